@@ -1,0 +1,80 @@
+"""The command line: one file a command - parse, call, print.
+
+Results go to standard output or the output file; all else goes to standard error. Exit codes: 0 done, 1 internal error,
+2 usage or configuration, 3 input data, 130 interrupted.
+"""
+
+import argparse
+import os
+import sys
+from importlib import import_module
+
+from vicinal import __version__
+from vicinal.cli.console import Console
+from vicinal.errors import VicinalError
+
+COMMANDS = ("score", "neighbors", "info")
+
+INTERRUPTED = 130
+CLOSED_PIPE = 141
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs one command and gives its exit code."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    console = Console()
+    try:
+        try:
+            return _run(arguments, console)
+        finally:
+            sys.stdout.flush()
+    except VicinalError as error:
+        console.error(str(error))
+        return error.exit_code
+    except KeyboardInterrupt:
+        console.error("interrupted; nothing was written")
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader left, as `head` does. Python would complain again when it closes standard output.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return CLOSED_PIPE
+    except OSError as error:
+        console.error(f"{error.filename or 'the system'}: {error.strerror or error}")
+        return 1
+    except Exception as error:
+        console.internal(error)
+        return 1
+
+
+def _run(arguments: list[str], console: Console) -> int:
+    top = argparse.ArgumentParser(
+        prog="vicinal",
+        description="Know a data set by its neighbours.",
+        epilog="vicinal COMMAND --help tells of each. Exit codes: 0 done, 1 internal error, 2 usage or configuration, "
+        "3 input data, 130 interrupted.",
+        allow_abbrev=False,
+    )
+    top.add_argument("--version", action="version", version=f"vicinal {__version__}")
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+    asked = next((argument for argument in arguments if argument in COMMANDS), None)
+    for name in COMMANDS:
+        module = import_module(f"vicinal.cli.{name}")
+        text = (module.__doc__ or "").strip()
+        parser = commands.add_parser(
+            name,
+            help=text.partition("\n")[0],
+            description=text,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        if name == asked:  # the others' options may need libraries that this call does not
+            module.add_arguments(parser)
+            parser.add_argument("-v", "--verbose", action="store_true", help="say more; show tracebacks")
+            parser.add_argument("-q", "--quiet", action="store_true", help="say nothing but errors")
+            parser.set_defaults(run=module.run)
+    parsed = top.parse_args(arguments)
+    if parsed.command is None:
+        top.print_help(sys.stderr)
+        return 2
+    console.listen(parsed.verbose, parsed.quiet)
+    return parsed.run(parsed, console)

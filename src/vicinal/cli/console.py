@@ -1,0 +1,77 @@
+"""What a command says on standard error: notes, warnings, errors, and a progress bar on a terminal."""
+
+import sys
+import traceback
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+Progress = Callable[[int, int], None]
+
+
+class Console:
+    """Standard error, as loud as the user asked for."""
+
+    def __init__(self) -> None:
+        self._verbose = self._quiet = False
+
+    def listen(self, verbose: bool, quiet: bool) -> None:
+        """Sets the loudness, and turns Python's warnings into one line each."""
+        self._verbose, self._quiet = verbose, quiet
+        warnings.simplefilter("ignore" if quiet else "always", UserWarning)
+        warnings.showwarning = lambda message, *_, **__: self._line(f"warning: {message}")
+
+    def detail(self, text: str) -> None:
+        """Shown at -v."""
+        if self._verbose:
+            self._line(text)
+
+    def note(self, text: str) -> None:
+        """Shown unless -q."""
+        if not self._quiet:
+            self._line(text)
+
+    def error(self, text: str) -> None:
+        """Always shown."""
+        self._line(f"error: {text}")
+
+    def internal(self, error: Exception) -> None:
+        """A fault of ours: one line, and the traceback at -v."""
+        self._line(f"internal error: {type(error).__name__}: {error}")
+        if self._verbose:
+            traceback.print_exception(error, file=sys.stderr)
+        else:
+            self._line("run it again with -v for the traceback, and please report it")
+
+    def _line(self, text: str) -> None:
+        print(f"vicinal: {text}", file=sys.stderr, flush=True)
+
+    @contextmanager
+    def progress(self) -> Iterator[Callable[[str], Progress] | None]:
+        """What makes a bar for each pass, with rows a second and time left; None where nobody is looking."""
+        if self._quiet or not sys.stderr.isatty():
+            yield None
+            return
+        from rich.console import Console as Terminal
+        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TaskProgressColumn(),
+            TextColumn("{task.completed:,}/{task.total:,} rows"),
+            TextColumn("{task.fields[speed]} rows/s"),
+            TimeRemainingColumn(),
+        )
+        with Progress(*columns, console=Terminal(stderr=True)) as bars:
+
+            def start(name: str) -> Callable[[int, int], None]:
+                task = bars.add_task(name, total=1, speed="-")
+
+                def tell(done: int, total: int) -> None:
+                    speed = bars.tasks[task].speed
+                    bars.update(task, completed=done, total=total, speed=f"{speed:,.0f}" if speed else "-")
+
+                return tell
+
+            yield start

@@ -1,0 +1,60 @@
+"""Save each row's k nearest other rows, for every later question.
+
+  vicinal neighbors emb.npy -k 20 -o graph/
+
+The folder holds manifest.json, indices.npy (int64) and distances.npy (float32), both (n, k), nearest first.
+"""
+
+import argparse
+import json
+import time
+
+from vicinal.cli.console import Console
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `vicinal neighbors`."""
+    from vicinal.indexes.exact import ON_INVALID
+    from vicinal.metrics import BY_NAME
+
+    parser.add_argument("embeddings", metavar="NPY", help="the embeddings, one row a sample")
+    parser.add_argument("-k", "--k", metavar="K", default="5", help="how many neighbours (default 5)")
+    parser.add_argument(
+        "--metric", metavar="NAME", default="euclidean", help=f"{', '.join(BY_NAME)} (default euclidean)"
+    )
+    parser.add_argument("--threads", metavar="N", help="threads (default: the machine's cores)")
+    parser.add_argument("-o", "--output", metavar="FOLDER", required=True, help="the folder to write")
+    parser.add_argument("--overwrite", action="store_true", help="replace a folder of neighbours that exists")
+    parser.add_argument(
+        "--on-invalid",
+        choices=ON_INVALID,
+        default="error",
+        help="rows with NaN, infinity or, under cosine, only zeros: an error, or no neighbours (default error)",
+    )
+    parser.add_argument("--json", action="store_true", help="a summary as JSON on stdout")
+
+
+def run(arguments: argparse.Namespace, console: Console) -> int:
+    """Look, search, save."""
+    from vicinal import config, files
+    from vicinal.indexes.exact import Exact
+    from vicinal.vectors import as_vectors, invalid_rows, refuse_invalid
+
+    k = config.whole_number(arguments.k, "-k")
+    threads = None if arguments.threads is None else config.whole_number(arguments.threads, "--threads")
+    index = Exact(arguments.metric, threads)
+    files.check_output(arguments.output, arguments.overwrite)
+    vectors = as_vectors(files.load_npy(arguments.embeddings), arguments.embeddings, at_least=2)
+    if arguments.on_invalid == "error":
+        refuse_invalid(invalid_rows(vectors, index.metric), range(len(vectors)), arguments.embeddings)
+    start = time.perf_counter()
+    with console.progress() as progress:
+        index.fit(vectors, arguments.on_invalid)
+        found = index.neighbors(k, progress and progress(f"{index.metric.name} neighbours of {arguments.embeddings}"))
+    found.save(arguments.output, arguments.overwrite)
+    seconds = time.perf_counter() - start
+    if arguments.json:
+        summary = {"n": len(found), "dim": vectors.shape[1], "k": found.k, "metric": index.metric.name}
+        print(json.dumps({**summary, "engine": index.engine, "seconds": round(seconds, 3), "output": arguments.output}))
+    console.note(f"{found.k} neighbours of {len(found):,} rows in {seconds:.1f} s: {arguments.output}")
+    return 0

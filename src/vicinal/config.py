@@ -1,0 +1,284 @@
+"""The two YAML forms of a scoring run, checked key by key, and the plan that they make.
+
+    flat     one scorer: name, embedding_path, k, distance_metric, max_workers
+    nested   several: input_path, output_path and a list `scorers`, as OpenDataArena's scorer tool writes it
+
+Nothing is replaced by a default where it was written wrongly. An error names file, line, column and key, what was
+expected, what was found, and the nearest valid name.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from vicinal import metrics, scores
+from vicinal.errors import UsageError, unknown
+
+SCORER_KEYS = ("name", "embedding_path", "k", "distance_metric", "max_workers")
+NESTED_SCORER_KEYS = (*SCORER_KEYS, "sub_name", "num_gpu_per_job", "num_gpu")
+NESTED_KEYS = ("input_path", "output_path", "scorers", "num_gpu", "num_gpu_per_job", "data_with_id", "resume")
+UNUSED = ("num_gpu", "num_gpu_per_job", "data_with_id", "resume")
+OVERRIDES = (*SCORER_KEYS, "sub_name", *(key for key in NESTED_KEYS if key != "scorers"))
+
+
+@dataclass(frozen=True)
+class ScorerPlan:
+    """One scorer of a run."""
+
+    label: str
+    name: str
+    k: int
+    metric: str
+    threads: int | None
+    embedding_path: Path | None
+    metric_given: bool = False
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One scoring run, whichever way it was written down."""
+
+    nested: bool
+    scorers: tuple[ScorerPlan, ...]
+    input_path: Path | None = None
+    output_path: Path | None = None
+    unused: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A value and where it was written, in the words of an error: `knn.yaml:3:4: k` or `--k`."""
+
+    value: Any
+    place: str
+    folder: Path | None = field(default=None)
+
+    def fail(self, expected: str) -> UsageError:
+        """The error for a value that is not what was expected."""
+        return UsageError(f"{self.place}: expected {expected}, got {_shown(self.value)}")
+
+
+Settings = dict[str, Setting]
+
+
+def read_plan(config: str | Path | None, overrides: dict[str, Any], neighbors_given: bool = False) -> Plan:
+    """The plan of a YAML file, with command-line values in place of its own.
+
+    config          : a file in either form, or None where the command line says it all
+    overrides       : key -> value or None; in the nested form a scorer's key holds for every scorer
+    neighbors_given : the neighbours are at hand, so that embedding_path is not needed
+    Raises            UsageError, naming the place.
+    """
+    given = {key: Setting(value, _option(key)) for key, value in overrides.items() if value is not None}
+    if config is None:
+        return _flat_plan({}, given, "the command line", neighbors_given)
+    top, where = _read_yaml(Path(config))
+    if "scorers" in top:
+        return _nested_plan(top, given, where, neighbors_given)
+    for key, setting in top.items():
+        if key in NESTED_KEYS:
+            raise UsageError(f"{setting.place}: belongs to the nested form, which needs a list 'scorers'")
+    return _flat_plan(top, given, where, neighbors_given)
+
+
+def _flat_plan(top: Settings, given: Settings, where: str, neighbors_given: bool) -> Plan:
+    _only(top, SCORER_KEYS)
+    for key in UNUSED:
+        given.pop(key, None)
+    return Plan(
+        nested=False,
+        scorers=(_scorer({**top, **given}, where, "KNNScorer", neighbors_given),),
+        input_path=_path(given.get("input_path")),
+        output_path=Path(given["output_path"].value) if "output_path" in given else None,
+    )
+
+
+def _nested_plan(top: Settings, given: Settings, where: str, neighbors_given: bool) -> Plan:
+    _only(top, NESTED_KEYS)
+    unused = tuple(key for key in UNUSED if key in top or key in given)
+    for key in ("num_gpu", "num_gpu_per_job"):
+        if key in top:
+            _gpus(top[key])
+    merged = {**top, **given}
+    listed = top["scorers"]
+    if not isinstance(listed.value, list) or not listed.value:
+        raise listed.fail("a list of scorers, each with a name")
+    taken = {item.value["sub_name"].value for item in listed.value if _has(item, "sub_name")}
+    plans: list[ScorerPlan] = []
+    labels: set[str] = set()
+    for item in listed.value:
+        if not isinstance(item.value, dict):
+            raise item.fail("a mapping with a scorer's name and settings")
+        _only(item.value, NESTED_SCORER_KEYS)
+        _gpus(item.value.get("num_gpu_per_job"))
+        _gpus(item.value.get("num_gpu"))
+        if "name" not in item.value and "name" not in given:
+            raise UsageError(f"{item.place}.name: missing; choose from {', '.join(scores.BY_NAME)}")
+        settings = {**item.value, **{key: value for key, value in given.items() if key in NESTED_SCORER_KEYS}}
+        label = _text(settings["sub_name"]) if "sub_name" in settings else ""
+        if label and label in labels:
+            raise UsageError(f"{settings['sub_name'].place}: {label!r} names two scorers; their names must differ")
+        if not label:
+            name = _text(settings["name"])
+            label = next(free for free in _numbered(name) if free not in labels and free not in taken)
+        labels.add(label)
+        plans.append(_scorer(settings, item.place, label, neighbors_given))
+    for key in ("input_path", "output_path"):
+        if key not in merged:
+            raise UsageError(f"{where}: {key}: missing; write it in the file or give {_option(key)}")
+    output = Path(_text(merged["output_path"]))
+    return Plan(True, tuple(plans), _path(merged["input_path"]), output, unused)
+
+
+def _scorer(settings: Settings, where: str, label: str, neighbors_given: bool) -> ScorerPlan:
+    name = settings.get("name", Setting("KNNScorer", where))
+    if _text(name) not in scores.BY_NAME:
+        raise UsageError(f"{name.place}: {unknown('scorer', name.value, scores.BY_NAME)}")
+    metric = settings.get("distance_metric", Setting("euclidean", where))
+    if not isinstance(metric.value, str) or metric.value not in metrics.BY_NAME:
+        raise UsageError(f"{metric.place}: {unknown('metric', metric.value, metrics.BY_NAME)}")
+    threads = settings.get("max_workers")
+    if "embedding_path" not in settings and not neighbors_given:
+        raise UsageError(f"{where}: embedding_path: missing; give the .npy file there or as --embeddings")
+    return ScorerPlan(
+        label=label,
+        name=name.value,
+        k=_whole_number(settings["k"]) if "k" in settings else 5,
+        metric=metrics.find(metric.value).name,
+        threads=None if threads is None else _whole_number(threads),
+        embedding_path=None if neighbors_given else _path(settings["embedding_path"]),
+        metric_given="distance_metric" in settings,
+    )
+
+
+def whole_number(value: object, place: str) -> int:
+    """The number above 0 that an option or key holds, or UsageError; options come as text."""
+    return _whole_number(Setting(value, place))
+
+
+def _whole_number(setting: Setting) -> int:
+    value = setting.value
+    if setting.place.startswith("-") and isinstance(value, str) and value.isascii() and value.isdigit():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise setting.fail("a whole number above 0")
+    return value
+
+
+def _gpus(setting: Setting | None) -> None:
+    """num_gpu and its kin are not used here, but a slip in them is still worth a word."""
+    if setting is None:
+        return
+    value = setting.value
+    ends = value.split("-") if isinstance(value, str) else [value]
+    if isinstance(value, bool) or len(ends) > 2 or not all(str(end).isascii() and str(end).isdigit() for end in ends):
+        raise setting.fail("a whole number from 0, or a range such as 1-8")
+
+
+def _text(setting: Setting) -> str:
+    if not isinstance(setting.value, str) or not setting.value:
+        raise setting.fail("text")
+    return setting.value
+
+
+def _path(setting: Setting | None) -> Path | None:
+    """An input file: from the working directory first, then from the configuration's own folder."""
+    if setting is None:
+        return None
+    text = _text(setting)
+    tried = [Path(text)]
+    if setting.folder is not None and not Path(text).is_absolute():
+        tried.append(setting.folder / text)
+    for path in tried:
+        if path.is_file():
+            return path
+    found = "a folder" if tried[0].is_dir() else "nothing"
+    raise setting.fail(f"a file, found {found} at {' or '.join(str(path.absolute()) for path in tried)}")
+
+
+def _numbered(name: str) -> Iterable[str]:
+    yield name
+    number = 2
+    while True:
+        yield f"{name}_{number}"
+        number += 1
+
+
+def _has(item: Setting, key: str) -> bool:
+    return isinstance(item.value, dict) and key in item.value
+
+
+def _only(settings: Settings, known: tuple[str, ...]) -> None:
+    for key, setting in settings.items():
+        if key not in known:
+            raise UsageError(f"{setting.place}: {unknown('key', key, known)}")
+
+
+def _option(key: str) -> str:
+    short = {"embedding_path": "--embeddings", "distance_metric": "--metric", "input_path": "DATA", "k": "-k"}
+    return short.get(key, "--" + key.replace("_", "-"))
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, str):
+        return f'"{value}"'
+    if isinstance(value, bool) or value is None:
+        return {True: "true", False: "false", None: "nothing"}[value]
+    if isinstance(value, dict | list):
+        return "a mapping" if isinstance(value, dict) else "a list" if value else "an empty list"
+    return str(value)
+
+
+def _read_yaml(path: Path) -> tuple[Settings, str]:
+    """The top mapping of a YAML file as settings that know their places, and the file's own place."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path}: not UTF-8 (byte {error.start}); convert the file") from None
+    try:
+        loader = yaml.SafeLoader(text)
+        node = loader.get_single_node()
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        place = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
+        raise UsageError(f"{place}: not valid YAML: {error.problem or error}") from None
+    except yaml.YAMLError as error:
+        raise UsageError(f"{path}: not valid YAML: {error}") from None
+    if not isinstance(node, yaml.MappingNode):
+        kind = "an empty file" if node is None else f"a {type(node).__name__.removesuffix('Node').lower()}"
+        raise UsageError(f"{path}:1:1: expected keys and values such as 'embedding_path: emb.npy', found {kind}")
+    return _settings(loader, node, path, "", ()).value, f"{path}:1:1"
+
+
+def _settings(loader: yaml.SafeLoader, node: yaml.Node, path: Path, key: str, above: tuple[yaml.Node, ...]) -> Setting:
+    place = f"{path}:{node.start_mark.line + 1}:{node.start_mark.column + 1}: {key}"
+    if node in above:
+        raise UsageError(f"{place}: an alias that contains itself")
+    above = (*above, node)
+    prefix = f"{key}." if key else ""
+    value: Any
+    if isinstance(node, yaml.MappingNode):
+        value = {}
+        for key_node, value_node in node.value:
+            name = str(key_node.value)
+            mark = key_node.start_mark
+            spot = f"{path}:{mark.line + 1}:{mark.column + 1}: {prefix}{name}"
+            if not isinstance(key_node, yaml.ScalarNode):
+                raise UsageError(f"{path}:{mark.line + 1}:{mark.column + 1}: expected a key, found a {key_node.id}")
+            if name in value:
+                raise UsageError(f"{spot}: duplicate key; it is written above already: remove one of the two")
+            value[name] = _settings(loader, value_node, path, prefix + name, above)
+    elif isinstance(node, yaml.SequenceNode):
+        value = [_settings(loader, item, path, f"{prefix}{i}", above) for i, item in enumerate(node.value)]
+    else:
+        try:
+            value = loader.construct_object(node)
+        except (yaml.YAMLError, ValueError) as error:
+            problem = getattr(error, "problem", error)
+            raise UsageError(f"{place}: not a value that can be read: {problem}") from None
+    return Setting(value, place, path.parent)

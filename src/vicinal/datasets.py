@@ -1,0 +1,261 @@
+"""Data sets in, tables of scores out: `.jsonl`, `.jsonl.gz`, `.csv` and `.parquet`, chosen by extension.
+
+A data set is streamed. Of a row only its id is kept, so its texts are never all in memory. What is wrong is said with
+the file's name and line.
+"""
+
+import csv
+import gzip
+import io
+import json
+import zlib
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from vicinal import files
+from vicinal.errors import DataError, UsageError, some
+
+SUFFIXES = (".jsonl", ".jsonl.gz", ".csv", ".parquet")
+Id = int | str
+Bytes = IO[bytes] | gzip.GzipFile
+
+
+def suffix(path: str | Path) -> str:
+    """The one of `SUFFIXES` that the file's name ends in.
+
+    Raises    UsageError, naming the choices.
+    >>> suffix("data.JSONL.gz")
+    '.jsonl.gz'
+    """
+    for known in SUFFIXES:
+        if str(path).lower().endswith(known):
+            return known
+    raise UsageError(f"{path}: expected a name that ends in {', '.join(SUFFIXES)}")
+
+
+def read_rows(path: str | Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Each row with its place: (line number from 1, row). Cells of a CSV are strings.
+
+    Raises    DataError with file and line where a line is not a JSON object, not UTF-8, or a blank line is followed by
+              others.
+    """
+    kind = suffix(path)
+    try:
+        if kind == ".parquet":
+            yield from _parquet_rows(Path(path), None)
+        else:
+            with gzip.open(path, "rb") if kind == ".jsonl.gz" else open(path, "rb") as file:
+                yield from _csv_rows(path, file) if kind == ".csv" else _jsonl_rows(path, file)
+    except (gzip.BadGzipFile, zlib.error, EOFError) as error:
+        raise DataError(f"{path}: damaged gzip file: {error}") from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
+
+
+def read_ids(path: str | Path, field: str = "id") -> tuple[list[Id], list[str]]:
+    """The id of every row, and what there is to warn of.
+
+    Ids keep the type they are written with (whole number or string). A row without one gets its row number, from 0.
+
+    Raises    DataError with file and line where an id is of another type.
+    """
+    rows = _parquet_rows(Path(path), field) if suffix(path) == ".parquet" else read_rows(path)
+    ids: list[Id] = []
+    missing = 0
+    for line, row in rows:
+        found = row.get(field)
+        if found is None or (found == "" and suffix(path) == ".csv"):
+            missing += 1
+            found = len(ids)
+        elif isinstance(found, bool) or not isinstance(found, int | str):
+            raise DataError(
+                f"{path}:{line}: {field}: expected a whole number or a string, found {json.dumps(found, default=str)}"
+            )
+        ids.append(found)
+    warnings = []
+    if missing:
+        what = f"all {missing} rows have" if missing == len(ids) else f"{missing} of {len(ids)} rows have"
+        warnings.append(f"{path}: {what} no {field!r}; their row number (from 0) is used")
+    repeated = [found for found, count in Counter((type(found), found) for found in ids).items() if count > 1]
+    if repeated:
+        warnings.append(f"{path}: {len(repeated)} ids occur more than once ({some([found for _, found in repeated])})")
+    return ids, warnings
+
+
+def _jsonl_rows(path: str | Path, file: Bytes) -> Iterator[tuple[int, dict[str, Any]]]:
+    blank = 0
+    for number, raw in enumerate(file, start=1):
+        line = raw.removeprefix(b"\xef\xbb\xbf") if number == 1 else raw
+        if not line.strip():
+            blank = blank or number
+            continue
+        if blank:
+            raise DataError(f"{path}:{blank}: blank line in the middle of the data; remove it")
+        try:
+            text = line.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise DataError(
+                f"{path}:{number}: not UTF-8 (byte {line[error.start]:#04x} at column {error.start + 1}); "
+                "convert the file to UTF-8"
+            ) from None
+        try:
+            row = json.loads(text)
+        except RecursionError:
+            raise DataError(f"{path}:{number}: nested too deeply to be read") from None
+        except ValueError as error:
+            place = f"column {error.colno}: {error.msg}" if isinstance(error, json.JSONDecodeError) else str(error)
+            raise DataError(f"{path}:{number}: not valid JSON: {place}") from None
+        if not isinstance(row, dict):
+            raise DataError(f"{path}:{number}: expected a JSON object, found {_kind(row)}")
+        yield number, row
+
+
+def _kind(value: object) -> str:
+    kinds = {list: "an array", str: "a string", bool: "true or false", type(None): "null"}
+    return kinds.get(type(value), "a number")
+
+
+def _csv_rows(path: str | Path, file: Bytes) -> Iterator[tuple[int, dict[str, Any]]]:
+    csv.field_size_limit(1 << 30)
+    reader = csv.reader(io.TextIOWrapper(file, encoding="utf-8-sig", newline=""), strict=True)
+    try:
+        header = next(reader, None)
+        if header is None:
+            raise DataError(f"{path}: empty; expected a header line")
+        blank = 0
+        for cells in reader:
+            if not cells:
+                blank = blank or reader.line_num
+                continue
+            if blank:
+                raise DataError(f"{path}:{blank}: blank line in the middle of the data; remove it")
+            if len(cells) != len(header):
+                raise DataError(
+                    f"{path}:{reader.line_num}: expected {len(header)} cells as in the header, found {len(cells)}"
+                )
+            yield reader.line_num, dict(zip(header, cells, strict=True))
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}:{reader.line_num + 1}: not UTF-8 ({error.reason}); convert the file") from None
+    except csv.Error as error:
+        raise DataError(f"{path}:{reader.line_num}: not valid CSV: {error}") from None
+
+
+def _parquet_rows(path: Path, column: str | None) -> Iterator[tuple[int, dict[str, Any]]]:
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        with pyarrow.parquet.ParquetFile(path) as file:
+            columns = None if column is None else [column] if column in file.schema_arrow.names else []
+            number = 0
+            for batch in file.iter_batches(columns=columns, batch_size=8192):
+                for row in batch.to_pylist() if batch.num_columns else [{}] * batch.num_rows:
+                    number += 1
+                    yield number, row
+    except pyarrow.ArrowException as error:
+        raise DataError(f"{path}: not a readable parquet file: {error}") from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error}") from None
+
+
+def check_table(path: str | Path, ids: list[Id]) -> None:
+    """Raises UsageError where a table of these ids could not be written to a file of this name."""
+    if suffix(path) == ".parquet" and len({type(found) for found in ids}) > 1:
+        raise UsageError(f"{path}: a parquet column has one type, but the ids are both numbers and strings; use .jsonl")
+
+
+@contextmanager
+def table_writer(path: str | Path, overwrite: bool = False) -> Iterator["Table"]:
+    """A table to add records to; the file appears whole when the block ends, or not at all."""
+    kind = suffix(path)
+    with files.whole_file(path, overwrite) as file:
+        if kind == ".jsonl.gz":
+            # No time and no name in the header: the same scores make the same bytes.
+            with gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0) as packed:
+                yield JsonLines(packed)
+        elif kind == ".jsonl":
+            yield JsonLines(file)
+        elif kind == ".csv":
+            table = CsvLines(file)
+            yield table
+            table.close()
+        else:
+            parquet = Parquet(file)
+            yield parquet
+            parquet.close()
+
+
+class JsonLines:
+    """One JSON object a line."""
+
+    def __init__(self, file: Bytes) -> None:
+        self._file = file
+
+    def add(self, record: dict[str, Any]) -> None:
+        """Writes one record."""
+        line = json.dumps(record, ensure_ascii=False, allow_nan=False)
+        try:
+            self._file.write(line.encode("utf-8") + b"\n")
+        except UnicodeEncodeError:  # a lone surrogate: legal in JSON as an escape only
+            self._file.write(json.dumps(record, allow_nan=False).encode("ascii") + b"\n")
+
+
+class CsvLines:
+    """A header line and a line for each record; all records have the keys of the first."""
+
+    def __init__(self, file: Bytes) -> None:
+        self._text = io.TextIOWrapper(file, encoding="utf-8", newline="", errors="surrogatepass")
+        self._writer = csv.writer(self._text)
+        self._header: list[str] | None = None
+
+    def add(self, record: dict[str, Any]) -> None:
+        """Writes one record; None is an empty cell."""
+        if self._header is None:
+            self._header = list(record)
+            self._writer.writerow(self._header)
+        self._writer.writerow([record[name] for name in self._header])
+
+    def close(self) -> None:
+        """Flushes what is left."""
+        self._text.flush()
+        self._text.detach()
+
+
+class Parquet:
+    """A parquet file, written in row groups of 65,536."""
+
+    def __init__(self, file: Bytes) -> None:
+        self._file = file
+        self._writer: Any = None
+        self._records: list[dict[str, Any]] = []
+
+    def add(self, record: dict[str, Any]) -> None:
+        """Writes one record."""
+        self._records.append(record)
+        if len(self._records) == 65_536:
+            self._write_group()
+
+    def _write_group(self) -> None:
+        import pyarrow
+        import pyarrow.parquet
+
+        if self._writer is None:
+            types = {"score": pyarrow.float32(), "error": pyarrow.string()}
+            ids = pyarrow.string() if isinstance(self._records[0]["id"], str) else pyarrow.int64()
+            schema = pyarrow.schema([(name, types.get(name, ids)) for name in self._records[0]])
+            self._writer = pyarrow.parquet.ParquetWriter(self._file, schema)
+        self._writer.write_table(pyarrow.Table.from_pylist(self._records, schema=self._writer.schema))
+        self._records = []
+
+    def close(self) -> None:
+        """Writes what is left and the file's footer."""
+        if self._records:
+            self._write_group()
+        if self._writer is not None:
+            self._writer.close()
+
+
+Table = JsonLines | CsvLines | Parquet

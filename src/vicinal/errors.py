@@ -1,0 +1,76 @@
+"""The errors that a user can meet.
+
+Each carries the exit code of the command line, so that no face has to translate one into the other. A message says
+what was found, what was expected and how to mend it.
+"""
+
+import difflib
+import importlib
+from collections.abc import Iterable
+from types import ModuleType
+
+
+class VicinalError(Exception):
+    """The parent of every error that this library raises on purpose."""
+
+    exit_code = 1
+
+
+class UsageError(VicinalError, ValueError):
+    """An argument, option or configuration value that cannot be used."""
+
+    exit_code = 2
+
+
+class DataError(VicinalError, ValueError):
+    """Input data that cannot be read or does not fit together."""
+
+    exit_code = 3
+
+
+class NotFitted(VicinalError, RuntimeError):
+    """An index was asked before it was given vectors."""
+
+    exit_code = 2
+
+
+class MissingExtra(VicinalError, ImportError):
+    """A capability whose library is not installed."""
+
+    exit_code = 2
+
+
+def need(module: str, extra: str) -> ModuleType:
+    """The imported module, or an error that names the exact install command of its extra.
+
+    >>> need("json", extra="all").__name__
+    'json'
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name != module.partition(".")[0]:
+            raise
+        raise MissingExtra(f"{module} is not installed; install it with: pip install 'vicinal[{extra}]'") from None
+
+
+def some(items: list, limit: int = 5) -> str:
+    """The first few items in words, for messages.
+
+    >>> some([3, 7]), some(list(range(9)), limit=2)
+    ('3, 7', '0, 1, ... (9 in all)')
+    """
+    shown = ", ".join(str(item) for item in items[:limit])
+    return shown if len(items) <= limit else f"{shown}, ... ({len(items)} in all)"
+
+
+def unknown(what: str, found: object, choices: Iterable[object]) -> str:
+    """What to say of a name that is not among the choices, with the nearest one.
+
+    >>> unknown("metric", "cosin", ["cosine", "l2"])
+    "unknown metric 'cosin': did you mean 'cosine'? Choose from cosine, l2"
+    """
+    names = [str(choice) for choice in choices]
+    near = difflib.get_close_matches(str(found).lower(), names, n=1)
+    hint = f"did you mean {near[0]!r}? Choose" if near else "choose"
+    return f"unknown {what} {found!r}: {hint} from {', '.join(names)}"

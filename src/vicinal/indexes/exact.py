@@ -1,0 +1,145 @@
+"""Exact search: the neighbours that a float64 brute force would find, from the fastest kernel at hand."""
+
+import os
+import warnings
+
+import numpy as np
+
+from vicinal.errors import DataError, NotFitted, UsageError, unknown
+from vicinal.graph import Neighbors
+from vicinal.kernels import Kernel, Progress, pick
+from vicinal.metrics import Metric, find
+from vicinal.vectors import as_vectors, invalid_rows, refuse_invalid
+
+ON_INVALID = ("error", "null")
+
+
+class Exact:
+    """An index that returns, for every row, the k rows that a float64 brute force over the given values returns.
+
+    metric  : a name or alias from `vicinal.metrics`
+    threads : how many to use; None for the machine's cores
+    order   : by (distance, row number); the answer is the same for any number of threads
+
+    >>> index = Exact("euclidean").fit([[0.0], [1.0], [3.0]])
+    >>> index.neighbors(k=1).indices.ravel().tolist()
+    [1, 0, 1]
+    >>> index.search([[0.9]], k=2).indices
+    array([[1, 0]])
+    """
+
+    def __init__(self, metric: str | Metric = "euclidean", threads: int | None = None) -> None:
+        self.metric = find(metric)
+        if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
+            raise UsageError(f"threads: expected a whole number above 0 or None, got {threads!r}")
+        self.threads = threads or cores()
+        self._vectors: np.ndarray | None = None
+        self._kernel: Kernel | None = None
+        self._valid: np.ndarray | None = None
+        self._n = 0
+        self.invalid: dict[int, str] = {}
+
+    def fit(self, vectors: object, on_invalid: str = "error") -> "Exact":
+        """Stores the vectors (a reference, not a copy) and makes them ready.
+
+        vectors    : (n, dim) of float16, float32, float64 or integers, n >= 1; in memory or memory-mapped, in any order
+        on_invalid : what to do with rows that are NaN, infinite, or zero under cosine: "error", or "null" to leave them
+                     out, so that they have no neighbours and are nobody's (this copies the other rows); `invalid` then
+                     holds the reason of each by row number
+        Raises       DataError where the shape or dtype is another or, with "error", rows are invalid.
+        """
+        if on_invalid not in ON_INVALID:
+            raise UsageError(unknown("on_invalid", on_invalid, ON_INVALID))
+        array = as_vectors(vectors)
+        self.invalid = invalid_rows(array, self.metric)
+        if on_invalid == "error":
+            refuse_invalid(self.invalid, range(len(array)))
+        self._n = len(array)
+        self._valid = np.delete(np.arange(self._n), list(self.invalid)) if self.invalid else None
+        self._vectors = array if self._valid is None else array[self._valid]
+        if len(self._vectors):
+            self._kernel = pick(self.metric, array.dtype)(self._vectors, self.metric, self.threads)
+        return self
+
+    @property
+    def engine(self) -> str:
+        """The kernel that answers, and its version."""
+        kernel = self._fitted()[1]
+        return f"{kernel.name} ({kernel.version})"
+
+    def neighbors(self, k: int, progress: Progress | None = None) -> Neighbors:
+        """Each stored row's k nearest others; a row is left out of its own result by its number.
+
+        k        : 1 <= k; where k >= n it becomes n - 1, with one warning
+        progress : called with (rows done, rows in all) from time to time
+        Raises     NotFitted; DataError where fewer than two rows are stored; UsageError where k is not above 0.
+        """
+        vectors, kernel = self._fitted()
+        if len(vectors) < 2:
+            raise DataError(f"found {len(vectors)} usable row, expected at least 2: a single row has no neighbours")
+        k = at_most(check_k(k), len(vectors) - 1)
+        return self._named(*kernel.self_join(k, progress), rows=self._valid)
+
+    def search(self, queries: object, k: int, progress: Progress | None = None) -> Neighbors:
+        """The k nearest stored rows of each query.
+
+        queries : (n_queries, dim)
+        k       : 1 <= k; fewer come back where fewer are stored (index -1, distance inf)
+        Raises    NotFitted; DataError where the dims differ or a query is NaN, infinite, or zero under cosine.
+        """
+        vectors, kernel = self._fitted()
+        array = as_vectors(queries, "queries", at_least=0)
+        if array.shape[1] != vectors.shape[1]:
+            raise DataError(f"queries: found dim {array.shape[1]}, the stored vectors have dim {vectors.shape[1]}")
+        refuse_invalid(invalid_rows(array, self.metric), range(len(array)), "queries")
+        k = check_k(k)
+        if not len(array):
+            return Neighbors(np.empty((0, k), np.int64), np.empty((0, k), np.float32), self.metric.name)
+        return self._named(*kernel.search(array, k, progress), rows=None)
+
+    def _named(self, indices: np.ndarray, distances: np.ndarray, rows: np.ndarray | None) -> Neighbors:
+        """The kernel's answer over the valid rows, in the row numbers of all rows; `rows` are those that asked."""
+        if self._valid is not None:
+            indices = np.where(indices < 0, -1, self._valid[indices])
+        if rows is not None:
+            shape = (self._n, indices.shape[1])
+            all_indices, all_distances = np.full(shape, -1), np.full(shape, np.inf, distances.dtype)
+            all_indices[rows], all_distances[rows] = indices, distances
+            indices, distances = all_indices, all_distances
+        return Neighbors(indices, distances, self.metric.name)
+
+    def _fitted(self) -> tuple[np.ndarray, Kernel]:
+        if self._vectors is None or self._kernel is None:
+            if self._vectors is not None:
+                raise DataError(f"none of the {self._n} rows can be used: {next(iter(self.invalid.values()))}")
+            raise NotFitted("this index holds no vectors yet; call fit(vectors) first")
+        return self._vectors, self._kernel
+
+
+def neighbors(vectors: object, k: int, metric: str | Metric = "euclidean", threads: int | None = None) -> Neighbors:
+    """Each row's k nearest other rows: `Exact(metric, threads).fit(vectors).neighbors(k)`.
+
+    >>> neighbors([[0.0], [1.0], [3.0]], k=1).distances.ravel().tolist()
+    [1.0, 1.0, 2.0]
+    """
+    return Exact(metric, threads).fit(vectors).neighbors(k)
+
+
+def cores() -> int:
+    """How many processor cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def check_k(k: object) -> int:
+    """k as a whole number above 0, or UsageError."""
+    if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
+        raise UsageError(f"k: expected a whole number above 0, got {k!r}")
+    return int(k)
+
+
+def at_most(k: int, others: int) -> int:
+    """k, or the number of other rows where k is larger, with a warning that says both."""
+    if k > others:
+        warnings.warn(f"k = {k}, but a row has only {others} others; using k = {others}", stacklevel=3)
+        return others
+    return k

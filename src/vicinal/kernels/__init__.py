@@ -1,0 +1,64 @@
+"""Exact top-k over arrays: the kernels, and which one serves.
+
+A kernel is a class with
+
+    name, version          what `vicinal info` and summaries call it
+    covers(metric, dtype)  "" where it can serve them, else the reason why not
+    Kernel(vectors, metric, threads)
+        .self_join(k, progress)          each stored row's k nearest others
+        .search(queries, k, progress)    each query's k nearest stored rows
+    both -> indices int64 (n, k) and distances float64 or float32 (n, k), by (distance, row); -1 and inf for none
+
+`progress(done, total)` counts rows and may raise, which stops the pass. All kernels give the same answer to the bit,
+so `pick` takes the first that covers.
+"""
+
+from collections.abc import Callable
+from typing import Protocol
+
+import numpy as np
+
+from vicinal.errors import UsageError
+from vicinal.kernels.blas import Blas
+from vicinal.metrics import Metric
+
+Progress = Callable[[int, int], None]
+
+
+class Kernel(Protocol):
+    """What every kernel offers."""
+
+    name: str
+    version: str
+
+    def __init__(self, vectors: np.ndarray, metric: Metric, threads: int) -> None: ...
+
+    @staticmethod
+    def covers(metric: Metric, dtype: np.dtype) -> str:
+        """Why this kernel cannot serve the metric and dtype; empty where it can."""
+        ...
+
+    def self_join(self, k: int, progress: Progress | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Each stored row's k nearest others."""
+        ...
+
+    def search(self, queries: np.ndarray, k: int, progress: Progress | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Each query's k nearest stored rows."""
+        ...
+
+
+KERNELS: tuple[type[Kernel], ...] = (Blas,)
+
+
+def pick(metric: Metric, dtype: np.dtype) -> type[Kernel]:
+    """The first kernel that covers the metric and dtype.
+
+    Raises    UsageError with each kernel's reason where none does.
+    """
+    reasons = []
+    for kernel in KERNELS:
+        reason = kernel.covers(metric, dtype)
+        if not reason:
+            return kernel
+        reasons.append(f"{kernel.name}: {reason}")
+    raise UsageError(f"no kernel serves {metric.name} on {dtype}: {'; '.join(reasons)}")

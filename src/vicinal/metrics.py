@@ -1,0 +1,155 @@
+"""The one table of metrics.
+
+Three kernels serve every metric. A row of the table says how vectors are prepared so that a kernel can rank them, what
+the kernel sums over the coordinates of a pair, and how that sum becomes the distance which the metric's name promises.
+
+    vectors --prepare--> rows --kernel: sum over coordinates--> rank --finish--> distance
+
+`pairwise` is the readable truth in float64. Sums over coordinates are taken in one fixed order (`lane_sum`), and every
+kernel measures the pairs that it reports in that order, so that results can be compared bit for bit.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from vicinal.errors import UsageError, unknown
+
+LANES = 8
+
+
+def lane_sum(values: np.ndarray) -> np.ndarray:
+    """The sum over the last axis, in one fixed order that vector units can follow.
+
+    values  : float64 (..., dim)
+    Returns   float64 (...): lane j adds coordinates j, j + 8, j + 16, ... in turn; then the eight lanes are added as
+              ((0 + 4) + (2 + 6)) + ((1 + 5) + (3 + 7)).
+    """
+    dim = values.shape[-1]
+    lanes = np.zeros((*values.shape[:-1], LANES))
+    for start in range(0, dim - dim % LANES, LANES):
+        lanes += values[..., start : start + LANES]
+    if dim % LANES:
+        lanes[..., : dim % LANES] += values[..., dim - dim % LANES :]
+    pairs = lanes[..., :4] + lanes[..., 4:]
+    return (pairs[..., 0] + pairs[..., 2]) + (pairs[..., 1] + pairs[..., 3])
+
+
+def as_float64(vectors: np.ndarray) -> np.ndarray:
+    """The vectors themselves, as float64 rows."""
+    return np.asarray(vectors, dtype=np.float64)
+
+
+def to_unit_length(vectors: np.ndarray) -> np.ndarray:
+    """Each row as float64, times the reciprocal of its Euclidean length; zero rows are not allowed."""
+    rows = as_float64(vectors)
+    return rows * (1.0 / np.sqrt(lane_sum(rows * rows)))[..., None]
+
+
+def squared_difference(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """The sum of squared coordinate differences of rows that broadcast against each other."""
+    difference = a - b
+    difference *= difference
+    return lane_sum(difference)
+
+
+def absolute_difference(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """The sum of absolute coordinate differences of rows that broadcast against each other."""
+    difference = a - b
+    return lane_sum(np.abs(difference, out=difference))
+
+
+def _same(rank: np.ndarray) -> np.ndarray:
+    return rank
+
+
+def _half(rank: np.ndarray) -> np.ndarray:
+    return rank / 2
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One row of the table.
+
+    kernel  : which kernel ranks it: dot (inner products) or absolute (sums of absolute differences)
+    prepare : vectors (n, dim) -> float64 rows that the kernel ranks
+    measure : prepared rows, prepared rows -> float64 rank, smaller is closer
+    finish  : rank -> float64 distance in `unit`; never changes the order
+    nonzero : whether an all-zero vector has no distance
+    """
+
+    name: str
+    aliases: frozenset[str]
+    kernel: str
+    prepare: Callable[[np.ndarray], np.ndarray]
+    measure: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    finish: Callable[[np.ndarray], np.ndarray]
+    unit: str
+    source: str
+    nonzero: bool = False
+
+    def pairwise(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        """Every distance between the rows of a (n, dim) and of b (m, dim), float64 (n, m): slow, simple, right."""
+        return self.finish(self.measure(self.prepare(a)[:, None, :], self.prepare(b)[None, :, :]))
+
+
+METRICS = (
+    Metric(
+        name="euclidean",
+        aliases=frozenset({"l2"}),
+        kernel="dot",
+        prepare=as_float64,
+        measure=squared_difference,
+        finish=np.sqrt,
+        unit="input units",
+        source="square root of the sum of squared differences",
+    ),
+    Metric(
+        name="sqeuclidean",
+        aliases=frozenset({"squared_euclidean"}),
+        kernel="dot",
+        prepare=as_float64,
+        measure=squared_difference,
+        finish=_same,
+        unit="input units squared",
+        source="sum of squared differences",
+    ),
+    Metric(
+        name="cosine",
+        aliases=frozenset(),
+        kernel="dot",
+        prepare=to_unit_length,
+        measure=squared_difference,
+        finish=_half,
+        unit="1 - cosine similarity, 0..2",
+        source="half the squared Euclidean distance of the vectors scaled to length 1",
+        nonzero=True,
+    ),
+    Metric(
+        name="manhattan",
+        aliases=frozenset({"l1", "cityblock"}),
+        kernel="absolute",
+        prepare=as_float64,
+        measure=absolute_difference,
+        finish=_same,
+        unit="input units",
+        source="sum of absolute differences",
+    ),
+)
+
+BY_NAME = {name: metric for metric in METRICS for name in (metric.name, *sorted(metric.aliases))}
+
+
+def find(name: str | Metric) -> Metric:
+    """The metric of this name or alias.
+
+    Raises    UsageError, naming the choices and the nearest one.
+    >>> find("l2").name
+    'euclidean'
+    """
+    if isinstance(name, Metric):
+        return name
+    if isinstance(name, str) and name in BY_NAME:
+        return BY_NAME[name]
+    raise UsageError(unknown("metric", name, BY_NAME))

@@ -51,6 +51,7 @@ class Blas:
         self._copies = find_copies(vectors)
         self._rows = self._copies.first
         self._centre, self._scale = self._centre_and_scale()
+        self._unit = self._scale if self._absolute else self._scale**2
         self._norms = np.empty(len(self._rows))
         keep = len(self._rows) * vectors.shape[1] * 4 <= CACHE_BYTES
         self._step = max(1, CACHE_BYTES // 2 // (vectors.shape[1] * 4))
@@ -196,20 +197,20 @@ class Blas:
         return np.concatenate(list(pool.map(part, _blocks(len(prepared), step))))
 
     def _certified(self, kth: np.ndarray, worst: np.ndarray, norms: np.ndarray) -> np.ndarray:
-        """Whether no row that faiss left out can come before the k-th measured rank.
+        """Whether no row that faiss left out can come before the k-th measured rank."""
+        return np.isfinite(worst) & (kth * self._unit + self._error(kth, norms) < worst)
 
-        A row y at a distance D from x has norm |y| <= |x| + D, so E needs no norm of a row that was not seen.
+    def _error(self, ranks: np.ndarray, norms: np.ndarray) -> np.ndarray:
+        """By how much, at most, float32 is wrong of a row at this true rank from a query of this norm.
+
+        A row y at a distance D from x has norm |y| <= |x| + D, so no norm of a row that was not seen is needed. The
+        terms: the float32 sums, the rounding of both rows to float32, float64's own rounding, and underflow.
         """
-        dim = len(self._centre)
+        dim, ranks = len(self._centre), ranks * self._unit
+        reach = 2 * norms + (ranks if self._absolute else np.sqrt(ranks))
         if self._absolute:
-            kth = kth * self._scale
-            reach = 2 * norms + kth
-            error = (dim + 8) * U32 * 1.01 * reach + 3 * U32 * reach
-            return np.isfinite(worst) & (kth * (1 + 1e-12) + error + dim * 2.0**-140 < worst)
-        kth = kth * self._scale**2
-        reach = 2 * norms + np.sqrt(kth)
-        error = (dim + 16) * U32 * 1.01 * reach**2
-        return np.isfinite(worst) & (kth * (1 + 1e-12) + error + dim * 2.0**-120 < worst)
+            return (dim + 11) * U32 * 1.01 * reach + ranks * 1e-12 + dim * 2.0**-120
+        return (dim + 16) * U32 * 1.01 * reach**2 + ranks * 1e-12 + dim * 2.0**-120
 
     def _resolve(
         self, pool: ThreadPoolExecutor, queries: np.ndarray, norms: np.ndarray, k: int

@@ -1,0 +1,58 @@
+"""The drawing in ARCHITECTURE.md, held against the code: imports only go down."""
+
+import ast
+from pathlib import Path
+
+import vicinal
+
+HOME = Path(vicinal.__file__).parent
+
+FLOORS = {
+    "errors": 0,
+    "files": 1,
+    "metrics": 1,
+    "copies": 1,
+    "graph": 2,
+    "vectors": 2,
+    "datasets": 2,
+    "kernels": 3,
+    "indexes": 4,
+    "scores": 5,
+    "config": 6,
+    "scorers": 6,
+    "scoring": 7,
+    "cli": 8,
+    "__init__": 9,
+    "__main__": 9,
+}
+NAMELESS = {"utils", "util", "common", "helpers", "core", "manager", "misc"}
+
+
+def room(path: Path) -> str:
+    return path.relative_to(HOME).parts[0].removesuffix(".py")
+
+
+def imported_rooms(path: Path) -> set[str]:
+    rooms = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module == "vicinal":
+            rooms |= {name.name if name.name in FLOORS else "__init__" for name in node.names}
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("vicinal."):
+            rooms.add((node.module or "").split(".")[1])
+        elif isinstance(node, ast.Import):
+            rooms |= {name.name.split(".")[1] for name in node.names if name.name.startswith("vicinal.")}
+    return rooms - {room(path)}
+
+
+def test_imports_only_go_down() -> None:
+    for path in HOME.rglob("*.py"):
+        floor = FLOORS[room(path)]  # a new room needs its floor
+        for other in imported_rooms(path):
+            # The version is the one thing that any room may ask the door for.
+            assert FLOORS[other] < floor or other == "__init__", f"{path.name} (floor {floor}) imports {other}"
+
+
+def test_every_room_has_a_telling_name_and_a_docstring() -> None:
+    for path in HOME.rglob("*.py"):
+        assert not NAMELESS & set(path.relative_to(HOME).with_suffix("").parts), path
+        assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))), f"{path} needs a docstring"

@@ -107,7 +107,7 @@ METRICS = (
     ),
     Metric(
         name="sqeuclidean",
-        aliases=frozenset({"squared_euclidean"}),
+        aliases=frozenset(),
         kernel="dot",
         prepare=as_float64,
         measure=squared_difference,

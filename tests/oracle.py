@@ -1,5 +1,7 @@
 """The readable truth that results are held against: every float64 distance, sorted by (distance, row)."""
 
+import functools
+
 import numpy as np
 
 from vicinal.metrics import find
@@ -21,6 +23,13 @@ def brute_force(vectors: np.ndarray, queries: np.ndarray | None, k: int, metric:
         return indices, distances.astype(np.float32)
 
 
+def fit_for(metric: str, vectors: np.ndarray) -> np.ndarray:
+    """The vectors as the metric takes them: bits packed, no zero rows where rows need a direction."""
+    if find(metric).kernel == "bits":
+        return np.packbits(np.asarray(vectors) > np.median(vectors), axis=1)
+    return vectors[(vectors != 0).any(axis=1)] if find(metric).nonzero else vectors
+
+
 def hard_data(kind: str, n: int, dim: int, seed: int = 0) -> np.ndarray:
     """Data of the kinds that break careless neighbour search."""
     random = np.random.default_rng(seed)
@@ -33,6 +42,13 @@ def signed_zeros(like: np.ndarray, random: np.random.Generator) -> np.ndarray:
     vectors = np.where(random.random(like.shape) < 0.5, 0.0, -0.0)
     vectors[np.arange(len(like)), np.arange(len(like)) % like.shape[1]] = 1
     return vectors
+
+
+@functools.cache
+def hard_case(kind: str, metric: str, n: int, dim: int, k: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Hard data as the metric takes them, and each row's neighbours by brute force."""
+    vectors = fit_for(metric, hard_data(kind, n, dim))
+    return vectors, *brute_force(vectors, None, k, metric)
 
 
 HARD = {

@@ -1,121 +1,22 @@
-"""Exact neighbours against the float64 oracle: the same rows in the same order, and the same float32 distances."""
+"""Exact as users call it: what goes in, what comes out, and what is said where it cannot be."""
 
-import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 import vicinal
-from oracle import HARD, brute_force, hard_data
+from oracle import brute_force, fit_for, hard_data
 from vicinal import Exact
 from vicinal.errors import DataError, NotFitted, UsageError
-from vicinal.kernels import blas
-from vicinal.metrics import METRICS, find
+from vicinal.metrics import METRICS
 
 NAMES = [metric.name for metric in METRICS]
-
-
-def without_zero_rows(vectors: np.ndarray, metric: str) -> np.ndarray:
-    return vectors[(vectors != 0).any(axis=1)] if find(metric).nonzero else vectors
 
 
 def agree(found: vicinal.Neighbors, indices: np.ndarray, distances: np.ndarray) -> None:
     np.testing.assert_array_equal(found.indices, indices)
     np.testing.assert_array_equal(found.distances, distances)
-
-
-@pytest.mark.parametrize("metric", NAMES)
-@pytest.mark.parametrize("kind", HARD)
-@pytest.mark.parametrize(("n", "dim", "k"), [(2, 1, 1), (60, 3, 7), (300, 13, 5), (500, 65, 20)])
-def test_self_join_equals_the_oracle(kind: str, metric: str, n: int, dim: int, k: int) -> None:
-    vectors = without_zero_rows(hard_data(kind, n, dim), metric)
-    agree(Exact(metric).fit(vectors).neighbors(k), *brute_force(vectors, None, k, metric))
-
-
-@pytest.mark.parametrize("metric", NAMES)
-@pytest.mark.parametrize("kind", HARD)
-def test_search_equals_the_oracle(kind: str, metric: str) -> None:
-    vectors = without_zero_rows(hard_data(kind, 300, 9), metric)
-    queries = np.concatenate([without_zero_rows(hard_data(kind, 20, 9, seed=1), metric), vectors[:20]])
-    agree(Exact(metric).fit(vectors).search(queries, 11), *brute_force(vectors, queries, 11, metric))
-
-
-@st.composite
-def data(draw: st.DrawFn) -> tuple[np.ndarray, int]:
-    n, dim = draw(st.integers(2, 40)), draw(st.integers(1, 20))
-    seed = draw(st.integers(0, 1 << 30))
-    dtype = draw(st.sampled_from([np.float16, np.float32, np.float64, np.int8, np.uint8, np.int32]))
-    random = np.random.default_rng(seed)
-    vectors = random.integers(1, 100, (n, dim)) if draw(st.booleans()) else random.normal(size=(n, dim)) * 20 + 1e-3
-    vectors = vectors[random.integers(0, draw(st.integers(1, n)), n)] + draw(st.sampled_from([0, 0, 1, 7]))
-    vectors = vectors.astype(dtype)
-    vectors[~(vectors != 0).any(axis=1)] = 1
-    return vectors, draw(st.integers(1, n + 3))
-
-
-@settings(max_examples=300, deadline=None)
-@given(data(), st.sampled_from(NAMES))
-def test_any_size_dtype_and_copies(drawn: tuple[np.ndarray, int], metric: str) -> None:
-    vectors, k = drawn
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        found = Exact(metric).fit(vectors).neighbors(k)
-    agree(found, *brute_force(vectors, None, k, metric))
-
-
-@pytest.mark.parametrize("metric", NAMES)
-def test_a_metric_agrees_with_scipy(metric: str) -> None:
-    from scipy.spatial.distance import cdist
-
-    a, b = hard_data("plain", 40, 17), hard_data("plain", 30, 17, seed=1)
-    other = {"manhattan": "cityblock"}.get(metric, metric)
-    np.testing.assert_allclose(find(metric).pairwise(a, b), cdist(a, b, other), rtol=1e-12)
-
-
-@pytest.mark.parametrize("metric", NAMES)
-def test_stored_rows_in_many_blocks_and_queries_in_many_blocks(metric: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    vectors = hard_data("40 % copies of one row", 400, 8)
-    whole = Exact(metric).fit(vectors).neighbors(9)
-    for name, value in [("CACHE_BYTES", 32 * 50), ("BLOCK_WORK", 1), ("MEASURE_BYTES", 512), ("RESOLVE_BYTES", 1024)]:
-        monkeypatch.setattr(blas, name, value)
-    agree(Exact(metric).fit(vectors).neighbors(9), whole.indices, whole.distances)
-
-
-@pytest.mark.parametrize("metric", NAMES)
-def test_the_float64_ranking_alone_is_exact(metric: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With no query ever certified, everything goes through the last step."""
-    monkeypatch.setattr(blas.Blas, "_certified", lambda self, kth, worst, norms: np.zeros(len(kth), dtype=bool))
-    for kind in ("plain", "offset by 1e8", "rows within 1e-7 of two centres"):
-        vectors = hard_data(kind, 200, 12)
-        agree(Exact(metric).fit(vectors).neighbors(4), *brute_force(vectors, None, 4, metric))
-
-
-@pytest.mark.parametrize("metric", NAMES)
-def test_the_certificate_is_a_proof(metric: str) -> None:
-    """Float32 ranks differ from the true ones by less than the certificate allows, on data made to provoke it."""
-    import faiss
-
-    for kind in HARD:
-        vectors = without_zero_rows(hard_data(kind, 200, 64), metric)
-        kernel = blas.Blas(vectors, find(metric), 1)
-        rows = np.arange(len(kernel._rows))
-        prepared = kernel._prepared(vectors, kernel._rows)
-        queries32, norms = kernel._as_float32(prepared)
-        kind_of_rank = faiss.METRIC_L1 if metric == "manhattan" else faiss.METRIC_L2
-        ranks, found = faiss.knn(queries32, kernel._cached, len(rows), metric=kind_of_rank)
-        for query in rows:
-            true = kernel._metric.measure(prepared[query], prepared[found[query]])
-            wrong = np.abs(ranks[query].astype(np.float64) - true * kernel._unit)
-            assert (wrong <= kernel._error(true, norms[query])).all(), kind
-
-
-def test_the_answer_does_not_depend_on_threads() -> None:
-    vectors = hard_data("float32", 3000, 24)
-    one, four = (Exact("euclidean", threads).fit(vectors).neighbors(6) for threads in (1, 4))
-    agree(one, four.indices, four.distances)
 
 
 def test_the_answer_follows_the_rows_when_they_are_shuffled() -> None:
@@ -210,22 +111,10 @@ def test_other_misuse_is_an_error_that_says_how_to_mend_it() -> None:
             Exact(threads=threads)  # type: ignore[arg-type]
 
 
-def test_progress_reaches_the_end_and_may_stop_the_pass() -> None:
-    seen: list[tuple[int, int]] = []
-    index = Exact().fit(hard_data("40 % copies of one row", 300, 4))
-    index.neighbors(3, lambda done, total: seen.append((done, total)))
-    assert seen[-1] == (300, 300)
-
-    def stop(done: int, total: int) -> None:
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        index.neighbors(3, stop)
-
-
 def test_the_scorer_is_the_mean_distance() -> None:
-    vectors = hard_data("float32", 200, 12)
+    floats = hard_data("float32", 200, 12)
     for metric in NAMES:
+        vectors = fit_for(metric, floats)
         _, distances = brute_force(vectors, None, 5, metric)
         score = vicinal.KNNScorer(k=5, metric=metric).score(vectors)
         assert score.dtype == np.float32 and score.shape == (200,)

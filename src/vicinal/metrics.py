@@ -10,7 +10,7 @@ kernel measures the pairs that it reports in that order, so that results can be 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -60,6 +60,28 @@ def absolute_difference(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return lane_sum(np.abs(difference, out=difference))
 
 
+def negative_product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Minus the inner product of rows that broadcast against each other: smaller is closer here too."""
+    return -lane_sum(a * b)
+
+
+def as_bits(vectors: np.ndarray) -> np.ndarray:
+    """The vectors themselves, as bytes of eight packed bits."""
+    return np.asarray(vectors, dtype=np.uint8)
+
+
+def differing_bits(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """How many bits differ between packed rows that broadcast against each other."""
+    return np.bitwise_count(a ^ b).sum(axis=-1, dtype=np.float64)
+
+
+def unshared_bits(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """1 - |a and b| / |a or b| of packed rows that broadcast against each other; two empty rows are equal."""
+    either = np.bitwise_count(a | b).sum(axis=-1, dtype=np.float64)
+    both = np.bitwise_count(a & b).sum(axis=-1, dtype=np.float64)
+    return np.where(either == 0, 0.0, 1.0 - both / np.where(either == 0, 1.0, either))
+
+
 def _same(rank: np.ndarray) -> np.ndarray:
     return rank
 
@@ -72,11 +94,14 @@ def _half(rank: np.ndarray) -> np.ndarray:
 class Metric:
     """One row of the table.
 
-    kernel  : which kernel ranks it: dot (inner products) or absolute (sums of absolute differences)
+    kernel  : which kernel ranks it: dot (inner products), absolute (sums of absolute differences) or bits (counts of
+              bits in rows of packed bytes)
     prepare : vectors (n, dim) -> float64 rows that the kernel ranks
     measure : prepared rows, prepared rows -> float64 rank, smaller is closer
     finish  : rank -> float64 distance in `unit`; never changes the order
     nonzero : whether an all-zero vector has no distance
+    product : whether the rank is an inner product itself, so that a row need not be its own nearest
+    whiten  : applied to all vectors and queries once, before anything else; None for most
     """
 
     name: str
@@ -88,9 +113,13 @@ class Metric:
     unit: str
     source: str
     nonzero: bool = False
+    product: bool = False
+    whiten: Callable[[np.ndarray], np.ndarray] | None = None
 
     def pairwise(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         """Every distance between the rows of a (n, dim) and of b (m, dim), float64 (n, m): slow, simple, right."""
+        if self.whiten is not None:
+            a, b = self.whiten(a), self.whiten(b)
         return self.finish(self.measure(self.prepare(a)[:, None, :], self.prepare(b)[None, :, :]))
 
 
@@ -136,7 +165,62 @@ METRICS = (
         unit="input units",
         source="sum of absolute differences",
     ),
+    Metric(
+        name="inner_product",
+        aliases=frozenset(),
+        kernel="dot",
+        prepare=as_float64,
+        measure=negative_product,
+        finish=_same,
+        unit="minus the inner product",
+        source="minus the sum of products: the largest product is the nearest",
+        product=True,
+    ),
+    Metric(
+        name="hamming",
+        aliases=frozenset(),
+        kernel="bits",
+        prepare=as_bits,
+        measure=differing_bits,
+        finish=_same,
+        unit="bits",
+        source="number of bits that differ, rows packed by numpy.packbits",
+    ),
+    Metric(
+        name="jaccard",
+        aliases=frozenset(),
+        kernel="bits",
+        prepare=as_bits,
+        measure=unshared_bits,
+        finish=_same,
+        unit="1 - Jaccard similarity, 0..1",
+        source="1 - |a and b| / |a or b|, rows packed by numpy.packbits",
+    ),
 )
+
+
+def mahalanobis(matrix: object) -> Metric:
+    """The metric sqrt((x - y)' M (x - y)) of a symmetric positive semi-definite matrix M (dim, dim).
+
+    Vectors are whitened once, in float64, by L with M = L L'; their Euclidean distances are M's. For a covariance C,
+    give M = inverse of C.
+
+    Raises    UsageError where M is not square, symmetric and positive semi-definite.
+    Source    Mahalanobis 1936
+    >>> mahalanobis([[4.0, 0.0], [0.0, 1.0]]).pairwise(np.array([[0.0, 0.0]]), np.array([[1.0, 0.0]]))
+    array([[2.]])
+    """
+    m = np.asarray(matrix, dtype=np.float64)
+    if m.ndim != 2 or m.shape[0] != m.shape[1] or not np.isfinite(m).all():
+        raise UsageError(f"matrix: expected a square matrix of finite numbers, found shape {m.shape}")
+    if not np.allclose(m, m.T, rtol=1e-8, atol=1e-8 * max(1e-300, float(np.abs(m).max(initial=0)))):
+        raise UsageError("matrix: expected a symmetric matrix; for a covariance give its inverse")
+    values, axes = np.linalg.eigh((m + m.T) / 2)
+    if values.min(initial=0) < -1e-8 * max(1e-300, float(np.abs(values).max(initial=0))):
+        raise UsageError(f"matrix: expected no negative eigenvalue, found {values.min():g}")
+    root = axes * np.sqrt(np.maximum(values, 0))
+    return replace(BY_NAME["euclidean"], name="mahalanobis", aliases=frozenset(), whiten=lambda rows: rows @ root)
+
 
 BY_NAME = {name: metric for metric in METRICS for name in (metric.name, *sorted(metric.aliases))}
 

@@ -6,7 +6,7 @@ import warnings
 import numpy as np
 
 from vicinal.errors import DataError, NotFitted, UsageError, unknown
-from vicinal.graph import Neighbors
+from vicinal.graph import Neighbors, RadiusNeighbors
 from vicinal.kernels import Kernel, Progress, pick
 from vicinal.metrics import Metric, find
 from vicinal.vectors import as_vectors, invalid_rows, refuse_invalid
@@ -50,7 +50,7 @@ class Exact:
         """
         if on_invalid not in ON_INVALID:
             raise UsageError(unknown("on_invalid", on_invalid, ON_INVALID))
-        array = as_vectors(vectors)
+        array = self._as_rows(vectors, "vectors")
         self.invalid = invalid_rows(array, self.metric)
         if on_invalid == "error":
             refuse_invalid(self.invalid, range(len(array)))
@@ -67,37 +67,103 @@ class Exact:
         kernel = self._fitted()[1]
         return f"{kernel.name} ({kernel.version})"
 
-    def neighbors(self, k: int, progress: Progress | None = None) -> Neighbors:
+    def neighbors(self, k: int, groups: object = None, progress: Progress | None = None) -> Neighbors:
         """Each stored row's k nearest others; a row is left out of its own result by its number.
 
         k        : 1 <= k; where k >= n it becomes n - 1, with one warning
-        progress : called with (rows done, rows in all) from time to time
+        groups   : a whole number a row, or None; rows of one group are not each other's neighbours, so that fewer than
+                   k may come back (index -1, distance inf)
+        progress : called with (rows done, rows in all) from time to time; what it raises stops the pass
         Raises     NotFitted; DataError where fewer than two rows are stored; UsageError where k is not above 0.
         """
         vectors, kernel = self._fitted()
         if len(vectors) < 2:
             raise DataError(f"found {len(vectors)} usable row, expected at least 2: a single row has no neighbours")
         k = at_most(check_k(k), len(vectors) - 1)
-        return self._named(*kernel.self_join(k, progress), rows=self._valid)
+        labels = self._stored_groups(groups)
+        return Neighbors(*self._named(*kernel.self_join(k, labels, progress), rows=self._valid), self.metric.name)
 
-    def search(self, queries: object, k: int, progress: Progress | None = None) -> Neighbors:
+    def search(
+        self,
+        queries: object,
+        k: int,
+        groups: object = None,
+        query_groups: object = None,
+        progress: Progress | None = None,
+    ) -> Neighbors:
         """The k nearest stored rows of each query.
 
         queries : (n_queries, dim)
         k       : 1 <= k; fewer come back where fewer are stored (index -1, distance inf)
+        groups, query_groups : a whole number a stored row and a query; stored rows of a query's group do not count
         Raises    NotFitted; DataError where the dims differ or a query is NaN, infinite, or zero under cosine.
         """
-        vectors, kernel = self._fitted()
-        array = as_vectors(queries, "queries", at_least=0)
+        _, kernel = self._fitted()
+        array = self._as_queries(queries)
+        k = check_k(k)
+        labels, asked = self._stored_groups(groups), _labels(query_groups, len(array), "query_groups")
+        _both(groups, query_groups)
+        if not len(array):
+            return Neighbors(np.empty((0, k), np.int64), np.empty((0, k), np.float32), self.metric.name)
+        found = kernel.search(array, k, labels, asked, progress)
+        return Neighbors(*self._named(*found, rows=None), self.metric.name)
+
+    def within(
+        self,
+        radius: float,
+        queries: object = None,
+        groups: object = None,
+        query_groups: object = None,
+        progress: Progress | None = None,
+    ) -> RadiusNeighbors:
+        """All stored rows at a distance of at most `radius`: of each query, or of each stored row without itself.
+
+        radius : in the metric's unit, not NaN; the comparison is made in float64
+        Raises   as `search`; UsageError where the radius is not a number.
+        >>> Exact().fit([[0.0], [1.0], [3.0]]).within(2.0)[1]
+        (array([0, 2]), array([1., 2.], dtype=float32))
+        """
+        _, kernel = self._fitted()
+        if isinstance(radius, bool) or not isinstance(radius, int | float | np.number) or np.isnan(radius):
+            raise UsageError(f"radius: expected a number, got {radius!r}")
+        labels, asked = self._stored_groups(groups), None
+        array = None if queries is None else self._as_queries(queries)
+        if array is not None:
+            asked = _labels(query_groups, len(array), "query_groups")
+            _both(groups, query_groups)
+        indptr, indices, distances = kernel.within(float(radius), array, labels, asked, progress)
+        if self._valid is not None:
+            indices = self._valid[indices]
+            if array is None:
+                counts = np.zeros(self._n, dtype=np.int64)
+                counts[self._valid] = np.diff(indptr)
+                indptr = np.append(0, np.cumsum(counts))
+        return RadiusNeighbors(indptr, indices, distances, self.metric.name)
+
+    def _as_rows(self, vectors: object, name: str, at_least: int = 1) -> np.ndarray:
+        array = as_vectors(vectors, name, at_least)
+        if self.metric.kernel == "bits" and array.dtype != np.uint8:
+            raise DataError(
+                f"{name}: found dtype {array.dtype}, but {self.metric.name} needs packed bits: uint8, as "
+                "numpy.packbits makes them"
+            )
+        return array if self.metric.whiten is None else self.metric.whiten(array.astype(np.float64))
+
+    def _as_queries(self, queries: object) -> np.ndarray:
+        vectors, _ = self._fitted()
+        array = self._as_rows(queries, "queries", at_least=0)
         if array.shape[1] != vectors.shape[1]:
             raise DataError(f"queries: found dim {array.shape[1]}, the stored vectors have dim {vectors.shape[1]}")
         refuse_invalid(invalid_rows(array, self.metric), range(len(array)), "queries")
-        k = check_k(k)
-        if not len(array):
-            return Neighbors(np.empty((0, k), np.int64), np.empty((0, k), np.float32), self.metric.name)
-        return self._named(*kernel.search(array, k, progress), rows=None)
+        return array
 
-    def _named(self, indices: np.ndarray, distances: np.ndarray, rows: np.ndarray | None) -> Neighbors:
+    def _stored_groups(self, groups: object) -> np.ndarray | None:
+        labels = _labels(groups, self._n, "groups")
+        return labels if labels is None or self._valid is None else labels[self._valid]
+
+    def _named(
+        self, indices: np.ndarray, distances: np.ndarray, rows: np.ndarray | None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """The kernel's answer over the valid rows, in the row numbers of all rows; `rows` are those that asked."""
         if self._valid is not None:
             indices = np.where(indices < 0, -1, self._valid[indices])
@@ -106,7 +172,7 @@ class Exact:
             all_indices, all_distances = np.full(shape, -1), np.full(shape, np.inf, distances.dtype)
             all_indices[rows], all_distances[rows] = indices, distances
             indices, distances = all_indices, all_distances
-        return Neighbors(indices, distances, self.metric.name)
+        return indices, distances
 
     def _fitted(self) -> tuple[np.ndarray, Kernel]:
         if self._vectors is None or self._kernel is None:
@@ -128,6 +194,20 @@ def neighbors(vectors: object, k: int, metric: str | Metric = "euclidean", threa
 def cores() -> int:
     """How many processor cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _labels(groups: object, n: int, name: str) -> np.ndarray | None:
+    if groups is None:
+        return None
+    labels = np.asarray(groups)
+    if labels.shape != (n,) or labels.dtype.kind not in "iu":
+        raise DataError(f"{name}: expected {n} whole numbers, one a row, found {labels.dtype} of shape {labels.shape}")
+    return np.ascontiguousarray(labels, dtype=np.int64)
+
+
+def _both(groups: object, query_groups: object) -> None:
+    if (groups is None) != (query_groups is None):
+        raise UsageError("groups and query_groups belong together: give both or neither")
 
 
 def check_k(k: object) -> int:

@@ -5,12 +5,14 @@ A kernel is a class with
     name, version          what `vicinal info` and summaries call it
     covers(metric, dtype)  "" where it can serve them, else the reason why not
     Kernel(vectors, metric, threads)
-        .self_join(k, progress)          each stored row's k nearest others
-        .search(queries, k, progress)    each query's k nearest stored rows
-    both -> indices int64 (n, k) and distances float64 or float32 (n, k), by (distance, row); -1 and inf for none
+        .self_join(k, groups, progress)                               each stored row's k nearest others
+        .search(queries, k, groups, query_groups, progress)           each query's k nearest stored rows
+        .within(radius, queries, groups, query_groups, progress)      all rows at a distance of at most the radius
 
-`progress(done, total)` counts rows and may raise, which stops the pass. All kernels give the same answer to the bit,
-so `pick` takes the first that covers.
+The first two give indices int64 (n, k) and distances (n, k), by (distance, row), -1 and inf for none; the third gives
+indptr, indices and distances, row i's from indptr[i] to indptr[i + 1]. Rows of one group are not each other's
+neighbours. `progress(done, total)` counts rows and may raise, which stops the pass. All kernels give the same answer
+to the bit, so `pick` takes the first that covers.
 """
 
 from collections.abc import Callable
@@ -20,6 +22,7 @@ import numpy as np
 
 from vicinal.errors import UsageError
 from vicinal.kernels.blas import Blas
+from vicinal.kernels.brute import Brute
 from vicinal.metrics import Metric
 
 Progress = Callable[[int, int], None]
@@ -38,16 +41,36 @@ class Kernel(Protocol):
         """Why this kernel cannot serve the metric and dtype; empty where it can."""
         ...
 
-    def self_join(self, k: int, progress: Progress | None = None) -> tuple[np.ndarray, np.ndarray]:
+    def self_join(
+        self, k: int, groups: np.ndarray | None = None, progress: Progress | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Each stored row's k nearest others."""
         ...
 
-    def search(self, queries: np.ndarray, k: int, progress: Progress | None = None) -> tuple[np.ndarray, np.ndarray]:
+    def search(
+        self,
+        queries: np.ndarray,
+        k: int,
+        groups: np.ndarray | None = None,
+        query_groups: np.ndarray | None = None,
+        progress: Progress | None = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Each query's k nearest stored rows."""
         ...
 
+    def within(
+        self,
+        radius: float,
+        queries: np.ndarray | None = None,
+        groups: np.ndarray | None = None,
+        query_groups: np.ndarray | None = None,
+        progress: Progress | None = None,
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """All stored rows at a distance of at most the radius, as indptr, indices, distances."""
+        ...
 
-KERNELS: tuple[type[Kernel], ...] = (Blas,)
+
+KERNELS: tuple[type[Kernel], ...] = (Blas, Brute)
 
 
 def pick(metric: Metric, dtype: np.dtype) -> type[Kernel]:

@@ -1,0 +1,229 @@
+"""Every kernel on hard data, against the float64 oracle: the same rows in the same order, the same distances."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import vicinal
+from oracle import HARD, brute_force, fit_for, hard_case, hard_data
+from vicinal import Exact, kernels
+from vicinal.errors import UsageError
+from vicinal.kernels import blas, brute
+from vicinal.metrics import METRICS, find, mahalanobis
+
+NAMES = [metric.name for metric in METRICS]
+
+
+def agree(found: vicinal.Neighbors, indices: np.ndarray, distances: np.ndarray) -> None:
+    np.testing.assert_array_equal(found.indices, indices)
+    np.testing.assert_array_equal(found.distances, distances)
+
+
+FLOAT32 = np.dtype("float32")
+HERE = [kernel for kernel in kernels.KERNELS if not kernel.covers(find("euclidean"), FLOAT32)]
+
+
+@pytest.fixture(params=HERE, ids=lambda kernel: kernel.name)
+def kernel(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> type[kernels.Kernel]:
+    """Each kernel in turn is the only one, but for what it does not cover."""
+    monkeypatch.setattr(kernels, "KERNELS", (request.param, brute.Brute))
+    return request.param
+
+
+@pytest.mark.parametrize("metric", NAMES)
+@pytest.mark.parametrize("kind", HARD)
+@pytest.mark.parametrize(("n", "dim", "k"), [(2, 1, 1), (60, 3, 7), (300, 13, 5), (200, 65, 20)])
+def test_self_join(kernel: type, kind: str, metric: str, n: int, dim: int, k: int) -> None:
+    vectors, indices, distances = hard_case(kind, metric, n, dim, k)
+    agree(Exact(metric).fit(vectors).neighbors(k), indices, distances)
+
+
+@pytest.mark.parametrize("metric", NAMES)
+@pytest.mark.parametrize("kind", HARD)
+def test_search(kernel: type, kind: str, metric: str) -> None:
+    vectors, _, _ = hard_case(kind, metric, 300, 13, 5)
+    queries = np.concatenate([fit_for(metric, hard_data(kind, 20, 13, seed=1)), vectors[:20]])
+    agree(Exact(metric).fit(vectors).search(queries, 11), *brute_force(vectors, queries, 11, metric))
+
+
+@pytest.mark.parametrize("metric", NAMES)
+@pytest.mark.parametrize("kind", [*HARD][::2])
+def test_within(kernel: type, kind: str, metric: str) -> None:
+    vectors, _, distances = hard_case(kind, metric, 300, 13, 5)
+    index, radius = Exact(metric).fit(vectors), float(np.median(distances[:, -1]))
+    truth = find(metric).pairwise(vectors[:40], vectors)
+    joined, asked = index.within(radius), index.within(radius, vectors[:40])
+    for row in range(40):
+        order = np.lexsort((np.arange(len(vectors)), truth[row]))
+        order = order[truth[row][order] <= radius]
+        np.testing.assert_array_equal(asked[row][0], order)
+        with np.errstate(over="ignore"):
+            np.testing.assert_array_equal(asked[row][1], truth[row][order].astype(np.float32))
+        np.testing.assert_array_equal(joined[row][0], order[order != row])
+    assert len(joined) == len(vectors) and joined.indptr[-1] == len(joined.indices)
+
+
+@pytest.mark.parametrize("metric", NAMES)
+@pytest.mark.parametrize("kind", ["plain", "40 % copies of one row", "few integers, many ties", "all rows equal"])
+def test_groups_are_not_neighbours_of_themselves(kernel: type, kind: str, metric: str) -> None:
+    vectors, _, _ = hard_case(kind, metric, 300, 13, 5)
+    groups = np.random.default_rng(5).integers(0, 4, len(vectors)) * 1000 - 1500
+    index, truth, k = Exact(metric).fit(vectors), find(metric).pairwise(vectors, vectors), 9
+    joined = index.neighbors(k, groups=groups)
+    asked = index.search(vectors[:30], k, groups, groups[:30])
+    radius = float(np.median(joined.distances[:, -1]))
+    near = index.within(radius, groups=groups)
+    for row in range(len(vectors)):
+        order = np.lexsort((np.arange(len(vectors)), truth[row]))
+        order = order[groups[order] != groups[row]]
+        np.testing.assert_array_equal(joined.indices[row], order[:k])
+        np.testing.assert_array_equal(near[row][0], order[truth[row][order] <= radius])
+        if row < 30:
+            np.testing.assert_array_equal(asked.indices[row], order[:k])
+    alone = index.neighbors(2, groups=np.zeros(len(vectors), dtype=np.int64))
+    assert (alone.indices == -1).all() and np.isinf(alone.distances).all()
+
+
+@st.composite
+def data(draw: st.DrawFn) -> tuple[np.ndarray, int]:
+    n, dim = draw(st.integers(2, 40)), draw(st.integers(1, 20))
+    dtype = draw(st.sampled_from([np.float16, np.float32, np.float64, np.int8, np.uint8, np.int32]))
+    random = np.random.default_rng(draw(st.integers(0, 1 << 30)))
+    vectors = random.integers(1, 100, (n, dim)) if draw(st.booleans()) else random.normal(size=(n, dim)) * 20
+    vectors = vectors[random.integers(0, draw(st.integers(1, n)), n)] + draw(st.sampled_from([0, 0, 1, 7]))
+    with np.errstate(invalid="ignore"):
+        vectors = vectors.astype(dtype)
+    vectors[~(vectors != 0).any(axis=1)] = 1
+    return vectors, draw(st.integers(1, n + 3))
+
+
+@settings(max_examples=300, deadline=None)
+@given(data(), st.sampled_from(NAMES), st.sampled_from(HERE))
+def test_any_size_dtype_and_copies(drawn: tuple[np.ndarray, int], metric: str, kernel: type[kernels.Kernel]) -> None:
+    vectors, k = drawn
+    vectors = vectors.view(np.uint8) if find(metric).kernel == "bits" else vectors
+    serves = kernel if not kernel.covers(find(metric), vectors.dtype) else brute.Brute
+    found = serves(vectors, find(metric), 2)
+    indices, distances = brute_force(vectors, None, k, metric)
+    k = min(k, len(vectors) - 1)
+    ours = found.self_join(k)
+    np.testing.assert_array_equal(ours[0], indices)
+    np.testing.assert_array_equal(ours[1].astype(np.float32), distances)
+    indices, distances = brute_force(vectors, vectors[:3], k, metric)
+    ours = found.search(vectors[:3], k)
+    np.testing.assert_array_equal(ours[0], indices)
+    np.testing.assert_array_equal(ours[1].astype(np.float32), distances)
+
+
+@pytest.mark.parametrize("metric", NAMES)
+def test_a_metric_agrees_with_scipy(metric: str) -> None:
+    from scipy.spatial.distance import cdist
+
+    a, b = (fit_for(metric, hard_data("plain", n, 17, seed=n)) for n in (40, 30))
+    if metric == "inner_product":
+        np.testing.assert_allclose(find(metric).pairwise(a, b), -a @ b.T, rtol=1e-10, atol=1e-12)
+        return
+    other = {"manhattan": "cityblock"}.get(metric, metric)
+    x, y = (np.unpackbits(v, axis=1).astype(bool) if find(metric).kernel == "bits" else v for v in (a, b))
+    truth = cdist(x, y, other) * (x.shape[1] if metric == "hamming" else 1)  # scipy's is the share of bits
+    np.testing.assert_allclose(find(metric).pairwise(a, b), truth, rtol=1e-12)
+
+
+def test_mahalanobis_agrees_with_scipy(kernel: type) -> None:
+    from scipy.spatial.distance import cdist
+
+    vectors, random = hard_data("plain", 200, 6), np.random.default_rng(3)
+    root = random.normal(size=(6, 4))  # a matrix of lower rank is a metric of a subspace
+    metric = mahalanobis(root @ root.T)
+    truth = cdist(vectors, vectors, "mahalanobis", VI=root @ root.T)
+    np.fill_diagonal(truth, np.inf)
+    found = Exact(metric).fit(vectors).neighbors(5)
+    np.testing.assert_array_equal(found.indices, np.argsort(truth, axis=1)[:, :5])
+    np.testing.assert_allclose(found.distances, np.sort(truth, axis=1)[:, :5], rtol=1e-6)
+    asked = Exact(metric).fit(vectors).search(vectors[:7] + 1e-3, 1)
+    assert asked.indices.ravel().tolist() == list(range(7)) and found.metric == "mahalanobis"
+    for wrong, message in [([[1.0, 2]], "square"), ([[1.0, 2], [0, 1]], "symmetric"), ([[-1.0]], "eigenvalue")]:
+        with pytest.raises(UsageError, match=message):
+            mahalanobis(wrong)
+
+
+@pytest.mark.parametrize("metric", NAMES)
+def test_stored_rows_in_many_blocks_and_queries_in_many_blocks(
+    kernel: type, metric: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vectors, indices, distances = hard_case("40 % copies of one row", metric, 300, 13, 9)
+    for module, name, value in [
+        (blas, "CACHE_BYTES", 52 * 50),
+        (blas, "BLOCK_WORK", 1),
+        (blas, "MEASURE_BYTES", 512),
+        (blas, "RANK_BYTES", 1024),
+        (brute, "MEASURE_BYTES", 512),
+        (brute, "RANK_BYTES", 1024),
+    ]:
+        monkeypatch.setattr(module, name, value)
+    agree(Exact(metric).fit(vectors).neighbors(9), indices, distances)
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "sqeuclidean", "cosine", "manhattan"])
+def test_blas_where_no_query_is_ever_certified(metric: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blas.Blas, "_certified", lambda self, kth, worst, norms: np.zeros(len(kth), dtype=bool))
+    monkeypatch.setattr(kernels, "KERNELS", (blas.Blas,))
+    for kind in ("plain", "offset by 1e8", "rows within 1e-7 of two centres"):
+        vectors, indices, distances = hard_case(kind, metric, 300, 13, 5)
+        agree(Exact(metric).fit(vectors).neighbors(5), indices, distances)
+
+
+@pytest.mark.parametrize("kind", HARD)
+@pytest.mark.parametrize("metric", ["euclidean", "cosine", "manhattan"])
+def test_float32_ranks_of_blas_are_wrong_by_no_more_than_its_proof_allows(metric: str, kind: str) -> None:
+    import faiss
+
+    vectors, _, _ = hard_case(kind, metric, 300, 13, 5)
+    kernel = blas.Blas(vectors, find(metric), 1)
+    prepared = kernel._all.prepared(vectors, kernel._all.rows)
+    queries32, norms = kernel._as_float32(prepared)
+    kind_of_rank = faiss.METRIC_L1 if metric == "manhattan" else faiss.METRIC_L2
+    ranks, found = faiss.knn(queries32, kernel._cached, len(prepared), metric=kind_of_rank)
+    for query, row in enumerate(prepared):
+        true = find(metric).measure(row, prepared[found[query]])
+        wrong = np.abs(ranks[query].astype(np.float64) - true * kernel._unit)
+        assert (wrong <= kernel._error(true, norms[query])).all()
+
+
+@pytest.mark.parametrize("kind", HARD)
+@pytest.mark.parametrize("metric", ["euclidean", "cosine", "inner_product"])
+def test_float64_ranks_of_brute_hold_the_true_rank(metric: str, kind: str) -> None:
+    vectors, _, _ = hard_case(kind, metric, 300, 13, 5)
+    kernel = brute.Brute(vectors, find(metric), 1)
+    prepared = kernel.prepared(vectors, kernel.rows)
+    low, high = kernel.ranks(prepared)
+    for query, row in enumerate(prepared):
+        true = find(metric).measure(row, prepared)
+        slack = np.abs(true) * 1e-13
+        assert (low[query] <= true + slack).all() and (true - slack <= high[query]).all()
+
+
+def test_a_metric_that_no_kernel_serves_is_an_error_with_each_kernels_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernels, "KERNELS", (blas.Blas,))
+    with pytest.raises(UsageError, match=r"no kernel serves hamming on uint8: blas: it has no bits kernel"):
+        Exact("hamming").fit(np.zeros((2, 1), dtype=np.uint8))
+
+
+def test_the_answer_does_not_depend_on_threads(kernel: type) -> None:
+    vectors = hard_data("float32", 2000, 24)
+    one, four = (Exact("euclidean", threads).fit(vectors).neighbors(6) for threads in (1, 4))
+    agree(one, four.indices, four.distances)
+
+
+def test_progress_reaches_the_end_and_may_stop_the_pass(kernel: type) -> None:
+    seen: list[tuple[int, int]] = []
+    index = Exact().fit(hard_data("40 % copies of one row", 300, 4))
+    index.neighbors(3, progress=lambda done, total: seen.append((done, total)))
+    assert seen[-1][0] == seen[-1][1] > 0
+
+    def stop(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        index.neighbors(3, progress=stop)

@@ -71,6 +71,7 @@ def unknown(what: str, found: object, choices: Iterable[object]) -> str:
     "unknown metric 'cosin': did you mean 'cosine'? Choose from cosine, l2"
     """
     names = [str(choice) for choice in choices]
-    near = difflib.get_close_matches(str(found).lower(), names, n=1)
-    hint = f"did you mean {near[0]!r}? Choose" if near else "choose"
+    lower = {name.lower(): name for name in names}
+    near = difflib.get_close_matches(str(found).lower(), lower, n=1)
+    hint = f"did you mean {lower[near[0]]!r}? Choose" if near else "choose"
     return f"unknown {what} {found!r}: {hint} from {', '.join(names)}"

@@ -6,6 +6,8 @@ a run which fails or is killed leaves nothing under the final name.
 """
 
 import hashlib
+import json
+import math
 import os
 import secrets
 import shutil
@@ -22,7 +24,7 @@ MANIFEST = "manifest.json"
 
 
 def load_npy(path: str | Path) -> np.ndarray:
-    """The array of a `.npy` file as a read-only memory map.
+    """The array of a `.npy` file as a read-only memory map; one without elements is made in memory.
 
     Raises    DataError where the file is not a plain `.npy` array: missing, truncated, pickled objects, another format.
     """
@@ -30,39 +32,49 @@ def load_npy(path: str | Path) -> np.ndarray:
     try:
         with open(path, "rb") as file:
             magic = file.read(6)
-        if magic != b"\x93NUMPY":
+            if magic != b"\x93NUMPY":
+                raise DataError(f"{path}: {_other_format(magic)}")
+            file.seek(0)
+            shape, dtype = _npy_header(path, file)
+            wanted, found = math.prod(shape) * dtype.itemsize, os.fstat(file.fileno()).st_size - file.tell()
+        if dtype.hasobject:
             raise DataError(
-                f"{path}: expected a .npy array, found a file that starts with {magic!r}; write one with numpy.save"
+                f"{path}: found dtype object (pickled Python objects) of shape {shape}, expected numbers; pickles are "
+                "never opened: save it again with .astype('float32')"
             )
-        return np.load(path, mmap_mode="r", allow_pickle=False)
+        if found < wanted:
+            raise DataError(
+                f"{path}: truncated: shape {shape} of {dtype} needs {wanted} bytes of data, found {found}; "
+                "copy or write it again"
+            )
+        return np.load(path, mmap_mode="r", allow_pickle=False) if wanted else np.empty(shape, dtype)
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except DataError:
-        raise
-    except (ValueError, EOFError, SyntaxError) as error:
-        raise DataError(f"{path}: {_npy_fault(path, error)}") from None
 
 
-def _npy_fault(path: Path, error: Exception) -> str:
+def _other_format(magic: bytes) -> str:
+    if not magic:
+        return "empty (0 bytes), expected a .npy array; write one with numpy.save"
+    if magic.startswith(b"PK"):
+        return "expected a .npy array, found a zip archive (.npz?); save its one array with numpy.save"
+    return f"expected a .npy array, found a file that starts with {magic!r}; write one with numpy.save"
+
+
+def _npy_header(path: Path, file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
     try:
-        with open(path, "rb") as file:
-            version = np.lib.format.read_magic(file)
-            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-            shape, _, dtype = read(file)
-            start = file.tell()
-    except Exception:
-        return f"the .npy header cannot be read ({error}); the file is damaged or truncated: write it again"
-    if dtype.hasobject:
-        return f"found dtype object (pickled), expected numbers; save it again with .astype('float32'), shape {shape}"
-    wanted = int(np.prod(shape, dtype=object)) * dtype.itemsize
-    if wanted == 0:
-        return f"found shape {shape}: the array is empty, expected at least 2 rows and 1 column"
-    found = path.stat().st_size - start
-    if found < wanted:
-        return (
-            f"truncated: shape {shape} of {dtype} needs {wanted} bytes of data, found {found}; copy or write it again"
-        )
-    return str(error)
+        version = np.lib.format.read_magic(file)
+        if version not in ((1, 0), (2, 0), (3, 0)):
+            raise ValueError(f"format version {version}")
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, dtype = read(file)
+        if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize >= 1 << 63:
+            raise ValueError(f"shape {shape}")
+    except Exception as error:  # numpy evaluates the header: damaged bytes raise errors of many kinds
+        reason = str(error).partition("\n")[0]
+        raise DataError(
+            f"{path}: the .npy header cannot be read ({reason}); the file is damaged or truncated: write it again"
+        ) from None
+    return shape, dtype
 
 
 def sha256(path: str | Path) -> str:
@@ -97,7 +109,7 @@ def whole_file(path: str | Path, overwrite: bool = False) -> Iterator[IO[bytes]]
     Raises    UsageError where the file exists and `overwrite` is false, or its folder does not exist.
     """
     path = Path(path)
-    check_output(path, overwrite)
+    check_file(path, overwrite)
     part = _beside(path)
     try:
         with open(part, "xb") as file:
@@ -115,14 +127,12 @@ def whole_file(path: str | Path, overwrite: bool = False) -> Iterator[IO[bytes]]
 def whole_folder(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
     """A folder that gets its final name only when the block ends without an error.
 
-    Only a folder that holds a manifest of ours is ever replaced, so that no slip of the hand removes a user's files.
+    Only a folder of ours is ever replaced, so that no slip of the hand removes a user's files.
 
     Raises    UsageError where it exists and may not be replaced.
     """
     path = Path(path)
-    check_output(path, overwrite)
-    if path.exists() and not (path / MANIFEST).is_file():
-        raise UsageError(f"{path}: exists and holds no {MANIFEST}, so it is not overwritten; name another folder")
+    check_folder(path, overwrite)
     part, old = _beside(path), _beside(path)
     part.mkdir()
     try:
@@ -146,14 +156,44 @@ def whole_folder(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
         shutil.rmtree(old, ignore_errors=True)
 
 
-def check_output(path: str | Path, overwrite: bool) -> None:
-    """Raises UsageError at once where `whole_file` or `whole_folder` could not write there later."""
+def check_file(path: str | Path, overwrite: bool, parents: bool = False) -> None:
+    """Raises UsageError at once where `whole_file` could not write there later; `parents` will be made by then."""
+    path = Path(path)
+    if path.is_dir():
+        raise UsageError(f"{path}: expected a file's name, found a folder")
+    refuse_existing(path, overwrite)
+    _check_parent(path, parents)
+
+
+def check_folder(path: str | Path, overwrite: bool) -> None:
+    """Raises UsageError at once where `whole_folder` could not write there later."""
     path = Path(path)
     refuse_existing(path, overwrite)
-    if not path.parent.is_dir():
-        raise UsageError(f"{path}: the folder {path.parent} does not exist; make it first")
-    if not os.access(path.parent, os.W_OK):
-        raise UsageError(f"{path}: the folder {path.parent} cannot be written to")
+    if path.exists() and not _is_ours(path):
+        raise UsageError(f"{path}: holds files that vicinal did not write, so it is not replaced; name another folder")
+    _check_parent(path, parents=False)
+
+
+def _check_parent(path: Path, parents: bool) -> None:
+    folder = path.parent
+    while parents and not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    if not folder.exists():
+        raise UsageError(f"{path}: the folder {folder} does not exist; make it first")
+    if not folder.is_dir():
+        raise UsageError(f"{path}: {folder} is a file, expected a folder")
+    if not os.access(folder, os.W_OK):
+        raise UsageError(f"{path}: the folder {folder} cannot be written to")
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether a folder holds a manifest of ours, and besides it only parts that the manifest names."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        known = {MANIFEST, *manifest["parts"]}
+        return manifest["format"].startswith("vicinal.") and {file.name for file in folder.iterdir()} <= known
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return False
 
 
 def save_arrays(folder: Path, arrays: dict[str, np.ndarray]) -> dict[str, Any]:

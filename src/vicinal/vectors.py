@@ -25,6 +25,8 @@ def as_vectors(vectors: object, name: str = "vectors", at_least: int = 1) -> np.
         raise DataError(
             f"{name}: expected a 2-D array of numbers (rows, dim), found rows that differ: {error}"
         ) from None
+    if np.ma.is_masked(array):
+        raise DataError(f"{name}: found masked values, expected numbers; fill them or remove their rows")
     if array.dtype.kind not in "fiu" or array.dtype.itemsize > 8:
         raise DataError(
             f"{name}: found dtype {array.dtype}, expected float16, float32, float64 or integers; "
@@ -51,7 +53,7 @@ def invalid_rows(vectors: np.ndarray, metric: Metric) -> dict[int, str]:
     for start in range(0, len(vectors), step):
         block = vectors[start : start + step]
         if block.dtype.kind == "f":
-            # One sum a row finds every NaN and infinity, and leaves the common case one pass.
+            # One maximum a row finds every NaN and infinity, and leaves the common case one pass.
             with np.errstate(over="ignore", invalid="ignore"):
                 high = np.abs(block).max(axis=1).astype(np.float64)
             for row in np.flatnonzero(~np.isfinite(high)):
@@ -73,6 +75,6 @@ def refuse_invalid(wrong: dict[int, str], names: Sequence, name: str = "vectors"
         reasons.setdefault(reason, []).append(names[row])
     parts = "; ".join(f"{len(rows)} with {reason}: {some(rows)}" for reason, rows in reasons.items())
     raise DataError(
-        f"{name}: {len(wrong)} rows cannot be used ({parts}); mend or remove them, or score the others with "
-        "--on-invalid null"
+        f"{name}: {len(wrong)} {'row' if len(wrong) == 1 else 'rows'} cannot be used ({parts}); mend or remove them, "
+        "or leave them out with --on-invalid null (in Python: on_invalid='null')"
     )

@@ -1,0 +1,289 @@
+"""Arrays in, whole files out: damaged input is named, and output is whole or not there."""
+
+import io
+import pickle
+import re
+import signal
+import socket
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vicinal import files
+from vicinal.errors import DataError, UsageError
+from vicinal.metrics import find
+from vicinal.vectors import as_vectors, invalid_rows, refuse_invalid
+from workplace import start
+
+
+def npy(array: object) -> bytes:
+    file = io.BytesIO()
+    np.save(file, np.asarray(array))
+    return file.getvalue()
+
+
+SMALL = npy(np.arange(6, dtype=np.float32).reshape(3, 2))
+
+
+def fault(path: Path, content: bytes) -> str:
+    path.write_bytes(content)
+    with pytest.raises(DataError) as caught:
+        files.load_npy(path)
+    assert str(caught.value).startswith(f"{path}: ")
+    return str(caught.value).removeprefix(f"{path}: ")
+
+
+def test_an_array_cut_off_at_any_byte_is_refused(tmp_path: Path) -> None:
+    for length in range(len(SMALL)):
+        said = fault(tmp_path / "cut.npy", SMALL[:length])
+        if length == 0:
+            assert said.startswith("empty (0 bytes), expected a .npy array")
+        elif length < 6:
+            assert said.startswith("expected a .npy array, found a file that starts with b'\\x93")
+        elif length < 128:
+            assert "header cannot be read" in said and "damaged or truncated" in said
+        else:
+            expected = f"truncated: shape (3, 2) of float32 needs 24 bytes of data, found {length - 128}"
+            assert said.startswith(expected)
+
+
+@given(place=st.integers(6, 127), value=st.integers(0, 255))
+def test_a_damaged_header_is_refused_or_read_but_never_a_fault_of_ours(
+    tmp_path_factory: pytest.TempPathFactory, place: int, value: int
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "damaged.npy"
+    path.write_bytes(SMALL[:place] + bytes([value]) + SMALL[place + 1 :])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # numpy's own, of odd headers
+        try:
+            assert isinstance(files.load_npy(path), np.ndarray)
+        except DataError as error:
+            assert str(error).startswith(f"{path}: ") and "\n" not in str(error)
+
+
+@pytest.mark.parametrize("shape", ["(-3, 2)", "(9223372036854775807, 9)", "(3, 'a')", "(((((((", "10**9"])
+def test_an_impossible_shape_in_the_header_is_refused(tmp_path: Path, shape: str) -> None:
+    text = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}".ljust(117) + "\n"
+    said = fault(tmp_path / "x.npy", b"\x93NUMPY\x01\x00\x76\x00" + text.encode())
+    assert "header cannot be read" in said
+
+
+def test_pickled_objects_are_never_opened(tmp_path: Path) -> None:
+    class Bomb:
+        def __reduce__(self) -> tuple:
+            return Path.touch, (tmp_path / "opened",)
+
+    said = fault(tmp_path / "object.npy", npy(np.array([[Bomb()]], dtype=object)))
+    assert "found dtype object (pickled" in said and "shape (1, 1)" in said and "expected numbers" in said
+    assert "expected a .npy array" in fault(tmp_path / "pickle.npy", pickle.dumps([[Bomb()]]))
+    assert not (tmp_path / "opened").exists()
+
+
+def test_other_things_than_an_array_are_named(tmp_path: Path) -> None:
+    packed = io.BytesIO()
+    np.savez(packed, a=np.ones((2, 2)))
+    assert "found a zip archive (.npz?); save its one array" in fault(tmp_path / "x.npz", packed.getvalue())
+    assert "starts with b'1,2\\n3,'" in fault(tmp_path / "x.csv", b"1,2\n3,4\n")
+    with pytest.raises(DataError, match=r"none\.npy: cannot be read: No such file"):
+        files.load_npy(tmp_path / "none.npy")
+    with pytest.raises(DataError, match="cannot be read: Is a directory"):
+        files.load_npy(tmp_path)
+
+
+def test_a_file_that_may_not_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # the name of a socket must be short; unlike a mode, it also stops root
+    with socket.socket(socket.AF_UNIX) as unreadable:
+        unreadable.bind("emb.npy")
+        with pytest.raises(DataError, match=r"^emb\.npy: cannot be read: "):
+            files.load_npy("emb.npy")
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("dtype", ["<f2", "<f4", ">f4", "<f8", ">f8", "|i1", "|u1", ">i2", "<i8", "<u8"])
+def test_every_layout_and_byte_order_gives_the_values_written(tmp_path: Path, dtype: str, order: str) -> None:
+    array = np.arange(6).reshape(3, 2).astype(dtype, order=order)  # type: ignore[call-overload]
+    (tmp_path / "x.npy").write_bytes(npy(array))
+    read = files.load_npy(tmp_path / "x.npy")
+    assert isinstance(read, np.memmap) and not read.flags.writeable
+    vectors = as_vectors(read)
+    np.testing.assert_array_equal(vectors, [[0, 1], [2, 3], [4, 5]])
+    assert vectors.dtype.isnative and (vectors.base is not None or dtype[0] == ">")
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (3, 0), (0,)])
+def test_an_array_without_elements_is_read_with_its_shape(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    (tmp_path / "x.npy").write_bytes(npy(np.empty(shape, np.float32)))
+    assert files.load_npy(tmp_path / "x.npy").shape == shape
+
+
+@pytest.mark.parametrize(
+    ("array", "said"),
+    [
+        (np.empty((0, 3)), "x: found shape (0, 3), expected at least 2 rows"),
+        (np.ones((1, 3)), "x: found shape (1, 3), expected at least 2 rows"),
+        (np.empty((3, 0)), "x: found shape (3, 0), expected at least 1 column (dim >= 1)"),
+        (np.ones(3), "x: found shape (3,), expected 2-D (rows, dim); one vector is written [[...]]"),
+        (np.float32(1), "x: found shape (), expected 2-D (rows, dim)"),
+        (np.ones((2, 2, 2)), "x: found shape (2, 2, 2), expected 2-D (rows, dim)"),
+        (np.ones((2, 2), bool), "x: found dtype bool, expected float16, float32, float64 or integers"),
+        (np.ones((2, 2), complex), "x: found dtype complex128, expected float16"),
+        (np.array([["a", "b"]]), "x: found dtype <U1, expected float16"),
+        (np.zeros(2, [("a", "f4"), ("b", "f4")]), "x: found dtype [('a', '<f4'), ('b', '<f4')], expected float16"),
+        (np.array([[1, None]]), "x: found dtype object, expected float16"),
+        (np.array([["2020-01-01"]], "M8[D]"), "x: found dtype datetime64[D], expected float16"),
+        (np.ones((2, 2), np.longdouble), "x: found dtype "),
+        ([[1.0, 2.0], [3.0]], "x: expected a 2-D array of numbers (rows, dim), found rows that differ"),
+        (np.ma.masked_equal([[1.0, 2.0], [3.0, 4.0]], 2.0), "x: found masked values, expected numbers"),
+    ],
+)
+def test_what_is_no_table_of_numbers_is_refused_with_what_was_found_and_expected(array: object, said: str) -> None:
+    with pytest.raises(DataError) as caught:
+        as_vectors(array, "x", at_least=2)
+    assert str(caught.value).startswith(said)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_every_invalid_row_is_found_and_no_other(dtype: type) -> None:
+    vectors = np.random.default_rng(0).normal(size=(5000, 600)).astype(dtype)  # several blocks
+    vectors[[3, 4999], [0, 599]] = np.nan
+    vectors[2500, 7] = -np.inf
+    vectors[[11, 4000]] = [[0.0], [-0.0]]
+    expected = {3: "NaN or infinite value", 2500: "NaN or infinite value", 4999: "NaN or infinite value"}
+    assert invalid_rows(vectors, find("euclidean")) == expected
+    zero = "zero vector, which has no direction for cosine"
+    assert invalid_rows(vectors, find("cosine")) == dict(sorted({**expected, 11: zero, 4000: zero}.items()))
+
+
+def test_invalid_rows_are_counted_and_the_first_ones_named() -> None:
+    wrong = dict.fromkeys(range(2, 9), "NaN or infinite value") | {20: "value beyond 1e+37"}
+    with pytest.raises(DataError) as caught:
+        refuse_invalid(wrong, [f"id{row}" for row in range(30)], "emb.npy")
+    assert str(caught.value).startswith(
+        "emb.npy: 8 rows cannot be used (7 with NaN or infinite value: id2, id3, id4, id5, id6, ... (7 in all); "
+        "1 with value beyond 1e+37: id20); mend or remove them"
+    )
+    with pytest.raises(DataError, match=r"^emb\.npy: 1 row cannot be used \(1 with zero: 5\)"):
+        refuse_invalid({5: "zero"}, range(9), "emb.npy")
+
+
+def test_a_file_has_its_name_only_when_it_is_whole(tmp_path: Path) -> None:
+    with files.whole_file(tmp_path / "x") as file:
+        file.write(b"content")
+        (part,) = tmp_path.iterdir()
+        assert re.fullmatch(r"\.x\.[0-9a-f]{8}\.part", part.name)
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("x", b"content")]
+
+
+@pytest.mark.parametrize("fault", [RuntimeError, KeyboardInterrupt])
+def test_a_failure_leaves_the_old_file_and_nothing_beside_it(tmp_path: Path, fault: type[BaseException]) -> None:
+    (tmp_path / "x").write_bytes(b"old")
+    with pytest.raises(fault), files.whole_file(tmp_path / "x", overwrite=True) as file:
+        file.write(b"new")
+        raise fault
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("x", b"old")]
+
+
+def test_a_file_that_appears_meanwhile_is_not_overwritten(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="exists already"), files.whole_file(tmp_path / "x") as file:
+        file.write(b"ours")
+        (tmp_path / "x").write_bytes(b"theirs")
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("x", b"theirs")]
+
+
+def test_outputs_that_cannot_be_written_are_refused_at_once(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    cases = {
+        tmp_path / "file": "exists already; name another output or add --overwrite",
+        tmp_path / "none" / "x": f"the folder {tmp_path / 'none'} does not exist; make it first",
+        tmp_path / "file" / "x": f"{tmp_path / 'file'} is a file, expected a folder",
+    }
+    for path, said in cases.items():
+        for check in (files.check_file, files.check_folder):
+            with pytest.raises(UsageError) as caught:
+                check(path, False)
+            assert said in str(caught.value)
+    with pytest.raises(UsageError, match="expected a file's name, found a folder"):
+        files.check_file(tmp_path / "folder", True)
+    with pytest.raises(UsageError, match="holds files that vicinal did not write"):
+        files.check_folder(tmp_path / "file", True)
+    files.check_file(tmp_path / "a" / "b" / "x", False, parents=True)
+    with pytest.raises(UsageError, match="is a file, expected a folder"):
+        files.check_file(tmp_path / "file" / "b" / "x", False, parents=True)
+
+
+OURS = '{"format": "vicinal.test", "parts": {"a.npy": {}}}'
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {},
+        {"manifest.json": OURS, "notes.txt": "mine"},
+        {"manifest.json": OURS.replace("vicinal", "other")},
+        {"manifest.json": '{"name": "a web page"}'},
+        {"manifest.json": "[]"},
+        {"manifest.json": "{"},
+        {"notes.txt": "mine"},
+    ],
+)
+def test_a_folder_with_anything_that_is_not_ours_is_never_replaced(tmp_path: Path, content: dict[str, str]) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for name, text in content.items():
+        (folder / name).write_text(text)
+    with pytest.raises(UsageError, match="did not write, so it is not replaced"):
+        files.check_folder(folder, True)
+    with pytest.raises(UsageError, match="did not write"), files.whole_folder(folder, True):
+        raise AssertionError("nothing may be written")
+    assert {file.name: file.read_text() for file in folder.iterdir()} == content
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_a_failure_leaves_the_old_folder_and_nothing_beside_it(tmp_path: Path) -> None:
+    for text in (OURS, OURS + " "):
+        with files.whole_folder(tmp_path / "f", overwrite=True) as part:
+            (part / "manifest.json").write_text(text)
+    with pytest.raises(RuntimeError), files.whole_folder(tmp_path / "f", overwrite=True) as part:
+        (part / "manifest.json").write_text("half")
+        raise RuntimeError
+    assert [path.name for path in tmp_path.iterdir()] == ["f"]
+    assert (tmp_path / "f" / "manifest.json").read_text() == OURS + " "
+
+
+KILLED_AT_RENAME = """
+import os, signal, sys
+from pathlib import Path
+import vicinal
+rename, wanted, calls = Path.rename, int(sys.argv[1]), []
+def killed(self, target):
+    calls.append(self)
+    if len(calls) == wanted:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return rename(self, target)
+Path.rename = killed
+vicinal.Neighbors([[1], [0]], [[2.0], [2.0]]).save("graph", overwrite=True)
+"""
+
+
+@pytest.mark.parametrize("at", [1, 2])
+def test_a_kill_between_the_renames_leaves_a_whole_folder_or_none(tmp_path: Path, at: int) -> None:
+    from vicinal import Neighbors
+
+    Neighbors([[1], [0]], [[1.0], [1.0]]).save(tmp_path / "graph")
+    child = start(KILLED_AT_RENAME, at, cwd=tmp_path)
+    child.communicate(timeout=60)
+    assert child.returncode == -signal.SIGKILL
+    if at == 1:
+        assert Neighbors.load(tmp_path / "graph").distances[0, 0] == 1
+    else:
+        assert not (tmp_path / "graph").exists()
+    # Whatever lies beside it is whole too, and does not hinder the next run.
+    beside = sorted(Neighbors.load(path).distances[0, 0] for path in tmp_path.glob(".graph.*.part"))
+    assert beside == ([2] if at == 1 else [1, 2])
+    Neighbors([[1], [0]], [[3.0], [3.0]]).save(tmp_path / "graph", overwrite=True)
+    assert Neighbors.load(tmp_path / "graph").distances[0, 0] == 3

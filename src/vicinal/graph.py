@@ -21,7 +21,7 @@ class Neighbors:
     distances : float32 (n, k), ascending, in the metric's unit; inf where the index is -1
     metric    : the name of the metric, where it is known
     order     : by (distance, row number); both arrays are read-only
-    Raises    DataError where the shapes differ or are not 2-D.
+    Raises    DataError where the shapes differ or are not 2-D, or an index is not a whole number.
 
     >>> Neighbors([[1, 2]], [[0.5, 1.0]]).nearest(1).indices
     array([[1]])
@@ -32,9 +32,17 @@ class Neighbors:
     metric: str | None = None
 
     def __post_init__(self) -> None:
-        indices = np.ascontiguousarray(self.indices, dtype=np.int64)
-        with np.errstate(over="ignore"):  # a distance beyond float32 is inf
-            distances = np.ascontiguousarray(self.distances, dtype=np.float32)
+        try:
+            indices = np.asarray(self.indices)
+            if indices.size and (indices.dtype.kind not in "iu" or indices.max() > np.iinfo(np.int64).max):
+                raise DataError(f"neighbours need whole numbers as indices, found {indices.dtype}")
+            indices = np.ascontiguousarray(indices, dtype=np.int64)
+            with np.errstate(over="ignore"):  # a distance beyond float32 is inf
+                distances = np.ascontiguousarray(self.distances, dtype=np.float32)
+        except DataError:
+            raise
+        except (ValueError, TypeError) as error:
+            raise DataError(f"neighbours need two 2-D arrays of numbers: {error}") from None
         if indices.ndim != 2 or indices.shape != distances.shape:
             raise DataError(
                 f"neighbours need two 2-D arrays of one shape, found indices {indices.shape} and "
@@ -61,21 +69,22 @@ class Neighbors:
 
         Raises    UsageError where k is not within 1 to this result's own k.
         """
-        if not 1 <= k <= self.k:
+        if not 1 <= _whole(k) <= self.k:
             raise UsageError(f"k = {k} neighbours were asked of a result that holds {self.k} a row")
         return Neighbors(self.indices[:, :k], self.distances[:, :k], self.metric)
 
     def merge(self, *others: "Neighbors", k: int | None = None) -> "Neighbors":
         """The k nearest of this and other results for the same rows, e.g. from the parts of a stored set.
 
-        A row that several results name is kept once, at the smallest of its distances. k defaults to the largest k.
+        A row that several results name is kept once, at the smallest of its distances. k defaults to the largest k;
+        where there are fewer, the rest is index -1, distance inf.
 
-        Raises    DataError where the numbers of rows or the metrics differ.
+        Raises    DataError where the numbers of rows or the metrics differ; UsageError where k is not above 0.
         """
         results: Sequence[Neighbors] = (self, *others)
         if len({len(result) for result in results}) > 1 or len({result.metric for result in results}) > 1:
             raise DataError(f"only results for the same rows and metric can be merged, found {list(results)}")
-        k = max(result.k for result in results) if k is None else k
+        k = max(result.k for result in results) if k is None else _whole(k)
         indices = np.concatenate([result.indices for result in results], axis=1)
         distances = np.concatenate([result.distances for result in results], axis=1)
         # A row named twice: all but its nearest mention become empty places, which sort to the end.
@@ -86,7 +95,12 @@ class Neighbors:
         indices = np.where(again | (indices < 0), -1, indices)
         distances = np.where(indices < 0, np.float32(np.inf), distances)
         order = np.lexsort((np.where(indices < 0, np.iinfo(np.int64).max, indices), distances))[:, :k]
-        return Neighbors(_take(indices, order), _take(distances, order), self.metric)
+        missing = ((0, 0), (0, k - order.shape[1]))
+        return Neighbors(
+            np.pad(_take(indices, order), missing, constant_values=-1),
+            np.pad(_take(distances, order), missing, constant_values=np.inf),
+            self.metric,
+        )
 
     def save(self, folder: str | Path, overwrite: bool = False) -> None:
         """Writes a folder with a JSON manifest and two plain `.npy` files; it appears whole or not at all.
@@ -121,10 +135,51 @@ class Neighbors:
             if files.sha256(file) != part["sha256"]:
                 raise DataError(f"{file}: damaged: its checksum is not the manifest's; save the neighbours again")
             arrays[name] = files.load_npy(file)
-        shape = (manifest["n"], manifest["k"])
-        if arrays["indices"].shape != shape:
-            raise DataError(f"{folder}: the manifest says shape {shape}, the arrays {arrays['indices'].shape}")
+            if arrays[name].shape != (manifest["n"], manifest["k"]):
+                raise DataError(
+                    f"{file}: found shape {arrays[name].shape}, the manifest says n {manifest['n']}, k {manifest['k']}"
+                )
         return cls(arrays["indices"], arrays["distances"], manifest["metric"])
+
+
+def _whole(k: object) -> int:
+    if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
+        raise UsageError(f"k: expected a whole number above 0, got {k!r}")
+    return int(k)
+
+
+@dataclass(frozen=True, eq=False)
+class RadiusNeighbors:
+    """All stored rows within a radius of each row: row i's are indices[indptr[i] : indptr[i + 1]].
+
+    indptr    : int64 (n + 1,)
+    indices   : int64 (n_found,), by (distance, row number) within each row
+    distances : float32 (n_found,), in the metric's unit
+    """
+
+    indptr: np.ndarray
+    indices: np.ndarray
+    distances: np.ndarray
+    metric: str | None = None
+
+    def __post_init__(self) -> None:
+        arrays = {"indptr": np.int64, "indices": np.int64, "distances": np.float32}
+        for name, dtype in arrays.items():
+            with np.errstate(over="ignore"):  # a distance beyond float32 is inf
+                array = np.ascontiguousarray(getattr(self, name), dtype=dtype).view()
+            array.setflags(write=False)
+            object.__setattr__(self, name, array)
+
+    def __len__(self) -> int:
+        return len(self.indptr) - 1
+
+    def __getitem__(self, row: int) -> tuple[np.ndarray, np.ndarray]:
+        """The indices and the distances of one row's neighbours."""
+        found = slice(self.indptr[row], self.indptr[row + 1])
+        return self.indices[found], self.distances[found]
+
+    def __repr__(self) -> str:
+        return f"RadiusNeighbors(n={len(self)}, found={len(self.indices)}, metric={self.metric!r})"
 
 
 def _take(array: np.ndarray, order: np.ndarray) -> np.ndarray:
@@ -134,21 +189,19 @@ def _take(array: np.ndarray, order: np.ndarray) -> np.ndarray:
 def _manifest(file: Path) -> dict:
     try:
         manifest = json.loads(file.read_text(encoding="utf-8"))
-        known = manifest["format"] == FORMAT
-        version = manifest["format_version"]
-        whole = (
-            known
-            and {"metric", "n", "k"} <= manifest.keys()
-            and {"indices.npy", "distances.npy"} <= set(manifest["parts"])
-        )
+        whole, version = manifest["format"] == FORMAT, manifest["format_version"]
+        if whole and version == FORMAT_VERSION:
+            whole = isinstance(manifest["metric"], str | None) and {"n", "k"} <= manifest.keys()
+            for name in ("indices.npy", "distances.npy"):
+                whole = whole and isinstance(manifest["parts"][name]["sha256"], str)
     except OSError as error:
         raise DataError(
             f"{file}: cannot be read ({error.strerror}); expected a folder written by `vicinal neighbors`"
         ) from None
     except (ValueError, KeyError, TypeError):
-        known, version, whole = False, None, False
-    if known and version != FORMAT_VERSION:
-        raise DataError(f"{file}: format version {version!r}, this vicinal reads {FORMAT_VERSION}: update vicinal")
+        whole, version = False, None
     if not whole:
         raise DataError(f"{file}: not a manifest of saved neighbours; expected a folder of `vicinal neighbors`")
+    if version != FORMAT_VERSION:
+        raise DataError(f"{file}: format version {version!r}, this vicinal reads {FORMAT_VERSION}: update vicinal")
     return manifest

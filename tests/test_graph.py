@@ -1,0 +1,276 @@
+"""Neighbors: frozen, merged by hand-checkable rules, and the same after a journey through a folder."""
+
+import dataclasses
+import hashlib
+import json
+import signal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import vicinal
+from vicinal import Neighbors
+from vicinal.errors import DataError, UsageError
+from workplace import start
+
+GRAPH = Neighbors([[1, 2], [0, 2], [1, 0]], [[1.0, 3.0], [1.0, 2.0], [2.0, 3.0]], "euclidean")
+
+
+def same(a: Neighbors, b: Neighbors) -> None:
+    np.testing.assert_array_equal(a.indices, b.indices)
+    np.testing.assert_array_equal(a.distances, b.distances)
+    assert a.metric == b.metric and a.indices.dtype == b.indices.dtype and a.distances.dtype == b.distances.dtype
+
+
+def test_nothing_in_it_can_be_changed() -> None:
+    for array in (GRAPH.indices, GRAPH.distances, GRAPH.nearest(1).indices):
+        with pytest.raises(ValueError, match="read-only"):
+            array[0, 0] = 7
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        GRAPH.metric = "cosine"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("indices", [np.int8, np.uint16, np.int32, np.int64, ">i4", np.uint64])
+@pytest.mark.parametrize("distances", [np.float16, np.float64, ">f4", np.int64])
+def test_the_arrays_are_int64_and_float32_whatever_they_are_made_from(indices: Any, distances: Any) -> None:
+    made = Neighbors(np.array([[1, 2]], indices, order="F"), np.array([[3, 4]], distances))
+    assert (made.indices.dtype, made.distances.dtype) == (np.dtype(np.int64), np.dtype(np.float32))
+    assert (made.indices.tolist(), made.distances.tolist()) == ([[1, 2]], [[3.0, 4.0]])
+    assert (len(made), made.k, repr(made)) == (1, 2, "Neighbors(n=1, k=2, metric=None)")
+
+
+def test_a_distance_beyond_float32_is_infinite() -> None:
+    assert Neighbors([[1]], [[1e300]]).distances.tolist() == [[np.inf]]
+
+
+@pytest.mark.parametrize(
+    ("indices", "distances", "said"),
+    [
+        ([1, 2], [1.0, 2.0], r"two 2-D arrays of one shape, found indices \(2,\) and distances \(2,\)"),
+        ([[1, 2]], [[1.0]], r"found indices \(1, 2\) and distances \(1, 1\)"),
+        ([[[1]]], [[[1.0]]], "two 2-D arrays"),
+        ([[1.5]], [[1.0]], "whole numbers as indices, found float64"),
+        ([[True]], [[1.0]], "whole numbers as indices, found bool"),
+        ([[2**63]], [[1.0]], "whole numbers as indices, found uint64"),
+        ([["a"]], [[1.0]], "whole numbers as indices"),
+        ([[1]], [["a"]], "2-D arrays of numbers"),
+        ([[1, 2], [3]], [[1.0, 2.0], [3.0]], "2-D arrays of numbers"),
+    ],
+)
+def test_arrays_that_do_not_fit_are_refused(indices: Any, distances: Any, said: str) -> None:
+    with pytest.raises(DataError, match=said):
+        Neighbors(indices, distances)
+
+
+def test_the_nearest_are_the_first_columns() -> None:
+    same(GRAPH.nearest(1), Neighbors([[1], [0], [1]], [[1.0], [1.0], [2.0]], "euclidean"))
+    same(GRAPH.nearest(2), GRAPH)
+    for k in (0, 3, -1):
+        with pytest.raises(UsageError, match=rf"k = {k} neighbours were asked|above 0, got {k}"):
+            GRAPH.nearest(k)
+    for odd in (True, 1.0, "1"):
+        with pytest.raises(UsageError, match="expected a whole number above 0"):
+            GRAPH.nearest(odd)  # type: ignore[arg-type]
+
+
+@given(
+    seed=st.integers(0, 10_000),
+    n=st.integers(1, 4),
+    sizes=st.lists(st.integers(1, 6), min_size=1, max_size=4),
+    k=st.none() | st.integers(1, 12),
+)
+def test_a_merge_is_what_sorting_every_mention_gives(seed: int, n: int, sizes: list[int], k: int | None) -> None:
+    random = np.random.default_rng(seed)
+    parts = []
+    for size in sizes:
+        indices = random.integers(-1, 8, (n, size))
+        distances = np.where(indices < 0, np.inf, random.integers(0, 4, (n, size)))
+        parts.append(Neighbors(indices, distances, "euclidean"))
+    merged = parts[0].merge(*parts[1:], k=k)
+    wanted = max(sizes) if k is None else k
+    assert merged.indices.shape == merged.distances.shape == (n, wanted) and merged.metric == "euclidean"
+    for row in range(n):
+        nearest: dict[int, float] = {}
+        for part in parts:
+            for index, distance in zip(part.indices[row].tolist(), part.distances[row].tolist(), strict=True):
+                if index >= 0:
+                    nearest[index] = min(distance, nearest.get(index, np.inf))
+        truth = sorted((distance, index) for index, distance in nearest.items())[:wanted]
+        truth += [(np.inf, -1)] * (wanted - len(truth))
+        found = list(zip(merged.distances[row].tolist(), merged.indices[row].tolist(), strict=True))
+        assert found == truth
+
+
+def test_the_parts_of_a_stored_set_merge_into_the_whole() -> None:
+    random = np.random.default_rng(0)
+    vectors, queries = random.normal(size=(60, 5)), random.normal(size=(9, 5))
+    whole = vicinal.Exact().fit(vectors).search(queries, 7)
+    first = vicinal.Exact().fit(vectors[:25]).search(queries, 7)
+    second = vicinal.Exact().fit(vectors[25:]).search(queries, 7)
+    same(first.merge(Neighbors(second.indices + 25, second.distances, second.metric)), whole)
+
+
+def test_results_that_do_not_belong_together_are_not_merged() -> None:
+    with pytest.raises(DataError, match="same rows and metric"):
+        GRAPH.merge(Neighbors([[1]], [[1.0]], "euclidean"))
+    with pytest.raises(DataError, match="same rows and metric"):
+        GRAPH.merge(Neighbors(GRAPH.indices, GRAPH.distances, "cosine"))
+    for k in (0, -1, True, 2.0):
+        with pytest.raises(UsageError, match="expected a whole number above 0"):
+            GRAPH.merge(GRAPH, k=k)  # type: ignore[arg-type]
+
+
+@given(seed=st.integers(0, 1000), n=st.integers(0, 5), k=st.integers(0, 5), metric=st.none() | st.just("cosine"))
+def test_what_is_saved_is_what_is_loaded(
+    tmp_path_factory: pytest.TempPathFactory, seed: int, n: int, k: int, metric: str | None
+) -> None:
+    random = np.random.default_rng(seed)
+    graph = Neighbors(random.integers(-1, 2**62, (n, k)), random.normal(size=(n, k)).astype(np.float32), metric)
+    folder = tmp_path_factory.mktemp("graph") / "g"
+    graph.save(str(folder))
+    same(Neighbors.load(str(folder)), graph)
+    assert {file.name for file in folder.iterdir()} == {"manifest.json", "indices.npy", "distances.npy"}
+    assert [path.name for path in folder.parent.iterdir()] == ["g"]
+
+
+def test_the_folder_is_plain_json_and_npy_that_other_tools_read(tmp_path: Path) -> None:
+    GRAPH.save(tmp_path / "g")
+    manifest = json.loads((tmp_path / "g" / "manifest.json").read_text())
+    assert (manifest["format"], manifest["format_version"]) == ("vicinal.neighbors", 1)
+    assert (manifest["metric"], manifest["n"], manifest["k"]) == ("euclidean", 3, 2)
+    for name, array in (("indices.npy", GRAPH.indices), ("distances.npy", GRAPH.distances)):
+        np.testing.assert_array_equal(np.load(tmp_path / "g" / name, allow_pickle=False), array)
+        digest = hashlib.sha256((tmp_path / "g" / name).read_bytes()).hexdigest()
+        assert manifest["parts"][name]["sha256"] == digest
+
+
+def test_a_saved_graph_is_replaced_only_on_request(tmp_path: Path) -> None:
+    GRAPH.save(tmp_path / "g")
+    with pytest.raises(UsageError, match="exists already"):
+        GRAPH.nearest(1).save(tmp_path / "g")
+    same(Neighbors.load(tmp_path / "g"), GRAPH)
+    GRAPH.nearest(1).save(tmp_path / "g", overwrite=True)
+    same(Neighbors.load(tmp_path / "g"), GRAPH.nearest(1))
+    assert [path.name for path in tmp_path.iterdir()] == ["g"]
+
+
+def test_a_loaded_graph_outlives_its_replacement(tmp_path: Path) -> None:
+    GRAPH.save(tmp_path / "g")
+    loaded = Neighbors.load(tmp_path / "g")
+    loaded.nearest(1).save(tmp_path / "g", overwrite=True)
+    same(loaded, GRAPH)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    GRAPH.save(tmp_path / "g")
+    return tmp_path / "g"
+
+
+def refused(folder: Path) -> str:
+    with pytest.raises(DataError) as caught:
+        Neighbors.load(folder)
+    assert str(caught.value).startswith(str(folder)) and "\n" not in str(caught.value)
+    return str(caught.value).removeprefix(str(folder))
+
+
+@pytest.mark.parametrize("name", ["indices.npy", "distances.npy"])
+def test_every_damaged_byte_of_an_array_is_noticed(folder: Path, name: str) -> None:
+    content = (folder / name).read_bytes()
+    for place in range(len(content)):
+        (folder / name).write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+        assert refused(folder).startswith(f"/{name}: damaged: its checksum is not the manifest's; save")
+    (folder / name).write_bytes(content[:-1])
+    assert "checksum" in refused(folder)
+    (folder / name).unlink()
+    assert refused(folder).startswith(f"/{name}: missing")
+
+
+def test_a_pickle_with_the_right_checksum_is_still_never_opened(folder: Path) -> None:
+    np.save(folder / "indices.npy", np.array([[{}, {}]] * 3), allow_pickle=True)
+    rewrite(folder, lambda m: m["parts"]["indices.npy"].update(sha256=digest(folder / "indices.npy")))
+    assert "found dtype object (pickled" in refused(folder)
+
+
+def digest(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def rewrite(folder: Path, change: Any) -> None:
+    manifest = json.loads((folder / "manifest.json").read_text())
+    change(manifest)
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+def test_a_folder_without_a_manifest_is_not_one_of_ours(folder: Path) -> None:
+    (folder / "manifest.json").unlink()
+    assert "cannot be read (No such file or directory); expected a folder written by `vicinal neighb" in refused(folder)
+    with pytest.raises(DataError, match="cannot be read"):
+        Neighbors.load(folder / "none")
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "null", "7", '"a"', "{}", '{"format": "vicinal.neighbors"}', '{"name": "a page"}', "\udcff"]
+)
+def test_a_foreign_or_damaged_manifest_is_named(folder: Path, text: str) -> None:
+    (folder / "manifest.json").write_bytes(text.encode("utf-8", "surrogateescape"))
+    assert refused(folder).startswith("/manifest.json: not a manifest of saved neighbours")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda m: m.update(format="other"),
+        lambda m: m.pop("n"),
+        lambda m: m.pop("metric"),
+        lambda m: m.update(metric=[]),
+        lambda m: m.pop("parts"),
+        lambda m: m.update(parts=[]),
+        lambda m: m["parts"].pop("indices.npy"),
+        lambda m: m["parts"].update({"indices.npy": None}),
+        lambda m: m["parts"]["distances.npy"].pop("sha256"),
+    ],
+)
+def test_a_manifest_that_lacks_something_is_refused(folder: Path, change: Any) -> None:
+    rewrite(folder, change)
+    assert refused(folder).startswith("/manifest.json: not a manifest of saved neighbours")
+
+
+def test_a_newer_format_asks_for_an_update(folder: Path) -> None:
+    rewrite(folder, lambda m: m.update(format_version=2, parts="in a way that we do not know"))
+    assert refused(folder) == "/manifest.json: format version 2, this vicinal reads 1: update vicinal"
+
+
+def test_arrays_of_another_shape_than_the_manifest_says_are_refused(folder: Path) -> None:
+    rewrite(folder, lambda m: m.update(n=4))
+    assert refused(folder) == "/indices.npy: found shape (3, 2), the manifest says n 4, k 2"
+
+
+KILLED_WHILE_SAVING = """
+import sys
+import numpy as np
+import vicinal
+save = np.save
+def blocked(file, array, **options):
+    if "distances" in str(file):
+        print("in the middle", flush=True)
+        sys.stdin.read()
+    save(file, array, **options)
+np.save = blocked
+vicinal.Neighbors([[1], [0]], [[2.0], [2.0]]).save("g", overwrite=True)
+"""
+
+
+def test_a_kill_in_the_middle_of_saving_leaves_the_old_graph(folder: Path) -> None:
+    child = start(KILLED_WHILE_SAVING, cwd=folder.parent)
+    assert child.stdout is not None and child.stdout.readline() == "in the middle\n"
+    (part,) = folder.parent.glob(".g.*.part")
+    assert [file.name for file in part.iterdir()] == ["indices.npy"]
+    child.kill()
+    child.communicate(timeout=60)
+    assert child.returncode == -signal.SIGKILL
+    same(Neighbors.load(folder), GRAPH)

@@ -45,7 +45,7 @@ def read_rows(path: str | Path) -> Iterator[tuple[int, dict[str, Any]]]:
     kind = suffix(path)
     try:
         if kind == ".parquet":
-            yield from _parquet_rows(Path(path), None)
+            yield from _parquet_rows(path, None)
         else:
             with gzip.open(path, "rb") if kind == ".jsonl.gz" else open(path, "rb") as file:
                 yield from _csv_rows(path, file) if kind == ".csv" else _jsonl_rows(path, file)
@@ -62,7 +62,7 @@ def read_ids(path: str | Path, field: str = "id") -> tuple[list[Id], list[str]]:
 
     Raises    DataError with file and line where an id is of another type.
     """
-    rows = _parquet_rows(Path(path), field) if suffix(path) == ".parquet" else read_rows(path)
+    rows = _parquet_rows(path, field) if suffix(path) == ".parquet" else read_rows(path)
     ids: list[Id] = []
     missing = 0
     for line, row in rows:
@@ -71,36 +71,54 @@ def read_ids(path: str | Path, field: str = "id") -> tuple[list[Id], list[str]]:
             missing += 1
             found = len(ids)
         elif isinstance(found, bool) or not isinstance(found, int | str):
-            raise DataError(
-                f"{path}:{line}: {field}: expected a whole number or a string, found {json.dumps(found, default=str)}"
-            )
+            raise DataError(f"{path}:{line}: {field}: expected a whole number or a string, found {_excerpt(found)}")
         ids.append(found)
     warnings = []
     if missing:
-        what = f"all {missing} rows have" if missing == len(ids) else f"{missing} of {len(ids)} rows have"
+        have = "has" if missing == 1 else "have"
+        what = f"all {missing} rows have" if missing == len(ids) else f"{missing} of {len(ids)} rows {have}"
         warnings.append(f"{path}: {what} no {field!r}; their row number (from 0) is used")
     repeated = [found for found, count in Counter((type(found), found) for found in ids).items() if count > 1]
     if repeated:
-        warnings.append(f"{path}: {len(repeated)} ids occur more than once ({some([found for _, found in repeated])})")
+        occur = "id occurs" if len(repeated) == 1 else "ids occur"
+        shown = some([found for _, found in repeated])
+        warnings.append(f"{path}: {len(repeated)} {occur} more than once ({shown})")
     return ids, warnings
+
+
+def _excerpt(value: object) -> str:
+    text = json.dumps(value, default=str)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _decoded(path: str | Path, number: int, line: bytes) -> str:
+    """The line as text, where it is UTF-8."""
+    try:
+        if b"\0" in line:
+            raise DataError(f"{path}:{number}: not UTF-8 text: it holds zero bytes, as UTF-16 does; convert the file")
+        return line.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{path}:{number}: not UTF-8 (byte {line[error.start]:#04x} at column {error.start + 1}); "
+            "convert the file to UTF-8"
+        ) from None
+
+
+def _without_mark(file: Bytes) -> Iterator[tuple[int, bytes]]:
+    """Each line with its number from 1, the first without a byte order mark."""
+    for number, line in enumerate(file, start=1):
+        yield number, line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
 
 
 def _jsonl_rows(path: str | Path, file: Bytes) -> Iterator[tuple[int, dict[str, Any]]]:
     blank = 0
-    for number, raw in enumerate(file, start=1):
-        line = raw.removeprefix(b"\xef\xbb\xbf") if number == 1 else raw
+    for number, line in _without_mark(file):
         if not line.strip():
             blank = blank or number
             continue
         if blank:
             raise DataError(f"{path}:{blank}: blank line in the middle of the data; remove it")
-        try:
-            text = line.decode("utf-8")
-        except UnicodeDecodeError as error:
-            raise DataError(
-                f"{path}:{number}: not UTF-8 (byte {line[error.start]:#04x} at column {error.start + 1}); "
-                "convert the file to UTF-8"
-            ) from None
+        text = _decoded(path, number, line)
         try:
             row = json.loads(text)
         except RecursionError:
@@ -120,11 +138,14 @@ def _kind(value: object) -> str:
 
 def _csv_rows(path: str | Path, file: Bytes) -> Iterator[tuple[int, dict[str, Any]]]:
     csv.field_size_limit(1 << 30)
-    reader = csv.reader(io.TextIOWrapper(file, encoding="utf-8-sig", newline=""), strict=True)
+    reader = csv.reader((_decoded(path, number, line) for number, line in _without_mark(file)), strict=True)
     try:
         header = next(reader, None)
-        if header is None:
-            raise DataError(f"{path}: empty; expected a header line")
+        if not header:
+            raise DataError(f"{path}:1: expected a header line, found {'nothing' if header is None else 'a blank one'}")
+        twice = [name for name, count in Counter(header).items() if name and count > 1]
+        if twice:
+            raise DataError(f"{path}:1: the header names {some(twice)} more than once; rename all but one")
         blank = 0
         for cells in reader:
             if not cells:
@@ -137,13 +158,11 @@ def _csv_rows(path: str | Path, file: Bytes) -> Iterator[tuple[int, dict[str, An
                     f"{path}:{reader.line_num}: expected {len(header)} cells as in the header, found {len(cells)}"
                 )
             yield reader.line_num, dict(zip(header, cells, strict=True))
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}:{reader.line_num + 1}: not UTF-8 ({error.reason}); convert the file") from None
     except csv.Error as error:
         raise DataError(f"{path}:{reader.line_num}: not valid CSV: {error}") from None
 
 
-def _parquet_rows(path: Path, column: str | None) -> Iterator[tuple[int, dict[str, Any]]]:
+def _parquet_rows(path: str | Path, column: str | None) -> Iterator[tuple[int, dict[str, Any]]]:
     import pyarrow
     import pyarrow.parquet
 
@@ -163,8 +182,19 @@ def _parquet_rows(path: Path, column: str | None) -> Iterator[tuple[int, dict[st
 
 def check_table(path: str | Path, ids: list[Id]) -> None:
     """Raises UsageError where a table of these ids could not be written to a file of this name."""
-    if suffix(path) == ".parquet" and len({type(found) for found in ids}) > 1:
+    kind = suffix(path)
+    if kind not in (".csv", ".parquet"):
+        return
+    if kind == ".parquet" and len({type(found) for found in ids}) > 1:
         raise UsageError(f"{path}: a parquet column has one type, but the ids are both numbers and strings; use .jsonl")
+    for found in ids:
+        if isinstance(found, str):
+            try:
+                found.encode("utf-8")
+            except UnicodeEncodeError:
+                raise UsageError(f"{path}: the id {found!a} is not valid Unicode; use .jsonl") from None
+        elif kind == ".parquet" and not -(1 << 63) <= found < 1 << 63:
+            raise UsageError(f"{path}: the id {_excerpt(found)} is beyond 64 bits, parquet's largest; use .jsonl")
 
 
 @contextmanager
@@ -207,7 +237,7 @@ class CsvLines:
     """A header line and a line for each record; all records have the keys of the first."""
 
     def __init__(self, file: Bytes) -> None:
-        self._text = io.TextIOWrapper(file, encoding="utf-8", newline="", errors="surrogatepass")
+        self._text = io.TextIOWrapper(file, encoding="utf-8", newline="")
         self._writer = csv.writer(self._text)
         self._header: list[str] | None = None
 

@@ -8,7 +8,7 @@ expected, what was found, and the nearest valid name.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,18 @@ SCORER_KEYS = ("name", "embedding_path", "k", "distance_metric", "max_workers")
 NESTED_SCORER_KEYS = (*SCORER_KEYS, "sub_name", "num_gpu_per_job", "num_gpu")
 NESTED_KEYS = ("input_path", "output_path", "scorers", "num_gpu", "num_gpu_per_job", "data_with_id", "resume")
 UNUSED = ("num_gpu", "num_gpu_per_job", "data_with_id", "resume")
+OTHER_NAMES = {
+    "embeddings": "embedding_path",
+    "embedding": "embedding_path",
+    "metric": "distance_metric",
+    "distance": "distance_metric",
+    "threads": "max_workers",
+    "workers": "max_workers",
+    "n_neighbors": "k",
+    "input": "input_path",
+    "output": "output_path",
+    "label": "sub_name",
+}
 OVERRIDES = (*SCORER_KEYS, "sub_name", *(key for key in NESTED_KEYS if key != "scorers"))
 
 
@@ -54,7 +66,8 @@ class Setting:
 
     value: Any
     place: str
-    folder: Path | None = field(default=None)
+    folder: Path | None = None
+    key_place: str = ""
 
     def fail(self, expected: str) -> UsageError:
         """The error for a value that is not what was expected."""
@@ -79,17 +92,16 @@ def read_plan(config: str | Path | None, overrides: dict[str, Any], neighbors_gi
     if "scorers" in top:
         return _nested_plan(top, given, where, neighbors_given)
     for key, setting in top.items():
-        if key in NESTED_KEYS:
-            raise UsageError(f"{setting.place}: belongs to the nested form, which needs a list 'scorers'")
+        if key in NESTED_KEYS or key == "sub_name":
+            raise UsageError(f"{setting.key_place}: belongs to the nested form, which needs a list 'scorers'")
     return _flat_plan(top, given, where, neighbors_given)
 
 
 def _flat_plan(top: Settings, given: Settings, where: str, neighbors_given: bool) -> Plan:
     _only(top, SCORER_KEYS)
-    for key in UNUSED:
-        given.pop(key, None)
     return Plan(
         nested=False,
+        unused=tuple(key for key in UNUSED if key in given),
         scorers=(_scorer({**top, **given}, where, "KNNScorer", neighbors_given),),
         input_path=_path(given.get("input_path")),
         output_path=Path(given["output_path"].value) if "output_path" in given else None,
@@ -97,8 +109,10 @@ def _flat_plan(top: Settings, given: Settings, where: str, neighbors_given: bool
 
 
 def _nested_plan(top: Settings, given: Settings, where: str, neighbors_given: bool) -> Plan:
+    for key, setting in top.items():
+        if key in SCORER_KEYS:
+            raise UsageError(f"{setting.key_place}: belongs to a scorer: write it below 'scorers'")
     _only(top, NESTED_KEYS)
-    unused = tuple(key for key in UNUSED if key in top or key in given)
     for key in ("num_gpu", "num_gpu_per_job"):
         if key in top:
             _gpus(top[key])
@@ -106,7 +120,8 @@ def _nested_plan(top: Settings, given: Settings, where: str, neighbors_given: bo
     listed = top["scorers"]
     if not isinstance(listed.value, list) or not listed.value:
         raise listed.fail("a list of scorers, each with a name")
-    taken = {item.value["sub_name"].value for item in listed.value if _has(item, "sub_name")}
+    unused = tuple(key for key in UNUSED if key in merged or any(_has(item, key) for item in listed.value))
+    taken = {_text(item.value["sub_name"]) for item in listed.value if _has(item, "sub_name")}
     plans: list[ScorerPlan] = []
     labels: set[str] = set()
     for item in listed.value:
@@ -138,7 +153,7 @@ def _scorer(settings: Settings, where: str, label: str, neighbors_given: bool) -
     if _text(name) not in scores.BY_NAME:
         raise UsageError(f"{name.place}: {unknown('scorer', name.value, scores.BY_NAME)}")
     metric = settings.get("distance_metric", Setting("euclidean", where))
-    if not isinstance(metric.value, str) or metric.value not in metrics.BY_NAME:
+    if _text(metric) not in metrics.BY_NAME:
         raise UsageError(f"{metric.place}: {unknown('metric', metric.value, metrics.BY_NAME)}")
     threads = settings.get("max_workers")
     if "embedding_path" not in settings and not neighbors_given:
@@ -161,7 +176,13 @@ def whole_number(value: object, place: str) -> int:
 
 def _whole_number(setting: Setting) -> int:
     value = setting.value
-    if setting.place.startswith("-") and isinstance(value, str) and value.isascii() and value.isdigit():
+    if (
+        setting.place.startswith("-")
+        and isinstance(value, str)
+        and value.isascii()
+        and value.isdigit()
+        and len(value) < 4000
+    ):
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise setting.fail("a whole number above 0")
@@ -195,8 +216,17 @@ def _path(setting: Setting | None) -> Path | None:
     for path in tried:
         if path.is_file():
             return path
-    found = "a folder" if tried[0].is_dir() else "nothing"
-    raise setting.fail(f"a file, found {found} at {' or '.join(str(path.absolute()) for path in tried)}")
+    places = dict.fromkeys(f"{_what_is(path)} at {path.absolute()}" for path in tried)
+    raise UsageError(f"{setting.place}: expected a file, got {_shown(setting.value)}: there is {', '.join(places)}")
+
+
+def _what_is(path: Path) -> str:
+    return "a folder" if path.is_dir() else "no plain file" if path.exists() else "nothing"
+
+
+def input_file(path: str, place: str) -> Path:
+    """The path of a file that an option names, or UsageError where there is none."""
+    return _path(Setting(path, place)) or Path(path)
 
 
 def _numbered(name: str) -> Iterable[str]:
@@ -214,7 +244,9 @@ def _has(item: Setting, key: str) -> bool:
 def _only(settings: Settings, known: tuple[str, ...]) -> None:
     for key, setting in settings.items():
         if key not in known:
-            raise UsageError(f"{setting.place}: {unknown('key', key, known)}")
+            near = OTHER_NAMES.get(key.lower().replace("-", "_"))
+            hint = f"unknown key {key!r}: did you mean {near!r}? Choose from {', '.join(known)}"
+            raise UsageError(f"{setting.key_place}: {hint if near in known else unknown('key', key, known)}")
 
 
 def _option(key: str) -> str:
@@ -224,7 +256,7 @@ def _option(key: str) -> str:
 
 def _shown(value: Any) -> str:
     if isinstance(value, str):
-        return f'"{value}"'
+        return f'"{value}"' if len(value) <= 80 else f'"{value[:77]}..."'
     if isinstance(value, bool) or value is None:
         return {True: "true", False: "false", None: "nothing"}[value]
     if isinstance(value, dict | list):
@@ -239,20 +271,26 @@ def _read_yaml(path: Path) -> tuple[Settings, str]:
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
-        raise UsageError(f"{path}: not UTF-8 (byte {error.start}); convert the file") from None
+        line = path.read_bytes()[: error.start].count(b"\n") + 1
+        raise UsageError(f"{path}:{line}: not UTF-8; convert the file to UTF-8") from None
     try:
         loader = yaml.SafeLoader(text)
         node = loader.get_single_node()
+        if not isinstance(node, yaml.MappingNode):
+            kind = "an empty file" if node is None else f"a {type(node).__name__.removesuffix('Node').lower()}"
+            raise UsageError(f"{path}:1:1: expected keys and values such as 'embedding_path: emb.npy', found {kind}")
+        return _settings(loader, node, path, "", ()).value, f"{path}:1:1"
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         place = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
         raise UsageError(f"{place}: not valid YAML: {error.problem or error}") from None
-    except yaml.YAMLError as error:
-        raise UsageError(f"{path}: not valid YAML: {error}") from None
-    if not isinstance(node, yaml.MappingNode):
-        kind = "an empty file" if node is None else f"a {type(node).__name__.removesuffix('Node').lower()}"
-        raise UsageError(f"{path}:1:1: expected keys and values such as 'embedding_path: emb.npy', found {kind}")
-    return _settings(loader, node, path, "", ()).value, f"{path}:1:1"
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise UsageError(
+            f"{path}:{line}: not valid YAML: the character #x{error.character:02x} is not allowed"
+        ) from None
+    except RecursionError:
+        raise UsageError(f"{path}: nested too deeply to be read") from None
 
 
 def _settings(loader: yaml.SafeLoader, node: yaml.Node, path: Path, key: str, above: tuple[yaml.Node, ...]) -> Setting:
@@ -272,13 +310,14 @@ def _settings(loader: yaml.SafeLoader, node: yaml.Node, path: Path, key: str, ab
                 raise UsageError(f"{path}:{mark.line + 1}:{mark.column + 1}: expected a key, found a {key_node.id}")
             if name in value:
                 raise UsageError(f"{spot}: duplicate key; it is written above already: remove one of the two")
-            value[name] = _settings(loader, value_node, path, prefix + name, above)
+            below = _settings(loader, value_node, path, prefix + name, above)
+            value[name] = replace(below, key_place=spot)
     elif isinstance(node, yaml.SequenceNode):
         value = [_settings(loader, item, path, f"{prefix}{i}", above) for i, item in enumerate(node.value)]
     else:
         try:
             value = loader.construct_object(node)
-        except (yaml.YAMLError, ValueError) as error:
-            problem = getattr(error, "problem", error)
+        except Exception as error:  # PyYAML raises errors of many kinds of a tag that does not fit its text
+            problem = getattr(error, "problem", None) or f'"{node.value}" as {node.tag.rpartition(":")[2]}'
             raise UsageError(f"{place}: not a value that can be read: {problem}") from None
     return Setting(value, place, path.parent)

@@ -108,10 +108,11 @@ def score_dataset(
         if output.exists() and not output.is_dir():
             raise UsageError(f"{output}: expected a folder for {NESTED_FILE}, found a file")
         output = output / NESTED_FILE
-        files.refuse_existing(output, overwrite)
-    elif output is not None:
+    if output is not None:
         datasets.suffix(output)
-        files.check_output(output, overwrite)
+        if output.exists() and output.samefile(plan.input_path):
+            raise UsageError(f"{output}: is the data set itself, which is never overwritten; name another output")
+        files.check_file(output, overwrite, parents=plan.nested)
     datasets.suffix(plan.input_path)
     graph = None if neighbors is None else Neighbors.load(neighbors)
     arrays = {path: as_vectors(files.load_npy(path), str(path), at_least=2) for path in _embedding_paths(plan)}
@@ -125,15 +126,21 @@ def score_dataset(
                 f"{plan.input_path} has {len(ids)} rows, but {source} has {size}; each row of the data set needs one "
                 "row of the embeddings, in the same order"
             )
-    if output is not None and not plan.nested:
+    if output is not None:
         datasets.check_table(output, ids)
     if graph is not None:
-        scored = tuple(_scored_from_graph(one, graph, Path(str(neighbors))) for one in plan.scorers)
+        wrong = {int(row): "no neighbours" for row in np.flatnonzero((graph.indices < 0).all(axis=1))}
+        if on_invalid == "error":
+            refuse_invalid(wrong, ids, str(neighbors))
+        scored = tuple(_scored_from_graph(one, graph, Path(str(neighbors)), wrong) for one in plan.scorers)
     else:
         scored = _scored_from_passes(plan, arrays, ids, on_invalid, progress)
+    if on_invalid == "error":
+        for one in scored:  # what only the pass can find: distances beyond float32
+            refuse_invalid(one.errors, ids, str(neighbors or one.plan.embedding_path))
     run = Run(ids, scored, output)
     if output is not None:
-        output.parent.mkdir(parents=True, exist_ok=True) if plan.nested else None
+        output.parent.mkdir(parents=True, exist_ok=True)  # of the nested form; the flat form's folder is there
         with datasets.table_writer(output, overwrite) as table:
             for record in _same_keys(run.records(plan.nested), scored, output):
                 table.add(record)
@@ -165,25 +172,25 @@ def _scored_from_passes(
         threads = min(max(one.threads or cores() for one in members), cores())
         index = Exact(metric, threads).fit(arrays[path], on_invalid)
         tell = None if progress is None else progress(f"{metric} neighbours of {path.name}")
-        found = index.neighbors(max(one.k for one in members), tell)
+        found = index.neighbors(max(one.k for one in members), progress=tell)
         seconds = time.perf_counter() - start
         for one in members:
             done[one.label] = _scored(one, found, arrays[path].shape[1], index.engine, seconds, index.invalid)
     return tuple(done[one.label] for one in plan.scorers)
 
 
-def _scored_from_graph(one: ScorerPlan, graph: Neighbors, folder: Path) -> Scored:
-    if one.metric_given and one.metric != graph.metric:
+def _scored_from_graph(one: ScorerPlan, graph: Neighbors, folder: Path, wrong: dict[int, str]) -> Scored:
+    if one.metric_given and graph.metric is not None and one.metric != graph.metric:
         raise UsageError(f"{folder}: its neighbours are {graph.metric}, but {one.metric} was asked for")
     k = one.k
     if k > graph.k:
-        if graph.k < len(graph) - 1:
+        if graph.k < len(graph) - len(wrong) - 1:
             raise UsageError(
                 f"{folder}: holds {graph.k} neighbours a row, but k = {k} was asked for; make it again with -k {k}"
             )
         k = at_most(k, graph.k)
-    empty = np.flatnonzero((graph.indices[:, :k] < 0).any(axis=1))
-    errors = {int(row): f"no {k} neighbours in {folder}" for row in empty}
+    few = np.flatnonzero((graph.indices[:, :k] < 0).any(axis=1))
+    errors = wrong | {int(row): f"fewer than {k} neighbours" for row in few if row not in wrong}
     one = ScorerPlan(one.label, one.name, one.k, graph.metric or one.metric, one.threads, None)
     return _scored(one, graph.nearest(k), None, f"saved neighbours ({folder})", 0.0, errors)
 
@@ -195,7 +202,7 @@ def _scored(
     values = scores.BY_NAME[one.name].compute(found, k)
     errors = dict(invalid)
     for row in np.flatnonzero(~np.isfinite(values)):
-        errors.setdefault(int(row), "its distance is too large for float32; scale the embeddings down")
+        errors.setdefault(int(row), "a distance too large for float32; scale the embeddings down")
     values[list(errors)] = np.nan
     return Scored(one, k, dim, engine, seconds, values, errors)
 

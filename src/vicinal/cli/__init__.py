@@ -5,8 +5,10 @@ Results go to standard output or the output file; all else goes to standard erro
 """
 
 import argparse
+import contextlib
 import os
 import sys
+import warnings
 from importlib import import_module
 
 from vicinal import __version__
@@ -24,26 +26,34 @@ def main(arguments: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     console = Console()
     try:
-        try:
-            return _run(arguments, console)
-        finally:
+        with warnings.catch_warnings():
+            code = _run(arguments, console)
+        if sys.stdout is not None:  # it is None where the shell closed it
             sys.stdout.flush()
+        return code
     except VicinalError as error:
         console.error(str(error))
         return error.exit_code
     except KeyboardInterrupt:
-        console.error("interrupted; nothing was written")
+        console.error("interrupted; no partial output was left")
         return INTERRUPTED
     except BrokenPipeError:
-        # The reader left, as `head` does. Python would complain again when it closes standard output.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return CLOSED_PIPE
     except OSError as error:
-        console.error(f"{error.filename or 'the system'}: {error.strerror or error}")
+        if error.filename is None:
+            _drop_output()
+        console.error(f"{error.filename or 'standard output'}: {error.strerror or error}")
         return 1
     except Exception as error:
         console.internal(error)
         return 1
+
+
+def _drop_output() -> None:
+    """Forgets what could not be written to standard output; Python would complain again when it closes it."""
+    with contextlib.suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _run(arguments: list[str], console: Console) -> int:
@@ -72,7 +82,10 @@ def _run(arguments: list[str], console: Console) -> int:
             parser.add_argument("-v", "--verbose", action="store_true", help="say more; show tracebacks")
             parser.add_argument("-q", "--quiet", action="store_true", help="say nothing but errors")
             parser.set_defaults(run=module.run)
-    parsed = top.parse_args(arguments)
+    try:
+        parsed = top.parse_args(arguments)
+    except SystemExit as end:  # argparse has said what was wrong, or printed what was asked for
+        return int(end.code or 0)
     if parsed.command is None:
         top.print_help(sys.stderr)
         return 2

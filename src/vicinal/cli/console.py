@@ -1,5 +1,6 @@
 """What a command says on standard error: notes, warnings, errors, and a progress bar on a terminal."""
 
+import contextlib
 import sys
 import traceback
 import warnings
@@ -14,12 +15,18 @@ class Console:
 
     def __init__(self) -> None:
         self._verbose = self._quiet = False
+        self._warned: set[str] = set()
 
     def listen(self, verbose: bool, quiet: bool) -> None:
-        """Sets the loudness, and turns Python's warnings into one line each."""
+        """Sets the loudness, and turns Python's warnings into one line each, said once."""
         self._verbose, self._quiet = verbose, quiet
         warnings.simplefilter("ignore" if quiet else "always", UserWarning)
-        warnings.showwarning = lambda message, *_, **__: self._line(f"warning: {message}")
+        warnings.showwarning = lambda message, *_, **__: self._warning(str(message))
+
+    def _warning(self, text: str) -> None:
+        if text not in self._warned:
+            self._line(f"warning: {text}")
+        self._warned.add(text)
 
     def detail(self, text: str) -> None:
         """Shown at -v."""
@@ -44,7 +51,8 @@ class Console:
             self._line("run it again with -v for the traceback, and please report it")
 
     def _line(self, text: str) -> None:
-        print(f"vicinal: {text}", file=sys.stderr, flush=True)
+        with contextlib.suppress(BrokenPipeError):  # nobody reads; the exit code still tells
+            print(f"vicinal: {text}", file=sys.stderr, flush=True)
 
     @contextmanager
     def progress(self) -> Iterator[Callable[[str], Progress] | None]:

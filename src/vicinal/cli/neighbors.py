@@ -43,14 +43,16 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     k = config.whole_number(arguments.k, "-k")
     threads = None if arguments.threads is None else config.whole_number(arguments.threads, "--threads")
     index = Exact(arguments.metric, threads)
-    files.check_output(arguments.output, arguments.overwrite)
-    vectors = as_vectors(files.load_npy(arguments.embeddings), arguments.embeddings, at_least=2)
+    files.check_folder(arguments.output, arguments.overwrite)
+    path = config.input_file(arguments.embeddings, "NPY")
+    vectors = as_vectors(files.load_npy(path), str(path), at_least=2)
     if arguments.on_invalid == "error":
         refuse_invalid(invalid_rows(vectors, index.metric), range(len(vectors)), arguments.embeddings)
     start = time.perf_counter()
     with console.progress() as progress:
         index.fit(vectors, arguments.on_invalid)
-        found = index.neighbors(k, progress and progress(f"{index.metric.name} neighbours of {arguments.embeddings}"))
+        tell = progress and progress(f"{index.metric.name} neighbours of {path.name}")
+        found = index.neighbors(k, progress=tell)
     found.save(arguments.output, arguments.overwrite)
     seconds = time.perf_counter() - start
     if arguments.json:

@@ -293,7 +293,12 @@ def test_ids_that_a_table_cannot_hold_are_refused_before_any_work(tmp_path: Path
         with pytest.raises(UsageError) as caught:
             datasets.check_table(tmp_path / name, ids)
         assert said in str(caught.value)
-    for name, ids in (("x.csv", [1, "a", 2**70]), ("x.parquet", [2**63 - 1, -(2**63)]), ("x.jsonl", [1, "\udc80"])):
+    fine: dict[str, list[Any]] = {
+        "x.csv": [1, "a", 2**70],
+        "x.parquet": [2**63 - 1, -(2**63)],
+        "x.jsonl": [1, "\udc80"],
+    }
+    for name, ids in fine.items():
         datasets.check_table(tmp_path / name, ids)
 
 

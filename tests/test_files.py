@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vicinal import files
+from vicinal import Neighbors, files
 from vicinal.errors import DataError, UsageError
 from vicinal.metrics import find
 from vicinal.vectors import as_vectors, invalid_rows, refuse_invalid
@@ -148,7 +148,7 @@ def test_what_is_no_table_of_numbers_is_refused_with_what_was_found_and_expected
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 def test_every_invalid_row_is_found_and_no_other(dtype: type) -> None:
-    vectors = np.random.default_rng(0).normal(size=(5000, 600)).astype(dtype)  # several blocks
+    vectors: np.ndarray = np.random.default_rng(0).normal(size=(5000, 600)).astype(dtype)  # several blocks
     vectors[[3, 4999], [0, 599]] = np.nan
     vectors[2500, 7] = -np.inf
     vectors[[11, 4000]] = [[0.0], [-0.0]]
@@ -272,9 +272,8 @@ vicinal.Neighbors([[1], [0]], [[2.0], [2.0]]).save("graph", overwrite=True)
 
 @pytest.mark.parametrize("at", [1, 2])
 def test_a_kill_between_the_renames_leaves_a_whole_folder_or_none(tmp_path: Path, at: int) -> None:
-    from vicinal import Neighbors
-
-    Neighbors([[1], [0]], [[1.0], [1.0]]).save(tmp_path / "graph")
+    graph = Neighbors(np.array([[1], [0]]), np.ones((2, 1)))
+    graph.save(tmp_path / "graph")
     child = start(KILLED_AT_RENAME, at, cwd=tmp_path)
     child.communicate(timeout=60)
     assert child.returncode == -signal.SIGKILL
@@ -285,5 +284,5 @@ def test_a_kill_between_the_renames_leaves_a_whole_folder_or_none(tmp_path: Path
     # Whatever lies beside it is whole too, and does not hinder the next run.
     beside = sorted(Neighbors.load(path).distances[0, 0] for path in tmp_path.glob(".graph.*.part"))
     assert beside == ([2] if at == 1 else [1, 2])
-    Neighbors([[1], [0]], [[3.0], [3.0]]).save(tmp_path / "graph", overwrite=True)
-    assert Neighbors.load(tmp_path / "graph").distances[0, 0] == 3
+    graph.save(tmp_path / "graph", overwrite=True)
+    assert Neighbors.load(tmp_path / "graph").distances[0, 0] == 1

@@ -17,7 +17,12 @@ from vicinal import Neighbors
 from vicinal.errors import DataError, UsageError
 from workplace import start
 
-GRAPH = Neighbors([[1, 2], [0, 2], [1, 0]], [[1.0, 3.0], [1.0, 2.0], [2.0, 3.0]], "euclidean")
+
+def made(indices: Any, distances: Any, metric: str | None = None) -> Neighbors:
+    return Neighbors(indices, distances, metric)
+
+
+GRAPH = made([[1, 2], [0, 2], [1, 0]], [[1.0, 3.0], [1.0, 2.0], [2.0, 3.0]], "euclidean")
 
 
 def same(a: Neighbors, b: Neighbors) -> None:
@@ -44,7 +49,7 @@ def test_the_arrays_are_int64_and_float32_whatever_they_are_made_from(indices: A
 
 
 def test_a_distance_beyond_float32_is_infinite() -> None:
-    assert Neighbors([[1]], [[1e300]]).distances.tolist() == [[np.inf]]
+    assert made([[1]], [[1e300]]).distances.tolist() == [[np.inf]]
 
 
 @pytest.mark.parametrize(
@@ -67,7 +72,7 @@ def test_arrays_that_do_not_fit_are_refused(indices: Any, distances: Any, said: 
 
 
 def test_the_nearest_are_the_first_columns() -> None:
-    same(GRAPH.nearest(1), Neighbors([[1], [0], [1]], [[1.0], [1.0], [2.0]], "euclidean"))
+    same(GRAPH.nearest(1), made([[1], [0], [1]], [[1.0], [1.0], [2.0]], "euclidean"))
     same(GRAPH.nearest(2), GRAPH)
     for k in (0, 3, -1):
         with pytest.raises(UsageError, match=rf"k = {k} neighbours were asked|above 0, got {k}"):
@@ -116,7 +121,7 @@ def test_the_parts_of_a_stored_set_merge_into_the_whole() -> None:
 
 def test_results_that_do_not_belong_together_are_not_merged() -> None:
     with pytest.raises(DataError, match="same rows and metric"):
-        GRAPH.merge(Neighbors([[1]], [[1.0]], "euclidean"))
+        GRAPH.merge(made([[1]], [[1.0]], "euclidean"))
     with pytest.raises(DataError, match="same rows and metric"):
         GRAPH.merge(Neighbors(GRAPH.indices, GRAPH.distances, "cosine"))
     for k in (0, -1, True, 2.0):

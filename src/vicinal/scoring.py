@@ -114,6 +114,8 @@ def score_dataset(
             raise UsageError(f"{output}: is the data set itself, which is never overwritten; name another output")
         files.check_file(output, overwrite, parents=plan.nested)
     datasets.suffix(plan.input_path)
+    if neighbors is not None and not Path(neighbors).is_dir():
+        raise UsageError(f"{neighbors}: expected a folder written by `vicinal neighbors`, found no folder there")
     graph = None if neighbors is None else Neighbors.load(neighbors)
     arrays = {path: as_vectors(files.load_npy(path), str(path), at_least=2) for path in _embedding_paths(plan)}
     ids, notes = datasets.read_ids(plan.input_path, id_field)

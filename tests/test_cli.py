@@ -1,0 +1,366 @@
+"""The command: what it says of every wrong input, with the right exit code, and nothing left behind."""
+
+import json
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+
+import vicinal
+from vicinal.cli import COMMANDS
+from vicinal.indexes import exact
+from workplace import Workplace, agree, true_scores
+
+SCORE = ("score", "data.jsonl", "--embeddings", "emb.npy")
+
+
+def test_k_beyond_the_other_rows_becomes_their_number_with_one_warning(work: Workplace) -> None:
+    for k in (30, 31, 10**30):
+        answer = work.score("-k", k)
+        assert answer.code == 0
+        assert answer.err == f"vicinal: warning: k = {k}, but a row has only 29 others; using k = 29\n"
+        agree(answer.scores, true_scores(work.vectors, 29))
+    scorers = ", ".join(f"{{name: KNNScorer, distance_metric: {m}, k: 99}}" for m in ("l1", "l2", "cosine"))
+    work.write("c.yaml", f"input_path: data.jsonl\noutput_path: out\nscorers: [{scorers}]\n")
+    answer = work("score", "--config", "c.yaml", "--embeddings", "emb.npy")
+    assert answer.code == 0 and answer.err.count("warning") == 1
+    saved = work("neighbors", "emb.npy", "-k", 99, "-o", "graph")
+    assert saved.code == 0 and saved.err.count("k = 99, but a row has only 29 others; using k = 29") == 1
+    again = work("score", "data.jsonl", "--neighbors", "graph", "-k", 99)
+    assert again.err.count("warning") == 1 and again.scores == work.score("-k", 29).scores
+
+
+@pytest.mark.parametrize("command", ["score", "neighbors"])
+@pytest.mark.parametrize(
+    ("array", "said"),
+    [
+        (np.ones((1, 4), np.float32), "bad.npy: found shape (1, 4), expected at least 2 rows"),
+        (np.ones((0, 4), np.float32), "bad.npy: found shape (0, 4), expected at least 2 rows"),
+        (np.ones((30, 0), np.float32), "bad.npy: found shape (30, 0), expected at least 1 column (dim >= 1)"),
+        (np.ones(30, np.float32), "bad.npy: found shape (30,), expected 2-D (rows, dim)"),
+        (np.ones((30, 2, 2), np.float32), "bad.npy: found shape (30, 2, 2), expected 2-D (rows, dim)"),
+        (np.float32(1), "bad.npy: found shape (), expected 2-D (rows, dim)"),
+        (np.ones((30, 4), bool), "bad.npy: found dtype bool, expected float16, float32, float64 or integers"),
+        (np.ones((30, 4), complex), "bad.npy: found dtype complex128, expected float16, float32, float64 or integers"),
+        (np.full((30, 4), "a"), "bad.npy: found dtype <U1, expected float16, float32, float64 or integers"),
+        (np.full((30, 4), None), "bad.npy: found dtype object (pickled Python objects) of shape (30, 4), expected num"),
+    ],
+)
+def test_embeddings_that_are_no_table_of_numbers(work: Workplace, command: str, array: Any, said: str) -> None:
+    work.save("bad.npy", array)
+    assert said in asked(work, command, "bad.npy")
+
+
+def asked(work: Workplace, command: str, embeddings: str) -> str:
+    if command == "score":
+        return work.refuses(3, "score", "data.jsonl", "--embeddings", embeddings, "-o", "o.jsonl")
+    return work.refuses(3, "neighbors", embeddings, "-o", "graph")
+
+
+@pytest.mark.parametrize("command", ["score", "neighbors"])
+def test_a_file_that_is_no_whole_array(work: Workplace, command: str) -> None:
+    whole = (work.folder / "emb.npy").read_bytes()
+    for content, said in {
+        b"": "bad.npy: empty (0 bytes), expected a .npy array",
+        whole[:-1]: "bad.npy: truncated: shape (30, 4) of float32 needs 480 bytes of data, found 479",
+        whole[:60]: "bad.npy: the .npy header cannot be read",
+        b'{"a": 1}': "bad.npy: expected a .npy array, found a file that starts with b'{\"a\": '",
+    }.items():
+        work.write("bad.npy", content)
+        assert said in asked(work, command, "bad.npy")
+
+
+def test_counts_that_differ_are_both_named_and_nothing_is_cut(work: Workplace) -> None:
+    for rows in (29, 31, 0):
+        work.lines("other.jsonl", [{"id": i} for i in range(rows)])
+        said = work.refuses(3, "score", "other.jsonl", "--embeddings", "emb.npy", "-o", "o.jsonl")
+        assert f"other.jsonl has {rows} rows, but " in said and "emb.npy has 30; each row of the data set needs" in said
+
+
+@pytest.mark.parametrize(
+    ("value", "metric", "said"),
+    [
+        (np.nan, "euclidean", "2 rows cannot be used (2 with NaN or infinite value: 20, 70); mend or remove them"),
+        (np.inf, "manhattan", "2 rows cannot be used (2 with NaN or infinite value: 20, 70); mend or remove them"),
+        (-np.inf, "cosine", "2 rows cannot be used (2 with NaN or infinite value: 20, 70); mend or remove them"),
+        (0, "cosine", "2 rows cannot be used (2 with zero vector, which has no direction for cosine: 20, 70); mend"),
+        (-0.0, "cosine", "2 rows cannot be used (2 with zero vector, which has no direction for cosine: 20, 70); mend"),
+    ],
+)
+def test_rows_without_a_distance_are_counted_and_named_by_id(
+    work: Workplace, value: float, metric: str, said: str
+) -> None:
+    vectors = work.vectors.copy()
+    vectors[[2, 7]] = value
+    work.save("bad.npy", vectors)
+    found = work.refuses(3, "score", "data.jsonl", "--embeddings", "bad.npy", "--metric", metric, "-o", "o.jsonl")
+    assert said in found and "--on-invalid null" in found
+    found = work.refuses(3, "neighbors", "bad.npy", "--metric", metric, "-o", "graph")
+    assert said.replace("20, 70", "2, 7") in found
+
+
+def test_zero_rows_have_distances_where_the_metric_is_not_of_directions(work: Workplace) -> None:
+    vectors = work.vectors.copy()
+    vectors[[2, 7]] = 0
+    work.save("zero.npy", vectors)
+    agree(work.score(embeddings="zero.npy").scores, true_scores(vectors, 5))
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (b"[1]\n", "bad.jsonl:4: expected a JSON object, found an array"),
+        (b"{\n", "bad.jsonl:4: not valid JSON: "),
+        (b"\n", "bad.jsonl:4: blank line in the middle of the data"),
+        (b'{"id": "\xff"}\n', "bad.jsonl:4: not UTF-8 (byte 0xff at column 9)"),
+        (b'{"id": 1.5}\n', "bad.jsonl:4: id: expected a whole number or a string, found 1.5"),
+    ],
+)
+def test_a_wrong_line_is_named_with_file_and_line(work: Workplace, line: bytes, said: str) -> None:
+    rows = (work.folder / "data.jsonl").read_bytes().splitlines(keepends=True)
+    work.write("bad.jsonl", b"".join([*rows[:3], line, *rows[4:], rows[0]]))
+    assert said in work.refuses(3, "score", "bad.jsonl", "--embeddings", "emb.npy", "-o", "o.jsonl")
+
+
+def test_marks_line_ends_and_blank_lines_at_the_end_are_fine(work: Workplace) -> None:
+    text = (work.folder / "data.jsonl").read_text()
+    work.write("d.jsonl", "\ufeff" + text.replace("\n", "\r\n") + "\r\n\n")
+    answer = work.score(data="d.jsonl")
+    assert (answer.code, answer.err, answer.out) == (0, "", work.score().out)
+
+
+def test_missing_and_duplicate_ids_are_warned_of_once_and_every_line_is_written(work: Workplace) -> None:
+    rows = [{"id": "a"}, {}, {"id": "a"}, {"id": None}, {"id": 3}, *({"id": i} for i in range(100, 125))]
+    work.lines("d.jsonl", rows)
+    answer = work.score(data="d.jsonl")
+    assert [record["id"] for record in answer.records] == ["a", 1, "a", 3, 3, *range(100, 125)]
+    agree(answer.scores, true_scores(work.vectors, 5))
+    assert answer.err == (
+        "vicinal: warning: d.jsonl: 2 of 30 rows have no 'id'; their row number (from 0) is used\n"
+        "vicinal: warning: d.jsonl: 2 ids occur more than once (a, 3)\n"
+    )
+    assert work.score("-q", data="d.jsonl").err == ""
+    other = work.score("--id-field", "text")
+    assert [record["id"] for record in other.records] == [f"text {one}" for one in work.ids]
+
+
+def test_an_output_that_exists_is_refused_before_the_work_and_replaced_on_request(work: Workplace) -> None:
+    for name in ("o.jsonl", "o.csv", "o.parquet"):
+        path = work.write(name, "mine")
+        assert work.refuses(2, *SCORE, "-o", name) == (
+            f"{name}: exists already; name another output or add --overwrite (in Python: overwrite=True)"
+        )
+        assert path.read_text() == "mine"
+        assert work(*SCORE, "-o", name, "--overwrite").code == 0
+        assert path.read_bytes() != b"mine"
+    (work.folder / "graph").mkdir()
+    assert "graph: exists already" in work.refuses(2, "neighbors", "emb.npy", "-o", "graph")
+    (work.folder / "graph" / "thesis.txt").touch()
+    said = work.refuses(2, "neighbors", "emb.npy", "-o", "graph", "--overwrite")
+    assert said == "graph: holds files that vicinal did not write, so it is not replaced; name another folder"
+
+
+def test_outputs_are_judged_before_any_row_is_read(work: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("the pass was begun")
+
+    monkeypatch.setattr(exact.Exact, "neighbors", never)
+    work.write("file", "")
+    (work.folder / "folder.jsonl").mkdir()
+    work.lines("mixed.jsonl", [{"id": str(i) if i else 0} for i in range(30)])
+    cases: dict[tuple, str] = {
+        (*SCORE, "-o", "o.txt"): "o.txt: expected a name that ends in .jsonl, .jsonl.gz, .csv, .parquet",
+        (*SCORE, "-o", "none/o.jsonl"): "none/o.jsonl: the folder none does not exist; make it first",
+        (*SCORE, "-o", "file/o.jsonl"): "file/o.jsonl: file is a file, expected a folder",
+        (*SCORE, "-o", "folder.jsonl", "--overwrite"): "folder.jsonl: expected a file's name, found a folder",
+        (*SCORE, "-o", "data.jsonl", "--overwrite"): "data.jsonl: is the data set itself, which is never overwritten",
+        (
+            "score",
+            "mixed.jsonl",
+            *SCORE[2:],
+            "-o",
+            "o.parquet",
+        ): "o.parquet: a parquet column has one type, but the ids",
+        ("neighbors", "emb.npy", "-o", "none/graph"): "none/graph: the folder none does not exist; make it first",
+        ("neighbors", "emb.npy", "-o", "file", "--overwrite"): "file: holds files that vicinal did not write",
+    }
+    for arguments, said in cases.items():
+        assert said in work.refuses(2, *arguments)
+    scorers = "scorers: [{name: KNNScorer, embedding_path: emb.npy}]"
+    for output, said in {
+        "file": "file: expected a folder for pointwise_scores.jsonl, found a file",
+        "file/deep/er": "file/deep/er/pointwise_scores.jsonl: file is a file, expected a folder",
+    }.items():
+        work.write("c.yaml", f"input_path: data.jsonl\noutput_path: {output}\n{scorers}\n")
+        assert said in work.refuses(2, "score", "--config", "c.yaml")
+    (work.folder / "out").mkdir()
+    (work.folder / "data.jsonl").rename(work.folder / "out" / "pointwise_scores.jsonl")
+    work.write("c.yaml", f"input_path: out/pointwise_scores.jsonl\noutput_path: out\n{scorers}\n")
+    assert "is the data set itself" in work.refuses(2, "score", "--config", "c.yaml", "--overwrite")
+
+
+def test_a_wrong_configuration_is_said_with_its_place(work: Workplace) -> None:
+    work.write("c.yaml", "embedding_path: emb.npy\nk: five\n")
+    said = work.refuses(2, "score", "data.jsonl", "--config", "c.yaml", "-o", "o.jsonl")
+    assert said == 'c.yaml:2:4: k: expected a whole number above 0, got "five"'
+    work.write("c.yaml", "embedding_path: emb.npy\ndistance_metric: manhatten\n")
+    said = work.refuses(2, "score", "data.jsonl", "--config", "c.yaml")
+    assert said.startswith("c.yaml:2:18: distance_metric: unknown metric 'manhatten': did you mean 'manhattan'?")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((*SCORE, "-k", "0"), '-k: expected a whole number above 0, got "0"'),
+        ((*SCORE, "-k", "-5"), '-k: expected a whole number above 0, got "-5"'),
+        ((*SCORE, "-k", "five"), '-k: expected a whole number above 0, got "five"'),
+        ((*SCORE, "--threads", "0"), '--max-workers: expected a whole number above 0, got "0"'),
+        ((*SCORE, "--metric", "cosin"), "--metric: unknown metric 'cosin': did you mean 'cosine'?"),
+        ((*SCORE, "--name", "IFD"), "--name: unknown scorer 'IFD': choose from KNNScorer"),
+        (("score", "none.jsonl", *SCORE[2:]), 'DATA: expected a file, got "none.jsonl": there is nothing at '),
+        (("score", "data.txt", *SCORE[2:]), "DATA: expected a file"),
+        (("score", "emb.npy", *SCORE[2:]), "emb.npy: expected a name that ends in .jsonl, .jsonl.gz, .csv, .parquet"),
+        (("score", "data.jsonl", "--embeddings", "x"), '--embeddings: expected a file, got "x": there is nothing at '),
+        (("score", "data.jsonl"), "embedding_path: missing; give the .npy file there or as --embeddings"),
+        (("score", "--embeddings", "emb.npy"), "no data set was given; write: vicinal score DATA.jsonl --embeddings"),
+        ((*SCORE, "--input-path", "data.jsonl"), "the data set is given twice, as DATA and as --input-path"),
+        (("neighbors", "none.npy", "-o", "g"), 'NPY: expected a file, got "none.npy": there is nothing at '),
+        (("neighbors", "emb.npy", "-o", "g", "-k", "0"), '-k: expected a whole number above 0, got "0"'),
+        (("neighbors", "emb.npy", "-o", "g", "--threads", "x"), "--threads: expected a whole number above 0"),
+        (("neighbors", "emb.npy", "-o", "g", "--metric", "cosin"), "unknown metric 'cosin': did you mean 'cosine'?"),
+    ],
+)
+def test_a_wrong_option_is_named(work: Workplace, arguments: tuple, said: str) -> None:
+    assert said in work.refuses(2, *arguments)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("scor",),
+        (*SCORE, "--metrics", "l2"),
+        (*SCORE, "--on-invalid", "skip"),
+        (*SCORE, "--neighbors", "graph"),
+        ("neighbors", "emb.npy"),
+        ("neighbors",),
+        (*SCORE, "-k"),
+        (*SCORE, "--over"),
+    ],
+)
+def test_what_the_command_does_not_know_is_a_usage_error(work: Workplace, arguments: tuple) -> None:
+    answer = work(*arguments)
+    assert (answer.code, answer.out) == (2, "") and re.match(r"usage: vicinal.*\n(.*\n)*vicinal.*: error: ", answer.err)
+
+
+def test_the_commands_are_told_with_their_options(work: Workplace) -> None:
+    bare = work()
+    assert (bare.code, bare.out) == (2, "") and bare.err.startswith("usage: vicinal ")
+    top = work("--help")
+    assert (top.code, top.err) == (0, "")
+    for command in COMMANDS:
+        assert re.search(rf"^ +{command}\s+\w", top.out, re.MULTILINE)
+        told = work(command, "--help")
+        assert (told.code, told.err) == (0, "") and f"usage: vicinal {command}" in told.out
+    version = work("--version")
+    assert (version.code, version.out) == (0, f"vicinal {vicinal.__version__}\n")
+
+
+def test_every_key_of_a_configuration_has_an_option(work: Workplace) -> None:
+    from vicinal.config import OVERRIDES
+
+    told = work("score", "--help").out
+    for key in OVERRIDES:
+        assert "--" + key.replace("_", "-") in told
+
+
+def test_verbose_says_once_what_is_accepted_but_unused(work: Workplace) -> None:
+    top = "input_path: data.jsonl\noutput_path: out\nnum_gpu: 1-8\nresume: false\n"
+    scorer = "{name: KNNScorer, num_gpu_per_job: 0, embedding_path: emb.npy}"
+    work.write("c.yaml", f"{top}scorers: [{scorer}, {scorer}]\n")
+    answer = work("score", "--config", "c.yaml", "-v")
+    said = "vicinal: accepted but not used here: num_gpu, num_gpu_per_job, resume\n"
+    assert answer.code == 0 and answer.err.count("num_gpu") == 2 and said in answer.err
+    assert "KNNScorer_2: k = 5, euclidean, " in answer.err
+    assert "num_gpu" not in work("score", "--config", "c.yaml", "--overwrite").err
+    assert "not used here: num_gpu\n" in work.score("--num-gpu", "0", "-v").err
+
+
+def test_quiet_says_nothing_but_errors(work: Workplace) -> None:
+    assert work.score("-q", "-k", 99, "-o", "o.jsonl").err == ""
+    assert work("neighbors", "emb.npy", "-o", "graph", "-q").err == ""
+    assert work.score("-q", "-o", "o.jsonl").err.startswith("vicinal: error: o.jsonl: exists already")
+
+
+def test_the_json_summary_holds_what_a_program_asks_for(work: Workplace) -> None:
+    answer = work.score("--json", "-o", "o.jsonl", "-k", 4, "--metric", "l1")
+    found = json.loads(answer.out)
+    truth = true_scores(work.vectors, 4, "manhattan")
+    assert {key: found[key] for key in ("n", "dim", "k", "metric", "invalid", "output")} == {
+        "n": 30,
+        "dim": 4,
+        "k": 4,
+        "metric": "manhattan",
+        "invalid": 0,
+        "output": "o.jsonl",
+    }
+    assert isinstance(found["engine"], str) and 0 <= found["seconds"] <= found["total_seconds"]
+    quantiles = found["quantiles"]
+    np.testing.assert_allclose(list(quantiles.values()), np.quantile(truth, [float(q) for q in quantiles]), rtol=1e-6)
+    assert list(quantiles) == ["0", "0.01", "0.05", "0.25", "0.5", "0.75", "0.95", "0.99", "1"]
+    to_stdout = work.score("--json", "-k", 4, "--metric", "l1")
+    agree(to_stdout.scores, truth)  # standard output has the results, so that the summary goes elsewhere
+    assert json.loads(to_stdout.err)["quantiles"] == quantiles
+    work.write(
+        "c.yaml", "input_path: data.jsonl\noutput_path: out\nscorers: [{name: KNNScorer}, {name: KNNScorer, k: 2}]"
+    )
+    nested = json.loads(work("score", "--config", "c.yaml", "--embeddings", "emb.npy", "--json").out)
+    assert [(one["name"], one["k"]) for one in nested["scorers"]] == [("KNNScorer", 5), ("KNNScorer_2", 2)]
+    assert (nested["n"], nested["output"]) == (30, "out/pointwise_scores.jsonl")
+    saved = json.loads(work("neighbors", "emb.npy", "-o", "graph", "--json").out)
+    assert {key: saved[key] for key in ("n", "dim", "k", "metric", "output")} == {
+        "n": 30,
+        "dim": 4,
+        "k": 5,
+        "metric": "euclidean",
+        "output": "graph",
+    }
+
+
+def test_a_fault_of_ours_is_one_of_exit_code_1_and_the_traceback_is_for_verbose(
+    work: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("a fault")
+
+    monkeypatch.setattr(exact.Exact, "fit", broken)
+    before = work.files()
+    answer = work(*SCORE, "-o", "o.jsonl")
+    assert answer.code == 1 and answer.err.startswith("vicinal: internal error: ZeroDivisionError: a fault\n")
+    assert "Traceback" not in answer.err and "Traceback" in work(*SCORE, "-v").err
+    assert work.files() == before
+
+
+def test_a_full_disk_is_named_and_leaves_nothing(work: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
+    import errno
+
+    from vicinal.datasets import JsonLines
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(JsonLines, "add", full)
+    before = work.files()
+    answer = work(*SCORE, "-o", "o.jsonl")
+    assert answer.code == 1 and answer.err.endswith("No space left on device\n")
+    assert work.files() == before
+
+
+def test_info_names_a_kernel_for_every_metric(work: Workplace) -> None:
+    from vicinal.metrics import METRICS
+
+    about = json.loads(work("info", "--json").out)
+    assert about["vicinal"] == vicinal.__version__ and about["cores"] >= 1
+    assert list(about["kernels"]) == [metric.name for metric in METRICS]
+    plain = work("info").out
+    assert all(re.search(rf"^{metric.name} +\w", plain, re.MULTILINE) for metric in METRICS)

@@ -175,6 +175,8 @@ def _scored_from_passes(
         index = Exact(metric, threads).fit(arrays[path], on_invalid)
         tell = None if progress is None else progress(f"{metric} neighbours of {path.name}")
         found = index.neighbors(max(one.k for one in members), progress=tell)
+        if tell is not None:  # a pass that is over at once need not have told of itself
+            tell(len(found), len(found))
         seconds = time.perf_counter() - start
         for one in members:
             done[one.label] = _scored(one, found, arrays[path].shape[1], index.engine, seconds, index.invalid)

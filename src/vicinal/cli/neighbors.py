@@ -53,6 +53,8 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         index.fit(vectors, arguments.on_invalid)
         tell = progress and progress(f"{index.metric.name} neighbours of {path.name}")
         found = index.neighbors(k, progress=tell)
+        if tell is not None:  # a pass that is over at once need not have told of itself
+            tell(len(vectors), len(vectors))
     found.save(arguments.output, arguments.overwrite)
     seconds = time.perf_counter() - start
     if arguments.json:

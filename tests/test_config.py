@@ -289,7 +289,8 @@ FIELDS = {"distance_metric": "metric", "max_workers": "threads"}
 def test_the_command_line_overrides_every_key_of_every_scorer(text: str, key: str) -> None:
     Path("other.npy").touch()
     typed, wanted = OVERRIDES[key]
-    for before, after in zip(plan(text).scorers, plan(text, **{key: typed}).scorers, strict=True):
+    overrides: dict[str, Any] = {key: typed}
+    for before, after in zip(plan(text).scorers, plan(text, **overrides).scorers, strict=True):
         field = FIELDS.get(key, key)
         assert getattr(after, field) == wanted
         changed = {one for one in vars(before) if getattr(before, one) != getattr(after, one)}

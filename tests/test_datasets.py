@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow
 import pyarrow.parquet
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from vicinal import datasets
@@ -246,6 +246,7 @@ ANY_TEXT = st.text(st.characters(codec=None), max_size=8)  # lone surrogates too
 
 
 @given(ids=st.lists(st.integers() | ANY_TEXT, max_size=8, unique_by=lambda one: (type(one), one)), packed=st.booleans())
+@example(ids=["\ud800", 7, "\udfff\U0001f600"], packed=False)
 def test_ids_come_back_from_json_lines_as_they_went(
     tmp_path_factory: pytest.TempPathFactory, ids: list, packed: bool
 ) -> None:
@@ -278,6 +279,7 @@ def test_the_same_scores_make_the_same_bytes(tmp_path: Path) -> None:
             table.add({"id": "ü", "score": 0.1})
     content = (tmp_path / "a.jsonl.gz").read_bytes()
     assert content == (tmp_path / "b.jsonl.gz").read_bytes()
+    assert content[3:8] == b"\0\0\0\0\0"  # neither a name nor a time in its header
     assert gzip.decompress(content) == '{"id": "ü", "score": 0.1}\n'.encode()
 
 

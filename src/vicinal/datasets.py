@@ -78,11 +78,10 @@ def read_ids(path: str | Path, field: str = "id") -> tuple[list[Id], list[str]]:
         have = "has" if missing == 1 else "have"
         what = f"all {missing} rows have" if missing == len(ids) else f"{missing} of {len(ids)} rows {have}"
         warnings.append(f"{path}: {what} no {field!r}; their row number (from 0) is used")
-    repeated = [found for found, count in Counter((type(found), found) for found in ids).items() if count > 1]
+    repeated = [found for found, count in Counter(ids).items() if count > 1]
     if repeated:
         occur = "id occurs" if len(repeated) == 1 else "ids occur"
-        shown = some([found for _, found in repeated])
-        warnings.append(f"{path}: {len(repeated)} {occur} more than once ({shown})")
+        warnings.append(f"{path}: {len(repeated)} {occur} more than once ({some(repeated)})")
     return ids, warnings
 
 

@@ -24,7 +24,7 @@ MANIFEST = "manifest.json"
 
 
 def load_npy(path: str | Path) -> np.ndarray:
-    """The array of a `.npy` file as a read-only memory map; one without elements is made in memory.
+    """The array of a `.npy` file as a read-only memory map.
 
     Raises    DataError where the file is not a plain `.npy` array: missing, truncated, pickled objects, another format.
     """
@@ -47,7 +47,7 @@ def load_npy(path: str | Path) -> np.ndarray:
                 f"{path}: truncated: shape {shape} of {dtype} needs {wanted} bytes of data, found {found}; "
                 "copy or write it again"
             )
-        return np.load(path, mmap_mode="r", allow_pickle=False) if wanted else np.empty(shape, dtype)
+        return np.load(path, mmap_mode="r", allow_pickle=False)
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
 

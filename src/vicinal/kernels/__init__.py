@@ -23,6 +23,7 @@ import numpy as np
 from vicinal.errors import UsageError
 from vicinal.kernels.blas import Blas
 from vicinal.kernels.brute import Brute
+from vicinal.kernels.native import Native
 from vicinal.metrics import Metric
 
 Progress = Callable[[int, int], None]
@@ -70,7 +71,7 @@ class Kernel(Protocol):
         ...
 
 
-KERNELS: tuple[type[Kernel], ...] = (Blas, Brute)
+KERNELS: tuple[type[Kernel], ...] = (Native, Blas, Brute)
 
 
 def pick(metric: Metric, dtype: np.dtype) -> type[Kernel]:

@@ -1,0 +1,219 @@
+// The kernel for Python: arrays in, arrays out, the GIL released while it works.
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/string.h>
+
+#include <limits>
+#include <optional>
+
+#include "vicinal.hpp"
+
+namespace nb = nanobind;
+using namespace nb::literals;
+
+namespace {
+
+using vicinal::DType;
+using vicinal::Metric;
+using Array = nb::ndarray<nb::ro, nb::ndim<2>, nb::device::cpu>;
+using Labels = nb::ndarray<const int64_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+
+Metric metric_of(const std::string& name) {
+    constexpr std::pair<const char*, Metric> kNames[] = {
+        {"euclidean", Metric::euclidean}, {"sqeuclidean", Metric::sqeuclidean}, {"cosine", Metric::cosine},
+        {"inner_product", Metric::inner_product}, {"manhattan", Metric::manhattan}, {"hamming", Metric::hamming},
+        {"jaccard", Metric::jaccard}};
+    std::string choices;
+    for (const auto& [known, metric] : kNames) {
+        if (name == known) return metric;
+        choices += std::string(choices.empty() ? "" : ", ") + known;
+    }
+    throw std::invalid_argument("metric: expected one of " + choices + ", got \"" + name + "\"");
+}
+
+DType dtype_of(nb::dlpack::dtype dtype) {
+    using Code = nb::dlpack::dtype_code;
+    const auto code = static_cast<Code>(dtype.code);
+    if (code == Code::Float && dtype.bits == 16) return DType::f16;
+    if (code == Code::Float && dtype.bits == 32) return DType::f32;
+    if (code == Code::Float && dtype.bits == 64) return DType::f64;
+    if (code == Code::Int && dtype.bits == 8) return DType::i8;
+    if (code == Code::UInt && dtype.bits == 8) return DType::u8;
+    throw std::invalid_argument("vectors: expected float16, float32, float64, int8 or uint8");
+}
+
+vicinal::Matrix matrix_of(const Array& array) {
+    const auto size = static_cast<int64_t>(array.itemsize());
+    return {array.data(), static_cast<int64_t>(array.shape(0)), static_cast<int64_t>(array.shape(1)),
+            array.stride(0) * size, array.stride(1) * size, dtype_of(array.dtype())};
+}
+
+const int64_t* labels_of(const std::optional<Labels>& labels, int64_t n, const char* name) {
+    if (!labels) return nullptr;
+    if (static_cast<int64_t>(labels->shape(0)) != n) {
+        throw std::invalid_argument(std::string(name) + ": expected one a row");
+    }
+    return labels->data();
+}
+
+template <class T>
+nb::ndarray<nb::numpy, T> array_of(T* data, std::initializer_list<size_t> shape) {
+    return {data, shape, nb::capsule(data, [](void* p) noexcept { delete[] static_cast<T*>(p); })};
+}
+
+template <class T>
+nb::ndarray<nb::numpy, T> array_of(std::vector<T>&& values) {
+    auto* held = new std::vector<T>(std::move(values));
+    return {held->data(), {held->size()}, nb::capsule(held, [](void* p) noexcept {
+                delete static_cast<std::vector<T>*>(p);
+            })};
+}
+
+// Runs on the calling thread, which has let go of the GIL.
+vicinal::Watch watch_of(const nb::object& progress) {
+    vicinal::Watch watch;
+    watch.tick = [&progress](int64_t done, int64_t total) {
+        const nb::gil_scoped_acquire gil;
+        if (PyErr_CheckSignals() != 0) throw nb::python_error();
+        if (!progress.is_none()) progress(done, total);
+    };
+    return watch;
+}
+
+class Index {
+public:
+    Index(Array vectors, const std::string& metric, int threads, const std::string& isa)
+        : vectors_(std::move(vectors)), index_(build(vectors_, metric, threads, isa)) {}
+
+    nb::tuple self_join(int64_t k, const std::optional<Labels>& groups, const nb::object& progress,
+                        const nb::object& checkpoint, double every, const nb::object& resume) {
+        const auto n = static_cast<int64_t>(vectors_.shape(0));
+        const int64_t* labels = labels_of(groups, n, "groups");
+        auto [indices, distances] = result(n, k);
+        vicinal::Watch watch = watch_of(progress);
+        vicinal::Checkpoint state;
+        if (!checkpoint.is_none()) {
+            watch.save_every = every;
+            watch.save = [&, indices = &indices, distances = &distances](const vicinal::Checkpoint& now) {
+                const nb::gil_scoped_acquire gil;
+                nb::dict saved;
+                saved["finished"] = now.finished;
+                saved["layout"] = now.layout;
+                saved["indices"] = *indices;
+                saved["distances"] = *distances;
+                checkpoint(saved);
+            };
+        }
+        if (!resume.is_none()) {
+            state.finished = nb::cast<int64_t>(resume["finished"]);
+            state.layout = nb::cast<uint64_t>(resume["layout"]);
+            const auto old_indices =
+                nb::cast<nb::ndarray<const int64_t, nb::ndim<2>, nb::c_contig, nb::device::cpu>>(resume["indices"]);
+            const auto old_distances =
+                nb::cast<nb::ndarray<const float, nb::ndim<2>, nb::c_contig, nb::device::cpu>>(resume["distances"]);
+            if (old_indices.size() != indices.size() || old_distances.size() != distances.size()) {
+                throw std::invalid_argument("resume: the arrays have another shape than the result");
+            }
+            std::copy_n(old_indices.data(), indices.size(), indices.data());
+            std::copy_n(old_distances.data(), distances.size(), distances.data());
+            watch.resume = &state;
+        }
+        {
+            const nb::gil_scoped_release release;
+            index_.self_join(k, labels, indices.data(), distances.data(), watch);
+        }
+        return nb::make_tuple(indices, distances);
+    }
+
+    nb::tuple search(const Array& queries, int64_t k, const std::optional<Labels>& groups,
+                     const std::optional<Labels>& query_groups, const nb::object& progress) {
+        const vicinal::Matrix matrix = matrix_of(queries);
+        const int64_t* labels = labels_of(groups, static_cast<int64_t>(vectors_.shape(0)), "groups");
+        const int64_t* query_labels = labels_of(query_groups, matrix.n_vectors, "query_groups");
+        auto [indices, distances] = result(matrix.n_vectors, k);
+        const vicinal::Watch watch = watch_of(progress);
+        {
+            const nb::gil_scoped_release release;
+            index_.search(matrix, k, labels, query_labels, indices.data(), distances.data(), watch);
+        }
+        return nb::make_tuple(indices, distances);
+    }
+
+    nb::tuple within(double radius, const std::optional<Array>& queries, const std::optional<Labels>& groups,
+                     const std::optional<Labels>& query_groups, const nb::object& progress) {
+        vicinal::Matrix matrix;
+        if (queries) matrix = matrix_of(*queries);
+        const int64_t* labels = labels_of(groups, static_cast<int64_t>(vectors_.shape(0)), "groups");
+        const int64_t* query_labels = labels_of(query_groups, matrix.n_vectors, "query_groups");
+        const vicinal::Watch watch = watch_of(progress);
+        vicinal::Within found;
+        {
+            const nb::gil_scoped_release release;
+            found = index_.within(radius, queries ? &matrix : nullptr, labels, query_labels, watch);
+        }
+        return nb::make_tuple(array_of(std::move(found.indptr)), array_of(std::move(found.indices)),
+                              array_of(std::move(found.distances)));
+    }
+
+    nb::dict stats() const {
+        const vicinal::Stats& s = index_.stats();
+        nb::dict out;
+        out["isa"] = s.isa;
+        out["threads"] = s.threads;
+        out["pairs"] = s.pairs;
+        out["candidates"] = s.candidates;
+        out["seconds"] = s.seconds;
+        out["seconds_build"] = s.seconds_build;
+        out["seconds_seed"] = s.seconds_seed;
+        out["seconds_scan"] = s.seconds_scan;
+        out["seconds_finish"] = s.seconds_finish;
+        return out;
+    }
+
+private:
+    static vicinal::Index build(const Array& vectors, const std::string& metric, int threads, const std::string& isa) {
+        const vicinal::Matrix matrix = matrix_of(vectors);
+        const Metric which = metric_of(metric);
+        const nb::object nothing = nb::none();
+        const vicinal::Watch watch = watch_of(nothing);
+        const nb::gil_scoped_release release;
+        return vicinal::Index(matrix, which, threads, isa, watch);
+    }
+
+    static std::pair<nb::ndarray<nb::numpy, int64_t>, nb::ndarray<nb::numpy, float>> result(int64_t n, int64_t k) {
+        if (k < 1 || (n > 0 && k > std::numeric_limits<int64_t>::max() / 16 / n)) {
+            throw std::invalid_argument("k must be at least 1");
+        }
+        const auto rows = static_cast<size_t>(n), width = static_cast<size_t>(k);
+        return {array_of(new int64_t[rows * width], {rows, width}), array_of(new float[rows * width], {rows, width})};
+    }
+
+    Array vectors_;
+    vicinal::Index index_;
+};
+
+}  // namespace
+
+NB_MODULE(_native, m) {
+    m.doc() = "Exact k nearest neighbours: the C++ kernel.";
+    m.def("isas", [] {
+        nb::list names;
+        for (const auto& name : vicinal::isas()) names.append(name);
+        return nb::tuple(names);
+    }, "The instruction sets usable here, best first.");
+    m.def("int8_roof", [](const std::string& isa) {
+        const nb::gil_scoped_release release;
+        return vicinal::int8_roof(isa);
+    }, "isa"_a = "", "Billions of int8 multiply-and-add operations a second on one core.");
+    nb::class_<Index>(m, "Index")
+        .def(nb::init<Array, const std::string&, int, const std::string&>(), "vectors"_a, "metric"_a, "threads"_a = 0,
+             "isa"_a = "")
+        .def("self_join", &Index::self_join, "k"_a, "groups"_a = nb::none(), "progress"_a = nb::none(),
+             "checkpoint"_a = nb::none(), "every"_a = 60.0, "resume"_a = nb::none())
+        .def("search", &Index::search, "queries"_a, "k"_a, "groups"_a = nb::none(), "query_groups"_a = nb::none(),
+             "progress"_a = nb::none())
+        .def("within", &Index::within, "radius"_a, "queries"_a = nb::none(), "groups"_a = nb::none(),
+             "query_groups"_a = nb::none(), "progress"_a = nb::none())
+        .def("stats", &Index::stats);
+}

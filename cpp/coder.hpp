@@ -1,0 +1,70 @@
+// What a kernel (dot, absolute, bits) must say for the drivers to be able to join, search and collect with it: how rows
+// become codes, which whole-number scores let a pair pass, and what the exact sum of a pair means as a distance.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "scan.hpp"
+
+namespace vicinal {
+
+// What the thresholds need to know of a block of coded rows.
+struct Side {
+    int size = 0;
+    double scale = 1;
+    double slack_highest = 0;
+    double length_highest = 0;  // of the scaled codes
+    double shift_highest = 0;   // inner product only, as the two below
+    double reach = 0;           // highest |x| of the given rows, scaled
+    const int32_t* squared_norms = nullptr;
+    const int32_t* sums = nullptr;
+    const float* slacks = nullptr;
+    const double* shifts = nullptr;
+};
+
+struct Keys {
+    std::vector<int32_t> base, floor;
+    explicit Keys(int size) : base(size), floor(size) {}
+};
+
+// Rows coded one after the other.
+struct CodedBlock {
+    std::vector<int8_t> codes;
+    std::vector<int32_t> squared_norms, sums;
+    std::vector<float> slacks;
+    std::vector<double> shifts;
+    Side side;
+};
+
+class Coder {
+public:
+    virtual ~Coder() = default;
+
+    // How large a scale the row asks for; blocks are made of rows of like peaks.
+    virtual double peak(const Rows& rows, int64_t row) const = 0;
+    // Codes the rows named, as the rows of a ScanJob.
+    virtual void code(const Rows& rows, const int32_t* which, int n, double highest_peak, CodedBlock& out) const = 0;
+
+    // The threshold of a row that keeps neighbours up to this distance, in the coder's own unit.
+    virtual double radius(double distance) const = 0;
+    // A radius that no pair lies within.
+    virtual double nowhere() const = 0;
+    // False where a base had to be cut off, so that scores between these blocks say nothing of upper bounds.
+    virtual bool keys(const Side& rows, const double* row_radii, const Side& columns, const double* column_radii,
+                      Keys& row_keys, Keys& column_keys) const = 0;
+    // A radius below which each pair cannot be. The survivors' columns count from first_column of the block.
+    virtual void lower(const Side& rows, const Side& columns, int first_column, const Survivor* survivors, size_t n,
+                       float* out) const = 0;
+    // A distance that no pair of this row and any of the columns exceeds which has this score or a higher one.
+    virtual double upper(const Side& rows, int row, const Side& columns, int32_t score) const = 0;
+
+    virtual Sum sum() const = 0;
+    virtual double finish(double sum) const = 0;
+    virtual int64_t row_bytes() const = 0;
+    virtual int group_bytes() const = 0;   // coordinates that lie together in a panel
+    virtual uint8_t offset() const = 0;    // what a panel's byte is above a row's
+    virtual const ScanOps& scan(const Isa& isa) const = 0;
+};
+
+}  // namespace vicinal

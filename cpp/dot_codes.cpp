@@ -1,0 +1,227 @@
+// See dot_codes.hpp.
+#include "dot_codes.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+namespace vicinal {
+namespace {
+
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+constexpr int64_t kSampleRows = 4096;
+constexpr double kBaseLimit = 1 << 28;
+constexpr double kFloorLimit = 1 << 29;
+constexpr double kRounded = 2.001;  // two bases, each rounded by less than one
+
+int32_t as_floor(double value) {
+    if (!(value > -kFloorLimit)) return kEverything;
+    return value >= kFloorLimit ? static_cast<int32_t>(kFloorLimit) : static_cast<int32_t>(std::floor(value)) - 2;
+}
+
+float round_up(double value) {
+    const float rounded = static_cast<float>(value);
+    return rounded < value ? std::nextafter(rounded, std::numeric_limits<float>::infinity()) : rounded;
+}
+
+}  // namespace
+
+DotCoder::DotCoder(const Rows& rows, Metric metric, const RowOps& ops)
+    : metric_(metric), ops_(ops), dim_(rows.matrix.dim), centre_(padded(dim_, 8)) {
+    // Products and their sums must stay below 2^28, so that no score leaves 32 bits.
+    highest_code_ = static_cast<int>(std::clamp<int64_t>((int64_t{1} << 28) / (255 * dim_), 1, 127));
+    const int64_t n = rows.matrix.n_vectors, sampled = std::min(n, kSampleRows);
+    std::vector<double> x(padded(dim_, 8));
+    for (int64_t i = 0; i < sampled; ++i) {
+        ops_.load(rows, i * n / sampled, x.data());
+        for (int64_t c = 0; c < dim_; ++c) centre_[c] += x[c] / static_cast<double>(sampled);
+    }
+    for (double& c : centre_) {
+        if (!std::isfinite(c)) c = 0;
+    }
+    for (double c : centre_) centre_squared_ += c * c;
+    double highest = 0;
+    for (int64_t i = 0; i < sampled; ++i) {
+        const double p = peak(rows, i * n / sampled);
+        if (std::isfinite(p)) highest = std::max(highest, p);
+    }
+    if (highest > 0) factor_ = std::ldexp(1.0, -std::clamp(std::ilogb(highest), -400, 1000));
+}
+
+double DotCoder::peak(const Rows& rows, int64_t row) const {
+    thread_local std::vector<double> x;
+    x.resize(padded(dim_, 8));
+    ops_.load(rows, row, x.data());
+    return ops_.peak(x.data(), centre_.data(), dim_);
+}
+
+void DotCoder::code(const Rows& rows, const int32_t* which, int n, double highest_peak, CodedBlock& out) const {
+    const int64_t bytes = row_bytes(), padded_rows = padded(n, kRowStep);
+    out.codes.assign(padded_rows * bytes, 0);
+    out.squared_norms.assign(padded_rows, 0);
+    out.sums.assign(padded_rows, 0);
+    out.slacks.assign(padded_rows, 0);
+    if (metric_ == Metric::inner_product) out.shifts.assign(padded_rows, 0);
+    Side side;
+    const double scaled_peak = highest_peak * factor_;
+    float scale = round_up(scaled_peak / highest_code_ * (1 + 1e-6));
+    if (!(scale >= 1e-30f && scale <= 1e30f)) scale = 1;
+    std::vector<double> x(padded(dim_, 8));
+    std::vector<float> moved(x.size());
+    std::vector<int8_t> code(x.size());
+    for (int i = 0; i < n; ++i) {
+        ops_.load(rows, which[i], x.data());
+        ops_.centred(x.data(), centre_.data(), factor_, dim_, moved.data());
+        double slack = kInfinity;
+        if (ops_.peak(x.data(), centre_.data(), dim_) * factor_ <= scale * highest_code_) {
+            const CodedRow row = ops_.quantise(moved.data(), dim_, scale, code.data());
+            std::copy_n(code.data(), dim_, &out.codes[i * bytes]);
+            out.squared_norms[i] = row.squared_norm;
+            out.sums[i] = row.sum;
+            const double length = scale * std::sqrt(static_cast<double>(row.squared_norm));
+            // A float32 sum of dim / 8 terms, then what the roundings of each coordinate can add.
+            slack = row.residual * (1 + (static_cast<double>(dim_) / 8 + 32) * 0x1p-23) +
+                    (length + row.residual) * 0x1p-20 + std::sqrt(static_cast<double>(dim_)) * 0x1p-70;
+            side.length_highest = std::max(side.length_highest, length * (1 + 1e-12));
+        }
+        if (!(slack < kInfinity)) slack = kInfinity;
+        out.slacks[i] = round_up(slack);
+        side.slack_highest = std::max<double>(side.slack_highest, out.slacks[i]);
+        if (metric_ == Metric::inner_product) {
+            double product = 0, square = 0;
+            for (int64_t c = 0; c < dim_; ++c) {
+                product += x[c] * centre_[c];
+                square += x[c] * x[c];
+            }
+            out.shifts[i] = (product - centre_squared_ / 2) * factor_ * factor_;
+            if (!std::isfinite(out.shifts[i])) {
+                out.shifts[i] = 0;
+                out.slacks[i] = std::numeric_limits<float>::infinity();
+                side.slack_highest = kInfinity;
+            }
+            side.shift_highest = i ? std::max(side.shift_highest, out.shifts[i]) : out.shifts[i];
+            side.reach = std::max(side.reach, (std::sqrt(square) + std::sqrt(centre_squared_)) * factor_);
+        }
+    }
+    side.size = n;
+    side.scale = scale;
+    side.squared_norms = out.squared_norms.data();
+    side.sums = out.sums.data();
+    side.slacks = out.slacks.data();
+    side.shifts = out.shifts.data();
+    out.side = side;
+}
+
+double DotCoder::radius(double distance) const {
+    switch (metric_) {
+        case Metric::inner_product: return distance;
+        case Metric::sqeuclidean: distance = std::sqrt(distance); break;
+        case Metric::cosine: distance = std::sqrt(2 * distance); break;
+        default: break;
+    }
+    return (distance * (1 + 1e-9) + 1e-150) * factor_;
+}
+
+double DotCoder::nowhere() const { return -kInfinity; }
+
+double DotCoder::finish(double sum) const {
+    switch (metric_) {
+        case Metric::inner_product: return -sum;
+        case Metric::sqeuclidean: return sum;
+        case Metric::cosine: return sum / 2;
+        default: return std::sqrt(sum);
+    }
+}
+
+// How far the true inner product of the row with any of the columns can lie from what codes and shifts say.
+double DotCoder::allowance(const Side& rows, int row, const Side& columns) const {
+    const double length = rows.scale * std::sqrt(static_cast<double>(rows.squared_norms[row])) * (1 + 1e-12);
+    return length * columns.slack_highest + rows.slacks[row] * (columns.length_highest + columns.slack_highest) +
+           1e-9 * rows.reach * columns.reach;
+}
+
+bool DotCoder::keys(const Side& rows, const double* row_radii, const Side& columns, const double* column_radii,
+                    Keys& row_keys, Keys& column_keys) const {
+    const double unit = rows.scale * columns.scale;
+    bool whole = true;
+    const auto fill = [&](const Side& own, const double* radii, const Side& other, Keys& keys) {
+        if (metric_ == Metric::inner_product) {
+            const double highest = own.shift_highest + other.shift_highest;
+            const double scale = factor_ * factor_;
+            for (int i = 0; i < own.size; ++i) {
+                const double base = std::ceil((own.shifts[i] - own.shift_highest) / unit);
+                whole &= base >= -kBaseLimit;
+                keys.base[i] = static_cast<int32_t>(std::max(base, -kBaseLimit));
+                const double floor = (-radii[i] * scale - allowance(own, i, other) - highest) / unit;
+                keys.floor[i] = radii[i] == -kInfinity ? kNothing : as_floor(floor);
+            }
+        } else {
+            const double half = own.scale / other.scale / 2, inverse = 1 / (2 * unit);
+            for (int i = 0; i < own.size; ++i) {
+                const double base = own.squared_norms[i] * half;
+                whole &= base <= kBaseLimit;
+                keys.base[i] = -static_cast<int32_t>(std::min(base, kBaseLimit));
+                const double reach = radii[i] + own.slacks[i] + other.slack_highest;
+                keys.floor[i] = radii[i] < 0 ? kNothing : as_floor(-reach * reach * inverse);
+            }
+        }
+    };
+    fill(rows, row_radii, columns, row_keys);
+    fill(columns, column_radii, rows, column_keys);
+    // The panel's codes are unsigned, 128 too high: what that adds to a product depends on the row alone.
+    for (int i = 0; i < rows.size; ++i) {
+        row_keys.base[i] -= 128 * rows.sums[i];
+        row_keys.floor[i] -= row_keys.base[i];
+    }
+    for (size_t i = rows.size; i < row_keys.base.size(); ++i) {
+        row_keys.base[i] = 0;
+        row_keys.floor[i] = kNothing;
+    }
+    for (size_t i = columns.size; i < column_keys.base.size(); ++i) {
+        column_keys.base[i] = -static_cast<int32_t>(kBaseLimit);
+        column_keys.floor[i] = kNothing;
+    }
+    return whole;
+}
+
+// A distance that no computed distance of a pair exceeds whose true one is at most this radius. Where squares come near
+// the end of float64 a computed distance may be infinite.
+double DotCoder::distance_within(double radius) const {
+    const double distance = radius / factor_ * (1 + 1e-8) + 1e-150;
+    if (!(distance < 1e150)) return kInfinity;
+    switch (metric_) {
+        case Metric::sqeuclidean: return distance * distance;
+        case Metric::cosine: return distance * distance / 2;
+        default: return distance;
+    }
+}
+
+double DotCoder::upper(const Side& rows, int row, const Side& columns, int32_t score) const {
+    const double unit = rows.scale * columns.scale;
+    if (metric_ == Metric::inner_product) {
+        const double product = unit * (score - kRounded) + rows.shift_highest + columns.shift_highest;
+        return (allowance(rows, row, columns) - product) / (factor_ * factor_);
+    }
+    const double squared = std::max(0.0, 2 * unit * (kRounded - static_cast<double>(score)));
+    return distance_within(std::sqrt(squared) + rows.slacks[row] + columns.slack_highest);
+}
+
+void DotCoder::lower(const Side& rows, const Side& columns, int first_column, const Survivor* survivors, size_t n,
+                     float* out) const {
+    const double unit = rows.scale * columns.scale;
+    for (size_t i = 0; i < n; ++i) {
+        const Survivor s = survivors[i];
+        double bound;
+        if (metric_ == Metric::inner_product) {
+            const double product = unit * s.score + rows.shift_highest + columns.shift_highest;
+            bound = -(product + allowance(rows, s.row, columns)) / (factor_ * factor_);
+        } else {
+            const double slack = static_cast<double>(rows.slacks[s.row]) + columns.slacks[first_column + s.column];
+            bound = std::sqrt(std::max(0.0, -2 * unit * s.score)) * (1 - 1e-13) - slack * (1 + 1e-13);
+        }
+        // In float32, rounded down or a little further.
+        out[i] = static_cast<float>(bound - std::abs(bound) * 2e-7);
+    }
+}
+
+}  // namespace vicinal

@@ -1,0 +1,65 @@
+// Codes of rows for the dot kernel, and the whole-number thresholds that make the scan a proof.
+//
+// A row x is moved by a common centre c, scaled by a power of two f, and rounded: f (x - c) = s q + r, with whole
+// numbers q in [-127, 127] and one scale s for all rows of a block (blocks hold rows of like largest coordinate, so the
+// common scale costs little). The kernel knows q, and an upper bound `slack` of |r|.
+//
+// Euclidean. By the triangle inequality the distance of two rows is at least |s q - s' q'| - slack - slack'. A pair can
+// only matter to a row that keeps neighbours up to the radius w if that is at most w, that is if
+//     s^2 |q|^2 + s'^2 |q'|^2 - 2 s s' <q, q'>  <=  (w + slack + slack')^2.
+// Divided by 2 s s' this compares the product of codes with one number of each row:
+//     <q, q'>  -  s |q|^2 / 2 s'  -  s' |q'|^2 / 2 s  >=  -(w + slack + slack')^2 / 2 s s'.
+// The left side becomes the score (each base rounded so that the score rises), the right side the floor (rounded down,
+// with the largest slack' of the block in place of slack'). Rounding so only ever lets more pairs through.
+//
+// Inner product. <x, y> = <x - c, y - c> + h(x) + h(y) with h(x) = <x, c> - |c|^2 / 2, and the first term is
+// at most s s' <q, q'> + |s q| slack' + slack (|s' q'| + slack'); the rest is the same.
+//
+// Roundings on the way: x - c is rounded once in float64, once more to float32, and what rounding lost is computed in
+// float32: each is relative to |x - c|, and `slack` is raised by 2^-20 |x - c|, which is more than their sum. Values too
+// small for float32 lose at most 2^-70 a coordinate, in units where the largest is about 1. The radius w is raised by a
+// billionth, more than the float64 distance itself can have lost, and by 1e-150 for squares that underflow. A row whose
+// coordinates are not finite after scaling has infinite slack: it is always measured.
+#pragma once
+
+#include <vector>
+
+#include "coder.hpp"
+
+namespace vicinal {
+
+class DotCoder final : public Coder {
+public:
+    // Chooses centre and factor from the rows.
+    DotCoder(const Rows& rows, Metric metric, const RowOps& ops);
+
+    double peak(const Rows& rows, int64_t row) const override;
+    void code(const Rows& rows, const int32_t* which, int n, double highest_peak, CodedBlock& out) const override;
+    double radius(double distance) const override;
+    double nowhere() const override;
+    bool keys(const Side& rows, const double* row_radii, const Side& columns, const double* column_radii, Keys& row_keys,
+              Keys& column_keys) const override;
+    void lower(const Side& rows, const Side& columns, int first_column, const Survivor* survivors, size_t n,
+               float* out) const override;
+    double upper(const Side& rows, int row, const Side& columns, int32_t score) const override;
+    Sum sum() const override { return metric_ == Metric::inner_product ? Sum::products : Sum::squares; }
+    double finish(double sum) const override;
+    int64_t row_bytes() const override { return padded(dim_, kRowAlign); }
+    int group_bytes() const override { return 4; }
+    uint8_t offset() const override { return 128; }
+    const ScanOps& scan(const Isa& isa) const override { return *isa.dot; }
+
+private:
+    double allowance(const Side& rows, int row, const Side& columns) const;
+    double distance_within(double radius) const;
+
+    Metric metric_;
+    const RowOps& ops_;
+    int64_t dim_;
+    int highest_code_;
+    std::vector<double> centre_;
+    double centre_squared_ = 0;
+    double factor_ = 1;
+};
+
+}  // namespace vicinal

@@ -1,0 +1,135 @@
+// The Index: chooses instruction set, coder and threads, and times the calls.
+#include <chrono>
+#include <limits>
+#include <stdexcept>
+
+#include "dot_codes.hpp"
+#include "join.hpp"
+
+namespace vicinal {
+namespace {
+
+class Timer {
+public:
+    double seconds() const { return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count(); }
+
+private:
+    std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+};
+
+void check(const Matrix& m) {
+    if (m.n_vectors < 0 || m.dim < 1) throw std::invalid_argument("vectors must have at least one column");
+    if (m.n_vectors >= std::numeric_limits<int32_t>::max()) throw std::invalid_argument("too many rows");
+}
+
+// Rows, and their inverse norms where the metric normalises.
+struct Normalised {
+    Rows rows;
+    std::vector<double> inverse_norms;
+
+    Normalised(const Matrix& matrix, Metric metric, const RowOps& ops, Pool& pool, const Watch& watch) {
+        check(matrix);
+        rows.matrix = matrix;
+        if (metric != Metric::cosine) return;
+        const int64_t n = matrix.n_vectors, chunk = 256;
+        inverse_norms.resize(n);
+        pool.run((n + chunk - 1) / chunk, [&](int, int64_t task) {
+            for (int64_t i = task * chunk; i < std::min(n, (task + 1) * chunk); ++i) {
+                inverse_norms[i] = ops.inverse_norm(rows, i);
+            }
+        }, watch);
+        rows.inverse_norms = inverse_norms.data();
+    }
+};
+
+std::unique_ptr<Coder> make_coder(const Rows& rows, Metric metric, const RowOps& ops) {
+    return std::make_unique<DotCoder>(rows, metric, ops);
+}
+
+}  // namespace
+
+struct Index::State {
+    Metric metric;
+    const Isa& isa;
+    Pool pool;
+    Normalised vectors;
+    std::unique_ptr<Coder> coder;
+    std::unique_ptr<Stored> stored;
+    Stats stats;
+
+    State(const Matrix& matrix, Metric metric, int threads, const std::string& name, const Watch& watch)
+        : metric(metric),
+          isa(find_isa(name)),
+          pool(threads),
+          vectors(matrix, metric, *isa.rows, pool, watch),
+          coder(make_coder(vectors.rows, metric, *isa.rows)),
+          stored(std::make_unique<Stored>(vectors.rows, *coder, nullptr, isa, pool, watch)) {}
+
+    // Copies that belong to different groups are different rows to a call with groups.
+    template <class Call>
+    auto with(const int64_t* groups, const Watch& watch, Call&& call) {
+        const Timer timer;
+        const double build = stats.seconds_build;
+        stats = {};
+        stats.isa = isa.name;
+        stats.threads = pool.threads();
+        stats.seconds_build = build;
+        struct Stop {
+            Stats& stats;
+            const Timer& timer;
+            ~Stop() { stats.seconds = timer.seconds(); }
+        } stop{stats, timer};
+        if (groups && stored->copies().any()) {
+            const Stored apart(vectors.rows, *coder, groups, isa, pool, watch);
+            return call(Context{apart, isa, pool, watch, stats});
+        }
+        return call(Context{*stored, isa, pool, watch, stats});
+    }
+
+    Normalised prepare(const Matrix& queries, const Watch& watch) {
+        if (queries.dim != vectors.rows.matrix.dim) throw std::invalid_argument("queries have another dim than vectors");
+        return Normalised(queries, metric, *isa.rows, pool, watch);
+    }
+};
+
+Index::Index(const Matrix& vectors, Metric metric, int threads, const std::string& isa, const Watch& watch) {
+    const Timer timer;
+    state_ = std::make_unique<State>(vectors, metric, threads, isa, watch);
+    state_->stats.seconds_build = timer.seconds();
+}
+
+Index::~Index() = default;
+Index::Index(Index&&) noexcept = default;
+
+const Stats& Index::stats() const { return state_->stats; }
+
+void Index::self_join(int64_t k, const int64_t* groups, int64_t* indices, float* distances, const Watch& watch) {
+    if (k < 1) throw std::invalid_argument("k must be at least 1");
+    state_->with(groups, watch, [&](const Context& context) {
+        vicinal::self_join(context, k, groups, indices, distances);
+    });
+}
+
+void Index::search(const Matrix& queries, int64_t k, const int64_t* groups, const int64_t* query_groups,
+                   int64_t* indices, float* distances, const Watch& watch) {
+    if (k < 1) throw std::invalid_argument("k must be at least 1");
+    if (!groups || !query_groups) groups = query_groups = nullptr;
+    const Normalised prepared = state_->prepare(queries, watch);
+    state_->with(groups, watch, [&](const Context& context) {
+        vicinal::search(context, prepared.rows, k, groups, query_groups, indices, distances);
+    });
+}
+
+Within Index::within(double radius, const Matrix* queries, const int64_t* groups, const int64_t* query_groups,
+                     const Watch& watch) {
+    if (!queries) {
+        return state_->with(groups, watch, [&](const Context& context) { return within_self(context, radius, groups); });
+    }
+    if (!groups || !query_groups) groups = query_groups = nullptr;
+    const Normalised prepared = state_->prepare(*queries, watch);
+    return state_->with(groups, watch, [&](const Context& context) {
+        return within_queries(context, radius, prepared.rows, groups, query_groups);
+    });
+}
+
+}  // namespace vicinal

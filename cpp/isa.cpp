@@ -1,0 +1,51 @@
+// Which instruction sets this machine has and this build knows.
+#include <cstdlib>
+#include <stdexcept>
+
+#include "scan.hpp"
+
+namespace vicinal {
+namespace {
+
+std::vector<Isa> usable() {
+    std::vector<Isa> found;
+#if defined(__x86_64__)
+    __builtin_cpu_init();
+    const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                        __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
+                        __builtin_cpu_supports("avx512vnni");
+    const bool amx = avx512 && __builtin_cpu_supports("amx-int8") && amx_permitted();
+    if (amx) found.push_back({"amx", &avx512_rows(), &amx_dot()});
+    if (avx512) found.push_back({"avx512", &avx512_rows(), &avx512_dot()});
+#endif
+    found.push_back({"portable", &portable_rows(), &portable_dot()});
+    return found;
+}
+
+const std::vector<Isa>& all() {
+    static const std::vector<Isa> found = usable();
+    return found;
+}
+
+}  // namespace
+
+std::vector<std::string> isas() {
+    std::vector<std::string> names;
+    for (const Isa& isa : all()) names.emplace_back(isa.name);
+    return names;
+}
+
+const Isa& find_isa(const std::string& name) {
+    const char* forced = std::getenv("VICINAL_ISA");
+    const std::string wanted = !name.empty() ? name : forced ? forced : "";
+    if (wanted.empty()) return all().front();
+    std::string choices;
+    for (const Isa& isa : all()) {
+        if (wanted == isa.name) return isa;
+        choices += choices.empty() ? isa.name : std::string(", ") + isa.name;
+    }
+    throw std::invalid_argument("instruction set \"" + wanted + "\" is not usable here; choose one of " + choices);
+}
+
+}  // namespace vicinal

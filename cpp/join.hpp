@@ -1,0 +1,28 @@
+// The three questions, asked of stored rows.
+#pragma once
+
+#include "pool.hpp"
+#include "stored.hpp"
+#include "topk.hpp"
+
+namespace vicinal {
+
+struct Context {
+    const Stored& stored;
+    const Isa& isa;
+    Pool& pool;
+    const Watch& watch;
+    Stats& stats;
+};
+
+// Fills the result of a self-join; groups by given row, or null.
+void self_join(const Context& context, int64_t k, const int64_t* groups, int64_t* indices, float* distances);
+
+void search(const Context& context, const Rows& queries, int64_t k, const int64_t* groups, const int64_t* query_groups,
+            int64_t* indices, float* distances);
+
+Within within_self(const Context& context, double radius, const int64_t* groups);
+Within within_queries(const Context& context, double radius, const Rows& queries, const int64_t* groups,
+                      const int64_t* query_groups);
+
+}  // namespace vicinal

@@ -1,0 +1,17 @@
+// An order of the rows in which neighbours tend to lie near each other.
+#pragma once
+
+#include <vector>
+
+#include "coder.hpp"
+#include "pool.hpp"
+
+namespace vicinal {
+
+// The rows given, sorted by the nearest of a few hundred rows picked as pivots (ranked by codes alone); the pivots are
+// put in a chain, each next to one that is near it. Any order is as correct: this one lets the first tiles of a join find
+// most neighbours, so that the others have little left to measure.
+std::vector<int32_t> order_by_pivots(const Rows& rows, const std::vector<int32_t>& which, const Coder& coder,
+                                     const Isa& isa, Pool& pool, const Watch& watch);
+
+}  // namespace vicinal

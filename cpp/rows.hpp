@@ -1,0 +1,55 @@
+// Rows read as float64, and the few loops over one row that each instruction set compiles for itself.
+//
+// Every sum over coordinates has one order, on every machine: eight lanes, lane j takes the coordinates j, j + 8,
+// j + 16, ...; a product is rounded before it is added; at the end the lanes are added as
+// ((l0 + l4) + (l2 + l6)) + ((l1 + l5) + (l3 + l7)). So a distance is the same double everywhere.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "vicinal.hpp"
+
+namespace vicinal {
+
+struct Rows {
+    Matrix matrix;
+    const double* inverse_norms = nullptr;  // set where rows are normalised first
+
+    const std::byte* at(int64_t row) const {
+        return static_cast<const std::byte*>(matrix.data) + row * matrix.row_stride;
+    }
+};
+
+enum class Sum { squares, products, absolutes };
+
+struct CodedRow {
+    int32_t squared_norm;  // of the code
+    int32_t sum;           // of the code
+    double residual;       // sqrt of the summed squares of what rounding lost, itself computed in float32
+    double residual_l1;
+};
+
+struct RowOps {
+    // The row in float64, times its inverse norm where there is one; zeros up to the next multiple of 8.
+    void (*load)(const Rows&, int64_t row, double* out);
+    double (*inverse_norm)(const Rows&, int64_t row);
+    // The sum over coordinates between x (as load gives it) and each of the rows named.
+    void (*measure)(const Rows&, Sum, const double* x, const int32_t* rows, size_t n, double* out);
+    // Equal for rows of equal values.
+    uint64_t (*hash)(const double* x, int64_t dim);
+    // max |x - centre|, and (x - centre) * factor in float32.
+    double (*peak)(const double* x, const double* centre, int64_t dim);
+    void (*centred)(const double* x, const double* centre, double factor, int64_t dim, float* out);
+    // Codes of one row at the given scale: round(x / scale), |code| <= 127 provided |x| <= 127 * scale.
+    CodedRow (*quantise)(const float* x, int64_t dim, float scale, int8_t* code);
+};
+
+const RowOps& portable_rows();
+const RowOps& avx2_rows();
+const RowOps& avx512_rows();
+
+inline int64_t padded(int64_t n, int64_t multiple) { return (n + multiple - 1) / multiple * multiple; }
+
+}  // namespace vicinal

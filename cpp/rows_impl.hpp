@@ -1,0 +1,256 @@
+// The loops of rows.hpp, included once by each instruction set's own file and compiled there with its flags. Vectors
+// are the compiler's generic ones, so that one text serves AVX-512, AVX2, NEON and plain SSE2.
+#pragma once
+
+#include <cmath>
+#include <cstring>
+#if defined(__F16C__)
+#include <immintrin.h>
+#endif
+
+#include "rows.hpp"
+
+namespace vicinal {
+namespace {
+
+using Double8 = double __attribute__((vector_size(64)));
+using Float8 = float __attribute__((vector_size(32)));
+using Int8x8 = int8_t __attribute__((vector_size(8)));
+using UInt8x8 = uint8_t __attribute__((vector_size(8)));
+using UInt16x8 = uint16_t __attribute__((vector_size(16)));
+using UInt32x8 = uint32_t __attribute__((vector_size(32)));
+using Int32x8 = int32_t __attribute__((vector_size(32)));
+
+struct Half {
+    uint16_t bits;
+};
+
+template <class To, class From>
+inline To bit_copy(const From& from) {
+    static_assert(sizeof(To) == sizeof(From));
+    To to;
+    std::memcpy(&to, &from, sizeof to);
+    return to;
+}
+
+inline Float8 widen(UInt16x8 half) {
+#if defined(__F16C__)
+    return bit_copy<Float8>(_mm256_cvtph_ps(bit_copy<__m128i>(half)));
+#else
+    // The exponent is moved by a multiplication with 2^112, which is exact for subnormal halves too.
+    const UInt32x8 bits = __builtin_convertvector(half, UInt32x8);
+    const UInt32x8 magnitude = (bits & 0x7fffu) << 13;
+    const Float8 value = bit_copy<Float8>(magnitude) * 0x1p112f;
+    return bit_copy<Float8>(bit_copy<UInt32x8>(value) | ((bits & 0x8000u) << 16));
+#endif
+}
+
+inline Double8 load8(const double* p) { return bit_copy<Double8>(*reinterpret_cast<const double(*)[8]>(p)); }
+
+template <class T>
+inline Double8 load8(const std::byte* p) {
+    if constexpr (sizeof(T) == 8) {
+        Double8 v;
+        std::memcpy(&v, p, 64);
+        return v;
+    } else if constexpr (std::is_same_v<T, Half>) {
+        UInt16x8 v;
+        std::memcpy(&v, p, 16);
+        return __builtin_convertvector(widen(v), Double8);
+    } else {
+        T v __attribute__((vector_size(8 * sizeof(T))));
+        std::memcpy(&v, p, 8 * sizeof(T));
+        if constexpr (sizeof(T) == 1) {
+            return __builtin_convertvector(__builtin_convertvector(v, Int32x8), Double8);
+        } else {
+            return __builtin_convertvector(v, Double8);
+        }
+    }
+}
+
+template <class T>
+inline Double8 load_tail(const std::byte* p, int64_t count) {
+    std::byte tail[8 * sizeof(T)] = {};
+    std::memcpy(tail, p, count * sizeof(T));
+    return load8<T>(tail);
+}
+
+inline double total(const Double8& l) {
+    return ((l[0] + l[4]) + (l[2] + l[6])) + ((l[1] + l[5]) + (l[3] + l[7]));
+}
+
+template <Sum kSum>
+inline Double8 term(const Double8& x, const Double8& y) {
+    if constexpr (kSum == Sum::products) {
+        return x * y;
+    } else {
+        const Double8 difference = x - y;
+        if constexpr (kSum == Sum::squares) return difference * difference;
+        using Bits = uint64_t __attribute__((vector_size(64)));
+        return bit_copy<Double8>(bit_copy<Bits>(difference) & ~(uint64_t{1} << 63));
+    }
+}
+
+// A row whose coordinates do not lie side by side is gathered first.
+struct Gathered {
+    std::vector<std::byte> bytes;
+    const std::byte* row(const Matrix& m, const std::byte* row, size_t size) {
+        if (m.column_stride == static_cast<int64_t>(size)) return row;
+        bytes.resize(m.dim * size);
+        for (int64_t c = 0; c < m.dim; ++c) std::memcpy(&bytes[c * size], row + c * m.column_stride, size);
+        return bytes.data();
+    }
+};
+
+template <class T>
+void load_as(const Rows& rows, int64_t row, double* out) {
+    thread_local Gathered gathered;
+    const std::byte* p = gathered.row(rows.matrix, rows.at(row), sizeof(T));
+    const int64_t dim = rows.matrix.dim, whole = dim / 8 * 8;
+    const double factor = rows.inverse_norms ? rows.inverse_norms[row] : 1.0;
+    for (int64_t c = 0; c < whole; c += 8) {
+        const Double8 v = load8<T>(p + c * sizeof(T)) * factor;
+        std::memcpy(out + c, &v, 64);
+    }
+    if (whole < dim) {
+        const Double8 v = load_tail<T>(p + whole * sizeof(T), dim - whole) * factor;
+        std::memcpy(out + whole, &v, 64);
+    }
+}
+
+template <class T>
+double inverse_norm_as(const Rows& rows, int64_t row) {
+    thread_local Gathered gathered;
+    const std::byte* p = gathered.row(rows.matrix, rows.at(row), sizeof(T));
+    const int64_t dim = rows.matrix.dim, whole = dim / 8 * 8;
+    Double8 lanes = {};
+    for (int64_t c = 0; c < whole; c += 8) {
+        const Double8 v = load8<T>(p + c * sizeof(T));
+        lanes += v * v;
+    }
+    if (whole < dim) {
+        const Double8 v = load_tail<T>(p + whole * sizeof(T), dim - whole);
+        lanes += v * v;
+    }
+    return 1.0 / std::sqrt(total(lanes));
+}
+
+template <class T, Sum kSum, bool kNormalise>
+void measure_as(const Rows& rows, const double* x, const int32_t* which, size_t n, double* out) {
+    thread_local Gathered gathered;
+    const int64_t dim = rows.matrix.dim, whole = dim / 8 * 8;
+    for (size_t i = 0; i < n; ++i) {
+        const std::byte* p = gathered.row(rows.matrix, rows.at(which[i]), sizeof(T));
+        const double factor = kNormalise ? rows.inverse_norms[which[i]] : 1.0;
+        Double8 lanes = {};
+        for (int64_t c = 0; c < whole; c += 8) {
+            Double8 y = load8<T>(p + c * sizeof(T));
+            if constexpr (kNormalise) y *= factor;
+            lanes += term<kSum>(load8(x + c), y);
+        }
+        if (whole < dim) {
+            Double8 y = load_tail<T>(p + whole * sizeof(T), dim - whole);
+            if constexpr (kNormalise) y *= factor;
+            lanes += term<kSum>(load8(x + whole), y);
+        }
+        out[i] = total(lanes);
+    }
+}
+
+template <class F>
+auto with_type(DType dtype, F&& f) {
+    switch (dtype) {
+        case DType::f16: return f(Half{});
+        case DType::f32: return f(float{});
+        case DType::f64: return f(double{});
+        case DType::i8: return f(int8_t{});
+        case DType::u8: break;
+    }
+    return f(uint8_t{});
+}
+
+void load(const Rows& rows, int64_t row, double* out) {
+    with_type(rows.matrix.dtype, [&](auto type) { load_as<decltype(type)>(rows, row, out); });
+}
+
+double inverse_norm(const Rows& rows, int64_t row) {
+    return with_type(rows.matrix.dtype, [&](auto type) { return inverse_norm_as<decltype(type)>(rows, row); });
+}
+
+void measure(const Rows& rows, Sum sum, const double* x, const int32_t* which, size_t n, double* out) {
+    with_type(rows.matrix.dtype, [&](auto type) {
+        using T = decltype(type);
+        if (rows.inverse_norms) return measure_as<T, Sum::squares, true>(rows, x, which, n, out);
+        switch (sum) {
+            case Sum::squares: return measure_as<T, Sum::squares, false>(rows, x, which, n, out);
+            case Sum::products: return measure_as<T, Sum::products, false>(rows, x, which, n, out);
+            case Sum::absolutes: return measure_as<T, Sum::absolutes, false>(rows, x, which, n, out);
+        }
+    });
+}
+
+uint64_t hash(const double* x, int64_t dim) {
+    uint64_t lanes[8] = {1, 2, 3, 4, 5, 6, 7, 8};
+    for (int64_t c = 0; c < padded(dim, 8); c += 8) {
+        for (int j = 0; j < 8; ++j) {
+            const uint64_t bits = bit_copy<uint64_t>(x[c + j] + 0.0);  // -0 is 0
+            lanes[j] = (lanes[j] ^ (bits >> 29) ^ bits) * 0x9e3779b97f4a7c15u;
+        }
+    }
+    uint64_t all = 0;
+    for (uint64_t lane : lanes) all = (all ^ (lane >> 31) ^ lane) * 0xbf58476d1ce4e5b9u;
+    return all;
+}
+
+double peak(const double* x, const double* centre, int64_t dim) {
+    double lanes[8] = {};
+    for (int64_t c = 0; c < padded(dim, 8); c += 8) {
+        for (int j = 0; j < 8; ++j) {
+            const double v = std::fabs(x[c + j] - centre[c + j]);
+            lanes[j] = v > lanes[j] ? v : lanes[j];
+        }
+    }
+    double highest = 0;
+    for (double v : lanes) highest = v > highest ? v : highest;
+    return highest;
+}
+
+void centred(const double* x, const double* centre, double factor, int64_t dim, float* out) {
+    for (int64_t c = 0; c < padded(dim, 8); ++c) out[c] = static_cast<float>((x[c] - centre[c]) * factor);
+}
+
+CodedRow quantise(const float* x, int64_t dim, float scale, int8_t* code) {
+    // Adding 1.5 * 2^23 rounds to the nearest whole number and leaves it in the low bits.
+    constexpr float kRound = 12582912.0f;
+    const float inverse = 1.0f / scale;
+    int32_t norms[8] = {}, sums[8] = {};
+    float squares[8] = {}, absolutes[8] = {};
+    for (int64_t c = 0; c < padded(dim, 8); c += 8) {
+        for (int j = 0; j < 8; ++j) {
+            const float shifted = x[c + j] * inverse + kRound;
+            const float whole = shifted - kRound;
+            const float lost = x[c + j] - whole * scale;
+            const int8_t q = static_cast<int8_t>(bit_copy<int32_t>(shifted));
+            code[c + j] = q;
+            norms[j] += q * q;
+            sums[j] += q;
+            squares[j] += lost * lost;
+            absolutes[j] += std::fabs(lost);
+        }
+    }
+    CodedRow row = {};
+    double square = 0;
+    for (int j = 0; j < 8; ++j) {
+        row.squared_norm += norms[j];
+        row.sum += sums[j];
+        square += squares[j];
+        row.residual_l1 += absolutes[j];
+    }
+    row.residual = std::sqrt(square);
+    return row;
+}
+
+constexpr RowOps kRowOps = {load, inverse_norm, measure, hash, peak, centred, quantise};
+
+}  // namespace
+}  // namespace vicinal

@@ -1,0 +1,182 @@
+// See stored.hpp.
+#include "stored.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <numeric>
+
+#include "order.hpp"
+
+namespace vicinal {
+namespace {
+
+constexpr int64_t kChunk = 256;            // rows a task reads
+constexpr int kBlockStep = 192;            // a multiple of kPanel and of kRowStep
+constexpr int64_t kBlockBytes = 320 << 10;  // a block's codes stay in the second-level cache
+constexpr int kBlockHighest = 768;
+
+int choose_block(int64_t size, int64_t row_bytes) {
+    const int64_t by_cache = kBlockBytes / row_bytes, by_count = size / 16;
+    const int64_t block = std::min(by_cache, by_count) / kBlockStep * kBlockStep;
+    return static_cast<int>(std::clamp<int64_t>(block, kBlockStep, kBlockHighest));
+}
+
+bool equal_rows(const Rows& rows, int32_t a, int32_t b, const RowOps& ops, std::vector<double>& x,
+                std::vector<double>& y) {
+    ops.load(rows, a, x.data());
+    ops.load(rows, b, y.data());
+    return std::equal(x.begin(), x.end(), y.begin());
+}
+
+}  // namespace
+
+Copies find_copies(const Rows& rows, const int64_t* groups, const RowOps& ops, Pool& pool, const Watch& watch) {
+    Rows raw = rows;
+    raw.inverse_norms = nullptr;
+    const int64_t n = raw.matrix.n_vectors, width = padded(raw.matrix.dim, 8);
+    std::vector<std::pair<uint64_t, int32_t>> hashes(n);
+    pool.run((n + kChunk - 1) / kChunk, [&](int, int64_t task) {
+        thread_local std::vector<double> x;
+        x.resize(width);
+        for (int64_t i = task * kChunk; i < std::min(n, (task + 1) * kChunk); ++i) {
+            ops.load(raw, i, x.data());
+            const uint64_t group = groups ? static_cast<uint64_t>(groups[i]) * 0x9e3779b97f4a7c15u : 0;
+            hashes[i] = {ops.hash(x.data(), raw.matrix.dim) ^ group, static_cast<int32_t>(i)};
+        }
+    }, watch);
+    std::sort(hashes.begin(), hashes.end());
+
+    // The first row of each class, or the row itself.
+    std::vector<int32_t> first(n);
+    std::iota(first.begin(), first.end(), 0);
+    std::vector<double> x(width), y(width);
+    bool any = false;
+    for (int64_t begin = 0, end; begin < n; begin = end) {
+        for (end = begin + 1; end < n && hashes[end].first == hashes[begin].first; ++end) {
+            const int32_t row = hashes[end].second;
+            for (int64_t earlier = begin; earlier < end; ++earlier) {
+                const int32_t other = hashes[earlier].second;
+                if (first[other] != other || (groups && groups[other] != groups[row])) continue;
+                if (!equal_rows(raw, other, row, ops, x, y)) continue;
+                first[row] = other;
+                any = true;
+                break;
+            }
+        }
+    }
+    Copies copies;
+    std::vector<int32_t> place(any ? n : 0);
+    for (int64_t i = 0; i < n; ++i) {
+        if (first[i] != i) continue;
+        if (any) place[i] = static_cast<int32_t>(copies.representatives.size());
+        copies.representatives.push_back(static_cast<int32_t>(i));
+    }
+    if (!any) return copies;
+    copies.starts.assign(copies.representatives.size() + 1, 0);
+    for (int64_t i = 0; i < n; ++i) ++copies.starts[place[first[i]] + 1];
+    std::partial_sum(copies.starts.begin(), copies.starts.end(), copies.starts.begin());
+    copies.members.resize(n);
+    std::vector<int64_t> next(copies.starts.begin(), copies.starts.end() - 1);
+    for (int64_t i = 0; i < n; ++i) copies.members[next[place[first[i]]]++] = static_cast<int32_t>(i);
+    return copies;
+}
+
+Panels::Panels(int64_t size, const Coder& coder, int64_t dim)
+    : width_(coder.group_bytes()),
+      offset_(coder.offset()),
+      packed_(padded(dim, width_)),
+      row_bytes_(coder.row_bytes()),
+      // A tile of the last panel may read up to 64 bytes a column beyond its end (and meets zeros in the rows).
+      bytes_(padded(size, kPanel) * packed_ + 64 * kPanel) {
+    std::memset(bytes_.get() + padded(size, kPanel) * packed_, 0, 64 * kPanel);
+}
+
+template <int kWidth>
+static void pack_panel(const int8_t* rows, int64_t row_bytes, int64_t groups, uint8_t offset, uint8_t* out) {
+    for (int64_t g = 0; g < groups; ++g) {
+        for (int c = 0; c < kPanel; ++c, out += kWidth) {
+            const int8_t* code = rows + c * row_bytes + g * kWidth;
+            for (int b = 0; b < kWidth; ++b) out[b] = static_cast<uint8_t>(code[b] + offset);
+        }
+    }
+}
+
+template <int kWidth>
+static void unpack_panel(const uint8_t* in, int64_t count, int64_t row_bytes, int64_t groups, uint8_t offset, int8_t* rows) {
+    for (int64_t c = 0; c < count; ++c) {
+        const uint8_t* packed = in + c * kWidth;
+        for (int64_t g = 0; g < groups; ++g, packed += kPanel * kWidth) {
+            for (int b = 0; b < kWidth; ++b) rows[g * kWidth + b] = static_cast<int8_t>(packed[b] - offset);
+        }
+        rows += row_bytes;
+    }
+}
+
+void Panels::pack(int64_t panel, const CodedBlock& coded) {
+    const auto run = width_ == 4 ? pack_panel<4> : pack_panel<8>;
+    for (int64_t first = 0; first < coded.side.size; first += kPanel) {
+        run(&coded.codes[first * row_bytes_], row_bytes_, groups(), offset_,
+            bytes_.get() + (panel + first / kPanel) * kPanel * packed_);
+    }
+}
+
+void Panels::unpack(int64_t panel, int64_t size, int8_t* out) const {
+    const auto run = width_ == 4 ? unpack_panel<4> : unpack_panel<8>;
+    std::memset(out, 0, padded(size, kRowStep) * row_bytes_);
+    for (int64_t first = 0; first < size; first += kPanel) {
+        run(at(panel + first / kPanel), std::min<int64_t>(kPanel, size - first), row_bytes_, groups(), offset_,
+            out + first * row_bytes_);
+    }
+}
+
+Stored::Stored(const Rows& rows, const Coder& coder, const int64_t* groups, const Isa& isa, Pool& pool,
+               const Watch& watch)
+    : rows_(rows),
+      coder_(&coder),
+      copies_(find_copies(rows, groups, *isa.rows, pool, watch)),
+      order_(order_by_pivots(rows, copies_.representatives, coder, isa, pool, watch)),
+      block_(choose_block(static_cast<int64_t>(order_.size()), coder.row_bytes())),
+      panels_(static_cast<int64_t>(order_.size()), coder, rows.matrix.dim) {
+    const int64_t n = size(), blocks = (n + block_ - 1) / block_;
+    squared_norms_.resize(n);
+    sums_.resize(n);
+    slacks_.resize(n);
+    shifts_.resize(coder.sum() == Sum::products ? n : 0);
+    sides_.resize(blocks);
+    pool.run(blocks, [&](int, int64_t b) {
+        thread_local CodedBlock coded;
+        const int64_t first = b * block_;
+        const int count = static_cast<int>(std::min<int64_t>(block_, n - first));
+        double highest = 0;
+        for (int i = 0; i < count; ++i) highest = std::max(highest, coder.peak(rows_, order_[first + i]));
+        coder.code(rows_, &order_[first], count, highest, coded);
+        std::copy_n(coded.squared_norms.begin(), count, &squared_norms_[first]);
+        std::copy_n(coded.sums.begin(), count, &sums_[first]);
+        std::copy_n(coded.slacks.begin(), count, &slacks_[first]);
+        if (!shifts_.empty()) std::copy_n(coded.shifts.begin(), count, &shifts_[first]);
+        Side side = coded.side;
+        side.squared_norms = &squared_norms_[first];
+        side.sums = &sums_[first];
+        side.slacks = &slacks_[first];
+        side.shifts = shifts_.data() + (shifts_.empty() ? 0 : first);
+        sides_[b] = side;
+        panels_.pack(first / kPanel, coded);
+    }, watch);
+    if (copies_.any()) {
+        class_of_.resize(n);
+        for (int64_t p = 0; p < n; ++p) {
+            const auto& of = copies_.representatives;
+            class_of_[p] = static_cast<int32_t>(std::lower_bound(of.begin(), of.end(), order_[p]) - of.begin());
+        }
+    }
+    fingerprint_ = static_cast<uint64_t>(block_);
+    for (int32_t row : order_) fingerprint_ = (fingerprint_ ^ static_cast<uint64_t>(row)) * 0x9e3779b97f4a7c15u;
+}
+
+std::pair<const int32_t*, const int32_t*> Stored::copies(int64_t position) const {
+    if (!copies_.any()) return {&order_[position], &order_[position] + 1};
+    const int32_t place = class_of_[position];
+    return {&copies_.members[copies_.starts[place]], copies_.members.data() + copies_.starts[place + 1]};
+}
+
+}  // namespace vicinal

@@ -1,0 +1,96 @@
+// The stored rows: equal rows collapsed, ordered so that blocks are alike, coded, and packed into panels.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "coder.hpp"
+#include "pool.hpp"
+
+namespace vicinal {
+
+// Rows with equal values (and of one group, where there are groups) are one representative: the first of them.
+struct Copies {
+    std::vector<int32_t> representatives;
+    std::vector<int32_t> members;  // of each representative, ascending, itself among them; empty where nothing is equal
+    std::vector<int64_t> starts;
+
+    bool any() const { return !members.empty(); }
+};
+
+Copies find_copies(const Rows& rows, const int64_t* groups, const RowOps& ops, Pool& pool, const Watch& watch);
+
+class Bytes {
+public:
+    explicit Bytes(size_t size) : data_(static_cast<uint8_t*>(::operator new(size, std::align_val_t{64}))) {}
+    uint8_t* get() const { return data_.get(); }
+
+private:
+    struct Free {
+        void operator()(uint8_t* p) const { ::operator delete(p, std::align_val_t{64}); }
+    };
+    std::unique_ptr<uint8_t, Free> data_;
+};
+
+// Codes packed in panels, as a ScanJob wants its columns.
+class Panels {
+public:
+    Panels(int64_t size, const Coder& coder, int64_t dim);
+    Panels(const CodedBlock& coded, const Coder& coder, int64_t dim) : Panels(coded.side.size, coder, dim) {
+        pack(0, coded);
+    }
+
+    const uint8_t* at(int64_t panel) const { return bytes_.get() + panel * kPanel * packed_; }
+    int groups() const { return static_cast<int>(packed_ / width_); }
+    // Rows from the first of a panel on.
+    void pack(int64_t panel, const CodedBlock& coded);
+    // The codes of rows from the first of a panel on, one after the other, as a ScanJob wants its rows.
+    void unpack(int64_t panel, int64_t size, int8_t* out) const;
+
+private:
+    int width_;       // of a group
+    uint8_t offset_;  // what a packed byte is above a row's
+    int64_t packed_;  // bytes of a row in a panel
+    int64_t row_bytes_;
+    Bytes bytes_;
+};
+
+class Stored {
+public:
+    Stored(const Rows& rows, const Coder& coder, const int64_t* groups, const Isa& isa, Pool& pool, const Watch& watch);
+
+    int64_t size() const { return static_cast<int64_t>(order_.size()); }
+    int block() const { return block_; }
+    int64_t blocks() const { return static_cast<int64_t>(sides_.size()); }
+    const Side& side(int64_t block) const { return sides_[block]; }
+    const Panels& panels() const { return panels_; }
+    // The given row that lies at this position; the first of its copies.
+    int32_t row(int64_t position) const { return order_[position]; }
+    // The copies of the row at this position, itself among them.
+    std::pair<const int32_t*, const int32_t*> copies(int64_t position) const;
+    const Copies& copies() const { return copies_; }
+    const Coder& coder() const { return *coder_; }
+    const Rows& rows() const { return rows_; }
+    // The codes of a block, one row after the other, as a ScanJob wants them.
+    void unpack(int64_t block, int8_t* out) const {
+        panels_.unpack(block * block_ / kPanel, sides_[block].size, out);
+    }
+    // Names this order and these tiles.
+    uint64_t fingerprint() const { return fingerprint_; }
+
+private:
+    Rows rows_;
+    const Coder* coder_;
+    Copies copies_;
+    std::vector<int32_t> order_;
+    std::vector<int32_t> class_of_;  // position -> representative's place in copies_, where there are copies
+    int block_;
+    Panels panels_;
+    std::vector<int32_t> squared_norms_, sums_;
+    std::vector<float> slacks_;
+    std::vector<double> shifts_;
+    std::vector<Side> sides_;
+    uint64_t fingerprint_ = 0;
+};
+
+}  // namespace vicinal

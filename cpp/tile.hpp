@@ -1,0 +1,155 @@
+// One thread's work on tiles: a block of coded rows against blocks of stored columns, the pairs that pass with what
+// their scores say of them, and the exact measure of pairs.
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <vector>
+
+#include "stored.hpp"
+
+namespace vicinal {
+
+// A pair that passed: its row and its column in their blocks.
+struct Candidate {
+    int32_t row;
+    int32_t column;
+    float lower;  // radius
+};
+
+// Radii that several threads read while one lowers them; an old value is only ever too high.
+using Radii = std::vector<double>;
+inline double read_radius(Radii& radii, int64_t i) {
+    return std::atomic_ref<double>(radii[i]).load(std::memory_order_relaxed);
+}
+inline void lower_radius(Radii& radii, int64_t i, double value) {
+    if (value < read_radius(radii, i)) std::atomic_ref<double>(radii[i]).store(value, std::memory_order_relaxed);
+}
+
+class Tiles {
+public:
+    Tiles(const Stored& stored, const Isa& isa);
+
+    void set_rows(const Side& side, const int8_t* codes);
+    void set_stored_rows(int64_t block);
+    const Side& rows() const { return side_; }
+
+    // Hands the pairs of the rows and of the columns of a stored block that can be within either radius to
+    // use(candidates, n), a panel at a time. On the diagonal, each pair once. keep(row, column) says which pairs count.
+    template <class Keep, class Use>
+    void run(int64_t block, const double* row_radii, const double* column_radii, bool diagonal, Keep&& keep, Use&& use);
+
+    // All scores of the rows with a stored block's columns, less row_base; false where they bound nothing from above.
+    bool scores(int64_t block, const double* any_radii, std::vector<int32_t>& out);
+    int32_t row_base(int row) const { return row_keys_.base[row]; }
+
+private:
+    ScanJob job() const;
+
+    const Stored& stored_;
+    const Coder& coder_;
+    const ScanOps& scan_;
+    Side side_;
+    const int8_t* codes_ = nullptr;
+    std::vector<int8_t> unpacked_;
+    Keys row_keys_, column_keys_;
+    std::vector<Survivor> survivors_;
+    std::vector<float> lower_;
+    std::vector<Candidate> candidates_;
+};
+
+template <class Keep, class Use>
+void Tiles::run(int64_t block, const double* row_radii, const double* column_radii, bool diagonal, Keep&& keep,
+                Use&& use) {
+    const Side& columns = stored_.side(block);
+    coder_.keys(side_, row_radii, columns, column_radii, row_keys_, column_keys_);
+    ScanJob job = this->job();
+    for (int first = 0; first < columns.size; first += kPanel) {
+        job.panel = stored_.panels().at((block * stored_.block() + first) / kPanel);
+        job.column_base = &column_keys_.base[first];
+        job.column_floor = &column_keys_.floor[first];
+        // Rows beyond the panel's last column meet these columns in their own panel.
+        if (diagonal) job.n_rows = static_cast<int>(padded(std::min(first + kPanel, side_.size), scan_.row_step));
+        const size_t passed = scan_.survivors(job, survivors_.data());
+        size_t kept = 0;
+        for (size_t i = 0; i < passed; ++i) {
+            const Survivor s = survivors_[i];
+            const int column = first + s.column;
+            if (s.row >= side_.size || column >= columns.size || (diagonal && s.row >= column)) continue;
+            if (keep(s.row, column)) survivors_[kept++] = s;
+        }
+        if (kept == 0) continue;
+        lower_.resize(kept);
+        candidates_.resize(kept);
+        coder_.lower(side_, columns, first, survivors_.data(), kept, lower_.data());
+        for (size_t i = 0; i < kept; ++i) {
+            candidates_[i] = {survivors_[i].row, first + survivors_[i].column, lower_[i]};
+        }
+        use(candidates_.data(), kept);
+    }
+}
+
+// A pair that may still matter: a row (a stored position or a query) and a stored position.
+struct Waiting {
+    int32_t row;
+    int32_t column;
+    float lower;
+
+    static Waiting of(int64_t row, int64_t column, float lower) {
+        return {static_cast<int32_t>(row), static_cast<int32_t>(column), lower};
+    }
+};
+
+// Measures pairs exactly.
+class Measure {
+public:
+    // queries null: rows are stored positions as well.
+    Measure(const Stored& stored, const Rows* queries, const Isa& isa)
+        : stored_(stored),
+          rows_(queries ? *queries : stored.rows()),
+          queries_(queries != nullptr),
+          ops_(*isa.rows),
+          x_(padded(rows_.matrix.dim, 8)) {}
+
+    // Hands every pair's distance to use(row, column, distance); best where pairs of one row follow each other.
+    template <class Use>
+    void run(const Waiting* pairs, size_t n, Use&& use) {
+        constexpr size_t kAhead = 6;
+        constexpr size_t kTogether = 64;
+        count_ += n;
+        for (size_t i = 0; i < std::min(kAhead, n); ++i) fetch(pairs[i].column);
+        for (size_t i = 0; i < n;) {
+            const int32_t row = pairs[i].row;
+            ops_.load(rows_, queries_ ? row : stored_.row(row), x_.data());
+            int32_t which[kTogether];
+            double sums[kTogether];
+            size_t together = 0;
+            for (; together < kTogether && i + together < n && pairs[i + together].row == row; ++together) {
+                if (i + together + kAhead < n) fetch(pairs[i + together + kAhead].column);
+                which[together] = stored_.row(pairs[i + together].column);
+                ops_.measure(stored_.rows(), stored_.coder().sum(), x_.data(), &which[together], 1, &sums[together]);
+            }
+            for (size_t t = 0; t < together; ++t) {
+                use(row, pairs[i + t].column, stored_.coder().finish(sums[t]));
+            }
+            i += together;
+        }
+    }
+
+    int64_t count() const { return count_; }
+
+private:
+    void fetch(int32_t column) const {
+        const std::byte* p = stored_.rows().at(stored_.row(column));
+        for (int64_t b = 0; b < stored_.rows().matrix.row_stride; b += 64) __builtin_prefetch(p + b);
+    }
+
+    const Stored& stored_;
+    Rows rows_;
+    bool queries_;
+    const RowOps& ops_;
+    std::vector<double> x_;
+    int64_t count_ = 0;
+};
+
+}  // namespace vicinal

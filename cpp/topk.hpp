@@ -1,0 +1,116 @@
+// The k nearest so far of each row, kept in the memory of the result itself: an entry is a float64 distance and a row
+// number, which together fill the int64 and the float32 that the result holds in their place. Each list is a heap whose
+// root is the worst entry in the order (distance, row number).
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
+#include <limits>
+#include <utility>
+#include <vector>
+
+namespace vicinal {
+
+struct Neighbour {
+    double distance;
+    uint32_t row;
+
+    bool operator<(const Neighbour& other) const {
+        return distance < other.distance || (distance == other.distance && row < other.row);
+    }
+};
+
+inline constexpr Neighbour kNobody = {std::numeric_limits<double>::infinity(), std::numeric_limits<uint32_t>::max()};
+
+class Lists {
+public:
+    Lists(int64_t* indices, float* distances, int64_t k) : indices_(indices), distances_(distances), k_(k) {}
+
+    int64_t k() const { return k_; }
+
+    void clear(int64_t first, int64_t last) {
+        for (int64_t i = first * k_; i < last * k_; ++i) put(i, kNobody);
+    }
+
+    // The worst entry kept; infinitely far until k are kept.
+    double worst(int64_t list) const { return get(list * k_).distance; }
+
+    // True where the entry was kept.
+    bool offer(int64_t list, Neighbour entry) {
+        if (!(entry.distance < kNobody.distance)) entry.distance = kNobody.distance;
+        if (!(entry < get(list * k_))) return false;
+        sink(list, entry);
+        return true;
+    }
+
+    // True where every entry names one of the rows or nobody, and the worst is the root.
+    bool valid(int64_t list, int64_t rows) const {
+        for (int64_t i = 0; i < k_; ++i) {
+            const Neighbour entry = get(list * k_ + i);
+            if (entry.row != kNobody.row && entry.row >= rows) return false;
+            if (i > 0 && get(list * k_ + (i - 1) / 2) < entry) return false;
+        }
+        return true;
+    }
+
+    // The entries kept, ascending.
+    void sorted(int64_t list, std::vector<Neighbour>& out) const {
+        out.clear();
+        for (int64_t i = list * k_; i < (list + 1) * k_; ++i) {
+            const Neighbour entry = get(i);
+            if (entry.row != kNobody.row) out.push_back(entry);
+        }
+        std::sort(out.begin(), out.end());
+    }
+
+    // Ends the list: the result takes its place, -1 and infinity where there are fewer than k.
+    void finish(int64_t list, const std::vector<Neighbour>& entries) {
+        for (int64_t i = 0; i < k_; ++i) {
+            const bool some = i < static_cast<int64_t>(entries.size());
+            indices_[list * k_ + i] = some ? entries[i].row : int64_t{-1};
+            distances_[list * k_ + i] =
+                some ? static_cast<float>(entries[i].distance) : std::numeric_limits<float>::infinity();
+        }
+    }
+
+private:
+    // Puts an entry in the root's place, and what it passes one step up.
+    void sink(int64_t list, Neighbour entry) {
+        const int64_t root = list * k_;
+        int64_t place = 0;
+        for (;;) {
+            int64_t child = 2 * place + 1;
+            if (child >= k_) break;
+            Neighbour larger = get(root + child);
+            if (child + 1 < k_) {
+                const Neighbour right = get(root + child + 1);
+                if (larger < right) {
+                    larger = right;
+                    ++child;
+                }
+            }
+            if (!(entry < larger)) break;
+            put(root + place, larger);
+            place = child;
+        }
+        put(root + place, entry);
+    }
+
+    Neighbour get(int64_t i) const {
+        Neighbour entry;
+        std::memcpy(&entry.distance, indices_ + i, 8);
+        std::memcpy(&entry.row, distances_ + i, 4);
+        return entry;
+    }
+    void put(int64_t i, const Neighbour& entry) {
+        std::memcpy(indices_ + i, &entry.distance, 8);
+        std::memcpy(distances_ + i, &entry.row, 4);
+    }
+
+    int64_t* indices_;
+    float* distances_;
+    int64_t k_;
+};
+
+}  // namespace vicinal

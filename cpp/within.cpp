@@ -1,0 +1,162 @@
+// Within: all rows at most a radius away, of every stored row or of every query.
+#include <algorithm>
+#include <mutex>
+
+#include "join.hpp"
+#include "merge.hpp"
+#include "query_blocks.hpp"
+
+namespace vicinal {
+namespace {
+
+struct Pair {
+    int32_t from, to;
+    double distance;
+};
+
+// Puts pairs into rows, each row ascending by (distance, row).
+Within collect(Pool& pool, const Watch& watch, int64_t n, std::vector<std::vector<Pair>>& found) {
+    Within result;
+    result.indptr.assign(n + 1, 0);
+    for (const auto& pairs : found) {
+        for (const Pair& pair : pairs) ++result.indptr[pair.from + 1];
+    }
+    for (int64_t i = 0; i < n; ++i) result.indptr[i + 1] += result.indptr[i];
+    std::vector<Neighbour> sorted(result.indptr[n]);
+    std::vector<int64_t> next(result.indptr.begin(), result.indptr.end() - 1);
+    for (auto& pairs : found) {
+        for (const Pair& pair : pairs) sorted[next[pair.from]++] = {pair.distance, static_cast<uint32_t>(pair.to)};
+        pairs = {};
+    }
+    result.indices.resize(sorted.size());
+    result.distances.resize(sorted.size());
+    const int64_t chunk = 256;
+    pool.run((n + chunk - 1) / chunk, [&](int, int64_t task) {
+        for (int64_t i = task * chunk; i < std::min(n, (task + 1) * chunk); ++i) {
+            std::sort(sorted.begin() + result.indptr[i], sorted.begin() + result.indptr[i + 1]);
+            for (int64_t e = result.indptr[i]; e < result.indptr[i + 1]; ++e) {
+                result.indices[e] = sorted[e].row;
+                result.distances[e] = static_cast<float>(sorted[e].distance);
+            }
+        }
+    }, watch);
+    return result;
+}
+
+struct Worker {
+    Tiles tiles;
+    Measure measure;
+    std::vector<Waiting> queue;
+};
+
+std::vector<Worker> make_workers(const Context& context, const Rows* queries) {
+    std::vector<Worker> workers;
+    for (int i = 0; i < context.pool.threads(); ++i) {
+        workers.push_back({Tiles(context.stored, context.isa), Measure(context.stored, queries, context.isa), {}});
+    }
+    return workers;
+}
+
+// Measures the candidates of a panel and hands those within the radius to use(row, column, distance).
+template <class Use>
+void measure(Worker& worker, double radius, int64_t first_row, int64_t first_column, const Candidate* candidates,
+             size_t n, Use&& use) {
+    worker.queue.clear();
+    for (size_t i = 0; i < n; ++i) {
+        worker.queue.push_back(Waiting::of(first_row + candidates[i].row, first_column + candidates[i].column, 0));
+    }
+    worker.measure.run(worker.queue.data(), n, [&](int32_t row, int32_t column, double distance) {
+        if (distance <= radius) use(row, column, distance);
+    });
+}
+
+}  // namespace
+
+Within within_self(const Context& context, double radius, const int64_t* groups) {
+    const Stored& stored = context.stored;
+    const int64_t n = stored.rows().matrix.n_vectors, blocks = stored.blocks();
+    context.stats.pairs = n * (n - 1) / 2;
+    std::vector<std::vector<Pair>> found(context.pool.threads());
+    std::vector<Worker> workers = make_workers(context, nullptr);
+    const std::vector<double> radii(stored.block(), stored.coder().radius(radius));
+    const auto add = [&](std::vector<Pair>& pairs, int64_t a, int64_t b, double distance) {
+        const auto [first_a, last_a] = stored.copies(a);
+        const auto [first_b, last_b] = stored.copies(b);
+        for (const int32_t* x = first_a; x != last_a; ++x) {
+            for (const int32_t* y = first_b; y != last_b; ++y) {
+                if (*x == *y) continue;
+                pairs.push_back({*x, *y, distance});
+                if (a != b) pairs.push_back({*y, *x, distance});
+            }
+        }
+    };
+    context.pool.run(blocks, [&](int worker, int64_t task) {
+        const int64_t row_block = task, first_row = row_block * stored.block();
+        Worker& own = workers[worker];
+        own.tiles.set_stored_rows(row_block);
+        for (int64_t block = row_block; block < blocks && !context.pool.stopped(); ++block) {
+            const int64_t first_column = block * stored.block();
+            own.tiles.run(block, radii.data(), radii.data(), block == row_block,
+                [&](int row, int column) {
+                    return !groups ||
+                           groups[stored.row(first_row + row)] != groups[stored.row(first_column + column)];
+                },
+                [&](const Candidate* candidates, size_t count) {
+                    measure(own, radius, first_row, first_column, candidates, count,
+                            [&](int32_t a, int32_t b, double distance) { add(found[worker], a, b, distance); });
+                });
+        }
+    }, context.watch);
+    for (const Worker& worker : workers) context.stats.candidates += worker.measure.count();
+    if (stored.copies().any() && !groups) {
+        std::vector<double> x(padded(stored.rows().matrix.dim, 8));
+        for (int64_t p = 0; p < stored.size(); ++p) {
+            const auto [begin, end] = stored.copies(p);
+            if (end - begin < 2) continue;
+            double sum;
+            context.isa.rows->load(stored.rows(), *begin, x.data());
+            context.isa.rows->measure(stored.rows(), stored.coder().sum(), x.data(), begin, 1, &sum);
+            const double distance = stored.coder().finish(sum);
+            if (distance <= radius) add(found[0], p, p, distance);
+        }
+    }
+    return collect(context.pool, context.watch, n, found);
+}
+
+Within within_queries(const Context& context, double radius, const Rows& queries, const int64_t* groups,
+                      const int64_t* query_groups) {
+    const Stored& stored = context.stored;
+    context.stats.pairs = queries.matrix.n_vectors * stored.rows().matrix.n_vectors;
+    std::vector<std::vector<Pair>> found(context.pool.threads());
+    std::vector<Worker> workers = make_workers(context, &queries);
+    const std::vector<double> radii(stored.block(), stored.coder().radius(radius));
+    const std::vector<double> none(stored.block(), stored.coder().nowhere());
+    QueryBlocks blocks(context, queries);
+    context.pool.run(blocks.count(), [&](int worker, int64_t task) {
+        blocks.code(task);
+        const CodedBlock& coded = blocks[task];
+        Worker& own = workers[worker];
+        own.tiles.set_rows(coded.side, coded.codes.data());
+        for (int64_t block = 0; block < stored.blocks() && !context.pool.stopped(); ++block) {
+            const int64_t first_column = block * stored.block();
+            own.tiles.run(block, radii.data(), none.data(), false,
+                [&](int row, int column) {
+                    return !groups ||
+                           query_groups[blocks.first(task) + row] != groups[stored.row(first_column + column)];
+                },
+                [&](const Candidate* candidates, size_t count) {
+                    measure(own, radius, blocks.first(task), first_column, candidates, count,
+                            [&](int32_t query, int32_t column, double distance) {
+                                const auto [copy, end] = stored.copies(column);
+                                for (const int32_t* to = copy; to != end; ++to) {
+                                    found[worker].push_back({query, *to, distance});
+                                }
+                            });
+                });
+        }
+    }, context.watch);
+    for (const Worker& worker : workers) context.stats.candidates += worker.measure.count();
+    return collect(context.pool, context.watch, queries.matrix.n_vectors, found);
+}
+
+}  // namespace vicinal

@@ -1,0 +1,91 @@
+"""The C++ kernel: int8 ranks with proven bounds, survivors measured in float64. Its method is told in `cpp/`.
+
+It reads vectors as they lie, memory-mapped or not, and keeps about one byte a coordinate beside them. Where it was not
+built, because no compiler was at hand, `covers` says so and the next kernel serves.
+"""
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+
+from vicinal.metrics import Metric
+
+_native: Any = None
+MISSING = ""
+try:
+    _native = import_module("vicinal.kernels._native")
+except ImportError as error:
+    MISSING = f"it was not built here ({error})"
+
+DTYPES = ("float16", "float32", "float64", "int8", "uint8")
+METRICS = ("euclidean", "sqeuclidean", "cosine", "inner_product")
+
+Progress = Callable[[int, int], None]
+
+
+class Native:
+    """Exact neighbours by the C++ kernel."""
+
+    name = "native"
+
+    def __init__(self, vectors: np.ndarray, metric: Metric, threads: int, isa: str = "") -> None:
+        self._index = _native.Index(vectors, _native_name(metric), threads, isa)
+        self.version = self._index.stats()["isa"]
+
+    @staticmethod
+    def covers(metric: Metric, dtype: np.dtype) -> str:
+        """Empty where the extension is built and has the metric and dtype."""
+        if _native is None:
+            return MISSING
+        if _native_name(metric) not in METRICS:
+            return f"it has no {metric.name}"
+        return "" if dtype.name in DTYPES else f"it reads {', '.join(DTYPES)}"
+
+    def self_join(
+        self, k: int, groups: np.ndarray | None = None, progress: Progress | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Each stored row's k nearest others, of other groups where groups are given."""
+        return self._index.self_join(k, groups=groups, progress=progress)
+
+    def search(
+        self,
+        queries: np.ndarray,
+        k: int,
+        groups: np.ndarray | None = None,
+        query_groups: np.ndarray | None = None,
+        progress: Progress | None = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Each query's k nearest stored rows, of other groups where groups are given."""
+        return self._index.search(_readable(queries), k, groups, query_groups, progress)
+
+    def within(
+        self,
+        radius: float,
+        queries: np.ndarray | None = None,
+        groups: np.ndarray | None = None,
+        query_groups: np.ndarray | None = None,
+        progress: Progress | None = None,
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """All stored rows at a distance of at most `radius`: of each query, or of each stored row without itself."""
+        asked = None if queries is None else _readable(queries)
+        return self._index.within(radius, asked, groups, query_groups, progress)
+
+    def stats(self) -> dict[str, Any]:
+        """What the last call did: pairs decided, candidates measured, seconds of each phase."""
+        return self._index.stats()
+
+
+def isas() -> tuple[str, ...]:
+    """The instruction sets that this machine and build can use, best first; VICINAL_ISA forces one."""
+    return () if _native is None else _native.isas()
+
+
+def _native_name(metric: Metric) -> str:
+    return "euclidean" if metric.whiten is not None else metric.name
+
+
+def _readable(queries: np.ndarray) -> np.ndarray:
+    """Queries as a type that the extension reads; other whole numbers become float64."""
+    return queries if queries.dtype.name in DTYPES else queries.astype(np.float64)

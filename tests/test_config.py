@@ -38,7 +38,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def plan(text: str | bytes, neighbors: bool = False, **overrides: Any) -> config.Plan:
+def plan(text: str | bytes, neighbors: Any = False, **overrides: Any) -> config.Plan:
     Path("c.yaml").write_bytes(text.encode("utf-8") if isinstance(text, str) else text)
     return config.read_plan("c.yaml", overrides, neighbors)
 

@@ -1,5 +1,7 @@
 """Every kernel on hard data, against the float64 oracle: the same rows in the same order, the same distances."""
 
+import shutil
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,7 +11,7 @@ import vicinal
 from oracle import HARD, brute_force, fit_for, hard_case, hard_data
 from vicinal import Exact, kernels
 from vicinal.errors import UsageError
-from vicinal.kernels import blas, brute
+from vicinal.kernels import blas, brute, native
 from vicinal.metrics import METRICS, find, mahalanobis
 
 NAMES = [metric.name for metric in METRICS]
@@ -22,13 +24,20 @@ def agree(found: vicinal.Neighbors, indices: np.ndarray, distances: np.ndarray) 
 
 FLOAT32 = np.dtype("float32")
 HERE = [kernel for kernel in kernels.KERNELS if not kernel.covers(find("euclidean"), FLOAT32)]
+WAYS = [(kernel, isa) for kernel in HERE for isa in (native.isas() if kernel is native.Native else [""])]
 
 
-@pytest.fixture(params=HERE, ids=lambda kernel: kernel.name)
+@pytest.fixture(params=WAYS, ids=lambda way: "-".join([way[0].name, way[1]]).strip("-"))
 def kernel(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> type[kernels.Kernel]:
-    """Each kernel in turn is the only one, but for what it does not cover."""
-    monkeypatch.setattr(kernels, "KERNELS", (request.param, brute.Brute))
-    return request.param
+    """Each kernel, and of the native one each instruction set, is in turn the only one, but for what it lacks."""
+    serves, isa = request.param
+    monkeypatch.setattr(kernels, "KERNELS", (serves, brute.Brute))
+    monkeypatch.setenv("VICINAL_ISA", isa)
+    return serves
+
+
+def test_the_native_kernel_is_built_where_a_compiler_is() -> None:
+    assert (native.Native in HERE) or shutil.which("c++") is None, native.MISSING
 
 
 @pytest.mark.parametrize("metric", NAMES)

@@ -137,7 +137,7 @@ double DotCoder::finish(double sum) const {
 double DotCoder::allowance(const Side& rows, int row, const Side& columns) const {
     const double length = rows.scale * std::sqrt(static_cast<double>(rows.squared_norms[row])) * (1 + 1e-12);
     return length * columns.slack_highest + rows.slacks[row] * (columns.length_highest + columns.slack_highest) +
-           1e-9 * rows.reach * columns.reach;
+           (static_cast<double>(dim_) + 64) * 0x1p-50 * rows.reach * columns.reach;
 }
 
 bool DotCoder::keys(const Side& rows, const double* row_radii, const Side& columns, const double* column_radii,

@@ -51,11 +51,12 @@ void Pool::work(int worker) {
 void Pool::run(int64_t& next, int64_t count, const std::function<void(int, int64_t)>& body, const Watch& watch,
                const std::function<void()>& save) {
     auto saved = Clock::now();
+    const bool always = save && watch.save_every <= 0;  // then each round is one task a thread
     while (next < count) {
         std::unique_lock lock(mutex_);
         body_ = &body;
         next_ = next;
-        count_ = count;
+        count_ = always ? std::min(count, next + threads()) : count;
         stop_ = pause_ = false;
         failure_ = nullptr;
         busy_ = threads();
@@ -75,8 +76,8 @@ void Pool::run(int64_t& next, int64_t count, const std::function<void(int, int64
             lock.lock();
         }
         if (failure_) std::rethrow_exception(failure_);
-        next = std::min(next_.load(), count);
-        if (pause_ && save && next < count) {
+        next = std::min(next_.load(), count_);
+        if ((pause_ || always) && save && next < count) {
             lock.unlock();
             save();
             saved = Clock::now();

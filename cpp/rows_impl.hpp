@@ -4,7 +4,7 @@
 
 #include <cmath>
 #include <cstring>
-#if defined(__F16C__)
+#if defined(__F16C__) || defined(__AVX512F__)
 #include <immintrin.h>
 #endif
 
@@ -45,6 +45,23 @@ inline Float8 widen(UInt16x8 half) {
 #endif
 }
 
+// Compilers make two halves of the generic conversion.
+inline Double8 widen(Float8 value) {
+#if defined(__AVX512F__)
+    return bit_copy<Double8>(_mm512_cvtps_pd(bit_copy<__m256>(value)));
+#else
+    return __builtin_convertvector(value, Double8);
+#endif
+}
+
+inline Double8 widen(Int32x8 value) {
+#if defined(__AVX512F__)
+    return bit_copy<Double8>(_mm512_cvtepi32_pd(bit_copy<__m256i>(value)));
+#else
+    return __builtin_convertvector(value, Double8);
+#endif
+}
+
 inline Double8 load8(const double* p) { return bit_copy<Double8>(*reinterpret_cast<const double(*)[8]>(p)); }
 
 template <class T>
@@ -56,14 +73,14 @@ inline Double8 load8(const std::byte* p) {
     } else if constexpr (std::is_same_v<T, Half>) {
         UInt16x8 v;
         std::memcpy(&v, p, 16);
-        return __builtin_convertvector(widen(v), Double8);
+        return widen(widen(v));
     } else {
         T v __attribute__((vector_size(8 * sizeof(T))));
         std::memcpy(&v, p, 8 * sizeof(T));
         if constexpr (sizeof(T) == 1) {
-            return __builtin_convertvector(__builtin_convertvector(v, Int32x8), Double8);
+            return widen(__builtin_convertvector(v, Int32x8));
         } else {
-            return __builtin_convertvector(v, Double8);
+            return widen(v);
         }
     }
 }
@@ -135,26 +152,37 @@ double inverse_norm_as(const Rows& rows, int64_t row) {
     return 1.0 / std::sqrt(total(lanes));
 }
 
+// kRows rows side by side: one row's sum is a single chain of additions.
+template <class T, Sum kSum, bool kNormalise, int kRows>
+inline void measure_rows(const std::byte* const (&p)[kRows], const double (&factor)[kRows], const double* x, int64_t dim,
+                         double* out) {
+    const int64_t whole = dim / 8 * 8;
+    Double8 lanes[kRows] = {};
+    const auto add = [&](int r, const Double8& from, Double8 y) {
+        if constexpr (kNormalise) y *= factor[r];
+        lanes[r] += term<kSum>(from, y);
+    };
+    for (int64_t c = 0; c < whole; c += 8) {
+        const Double8 from = load8(x + c);
+        for (int r = 0; r < kRows; ++r) add(r, from, load8<T>(p[r] + c * sizeof(T)));
+    }
+    if (whole < dim) {
+        const Double8 from = load8(x + whole);
+        for (int r = 0; r < kRows; ++r) add(r, from, load_tail<T>(p[r] + whole * sizeof(T), dim - whole));
+    }
+    for (int r = 0; r < kRows; ++r) out[r] = total(lanes[r]);
+}
+
 template <class T, Sum kSum, bool kNormalise>
 void measure_as(const Rows& rows, const double* x, const int32_t* which, size_t n, double* out) {
-    thread_local Gathered gathered;
-    const int64_t dim = rows.matrix.dim, whole = dim / 8 * 8;
-    for (size_t i = 0; i < n; ++i) {
-        const std::byte* p = gathered.row(rows.matrix, rows.at(which[i]), sizeof(T));
-        const double factor = kNormalise ? rows.inverse_norms[which[i]] : 1.0;
-        Double8 lanes = {};
-        for (int64_t c = 0; c < whole; c += 8) {
-            Double8 y = load8<T>(p + c * sizeof(T));
-            if constexpr (kNormalise) y *= factor;
-            lanes += term<kSum>(load8(x + c), y);
-        }
-        if (whole < dim) {
-            Double8 y = load_tail<T>(p + whole * sizeof(T), dim - whole);
-            if constexpr (kNormalise) y *= factor;
-            lanes += term<kSum>(load8(x + whole), y);
-        }
-        out[i] = total(lanes);
+    thread_local Gathered gathered[2];
+    const auto at = [&](size_t i) { return gathered[i % 2].row(rows.matrix, rows.at(which[i]), sizeof(T)); };
+    const auto factor = [&](size_t i) { return kNormalise ? rows.inverse_norms[which[i]] : 1.0; };
+    size_t i = 0;
+    for (; i + 1 < n; i += 2) {
+        measure_rows<T, kSum, kNormalise, 2>({at(i), at(i + 1)}, {factor(i), factor(i + 1)}, x, rows.matrix.dim, out + i);
     }
+    if (i < n) measure_rows<T, kSum, kNormalise, 1>({at(i)}, {factor(i)}, x, rows.matrix.dim, out + i);
 }
 
 template <class F>

@@ -17,8 +17,9 @@
 namespace vicinal {
 namespace {
 
-constexpr int64_t kStride = 16;  // column blocks in a task
-constexpr size_t kQueue = 2048;
+constexpr size_t kStride = 16;  // column blocks in a task
+constexpr int32_t kNear = 9;    // blocks that are joined first, itself among them
+constexpr int64_t kSmall = 16;  // up to this k, measuring is cheaper than a better first threshold
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 class SelfJoin {
@@ -33,14 +34,10 @@ public:
           locks_(stored_.blocks()) {
         const int threads = context.pool.threads();
         for (int i = 0; i < threads; ++i) {
-            workers_.push_back({Tiles(stored_, context.isa), Measure(stored_, nullptr, context.isa), {}, {}, {}, {}});
+            workers_.push_back({Tiles(stored_, context.isa), Measure(stored_, nullptr, context.isa), {}, {}, {}, {}, {}, {}});
         }
-        for (int64_t row = 0; row < stored_.blocks(); ++row) tasks_.push_back({row, row, row + 1});
-        for (int64_t row = 0; row < stored_.blocks(); ++row) {
-            for (int64_t column = row + 1; column < stored_.blocks(); column += kStride) {
-                tasks_.push_back({row, column, std::min(column + kStride, stored_.blocks())});
-            }
-        }
+        queue_limit_ = static_cast<size_t>(stored_.block() * std::min<int64_t>(2 * k + 16, stored_.block()));
+        plan();
     }
 
     void run() {
@@ -59,7 +56,7 @@ public:
         } else {
             for (int64_t p = 0; p < stored_.size(); ++p) lists_.clear(stored_.row(p), stored_.row(p) + 1);
         }
-        context_.pool.run(stored_.blocks(), [&](int worker, int64_t block) { seed(worker, block); }, watch);
+        context_.pool.run(stored_.blocks(), [&](int worker, int64_t block) { seed(workers_[worker], block); }, watch);
         const auto save = [&] { watch.save(state); };
         context_.pool.run(state.finished, static_cast<int64_t>(tasks_.size()),
                           [&](int worker, int64_t task) { join(workers_[worker], tasks_[task]); }, watch,
@@ -70,44 +67,114 @@ public:
 
 private:
     struct Task {
-        int64_t row, first, last;
+        int32_t row;
+        std::vector<int32_t> columns;
     };
+
+    // The diagonal, then each block with those near it, then the rest.
+    void plan() {
+        const auto blocks = static_cast<int32_t>(stored_.blocks());
+        std::vector<std::vector<int32_t>> near(blocks), far(blocks);
+        std::vector<std::vector<bool>> taken(blocks, std::vector<bool>(blocks));
+        nearest_.resize(blocks);
+        context_.pool.run(blocks, [&](int, int64_t row) { nearest_[row] = stored_.blocks_by_distance(row); });
+        for (int32_t row = 0; row < blocks; ++row) {
+            tasks_.push_back({row, {row}});
+            taken[row][row] = true;
+            for (int32_t rank = 0; rank < std::min(blocks, kNear); ++rank) {
+                const auto [low, high] = std::minmax(row, nearest_[row][rank]);
+                if (taken[low][high]) continue;
+                taken[low][high] = true;
+                near[low].push_back(high);
+            }
+        }
+        for (int32_t row = 0; row < blocks; ++row) {
+            for (int32_t other : nearest_[row]) {
+                if (other > row && !taken[row][other]) far[row].push_back(other);
+            }
+        }
+        for (const auto& columns : {near, far}) {
+            for (int32_t row = 0; row < blocks; ++row) {
+                const auto& all = columns[row];
+                for (size_t first = 0; first < all.size(); first += kStride) {
+                    const auto begin = all.begin() + first;
+                    tasks_.push_back({row, {begin, begin + std::min<size_t>(kStride, all.size() - first)}});
+                }
+            }
+        }
+    }
 
     struct Worker {
         Tiles tiles;
         Measure measure;
-        std::vector<Waiting> queue;
+        std::vector<int32_t> scores;
+        std::vector<Waiting> queue, later;
         std::vector<double> distances;  // of the queue's pairs
         std::vector<double> row_radii, column_radii;
     };
 
-    // Gives the rows of a block their first thresholds.
-    void seed(int worker, int64_t block) {
+    // Gives the rows of a block their first thresholds: from its own tile, and where k is large, when measuring costs more
+    // than scanning, from the nearest other blocks too.
+    void seed(Worker& worker, int64_t block) {
+        worker.tiles.set_stored_rows(block);
+        seed_from_diagonal(worker, block);
+        if (k_ <= kSmall) return;
         const Side& side = stored_.side(block);
-        const int64_t first = block * stored_.block();
-        Tiles& tiles = workers_[worker].tiles;
-        tiles.set_stored_rows(block);
-        std::vector<int32_t> scores, row;
-        if (!tiles.scores(block, &radii_[first], scores)) return;
-        const int64_t stride = padded(side.size, kPanel);
+        const Coder& coder = stored_.coder();
+        const int64_t first_row = block * stored_.block();
+        const std::vector<double> none(stored_.block(), coder.nowhere());
+        std::vector<std::vector<double>> uppers(side.size);
+        for (int64_t rank = 0; rank < std::min<int64_t>(kNear, stored_.blocks()); ++rank) {
+            if (context_.pool.stopped()) return;
+            const int32_t columns = nearest_[block][rank];
+            const int64_t first_column = columns * int64_t{stored_.block()};
+            copy_radii(block, worker.row_radii);
+            worker.tiles.run(columns, worker.row_radii.data(), none.data(), false,
+                [&](int row, int column) {
+                    return first_row + row != first_column + column && counts(first_row + row, first_column + column);
+                },
+                [&](const Candidate* candidates, size_t n) {
+                    for (size_t i = 0; i < n; ++i) {
+                        const Candidate& c = candidates[i];
+                        uppers[c.row].push_back(coder.upper(side, c.row, stored_.side(columns), c.score));
+                    }
+                });
+            for (int i = 0; i < side.size; ++i) {
+                auto& found = uppers[i];
+                if (static_cast<int64_t>(found.size()) < k_) continue;
+                std::nth_element(found.begin(), found.begin() + (k_ - 1), found.end());
+                found.resize(k_);
+                lower_radius(radii_, first_row + i, coder.radius(found.back()));
+            }
+        }
+    }
+
+    void seed_from_diagonal(Worker& worker, int64_t block) {
+        const Side& side = stored_.side(block);
+        const int64_t first = block * stored_.block(), stride = padded(side.size, kPanel);
+        auto& scores = worker.scores;
+        if (!worker.tiles.scores(block, &radii_[first], scores)) return;
+        // The highest score of every so many columns: columns all distinct, so the k-th of them bounds the k-th of all.
+        const int64_t whole = side.size / kPanel * kPanel;
+        const int64_t lanes = std::min(whole, padded(3 * k_, kPanel));
+        std::vector<int32_t> highest(lanes);
         for (int i = 0; i < side.size; ++i) {
             int32_t* own = &scores[i * stride];
-            row.clear();
-            if (!groups_ && k_ <= kPanel / 4 && side.size > 2 * kPanel) {
-                // The highest of every 64th column: distinct columns, so the k-th of them bounds the k-th of all.
-                own[i] = std::numeric_limits<int32_t>::min();
-                row.assign(own, own + kPanel);
-                for (int64_t c = kPanel; c < side.size / kPanel * kPanel; c += kPanel) {
-                    for (int j = 0; j < kPanel; ++j) row[j] = std::max(row[j], own[c + j]);
-                }
-            } else {
+            own[i] = std::numeric_limits<int32_t>::min();
+            if (groups_) {
                 for (int c = 0; c < side.size; ++c) {
-                    if (c != i && counts(first + i, first + c)) row.push_back(own[c]);
+                    if (!counts(first + i, first + c)) own[c] = std::numeric_limits<int32_t>::min();
                 }
             }
-            if (static_cast<int64_t>(row.size()) < k_) continue;
-            std::nth_element(row.begin(), row.begin() + (k_ - 1), row.end(), std::greater<>());
-            const double upper = stored_.coder().upper(side, i, side, row[k_ - 1] + tiles.row_base(i));
+            std::fill(highest.begin(), highest.end(), std::numeric_limits<int32_t>::min());
+            for (int64_t c = 0; c < whole; c += lanes) {
+                const int64_t width = std::min(lanes, whole - c);
+                for (int64_t j = 0; j < width; ++j) highest[j] = std::max(highest[j], own[c + j]);
+            }
+            if (lanes < k_) continue;
+            std::nth_element(highest.begin(), highest.begin() + (k_ - 1), highest.end(), std::greater<>());
+            if (highest[k_ - 1] == std::numeric_limits<int32_t>::min()) continue;
+            const double upper = stored_.coder().upper(side, i, side, highest[k_ - 1] + worker.tiles.row_base(i));
             lower_radius(radii_, first + i, stored_.coder().radius(upper));
         }
     }
@@ -117,7 +184,8 @@ private:
     void join(Worker& worker, const Task& task) {
         worker.tiles.set_stored_rows(task.row);
         const int64_t first_row = task.row * stored_.block();
-        for (int64_t block = task.first; block < task.last && !context_.pool.stopped(); ++block) {
+        for (const int32_t block : task.columns) {
+            if (context_.pool.stopped()) return;
             const int64_t first_column = block * stored_.block();
             copy_radii(task.row, worker.row_radii);
             copy_radii(block, worker.column_radii);
@@ -128,7 +196,7 @@ private:
                         const Candidate& c = candidates[i];
                         worker.queue.push_back(Waiting::of(first_row + c.row, first_column + c.column, c.lower));
                     }
-                    if (worker.queue.size() >= kQueue) measure(worker, task.row, block);
+                    if (worker.queue.size() >= queue_limit_) measure(worker, task.row, block);
                 });
             measure(worker, task.row, block);
         }
@@ -139,14 +207,36 @@ private:
         for (size_t i = 0; i < out.size(); ++i) out[i] = read_radius(radii_, block * stored_.block() + i);
     }
 
+    // The most promising k pairs of each row first: with them measured, fewer of the others matter.
     void measure(Worker& worker, int64_t row_block, int64_t column_block) {
         auto& queue = worker.queue;
+        drop(queue);
+        std::sort(queue.begin(), queue.end(), [](const Waiting& a, const Waiting& b) {
+            return a.row != b.row ? a.row < b.row : a.lower < b.lower;
+        });
+        worker.later.clear();
+        size_t now = 0;
+        for (size_t i = 0, of_row = 0; i < queue.size(); ++i) {
+            of_row = i > 0 && queue[i].row == queue[i - 1].row ? of_row + 1 : 0;
+            if (static_cast<int64_t>(of_row) < k_) queue[now++] = queue[i];
+            else worker.later.push_back(queue[i]);
+        }
+        queue.resize(now);
+        enter(worker, row_block, column_block);
+        queue.swap(worker.later);
+        drop(queue);
+        enter(worker, row_block, column_block);
+        queue.clear();
+    }
+
+    void drop(std::vector<Waiting>& queue) {
         std::erase_if(queue, [&](const Waiting& pair) {
             return !(pair.lower <= read_radius(radii_, pair.row) || pair.lower <= read_radius(radii_, pair.column));
         });
-        std::sort(queue.begin(), queue.end(), [](const Waiting& a, const Waiting& b) {
-            return a.row != b.row ? a.row < b.row : a.column < b.column;
-        });
+    }
+
+    void enter(Worker& worker, int64_t row_block, int64_t column_block) {
+        const auto& queue = worker.queue;
         worker.distances.clear();
         worker.measure.run(queue.data(), queue.size(),
                            [&](int32_t, int32_t, double distance) { worker.distances.push_back(distance); });
@@ -154,14 +244,13 @@ private:
             const std::lock_guard lock(locks_[row_block]);
             for (size_t i = 0; i < queue.size(); ++i) offer(queue[i].row, queue[i].column, worker.distances[i]);
         }
-        {
-            const std::lock_guard lock(locks_[column_block]);
-            for (size_t i = 0; i < queue.size(); ++i) offer(queue[i].column, queue[i].row, worker.distances[i]);
-        }
-        queue.clear();
+        const std::lock_guard lock(locks_[column_block]);
+        for (size_t i = 0; i < queue.size(); ++i) offer(queue[i].column, queue[i].row, worker.distances[i]);
     }
 
     void offer(int64_t to, int64_t other, double distance) {
+        // Spares the list a visit.
+        if (stored_.coder().radius(distance) > read_radius(radii_, to)) return;
         if (lists_.offer(stored_.row(to), {distance, static_cast<uint32_t>(stored_.row(other))})) tighten(to);
     }
 
@@ -178,7 +267,9 @@ private:
     Radii radii_;
     std::vector<std::mutex> locks_;
     std::vector<Worker> workers_;
+    std::vector<std::vector<int32_t>> nearest_;  // blocks, from each block
     std::vector<Task> tasks_;
+    size_t queue_limit_;
 };
 
 }  // namespace

@@ -143,6 +143,8 @@ Stored::Stored(const Rows& rows, const Coder& coder, const int64_t* groups, cons
     slacks_.resize(n);
     shifts_.resize(coder.sum() == Sum::products ? n : 0);
     sides_.resize(blocks);
+    const int64_t dim = rows.matrix.dim;
+    middles_.resize(blocks * dim);
     pool.run(blocks, [&](int, int64_t b) {
         thread_local CodedBlock coded;
         const int64_t first = b * block_;
@@ -161,6 +163,12 @@ Stored::Stored(const Rows& rows, const Coder& coder, const int64_t* groups, cons
         side.shifts = shifts_.data() + (shifts_.empty() ? 0 : first);
         sides_[b] = side;
         panels_.pack(first / kPanel, coded);
+        float* middle = &middles_[b * dim];
+        for (int i = 0; i < count; ++i) {
+            const int8_t* code = &coded.codes[i * coder.row_bytes()];
+            for (int64_t c = 0; c < dim; ++c) middle[c] += code[c];
+        }
+        for (int64_t c = 0; c < dim; ++c) middle[c] *= static_cast<float>(coded.side.scale / count);
     }, watch);
     if (copies_.any()) {
         class_of_.resize(n);
@@ -171,6 +179,23 @@ Stored::Stored(const Rows& rows, const Coder& coder, const int64_t* groups, cons
     }
     fingerprint_ = static_cast<uint64_t>(block_);
     for (int32_t row : order_) fingerprint_ = (fingerprint_ ^ static_cast<uint64_t>(row)) * 0x9e3779b97f4a7c15u;
+}
+
+std::vector<int32_t> Stored::blocks_by_distance(int64_t block) const {
+    const int64_t dim = rows_.matrix.dim;
+    std::vector<std::pair<float, int32_t>> others;
+    for (int64_t other = 0; other < blocks(); ++other) {
+        float squared = 0;
+        for (int64_t c = 0; c < dim; ++c) {
+            const float difference = middles_[block * dim + c] - middles_[other * dim + c];
+            squared += difference * difference;
+        }
+        others.emplace_back(squared, static_cast<int32_t>(other));
+    }
+    std::sort(others.begin(), others.end());
+    std::vector<int32_t> sorted;
+    for (const auto& other : others) sorted.push_back(other.second);
+    return sorted;
 }
 
 std::pair<const int32_t*, const int32_t*> Stored::copies(int64_t position) const {

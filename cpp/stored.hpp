@@ -75,6 +75,8 @@ public:
     void unpack(int64_t block, int8_t* out) const {
         panels_.unpack(block * block_ / kPanel, sides_[block].size, out);
     }
+    // Blocks in an order of their distance from this one's middle.
+    std::vector<int32_t> blocks_by_distance(int64_t block) const;
     // Names this order and these tiles.
     uint64_t fingerprint() const { return fingerprint_; }
 
@@ -90,6 +92,7 @@ private:
     std::vector<float> slacks_;
     std::vector<double> shifts_;
     std::vector<Side> sides_;
+    std::vector<float> middles_;  // of each block's codes, scaled
     uint64_t fingerprint_ = 0;
 };
 

@@ -14,6 +14,7 @@ namespace vicinal {
 struct Candidate {
     int32_t row;
     int32_t column;
+    int32_t score;
     float lower;  // radius
 };
 
@@ -83,7 +84,7 @@ void Tiles::run(int64_t block, const double* row_radii, const double* column_rad
         candidates_.resize(kept);
         coder_.lower(side_, columns, first, survivors_.data(), kept, lower_.data());
         for (size_t i = 0; i < kept; ++i) {
-            candidates_[i] = {survivors_[i].row, first + survivors_[i].column, lower_[i]};
+            candidates_[i] = {survivors_[i].row, first + survivors_[i].column, survivors_[i].score, lower_[i]};
         }
         use(candidates_.data(), kept);
     }
@@ -125,9 +126,14 @@ public:
             double sums[kTogether];
             size_t together = 0;
             for (; together < kTogether && i + together < n && pairs[i + together].row == row; ++together) {
-                if (i + together + kAhead < n) fetch(pairs[i + together + kAhead].column);
                 which[together] = stored_.row(pairs[i + together].column);
-                ops_.measure(stored_.rows(), stored_.coder().sum(), x_.data(), &which[together], 1, &sums[together]);
+            }
+            for (size_t t = 0; t < together; t += 2) {
+                for (size_t ahead = i + t + kAhead; ahead < std::min(n, i + t + kAhead + 2); ++ahead) {
+                    fetch(pairs[ahead].column);
+                }
+                const size_t now = std::min<size_t>(2, together - t);
+                ops_.measure(stored_.rows(), stored_.coder().sum(), x_.data(), which + t, now, sums + t);
             }
             for (size_t t = 0; t < together; ++t) {
                 use(row, pairs[i + t].column, stored_.coder().finish(sums[t]));

@@ -15,6 +15,7 @@ FLOORS = {
     "graph": 2,
     "vectors": 2,
     "datasets": 2,
+    "checkpoint": 2,
     "kernels": 3,
     "indexes": 4,
     "scores": 5,

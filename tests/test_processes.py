@@ -35,19 +35,15 @@ sys.exit(main(sys.argv[1:]))
 # The command, which says so when the pass has begun, and then waits in it.
 PASSES_AND_WAITS = """
 import signal, sys
-from vicinal import kernels
 from vicinal.cli import main
 from vicinal.indexes.exact import Exact
-from vicinal.kernels.blas import Blas
-
-kernels.KERNELS = (Blas,)  # one that tells of its progress however small the data
 
 real = Exact.neighbors
-def neighbors(self, k, progress=None):
+def neighbors(self, k, progress=None, **others):
     def tell(done, total):
         print("in the middle", flush=True)
         sys.stdin.read()
-    return real(self, k, progress=tell)
+    return real(self, k, progress=tell, **others)
 
 Exact.neighbors = neighbors
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it

@@ -69,7 +69,7 @@ class Neighbors:
 
         Raises    UsageError where k is not within 1 to this result's own k.
         """
-        if not 1 <= _whole(k) <= self.k:
+        if not 1 <= check_k(k) <= self.k:
             raise UsageError(f"k = {k} neighbours were asked of a result that holds {self.k} a row")
         return Neighbors(self.indices[:, :k], self.distances[:, :k], self.metric)
 
@@ -84,7 +84,7 @@ class Neighbors:
         results: Sequence[Neighbors] = (self, *others)
         if len({len(result) for result in results}) > 1 or len({result.metric for result in results}) > 1:
             raise DataError(f"only results for the same rows and metric can be merged, found {list(results)}")
-        k = max(result.k for result in results) if k is None else _whole(k)
+        k = max(result.k for result in results) if k is None else check_k(k)
         indices = np.concatenate([result.indices for result in results], axis=1)
         distances = np.concatenate([result.distances for result in results], axis=1)
         # A row named twice: all but its nearest mention become empty places, which sort to the end.
@@ -142,7 +142,8 @@ class Neighbors:
         return cls(arrays["indices"], arrays["distances"], manifest["metric"])
 
 
-def _whole(k: object) -> int:
+def check_k(k: object) -> int:
+    """k as a whole number above 0, or UsageError."""
     if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
         raise UsageError(f"k: expected a whole number above 0, got {k!r}")
     return int(k)

@@ -21,7 +21,7 @@ from vicinal.errors import DataError, UsageError
 from vicinal.graph import Neighbors
 from vicinal.indexes.exact import Exact, at_most, cores
 from vicinal.metrics import find
-from vicinal.vectors import as_vectors, invalid_rows, refuse_invalid
+from vicinal.vectors import as_vectors, invalid_rows, refuse_dtype, refuse_invalid
 
 NESTED_FILE = "pointwise_scores.jsonl"
 QUANTILES = (0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1)
@@ -92,12 +92,14 @@ def score_dataset(
     overwrite: bool = False,
     id_field: str = "id",
     progress: Callable[[str], Progress] | None = None,
+    checkpoint: str | Path | None = None,
 ) -> Run:
     """Scores a data set by its neighbours and writes the scores, whole or not at all.
 
     neighbors  : a saved graph to use in place of embeddings
     on_invalid : "error", or "null" to give rows without a distance the score null and keep them out of the others'
     progress   : called with the name of each pass; gives the function that is told of its rows
+    checkpoint : a folder that keeps the finished work of each pass, for the same run to go on from
     Returns      what was done; where the plan names no output, the records are for the caller to write
     Raises       UsageError, DataError
     """
@@ -136,7 +138,7 @@ def score_dataset(
             refuse_invalid(wrong, ids, str(neighbors))
         scored = tuple(_scored_from_graph(one, graph, Path(str(neighbors)), wrong) for one in plan.scorers)
     else:
-        scored = _scored_from_passes(plan, arrays, ids, on_invalid, progress)
+        scored = _scored_from_passes(plan, arrays, ids, on_invalid, progress, checkpoint)
     if on_invalid == "error":
         for one in scored:  # what only the pass can find: distances beyond float32
             refuse_invalid(one.errors, ids, str(neighbors or one.plan.embedding_path))
@@ -159,24 +161,28 @@ def _scored_from_passes(
     ids: list[datasets.Id],
     on_invalid: str,
     progress: Callable[[str], Progress] | None,
+    checkpoint: str | Path | None,
 ) -> tuple[Scored, ...]:
     passes: dict[tuple[Path, str], list[ScorerPlan]] = {}
     for one in plan.scorers:
         assert one.embedding_path is not None
         passes.setdefault((one.embedding_path.resolve(), one.metric), []).append(one)
+    for path, metric in passes:
+        refuse_dtype(arrays[path], find(metric), str(path))
     wrong = {key: invalid_rows(arrays[key[0]], find(key[1])) for key in passes}
     if on_invalid == "error":
         for (path, _), rows in wrong.items():
             refuse_invalid(rows, ids, str(path))
     done: dict[str, Scored] = {}
+    if checkpoint is not None:
+        Path(checkpoint).mkdir(exist_ok=True)
     for (path, metric), members in passes.items():
         start = time.perf_counter()
         threads = min(max(one.threads or cores() for one in members), cores())
-        index = Exact(metric, threads).fit(arrays[path], on_invalid)
+        index = Exact(metric, threads).fit(arrays[path], on_invalid, wrong[path, metric])
         tell = None if progress is None else progress(f"{metric} neighbours of {path.name}")
-        found = index.neighbors(max(one.k for one in members), progress=tell)
-        if tell is not None:  # a pass that is over at once need not have told of itself
-            tell(len(found), len(found))
+        kept = None if checkpoint is None else Path(checkpoint) / f"{path.stem}-{metric}"
+        found = index.neighbors(max(one.k for one in members), progress=tell, checkpoint=kept)
         seconds = time.perf_counter() - start
         for one in members:
             done[one.label] = _scored(one, found, arrays[path].shape[1], index.engine, seconds, index.invalid)

@@ -43,6 +43,15 @@ def as_vectors(vectors: object, name: str = "vectors", at_least: int = 1) -> np.
     return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
 
+def refuse_dtype(vectors: np.ndarray, metric: Metric, name: str = "vectors") -> None:
+    """Raises DataError where the metric needs packed bits and the array is something else."""
+    if metric.kernel == "bits" and vectors.dtype != np.uint8:
+        raise DataError(
+            f"{name}: found dtype {vectors.dtype}, but {metric.name} needs packed bits: uint8, as numpy.packbits makes "
+            "them"
+        )
+
+
 def invalid_rows(vectors: np.ndarray, metric: Metric) -> dict[int, str]:
     """The rows that no distance can be computed for, and why, by row number.
 

@@ -31,6 +31,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="error",
         help="rows with NaN, infinity or, under cosine, only zeros: an error, or no neighbours (default error)",
     )
+    parser.add_argument(
+        "--checkpoint", metavar="FOLDER", help="keep finished work there every minute; the same command goes on from it"
+    )
     parser.add_argument("--json", action="store_true", help="a summary as JSON on stdout")
 
 
@@ -38,7 +41,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     """Look, search, save."""
     from vicinal import config, files
     from vicinal.indexes.exact import Exact
-    from vicinal.vectors import as_vectors, invalid_rows, refuse_invalid
+    from vicinal.vectors import as_vectors, invalid_rows, refuse_dtype, refuse_invalid
 
     k = config.whole_number(arguments.k, "-k")
     threads = None if arguments.threads is None else config.whole_number(arguments.threads, "--threads")
@@ -46,15 +49,15 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     files.check_folder(arguments.output, arguments.overwrite)
     path = config.input_file(arguments.embeddings, "NPY")
     vectors = as_vectors(files.load_npy(path), str(path), at_least=2)
+    refuse_dtype(vectors, index.metric, str(path))
+    wrong = invalid_rows(vectors, index.metric)
     if arguments.on_invalid == "error":
-        refuse_invalid(invalid_rows(vectors, index.metric), range(len(vectors)), arguments.embeddings)
+        refuse_invalid(wrong, range(len(vectors)), str(path))
     start = time.perf_counter()
     with console.progress() as progress:
-        index.fit(vectors, arguments.on_invalid)
+        index.fit(vectors, arguments.on_invalid, wrong)
         tell = progress and progress(f"{index.metric.name} neighbours of {path.name}")
-        found = index.neighbors(k, progress=tell)
-        if tell is not None:  # a pass that is over at once need not have told of itself
-            tell(len(vectors), len(vectors))
+        found = index.neighbors(k, progress=tell, checkpoint=arguments.checkpoint)
     found.save(arguments.output, arguments.overwrite)
     seconds = time.perf_counter() - start
     if arguments.json:

@@ -60,6 +60,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="rows with NaN, infinity or, under cosine, only zeros: an error, or score null (default error)",
     )
     parser.add_argument("--id-field", metavar="FIELD", default="id", help="the data set's field of ids (default id)")
+    parser.add_argument(
+        "--checkpoint", metavar="FOLDER", help="keep finished work there every minute; the same command goes on from it"
+    )
     parser.add_argument("--json", action="store_true", help="a summary as JSON: on stdout, or stderr without an output")
     for key in ("num-gpu", "num-gpu-per-job", "data-with-id", "resume"):
         parser.add_argument(f"--{key}", metavar="X", help="accepted, unused")
@@ -87,6 +90,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             overwrite=arguments.overwrite,
             id_field=arguments.id_field,
             progress=progress,
+            checkpoint=arguments.checkpoint,
         )
     seconds = time.perf_counter() - start
     if done.output is None:

@@ -2,14 +2,17 @@
 
 import os
 import warnings
+from pathlib import Path
 
 import numpy as np
 
+from vicinal.checkpoint import Checkpoint, question
 from vicinal.errors import DataError, NotFitted, UsageError, unknown
-from vicinal.graph import Neighbors, RadiusNeighbors
+from vicinal.graph import Neighbors, RadiusNeighbors, check_k
 from vicinal.kernels import Kernel, Progress, pick
+from vicinal.kernels.native import Native
 from vicinal.metrics import Metric, find
-from vicinal.vectors import as_vectors, invalid_rows, refuse_invalid
+from vicinal.vectors import as_vectors, invalid_rows, refuse_dtype, refuse_invalid
 
 ON_INVALID = ("error", "null")
 
@@ -39,19 +42,20 @@ class Exact:
         self._n = 0
         self.invalid: dict[int, str] = {}
 
-    def fit(self, vectors: object, on_invalid: str = "error") -> "Exact":
+    def fit(self, vectors: object, on_invalid: str = "error", invalid: dict[int, str] | None = None) -> "Exact":
         """Stores the vectors (a reference, not a copy) and makes them ready.
 
         vectors    : (n, dim) of float16, float32, float64 or integers, n >= 1; in memory or memory-mapped, in any order
         on_invalid : what to do with rows that are NaN, infinite, or zero under cosine: "error", or "null" to leave them
                      out, so that they have no neighbours and are nobody's (this copies the other rows); `invalid` then
                      holds the reason of each by row number
+        invalid    : what `vectors.invalid_rows` gives, where the caller has looked already
         Raises       DataError where the shape or dtype is another or, with "error", rows are invalid.
         """
         if on_invalid not in ON_INVALID:
             raise UsageError(unknown("on_invalid", on_invalid, ON_INVALID))
         array = self._as_rows(vectors, "vectors")
-        self.invalid = invalid_rows(array, self.metric)
+        self.invalid = invalid_rows(array, self.metric) if invalid is None else invalid
         if on_invalid == "error":
             refuse_invalid(self.invalid, range(len(array)))
         self._n = len(array)
@@ -67,21 +71,37 @@ class Exact:
         kernel = self._fitted()[1]
         return f"{kernel.name} ({kernel.version})"
 
-    def neighbors(self, k: int, groups: object = None, progress: Progress | None = None) -> Neighbors:
+    def neighbors(
+        self,
+        k: int,
+        groups: object = None,
+        progress: Progress | None = None,
+        checkpoint: str | Path | None = None,
+    ) -> Neighbors:
         """Each stored row's k nearest others; a row is left out of its own result by its number.
 
         k        : 1 <= k; where k >= n it becomes n - 1, with one warning
         groups   : a whole number a row, or None; rows of one group are not each other's neighbours, so that fewer than
                    k may come back (index -1, distance inf)
-        progress : called with (rows done, rows in all) from time to time; what it raises stops the pass
-        Raises     NotFitted; DataError where fewer than two rows are stored; UsageError where k is not above 0.
+        progress : called with (work done, work in all) from time to time; what it raises stops the pass
+        checkpoint : a folder that keeps finished work every minute; the same call goes on from it, and removes it at
+                   the end
+        Raises     NotFitted; DataError where fewer than two rows are stored; UsageError where k is not above 0, or the
+                   checkpoint is another question's.
         """
         vectors, kernel = self._fitted()
         if len(vectors) < 2:
             raise DataError(f"found {len(vectors)} usable row, expected at least 2: a single row has no neighbours")
         k = at_most(check_k(k), len(vectors) - 1)
         labels = self._stored_groups(groups)
-        return Neighbors(*self._named(*kernel.self_join(k, labels, progress), rows=self._valid), self.metric.name)
+        if checkpoint is None:
+            found = kernel.self_join(k, labels, progress)
+        elif isinstance(kernel, Native):
+            kept = Checkpoint(checkpoint, question(vectors, self.metric.name, k, labels))
+            found = kernel.self_join(k, labels, progress, kept)
+        else:
+            raise UsageError(f"checkpoint: the {kernel.name} kernel keeps none; {self.metric.name} runs on it here")
+        return Neighbors(*self._named(*found, rows=self._valid), self.metric.name)
 
     def search(
         self,
@@ -142,11 +162,7 @@ class Exact:
 
     def _as_rows(self, vectors: object, name: str, at_least: int = 1) -> np.ndarray:
         array = as_vectors(vectors, name, at_least)
-        if self.metric.kernel == "bits" and array.dtype != np.uint8:
-            raise DataError(
-                f"{name}: found dtype {array.dtype}, but {self.metric.name} needs packed bits: uint8, as "
-                "numpy.packbits makes them"
-            )
+        refuse_dtype(array, self.metric, name)
         return array if self.metric.whiten is None else self.metric.whiten(array.astype(np.float64))
 
     def _as_queries(self, queries: object) -> np.ndarray:
@@ -208,13 +224,6 @@ def _labels(groups: object, n: int, name: str) -> np.ndarray | None:
 def _both(groups: object, query_groups: object) -> None:
     if (groups is None) != (query_groups is None):
         raise UsageError("groups and query_groups belong together: give both or neither")
-
-
-def check_k(k: object) -> int:
-    """k as a whole number above 0, or UsageError."""
-    if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
-        raise UsageError(f"k: expected a whole number above 0, got {k!r}")
-    return int(k)
 
 
 def at_most(k: int, others: int) -> int:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from vicinal.checkpoint import Checkpoint
 from vicinal.metrics import Metric
 
 _native: Any = None
@@ -32,6 +33,7 @@ class Native:
 
     def __init__(self, vectors: np.ndarray, metric: Metric, threads: int, isa: str = "") -> None:
         self._index = _native.Index(vectors, _native_name(metric), threads, isa)
+        self._n = len(vectors)
         self.version = self._index.stats()["isa"]
 
     @staticmethod
@@ -44,10 +46,25 @@ class Native:
         return "" if dtype.name in DTYPES else f"it reads {', '.join(DTYPES)}"
 
     def self_join(
-        self, k: int, groups: np.ndarray | None = None, progress: Progress | None = None
+        self,
+        k: int,
+        groups: np.ndarray | None = None,
+        progress: Progress | None = None,
+        checkpoint: Checkpoint | None = None,
+        every: float = 60.0,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Each stored row's k nearest others, of other groups where groups are given."""
-        return self._index.self_join(k, groups=groups, progress=progress)
+        """Each stored row's k nearest others, of other groups where groups are given.
+
+        checkpoint : where finished work is kept, `every` so many seconds, and found again
+        """
+        rows = _Rows(progress, self._n)
+        if checkpoint is None:
+            return rows.end(self._index.self_join(k, groups, rows))
+        found = self._index.self_join(
+            k, groups, rows, checkpoint=checkpoint.save, every=every, resume=checkpoint.load()
+        )
+        checkpoint.remove()
+        return rows.end(found)
 
     def search(
         self,
@@ -58,7 +75,8 @@ class Native:
         progress: Progress | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Each query's k nearest stored rows, of other groups where groups are given."""
-        return self._index.search(_readable(queries), k, groups, query_groups, progress)
+        rows = _Rows(progress, len(queries))
+        return rows.end(self._index.search(_readable(queries), k, groups, query_groups, rows))
 
     def within(
         self,
@@ -70,7 +88,8 @@ class Native:
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """All stored rows at a distance of at most `radius`: of each query, or of each stored row without itself."""
         asked = None if queries is None else _readable(queries)
-        return self._index.within(radius, asked, groups, query_groups, progress)
+        rows = _Rows(progress, self._n if queries is None else len(queries))
+        return rows.end(self._index.within(radius, asked, groups, query_groups, rows))
 
     def stats(self) -> dict[str, Any]:
         """What the last call did: pairs decided, candidates measured, seconds of each phase."""
@@ -80,6 +99,22 @@ class Native:
 def isas() -> tuple[str, ...]:
     """The instruction sets that this machine and build can use, best first; VICINAL_ISA forces one."""
     return () if _native is None else _native.isas()
+
+
+class _Rows:
+    """Progress in rows, for a kernel that counts tasks; the end is told even by a call that is over at once."""
+
+    def __init__(self, progress: Progress | None, n: int) -> None:
+        self._progress, self._n = progress, n
+
+    def __call__(self, done: int, total: int) -> None:
+        if self._progress is not None and total > 0:
+            self._progress(done * self._n // total, self._n)
+
+    def end(self, found: Any) -> Any:
+        """What the call found, once its end is told."""
+        self(1, 1)
+        return found
 
 
 def _native_name(metric: Metric) -> str:

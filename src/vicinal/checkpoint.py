@@ -1,0 +1,119 @@
+"""The finished work of a long pass, kept in a folder so that the same command can go on from it.
+
+A checkpoint belongs to one question: these vectors, this metric, this k. It says of what it was made, and an answer to
+another question is never built on it.
+"""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vicinal import files
+from vicinal.errors import UsageError
+
+FORMAT, FORMAT_VERSION = "vicinal.checkpoint", 1
+ARRAYS = ("indices", "distances")
+BLOCK_BYTES = 1 << 24
+
+
+def question(vectors: np.ndarray, metric: str, k: int, groups: np.ndarray | None) -> dict[str, Any]:
+    """What a pass is asked, in a form that can be written down and compared."""
+    return {
+        "n": len(vectors),
+        "dim": vectors.shape[1],
+        "dtype": vectors.dtype.name,
+        "metric": metric,
+        "k": k,
+        "vectors": _sha256(vectors),
+        "groups": None if groups is None else _sha256(groups[:, None]),
+    }
+
+
+class Checkpoint:
+    """The state of one pass in a folder, written whole or not at all.
+
+    folder : where it lies; its parent exists
+    asked  : the `question` that the pass answers
+    Raises   UsageError where the folder holds the state of another question, and which part of it differs.
+    """
+
+    def __init__(self, folder: str | Path, asked: dict[str, Any]) -> None:
+        self._folder, self._asked = Path(folder), asked
+        self._check_folder()
+
+    def load(self) -> dict[str, Any] | None:
+        """The saved state, or None where nothing was saved yet."""
+        if not self._folder.exists():
+            return None
+        manifest = self._manifest()
+        state = dict(manifest["state"])
+        for name in ARRAYS:
+            file = self._folder / f"{name}.npy"
+            if not file.is_file() or files.sha256(file) != manifest["parts"][file.name]["sha256"]:
+                raise UsageError(f"{file}: damaged; remove the folder {self._folder} to start again")
+            state[name] = np.ascontiguousarray(files.load_npy(file))
+        return state
+
+    def save(self, state: dict[str, Any]) -> None:
+        """Replaces what was saved before."""
+        with files.whole_folder(self._folder, overwrite=True) as part:
+            parts = files.save_arrays(part, {name: np.asarray(state[name]) for name in ARRAYS})
+            manifest = {
+                "format": FORMAT,
+                "format_version": FORMAT_VERSION,
+                "question": self._asked,
+                "state": {name: value for name, value in state.items() if name not in ARRAYS},
+                "parts": parts,
+            }
+            (part / files.MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+
+    def remove(self) -> None:
+        """Ends it, once the answer is given."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _check_folder(self) -> None:
+        files.check_folder(self._folder, overwrite=True)
+        if self._folder.exists():
+            before = self._manifest()["question"]
+            changed = [key for key in self._asked if before.get(key) != self._asked[key]]
+            if changed:
+                told = [
+                    f"the {key}' values"
+                    if key in ("vectors", "groups")
+                    else f"{key} was {before.get(key)}, is {self._asked[key]}"
+                    for key in changed
+                ]
+                raise UsageError(
+                    f"{self._folder}: holds the work of another run; changed since: {'; '.join(told)}. Ask the same "
+                    "again, or name another folder"
+                )
+
+    def _manifest(self) -> dict[str, Any]:
+        file = self._folder / files.MANIFEST
+        try:
+            manifest = json.loads(file.read_text(encoding="utf-8"))
+            if manifest["format"] != FORMAT or manifest["format_version"] != FORMAT_VERSION:
+                raise ValueError
+            manifest["question"], manifest["state"], manifest["parts"]
+        except (OSError, ValueError, KeyError, TypeError):
+            raise UsageError(f"{file}: not a checkpoint that this vicinal can read; name another folder") from None
+        return manifest
+
+
+def _sha256(array: np.ndarray) -> str:
+    """The SHA-256 of the values, row by row, whatever their layout in memory."""
+    digest = hashlib.sha256()
+    for block in _row_blocks(array):
+        digest.update(np.ascontiguousarray(block))
+    return digest.hexdigest()
+
+
+def _row_blocks(array: np.ndarray) -> Iterator[np.ndarray]:
+    step = max(1, BLOCK_BYTES // max(1, array.shape[1] * array.dtype.itemsize))
+    for start in range(0, len(array), step):
+        yield array[start : start + step]

@@ -1,0 +1,104 @@
+"""A pass that was stopped goes on from its checkpoint, to the same answer, and never to another question's."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from oracle import hard_data
+from vicinal import Exact, cli
+from vicinal.checkpoint import Checkpoint, question
+from vicinal.errors import UsageError
+from vicinal.kernels import blas
+from vicinal.kernels.native import Native
+from vicinal.metrics import find
+
+K = 7
+
+
+class Stop(Exception):
+    """Raised in the middle of a pass, where a kill or Ctrl-C would come."""
+
+
+def stopped(vectors: np.ndarray, folder: Path, saves: int, groups: np.ndarray | None = None) -> Checkpoint:
+    """A checkpoint of a pass that was stopped after so many saves."""
+    kept = Checkpoint(folder, question(vectors, "euclidean", K, groups))
+    save, seen = kept.save, []
+
+    def count(state: dict) -> None:
+        save(state)
+        seen.append(state["finished"])
+        if len(seen) == saves:
+            raise Stop
+
+    kept.save = count  # type: ignore[method-assign]
+    with pytest.raises(Stop):
+        Native(vectors, find("euclidean"), 2).self_join(K, groups, checkpoint=kept, every=0)
+    return Checkpoint(folder, question(vectors, "euclidean", K, groups))
+
+
+@pytest.mark.parametrize("kind", ["float32", "40 % copies of one row", "rows within 1e-4", "int8"])
+@pytest.mark.parametrize("grouped", [False, True])
+def test_a_stopped_pass_goes_on_to_the_same_answer(kind: str, grouped: bool, tmp_path: Path) -> None:
+    vectors = hard_data(kind, 9000, 6)
+    groups = np.arange(9000) // 3 if grouped else None
+    whole = Native(vectors, find("euclidean"), 2).self_join(K, groups)
+    kept = stopped(vectors, tmp_path / "kept", 2, groups)
+    state = kept.load()
+    assert state is not None and state["finished"] > 0
+    assert (state["indices"] != whole[0]).any()  # it was stopped before the end
+    for threads in (1, 2):
+        again = Native(vectors, find("euclidean"), threads)._index.self_join(K, groups, resume=state)
+        np.testing.assert_array_equal(again[0], whole[0])
+        np.testing.assert_array_equal(again[1], whole[1])
+    rest = Native(vectors, find("euclidean"), 2).self_join(K, groups, checkpoint=kept)
+    np.testing.assert_array_equal(rest[0], whole[0])
+    assert not (tmp_path / "kept").exists()
+
+
+def test_another_question_is_refused_with_what_changed(tmp_path: Path) -> None:
+    vectors = hard_data("float32", 9000, 6)
+    stopped(vectors, tmp_path / "kept", 1)
+    index = Exact().fit(vectors)
+    with pytest.raises(UsageError, match="changed since: k was 7, is 8"):
+        index.neighbors(8, checkpoint=tmp_path / "kept")
+    with pytest.raises(UsageError, match="changed since: metric was euclidean, is cosine"):
+        Exact("cosine").fit(vectors).neighbors(K, checkpoint=tmp_path / "kept")
+    with pytest.raises(UsageError, match="changed since: the groups' values"):
+        index.neighbors(K, groups=np.arange(9000), checkpoint=tmp_path / "kept")
+    other = vectors.copy()
+    other[4000, 3] += 1
+    with pytest.raises(UsageError, match="changed since: the vectors' values"):
+        Exact().fit(other).neighbors(K, checkpoint=tmp_path / "kept")
+    assert index.neighbors(K, checkpoint=tmp_path / "kept").k == K
+
+
+def test_a_damaged_checkpoint_and_a_foreign_folder_are_refused(tmp_path: Path) -> None:
+    vectors = hard_data("float32", 9000, 6)
+    stopped(vectors, tmp_path / "kept", 1)
+    with open(tmp_path / "kept" / "indices.npy", "r+b") as file:
+        file.seek(500)
+        file.write(b"\xff")
+    with pytest.raises(UsageError, match=r"indices\.npy: damaged"):
+        Exact().fit(vectors).neighbors(K, checkpoint=tmp_path / "kept")
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "cat.jpg").touch()
+    with pytest.raises(UsageError, match="holds files that vicinal did not write"):
+        Exact().fit(vectors).neighbors(K, checkpoint=tmp_path / "photos")
+    assert (tmp_path / "photos" / "cat.jpg").exists()
+
+
+def test_the_commands_take_a_checkpoint(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    np.save(tmp_path / "v.npy", hard_data("float32", 50, 6))
+    (tmp_path / "d.jsonl").write_text("{}\n" * 50)
+    kept = ["--checkpoint", str(tmp_path / "kept")]
+    assert cli.main(["neighbors", str(tmp_path / "v.npy"), "-k", "3", "-o", str(tmp_path / "graph"), *kept]) == 0
+    arguments = ["score", str(tmp_path / "d.jsonl"), "--embeddings", str(tmp_path / "v.npy"), *kept]
+    assert cli.main(arguments) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 50
+
+
+def test_a_kernel_that_keeps_no_checkpoint_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vicinal.kernels.KERNELS", (blas.Blas,))
+    with pytest.raises(UsageError, match="the blas kernel keeps none"):
+        Exact().fit(hard_data("plain", 9, 2)).neighbors(2, checkpoint=tmp_path / "kept")

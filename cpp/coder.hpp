@@ -17,7 +17,9 @@ struct Side {
     double length_highest = 0;  // of the scaled codes
     double shift_highest = 0;   // inner product only, as the two below
     double reach = 0;           // highest |x| of the given rows, scaled
-    const int32_t* squared_norms = nullptr;
+    int32_t fewest_bits = 0;    // bits kernel only
+    int32_t most_bits = 0;
+    const int32_t* squared_norms = nullptr;  // of the codes; the bits set
     const int32_t* sums = nullptr;
     const float* slacks = nullptr;
     const double* shifts = nullptr;

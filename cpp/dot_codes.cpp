@@ -5,47 +5,25 @@
 #include <cmath>
 #include <limits>
 
+#include "centre.hpp"
+
 namespace vicinal {
 namespace {
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
-constexpr int64_t kSampleRows = 4096;
 constexpr double kBaseLimit = 1 << 28;
-constexpr double kFloorLimit = 1 << 29;
 constexpr double kRounded = 2.001;  // two bases, each rounded by less than one
-
-int32_t as_floor(double value) {
-    if (!(value > -kFloorLimit)) return kEverything;
-    return value >= kFloorLimit ? static_cast<int32_t>(kFloorLimit) : static_cast<int32_t>(std::floor(value)) - 2;
-}
-
-float round_up(double value) {
-    const float rounded = static_cast<float>(value);
-    return rounded < value ? std::nextafter(rounded, std::numeric_limits<float>::infinity()) : rounded;
-}
 
 }  // namespace
 
 DotCoder::DotCoder(const Rows& rows, Metric metric, const RowOps& ops)
-    : metric_(metric), ops_(ops), dim_(rows.matrix.dim), centre_(padded(dim_, 8)) {
+    : metric_(metric), ops_(ops), dim_(rows.matrix.dim) {
     // Products and their sums must stay below 2^28, so that no score leaves 32 bits.
     highest_code_ = static_cast<int>(std::clamp<int64_t>((int64_t{1} << 28) / (255 * dim_), 1, 127));
-    const int64_t n = rows.matrix.n_vectors, sampled = std::min(n, kSampleRows);
-    std::vector<double> x(padded(dim_, 8));
-    for (int64_t i = 0; i < sampled; ++i) {
-        ops_.load(rows, i * n / sampled, x.data());
-        for (int64_t c = 0; c < dim_; ++c) centre_[c] += x[c] / static_cast<double>(sampled);
-    }
-    for (double& c : centre_) {
-        if (!std::isfinite(c)) c = 0;
-    }
+    const Centre found = find_centre(rows, ops);
+    centre_ = found.centre;
+    factor_ = found.factor;
     for (double c : centre_) centre_squared_ += c * c;
-    double highest = 0;
-    for (int64_t i = 0; i < sampled; ++i) {
-        const double p = peak(rows, i * n / sampled);
-        if (std::isfinite(p)) highest = std::max(highest, p);
-    }
-    if (highest > 0) factor_ = std::ldexp(1.0, -std::clamp(std::ilogb(highest), -400, 1000));
 }
 
 double DotCoder::peak(const Rows& rows, int64_t row) const {
@@ -114,7 +92,7 @@ void DotCoder::code(const Rows& rows, const int32_t* which, int n, double highes
 
 double DotCoder::radius(double distance) const {
     switch (metric_) {
-        case Metric::inner_product: return distance;
+        case Metric::inner_product: return distance * factor_ * factor_;
         case Metric::sqeuclidean: distance = std::sqrt(distance); break;
         case Metric::cosine: distance = std::sqrt(2 * distance); break;
         default: break;
@@ -147,12 +125,11 @@ bool DotCoder::keys(const Side& rows, const double* row_radii, const Side& colum
     const auto fill = [&](const Side& own, const double* radii, const Side& other, Keys& keys) {
         if (metric_ == Metric::inner_product) {
             const double highest = own.shift_highest + other.shift_highest;
-            const double scale = factor_ * factor_;
             for (int i = 0; i < own.size; ++i) {
                 const double base = std::ceil((own.shifts[i] - own.shift_highest) / unit);
                 whole &= base >= -kBaseLimit;
                 keys.base[i] = static_cast<int32_t>(std::max(base, -kBaseLimit));
-                const double floor = (-radii[i] * scale - allowance(own, i, other) - highest) / unit;
+                const double floor = (-radii[i] - allowance(own, i, other) - highest) / unit;
                 keys.floor[i] = radii[i] == -kInfinity ? kNothing : as_floor(floor);
             }
         } else {
@@ -214,7 +191,7 @@ void DotCoder::lower(const Side& rows, const Side& columns, int first_column, co
         double bound;
         if (metric_ == Metric::inner_product) {
             const double product = unit * s.score + rows.shift_highest + columns.shift_highest;
-            bound = -(product + allowance(rows, s.row, columns)) / (factor_ * factor_);
+            bound = -(product + allowance(rows, s.row, columns));
         } else {
             const double slack = static_cast<double>(rows.slacks[s.row]) + columns.slacks[first_column + s.column];
             bound = std::sqrt(std::max(0.0, -2 * unit * s.score)) * (1 - 1e-13) - slack * (1 + 1e-13);

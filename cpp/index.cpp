@@ -3,6 +3,8 @@
 #include <limits>
 #include <stdexcept>
 
+#include "absolute_codes.hpp"
+#include "bits_codes.hpp"
 #include "dot_codes.hpp"
 #include "join.hpp"
 
@@ -17,7 +19,9 @@ private:
     std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
 };
 
-void check(const Matrix& m) {
+void check(const Matrix& m, Metric metric) {
+    const bool bits = metric == Metric::hamming || metric == Metric::jaccard;
+    if (bits && m.dtype != DType::u8) throw std::invalid_argument("packed bits must be uint8");
     if (m.n_vectors < 0 || m.dim < 1) throw std::invalid_argument("vectors must have at least one column");
     if (m.n_vectors >= std::numeric_limits<int32_t>::max()) throw std::invalid_argument("too many rows");
 }
@@ -28,7 +32,7 @@ struct Normalised {
     std::vector<double> inverse_norms;
 
     Normalised(const Matrix& matrix, Metric metric, const RowOps& ops, Pool& pool, const Watch& watch) {
-        check(matrix);
+        check(matrix, metric);
         rows.matrix = matrix;
         if (metric != Metric::cosine) return;
         const int64_t n = matrix.n_vectors, chunk = 256;
@@ -43,7 +47,12 @@ struct Normalised {
 };
 
 std::unique_ptr<Coder> make_coder(const Rows& rows, Metric metric, const RowOps& ops) {
-    return std::make_unique<DotCoder>(rows, metric, ops);
+    switch (metric) {
+        case Metric::manhattan: return std::make_unique<AbsoluteCoder>(rows, ops);
+        case Metric::hamming:
+        case Metric::jaccard: return std::make_unique<BitsCoder>(rows, metric, ops);
+        default: return std::make_unique<DotCoder>(rows, metric, ops);
+    }
 }
 
 }  // namespace

@@ -14,12 +14,21 @@ std::vector<Isa> usable() {
     const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
     const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
-                        __builtin_cpu_supports("avx512vnni");
+                        __builtin_cpu_supports("avx512vnni") &&
+                        __builtin_cpu_supports("avx512vpopcntdq");
     const bool amx = avx512 && __builtin_cpu_supports("amx-int8") && amx_permitted();
-    if (amx) found.push_back({"amx", &avx512_rows(), &amx_dot()});
-    if (avx512) found.push_back({"avx512", &avx512_rows(), &avx512_dot()});
+    if (amx) found.push_back({"amx", &avx512_rows(), &amx_dot(), &avx512_absolute(), &avx512_differing(), &avx512_common()});
+    const bool avxvnni = avx2 && __builtin_cpu_supports("avxvnni");
+    if (avx512) found.push_back({"avx512", &avx512_rows(), &avx512_dot(), &avx512_absolute(), &avx512_differing(), &avx512_common()});
+    if (avxvnni) {
+        found.push_back({"avxvnni", &avx2_rows(), &avxvnni_dot(), &avx2_absolute(), &avx2_differing(), &avx2_common()});
+    }
+    if (avx2) {
+        found.push_back({"avx2", &avx2_rows(), &avx2_dot(), &avx2_absolute(), &avx2_differing(), &avx2_common()});
+    }
 #endif
-    found.push_back({"portable", &portable_rows(), &portable_dot()});
+    found.push_back({"portable", &portable_rows(), &portable_dot(), &portable_absolute(), &portable_differing(),
+                     &portable_common()});
     return found;
 }
 

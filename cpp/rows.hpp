@@ -22,7 +22,8 @@ struct Rows {
     }
 };
 
-enum class Sum { squares, products, absolutes };
+// The last two are of packed bits, and are the distance.
+enum class Sum { squares, products, absolutes, differing_bits, jaccard };
 
 struct CodedRow {
     int32_t squared_norm;  // of the code

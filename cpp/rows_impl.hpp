@@ -185,6 +185,25 @@ void measure_as(const Rows& rows, const double* x, const int32_t* which, size_t 
     if (i < n) measure_rows<T, kSum, kNormalise, 1>({at(i)}, {factor(i)}, x, rows.matrix.dim, out + i);
 }
 
+void measure_bits(const Rows& rows, Sum sum, const double* x, const int32_t* which, size_t n, double* out) {
+    const Matrix& m = rows.matrix;
+    for (size_t i = 0; i < n; ++i) {
+        int64_t differing = 0, common = 0;
+        for (int64_t c = 0; c < m.dim; ++c) {
+            const auto own = static_cast<unsigned>(x[c]);
+            const auto other = std::to_integer<unsigned>(rows.at(which[i])[c * m.column_stride]);
+            differing += __builtin_popcount(own ^ other);
+            common += __builtin_popcount(own & other);
+        }
+        if (sum == Sum::differing_bits) {
+            out[i] = static_cast<double>(differing);
+        } else {
+            const int64_t either = differing + common;
+            out[i] = either ? 1.0 - static_cast<double>(common) / static_cast<double>(either) : 0.0;
+        }
+    }
+}
+
 template <class F>
 auto with_type(DType dtype, F&& f) {
     switch (dtype) {
@@ -206,13 +225,14 @@ double inverse_norm(const Rows& rows, int64_t row) {
 }
 
 void measure(const Rows& rows, Sum sum, const double* x, const int32_t* which, size_t n, double* out) {
+    if (sum == Sum::differing_bits || sum == Sum::jaccard) return measure_bits(rows, sum, x, which, n, out);
     with_type(rows.matrix.dtype, [&](auto type) {
         using T = decltype(type);
         if (rows.inverse_norms) return measure_as<T, Sum::squares, true>(rows, x, which, n, out);
         switch (sum) {
             case Sum::squares: return measure_as<T, Sum::squares, false>(rows, x, which, n, out);
             case Sum::products: return measure_as<T, Sum::products, false>(rows, x, which, n, out);
-            case Sum::absolutes: return measure_as<T, Sum::absolutes, false>(rows, x, which, n, out);
+            default: return measure_as<T, Sum::absolutes, false>(rows, x, which, n, out);
         }
     });
 }

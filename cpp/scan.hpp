@@ -1,8 +1,10 @@
 // The scan: whole-number scores of a block of rows against a panel of 64 stored columns, and the pairs that pass.
 //
-// A panel holds 64 codes side by side, four bytes of each in turn: panel[group][column][4], unsigned (code + 128).
-// Rows are signed codes, one after the other. A pair's score is  sum(row * panel) + row_base + column_base  and passes
-// where it reaches the row's floor or the column's floor: one pass serves the rows and the columns of a self-join.
+// A panel holds 64 codes side by side, a group of bytes of each in turn: panel[group][column][4 or 8]. Rows lie one after
+// the other. What is added up over bytes depends on the kernel: the dot kernel multiplies signed rows with panels that are
+// unsigned (code + 128), the others add absolute differences or count bits. A pair's score is that sum (negative where
+// smaller is nearer) + row_base + column_base, and it passes where it reaches the row's floor or the column's floor: one
+// pass serves the rows and the columns of a self-join.
 #pragma once
 
 #include <cstddef>
@@ -31,7 +33,7 @@ struct ScanJob {
     int64_t row_bytes;
     int n_rows;
     const uint8_t* panel;
-    int groups;                // four bytes each
+    int groups;
     const int32_t* row_base;   // score = product + row_base + column_base
     const int32_t* row_floor;  // the row's floor less row_base
     const int32_t* column_base;
@@ -50,6 +52,9 @@ struct Isa {
     const char* name;
     const RowOps* rows;
     const ScanOps* dot;
+    const ScanOps* absolute;
+    const ScanOps* differing;  // bits
+    const ScanOps* common;     // bits
 };
 
 // The instruction set of that name; "" asks VICINAL_ISA and then takes the best. Throws std::invalid_argument.
@@ -60,6 +65,15 @@ const ScanOps& avx2_dot();
 const ScanOps& avxvnni_dot();
 const ScanOps& avx512_dot();
 const ScanOps& amx_dot();
+const ScanOps& portable_absolute();
+const ScanOps& portable_differing();
+const ScanOps& portable_common();
+const ScanOps& avx2_absolute();
+const ScanOps& avx2_differing();
+const ScanOps& avx2_common();
+const ScanOps& avx512_absolute();
+const ScanOps& avx512_differing();
+const ScanOps& avx512_common();
 
 // Asks the kernel for the tile registers; false where there are none.
 bool amx_permitted();

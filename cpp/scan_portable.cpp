@@ -1,57 +1,83 @@
-// The scan as plain C++ for the compiler to vectorise: 4 rows by 16 columns at a time.
+// The scan as plain C++ for the compiler to vectorise: the panel is unpacked into rows of its own, so that each score is a
+// loop over coordinates that lie side by side, which compilers turn into the machine's multiply-and-add.
 #include <cstring>
+#include <vector>
 
 #include "scan.hpp"
 
 namespace vicinal {
 namespace {
 
-constexpr int kRows = 4;
-constexpr int kColumns = 16;
+#if defined(__ARM_FEATURE_DOTPROD)
+using Operand = int8_t;
+#else
+using Operand = int16_t;
+#endif
 
-inline void multiply(const ScanJob& job, int row, int column, int32_t (&tile)[kRows][kColumns]) {
-    for (auto& scores : tile) std::memcpy(scores, job.column_base + column, sizeof scores);
+constexpr int kRows = 2;
+constexpr int kColumns = 4;
+
+// Scores less row_base of all rows with the panel, handed on a row at a time.
+template <class Use>
+void multiply(const ScanJob& job, Use&& use) {
+    const int64_t dim = padded(4 * job.groups, 16);
+    thread_local std::vector<Operand> panel, rows;
+    panel.assign(kPanel * dim, 0);
+    rows.assign(kRows * dim, 0);
     for (int g = 0; g < job.groups; ++g) {
-        const uint8_t* panel = job.panel + (static_cast<int64_t>(g) * kPanel + column) * 4;
-        for (int r = 0; r < kRows; ++r) {
-            const int8_t* word = job.rows + (row + r) * job.row_bytes + 4 * g;
-            for (int c = 0; c < kColumns; ++c) {
-                int32_t sum = 0;
-                for (int b = 0; b < 4; ++b) sum += word[b] * panel[4 * c + b];
-                tile[r][c] += sum;
+        for (int c = 0; c < kPanel; ++c) {
+            for (int b = 0; b < 4; ++b) {
+                panel[c * dim + 4 * g + b] = static_cast<Operand>(job.panel[(g * kPanel + c) * 4 + b] - 128);
             }
         }
+    }
+    for (int row = 0; row < job.n_rows; row += kRows) {
+        int32_t scores[kRows][kPanel];
+        int32_t extra[kRows] = {};
+        for (int r = 0; r < kRows; ++r) {
+            const int8_t* own = job.rows + (row + r) * job.row_bytes;
+            for (int64_t c = 0; c < 4 * job.groups; ++c) {
+                rows[r * dim + c] = own[c];
+                extra[r] += 128 * own[c];
+            }
+        }
+        for (int column = 0; column < kPanel; column += kColumns) {
+            int32_t sums[kRows][kColumns] = {};
+            for (int64_t c = 0; c < dim; ++c) {
+                for (int r = 0; r < kRows; ++r) {
+                    for (int j = 0; j < kColumns; ++j) {
+                        sums[r][j] += static_cast<int32_t>(rows[r * dim + c]) * panel[(column + j) * dim + c];
+                    }
+                }
+            }
+            for (int r = 0; r < kRows; ++r) {
+                for (int j = 0; j < kColumns; ++j) {
+                    scores[r][column + j] = sums[r][j] + extra[r] + job.column_base[column + j];
+                }
+            }
+        }
+        for (int r = 0; r < kRows; ++r) use(row + r, scores[r]);
     }
 }
 
 size_t survivors(const ScanJob& job, Survivor* out) {
     Survivor* const begin = out;
-    for (int row = 0; row < job.n_rows; row += kRows) {
-        for (int column = 0; column < kPanel; column += kColumns) {
-            int32_t tile[kRows][kColumns];
-            multiply(job, row, column, tile);
-            for (int r = 0; r < kRows; ++r) {
-                const int32_t base = job.row_base[row + r], floor = job.row_floor[row + r];
-                for (int c = 0; c < kColumns; ++c) {
-                    const int32_t least = job.column_floor[column + c] - base;
-                    if (tile[r][c] >= (floor < least ? floor : least)) {
-                        *out++ = {static_cast<uint16_t>(row + r), static_cast<uint16_t>(column + c), tile[r][c] + base};
-                    }
-                }
+    multiply(job, [&](int row, const int32_t* scores) {
+        const int32_t base = job.row_base[row], floor = job.row_floor[row];
+        for (int c = 0; c < kPanel; ++c) {
+            const int32_t least = job.column_floor[c] - base;
+            if (scores[c] >= (floor < least ? floor : least)) {
+                *out++ = {static_cast<uint16_t>(row), static_cast<uint16_t>(c), scores[c] + base};
             }
         }
-    }
+    });
     return out - begin;
 }
 
 void scores(const ScanJob& job, int32_t* out, int64_t stride) {
-    for (int row = 0; row < job.n_rows; row += kRows) {
-        for (int column = 0; column < kPanel; column += kColumns) {
-            int32_t tile[kRows][kColumns];
-            multiply(job, row, column, tile);
-            for (int r = 0; r < kRows; ++r) std::memcpy(out + (row + r) * stride + column, tile[r], sizeof tile[r]);
-        }
-    }
+    multiply(job, [&](int row, const int32_t* scores) {
+        std::memcpy(out + row * stride, scores, kPanel * sizeof(int32_t));
+    });
 }
 
 constexpr ScanOps kOps = {kRows, survivors, scores};

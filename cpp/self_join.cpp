@@ -134,7 +134,7 @@ private:
                     return first_row + row != first_column + column && counts(first_row + row, first_column + column);
                 },
                 [&](const Candidate* candidates, size_t n) {
-                    for (size_t i = 0; i < n; ++i) {
+                    for (size_t i = 0; worker.tiles.whole() && i < n; ++i) {
                         const Candidate& c = candidates[i];
                         uppers[c.row].push_back(coder.upper(side, c.row, stored_.side(columns), c.score));
                     }

@@ -39,6 +39,8 @@ public:
     // use(candidates, n), a panel at a time. On the diagonal, each pair once. keep(row, column) says which pairs count.
     template <class Keep, class Use>
     void run(int64_t block, const double* row_radii, const double* column_radii, bool diagonal, Keep&& keep, Use&& use);
+    // Whether the scores of the block in hand bound distances from above too.
+    bool whole() const { return whole_; }
 
     // All scores of the rows with a stored block's columns, less row_base; false where they bound nothing from above.
     bool scores(int64_t block, const double* any_radii, std::vector<int32_t>& out);
@@ -53,6 +55,7 @@ private:
     Side side_;
     const int8_t* codes_ = nullptr;
     std::vector<int8_t> unpacked_;
+    bool whole_ = false;
     Keys row_keys_, column_keys_;
     std::vector<Survivor> survivors_;
     std::vector<float> lower_;
@@ -63,7 +66,7 @@ template <class Keep, class Use>
 void Tiles::run(int64_t block, const double* row_radii, const double* column_radii, bool diagonal, Keep&& keep,
                 Use&& use) {
     const Side& columns = stored_.side(block);
-    coder_.keys(side_, row_radii, columns, column_radii, row_keys_, column_keys_);
+    whole_ = coder_.keys(side_, row_radii, columns, column_radii, row_keys_, column_keys_);
     ScanJob job = this->job();
     for (int first = 0; first < columns.size; first += kPanel) {
         job.panel = stored_.panels().at((block * stored_.block() + first) / kPanel);

@@ -21,7 +21,7 @@ except ImportError as error:
     MISSING = f"it was not built here ({error})"
 
 DTYPES = ("float16", "float32", "float64", "int8", "uint8")
-METRICS = ("euclidean", "sqeuclidean", "cosine", "inner_product")
+METRICS = ("euclidean", "sqeuclidean", "cosine", "inner_product", "manhattan", "hamming", "jaccard")
 
 Progress = Callable[[int, int], None]
 

@@ -236,3 +236,20 @@ def test_progress_reaches_the_end_and_may_stop_the_pass(kernel: type) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         index.neighbors(3, progress=stop)
+
+
+def test_an_instruction_set_that_is_not_here_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VICINAL_ISA", "avx9000")
+    if native.Native in HERE:
+        with pytest.raises(UsageError, match="VICINAL_ISA: unknown instruction set 'avx9000'"):
+            Exact().fit([[1.0], [2.0]])
+
+
+def test_the_native_kernel_says_why_it_does_not_serve(monkeypatch: pytest.MonkeyPatch) -> None:
+    if native.Native in HERE:
+        assert native.Native.covers(find("euclidean"), np.dtype("int64")).startswith("it reads float16, float32")
+    monkeypatch.setattr(native, "_native", None)
+    monkeypatch.setattr(native, "MISSING", "it was not built here (why)")
+    assert native.Native.covers(find("euclidean"), FLOAT32) == "it was not built here (why)"
+    assert kernels.pick(find("euclidean"), FLOAT32) is blas.Blas
+    assert kernels.pick(find("jaccard"), np.dtype("uint8")) is brute.Brute

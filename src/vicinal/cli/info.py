@@ -5,6 +5,7 @@ vicinal info
 
 import argparse
 import json
+import os
 import platform
 
 from vicinal.cli.console import Console
@@ -22,6 +23,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     from vicinal import __version__
     from vicinal.indexes.exact import cores
     from vicinal.kernels import KERNELS
+    from vicinal.kernels.native import MISSING, isas
     from vicinal.metrics import METRICS
 
     answers = {
@@ -29,10 +31,16 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         for metric in METRICS
     }
     about = {"vicinal": __version__, "python": platform.python_version(), "cores": cores()}
+    forced = os.environ.get("VICINAL_ISA")
     if arguments.json:
-        print(json.dumps({**about, "kernels": answers}))
+        print(json.dumps({**about, "isas": isas(), "forced_isa": forced, "kernels": answers}))
         return 0
     print("  ".join(f"{name} {value}" for name, value in about.items()))
+    if isas():
+        choice = f"{forced}, forced by VICINAL_ISA" if forced else f"{isas()[0]}, the best here"
+        print(f"native kernel: {choice} (usable: {', '.join(isas())})")
+    else:
+        print(f"native kernel: none: {MISSING}; with a C++ compiler at hand, install vicinal again")
     for metric, kernels in answers.items():
         serves = next((name for name, answer in kernels.items() if answer == "yes"), "none")
         others = "; ".join(f"{name}: {answer}" for name, answer in kernels.items() if answer != "yes")

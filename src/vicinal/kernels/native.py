@@ -4,6 +4,7 @@ It reads vectors as they lie, memory-mapped or not, and keeps about one byte a c
 built, because no compiler was at hand, `covers` says so and the next kernel serves.
 """
 
+import os
 from collections.abc import Callable
 from importlib import import_module
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from vicinal.checkpoint import Checkpoint
+from vicinal.errors import UsageError, unknown
 from vicinal.metrics import Metric
 
 _native: Any = None
@@ -32,6 +34,9 @@ class Native:
     name = "native"
 
     def __init__(self, vectors: np.ndarray, metric: Metric, threads: int, isa: str = "") -> None:
+        isa = isa or os.environ.get("VICINAL_ISA", "")
+        if isa and isa not in isas():
+            raise UsageError(f"VICINAL_ISA: {unknown('instruction set', isa, isas())}; leave it unset for the best")
         self._index = _native.Index(vectors, _native_name(metric), threads, isa)
         self._n = len(vectors)
         self.version = self._index.stats()["isa"]

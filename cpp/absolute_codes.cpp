@@ -87,7 +87,7 @@ void AbsoluteCoder::lower(const Side& rows, const Side& columns, int first_colum
         const Survivor s = survivors[i];
         const double slack = static_cast<double>(rows.slacks[s.row]) + columns.slacks[first_column + s.column];
         const double bound = -static_cast<double>(s.score) * scale_ - slack * (1 + 1e-13);
-        out[i] = static_cast<float>(bound - std::abs(bound) * 2e-7);
+        out[i] = round_down(bound);
     }
 }
 

@@ -115,7 +115,7 @@ double DotCoder::finish(double sum) const {
 double DotCoder::allowance(const Side& rows, int row, const Side& columns) const {
     const double length = rows.scale * std::sqrt(static_cast<double>(rows.squared_norms[row])) * (1 + 1e-12);
     return length * columns.slack_highest + rows.slacks[row] * (columns.length_highest + columns.slack_highest) +
-           (static_cast<double>(dim_) + 64) * 0x1p-50 * rows.reach * columns.reach;
+           (static_cast<double>(dim_) + 64) * 0x1p-50 * rows.reach * columns.reach + 1e-290 * factor_ * factor_;
 }
 
 bool DotCoder::keys(const Side& rows, const double* row_radii, const Side& columns, const double* column_radii,
@@ -196,8 +196,7 @@ void DotCoder::lower(const Side& rows, const Side& columns, int first_column, co
             const double slack = static_cast<double>(rows.slacks[s.row]) + columns.slacks[first_column + s.column];
             bound = std::sqrt(std::max(0.0, -2 * unit * s.score)) * (1 - 1e-13) - slack * (1 + 1e-13);
         }
-        // In float32, rounded down or a little further.
-        out[i] = static_cast<float>(bound - std::abs(bound) * 2e-7);
+        out[i] = round_down(bound);
     }
 }
 

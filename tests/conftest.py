@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from vicinal.kernels.native import isas
 from workplace import Workplace
 
 
@@ -12,3 +13,7 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
     """A folder with a small data set, which is the working directory, and the command."""
     monkeypatch.chdir(tmp_path)
     return Workplace(tmp_path, capsys)
+
+
+# Where no compiler was, there is no native kernel to test; test_kernels.py says so where one should be.
+collect_ignore = [] if isas() else ["test_native.py", "test_checkpoint.py"]

@@ -19,8 +19,10 @@ _native: Any = None
 MISSING = ""
 try:
     _native = import_module("vicinal.kernels._native")
+except ModuleNotFoundError:
+    MISSING = "it was not built here"
 except ImportError as error:
-    MISSING = f"it was not built here ({error})"
+    MISSING = f"it cannot be loaded: {error}"
 
 DTYPES = ("float16", "float32", "float64", "int8", "uint8")
 METRICS = ("euclidean", "sqeuclidean", "cosine", "inner_product", "manhattan", "hamming", "jaccard")

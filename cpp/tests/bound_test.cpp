@@ -1,0 +1,143 @@
+// The lower bound never exceeds the true distance, and the threshold of a pair at its own distance always lets it pass:
+// over millions of pairs, random and adversarial, on every instruction set.
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <functional>
+#include <random>
+
+#include "absolute_codes.hpp"
+#include "dot_codes.hpp"
+#include "stored.hpp"
+
+namespace {
+
+using namespace vicinal;
+
+int failures = 0;
+
+#define CHECK(condition)                                                          \
+    do {                                                                          \
+        if (!(condition)) {                                                       \
+            std::printf("%s:%d: not true: %s\n", __FILE__, __LINE__, #condition); \
+            if (++failures > 200) std::exit(1);                                   \
+        }                                                                         \
+    } while (false)
+
+using Fill = std::function<void(std::vector<double>&, int n, int dim, std::mt19937_64&)>;
+
+void each(std::vector<double>& x, const std::function<double()>& draw) {
+    for (double& v : x) v = draw();
+}
+
+const std::pair<const char*, Fill> kData[] = {
+    {"normal", [](auto& x, int, int, auto& g) { std::normal_distribution<double> d; each(x, [&] { return d(g); }); }},
+    {"offset", [](auto& x, int, int, auto& g) { std::normal_distribution<double> d(1e8); each(x, [&] { return d(g); }); }},
+    {"heavy tails",
+     [](auto& x, int, int, auto& g) { std::cauchy_distribution<double> d; each(x, [&] { return d(g); }); }},
+    {"one large dimension",
+     [](auto& x, int, int dim, auto& g) {
+         std::normal_distribution<double> d;
+         each(x, [&] { return d(g); });
+         for (size_t i = 0; i < x.size(); i += dim) x[i] *= 1000;
+     }},
+    {"near copies",
+     [](auto& x, int, int dim, auto& g) {
+         std::normal_distribution<double> d;
+         for (size_t i = 0; i < x.size(); ++i) x[i] = (i < size_t(dim) ? d(g) : x[i - dim] + 1e-6 * d(g));
+     }},
+    {"half steps",  // every coordinate lies between two codes
+     [](auto& x, int, int, auto& g) { each(x, [&] { return (static_cast<int>(g() % 255) - 127 + 0.5) / 127; }); }},
+    {"tiny", [](auto& x, int, int, auto& g) { std::normal_distribution<double> d(0, 1e-300); each(x, [&] { return d(g); }); }},
+    {"huge", [](auto& x, int, int, auto& g) { std::normal_distribution<double> d(0, 1e140); each(x, [&] { return d(g); }); }},
+    {"equal", [](auto& x, int, int, auto&) { each(x, [] { return 0.1; }); }},
+};
+
+int64_t test(const Coder& coder, const Rows& rows, const Isa& isa) {
+    Pool pool(1);
+    const Stored stored(rows, coder, nullptr, isa, pool, {});
+    const double none = coder.nowhere();
+    int64_t pairs = 0;
+    std::vector<double> x(padded(rows.matrix.dim, 8));
+    for (int64_t block = 0; block < stored.blocks(); ++block) {
+        const Side& own = stored.side(block);
+        std::vector<int8_t> codes(padded(own.size, kRowStep) * coder.row_bytes());
+        stored.unpack(block, codes.data());
+        for (int64_t other = 0; other < stored.blocks(); ++other) {
+            const Side& columns = stored.side(other);
+            Keys row_keys(static_cast<int>(padded(own.size, kRowStep))), column_keys(static_cast<int>(padded(columns.size, kPanel)));
+            // Each row's threshold is its distance to one column, in turn: that column has to pass.
+            for (int turn = 0; turn < columns.size; turn += 7) {
+                std::vector<double> radii(own.size), nowhere(columns.size, none);
+                std::vector<int> target(own.size);
+                std::vector<double> truth(own.size);
+                for (int r = 0; r < own.size; ++r) {
+                    target[r] = (turn + r) % columns.size;
+                    const int32_t column = stored.row(other * stored.block() + target[r]);
+                    isa.rows->load(rows, stored.row(block * stored.block() + r), x.data());
+                    isa.rows->measure(rows, coder.sum(), x.data(), &column, 1, &truth[r]);
+                    truth[r] = coder.finish(truth[r]);
+                    radii[r] = coder.radius(truth[r]);
+                }
+                const bool whole = coder.keys(own, radii.data(), columns, nowhere.data(), row_keys, column_keys);
+                std::vector<bool> passed(own.size);
+                std::vector<Survivor> out(padded(own.size, kRowStep) * kPanel);
+                for (int first = 0; first < columns.size; first += kPanel) {
+                    const ScanOps& scan = coder.scan(isa);
+                    const ScanJob job = {codes.data(), coder.row_bytes(), static_cast<int>(padded(own.size, scan.row_step)),
+                                         stored.panels().at((other * stored.block() + first) / kPanel),
+                                         stored.panels().groups(), row_keys.base.data(), row_keys.floor.data(),
+                                         &column_keys.base[first], &column_keys.floor[first]};
+                    const size_t n = scan.survivors(job, out.data());
+                    for (size_t i = 0; i < n; ++i) {
+                        const int row = out[i].row;
+                        if (row >= own.size || first + out[i].column != target[row]) continue;
+                        passed[row] = true;
+                        float lower;
+                        coder.lower(own, columns, first, &out[i], 1, &lower);
+                        CHECK(lower <= radii[row]);
+                        if (whole) CHECK(coder.upper(own, row, columns, out[i].score) >= truth[row]);
+                    }
+                }
+                for (int r = 0; r < own.size; ++r) CHECK(passed[r]);
+                pairs += own.size;
+            }
+        }
+    }
+    return pairs;
+}
+
+}  // namespace
+
+int main() {
+    int64_t pairs = 0;
+    for (const std::string& name : isas()) {
+        const Isa& isa = find_isa(name);
+        for (const auto& [what, fill] : kData) {
+            for (const int dim : {1, 3, 64, 100}) {
+                const int n = 400;
+                std::mt19937_64 random(dim);
+                std::vector<double> values(static_cast<size_t>(n) * dim);
+                fill(values, n, dim, random);
+                Rows rows;
+                rows.matrix = {values.data(), n, dim, dim * 8, 8, DType::f64};
+                const int before = failures;
+                for (const Metric metric : {Metric::euclidean, Metric::sqeuclidean, Metric::inner_product}) {
+                    pairs += test(DotCoder(rows, metric, *isa.rows), rows, isa);
+                }
+                pairs += test(AbsoluteCoder(rows, *isa.rows), rows, isa);
+                std::vector<double> inverse(n);
+                bool finite = true;
+                for (int i = 0; i < n; ++i) {
+                    inverse[i] = isa.rows->inverse_norm(rows, i);
+                    finite &= std::isfinite(inverse[i]) && inverse[i] > 0;
+                }
+                rows.inverse_norms = inverse.data();
+                if (finite) pairs += test(DotCoder(rows, Metric::cosine, *isa.rows), rows, isa);
+                if (failures > before) std::printf("  with %s, %s, dim %d\n", name.c_str(), what, dim);
+            }
+        }
+    }
+    std::printf("%lld pairs, %d failures\n", static_cast<long long>(pairs), failures);
+    return failures != 0;
+}

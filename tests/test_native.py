@@ -1,0 +1,198 @@
+"""The native kernel against an oracle of its own: every metric, dtype, instruction set and awkward dimension.
+
+The brute force here shares no line with the table of metrics, so that a mistake there cannot hide in both.
+"""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from oracle import HARD, fit_for, hard_data
+from vicinal.kernels.native import DTYPES as DTYPE_NAMES
+from vicinal.kernels.native import _native as native
+from vicinal.kernels.native import isas
+
+ISAS = isas()
+
+DOT = ("euclidean", "sqeuclidean", "cosine", "inner_product")
+BITS = ("hamming", "jaccard")
+DTYPES = (np.float16, np.float32, np.float64, np.int8, np.uint8)
+
+
+def lanes(terms: np.ndarray) -> np.ndarray:
+    """Sums over the last axis in the kernel's order: eight lanes, then the lanes in pairs."""
+    width = -(-terms.shape[-1] // 8) * 8
+    padded = np.zeros((*terms.shape[:-1], width))
+    padded[..., : terms.shape[-1]] = terms
+    lane = np.zeros((*terms.shape[:-1], 8))
+    for first in range(0, width, 8):
+        lane = lane + padded[..., first : first + 8]
+    a, b, c, d, e, f, g, h = np.moveaxis(lane, -1, 0)
+    return ((a + e) + (c + g)) + ((b + f) + (d + h))
+
+
+def brute(queries: np.ndarray, vectors: np.ndarray, metric: str) -> np.ndarray:
+    """All distances, (n_queries, n_vectors), in float64."""
+    if metric in BITS:
+        a, b = (np.unpackbits(v, axis=1).astype(np.int64) for v in (queries, vectors))
+        both = a @ b.T
+        total = a.sum(1)[:, None] + b.sum(1)[None, :]
+        if metric == "hamming":
+            return (total - 2 * both).astype(float)
+        either = total - both
+        return np.where(either > 0, 1.0 - both / np.maximum(either, 1), 0.0)
+    x, y = queries.astype(np.float64), vectors.astype(np.float64)
+    if metric == "cosine":
+        x, y = (v * (1 / np.sqrt(lanes(v * v)))[:, None] for v in (x, y))
+    rows = []
+    for row in x:
+        if metric == "inner_product":
+            rows.append(-lanes(row * y))
+        elif metric == "manhattan":
+            rows.append(lanes(np.abs(row - y)))
+        else:
+            squared = lanes((row - y) ** 2)
+            rows.append({"euclidean": np.sqrt(squared), "sqeuclidean": squared, "cosine": squared / 2}[metric])
+    return np.array(rows)
+
+
+def nearest(distances: np.ndarray, k: int, allowed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The k smallest of each row among those allowed, in the order (distance, row number)."""
+    n = len(distances)
+    indices, found = np.full((n, k), -1), np.full((n, k), np.inf, np.float32)
+    for i, row in enumerate(distances):
+        order = np.lexsort((np.arange(len(row)), row))
+        order = order[allowed[i][order]][:k]
+        indices[i, : len(order)], found[i, : len(order)] = order, row[order]
+    return indices, found
+
+
+def draw(rng: np.random.Generator, n: int, dim: int, dtype: Any, metric: str = "euclidean") -> np.ndarray:
+    if metric in BITS:
+        return rng.integers(0, 256, (n, dim)).astype(np.uint8)
+    values = rng.normal(size=(n, dim)) * 40
+    if dtype == np.int8:
+        values = values.clip(-128, 127)
+    if dtype == np.uint8:
+        values = np.abs(values).clip(0, 255)
+    values[:, 0] += values[:, 0] == 0
+    values = values.astype(dtype)
+    values[(values == 0).all(1)] = 1
+    return values
+
+
+def check(
+    vectors: np.ndarray, k: int, metric: str, isa: str, groups: np.ndarray | None = None, threads: int = 0
+) -> None:
+    n = len(vectors)
+    index = native.Index(vectors, metric, isa=isa, threads=threads)
+    truth = brute(vectors, vectors, metric)
+    apart = np.ones((n, n), bool) if groups is None else groups[:, None] != groups[None, :]
+    others = apart & ~np.eye(n, dtype=bool)
+
+    for got, want in zip(index.self_join(k, groups=groups), nearest(truth, k, others), strict=True):
+        np.testing.assert_array_equal(got, want)
+
+    few = slice(0, min(n, 40))
+    query_groups = None if groups is None else groups[few]
+    found = index.search(vectors[few], k, groups=groups, query_groups=query_groups)
+    for got, want in zip(found, nearest(truth[few], k, apart[few]), strict=True):
+        np.testing.assert_array_equal(got, want)
+
+    radius = float(np.sort(truth, axis=None)[min(n * n - 1, 5 * n)])
+    for allowed, queries in ((others, None), (apart, vectors)):
+        where = groups if queries is not None else None
+        indptr, indices, distances = index.within(radius, queries=queries, groups=groups, query_groups=where)
+        close = (truth <= radius) & allowed
+        np.testing.assert_array_equal(np.diff(indptr), close.sum(1))
+        for i in range(n):
+            order = np.lexsort((np.arange(n), truth[i]))
+            order = order[close[i][order]]
+            np.testing.assert_array_equal(indices[indptr[i] : indptr[i + 1]], order)
+            np.testing.assert_array_equal(distances[indptr[i] : indptr[i + 1]], truth[i, order].astype(np.float32))
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("metric", (*DOT, "manhattan"))
+def test_metric_and_dtype(metric: str, dtype: Any, isa: str) -> None:
+    rng = np.random.default_rng(0)
+    for n, dim, k in ((2, 1, 1), (50, 3, 60), (450, 13, 5), (300, 64, 20)):
+        check(draw(rng, n, dim, dtype), k, metric, isa)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("metric", BITS)
+def test_bits(metric: str, isa: str) -> None:
+    rng = np.random.default_rng(0)
+    for n, dim, k in ((2, 1, 1), (300, 3, 5), (400, 33, 20), (60, 9, 100)):
+        vectors = draw(rng, n, dim, np.uint8, metric)
+        vectors[: n // 8] = 0
+        check(vectors, k, metric, isa, groups=rng.integers(0, 3, n))
+        check(vectors, k, metric, isa)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("dim", (1, 2, 3, 5, 7, 13, 63, 64, 65, 100, 384, 784, 1536))
+def test_dim(dim: int, isa: str) -> None:
+    rng = np.random.default_rng(dim)
+    vectors = draw(rng, 150, dim, np.float32)
+    for metric in ("euclidean", "inner_product", "manhattan"):
+        check(vectors, 5, metric, isa)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_drawn(data: st.DataObject) -> None:
+    n = data.draw(st.integers(2, 700))
+    dim = data.draw(st.integers(1, 70))
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32)))
+    metric = data.draw(st.sampled_from((*DOT, "manhattan", *BITS)))
+    vectors = draw(rng, n, dim, data.draw(st.sampled_from(DTYPES)), metric)
+    copies = data.draw(st.integers(0, n))
+    vectors[rng.integers(0, n, copies)] = vectors[rng.integers(0, n, copies)]
+    groups = rng.integers(0, data.draw(st.integers(1, 20)), n) if data.draw(st.booleans()) else None
+    threads = data.draw(st.integers(1, 4))
+    check(vectors, data.draw(st.integers(1, 40)), metric, data.draw(st.sampled_from(ISAS)), groups, threads)
+
+
+def test_strides() -> None:
+    rng = np.random.default_rng(0)
+    wide = rng.normal(size=(600, 40)).astype(np.float32)
+    for view in (wide[::2, ::3], wide[:, :10], wide[::-1], np.asfortranarray(wide)):
+        got = native.Index(view, "euclidean").self_join(5)
+        want = native.Index(np.ascontiguousarray(view), "euclidean").self_join(5)
+        for a, b in zip(got, want, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_mixed_dtypes() -> None:
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(500, 30)).astype(np.float16)
+    queries = rng.normal(size=(9, 30))
+    got = native.Index(vectors, "cosine").search(queries, 4)
+    want = nearest(brute(queries, vectors, "cosine"), 4, np.ones((9, 500), bool))
+    for a, b in zip(got, want, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("kind", HARD)
+@pytest.mark.parametrize("metric", ["euclidean", "cosine", "manhattan"])
+def test_many_rows_of_hard_data(kind: str, metric: str, isa: str) -> None:
+    """Enough rows for many blocks, tiles and threads; a sample of them is held against the oracle."""
+    vectors = fit_for(metric, hard_data(kind, 12_000, 48))
+    vectors = vectors if vectors.dtype.name in DTYPE_NAMES else vectors.astype(np.float64)
+    sample = np.random.default_rng(1).choice(len(vectors), 100, replace=False)
+    indices, distances = native.Index(vectors, metric, isa=isa).self_join(10)
+    for row in sample:
+        truth = brute(vectors[row : row + 1], vectors, metric)[0]
+        order = np.lexsort((np.arange(len(vectors)), truth))
+        order = order[order != row][:10]
+        np.testing.assert_array_equal(indices[row], order)
+        with np.errstate(over="ignore"):
+            np.testing.assert_array_equal(distances[row], truth[order].astype(np.float32))

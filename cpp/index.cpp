@@ -1,5 +1,5 @@
 // The Index: chooses instruction set, coder and threads, and times the calls.
-#include <chrono>
+#include <algorithm>
 #include <limits>
 #include <stdexcept>
 
@@ -10,14 +10,6 @@
 
 namespace vicinal {
 namespace {
-
-class Timer {
-public:
-    double seconds() const { return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count(); }
-
-private:
-    std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
-};
 
 void check(const Matrix& m, Metric metric) {
     const bool bits = metric == Metric::hamming || metric == Metric::jaccard;

@@ -1,11 +1,21 @@
 // The three questions, asked of stored rows.
 #pragma once
 
+#include <chrono>
+
 #include "pool.hpp"
 #include "stored.hpp"
 #include "topk.hpp"
 
 namespace vicinal {
+
+class Timer {
+public:
+    double seconds() const { return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count(); }
+
+private:
+    std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+};
 
 struct Context {
     const Stored& stored;

@@ -37,18 +37,24 @@ public:
     void run() {
         lists_.clear(0, static_cast<int64_t>(radii_.size()));
         // Few blocks of queries: the stored rows are shared out among the threads.
-        const int64_t wanted = 4 * context_.pool.threads();
+        const int64_t wanted = 16 * context_.pool.threads();
         const int64_t parts = std::clamp<int64_t>(wanted / std::max<int64_t>(1, blocks_.count()), 1, stored_.blocks());
+        const Timer seeding;
         context_.pool.run(blocks_.count(), [&](int worker, int64_t block) {
             blocks_.code(block);
             seed(workers_[worker].tiles, block);
         }, context_.watch);
+        context_.stats.seconds_seed = seeding.seconds();
+        const Timer scanning;
         context_.pool.run(blocks_.count() * parts, [&](int worker, int64_t task) {
             const int64_t part = task % parts;
             join(workers_[worker], task / parts, stored_.blocks() * part / parts, stored_.blocks() * (part + 1) / parts);
         }, context_.watch);
+        context_.stats.seconds_scan = scanning.seconds();
+        const Timer finishing;
         for (const Worker& worker : workers_) context_.stats.candidates += worker.measure.count();
         finish();
+        context_.stats.seconds_finish = finishing.seconds();
     }
 
 private:

@@ -56,13 +56,19 @@ public:
         } else {
             for (int64_t p = 0; p < stored_.size(); ++p) lists_.clear(stored_.row(p), stored_.row(p) + 1);
         }
+        const Timer seeding;
         context_.pool.run(stored_.blocks(), [&](int worker, int64_t block) { seed(workers_[worker], block); }, watch);
+        context_.stats.seconds_seed = seeding.seconds();
+        const Timer scanning;
         const auto save = [&] { watch.save(state); };
         context_.pool.run(state.finished, static_cast<int64_t>(tasks_.size()),
                           [&](int worker, int64_t task) { join(workers_[worker], tasks_[task]); }, watch,
                           watch.save ? std::function<void()>(save) : std::function<void()>());
+        context_.stats.seconds_scan = scanning.seconds();
+        const Timer finishing;
         for (const Worker& worker : workers_) context_.stats.candidates += worker.measure.count();
         spread_copies(context_, groups_, lists_);
+        context_.stats.seconds_finish = finishing.seconds();
     }
 
 private:

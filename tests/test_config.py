@@ -355,3 +355,11 @@ def test_no_file_whatever_makes_a_fault_of_ours(content: str | bytes) -> None:
         plan(text)
     except UsageError as error:
         assert str(error).startswith("c.yaml")
+
+
+@pytest.mark.parametrize("line", ["resume: {a: 1}", "data_with_id: [1]", "num_gpu: many", "num_gpu_per_job: true"])
+def test_a_slip_in_an_unused_key_is_still_an_error(line: str) -> None:
+    key = line.partition(":")[0]
+    assert f"{key}: expected" in fault(NESTED.replace(f"{key}: 0\n", "") + f"{line}\n")
+    if key.startswith("num_gpu"):
+        assert f"--{key.replace('_', '-')}: expected a whole number from 0" in fault(NESTED, **{key: "many"})

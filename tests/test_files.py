@@ -1,5 +1,6 @@
 """Arrays in, whole files out: damaged input is named, and output is whole or not there."""
 
+import errno
 import io
 import pickle
 import re
@@ -286,3 +287,14 @@ def test_a_kill_between_the_renames_leaves_a_whole_folder_or_none(tmp_path: Path
     assert beside == ([2] if at == 1 else [1, 2])
     graph.save(tmp_path / "graph", overwrite=True)
     assert Neighbors.load(tmp_path / "graph").distances[0, 0] == 1
+
+
+def test_a_full_disk_is_an_error_that_names_the_output(tmp_path: Path) -> None:
+    full = OSError(errno.ENOSPC, "No space left on device")
+    with pytest.raises(OSError, match="No space left on device") as caught, files.whole_file(tmp_path / "o.jsonl"):
+        raise full
+    assert caught.value.filename == str(tmp_path / "o.jsonl")
+    with pytest.raises(OSError, match="No space left on device") as caught, files.whole_folder(tmp_path / "graph"):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert caught.value.filename == str(tmp_path / "graph")
+    assert not list(tmp_path.iterdir())

@@ -279,3 +279,10 @@ def test_a_kill_in_the_middle_of_saving_leaves_the_old_graph(folder: Path) -> No
     child.communicate(timeout=60)
     assert child.returncode == -signal.SIGKILL
     same(Neighbors.load(folder), GRAPH)
+
+
+def test_what_its_maker_changes_later_does_not_change_neighbors() -> None:
+    indices, distances = np.array([[1, 2]]), np.array([[1, 2]], dtype=np.float32)
+    found = Neighbors(indices, distances)
+    indices[0, 0], distances[0, 0] = 9, 9
+    assert found.indices.tolist() == [[1, 2]] and found.distances.tolist() == [[1, 2]]

@@ -11,6 +11,7 @@ import pyarrow.parquet
 import pytest
 
 from vicinal import Exact, KNNScorer
+from vicinal.kernels.native import isas
 from workplace import Workplace, agree, distances, read_table, true_scores
 
 NESTED = """\
@@ -301,10 +302,10 @@ def test_too_few_valid_rows_are_an_error_that_says_so(work: Workplace) -> None:
     vectors = np.full((30, 4), np.nan)
     work.save("bad.npy", vectors)
     ask = ("score", "data.jsonl", "--embeddings", "bad.npy", "--on-invalid", "null")
-    assert "none of the 30 rows can be used: NaN or infinite value" in work.refuses(3, *ask)
+    assert "bad.npy: 0 of 30 rows can be used (NaN or infinite value), expected at least 2" in work.refuses(3, *ask)
     vectors[4] = 1
     work.save("bad.npy", vectors)
-    assert "found 1 usable row, expected at least 2" in work.refuses(3, *ask)
+    assert "bad.npy: 1 of 30 rows can be used" in work.refuses(3, *ask)
 
 
 def test_distances_beyond_float32_are_an_error_or_null(work: Workplace) -> None:
@@ -333,3 +334,19 @@ def test_two_rows_are_enough(work: Workplace) -> None:
     work.lines("two.jsonl", [{"id": "a"}, {"id": "b"}])
     answer = work.score("-k", 1, data="two.jsonl", embeddings="two.npy")
     assert (answer.out, answer.err) == ('{"id": "a", "score": 2.5}\n{"id": "b", "score": 2.5}\n', "")
+
+
+def test_the_engine_is_named(work: Workplace) -> None:
+    summary = json.loads(work("score", "data.jsonl", "--embeddings", "emb.npy", "--json", "-o", "o.jsonl").out)
+    ours = isas()
+    assert summary["engine"].startswith(f"native ({ours[0]})" if ours else "blas (faiss ")
+
+
+def test_too_large_a_k_for_the_memory_is_an_error_that_says_how_much(work: Workplace, monkeypatch: Any) -> None:
+    def too_large(*_: Any, **__: Any) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("vicinal.kernels.native.Native.self_join", too_large)
+    monkeypatch.setattr("vicinal.kernels.blas.Blas.self_join", too_large)
+    said = work.refuses(2, "score", "data.jsonl", "--embeddings", "emb.npy", "-k", "20")
+    assert said == "not enough memory: 20 neighbours of 30 rows take 0.0 GiB and as much again; lower k"

@@ -67,7 +67,7 @@ int64_t test(const Coder& coder, const Rows& rows, const Isa& isa) {
             const Side& columns = stored.side(other);
             Keys row_keys(static_cast<int>(padded(own.size, kRowStep))), column_keys(static_cast<int>(padded(columns.size, kPanel)));
             // Each row's threshold is its distance to one column, in turn: that column has to pass.
-            for (int turn = 0; turn < columns.size; turn += 7) {
+            for (int turn = 0; turn < columns.size; turn += 23) {
                 std::vector<double> radii(own.size), nowhere(columns.size, none);
                 std::vector<int> target(own.size);
                 std::vector<double> truth(own.size);

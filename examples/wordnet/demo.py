@@ -72,7 +72,8 @@ def main() -> None:
         neighbors, scores = Neighbors.load(graph), np.array([row["score"] for row in jsonl(output)])
     texts = [row["text"] for row in jsonl(data)]
     order = np.argsort(scores, kind="stable")
-    console = Console(record=arguments.svg is not None, width=150, highlight=False)
+    fixed = 150 if arguments.svg is not None or not sys.stdout.isatty() else None
+    console = Console(record=arguments.svg is not None, width=fixed, highlight=False)
     console.print()
     console.print(table("The ten most unique glosses", order[::-1][:10], texts, scores, neighbors), "")
     console.print(table("The ten most redundant glosses", order[:10], texts, scores, neighbors), "")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from vicinal.graph import Neighbors
     from vicinal.indexes.exact import Exact, neighbors
+    from vicinal.metrics import mahalanobis
     from vicinal.scorers import KNNScorer
 
 __version__ = "0.1.0"
@@ -17,9 +18,10 @@ _HOME = {
     "Exact": "vicinal.indexes.exact",
     "KNNScorer": "vicinal.scorers",
     "Neighbors": "vicinal.graph",
+    "mahalanobis": "vicinal.metrics",
     "neighbors": "vicinal.indexes.exact",
 }
-__all__ = ["Exact", "KNNScorer", "Neighbors", "neighbors"]
+__all__ = ["Exact", "KNNScorer", "Neighbors", "mahalanobis", "neighbors"]
 
 
 def __getattr__(name: str) -> Any:

@@ -99,6 +99,7 @@ def read_plan(config: str | Path | None, overrides: dict[str, Any], neighbors_gi
 
 def _flat_plan(top: Settings, given: Settings, where: str, neighbors_given: bool) -> Plan:
     _only(top, SCORER_KEYS)
+    _check_unused(given)
     return Plan(
         nested=False,
         unused=tuple(key for key in UNUSED if key in given),
@@ -113,10 +114,9 @@ def _nested_plan(top: Settings, given: Settings, where: str, neighbors_given: bo
         if key in SCORER_KEYS:
             raise UsageError(f"{setting.key_place}: belongs to a scorer: write it below 'scorers'")
     _only(top, NESTED_KEYS)
-    for key in ("num_gpu", "num_gpu_per_job"):
-        if key in top:
-            _gpus(top[key])
     merged = {**top, **given}
+    _check_unused(top)
+    _check_unused(given)
     listed = top["scorers"]
     if not isinstance(listed.value, list) or not listed.value:
         raise listed.fail("a list of scorers, each with a name")
@@ -128,8 +128,7 @@ def _nested_plan(top: Settings, given: Settings, where: str, neighbors_given: bo
         if not isinstance(item.value, dict):
             raise item.fail("a mapping with a scorer's name and settings")
         _only(item.value, NESTED_SCORER_KEYS)
-        _gpus(item.value.get("num_gpu_per_job"))
-        _gpus(item.value.get("num_gpu"))
+        _check_unused(item.value)
         if "name" not in item.value and "name" not in given:
             raise UsageError(f"{item.place}.name: missing; choose from {', '.join(scores.BY_NAME)}")
         settings = {**item.value, **{key: value for key, value in given.items() if key in NESTED_SCORER_KEYS}}
@@ -189,14 +188,18 @@ def _whole_number(setting: Setting) -> int:
     return value
 
 
-def _gpus(setting: Setting | None) -> None:
-    """num_gpu and its kin are not used here, but a slip in them is still worth a word."""
-    if setting is None:
-        return
-    value = setting.value
-    ends = value.split("-") if isinstance(value, str) else [value]
-    if isinstance(value, bool) or len(ends) > 2 or not all(str(end).isascii() and str(end).isdigit() for end in ends):
-        raise setting.fail("a whole number from 0, or a range such as 1-8")
+def _check_unused(settings: Settings) -> None:
+    """These keys change nothing here, but a slip in them is still worth a word."""
+    for key in ("num_gpu", "num_gpu_per_job"):
+        if key in settings:
+            value = settings[key].value
+            ends = value.split("-") if isinstance(value, str) else [value]
+            whole = all(str(end).isascii() and str(end).isdigit() for end in ends)
+            if isinstance(value, bool) or len(ends) > 2 or not whole:
+                raise settings[key].fail("a whole number from 0, or a range such as 1-8")
+    for key in ("data_with_id", "resume"):
+        if key in settings and not isinstance(settings[key].value, bool | str):
+            raise settings[key].fail("true, false or text")
 
 
 def _text(setting: Setting) -> str:

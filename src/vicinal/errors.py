@@ -5,9 +5,7 @@ what was found, what was expected and how to mend it.
 """
 
 import difflib
-import importlib
 from collections.abc import Iterable
-from types import ModuleType
 
 
 class VicinalError(Exception):
@@ -32,26 +30,6 @@ class NotFitted(VicinalError, RuntimeError):
     """An index was asked before it was given vectors."""
 
     exit_code = 2
-
-
-class MissingExtra(VicinalError, ImportError):
-    """A capability whose library is not installed."""
-
-    exit_code = 2
-
-
-def need(module: str, extra: str) -> ModuleType:
-    """The imported module, or an error that names the exact install command of its extra.
-
-    >>> need("json", extra="all").__name__
-    'json'
-    """
-    try:
-        return importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        if error.name != module.partition(".")[0]:
-            raise
-        raise MissingExtra(f"{module} is not installed; install it with: pip install 'vicinal[{extra}]'") from None
 
 
 def some(items: list, limit: int = 5) -> str:

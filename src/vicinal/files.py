@@ -119,6 +119,9 @@ def whole_file(path: str | Path, overwrite: bool = False) -> Iterator[IO[bytes]]
         refuse_existing(path, overwrite)
         part.replace(path)
         _sync_folder(path.parent)
+    except OSError as error:
+        error.filename = error.filename or str(path)  # a full disk names no file
+        raise
     finally:
         part.unlink(missing_ok=True)
 
@@ -151,6 +154,9 @@ def whole_folder(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
                 old.rename(path)
             raise
         _sync_folder(path.parent)
+    except OSError as error:
+        error.filename = error.filename or str(path)  # a full disk names no file
+        raise
     finally:
         shutil.rmtree(part, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)

@@ -49,6 +49,9 @@ class Neighbors:
                 f"distances {distances.shape}"
             )
         for name, array in (("indices", indices), ("distances", distances)):
+            given = getattr(self, name)
+            if isinstance(given, np.ndarray) and given.flags.writeable and np.shares_memory(array, given):
+                array = array.copy()  # what its maker changes later must not change this
             view = array.view()
             view.setflags(write=False)
             object.__setattr__(self, name, view)

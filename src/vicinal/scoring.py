@@ -5,6 +5,7 @@ and the rows that no distance can be computed for. Scorers that share embeddings
 largest k.
 """
 
+import contextlib
 import json
 import time
 import warnings
@@ -173,19 +174,27 @@ def _scored_from_passes(
     if on_invalid == "error":
         for (path, _), rows in wrong.items():
             refuse_invalid(rows, ids, str(path))
+    for (path, _), rows in wrong.items():
+        left = len(arrays[path]) - len(rows)
+        if left < 2:
+            reasons = ", ".join(sorted(set(rows.values())))
+            raise DataError(f"{path}: {left} of {len(arrays[path])} rows can be used ({reasons}), expected at least 2")
     done: dict[str, Scored] = {}
     if checkpoint is not None:
         Path(checkpoint).mkdir(exist_ok=True)
-    for (path, metric), members in passes.items():
+    for number, ((path, metric), members) in enumerate(passes.items(), start=1):
         start = time.perf_counter()
         threads = min(max(one.threads or cores() for one in members), cores())
         index = Exact(metric, threads).fit(arrays[path], on_invalid, wrong[path, metric])
         tell = None if progress is None else progress(f"{metric} neighbours of {path.name}")
-        kept = None if checkpoint is None else Path(checkpoint) / f"{path.stem}-{metric}"
+        kept = None if checkpoint is None else Path(checkpoint) / f"pass{number}-{metric}"
         found = index.neighbors(max(one.k for one in members), progress=tell, checkpoint=kept)
         seconds = time.perf_counter() - start
         for one in members:
             done[one.label] = _scored(one, found, arrays[path].shape[1], index.engine, seconds, index.invalid)
+    if checkpoint is not None:
+        with contextlib.suppress(OSError):  # it holds something else too
+            Path(checkpoint).rmdir()
     return tuple(done[one.label] for one in plan.scorers)
 
 

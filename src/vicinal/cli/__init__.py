@@ -79,8 +79,9 @@ def _run(arguments: list[str], console: Console) -> int:
         )
         if name == asked:  # the others' options may need libraries that this call does not
             module.add_arguments(parser)
-            parser.add_argument("-v", "--verbose", action="store_true", help="say more; show tracebacks")
-            parser.add_argument("-q", "--quiet", action="store_true", help="say nothing but errors")
+            loudness = parser.add_mutually_exclusive_group()
+            loudness.add_argument("-v", "--verbose", action="store_true", help="say more; show tracebacks")
+            loudness.add_argument("-q", "--quiet", action="store_true", help="say nothing but errors")
             parser.set_defaults(run=module.run)
     try:
         parsed = top.parse_args(arguments)

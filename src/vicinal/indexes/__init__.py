@@ -1,5 +1,3 @@
 """Indexes: vectors go in, `Neighbors` come out."""
 
 from vicinal.indexes.exact import Exact as Exact
-
-INDEXES = (Exact,)

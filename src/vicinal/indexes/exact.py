@@ -3,6 +3,7 @@
 import os
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -10,7 +11,6 @@ from vicinal.checkpoint import Checkpoint, question
 from vicinal.errors import DataError, NotFitted, UsageError, unknown
 from vicinal.graph import Neighbors, RadiusNeighbors, check_k
 from vicinal.kernels import Kernel, Progress, pick
-from vicinal.kernels.native import Native
 from vicinal.metrics import Metric, find
 from vicinal.vectors import as_vectors, invalid_rows, refuse_dtype, refuse_invalid
 
@@ -43,7 +43,7 @@ class Exact:
         self.invalid: dict[int, str] = {}
 
     def fit(self, vectors: object, on_invalid: str = "error", invalid: dict[int, str] | None = None) -> "Exact":
-        """Stores the vectors (a reference, not a copy) and makes them ready.
+        """Stores the vectors (a reference, not a copy, where their type and byte order allow) and makes them ready.
 
         vectors    : (n, dim) of float16, float32, float64 or integers, n >= 1; in memory or memory-mapped, in any order
         on_invalid : what to do with rows that are NaN, infinite, or zero under cosine: "error", or "null" to leave them
@@ -94,14 +94,15 @@ class Exact:
             raise DataError(f"found {len(vectors)} usable row, expected at least 2: a single row has no neighbours")
         k = at_most(check_k(k), len(vectors) - 1)
         labels = self._stored_groups(groups)
-        if checkpoint is None:
-            found = kernel.self_join(k, labels, progress)
-        elif isinstance(kernel, Native):
-            kept = Checkpoint(checkpoint, question(vectors, self.metric.name, k, labels))
-            found = kernel.self_join(k, labels, progress, kept)
-        else:
+        if checkpoint is not None and not kernel.resumable:
             raise UsageError(f"checkpoint: the {kernel.name} kernel keeps none; {self.metric.name} runs on it here")
-        return Neighbors(*self._named(*found, rows=self._valid), self.metric.name)
+        others: dict[str, Any] = {}
+        if checkpoint is not None:
+            others["checkpoint"] = Checkpoint(checkpoint, question(vectors, self.metric.name, k, labels))
+        try:
+            return self._named(*kernel.self_join(k, labels, progress, **others), rows=self._valid)
+        except MemoryError:
+            raise _too_large(len(vectors), k) from None
 
     def search(
         self,
@@ -125,8 +126,10 @@ class Exact:
         _both(groups, query_groups)
         if not len(array):
             return Neighbors(np.empty((0, k), np.int64), np.empty((0, k), np.float32), self.metric.name)
-        found = kernel.search(array, k, labels, asked, progress)
-        return Neighbors(*self._named(*found, rows=None), self.metric.name)
+        try:
+            return self._named(*kernel.search(array, k, labels, asked, progress), rows=None)
+        except MemoryError:
+            raise _too_large(len(array), k) from None
 
     def within(
         self,
@@ -177,9 +180,7 @@ class Exact:
         labels = _labels(groups, self._n, "groups")
         return labels if labels is None or self._valid is None else labels[self._valid]
 
-    def _named(
-        self, indices: np.ndarray, distances: np.ndarray, rows: np.ndarray | None
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def _named(self, indices: np.ndarray, distances: np.ndarray, rows: np.ndarray | None) -> Neighbors:
         """The kernel's answer over the valid rows, in the row numbers of all rows; `rows` are those that asked."""
         if self._valid is not None:
             indices = np.where(indices < 0, -1, self._valid[indices])
@@ -188,7 +189,9 @@ class Exact:
             all_indices, all_distances = np.full(shape, -1), np.full(shape, np.inf, distances.dtype)
             all_indices[rows], all_distances[rows] = indices, distances
             indices, distances = all_indices, all_distances
-        return indices, distances
+        indices.setflags(write=False)  # nobody else holds them, so that `Neighbors` need not copy
+        distances.setflags(write=False)
+        return Neighbors(indices, distances, self.metric.name)
 
     def _fitted(self) -> tuple[np.ndarray, Kernel]:
         if self._vectors is None or self._kernel is None:
@@ -210,6 +213,11 @@ def neighbors(vectors: object, k: int, metric: str | Metric = "euclidean", threa
 def cores() -> int:
     """How many processor cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _too_large(n: int, k: int) -> UsageError:
+    gib = n * k * 12 / 2**30
+    return UsageError(f"not enough memory: {k} neighbours of {n} rows take {gib:,.1f} GiB and as much again; lower k")
 
 
 def _labels(groups: object, n: int, name: str) -> np.ndarray | None:

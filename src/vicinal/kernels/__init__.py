@@ -3,6 +3,7 @@
 A kernel is a class with
 
     name, version          what `vicinal info` and summaries call it
+    resumable              whether self_join also takes checkpoint=, to go on from
     covers(metric, dtype)  "" where it can serve them, else the reason why not
     Kernel(vectors, metric, threads)
         .self_join(k, groups, progress)                               each stored row's k nearest others
@@ -34,6 +35,7 @@ class Kernel(Protocol):
 
     name: str
     version: str
+    resumable: bool
 
     def __init__(self, vectors: np.ndarray, metric: Metric, threads: int) -> None: ...
 

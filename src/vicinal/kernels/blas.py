@@ -34,6 +34,7 @@ class Blas:
     """Exact neighbours by faiss in float32, certified and measured in float64."""
 
     name = "blas"
+    resumable = False
 
     def __init__(self, vectors: np.ndarray, metric: Metric, threads: int) -> None:
         import faiss

@@ -39,6 +39,7 @@ class Brute:
     """Exact neighbours by ranking every pair in float64."""
 
     name = "brute"
+    resumable = False
 
     def __init__(self, vectors: np.ndarray, metric: Metric, threads: int) -> None:
         self.version = f"numpy {np.__version__}"

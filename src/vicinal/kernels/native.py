@@ -34,6 +34,7 @@ class Native:
     """Exact neighbours by the C++ kernel."""
 
     name = "native"
+    resumable = True
 
     def __init__(self, vectors: np.ndarray, metric: Metric, threads: int, isa: str = "") -> None:
         isa = isa or os.environ.get("VICINAL_ISA", "")
@@ -41,7 +42,7 @@ class Native:
             raise UsageError(f"VICINAL_ISA: {unknown('instruction set', isa, isas())}; leave it unset for the best")
         self._index = _native.Index(vectors, _native_name(metric), threads, isa)
         self._n = len(vectors)
-        self.version = self._index.stats()["isa"]
+        self.version = isa or isas()[0]
 
     @staticmethod
     def covers(metric: Metric, dtype: np.dtype) -> str:

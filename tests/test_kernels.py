@@ -1,6 +1,7 @@
 """Every kernel on hard data, against the float64 oracle: the same rows in the same order, the same distances."""
 
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -253,3 +254,13 @@ def test_the_native_kernel_says_why_it_does_not_serve(monkeypatch: pytest.Monkey
     assert native.Native.covers(find("euclidean"), FLOAT32) == "it was not built here (why)"
     assert kernels.pick(find("euclidean"), FLOAT32) is blas.Blas
     assert kernels.pick(find("jaccard"), np.dtype("uint8")) is brute.Brute
+
+
+def test_several_python_threads_may_ask_one_index(kernel: type) -> None:
+    vectors, indices, _ = hard_case("float32", "euclidean", 300, 13, 5)
+    index = Exact().fit(vectors)
+    with ThreadPoolExecutor(8) as pool:
+        for found in pool.map(lambda _: index.neighbors(5), range(16)):
+            np.testing.assert_array_equal(found.indices, indices)
+        for row, found in enumerate(pool.map(lambda row: index.search(vectors[[row]], 1), range(100))):
+            assert found.indices.tolist() == [[row]]

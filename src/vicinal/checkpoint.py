@@ -109,7 +109,7 @@ def _sha256(array: np.ndarray) -> str:
     """The SHA-256 of the values, row by row, whatever their layout in memory."""
     digest = hashlib.sha256()
     for block in _row_blocks(array):
-        digest.update(np.ascontiguousarray(block))
+        digest.update(block.tobytes())
     return digest.hexdigest()
 
 

@@ -7,6 +7,7 @@ built, because no compiler was at hand, `covers` says so and the next kernel ser
 import os
 from collections.abc import Callable
 from importlib import import_module
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -41,7 +42,7 @@ class Native:
         if isa and isa not in isas():
             raise UsageError(f"VICINAL_ISA: {unknown('instruction set', isa, isas())}; leave it unset for the best")
         self._index = _native.Index(vectors, _native_name(metric), threads, isa)
-        self._n = len(vectors)
+        self._n, self._turn = len(vectors), Lock()
         self.version = isa or isas()[0]
 
     @staticmethod
@@ -67,9 +68,9 @@ class Native:
         """
         rows = _Rows(progress, self._n)
         if checkpoint is None:
-            return rows.end(self._index.self_join(k, groups, rows))
-        found = self._index.self_join(
-            k, groups, rows, checkpoint=checkpoint.save, every=every, resume=checkpoint.load()
+            return rows.end(self._alone(self._index.self_join, k, groups, rows))
+        found = self._alone(
+            self._index.self_join, k, groups, rows, checkpoint=checkpoint.save, every=every, resume=checkpoint.load()
         )
         checkpoint.remove()
         return rows.end(found)
@@ -84,7 +85,7 @@ class Native:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Each query's k nearest stored rows, of other groups where groups are given."""
         rows = _Rows(progress, len(queries))
-        return rows.end(self._index.search(_readable(queries), k, groups, query_groups, rows))
+        return rows.end(self._alone(self._index.search, _readable(queries), k, groups, query_groups, rows))
 
     def within(
         self,
@@ -97,7 +98,12 @@ class Native:
         """All stored rows at a distance of at most `radius`: of each query, or of each stored row without itself."""
         asked = None if queries is None else _readable(queries)
         rows = _Rows(progress, self._n if queries is None else len(queries))
-        return rows.end(self._index.within(radius, asked, groups, query_groups, rows))
+        return rows.end(self._alone(self._index.within, radius, asked, groups, query_groups, rows))
+
+    def _alone(self, call: Callable, *arguments: Any, **others: Any) -> Any:
+        """The call's result; its threads are the index's own, so calls from several Python threads take turns."""
+        with self._turn:
+            return call(*arguments, **others)
 
     def stats(self) -> dict[str, Any]:
         """What the last call did: pairs decided, candidates measured, seconds of each phase."""

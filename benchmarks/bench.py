@@ -38,6 +38,8 @@ def options() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=peers.cores())
     parser.add_argument("--isa", default="", help="one instruction set; by default the best of this machine")
     parser.add_argument("--no-peers", action="store_true", help="faiss alone beside ours")
+    parser.add_argument("--part", type=int, help="faiss is asked this many rows everywhere, and extrapolated")
+    parser.add_argument("--fewer", type=int, default=1, help="the other peers are asked so many times fewer rows")
     parser.add_argument("--quick", action="store_true", help="small samples, k = 5")
     parser.add_argument("--full", action="store_true", help="all rows of GloVe, and faiss in full everywhere")
     parser.add_argument("--results", type=Path, default=RESULTS)
@@ -81,18 +83,17 @@ def chosen(asked: argparse.Namespace) -> Iterator[DataSet]:
 
 def measure(data: DataSet, asked: argparse.Namespace, roof: float) -> Iterator[dict[str, Any]]:
     """The records of one data set."""
-    others = () if asked.no_peers else peers.OTHERS
-    if asked.quick:
-        others = tuple(replace(peer, rows=(peer.rows or 1_000) // 10) for peer in others)
+    shrink = 10 if asked.quick else asked.fewer
+    others = tuple(replace(peer, rows=(peer.rows or 1_000) // shrink) for peer in peers.OTHERS if not asked.no_peers)
     for metric in asked.metrics:
         for k in asked.k[:1] if asked.quick else asked.k:
             ask = {"metric": metric, "k": k, "threads": asked.threads, "isa": asked.isa}
             headline = k == min(asked.k) and metric != "manhattan"
-            part = None if headline or asked.full else PART
+            part = asked.part or (None if headline or asked.full else PART)
             if "self-join" in asked.works:
                 yield measuring.self_join(data, ask, part, others if k == min(asked.k) else (), roof)
             if "search" in asked.works:
-                part = 1_000 if metric == "manhattan" and not asked.full else None
+                part = asked.part or (1_000 if metric == "manhattan" and not asked.full else None)
                 yield measuring.search(data, ask, others[:-1] if k == min(asked.k) else (), part)
             if "one query" in asked.works and k == min(asked.k):
                 yield measuring.one_by_one(data, ask)
@@ -114,6 +115,7 @@ def keep(folder: Path, name: str, told: dict[str, Any], data: dict[str, Any], re
     path = folder / f"{name}.json"
     old = json.loads(path.read_text()) if path.exists() else {"records": []}
     record["at"] = time.strftime("%Y-%m-%d %H:%M", time.gmtime())
+    record["int8_roof_a_core"] = told["int8_roof_a_core"]  # of this run: the machine's record is the last one's
     record["load_average"] = round(os.getloadavg()[0], 2)
     records = [one for one in old["records"] if identity(one) != identity(record)] + [record]
     beside = path.with_suffix(".part")

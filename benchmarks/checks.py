@@ -76,6 +76,7 @@ def against_faiss(
 ) -> dict[str, float | int]:
     """Recall of faiss against ours, and what kind the differences are.
 
+    tied            : faiss's row is exactly as far as our k-th in float64, as copies are: which comes first is a rule
     within_float32  : faiss's row is farther than our k-th by no more than float32 rounding of expanded squares
     beyond_float32  : by more: faiss is wrong there by more than its arithmetic explains
     closer_than_ours: faiss's row is nearer than our k-th, by float64: we would be wrong; must be 0
@@ -85,7 +86,7 @@ def against_faiss(
     k = ours.shape[1]
     same = (theirs[:, :, None] == ours[:, None, :]).any(axis=2) if k <= 10 else _members(theirs, ours)
     row, place = np.nonzero(~same)
-    counts = {"within_float32": 0, "beyond_float32": 0, "closer_than_ours": 0}
+    counts = {"tied": 0, "within_float32": 0, "beyond_float32": 0, "closer_than_ours": 0}
     largest = 1.0 if metric == "cosine" else float(np.abs(vectors).max(initial=0)) * vectors.shape[1]
     if metric == "euclidean":
         largest = 4 * float(np.max(np.einsum("ij,ij->i", vectors, vectors)))
@@ -95,8 +96,10 @@ def against_faiss(
         query = asked[some].astype(np.float64)
         kth = distances(query, vectors[ours[some, -1]].astype(np.float64), metric)
         gap = distances(query, vectors[theirs[some, where]].astype(np.float64), metric) - kth
-        counts["closer_than_ours"] += int((gap < -1e-12 * np.maximum(kth, 1e-30)).sum())
-        counts["within_float32"] += int(((gap <= tolerance) & (gap >= -1e-12 * np.maximum(kth, 1e-30))).sum())
+        same_far = np.abs(gap) <= 1e-12 * kth
+        counts["tied"] += int(same_far.sum())
+        counts["closer_than_ours"] += int(((gap < 0) & ~same_far).sum())
+        counts["within_float32"] += int(((gap > 0) & (gap <= tolerance) & ~same_far).sum())
         counts["beyond_float32"] += int((gap > tolerance).sum())
     return {"recall": float(same.mean()), "differences": len(row), "rows_compared": len(theirs), **counts}
 

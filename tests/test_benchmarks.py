@@ -1,0 +1,42 @@
+"""The benchmark's own arithmetic: what it extrapolates, the share of the roof, and what its checks see."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from benchmarks.checks import against_faiss, against_truth, truth, without_own
+from benchmarks.measuring import extrapolated, roof_share
+
+LINE = np.array([[0.0], [1.0], [3.0], [7.0]], dtype=np.float32)
+
+
+def test_extrapolation_multiplies_the_asking_and_not_the_fitting() -> None:
+    assert extrapolated(fit=2.0, ask=3.0, asked=10, n=100) == 32.0
+
+
+def test_share_of_the_roof_counts_each_pair_once() -> None:
+    # 6 pairs of 10 multiply-adds in 1 s, on two cores that do 60 a second each.
+    assert roof_share(n=4, dim=10, seconds=1.0, roof=60.0, threads=2) == 0.5
+
+
+def test_a_row_is_taken_out_of_its_own_result_or_the_last_where_a_copy_took_its_place() -> None:
+    found = np.array([[1, 0, 2], [0, 2, 3]])
+    assert without_own(found, 2).tolist() == [[1, 2], [0, 2]]
+
+
+def test_truth_is_what_can_be_read_off_a_line() -> None:
+    for metric in ("euclidean", "manhattan"):
+        assert truth(LINE, LINE, np.arange(4), 2, metric).tolist() == [[1, 2], [0, 2], [1, 0], [2, 1]]
+
+
+def test_checks_see_a_wrong_row_and_a_nearer_one() -> None:
+    right = np.array([[1, 2], [0, 2], [1, 0], [2, 1]])
+    wrong = np.array([[1, 3], [0, 2], [1, 0], [2, 1]])
+    assert against_truth(LINE, None, right, "euclidean")["exact"]
+    assert against_truth(LINE, None, wrong, "euclidean")["rows_wrong"] == 1
+    assert against_faiss(LINE, None, right, right, "euclidean")["recall"] == 1.0
+    assert against_faiss(LINE, None, wrong, right, "euclidean")["closer_than_ours"] == 1
+    assert against_faiss(LINE, None, right, wrong, "euclidean")["beyond_float32"] == 1

@@ -1,8 +1,10 @@
-// Packed bits, which are their own codes: scores are whole numbers of bits, and exact.
+// The bits kernel: Hamming and Jaccard distances of packed rows, counted exactly.
 //
-// hamming: minus the number of differing bits. jaccard: the number of common bits; with n and n' bits set, the distance
-// 1 - c / (n + n' - c) is at most w just where c >= (1 - w) / (2 - w) * (n + n'), and the fewest bits of any row of the
-// other block stand in for n'.
+// The codes are the rows themselves. The scan counts the bits h in which two rows differ. With a and b ones in the rows,
+// the Jaccard distance is 1 - (a + b - h) / (a + b + h) = 2 h / (a + b + h), so that
+//     distance <= w   where   h <= (a + b) w / (2 - w):
+// a share of a + b, kept in units of 2^-16 and rounded up. Hamming's test is h <= w, in whole numbers. What passes is
+// measured as doubles from the rows given, which also decides ties.
 #pragma once
 
 #include "coder.hpp"
@@ -11,8 +13,7 @@ namespace vicinal {
 
 class BitsCoder final : public Coder {
 public:
-    BitsCoder(const Rows& rows, Metric metric, const RowOps& ops)
-        : ops_(ops), dim_(rows.matrix.dim), jaccard_(metric == Metric::jaccard) {}
+    BitsCoder(const Rows& rows, Metric metric);
 
     double peak(const Rows&, int64_t) const override { return 0; }
     void code(const Rows& rows, const int32_t* which, int n, double highest_peak, CodedBlock& out) const override;
@@ -28,12 +29,13 @@ public:
     int64_t row_bytes() const override { return padded(dim_, kRowAlign); }
     int group_bytes() const override { return 8; }
     uint8_t offset() const override { return 0; }
-    const ScanOps& scan(const Isa& isa) const override { return jaccard_ ? *isa.common : *isa.differing; }
+    const ScanOps& scan(const Isa& isa) const override { return jaccard_ ? *isa.share : *isa.differing; }
 
 private:
-    const RowOps& ops_;
-    int64_t dim_;
+    int32_t threshold(double radius) const;
+
     bool jaccard_;
+    int64_t dim_;
 };
 
 }  // namespace vicinal

@@ -15,10 +15,9 @@ struct Side {
     double scale = 1;
     double slack_highest = 0;
     double length_highest = 0;  // of the scaled codes
-    double shift_highest = 0;   // inner product only, as the two below
-    double reach = 0;           // highest |x| of the given rows, scaled
-    int32_t fewest_bits = 0;    // bits kernel only
-    int32_t most_bits = 0;
+    double shift_highest = 0;   // of the shifts; inner product and absolute only
+    double shift_lowest = 0;    // absolute only
+    double reach = 0;           // highest |x| of the given rows, scaled; inner product only
     const int32_t* squared_norms = nullptr;  // of the codes; the bits set
     const int32_t* sums = nullptr;
     const float* slacks = nullptr;

@@ -42,7 +42,7 @@ std::unique_ptr<Coder> make_coder(const Rows& rows, Metric metric, const RowOps&
     switch (metric) {
         case Metric::manhattan: return std::make_unique<AbsoluteCoder>(rows, ops);
         case Metric::hamming:
-        case Metric::jaccard: return std::make_unique<BitsCoder>(rows, metric, ops);
+        case Metric::jaccard: return std::make_unique<BitsCoder>(rows, metric);
         default: return std::make_unique<DotCoder>(rows, metric, ops);
     }
 }

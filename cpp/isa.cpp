@@ -14,21 +14,23 @@ std::vector<Isa> usable() {
     const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
     const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
-                        __builtin_cpu_supports("avx512vnni") &&
-                        __builtin_cpu_supports("avx512vpopcntdq");
+                        __builtin_cpu_supports("avx512vnni");
+    const bool vpopcnt = avx512 && __builtin_cpu_supports("avx512vpopcntdq");
+    const ScanOps* differing = vpopcnt ? &vpopcnt_differing() : &avx512_differing();
+    const ScanOps* share = vpopcnt ? &vpopcnt_share() : &avx512_share();
     const bool amx = avx512 && __builtin_cpu_supports("amx-int8") && amx_permitted();
-    if (amx) found.push_back({"amx", &avx512_rows(), &amx_dot(), &avx512_absolute(), &avx512_differing(), &avx512_common()});
+    if (amx) found.push_back({"amx", &avx512_rows(), &amx_dot(), &avx512_absolute(), differing, share});
     const bool avxvnni = avx2 && __builtin_cpu_supports("avxvnni");
-    if (avx512) found.push_back({"avx512", &avx512_rows(), &avx512_dot(), &avx512_absolute(), &avx512_differing(), &avx512_common()});
+    if (avx512) found.push_back({"avx512", &avx512_rows(), &avx512_dot(), &avx512_absolute(), differing, share});
     if (avxvnni) {
-        found.push_back({"avxvnni", &avx2_rows(), &avxvnni_dot(), &avx2_absolute(), &avx2_differing(), &avx2_common()});
+        found.push_back({"avxvnni", &avx2_rows(), &avxvnni_dot(), &avx2_absolute(), &avx2_differing(), &avx2_share()});
     }
     if (avx2) {
-        found.push_back({"avx2", &avx2_rows(), &avx2_dot(), &avx2_absolute(), &avx2_differing(), &avx2_common()});
+        found.push_back({"avx2", &avx2_rows(), &avx2_dot(), &avx2_absolute(), &avx2_differing(), &avx2_share()});
     }
 #endif
     found.push_back({"portable", &portable_rows(), &portable_dot(), &portable_absolute(), &portable_differing(),
-                     &portable_common()});
+                     &portable_share()});
     return found;
 }
 

@@ -29,7 +29,12 @@ struct CodedRow {
     int32_t squared_norm;  // of the code
     int32_t sum;           // of the code
     double residual;       // sqrt of the summed squares of what rounding lost, itself computed in float32
-    double residual_l1;
+};
+
+// What coding within a range lost of a row, in units of the scale.
+struct ClippedRow {
+    double residual;  // sum of what rounding lost within the range
+    double excess;    // sum of what lies beyond the range
 };
 
 struct RowOps {
@@ -45,6 +50,8 @@ struct RowOps {
     void (*centred)(const double* x, const double* centre, double factor, int64_t dim, float* out);
     // Codes of one row at the given scale: round(x / scale), |code| <= 127 provided |x| <= 127 * scale.
     CodedRow (*quantise)(const float* x, int64_t dim, float scale, int8_t* code);
+    // Codes round((x - low) * inverse), kept within [0, highest]; x and low are padded to a multiple of 8.
+    ClippedRow (*clip)(const double* x, const double* low, double inverse, double highest, int64_t dim, uint8_t* code);
 };
 
 const RowOps& portable_rows();

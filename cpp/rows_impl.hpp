@@ -2,6 +2,7 @@
 // are the compiler's generic ones, so that one text serves AVX-512, AVX2, NEON and plain SSE2.
 #pragma once
 
+#include <bit>
 #include <cmath>
 #include <cstring>
 #if defined(__F16C__) || defined(__AVX512F__)
@@ -185,22 +186,27 @@ void measure_as(const Rows& rows, const double* x, const int32_t* which, size_t 
     if (i < n) measure_rows<T, kSum, kNormalise, 1>({at(i)}, {factor(i)}, x, rows.matrix.dim, out + i);
 }
 
+// Of packed rows: the bits that differ, or the share of the ones that only one of both has.
 void measure_bits(const Rows& rows, Sum sum, const double* x, const int32_t* which, size_t n, double* out) {
-    const Matrix& m = rows.matrix;
+    thread_local std::vector<uint64_t> words;
+    thread_local Gathered gathered;
+    const int64_t dim = rows.matrix.dim;
+    words.resize(padded(dim, 8) / 8);
+    for (size_t w = 0; w < words.size(); ++w) {
+        const Int32x8 bytes = __builtin_convertvector(load8(x + 8 * w), Int32x8);
+        words[w] = bit_copy<uint64_t>(__builtin_convertvector(bytes, UInt8x8));
+    }
     for (size_t i = 0; i < n; ++i) {
-        int64_t differing = 0, common = 0;
-        for (int64_t c = 0; c < m.dim; ++c) {
-            const auto own = static_cast<unsigned>(x[c]);
-            const auto other = std::to_integer<unsigned>(rows.at(which[i])[c * m.column_stride]);
-            differing += __builtin_popcount(own ^ other);
-            common += __builtin_popcount(own & other);
+        const std::byte* p = gathered.row(rows.matrix, rows.at(which[i]), 1);
+        int64_t differing = 0, either = 0;
+        for (int64_t c = 0; c < dim; c += 8) {
+            uint64_t word = 0;
+            std::memcpy(&word, p + c, dim - c < 8 ? dim - c : 8);
+            differing += std::popcount(words[c / 8] ^ word);
+            either += std::popcount(words[c / 8] | word);
         }
-        if (sum == Sum::differing_bits) {
-            out[i] = static_cast<double>(differing);
-        } else {
-            const int64_t either = differing + common;
-            out[i] = either ? 1.0 - static_cast<double>(common) / static_cast<double>(either) : 0.0;
-        }
+        const auto both = static_cast<double>(either - differing);
+        out[i] = sum == Sum::differing_bits ? static_cast<double>(differing) : either == 0 ? 0 : 1 - both / static_cast<double>(either);
     }
 }
 
@@ -272,7 +278,7 @@ CodedRow quantise(const float* x, int64_t dim, float scale, int8_t* code) {
     constexpr float kRound = 12582912.0f;
     const float inverse = 1.0f / scale;
     int32_t norms[8] = {}, sums[8] = {};
-    float squares[8] = {}, absolutes[8] = {};
+    float squares[8] = {};
     for (int64_t c = 0; c < padded(dim, 8); c += 8) {
         for (int j = 0; j < 8; ++j) {
             const float shifted = x[c + j] * inverse + kRound;
@@ -283,7 +289,6 @@ CodedRow quantise(const float* x, int64_t dim, float scale, int8_t* code) {
             norms[j] += q * q;
             sums[j] += q;
             squares[j] += lost * lost;
-            absolutes[j] += std::fabs(lost);
         }
     }
     CodedRow row = {};
@@ -292,13 +297,34 @@ CodedRow quantise(const float* x, int64_t dim, float scale, int8_t* code) {
         row.squared_norm += norms[j];
         row.sum += sums[j];
         square += squares[j];
-        row.residual_l1 += absolutes[j];
     }
     row.residual = std::sqrt(square);
     return row;
 }
 
-constexpr RowOps kRowOps = {load, inverse_norm, measure, hash, peak, centred, quantise};
+ClippedRow clip(const double* x, const double* low, double inverse, double highest, int64_t dim, uint8_t* code) {
+    // Adding 1.5 * 2^52 rounds to the nearest whole number and leaves it in the low bits.
+    constexpr double kRound = 6755399441055744.0;
+    double residuals[8] = {}, excesses[8] = {};
+    for (int64_t c = 0; c < padded(dim, 8); c += 8) {
+        for (int j = 0; j < 8; ++j) {
+            const double value = (x[c + j] - low[c + j]) * inverse;
+            const double above = value > 0 ? value : 0, within = above < highest ? above : highest;
+            const double shifted = within + kRound;
+            residuals[j] += std::fabs(within - (shifted - kRound));
+            excesses[j] += std::fabs(value - within);
+            code[c + j] = static_cast<uint8_t>(bit_copy<uint64_t>(shifted));
+        }
+    }
+    ClippedRow row = {};
+    for (int j = 0; j < 8; ++j) {
+        row.residual += residuals[j];
+        row.excess += excesses[j];
+    }
+    return row;
+}
+
+constexpr RowOps kRowOps = {load, inverse_norm, measure, hash, peak, centred, quantise, clip};
 
 }  // namespace
 }  // namespace vicinal

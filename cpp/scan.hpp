@@ -54,7 +54,7 @@ struct Isa {
     const ScanOps* dot;
     const ScanOps* absolute;
     const ScanOps* differing;  // bits
-    const ScanOps* common;     // bits
+    const ScanOps* share;      // bits: floors are shares of both bases' sum, in units of 2^-16
 };
 
 // The instruction set of that name; "" asks VICINAL_ISA and then takes the best. Throws std::invalid_argument.
@@ -67,13 +67,15 @@ const ScanOps& avx512_dot();
 const ScanOps& amx_dot();
 const ScanOps& portable_absolute();
 const ScanOps& portable_differing();
-const ScanOps& portable_common();
+const ScanOps& portable_share();
 const ScanOps& avx2_absolute();
 const ScanOps& avx2_differing();
-const ScanOps& avx2_common();
+const ScanOps& avx2_share();
 const ScanOps& avx512_absolute();
 const ScanOps& avx512_differing();
-const ScanOps& avx512_common();
+const ScanOps& avx512_share();
+const ScanOps& vpopcnt_differing();
+const ScanOps& vpopcnt_share();
 
 // Asks the kernel for the tile registers; false where there are none.
 bool amx_permitted();

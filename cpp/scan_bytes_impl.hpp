@@ -1,74 +1,248 @@
-// The scans of the absolute and the bits kernel, over panels of eight bytes a column: panel[group][column][8]. Included by
-// each instruction set's own file, which says with a Vector how some columns' sums are added to:
+// Sums of whole numbers over coordinates, eight bytes at a time: the scan of the absolute kernel and of the bits kernel.
 //
-//   kColumns, kRows, kVectors    columns in a register, rows and registers of a tile
-//   Register, zero(), load(p), broadcast(p), add(sum, row, columns), store(sum, int32_t* out)
+// A panel holds 64 codes side by side, eight bytes of each in turn: panel[group][column][8]. A vector of 64-bit lanes
+// holds the sums of as many columns; one step adds to every lane what eight bytes of a column and of a row give (their
+// absolute differences, or the bits in which they differ). Such a sum only grows, so after every few steps a tile is left
+// in which no pair can pass any more. The score of a pair is its sum, negated: higher is nearer.
 //
-// Scores are sign * sum + row_base + column_base.
+// Included by each instruction set's own files, and compiled there with its flags.
 #pragma once
 
+#include <bit>
 #include <cstring>
+#if defined(__SSE2__)
+#include <immintrin.h>
+#endif
 
 #include "scan.hpp"
 
 namespace vicinal {
 namespace {
 
-template <class Vector, int kSign>
-struct ByteScan {
-    static constexpr int kRows = Vector::kRows;
-    static constexpr int kVectors = Vector::kVectors;
-    static constexpr int kWidth = Vector::kColumns * kVectors;
-    static_assert(kPanel % kWidth == 0 && kRowStep % kRows == 0);
+#if defined(__AVX512BW__)
+struct Lanes {
+    using Vector = __m512i;
+    static constexpr int kLanes = 8, kVectors = 8, kRows = 3;
 
-    // Scores less row_base.
-    static inline __attribute__((always_inline)) void tile(const ScanJob& job, int row, int column,
-                                                           int32_t (&out)[kRows][kWidth]) {
-        typename Vector::Register sums[kRows][kVectors];
-#pragma GCC unroll 6
-        for (int r = 0; r < kRows; ++r) {
-#pragma GCC unroll 4
-            for (int v = 0; v < kVectors; ++v) sums[r][v] = Vector::zero();
+    static Vector load(const void* p) { return _mm512_loadu_si512(p); }
+    static Vector broadcast(int64_t word) { return _mm512_set1_epi64(word); }
+    static Vector widen(const int32_t* p) {
+        return _mm512_cvtepi32_epi64(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+    }
+    static Vector add(Vector a, Vector b) { return _mm512_add_epi64(a, b); }
+    static Vector subtract(Vector a, Vector b) { return _mm512_sub_epi64(a, b); }
+    static Vector multiply(Vector a, Vector b) { return _mm512_mul_epu32(a, b); }
+    static Vector shift(Vector a, int bits) { return _mm512_slli_epi64(a, bits); }
+    static uint32_t at_most(Vector a, Vector b) { return _mm512_cmple_epi64_mask(a, b); }
+    static Vector differences(Vector a, Vector b) { return _mm512_sad_epu8(a, b); }
+    static Vector differing(Vector a, Vector b) {
+        const Vector x = _mm512_xor_si512(a, b);
+#if defined(__AVX512VPOPCNTDQ__)
+        return _mm512_popcnt_epi64(x);
+#else
+        const Vector table = _mm512_broadcast_i32x4(_mm_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4));
+        const Vector low = _mm512_set1_epi8(15);
+        const Vector counts =
+            _mm512_add_epi8(_mm512_shuffle_epi8(table, _mm512_and_si512(x, low)),
+                            _mm512_shuffle_epi8(table, _mm512_and_si512(_mm512_srli_epi16(x, 4), low)));
+        return _mm512_sad_epu8(counts, _mm512_setzero_si512());
+#endif
+    }
+};
+#elif defined(__AVX2__)
+struct Lanes {
+    using Vector = __m256i;
+    static constexpr int kLanes = 4, kVectors = 4, kRows = 2;
+
+    static Vector load(const void* p) { return _mm256_loadu_si256(static_cast<const Vector*>(p)); }
+    static Vector broadcast(int64_t word) { return _mm256_set1_epi64x(word); }
+    static Vector widen(const int32_t* p) {
+        return _mm256_cvtepi32_epi64(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+    }
+    static Vector add(Vector a, Vector b) { return _mm256_add_epi64(a, b); }
+    static Vector subtract(Vector a, Vector b) { return _mm256_sub_epi64(a, b); }
+    static Vector multiply(Vector a, Vector b) { return _mm256_mul_epu32(a, b); }
+    static Vector shift(Vector a, int bits) { return _mm256_slli_epi64(a, bits); }
+    static uint32_t at_most(Vector a, Vector b) {
+        return _mm256_movemask_pd(_mm256_castsi256_pd(subtract(b, a))) ^ 15;
+    }
+    static Vector differences(Vector a, Vector b) { return _mm256_sad_epu8(a, b); }
+    static Vector differing(Vector a, Vector b) {
+        const Vector x = _mm256_xor_si256(a, b), low = _mm256_set1_epi8(15);
+        const Vector table = _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4));
+        const Vector counts =
+            _mm256_add_epi8(_mm256_shuffle_epi8(table, _mm256_and_si256(x, low)),
+                            _mm256_shuffle_epi8(table, _mm256_and_si256(_mm256_srli_epi16(x, 4), low)));
+        return _mm256_sad_epu8(counts, _mm256_setzero_si256());
+    }
+};
+#elif defined(__SSE2__)
+struct Lanes {
+    using Vector = __m128i;
+    static constexpr int kLanes = 2, kVectors = 4, kRows = 2;
+
+    static Vector load(const void* p) { return _mm_loadu_si128(static_cast<const Vector*>(p)); }
+    static Vector broadcast(int64_t word) { return _mm_set1_epi64x(word); }
+    static Vector widen(const int32_t* p) { return _mm_set_epi64x(p[1], p[0]); }
+    static Vector add(Vector a, Vector b) { return _mm_add_epi64(a, b); }
+    static Vector subtract(Vector a, Vector b) { return _mm_sub_epi64(a, b); }
+    static Vector multiply(Vector a, Vector b) { return _mm_mul_epu32(a, b); }
+    static Vector shift(Vector a, int bits) { return _mm_slli_epi64(a, bits); }
+    static uint32_t at_most(Vector a, Vector b) { return _mm_movemask_pd(_mm_castsi128_pd(subtract(b, a))) ^ 3; }
+    static Vector differences(Vector a, Vector b) { return _mm_sad_epu8(a, b); }
+    static Vector differing(Vector a, Vector b) {
+        // Counts of two bits, of four, of eight.
+        const Vector x = _mm_xor_si128(a, b), two = _mm_set1_epi8(0x33);
+        const Vector pairs = _mm_sub_epi8(x, _mm_and_si128(_mm_srli_epi16(x, 1), _mm_set1_epi8(0x55)));
+        const Vector fours = _mm_add_epi8(_mm_and_si128(pairs, two), _mm_and_si128(_mm_srli_epi16(pairs, 2), two));
+        const Vector counts = _mm_and_si128(_mm_add_epi8(fours, _mm_srli_epi16(fours, 4)), _mm_set1_epi8(15));
+        return _mm_sad_epu8(counts, _mm_setzero_si128());
+    }
+};
+#else
+struct Lanes {
+    using Vector = int64_t;
+    static constexpr int kLanes = 1, kVectors = 8, kRows = 1;
+
+    static Vector load(const void* p) {
+        Vector word;
+        std::memcpy(&word, p, 8);
+        return word;
+    }
+    static Vector broadcast(int64_t word) { return word; }
+    static Vector widen(const int32_t* p) { return *p; }
+    static Vector add(Vector a, Vector b) { return a + b; }
+    static Vector subtract(Vector a, Vector b) { return a - b; }
+    static Vector multiply(Vector a, Vector b) { return a * b; }
+    static Vector shift(Vector a, int bits) { return a << bits; }
+    static uint32_t at_most(Vector a, Vector b) { return a <= b; }
+    static Vector differences(Vector a, Vector b) {
+        uint8_t x[8], y[8];
+        std::memcpy(x, &a, 8);
+        std::memcpy(y, &b, 8);
+        int32_t sum = 0;
+        for (int i = 0; i < 8; ++i) sum += x[i] > y[i] ? x[i] - y[i] : y[i] - x[i];
+        return sum;
+    }
+    static Vector differing(Vector a, Vector b) { return std::popcount(static_cast<uint64_t>(a ^ b)); }
+};
+#endif
+
+using Vector = Lanes::Vector;
+
+struct Differences {
+    static Vector term(Vector columns, Vector row) { return Lanes::differences(columns, row); }
+};
+
+struct Differing {
+    static Vector term(Vector columns, Vector row) { return Lanes::differing(columns, row); }
+};
+
+// A pair passes where its score reaches the row's floor or the column's.
+struct Floors {
+    Vector row[Lanes::kRows], column[Lanes::kVectors];
+
+    Floors(const ScanJob& job, int first_row, int first_column) {
+        for (int r = 0; r < Lanes::kRows; ++r) row[r] = Lanes::broadcast(-int64_t{job.row_floor[first_row + r]});
+        for (int v = 0; v < Lanes::kVectors; ++v) {
+            const Vector floors = Lanes::widen(job.column_floor + first_column + v * Lanes::kLanes);
+            column[v] = Lanes::subtract(Lanes::broadcast(0), floors);
         }
-        const uint8_t* panel = job.panel + 8 * column;
-        const int8_t* rows = job.rows + row * job.row_bytes;
-        for (int g = 0; g < job.groups; ++g, panel += 8 * kPanel, rows += 8) {
-            typename Vector::Register columns[kVectors];
-#pragma GCC unroll 4
-            for (int v = 0; v < kVectors; ++v) columns[v] = Vector::load(panel + 8 * Vector::kColumns * v);
-#pragma GCC unroll 6
+    }
+    uint32_t passed(int r, int v, Vector sum) const {
+        return Lanes::at_most(sum, row[r]) | Lanes::at_most(sum, column[v]);
+    }
+};
+
+// A pair passes where its sum is at most a share of both bases' sum: the row's share or the column's, in units of 2^-16.
+struct Shares {
+    Vector row[Lanes::kRows], row_base[Lanes::kRows], column[Lanes::kVectors], column_base[Lanes::kVectors];
+
+    Shares(const ScanJob& job, int first_row, int first_column) {
+        for (int r = 0; r < Lanes::kRows; ++r) {
+            row[r] = Lanes::broadcast(job.row_floor[first_row + r]);
+            row_base[r] = Lanes::broadcast(job.row_base[first_row + r]);
+        }
+        for (int v = 0; v < Lanes::kVectors; ++v) {
+            column[v] = Lanes::widen(job.column_floor + first_column + v * Lanes::kLanes);
+            column_base[v] = Lanes::widen(job.column_base + first_column + v * Lanes::kLanes);
+        }
+    }
+    uint32_t passed(int r, int v, Vector sum) const {
+        const Vector whole = Lanes::add(row_base[r], column_base[v]), scaled = Lanes::shift(sum, 16);
+        return Lanes::at_most(scaled, Lanes::multiply(whole, row[r])) |
+               Lanes::at_most(scaled, Lanes::multiply(whole, column[v]));
+    }
+};
+
+template <class Term, class Limits>
+struct LaneScan {
+    static constexpr int kRows = Lanes::kRows, kVectors = Lanes::kVectors, kLanes = Lanes::kLanes;
+    static constexpr int kColumns = kVectors * kLanes;
+    static constexpr int kSteps = 16;  // between two looks at a tile
+    using Tile = Vector[kRows][kVectors];
+
+    static inline __attribute__((always_inline)) void add(const ScanJob& job, int row, int column, int first, int last,
+                                                          Tile& tile) {
+        const int8_t* rows = job.rows + row * job.row_bytes + 8 * first;
+        const uint8_t* panel = job.panel + (static_cast<int64_t>(first) * kPanel + column) * 8;
+        for (int g = first; g < last; ++g, rows += 8, panel += 8 * kPanel) {
+            Vector word[kRows];
+#pragma GCC unroll 3
             for (int r = 0; r < kRows; ++r) {
-                const auto own = Vector::broadcast(rows + r * job.row_bytes);
-#pragma GCC unroll 4
-                for (int v = 0; v < kVectors; ++v) sums[r][v] = Vector::add(sums[r][v], own, columns[v]);
+                int64_t eight;
+                std::memcpy(&eight, rows + r * job.row_bytes, 8);
+                word[r] = Lanes::broadcast(eight);
+            }
+#pragma GCC unroll 8
+            for (int v = 0; v < kVectors; ++v) {
+                const Vector columns = Lanes::load(panel + 8 * kLanes * v);
+#pragma GCC unroll 3
+                for (int r = 0; r < kRows; ++r) tile[r][v] = Lanes::add(tile[r][v], Term::term(columns, word[r]));
             }
         }
-#pragma GCC unroll 6
+    }
+
+    static inline __attribute__((always_inline)) void clear(Tile& tile) {
+#pragma GCC unroll 3
         for (int r = 0; r < kRows; ++r) {
-#pragma GCC unroll 4
-            for (int v = 0; v < kVectors; ++v) Vector::store(sums[r][v], &out[r][Vector::kColumns * v]);
-            for (int c = 0; c < kWidth; ++c) out[r][c] = kSign * out[r][c] + job.column_base[column + c];
+#pragma GCC unroll 8
+            for (int v = 0; v < kVectors; ++v) tile[r][v] = Lanes::broadcast(0);
         }
+    }
+
+    // The columns of a row that pass.
+    static inline __attribute__((always_inline)) uint64_t look(const Limits& limits, int r, const Tile& tile) {
+        uint64_t passed = 0;
+#pragma GCC unroll 8
+        for (int v = 0; v < kVectors; ++v) passed |= uint64_t{limits.passed(r, v, tile[r][v])} << (v * kLanes);
+        return passed;
     }
 
     static size_t survivors(const ScanJob& job, Survivor* out) {
         Survivor* const begin = out;
-        for (int row = 0; row < job.n_rows; row += kRows) {
-            for (int column = 0; column < kPanel; column += kWidth) {
-                int32_t scores[kRows][kWidth];
-                tile(job, row, column, scores);
+        for (int column = 0; column < kPanel; column += kColumns) {
+            for (int row = 0; row < job.n_rows; row += kRows) {
+                const Limits limits(job, row, column);
+                Tile tile;
+                clear(tile);
+                uint64_t passed[kRows];
+                uint64_t any = 1;
+                for (int first = 0; first < job.groups && any; first += kSteps) {
+                    add(job, row, column, first, first + kSteps < job.groups ? first + kSteps : job.groups, tile);
+                    any = 0;
+#pragma GCC unroll 3
+                    for (int r = 0; r < kRows; ++r) any |= passed[r] = look(limits, r, tile);
+                }
+                if (!any) continue;
                 for (int r = 0; r < kRows; ++r) {
-                    const int32_t base = job.row_base[row + r], floor = job.row_floor[row + r];
-                    int32_t passed = 0;
-                    for (int c = 0; c < kWidth; ++c) {
-                        const int32_t least = job.column_floor[column + c] - base;
-                        passed |= scores[r][c] >= (floor < least ? floor : least);
-                    }
-                    if (!passed) continue;
-                    for (int c = 0; c < kWidth; ++c) {
-                        const int32_t least = job.column_floor[column + c] - base;
-                        if (scores[r][c] < (floor < least ? floor : least)) continue;
-                        *out++ = {static_cast<uint16_t>(row + r), static_cast<uint16_t>(column + c), scores[r][c] + base};
+                    if (!passed[r]) continue;
+                    int64_t sums[kColumns];
+                    std::memcpy(sums, tile[r], sizeof sums);
+                    for (uint64_t mask = passed[r]; mask; mask &= mask - 1) {
+                        const int c = __builtin_ctzll(mask);
+                        *out++ = {static_cast<uint16_t>(row + r), static_cast<uint16_t>(column + c),
+                                  -static_cast<int32_t>(sums[c])};
                     }
                 }
             }
@@ -77,51 +251,23 @@ struct ByteScan {
     }
 
     static void scores(const ScanJob& job, int32_t* out, int64_t stride) {
-        for (int row = 0; row < job.n_rows; row += kRows) {
-            for (int column = 0; column < kPanel; column += kWidth) {
-                int32_t scores[kRows][kWidth];
-                tile(job, row, column, scores);
+        for (int column = 0; column < kPanel; column += kColumns) {
+            for (int row = 0; row < job.n_rows; row += kRows) {
+                Tile tile;
+                clear(tile);
+                add(job, row, column, 0, job.groups, tile);
                 for (int r = 0; r < kRows; ++r) {
-                    std::memcpy(out + (row + r) * stride + column, scores[r], sizeof scores[r]);
+                    int64_t sums[kColumns];
+                    std::memcpy(sums, tile[r], sizeof sums);
+                    for (int c = 0; c < kColumns; ++c) {
+                        out[(row + r) * stride + column + c] = -static_cast<int32_t>(sums[c]) - job.row_base[row + r];
+                    }
                 }
             }
         }
     }
 
     static constexpr ScanOps kOps = {kRows, survivors, scores};
-};
-
-// One column a register: any machine.
-struct Word {
-    static constexpr int kColumns = 1, kRows = 2, kVectors = 4;
-    using Register = uint64_t;
-    static Register zero() { return 0; }
-    static Register load(const void* p) {
-        uint64_t word;
-        std::memcpy(&word, p, 8);
-        return word;
-    }
-    static Register broadcast(const void* p) { return load(p); }
-    static void store(Register sum, int32_t* out) { *out = static_cast<int32_t>(sum); }
-};
-
-struct DifferingBits : Word {
-    static Register add(Register sum, Register row, Register column) { return sum + __builtin_popcountll(row ^ column); }
-};
-
-struct CommonBits : Word {
-    static Register add(Register sum, Register row, Register column) { return sum + __builtin_popcountll(row & column); }
-};
-
-struct Absolutes : Word {
-    static Register add(Register sum, Register row, Register column) {
-        uint8_t a[8], b[8];
-        std::memcpy(a, &row, 8);
-        std::memcpy(b, &column, 8);
-        int total = 0;
-        for (int i = 0; i < 8; ++i) total += a[i] < b[i] ? b[i] - a[i] : a[i] - b[i];
-        return sum + total;
-    }
 };
 
 }  // namespace

@@ -141,7 +141,7 @@ Stored::Stored(const Rows& rows, const Coder& coder, const int64_t* groups, cons
     squared_norms_.resize(n);
     sums_.resize(n);
     slacks_.resize(n);
-    shifts_.resize(coder.sum() == Sum::products ? n : 0);
+    shifts_.resize(coder.sum() == Sum::products || coder.sum() == Sum::absolutes ? n : 0);
     sides_.resize(blocks);
     const int64_t dim = rows.matrix.dim;
     middles_.resize(blocks * dim);

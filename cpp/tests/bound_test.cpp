@@ -7,6 +7,7 @@
 #include <random>
 
 #include "absolute_codes.hpp"
+#include "bits_codes.hpp"
 #include "dot_codes.hpp"
 #include "stored.hpp"
 
@@ -136,6 +137,26 @@ int main() {
                 if (finite) pairs += test(DotCoder(rows, Metric::cosine, *isa.rows), rows, isa);
                 if (failures > before) std::printf("  with %s, %s, dim %d\n", name.c_str(), what, dim);
             }
+        }
+    }
+    for (const std::string& name : isas()) {
+        for (const int dim : {1, 3, 48, 64, 129}) {
+            const int n = 400;
+            std::mt19937_64 random(dim);
+            std::vector<uint8_t> bytes(static_cast<size_t>(n) * dim);
+            // From rows with hardly a bit set to rows with nearly all.
+            for (size_t i = 0; i < bytes.size(); ++i) {
+                const uint64_t a = random(), b = random();
+                const size_t kind = i / dim % 4;
+                bytes[i] = static_cast<uint8_t>(kind == 0 ? a : kind == 1 ? a & b & (b >> 8) : kind == 2 ? a | b : 0);
+            }
+            Rows rows;
+            rows.matrix = {bytes.data(), n, dim, dim, 1, DType::u8};
+            const int before = failures;
+            for (const Metric metric : {Metric::hamming, Metric::jaccard}) {
+                pairs += test(BitsCoder(rows, metric), rows, find_isa(name));
+            }
+            if (failures > before) std::printf("  with %s, bits, dim %d\n", name.c_str(), dim);
         }
     }
     std::printf("%lld pairs, %d failures\n", static_cast<long long>(pairs), failures);

@@ -12,8 +12,8 @@ BIN := .venv/bin
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check .
 	touch $@
 
-.venv/tested: .venv/installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group test
+.venv/tested: .venv/installed tests/constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c tests/constraints.txt --group test
 	touch $@
 
 demo: .venv/installed

@@ -6,6 +6,8 @@ what was found, what was expected and how to mend it.
 
 import difflib
 from collections.abc import Iterable
+from importlib import import_module
+from typing import Any
 
 
 class VicinalError(Exception):
@@ -30,6 +32,30 @@ class NotFitted(VicinalError, RuntimeError):
     """An index was asked before it was given vectors."""
 
     exit_code = 2
+
+
+class MissingExtra(VicinalError, ImportError):
+    """A part of the library was asked for whose optional packages are not installed."""
+
+    exit_code = 2
+
+
+def need(module: str, extra: str) -> Any:
+    """The module of an optional package, or the command that installs it; called where it is used, never at import.
+
+    Raises MissingExtra where the package is not there; a fault inside it comes through as it is
+
+    >>> need("no_such_package", extra="sql")
+    Traceback (most recent call last):
+    vicinal.errors.MissingExtra: this needs the package no_such_package: pip install 'vicinal[sql]'
+    """
+    package = module.partition(".")[0]
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is not None and error.name.partition(".")[0] == package:
+            raise MissingExtra(f"this needs the package {package}: pip install 'vicinal[{extra}]'") from None
+        raise
 
 
 def some(items: list, limit: int = 5) -> str:

@@ -130,7 +130,7 @@ def test_scorers_of_one_name_are_told_apart() -> None:
         ("name: 5", "1:7: name: expected text, got 5"),
         ("name: [KNNScorer]", "1:7: name: expected text, got a list"),
         ("name: KNNScore", "1:7: name: unknown scorer 'KNNScore': did you mean 'KNNScorer'? Choose from KNNScorer"),
-        ("name: Deita", "1:7: name: unknown scorer 'Deita': choose from KNNScorer"),
+        ("name: Deita", "1:7: name: unknown scorer 'Deita': did you mean 'density'? Choose from KNNScorer"),
         ("distance_metric: cosin", "1:18: distance_metric: unknown metric 'cosin': did you mean 'cosine'? Choose from"),
         ("distance_metric: Euclidean", "unknown metric 'Euclidean': did you mean 'euclidean'? Choose from euclidean, "),
         ("distance_metric: 2", "1:18: distance_metric: expected text, got 2"),

@@ -28,7 +28,8 @@ GRAPH = made([[1, 2], [0, 2], [1, 0]], [[1.0, 3.0], [1.0, 2.0], [2.0, 3.0]], "eu
 def same(a: Neighbors, b: Neighbors) -> None:
     np.testing.assert_array_equal(a.indices, b.indices)
     np.testing.assert_array_equal(a.distances, b.distances)
-    assert a.metric == b.metric and a.indices.dtype == b.indices.dtype and a.distances.dtype == b.distances.dtype
+    assert (a.metric, a.dim) == (b.metric, b.dim)
+    assert a.indices.dtype == b.indices.dtype and a.distances.dtype == b.distances.dtype
 
 
 def test_nothing_in_it_can_be_changed() -> None:

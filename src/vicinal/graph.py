@@ -20,6 +20,7 @@ class Neighbors:
     indices   : int64 (n, k), row numbers from 0; -1 where fewer than k rows were there
     distances : float32 (n, k), ascending, in the metric's unit; inf where the index is -1
     metric    : the name of the metric, where it is known
+    dim       : how many coordinates the rows have, where it is known
     order     : by (distance, row number); both arrays are read-only
     Raises    DataError where the shapes differ or are not 2-D, or an index is not a whole number.
 
@@ -30,6 +31,7 @@ class Neighbors:
     indices: np.ndarray
     distances: np.ndarray
     metric: str | None = None
+    dim: int | None = None
 
     def __post_init__(self) -> None:
         try:
@@ -74,7 +76,7 @@ class Neighbors:
         """
         if not 1 <= check_k(k) <= self.k:
             raise UsageError(f"k = {k} neighbours were asked of a result that holds {self.k} a row")
-        return Neighbors(self.indices[:, :k], self.distances[:, :k], self.metric)
+        return Neighbors(self.indices[:, :k], self.distances[:, :k], self.metric, self.dim)
 
     def merge(self, *others: "Neighbors", k: int | None = None) -> "Neighbors":
         """The k nearest of this and other results for the same rows, e.g. from the parts of a stored set.
@@ -103,6 +105,7 @@ class Neighbors:
             np.pad(_take(indices, order), missing, constant_values=-1),
             np.pad(_take(distances, order), missing, constant_values=np.inf),
             self.metric,
+            self.dim,
         )
 
     def save(self, folder: str | Path, overwrite: bool = False) -> None:
@@ -117,6 +120,7 @@ class Neighbors:
                 "metric": self.metric,
                 "n": len(self),
                 "k": self.k,
+                "dim": self.dim,
                 "parts": files.save_arrays(part, {"indices": self.indices, "distances": self.distances}),
             }
             (part / files.MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
@@ -142,7 +146,7 @@ class Neighbors:
                 raise DataError(
                     f"{file}: found shape {arrays[name].shape}, the manifest says n {manifest['n']}, k {manifest['k']}"
                 )
-        return cls(arrays["indices"], arrays["distances"], manifest["metric"])
+        return cls(arrays["indices"], arrays["distances"], manifest["metric"], manifest.get("dim"))
 
 
 def check_k(k: object) -> int:
@@ -186,6 +190,27 @@ class RadiusNeighbors:
         return f"RadiusNeighbors(n={len(self)}, found={len(self.indices)}, metric={self.metric!r})"
 
 
+def components(n: int, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """The connected components of n rows under the edges a[i] - b[i]: the lowest row of each row's component.
+
+    Returns   int64 (n,)
+    Method    every edge pulls the larger of its two labels down to the smaller, and labels are followed to their ends,
+              until nothing moves (after Shiloach & Vishkin 1982)
+
+    >>> components(5, np.array([3, 1]), np.array([1, 4])).tolist()
+    [0, 1, 2, 1, 1]
+    """
+    label = np.arange(n)
+    while len(a):
+        low, high = np.minimum(label[a], label[b]), np.maximum(label[a], label[b])
+        apart = low != high
+        a, b = a[apart], b[apart]
+        np.minimum.at(label, high[apart], low[apart])
+        while not np.array_equal(label, followed := label[label]):
+            label = followed
+    return label
+
+
 def _take(array: np.ndarray, order: np.ndarray) -> np.ndarray:
     return np.take_along_axis(array, order, axis=1)
 
@@ -196,6 +221,7 @@ def _manifest(file: Path) -> dict:
         whole, version = manifest["format"] == FORMAT, manifest["format_version"]
         if whole and version == FORMAT_VERSION:
             whole = isinstance(manifest["metric"], str | None) and {"n", "k"} <= manifest.keys()
+            whole = whole and isinstance(manifest.get("dim"), int | None)
             for name in ("indices.npy", "distances.npy"):
                 whole = whole and isinstance(manifest["parts"][name]["sha256"], str)
     except OSError as error:

@@ -9,6 +9,7 @@ the kernel sums over the coordinates of a pair, and how that sum becomes the dis
 kernel measures the pairs that it reports in that order, so that results can be compared bit for bit.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -90,6 +91,24 @@ def _half(rank: np.ndarray) -> np.ndarray:
     return rank / 2
 
 
+def _chord(distance: np.ndarray) -> np.ndarray:
+    """The straight line between two points of the unit sphere, of their cosine distance."""
+    return np.sqrt(2 * distance)
+
+
+def _log_ball(radius: np.ndarray, dim: int) -> np.ndarray:
+    """The logarithm of a Euclidean ball's volume."""
+    with np.errstate(divide="ignore"):
+        growth = dim * np.log(radius) if dim else np.zeros_like(radius)
+        return growth + (dim / 2 * math.log(math.pi) - math.lgamma(dim / 2 + 1))
+
+
+def _log_cross_polytope(radius: np.ndarray, dim: int) -> np.ndarray:
+    """The logarithm of the volume of a ball of sums of absolute differences."""
+    with np.errstate(divide="ignore"):
+        return dim * math.log(2) - math.lgamma(dim + 1) + dim * np.log(radius)
+
+
 @dataclass(frozen=True)
 class Metric:
     """One row of the table.
@@ -102,6 +121,8 @@ class Metric:
     nonzero : whether an all-zero vector has no distance
     product : whether the rank is an inner product itself, so that a row need not be its own nearest
     whiten  : applied to all vectors and queries once, before anything else; None for most
+    length  : distance -> a length, for which the triangle inequality holds
+    log_volume : distance, dim -> the logarithm of the volume of the ball that reaches so far; None where it has none
     """
 
     name: str
@@ -115,6 +136,8 @@ class Metric:
     nonzero: bool = False
     product: bool = False
     whiten: Callable[[np.ndarray], np.ndarray] | None = None
+    length: Callable[[np.ndarray], np.ndarray] = _same
+    log_volume: Callable[[np.ndarray, int], np.ndarray] | None = None
 
     def pairwise(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         """Every distance between the rows of a (n, dim) and of b (m, dim), float64 (n, m): slow, simple, right."""
@@ -133,6 +156,7 @@ METRICS = (
         finish=np.sqrt,
         unit="input units",
         source="square root of the sum of squared differences",
+        log_volume=_log_ball,
     ),
     Metric(
         name="sqeuclidean",
@@ -143,6 +167,8 @@ METRICS = (
         finish=_same,
         unit="input units squared",
         source="sum of squared differences",
+        length=np.sqrt,
+        log_volume=lambda distance, dim: _log_ball(np.sqrt(distance), dim),
     ),
     Metric(
         name="cosine",
@@ -154,6 +180,8 @@ METRICS = (
         unit="1 - cosine similarity, 0..2",
         source="half the squared Euclidean distance of the vectors scaled to length 1",
         nonzero=True,
+        length=_chord,
+        log_volume=lambda distance, dim: _log_ball(_chord(distance), dim - 1),
     ),
     Metric(
         name="manhattan",
@@ -164,6 +192,7 @@ METRICS = (
         finish=_same,
         unit="input units",
         source="sum of absolute differences",
+        log_volume=_log_cross_polytope,
     ),
     Metric(
         name="inner_product",

@@ -218,7 +218,7 @@ def _scored(
     one: ScorerPlan, found: Neighbors, dim: int | None, engine: str, seconds: float, invalid: dict[int, str]
 ) -> Scored:
     k = min(one.k, found.k)
-    values = scores.BY_NAME[one.name].compute(found, k)
+    values = scores.BY_NAME[one.name].compute(found, k).astype(np.float32)
     errors = dict(invalid)
     for row in np.flatnonzero(~np.isfinite(values)):
         errors.setdefault(int(row), "a distance too large for float32; scale the embeddings down")

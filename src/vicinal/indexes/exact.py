@@ -125,7 +125,7 @@ class Exact:
         labels, asked = self._stored_groups(groups), _labels(query_groups, len(array), "query_groups")
         _both(groups, query_groups)
         if not len(array):
-            return Neighbors(np.empty((0, k), np.int64), np.empty((0, k), np.float32), self.metric.name)
+            return Neighbors(np.empty((0, k), np.int64), np.empty((0, k), np.float32), self.metric.name, array.shape[1])
         try:
             return self._named(*kernel.search(array, k, labels, asked, progress), rows=None)
         except MemoryError:
@@ -191,7 +191,7 @@ class Exact:
             indices, distances = all_indices, all_distances
         indices.setflags(write=False)  # nobody else holds them, so that `Neighbors` need not copy
         distances.setflags(write=False)
-        return Neighbors(indices, distances, self.metric.name)
+        return Neighbors(indices, distances, self.metric.name, self._fitted()[0].shape[1])
 
     def _fitted(self) -> tuple[np.ndarray, Kernel]:
         if self._vectors is None or self._kernel is None:

@@ -217,7 +217,7 @@ def test_a_wrong_configuration_is_said_with_its_place(work: Workplace) -> None:
         ((*SCORE, "-k", "five"), '-k: expected a whole number above 0, got "five"'),
         ((*SCORE, "--threads", "0"), '--max-workers: expected a whole number above 0, got "0"'),
         ((*SCORE, "--metric", "cosin"), "--metric: unknown metric 'cosin': did you mean 'cosine'?"),
-        ((*SCORE, "--name", "IFD"), "--name: unknown scorer 'IFD': choose from KNNScorer"),
+        ((*SCORE, "--name", "IFD"), "--name: unknown scorer 'IFD': did you mean 'lid'? Choose from KNNScorer"),
         (("score", "none.jsonl", *SCORE[2:]), 'DATA: expected a file, got "none.jsonl": there is nothing at '),
         (("score", "data.txt", *SCORE[2:]), "DATA: expected a file"),
         (("score", "emb.npy", *SCORE[2:]), "emb.npy: expected a name that ends in .jsonl, .jsonl.gz, .csv, .parquet"),

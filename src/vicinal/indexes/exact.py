@@ -2,6 +2,7 @@
 
 import os
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -162,6 +163,38 @@ class Exact:
                 counts[self._valid] = np.diff(indptr)
                 indptr = np.append(0, np.cumsum(counts))
         return RadiusNeighbors(indptr, indices, distances, self.metric.name)
+
+    def distances(self, rows: object, queries: object = None) -> np.ndarray:
+        """The distances of named stored rows, in float64: more digits than a `Neighbors` holds.
+
+        rows    : whole numbers (n_queries, k), such as a result's indices; -1 gives inf
+        queries : (n_queries, dim); None for each stored row itself
+        Returns   float64 (n_queries, k), measured from differences
+        Raises    NotFitted; DataError as `search`, or where the shapes do not fit.
+
+        >>> Exact().fit([[0.0], [1.0], [3.0]]).distances([[1], [2]], [[0.9], [0.1]]).round(6).tolist()
+        [[0.1], [2.9]]
+        """
+        stored, _ = self._fitted()
+        asked = stored if queries is None else self._as_queries(queries)
+        named = np.asarray(rows)
+        if named.ndim != 2 or named.dtype.kind not in "iu" or len(named) != len(asked) or self._valid is not None:
+            raise DataError(
+                f"rows: expected whole numbers ({len(asked)}, k) of an index without invalid rows, found "
+                f"{named.dtype} of shape {named.shape}"
+            )
+        found, metric = np.empty(named.shape), self.metric
+        step = max(1, (1 << 18) // max(1, named.shape[1] * stored.shape[1]))
+
+        def part(start: int) -> None:
+            block = slice(start, start + step)
+            others = metric.prepare(stored[named[block].ravel()]).reshape(*named[block].shape, -1)
+            found[block] = metric.finish(metric.measure(metric.prepare(asked[block])[:, None, :], others))
+
+        with ThreadPoolExecutor(self.threads) as pool:
+            list(pool.map(part, range(0, len(named), step)))
+        found[named < 0] = np.inf
+        return found
 
     def _as_rows(self, vectors: object, name: str, at_least: int = 1) -> np.ndarray:
         array = as_vectors(vectors, name, at_least)

@@ -1,6 +1,7 @@
 """Exact as users call it: what goes in, what comes out, and what is said where it cannot be."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -119,3 +120,58 @@ def test_the_scorer_is_the_mean_distance() -> None:
         score = vicinal.KNNScorer(k=5, metric=metric).score(vectors)
         assert score.dtype == np.float32 and score.shape == (200,)
         np.testing.assert_allclose(score, distances.astype(np.float64).mean(axis=1), rtol=1e-6)
+
+
+@pytest.mark.parametrize("metric", NAMES)
+@pytest.mark.parametrize("kind", ["plain", "40 % copies of one row", "few integers, many ties", "offset by 1e8"])
+@pytest.mark.parametrize("grouped", [False, True])
+def test_growing_gives_what_searching_everything_again_gives(metric: str, kind: str, grouped: bool) -> None:
+    vectors = fit_for(metric, hard_data(kind, 90, 9))
+    random = np.random.default_rng(0)
+    groups = random.integers(0, 5, len(vectors)) if grouped else None
+    for old in (len(vectors) - 1, 60, 8):
+        before = Exact(metric).fit(vectors[:old]).neighbors(6, None if groups is None else groups[:old])
+        index = Exact(metric).fit(vectors)
+        whole, grown = index.neighbors(6, groups), index.grow(before, groups)
+        agree(grown, whole.indices, whole.distances)
+
+
+def test_growing_leaves_invalid_rows_out_as_a_whole_search_does() -> None:
+    vectors = hard_data("plain", 60, 4)
+    vectors[[3, 40, 55]] = np.nan
+    before = Exact().fit(vectors[:30], "null").neighbors(5)
+    index = Exact().fit(vectors, "null")
+    whole = index.neighbors(5)
+    agree(index.grow(before), whole.indices, whole.distances)
+    vectors[30:] = np.nan
+    index = Exact().fit(vectors, "null")
+    agree(index.grow(before), index.neighbors(5).indices, index.neighbors(5).distances)
+
+
+def test_growing_compares_only_pairs_that_are_new(monkeypatch: pytest.MonkeyPatch) -> None:
+    vectors, pairs = hard_data("plain", 100, 4), []
+    before = Exact().fit(vectors[:90]).neighbors(3)
+    index = Exact().fit(vectors)
+    kernel: Any = type(index._kernel)
+    search, join = kernel.search, kernel.self_join
+
+    def counted_search(self: Any, queries: np.ndarray, *rest: Any) -> Any:
+        pairs.append(len(queries))
+        return search(self, queries, *rest)
+
+    def counted_join(self: Any, *rest: Any) -> Any:
+        pairs.append(0)
+        return join(self, *rest)
+
+    monkeypatch.setattr(kernel, "search", counted_search)
+    monkeypatch.setattr(kernel, "self_join", counted_join)
+    index.grow(before)
+    assert pairs == [90, 0, 10]  # 90 old rows among 10 new, 10 new among themselves, 10 new among 90 old
+
+
+def test_growing_from_another_question_is_refused() -> None:
+    vectors = hard_data("plain", 20, 4)
+    with pytest.raises(UsageError, match="grow: expected neighbours of the first rows by euclidean"):
+        Exact().fit(vectors).grow(vicinal.neighbors(vectors, 2, "cosine"))
+    with pytest.raises(UsageError, match="grow: expected neighbours of the first rows"):
+        Exact().fit(vectors[:10]).grow(vicinal.neighbors(vectors, 2))

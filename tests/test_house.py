@@ -21,11 +21,13 @@ FLOORS = {
     "scores": 5,
     "estimators": 6,
     "config": 6,
+    "embedding": 6,
     "scorers": 6,
-    "scoring": 7,
-    "cli": 8,
-    "__init__": 9,
-    "__main__": 9,
+    "runs": 7,
+    "scoring": 8,
+    "cli": 9,
+    "__init__": 10,
+    "__main__": 10,
 }
 NAMELESS = {"utils", "util", "common", "helpers", "core", "manager", "misc"}
 

@@ -1,6 +1,6 @@
 """The two YAML forms of a scoring run, checked key by key, and the plan that they make.
 
-    flat     one scorer: name, embedding_path, k, distance_metric, max_workers
+    flat     one scorer: name, embedding_path, k, distance_metric, max_workers, reference_path, group_field
     nested   several: input_path, output_path and a list `scorers`, as OpenDataArena's scorer tool writes it
 
 Nothing is replaced by a default where it was written wrongly. An error names file, line, column and key, what was
@@ -17,7 +17,7 @@ import yaml
 from vicinal import metrics, scores
 from vicinal.errors import UsageError, unknown
 
-SCORER_KEYS = ("name", "embedding_path", "k", "distance_metric", "max_workers")
+SCORER_KEYS = ("name", "embedding_path", "k", "distance_metric", "max_workers", "reference_path", "group_field")
 NESTED_SCORER_KEYS = (*SCORER_KEYS, "sub_name", "num_gpu_per_job", "num_gpu")
 NESTED_KEYS = ("input_path", "output_path", "scorers", "num_gpu", "num_gpu_per_job", "data_with_id", "resume")
 UNUSED = ("num_gpu", "num_gpu_per_job", "data_with_id", "resume")
@@ -32,13 +32,21 @@ OTHER_NAMES = {
     "input": "input_path",
     "output": "output_path",
     "label": "sub_name",
+    "reference": "reference_path",
+    "group": "group_field",
 }
-OVERRIDES = (*SCORER_KEYS, "sub_name", *(key for key in NESTED_KEYS if key != "scorers"))
+REFERENCE = "@reference"
+OVERRIDES = (*SCORER_KEYS, "by", "sub_name", *(key for key in NESTED_KEYS if key != "scorers"))
 
 
 @dataclass(frozen=True)
 class ScorerPlan:
-    """One scorer of a run."""
+    """One scorer of a run.
+
+    name      : a score's name or short name, with a form after a colon or without
+    reference : the other set that distances are measured to; None for the other samples
+    group     : the data set's field whose equal values make samples no neighbours of each other
+    """
 
     label: str
     name: str
@@ -47,6 +55,18 @@ class ScorerPlan:
     threads: int | None
     embedding_path: Path | None
     metric_given: bool = False
+    group: str | None = None
+    reference: Path | None = None
+
+    @property
+    def score(self) -> scores.Score:
+        """The row of the table of scores."""
+        return scores.find(self.name)[0]
+
+    @property
+    def form(self) -> str:
+        """The form that the score is put in, "" for its plain value."""
+        return scores.find(self.name)[1]
 
 
 @dataclass(frozen=True)
@@ -100,10 +120,22 @@ def read_plan(config: str | Path | None, overrides: dict[str, Any], neighbors_gi
 def _flat_plan(top: Settings, given: Settings, where: str, neighbors_given: bool) -> Plan:
     _only(top, SCORER_KEYS)
     _check_unused(given)
+    settings = {**top, **given}
+    by = settings.pop("by", None)
+    if by is None:
+        plans = [_scorer(settings, where, "KNNScorer", neighbors_given)]
+    else:
+        if "name" in given:
+            raise UsageError(f"{by.place}: chooses the scorers, and so does --name; give one of them")
+        names = [name.strip() for name in _text(by).split(",")]
+        twice = [name for name in names if names.count(name) > 1]
+        if twice:
+            raise UsageError(f"{by.place}: {twice[0]!r} is named twice; name it once")
+        plans = [_scorer({**settings, "name": replace(by, value=name)}, where, name, neighbors_given) for name in names]
     return Plan(
         nested=False,
         unused=tuple(key for key in UNUSED if key in given),
-        scorers=(_scorer({**top, **given}, where, "KNNScorer", neighbors_given),),
+        scorers=_with_references(plans, settings),
         input_path=_path(given.get("input_path")),
         output_path=Path(given["output_path"].value) if "output_path" in given else None,
     )
@@ -114,6 +146,8 @@ def _nested_plan(top: Settings, given: Settings, where: str, neighbors_given: bo
         if key in SCORER_KEYS:
             raise UsageError(f"{setting.key_place}: belongs to a scorer: write it below 'scorers'")
     _only(top, NESTED_KEYS)
+    if "by" in given:
+        raise UsageError(f"{given['by'].place}: belongs to the flat form; this file lists its scorers itself")
     merged = {**top, **given}
     _check_unused(top)
     _check_unused(given)
@@ -130,7 +164,8 @@ def _nested_plan(top: Settings, given: Settings, where: str, neighbors_given: bo
         _only(item.value, NESTED_SCORER_KEYS)
         _check_unused(item.value)
         if "name" not in item.value and "name" not in given:
-            raise UsageError(f"{item.place}.name: missing; choose from {', '.join(scores.BY_NAME)}")
+            names = ", ".join(score.name for score in scores.SCORES)
+            raise UsageError(f"{item.place}.name: missing; choose from {names}")
         settings = {**item.value, **{key: value for key, value in given.items() if key in NESTED_SCORER_KEYS}}
         label = _text(settings["sub_name"]) if "sub_name" in settings else ""
         if label and label in labels:
@@ -144,27 +179,57 @@ def _nested_plan(top: Settings, given: Settings, where: str, neighbors_given: bo
         if key not in merged:
             raise UsageError(f"{where}: {key}: missing; write it in the file or give {_option(key)}")
     output = Path(_text(merged["output_path"]))
-    return Plan(True, tuple(plans), _path(merged["input_path"]), output, unused)
+    scorers = tuple(one for plan in plans for one in _with_references([plan], given))
+    return Plan(True, scorers, _path(merged["input_path"]), output, unused)
+
+
+def _with_references(plans: list[ScorerPlan], settings: Settings) -> tuple[ScorerPlan, ...]:
+    """The scorers as they are, each followed by its like against the reference where there is one."""
+    out = []
+    for one in plans:
+        out.append(replace(one, reference=None))
+        if one.reference is not None and not one.score.own:
+            out.append(replace(one, label=one.label + REFERENCE))
+    if any(one.reference is not None for one in plans) and not any(one.reference is not None for one in out):
+        given = settings.get("reference_path")
+        place = f"{plans[0].label}: reference_path" if given is None else given.place
+        able = ", ".join(score.by for score in scores.SCORES if not score.own)
+        raise UsageError(f"{place}: {plans[0].name} needs the samples' own neighbours; with a reference choose {able}")
+    return tuple(out)
 
 
 def _scorer(settings: Settings, where: str, label: str, neighbors_given: bool) -> ScorerPlan:
     name = settings.get("name", Setting("KNNScorer", where))
-    if _text(name) not in scores.BY_NAME:
-        raise UsageError(f"{name.place}: {unknown('scorer', name.value, scores.BY_NAME)}")
+    try:
+        score, _ = scores.find(_text(name))
+    except UsageError as error:
+        raise UsageError(f"{name.place}: {error}") from None
     metric = settings.get("distance_metric", Setting("euclidean", where))
     if _text(metric) not in metrics.BY_NAME:
         raise UsageError(f"{metric.place}: {unknown('metric', metric.value, metrics.BY_NAME)}")
     threads = settings.get("max_workers")
     if "embedding_path" not in settings and not neighbors_given:
         raise UsageError(f"{where}: embedding_path: missing; give the .npy file there or as --embeddings")
+    k = _whole_number(settings["k"]) if "k" in settings else 5
+    if k < score.least_k:
+        raise settings["k"].fail(f"a whole number of at least {score.least_k} for {name.value}")
+    unfit = score.unfit(metrics.find(metric.value))
+    if unfit and not (neighbors_given and "distance_metric" not in settings):
+        raise UsageError(f"{metric.place}: {name.value}: {unfit}")
+    if neighbors_given and "reference_path" in settings:
+        raise UsageError(f"{settings['reference_path'].place}: needs embeddings, in place of --neighbors")
+    if neighbors_given and "group_field" in settings:
+        raise UsageError(f"{settings['group_field'].place}: needs embeddings; saved neighbours know no groups")
     return ScorerPlan(
         label=label,
         name=name.value,
-        k=_whole_number(settings["k"]) if "k" in settings else 5,
+        k=k,
         metric=metrics.find(metric.value).name,
         threads=None if threads is None else _whole_number(threads),
         embedding_path=None if neighbors_given else _path(settings["embedding_path"]),
         metric_given="distance_metric" in settings,
+        group=_text(settings["group_field"]) if "group_field" in settings else None,
+        reference=_path(settings.get("reference_path")),
     )
 
 
@@ -254,6 +319,7 @@ def _only(settings: Settings, known: tuple[str, ...]) -> None:
 
 def _option(key: str) -> str:
     short = {"embedding_path": "--embeddings", "distance_metric": "--metric", "input_path": "DATA", "k": "-k"}
+    short |= {"reference_path": "--reference", "group_field": "--group"}
     return short.get(key, "--" + key.replace("_", "-"))
 
 

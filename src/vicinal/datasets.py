@@ -8,6 +8,7 @@ import csv
 import gzip
 import io
 import json
+import math
 import zlib
 from collections import Counter
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from vicinal import files
 from vicinal.errors import DataError, UsageError, some
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".csv", ".parquet")
+TYPES = {"id": "id", "score": "float32", "error": "string"}
 Id = int | str
 Bytes = IO[bytes] | gzip.GzipFile
 
@@ -56,23 +58,37 @@ def read_rows(path: str | Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def read_ids(path: str | Path, field: str = "id") -> tuple[list[Id], list[str]]:
-    """The id of every row, and what there is to warn of.
+    """The id of every row, and what there is to warn of; as `read_columns`."""
+    ids, warnings, _ = read_columns(path, field, {})
+    return ids, warnings
+
+
+def read_columns(
+    path: str | Path, field: str = "id", wanted: dict[str, str] | None = None, first_row: int = 0
+) -> tuple[list[Id], list[str], dict[str, list[Any]]]:
+    """The id of every row, what there is to warn of, and the values of further fields.
 
     Ids keep the type they are written with (whole number or string). A row without one gets its row number, from 0.
 
-    Raises    DataError with file and line where an id is of another type.
+    wanted    : field -> "label" (text, number or truth value), "number" (finite, as float) or "any"
+    first_row : the number of the first row, where the file goes on from others
+    Raises      DataError with file and line where an id or a value is missing or of another type.
     """
-    rows = _parquet_rows(path, field) if suffix(path) == ".parquet" else read_rows(path)
+    wanted = wanted or {}
+    kind = suffix(path)
     ids: list[Id] = []
+    columns: dict[str, list[Any]] = {name: [] for name in wanted}
     missing = 0
-    for line, row in rows:
+    for line, row in _parquet_rows(path, (field, *wanted)) if kind == ".parquet" else read_rows(path):
         found = row.get(field)
-        if found is None or (found == "" and suffix(path) == ".csv"):
+        if found is None or (found == "" and kind == ".csv"):
             missing += 1
-            found = len(ids)
+            found = first_row + len(ids)
         elif isinstance(found, bool) or not isinstance(found, int | str):
             raise DataError(f"{path}:{line}: {field}: expected a whole number or a string, found {_excerpt(found)}")
         ids.append(found)
+        for name, what in wanted.items():
+            columns[name].append(_value(row.get(name), what, f"{path}:{line}: {name}", name in row, kind == ".csv"))
     warnings = []
     if missing:
         have = "has" if missing == 1 else "have"
@@ -82,7 +98,27 @@ def read_ids(path: str | Path, field: str = "id") -> tuple[list[Id], list[str]]:
     if repeated:
         occur = "id occurs" if len(repeated) == 1 else "ids occur"
         warnings.append(f"{path}: {len(repeated)} {occur} more than once ({some(repeated)})")
-    return ids, warnings
+    return ids, warnings, columns
+
+
+def _value(value: Any, what: str, place: str, there: bool, text: bool) -> Any:
+    """A row's value of a field that must be of a kind; cells of a CSV are text, and an empty one is none."""
+    if what == "any":
+        return value
+    if value is None or (text and value == ""):
+        found = "null" if there and not text else "an empty cell" if there else "no such field"
+        raise DataError(f"{place}: expected a {what} in every row, found {found}")
+    if what == "label":
+        if isinstance(value, str | int | float):
+            return value
+    elif text or not isinstance(value, bool | str):
+        try:
+            number = float(value)
+        except (TypeError, ValueError, OverflowError):
+            number = math.nan
+        if math.isfinite(number):
+            return number
+    raise DataError(f"{place}: expected a {what}, found {_excerpt(value)}")
 
 
 def _excerpt(value: object) -> str:
@@ -161,13 +197,14 @@ def _csv_rows(path: str | Path, file: Bytes) -> Iterator[tuple[int, dict[str, An
         raise DataError(f"{path}:{reader.line_num}: not valid CSV: {error}") from None
 
 
-def _parquet_rows(path: str | Path, column: str | None) -> Iterator[tuple[int, dict[str, Any]]]:
+def _parquet_rows(path: str | Path, wanted: tuple[str, ...] | None) -> Iterator[tuple[int, dict[str, Any]]]:
     import pyarrow
     import pyarrow.parquet
 
     try:
         with pyarrow.parquet.ParquetFile(path) as file:
-            columns = None if column is None else [column] if column in file.schema_arrow.names else []
+            names = file.schema_arrow.names
+            columns = None if wanted is None else [name for name in dict.fromkeys(wanted) if name in names]
             number = 0
             for batch in file.iter_batches(columns=columns, batch_size=8192):
                 for row in batch.to_pylist() if batch.num_columns else [{}] * batch.num_rows:
@@ -197,8 +234,11 @@ def check_table(path: str | Path, ids: list[Id]) -> None:
 
 
 @contextmanager
-def table_writer(path: str | Path, overwrite: bool = False) -> Iterator["Table"]:
-    """A table to add records to; the file appears whole when the block ends, or not at all."""
+def table_writer(path: str | Path, overwrite: bool = False, types: dict[str, str] | None = None) -> Iterator["Table"]:
+    """A table to add records to; the file appears whole when the block ends, or not at all.
+
+    types : for parquet, each column's type: float32, int64, string, or "id" for that of the ids
+    """
     kind = suffix(path)
     with files.whole_file(path, overwrite) as file:
         if kind == ".jsonl.gz":
@@ -212,7 +252,7 @@ def table_writer(path: str | Path, overwrite: bool = False) -> Iterator["Table"]
             yield table
             table.close()
         else:
-            parquet = Parquet(file)
+            parquet = Parquet(file, types or {})
             yield parquet
             parquet.close()
 
@@ -256,8 +296,8 @@ class CsvLines:
 class Parquet:
     """A parquet file, written in row groups of 65,536."""
 
-    def __init__(self, file: Bytes) -> None:
-        self._file = file
+    def __init__(self, file: Bytes, types: dict[str, str]) -> None:
+        self._file, self._types = file, types
         self._writer: Any = None
         self._records: list[dict[str, Any]] = []
 
@@ -272,9 +312,9 @@ class Parquet:
         import pyarrow.parquet
 
         if self._writer is None:
-            types = {"score": pyarrow.float32(), "error": pyarrow.string()}
-            ids = pyarrow.string() if isinstance(self._records[0]["id"], str) else pyarrow.int64()
-            schema = pyarrow.schema([(name, types.get(name, ids)) for name in self._records[0]])
+            ids = "string" if isinstance(self._records[0]["id"], str) else "int64"
+            types = {name: ids if kind == "id" else kind for name, kind in (TYPES | self._types).items()}
+            schema = pyarrow.schema([(name, pyarrow.type_for_alias(types[name])) for name in self._records[0]])
             self._writer = pyarrow.parquet.ParquetWriter(self._file, schema)
         self._writer.write_table(pyarrow.Table.from_pylist(self._records, schema=self._writer.schema))
         self._records = []

@@ -97,25 +97,36 @@ def distinct(neighbors: Neighbors, k: int) -> Neighbors:
     group = copy_groups(neighbors)
     crowded = np.bincount(group, minlength=len(group))[group] > 1
     rows = np.flatnonzero(crowded | crowded[neighbors.indices].any(axis=1)) if crowded.any() else np.empty(0, np.int64)
-    width = min(k, neighbors.k)
-    indices = np.full((len(neighbors), k), -1, dtype=np.int64)
-    distances = np.full((len(neighbors), k), np.inf, dtype=np.float32)
-    indices[:, :width], distances[:, :width] = neighbors.indices[:, :width], neighbors.distances[:, :width]
+    missing = ((0, 0), (0, max(0, k - neighbors.k)))
+    indices = np.pad(neighbors.indices[:, :k], missing, constant_values=-1)
+    distances = np.pad(neighbors.distances[:, :k], missing, constant_values=np.inf)
     found = neighbors.indices[rows]
     keys = np.where(found < 0, -1, group[found])
+    indices[rows], distances[rows] = first_of_each(found, neighbors.distances[rows], keys, group[rows], k)
+    return Neighbors(indices, distances, neighbors.metric, neighbors.dim)
+
+
+def first_of_each(
+    indices: np.ndarray, distances: np.ndarray, keys: np.ndarray, own: np.ndarray, k: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """In each row the first k entries whose keys differ from each other and from the row's own; key -1 is no entry.
+
+    >>> first_of_each(np.array([[7, 8, 9]]), np.array([[1.0, 2.0, 3.0]]), np.array([[4, 4, 5]]), np.array([6]), k=2)
+    (array([[7, 9]]), array([[1., 3.]]))
+    """
     order = np.argsort(keys, axis=1, kind="stable")
     ordered = np.take_along_axis(keys, order, axis=1)
     again = np.zeros(keys.shape, dtype=bool)
     again[:, 1:] = ordered[:, 1:] == ordered[:, :-1]
     left_out = np.zeros(keys.shape, dtype=bool)
     np.put_along_axis(left_out, order, again, axis=1)
-    left_out |= (keys < 0) | (keys == group[rows, None])
-    place = np.argsort(left_out, axis=1, kind="stable")[:, :width]
-    missing = np.take_along_axis(left_out, place, axis=1)
-    indices[rows, :width] = np.where(missing, -1, np.take_along_axis(found, place, axis=1))
-    far = np.take_along_axis(neighbors.distances[rows], place, axis=1)
-    distances[rows, :width] = np.where(missing, np.float32(np.inf), far)
-    return Neighbors(indices, distances, neighbors.metric, neighbors.dim)
+    left_out |= (keys < 0) | (keys == own[:, None])
+    place = np.argsort(left_out, axis=1, kind="stable")[:, :k]
+    none = np.take_along_axis(left_out, place, axis=1)
+    missing = ((0, 0), (0, max(0, k - keys.shape[1])))
+    found = np.where(none, -1, np.take_along_axis(indices, place, axis=1))
+    far = np.where(none, np.inf, np.take_along_axis(distances, place, axis=1)).astype(distances.dtype)
+    return np.pad(found, missing, constant_values=-1), np.pad(far, missing, constant_values=np.inf)
 
 
 def mean_distinct_distance(neighbors: Neighbors, k: int) -> np.ndarray:
@@ -250,9 +261,12 @@ class Score:
     by        : the short name that commands take too
     compute   : the function; it is given all the neighbours there are, and k
     high      : what a high value means, in a word or two
-    undefined : what to say of a row whose value is not finite
+    undefined : what to say of a row that has k neighbours and no value; "" where only distances beyond float32 do that
     least_k   : the smallest k that it is defined for
     own       : whether it needs the neighbours of the neighbours, and so a set's neighbours in itself
+    distinct  : whether it reads the k nearest distinct vectors, which `distinct` gives
+    lengths   : whether its distances must be lengths, so that inner products will not do
+    volume    : whether it needs the volume of a ball
     also      : whole numbers that are reported beside the score, by name
     """
 
@@ -260,10 +274,21 @@ class Score:
     by: str
     compute: Callable[[Neighbors, int], np.ndarray]
     high: str
-    undefined: str = "a distance too large for float32; scale the embeddings down"
+    undefined: str = ""
     least_k: int = 1
     own: bool = False
+    distinct: bool = False
+    lengths: bool = False
+    volume: bool = False
     also: dict[str, Callable[[Neighbors], np.ndarray]] = field(default_factory=dict)
+
+    def unfit(self, metric: Metric) -> str:
+        """Why the score cannot be computed from this metric's distances; empty where it can."""
+        if self.volume and metric.log_volume is None:
+            return f"a density needs a metric whose balls have a volume; {metric.name} has none"
+        if self.lengths and metric.product:
+            return f"{metric.name} is no distance, 0 in it means nothing; use euclidean or cosine"
+        return ""
 
 
 SCORES = (
@@ -277,9 +302,11 @@ SCORES = (
         "unique",
         undefined="fewer than k distinct neighbours are known",
         own=True,
+        distinct=True,
+        lengths=True,
         also={"multiplicity": multiplicity},
     ),
-    Score("LOFScorer", "lof", local_outlier_factor, "outlying", own=True),
+    Score("LOFScorer", "lof", local_outlier_factor, "outlying", own=True, lengths=True),
     Score(
         "DensityScorer",
         "density",
@@ -287,6 +314,7 @@ SCORES = (
         "crowded",
         undefined="its k nearest are copies of it, so the density has no bound",
         least_k=2,
+        volume=True,
     ),
     Score("HubnessScorer", "hubness", hubness, "a hub", own=True),
     Score(
@@ -296,6 +324,7 @@ SCORES = (
         "complex",
         undefined="fewer than two of its k nearest differ from it and in distance, so there is no dimension",
         least_k=2,
+        lengths=True,
     ),
 )
 BY_NAME = {name: score for score in SCORES for name in (score.name, score.by)}

@@ -1,11 +1,14 @@
 """Score a data set by its neighbours: high is unique, low is redundant.
 
-The score of a sample is the mean distance to its k nearest other samples.
+The score of a sample is the mean distance to its k nearest other samples, or what --by names: any number of scores from
+one pass. A name may be followed by :percentile or :ratio (to the data set's median).
 
   vicinal score data.jsonl --embeddings emb.npy -k 5 --metric euclidean -o scores.jsonl
   vicinal score data.jsonl --config knn.yaml -o scores.jsonl
   vicinal score --config oda.yaml
   vicinal score data.jsonl --neighbors graph/ -k 5
+  vicinal score data.jsonl --embeddings emb.npy --by mean,lof,kth:percentile --evidence --run run/ -o scores.jsonl
+  vicinal score --append new.jsonl --embeddings new.npy --previous run/ -o all.jsonl
 
 Data sets are .jsonl, .jsonl.gz, .csv or .parquet; the output too, chosen by its extension. Without an output the scores
 go to standard output. Every key of a configuration has an option here that overrides it.
@@ -41,8 +44,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help=f"{', '.join(BY_NAME)} (default euclidean)",
     )
-    parser.add_argument("--name", help=f"the scorer: {', '.join(score.name for score in SCORES)}")
+    parser.add_argument(
+        "--by", metavar="NAME,...", help=f"the scores: {', '.join(score.by for score in SCORES)} (default mean)"
+    )
+    parser.add_argument("--name", metavar="NAME", help=f"the same, one: {', '.join(score.name for score in SCORES)}")
     parser.add_argument("--sub-name", metavar="NAME", help="the scorer's name in the output of the nested form")
+    parser.add_argument(
+        "--reference",
+        "--reference-path",
+        dest="reference_path",
+        metavar="NPY",
+        help="score each sample by its distance to this other set too",
+    )
+    parser.add_argument(
+        "--group",
+        "--group-field",
+        dest="group_field",
+        metavar="FIELD",
+        help="samples with the same value of this field are not each other's neighbours",
+    )
+    parser.add_argument(
+        "--evidence", action="store_true", help="add the neighbours' ids and distances, and the group of exact copies"
+    )
     parser.add_argument("--max-workers", "--threads", metavar="N", help="threads (default: the machine's cores)")
     parser.add_argument(
         "-o",
@@ -52,6 +75,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PATH",
         help="the output file; in the nested form the output folder",
     )
+    parser.add_argument("--run", dest="run_folder", metavar="FOLDER", help="keep the run, for reports and --append")
+    parser.add_argument("--append", metavar="DATA", help="new rows, to be scored together with those of --previous")
+    parser.add_argument("--previous", metavar="FOLDER", help="the kept run that --append goes on from")
     parser.add_argument("--overwrite", action="store_true", help="replace an output that exists")
     parser.add_argument(
         "--on-invalid",
@@ -77,21 +103,42 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         if arguments.input_path is not None:
             raise UsageError("the data set is given twice, as DATA and as --input-path; give one of them")
         arguments.input_path = arguments.input_option
+    if (arguments.append is None) != (arguments.previous is None):
+        raise UsageError("--append NEW.jsonl and --previous FOLDER belong together: give both or neither")
     overrides = {key: getattr(arguments, key) for key in config.OVERRIDES}
+    if arguments.append is not None:
+        given = {"input_path": arguments.input_path, **overrides, "config": arguments.config}
+        given |= {"neighbors": arguments.neighbors, "checkpoint": arguments.checkpoint}
+        own = [key for key in given if given[key] is not None and key not in ("embedding_path", "output_path")]
+        if own:
+            raise UsageError(f"{', '.join(own)}: with --append, what is scored and how is the kept run's; leave it out")
+        overrides["input_path"] = str(config.input_file(arguments.append, "--append"))
     plan = config.read_plan(arguments.config, overrides, neighbors_given=arguments.neighbors is not None)
     if plan.unused:
         console.detail(f"accepted but not used here: {', '.join(plan.unused)}")
     start = time.perf_counter()
     with console.progress() as progress:
-        done = scoring.score_dataset(
-            plan,
-            neighbors=arguments.neighbors,
-            on_invalid=arguments.on_invalid,
-            overwrite=arguments.overwrite,
-            id_field=arguments.id_field,
-            progress=progress,
-            checkpoint=arguments.checkpoint,
-        )
+        if arguments.append is not None:
+            done = scoring.append_dataset(
+                plan,
+                arguments.previous,
+                overwrite=arguments.overwrite,
+                progress=progress,
+                evidence=arguments.evidence,
+                keep=arguments.run_folder,
+            )
+        else:
+            done = scoring.score_dataset(
+                plan,
+                neighbors=arguments.neighbors,
+                on_invalid=arguments.on_invalid,
+                overwrite=arguments.overwrite,
+                id_field=arguments.id_field,
+                progress=progress,
+                checkpoint=arguments.checkpoint,
+                evidence=arguments.evidence,
+                keep=arguments.run_folder,
+            )
     seconds = time.perf_counter() - start
     if done.output is None:
         lines = datasets.JsonLines(sys.stdout.buffer)

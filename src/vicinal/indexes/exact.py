@@ -16,6 +16,7 @@ from vicinal.metrics import Metric, find
 from vicinal.vectors import as_vectors, invalid_rows, refuse_dtype, refuse_invalid
 
 ON_INVALID = ("error", "null")
+TIE_BYTES = 1 << 26
 
 
 class Exact:
@@ -104,6 +105,72 @@ class Exact:
             return self._named(*kernel.self_join(k, labels, progress, **others), rows=self._valid)
         except MemoryError:
             raise _too_large(len(vectors), k) from None
+
+    def grow(self, before: Neighbors, groups: object = None, progress: Progress | None = None) -> Neighbors:
+        """Each stored row's k nearest others, from those among the first rows: `neighbors(before.k)`, for less work.
+
+        Rows that came after are compared with all, rows that were there before only with those that came after.
+
+        before  : what `neighbors` gave for the first len(before) of the stored rows, with the same groups
+        groups  : as in `neighbors`, for all stored rows
+        Returns   what `neighbors(before.k, groups)` would give, to the bit
+        Raises    NotFitted; UsageError where `before` is of another metric, or has more rows than are stored
+        """
+        vectors, _ = self._fitted()
+        old, k = len(before), before.k
+        if old > self._n or (before.metric or self.metric.name) != self.metric.name:
+            raise UsageError(f"grow: expected neighbours of the first rows by {self.metric.name}, found {before}")
+        labels = self._stored_groups(groups)
+        rows = np.arange(self._n) if self._valid is None else self._valid
+        split = int(np.searchsorted(rows, old))
+        renumbered = np.full(self._n, -1)
+        renumbered[rows] = np.arange(len(rows))
+        known = before.indices[rows[:split]]
+        known = np.where(known < 0, -1, renumbered[known])
+        if split == len(rows):
+            return self._named(known, before.distances[rows], rows=self._valid)
+        indices = np.full((len(vectors), k), -1, dtype=np.int64)
+        distances = np.full((len(vectors), k), np.inf, dtype=np.float32)
+        added = pick(self.metric, vectors.dtype)(vectors[split:], self.metric, self.threads)
+        parts = (None, None) if labels is None else (labels[:split], labels[split:])
+        if split:
+            found = added.search(vectors[:split], k, parts[1], parts[0], progress)
+            indices[:split], distances[:split] = self._both_parts(
+                vectors, np.arange(split), (known, before.distances[rows[:split]]), _shifted(found, split), k
+            )
+        among = added.self_join(min(k, len(vectors) - split - 1), parts[1]) if len(vectors) - split > 1 else None
+        late = np.arange(split, len(vectors))
+        older = (np.empty((len(late), 0), np.int64), np.empty((len(late), 0), np.float32))
+        if split:
+            first = pick(self.metric, vectors.dtype)(vectors[:split], self.metric, self.threads)
+            older = first.search(vectors[split:], min(k, split), parts[0], parts[1], progress)
+        newer = (np.empty((len(late), 0), np.int64), np.empty((len(late), 0), np.float32))
+        newer = newer if among is None else _shifted(among, split)
+        indices[split:], distances[split:] = self._both_parts(vectors, late, older, newer, k)
+        return self._named(indices, distances, rows=self._valid)
+
+    def _both_parts(self, vectors: np.ndarray, rows: np.ndarray, a: Any, b: Any, k: int) -> tuple[Any, Any]:
+        """The k nearest of two results for the same rows, whose neighbours differ, by (float64 distance, row)."""
+        indices = np.concatenate([a[0], b[0]], axis=1)
+        distances = np.concatenate([a[1], b[1]], axis=1).astype(np.float32)
+        order = np.lexsort((np.where(indices < 0, np.iinfo(np.int64).max, indices), distances))
+        indices, distances = np.take_along_axis(indices, order, axis=1), np.take_along_axis(distances, order, axis=1)
+        # Distances equal in float32 may differ in float64, which alone decides their order.
+        tied = ((distances[:, 1:] == distances[:, :-1]) & (indices[:, 1:] >= 0)).any(axis=1)
+        todo, step = np.flatnonzero(tied), max(1, TIE_BYTES // (8 * vectors.shape[1] * max(1, indices.shape[1])))
+        for start in range(0, len(todo), step):
+            block = todo[start : start + step]
+            own = self.metric.prepare(vectors[rows[block]])[:, None, :]
+            far = self.metric.finish(self.metric.measure(own, self.metric.prepare(vectors[indices[block]])))
+            far = np.where(indices[block] < 0, np.inf, far)
+            order = np.lexsort((np.where(indices[block] < 0, np.iinfo(np.int64).max, indices[block]), far))
+            indices[block] = np.take_along_axis(indices[block], order, axis=1)
+            distances[block] = np.take_along_axis(distances[block], order, axis=1)
+        missing = ((0, 0), (0, max(0, k - indices.shape[1])))
+        return (
+            np.pad(indices[:, :k], missing, constant_values=-1),
+            np.pad(distances[:, :k], missing, constant_values=np.inf),
+        )
 
     def search(
         self,
@@ -251,6 +318,10 @@ def cores() -> int:
 def _too_large(n: int, k: int) -> UsageError:
     gib = n * k * 12 / 2**30
     return UsageError(f"not enough memory: {k} neighbours of {n} rows take {gib:,.1f} GiB and as much again; lower k")
+
+
+def _shifted(found: tuple[np.ndarray, np.ndarray], by: int) -> tuple[np.ndarray, np.ndarray]:
+    return np.where(found[0] < 0, -1, found[0] + by), found[1]
 
 
 def _labels(groups: object, n: int, name: str) -> np.ndarray | None:

@@ -33,9 +33,9 @@ def column(records: list[dict[str, Any]], label: str) -> list[float]:
 def test_every_score_and_form_comes_from_one_pass(work: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
     passes, real = [], Exact.neighbors
 
-    def counted(self: Exact, k: int, *rest: Any) -> Any:
+    def counted(self: Exact, k: int, **others: Any) -> Any:
         passes.append(k)
-        return real(self, k, *rest)
+        return real(self, k, **others)
 
     monkeypatch.setattr(Exact, "neighbors", counted)
     answer = work.score("--by", ",".join(FORMED), "-k", 6)

@@ -417,7 +417,7 @@ def _scored_from_passes(
                 found = index.grow(known, labels, tell)
             else:  # nothing is known, or there were too few rows for so many neighbours
                 kept = None if checkpoint is None else Path(checkpoint) / f"pass{number}-{metric}"
-                found = index.neighbors(k, labels, tell, kept)
+                found = index.neighbors(k, groups=labels, progress=tell, checkpoint=kept)
         view = None
         if any(one.score.distinct for one in members):
             most = max(one.k for one in members if one.score.distinct)

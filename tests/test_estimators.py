@@ -12,10 +12,12 @@ import numpy as np
 import pandas
 import pytest
 from scipy.sparse import csr_array
+from scipy.stats import norm
 from sklearn import neighbors as stock
 from sklearn.base import clone
 from sklearn.covariance import LedoitWolf
 from sklearn.datasets import load_breast_cancer, load_wine
+from sklearn.metrics import r2_score
 from sklearn.model_selection import GridSearchCV, StratifiedKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -23,8 +25,9 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from oracle import brute_force
 from ours_for_theirs import CANNOT, MODULES, OURS
-from vicinal import estimators
+from vicinal import estimators, neighbors
 from vicinal.estimators.search import EXACT, TREE_ROWS
+from vicinal.scores import local_outlier_factor
 
 ALL = [getattr(estimators, name) for name in estimators.__all__]
 SEVEN = [(getattr(estimators, name), getattr(stock, name)) for name in OURS]
@@ -285,3 +288,129 @@ def test_wine_needs_scaling() -> None:
 def test_threads_change_nothing() -> None:
     one, two = (estimators.NearestNeighbors(n_jobs=jobs).fit(X).kneighbors(QUERIES) for jobs in (1, 2))
     np.testing.assert_array_equal(one, two)
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "chebyshev"])
+def test_leave_one_out_for_every_k_is_scikit_learns_for_each(metric: str) -> None:
+    ks, weights = [1, 2, 3, 8, 21], ("uniform", "distance")
+    pairs = np.c_[CLASSES, CLASSES % 2]
+    for y, kind in ((CLASSES, "Classifier"), (pairs, "Classifier"), (VALUES, "Regressor"), (VALUES[:, 0], "Regressor")):
+        model = getattr(estimators, f"KNeighbors{kind}CV")(ks, weights=weights, metric=metric).fit(X, y)
+        alone = getattr(stock, f"KNeighbors{kind}")
+        # A row is left out of its own neighbours where X is None: leave-one-out, one k at a time.
+        truth = [[alone(k, weights=one, metric=metric).fit(X, y).predict(None) for k in ks] for one in weights]
+        right = accuracy_of_rows if kind == "Classifier" else r2_score
+        np.testing.assert_allclose(model.scores_, [[right(y, one) for one in row] for row in truth], rtol=1e-6)
+        best = alone(model.n_neighbors_, weights=model.weights_, metric=metric).fit(X, y)
+        np.testing.assert_allclose(model.predict(QUERIES), best.predict(QUERIES), rtol=1e-9)
+        assert model.best_score_ == model.scores_.max() == pytest.approx(right(y, model.predict(None)), rel=1e-6)
+
+
+def accuracy_of_rows(y: np.ndarray, found: np.ndarray) -> float:
+    return float((y == found).reshape(len(y), -1).all(axis=1).mean())
+
+
+def test_choosing_k_says_what_it_left_out_and_what_it_cannot_use() -> None:
+    rows, y = X[:8], np.arange(8) % 2
+    with pytest.warns(UserWarning, match="ks: left out 8, 9: a row has only 7 others"):
+        model = estimators.KNeighborsClassifierCV(ks=range(5, 10)).fit(rows, y)
+    assert model.ks_.tolist() == [5, 6, 7] and model.scores_.shape == (2, 3)
+    wrong: list[Any] = [[], [0], [1.5], "3", 3]
+    for ks in wrong:
+        with pytest.raises(ValueError, match="ks: expected whole numbers above 0"):
+            estimators.KNeighborsClassifierCV(ks=ks).fit(rows, y)
+    with pytest.raises(ValueError, match="ks: found 8, 9, but a row has only 7 others"):
+        estimators.KNeighborsRegressorCV(ks=[8, 9]).fit(rows, y)
+    with pytest.raises(ValueError, match="unknown weights 'near'"):
+        estimators.KNeighborsRegressorCV(weights=["near"]).fit(rows, y)
+    one = estimators.KNeighborsClassifierCV(ks=[1, 3], weights=lambda far: 1 / (1 + far)).fit(rows, np.zeros(8))
+    assert one.best_score_ == 1.0 and one.n_neighbors_ == 1
+    lone = estimators.KNeighborsClassifierCV(ks=[1]).fit(rows, np.arange(8) == 3)
+    assert lone.best_score_ <= 7 / 8  # a class of one member cannot be told when that member is left out
+
+
+def test_choosing_k_works_on_sparse_rows_and_in_pipelines() -> None:
+    sparse = csr_array(np.where(X > 1, X, 0))
+    dense = estimators.KNeighborsClassifierCV(ks=range(1, 10)).fit(sparse.toarray(), CLASSES)
+    np.testing.assert_array_equal(
+        estimators.KNeighborsClassifierCV(ks=range(1, 10)).fit(sparse, CLASSES).ks_, dense.ks_
+    )
+    x, y = load_wine(return_X_y=True, as_frame=True)
+    pipeline = make_pipeline(StandardScaler(), estimators.KNeighborsClassifierCV()).fit(x, y)
+    assert pipeline[-1].best_score_ > 0.95 and pipeline.predict_proba(x).shape == (178, 3)
+    again = pickle.loads(pickle.dumps(clone(pipeline).fit(x, y)))
+    np.testing.assert_array_equal(again.predict(x), pipeline.predict(x))
+    assert list(estimators.KNeighborsClassifierCV().fit(x, y).feature_names_in_) == list(x.columns)
+
+
+def test_a_density_integrates_to_its_formula_and_nears_the_truth() -> None:
+    rows = np.random.default_rng(1).normal(size=(4000, 1))
+    y = (rows[:, 0] > 0).astype(int)
+    model = estimators.GenerativeKNNClassifier(200).fit(rows, y)
+    grid = np.linspace(-2, 2, 41)[:, None]
+    radius = stock.NearestNeighbors(n_neighbors=200).fit(rows).kneighbors(grid)[0][:, -1]
+    np.testing.assert_allclose(np.exp(model.log_density(grid)), 200 / 4000 / (2 * radius), rtol=1e-9)
+    np.testing.assert_allclose(np.exp(model.log_density(grid)), norm.pdf(grid.ravel()), rtol=0.25)
+    conditional = np.exp(model.class_log_density(np.array([[1.0], [-1.0]])))
+    np.testing.assert_allclose(conditional, [[0, 2 * norm.pdf(1)], [2 * norm.pdf(1), 0]], rtol=0.25)
+
+
+@pytest.mark.parametrize("options", [{}, {"metric": "manhattan"}, {"metric": "cosine"}, {"metric": "mahalanobis"}])
+def test_bayes_rule_and_a_volume_for_every_metric_of_lengths(options: dict[str, Any]) -> None:
+    rows, y = X[:, :3], CLASSES
+    matrix = np.diag([4.0, 1.0, 0.25])
+    if options.get("metric") == "mahalanobis":
+        options = {**options, "metric_params": {"VI": matrix}}
+    model = estimators.GenerativeKNNClassifier(15, **options).fit(rows, y)
+    posterior = model.predict_proba(QUERIES[:, :3])
+    direct = estimators.KNeighborsClassifier(15, **options).fit(rows, y).predict_proba(QUERIES[:, :3])
+    np.testing.assert_allclose(posterior, direct, atol=1e-12)  # with the priors of the training set it is n_c(x) / K
+    joint = np.log(model.priors_) + model.class_log_density(QUERIES[:, :3])
+    np.testing.assert_allclose(np.exp(joint - model.log_density(QUERIES[:, :3])[:, None]), posterior, atol=1e-12)
+    radius = model.kneighbors(QUERIES[:, :3])[0][:, -1]
+    volume = {
+        None: 4 / 3 * np.pi * radius**3,
+        "mahalanobis": 4 / 3 * np.pi * radius**3,  # the determinant is 1
+        "manhattan": 4 / 3 * radius**3,
+        "cosine": np.pi * 2 * radius,
+    }[options.get("metric")]
+    np.testing.assert_allclose(np.exp(model.log_density(QUERIES[:, :3])), 15 / 400 / volume, rtol=1e-9)
+
+
+def test_other_priors_move_the_posterior_and_high_dimensions_do_not_overflow() -> None:
+    y = (np.arange(400) % 4 == 0).astype(int)
+    even = estimators.GenerativeKNNClassifier(20, priors=[0.5, 0.5]).fit(X, y)
+    shares = estimators.KNeighborsClassifier(20).fit(X, y).predict_proba(QUERIES)
+    odds = shares * [0.5 / 300, 0.5 / 100]
+    np.testing.assert_allclose(even.predict_proba(QUERIES), odds / odds.sum(axis=1, keepdims=True))
+    np.testing.assert_array_equal(even.predict(QUERIES), odds.argmax(axis=1))
+    wide = np.random.default_rng(0).normal(size=(100, 3000)) * 1e6
+    assert np.isfinite(estimators.GenerativeKNNClassifier(9).fit(wide, y[:100]).log_density(None)).all()
+    copies = estimators.GenerativeKNNClassifier(2).fit(np.zeros((4, 2)), [0, 0, 1, 1])
+    assert copies.log_density([[0.0, 0.0]]).tolist() == [np.inf] and copies.predict_proba([[0.0, 0.0]]).sum() == 1
+
+
+def test_leave_one_out_density_counts_the_others_alone() -> None:
+    rows, y = np.array([[0.0], [1.0], [3.0]]), np.array([0, 0, 1])
+    model = estimators.GenerativeKNNClassifier(1).fit(rows, y)
+    # Two others; the nearest is at 1, 1 and 2: balls of length 2, 2 and 4.
+    np.testing.assert_allclose(np.exp(model.log_density(None)), [1 / 4, 1 / 4, 1 / 8])
+    assert model.predict(None).tolist() == [0, 0, 0]
+
+
+def test_a_density_says_what_it_cannot_do() -> None:
+    with pytest.raises(ValueError, match=r"balls have a volume; chebyshev has none"):
+        estimators.GenerativeKNNClassifier(metric="chebyshev").fit(X, CLASSES).log_density(QUERIES)
+    with pytest.raises(ValueError, match=r"this matrix is singular"):
+        flat = np.diag([1.0] + [0.0] * 19)
+        model = estimators.GenerativeKNNClassifier(metric="mahalanobis", metric_params={"VI": flat}, algorithm="brute")
+        model.fit(X, CLASSES).log_density(QUERIES)
+    with pytest.raises(ValueError, match=r"priors: expected 4 probabilities above 0 that sum to 1"):
+        estimators.GenerativeKNNClassifier(priors=[0.5, 0.5]).fit(X, CLASSES)
+    with pytest.raises(ValueError, match=r"expected one label a row, found 2 columns"):
+        estimators.GenerativeKNNClassifier().fit(X, np.c_[CLASSES, CLASSES])
+
+
+def test_local_outlier_factor_is_the_score_of_the_neighbours() -> None:
+    found = local_outlier_factor(neighbors(X, 20), 20)
+    np.testing.assert_allclose(-estimators.LocalOutlierFactor().fit(X).negative_outlier_factor_, found, rtol=1e-6)

@@ -19,6 +19,7 @@ FLOORS = {
     "kernels": 3,
     "indexes": 4,
     "scores": 5,
+    "votes": 5,
     "estimators": 6,
     "config": 6,
     "embedding": 6,

@@ -1,5 +1,7 @@
 """scikit-learn's faces of the neighbours."""
 
+from vicinal.estimators.choose_k import KNeighborsClassifierCV, KNeighborsRegressorCV
+from vicinal.estimators.generative import GenerativeKNNClassifier
 from vicinal.estimators.stock import (
     KNeighborsClassifier,
     KNeighborsRegressor,
@@ -11,8 +13,11 @@ from vicinal.estimators.stock import (
 )
 
 __all__ = [
+    "GenerativeKNNClassifier",
     "KNeighborsClassifier",
+    "KNeighborsClassifierCV",
     "KNeighborsRegressor",
+    "KNeighborsRegressorCV",
     "KNeighborsTransformer",
     "LocalOutlierFactor",
     "NearestNeighbors",

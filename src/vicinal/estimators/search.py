@@ -20,6 +20,7 @@ from sklearn.neighbors._base import NeighborsBase
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from vicinal.errors import UsageError
+from vicinal.graph import Neighbors
 from vicinal.indexes.exact import Exact
 from vicinal.metrics import BY_NAME, Metric, mahalanobis
 from vicinal.vectors import invalid_rows
@@ -62,14 +63,16 @@ class ExactFit(NeighborsBase):
         name, params = self.effective_metric_, self.effective_metric_params_
         if isinstance(name, str) and name in METRICS and not params:
             return BY_NAME[name]
-        if name != "mahalanobis" or len(params) != 1:
-            return None
-        if "V" in params:
-            return mahalanobis(_inverse(params["V"]))
+        matrix = self._mahalanobis_matrix() if name == "mahalanobis" and len(params) == 1 else None
         try:
-            return mahalanobis(params["VI"]) if "VI" in params else None
+            return None if matrix is None else mahalanobis(matrix)
         except UsageError:  # not the matrix of a metric: what it means is scikit-learn's to say
             return None
+
+    def _mahalanobis_matrix(self) -> np.ndarray | None:
+        """VI, or the inverse of V, of metric_params."""
+        params = self.effective_metric_params_
+        return _inverse(params["V"]) if "V" in params else params.get("VI")
 
     def _exact(self) -> Exact | None:
         """The index; made again where it was left behind by a pickle or a copy."""
@@ -123,6 +126,14 @@ class KNeighborsSearch(ExactFit):
         if self._float32_distances and self._fit_X.dtype == np.float32:
             return found.distances.astype(np.float64), indices
         return index.distances(indices, queries), indices
+
+    def stored_neighbors(self, k: int) -> Neighbors:
+        """Each stored row's k nearest others, k below the number of rows; for leave-one-out."""
+        index = self._exact()
+        if index is not None:
+            return index.neighbors(k)
+        far, rows = self.kneighbors(None, k)
+        return Neighbors(rows, far)
 
 
 class RadiusNeighborsSearch(ExactFit):

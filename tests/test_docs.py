@@ -80,7 +80,9 @@ def test_the_demo_and_its_picture_show_the_scores_that_an_oracle_finds(beside_ex
 def test_every_command_is_in_the_readme_or_changelog_and_has_an_example(command: str) -> None:
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     assert f"`vicinal {command}`" in changelog
-    assert re.search(rf"^ *vicinal {command}", import_module(f"vicinal.cli.{command}").__doc__ or "", re.MULTILINE)
+    assert re.search(
+        rf"^ *vicinal {command}", import_module(f"vicinal.cli.{command.replace('-', '_')}").__doc__ or "", re.MULTILINE
+    )
 
 
 def test_every_metric_is_in_the_readme() -> None:

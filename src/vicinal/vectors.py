@@ -8,6 +8,7 @@ from vicinal.errors import DataError, some
 from vicinal.metrics import Metric
 
 BLOCK_BYTES = 1 << 24
+LEAVE_OUT = ", or leave them out with --on-invalid null (in Python: on_invalid='null')"
 LARGEST = 1e37  # distances of larger values would not fit float32
 
 
@@ -75,8 +76,8 @@ def invalid_rows(vectors: np.ndarray, metric: Metric) -> dict[int, str]:
     return dict(sorted(wrong.items()))
 
 
-def refuse_invalid(wrong: dict[int, str], names: Sequence, name: str = "vectors") -> None:
-    """Raises DataError where rows are invalid: how many, why, and the first ones by name."""
+def refuse_invalid(wrong: dict[int, str], names: Sequence, name: str = "vectors", remedy: str = LEAVE_OUT) -> None:
+    """Raises DataError where rows are invalid: how many, why, the first ones by name, and what else can be done."""
     if not wrong:
         return
     reasons: dict[str, list] = {}
@@ -84,6 +85,6 @@ def refuse_invalid(wrong: dict[int, str], names: Sequence, name: str = "vectors"
         reasons.setdefault(reason, []).append(names[row])
     parts = "; ".join(f"{len(rows)} with {reason}: {some(rows)}" for reason, rows in reasons.items())
     raise DataError(
-        f"{name}: {len(wrong)} {'row' if len(wrong) == 1 else 'rows'} cannot be used ({parts}); mend or remove them, "
-        "or leave them out with --on-invalid null (in Python: on_invalid='null')"
+        f"{name}: {len(wrong)} {'row' if len(wrong) == 1 else 'rows'} cannot be used ({parts}); mend or remove them"
+        f"{remedy}"
     )

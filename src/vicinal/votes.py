@@ -148,6 +148,39 @@ def values_by_k(
     return out.reshape(len(ks), len(neighbors), *np.shape(values)[1:])
 
 
+def accuracy_by_k(
+    neighbors: Neighbors, labels: np.ndarray, ks: Sequence[int], weights: Weights = "uniform"
+) -> np.ndarray:
+    """The share of rows whose k nearest others vote for the row's own class: leave-one-out accuracy, for every k.
+
+    neighbors : each row's nearest others in the same set; labels int (n,)
+    Returns     float64 (len(ks),)
+
+    >>> line = Neighbors([[1, 2], [0, 2], [1, 0]], [[1, 3], [1, 2], [2, 3]])
+    >>> accuracy_by_k(line, np.array([0, 0, 1]), [1]).round(3).tolist()
+    [0.667]
+    """
+    return (classes_by_k(neighbors, labels, ks, weights) == labels).mean(axis=1)
+
+
+def r2_by_k(neighbors: Neighbors, values: np.ndarray, ks: Sequence[int], weights: Weights = "uniform") -> np.ndarray:
+    """The leave-one-out R2 of each k: 1 - the predictions' squared error / that of the mean.
+
+    neighbors : each row's nearest others in the same set; values float (n,) or (n, n_outputs), of which the mean R2
+    Returns     float64 (len(ks),); where the values are all equal, 1 if they are met and else 0, as scikit-learn says
+
+    >>> line = Neighbors([[1, 2], [0, 2], [1, 0]], [[1, 3], [1, 2], [2, 3]])
+    >>> r2_by_k(line, np.array([0.0, 1.0, 2.0]), [1, 2]).round(3).tolist()
+    [-0.5, -1.25]
+    """
+    known = np.asarray(values, dtype=np.float64).reshape(len(values), -1)
+    spread = ((known - known.mean(axis=0)) ** 2).sum(axis=0)
+    missed = ((values_by_k(neighbors, known, ks, weights) - known) ** 2).sum(axis=1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        r2 = np.where(spread > 0, 1 - missed / spread, np.where(missed > 0, 0.0, 1.0))
+    return r2.mean(axis=1)
+
+
 def _named(neighbors: Neighbors, n: int) -> np.ndarray:
     """The neighbours' row numbers, all of which must be below n; 0 for -1."""
     if neighbors.indices.max(initial=-1) >= n:

@@ -15,7 +15,7 @@ from vicinal import __version__
 from vicinal.cli.console import Console
 from vicinal.errors import VicinalError
 
-COMMANDS = ("score", "neighbors", "info")
+COMMANDS = ("score", "neighbors", "classify", "regress", "outliers", "choose-k", "info")
 
 INTERRUPTED = 130
 CLOSED_PIPE = 141
@@ -68,7 +68,7 @@ def _run(arguments: list[str], console: Console) -> int:
     commands = top.add_subparsers(dest="command", metavar="COMMAND", title="commands")
     asked = next((argument for argument in arguments if argument in COMMANDS), None)
     for name in COMMANDS:
-        module = import_module(f"vicinal.cli.{name}")
+        module = import_module(f"vicinal.cli.{name.replace('-', '_')}")
         text = (module.__doc__ or "").strip()
         parser = commands.add_parser(
             name,

@@ -10,13 +10,12 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, MultiOutputMixin, RegressorMixin
-from sklearn.metrics import r2_score
 from sklearn.utils.validation import check_is_fitted
 
 from vicinal.errors import UsageError, some, unknown
 from vicinal.estimators.stock import KNeighborsClassifier, KNeighborsRegressor
 from vicinal.graph import Neighbors
-from vicinal.votes import WEIGHTS, classes_by_k, values_by_k
+from vicinal.votes import WEIGHTS, classes_by_k, r2_by_k
 
 KS = tuple(range(1, 51))
 
@@ -158,7 +157,7 @@ class KNeighborsRegressorCV(RegressorMixin, LeaveOneOutSearch):
 
     def _scores(self, estimator: Any, found: Neighbors, ks: list[int], weights: Any) -> np.ndarray:
         values = np.asarray(estimator._y, dtype=np.float64)
-        return np.array([r2_score(values, one) for one in values_by_k(found, values, ks, weights)])
+        return r2_by_k(found, values, ks, weights)
 
 
 def _ks(ks: Any) -> list[int]:

@@ -1,0 +1,161 @@
+"""The options and the loading that commands with known rows and asked rows share."""
+
+import argparse
+import contextlib
+import math
+import sys
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from vicinal.datasets import Id
+    from vicinal.indexes.exact import Exact
+
+MAX_K = "50"
+
+
+def add_rows(parser: argparse.ArgumentParser, what: str) -> None:
+    """The rows, the metric, the threads and the output of the command's figures."""
+    from vicinal.metrics import BY_NAME
+
+    parser.add_argument("embeddings", metavar="NPY", help=what)
+    parser.add_argument(
+        "--metric", metavar="NAME", default="euclidean", help=f"{', '.join(BY_NAME)} (default euclidean)"
+    )
+    parser.add_argument("--threads", metavar="N", help="threads (default: the machine's cores)")
+    parser.add_argument("--json", action="store_true", help="a summary as JSON: on stdout, or stderr without an output")
+
+
+def add_predictions(parser: argparse.ArgumentParser) -> None:
+    """The options of commands that write a record of each row."""
+    from vicinal.datasets import SUFFIXES
+
+    parser.add_argument("--ids", metavar="FILE[:FIELD]", help="the ids of the rows written (default: row numbers)")
+    parser.add_argument("-o", "--output", metavar="FILE", help=f"{', '.join(SUFFIXES)} (default: standard output)")
+    parser.add_argument("--overwrite", action="store_true", help="replace an output that exists")
+
+
+def add_votes(parser: argparse.ArgumentParser) -> None:
+    """The options of commands that predict."""
+    from vicinal.votes import WEIGHTS
+
+    parser.add_argument("--queries", metavar="NPY", required=True, help="the embeddings to predict for")
+    parser.add_argument(
+        "-k", "--k", metavar="K", default="5", help="how many neighbours vote, or auto: the best of leave-one-out"
+    )
+    parser.add_argument("--max-k", metavar="K", default=MAX_K, help=f"the largest k that auto tries (default {MAX_K})")
+    parser.add_argument("--weights", choices=(*WEIGHTS, "auto"), default="uniform", help="auto: the better one")
+    parser.add_argument("--with-neighbors", action="store_true", help="name the neighbours in each record")
+
+
+def vectors(arguments: argparse.Namespace, path: str, place: str, index: "Exact", at_least: int = 1) -> "np.ndarray":
+    """The rows of a file, all of which can be used."""
+    from vicinal import config, files
+    from vicinal.vectors import as_vectors, invalid_rows, refuse_dtype, refuse_invalid
+
+    file = config.input_file(path, place)
+    rows = as_vectors(files.load_npy(file), str(file), at_least=at_least)
+    refuse_dtype(rows, index.metric, str(file))
+    refuse_invalid(invalid_rows(rows, index.metric), range(len(rows)), str(file), remedy="")
+    return rows
+
+
+def index_of(arguments: argparse.Namespace) -> "Exact":
+    """An empty index of the metric and threads that were asked for."""
+    from vicinal import config
+    from vicinal.indexes.exact import Exact
+
+    threads = None if arguments.threads is None else config.whole_number(arguments.threads, "--threads")
+    return Exact(arguments.metric, threads)
+
+
+def queries(arguments: argparse.Namespace, index: "Exact", stored: "np.ndarray") -> "np.ndarray":
+    """The rows to predict for; as wide as those that are known."""
+    from vicinal.errors import DataError
+
+    asked = vectors(arguments, arguments.queries, "--queries", index)
+    if asked.shape[1] != stored.shape[1]:
+        raise DataError(
+            f"{arguments.queries}: found dim {asked.shape[1]}, {arguments.embeddings} has dim {stored.shape[1]}"
+        )
+    return asked
+
+
+def check_output(arguments: argparse.Namespace, ids: "list[Id]") -> None:
+    """Raises UsageError at once where the records could not be written later."""
+    from vicinal import datasets, files
+
+    if arguments.output is not None:
+        datasets.suffix(arguments.output)
+        files.check_file(arguments.output, arguments.overwrite)
+        datasets.check_table(arguments.output, ids)
+
+
+def write(arguments: argparse.Namespace, records: Iterable[dict[str, Any]], types: dict[str, str]) -> None:
+    """Writes the records: as they are in JSON lines, flat in tables."""
+    from vicinal import datasets
+
+    if arguments.output is None:
+        lines = datasets.JsonLines(sys.stdout.buffer)
+        for record in records:
+            lines.add(record)
+        sys.stdout.buffer.flush()
+        return
+    plain = datasets.suffix(arguments.output) in (".jsonl", ".jsonl.gz")
+    with datasets.table_writer(arguments.output, arguments.overwrite, types) as table:
+        for record in records:
+            table.add(record if plain else _flat(record))
+
+
+def _flat(record: dict[str, Any]) -> dict[str, Any]:
+    """Lists and objects as JSON text, which a cell can hold."""
+    import json
+
+    return {name: json.dumps(cell) if isinstance(cell, dict | list) else cell for name, cell in record.items()}
+
+
+def share(text: str, place: str) -> float:
+    """The number of an option that holds one, or UsageError."""
+    from vicinal.errors import UsageError
+
+    number = math.nan
+    with contextlib.suppress(ValueError):
+        number = float(text)
+    if not math.isfinite(number):
+        raise UsageError(f'{place}: expected a number, got "{text}"')
+    return number
+
+
+def number_of_voters(arguments: argparse.Namespace) -> int:
+    """-k, or --max-k where -k is auto."""
+    from vicinal import config
+
+    if arguments.k == "auto":
+        return config.whole_number(arguments.max_k, "--max-k")
+    return config.whole_number(arguments.k, "-k")
+
+
+def voters(arguments: argparse.Namespace, index: "Exact", known: Any, progress: Any) -> tuple[int, str, Any]:
+    """How many neighbours vote and with which weights, and the curve that was asked where they are chosen."""
+    from vicinal.predicting import leave_one_out
+    from vicinal.votes import WEIGHTS
+
+    most = number_of_voters(arguments)
+    if arguments.k != "auto" and arguments.weights != "auto":
+        return most, arguments.weights, None
+    weightings = WEIGHTS if arguments.weights == "auto" else (arguments.weights,)
+    curve = leave_one_out(index, known, most, weightings, progress)
+    if arguments.k == "auto":
+        return *curve.best, curve
+    return curve.ks[-1], max(weightings, key=lambda name: curve.scores[name][-1]), curve
+
+
+def at_most(k: int, n: int) -> int:
+    """k, or n where that is less, with a warning that says both."""
+    import warnings
+
+    if k > n:
+        warnings.warn(f"k = {k}, but only {n} rows are known; using k = {n}", stacklevel=2)
+    return min(k, n)

@@ -1,0 +1,214 @@
+"""classify, regress, outliers and choose-k: their answers by the textbook, and what they say of wrong input."""
+
+import csv
+import json
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor, LocalOutlierFactor
+
+from workplace import Workplace, distances, read_table
+
+RANDOM = np.random.default_rng(3)
+KINDS = [["cat", "dog", "owl"][int(code)] for code in RANDOM.integers(0, 3, 30)]
+PRICES = RANDOM.normal(size=30)
+ASKED = RANDOM.normal(size=(7, 4)).astype(np.float32)
+CLASSIFY = ("classify", "emb.npy", "--labels", "train.jsonl:kind", "--queries", "asked.npy")
+REGRESS = ("regress", "emb.npy", "--targets", "train.jsonl:price", "--queries", "asked.npy")
+
+
+@pytest.fixture
+def known(work: Workplace) -> Workplace:
+    rows = [{"id": f"r{row}", "kind": KINDS[row], "price": PRICES[row]} for row in range(30)]
+    work.lines("train.jsonl", rows)
+    work.lines("asked.jsonl", [{"id": f"q{row}"} for row in range(7)])
+    work.save("asked.npy", ASKED)
+    return work
+
+
+@pytest.mark.parametrize("weights", ["uniform", "distance"])
+def test_classes_and_probabilities_are_scikit_learns(known: Workplace, weights: str) -> None:
+    truth = KNeighborsClassifier(3, weights=weights).fit(known.vectors, KINDS)
+    records = known(*CLASSIFY, "-k", 3, "--weights", weights).records
+    assert [record["label"] for record in records] == truth.predict(ASKED).tolist()
+    for record, shares in zip(records, truth.predict_proba(ASKED), strict=True):
+        found = [record["probabilities"].get(name, 0.0) for name in ("cat", "dog", "owl")]
+        np.testing.assert_allclose(found, shares, atol=1e-5)
+        assert record["probability"] == max(found)
+    assert [record["id"] for record in records] == list(range(7))
+
+
+def test_the_neighbours_are_named_on_request(known: Workplace) -> None:
+    far = np.sqrt(((ASKED[:, None].astype(float) - known.vectors[None]) ** 2).sum(axis=2))
+    nearest = far.argsort(axis=1)[:, :3]
+    for command, name, known_by in ((CLASSIFY, "label", KINDS), (REGRESS, "value", PRICES)):
+        for row, record in enumerate(known(*command, "-k", 3, "--with-neighbors").records):
+            assert [one[name] for one in record["neighbors"]] == [known_by[at] for at in nearest[row]]
+            np.testing.assert_allclose([one["distance"] for one in record["neighbors"]], far[row, nearest[row]], 1e-6)
+    first = known(*CLASSIFY, "-k", 1, "--with-neighbors").records[0]["neighbors"][0]
+    assert first["id"] == f"r{nearest[0, 0]}"
+
+
+@pytest.mark.parametrize("name", ["p.jsonl", "p.jsonl.gz", "p.csv", "p.parquet"])
+def test_every_form_of_output(known: Workplace, name: str) -> None:
+    assert known(*CLASSIFY, "-k", 3, "-o", name, "--ids", "asked.jsonl", "--with-neighbors").code == 0
+    rows = read_table(known.folder / name)
+    truth = KNeighborsClassifier(3).fit(known.vectors, KINDS)
+    assert [row["label"] for row in rows] == truth.predict(ASKED).tolist()
+    assert [row["id"] for row in rows] == [f"q{row}" for row in range(7)]
+    whole = rows[0]["neighbors"]
+    assert len(json.loads(whole) if isinstance(whole, str) else whole) == 3
+    assert "exists already" in known.refuses(2, *CLASSIFY, "-k", 3, "-o", name)
+
+
+def test_numbers_as_labels_stay_numbers(known: Workplace) -> None:
+    known.lines("codes.jsonl", [{"label": row % 3} for row in range(30)])
+    asked = ("classify", "emb.npy", "--labels", "codes.jsonl", "--queries", "asked.npy", "-k", 3)
+    assert {type(record["label"]) for record in known(*asked).records} == {int}
+    assert known(*asked, "-o", "p.parquet").code == 0
+    assert [row["label"] for row in read_table(known.folder / "p.parquet")] == [
+        r["label"] for r in known(*asked).records
+    ]
+
+
+@pytest.mark.parametrize("weights", ["uniform", "distance"])
+def test_values_are_scikit_learns(known: Workplace, weights: str) -> None:
+    truth = KNeighborsRegressor(4, weights=weights).fit(known.vectors, PRICES).predict(ASKED)
+    records = known(*REGRESS, "-k", 4, "--weights", weights).records
+    np.testing.assert_allclose([record["value"] for record in records], truth, rtol=1e-5)
+    spread = [PRICES[np.argsort(np.linalg.norm(known.vectors - one, axis=1))[:4]].std() for one in ASKED]
+    np.testing.assert_allclose([record["spread"] for record in records], spread, rtol=1e-5)
+
+
+def curve(vectors: np.ndarray, k: int) -> float:
+    """Leave-one-out accuracy by the textbook."""
+    far = distances(vectors, "euclidean")
+    np.fill_diagonal(far, np.inf)
+    votes = [[KINDS[at] for at in row] for row in far.argsort(axis=1)[:, :k]]
+    chosen = [max(sorted(set(one)), key=one.count) for one in votes]
+    return float(np.mean([one == other for one, other in zip(chosen, KINDS, strict=True)]))
+
+
+def test_choose_k_is_leave_one_out_and_auto_takes_its_best(known: Workplace) -> None:
+    summary = json.loads(known("choose-k", "emb.npy", "--labels", "train.jsonl:kind", "--max-k", 12, "--json").out)
+    truth = [curve(known.vectors, k) for k in range(1, 13)]
+    np.testing.assert_allclose(summary["scores"]["uniform"], truth, atol=1e-6)
+    told = known("choose-k", "emb.npy", "--labels", "train.jsonl:kind", "--max-k", 12, "--weights", "uniform").out
+    lines = told.splitlines()
+    assert len(lines) == 13 and lines[0].split()[:3] == ["k", "n/k", "uniform"]
+    assert [float(line.split()[2]) for line in lines[1:]] == [round(one, 4) for one in truth]
+    best = int(np.argmax(truth)) + 1
+    assert lines[best].endswith("best: uniform")
+    chosen = json.loads(known(*CLASSIFY, "-k", "auto", "--max-k", 12, "--json").err.splitlines()[0])
+    assert (chosen["k"], chosen["leave_one_out_accuracy"]) == (best, round(truth[best - 1], 6))
+    both = json.loads(known(*CLASSIFY, "-k", 4, "--weights", "auto", "--json").err.splitlines()[0])
+    assert both["weights"] == (
+        "uniform" if summary["scores"]["uniform"][3] >= summary["scores"]["distance"][3] else "distance"
+    )
+
+
+def test_choose_k_of_values(known: Workplace) -> None:
+    summary = json.loads(known("choose-k", "emb.npy", "--targets", "train.jsonl:price", "--max-k", 5, "--json").out)
+    model = KNeighborsRegressor(3).fit(known.vectors, PRICES)
+    missed = ((model.predict(None) - PRICES) ** 2).sum() / ((PRICES - PRICES.mean()) ** 2).sum()
+    assert summary["score"] == "R2" and summary["scores"]["uniform"][2] == pytest.approx(1 - missed, abs=1e-6)
+    found = json.loads(known(*REGRESS, "-k", "auto", "--max-k", 5, "--json").err.splitlines()[0])
+    assert found["k"] == int(np.argmax(summary["scores"]["uniform"])) + 1
+
+
+@pytest.mark.parametrize("name", ["curve.svg", "curve.png", "curve.pdf"])
+def test_the_curve_is_drawn(known: Workplace, name: str) -> None:
+    ask = ("choose-k", "emb.npy", "--labels", "train.jsonl:kind", "--max-k", 9, "--picture", name)
+    assert known(*ask).code == 0
+    drawn = (known.folder / name).read_bytes()
+    assert drawn.startswith({"svg": b"<?xml", "png": b"\x89PNG", "pdf": b"%PDF"}[name[-3:]]) and len(drawn) > 5000
+    assert "exists already" in known.refuses(2, *ask)
+    assert "expected a picture's name that ends in .svg, .png, .pdf" in known.refuses(2, *ask[:-1], "curve.gif")
+
+
+def test_outlier_factors_and_distances_are_the_textbooks(known: Workplace) -> None:
+    vectors = np.vstack([known.vectors, [[9.0] * 4]]).astype(np.float32)
+    known.save("far.npy", vectors)
+    truth = LocalOutlierFactor(6).fit(vectors.astype(float))
+    answer = known("outliers", "far.npy", "-k", 6, "--json")
+    np.testing.assert_allclose(np.array(answer.scores, float), -truth.negative_outlier_factor_, rtol=1e-5)
+    flags = [record["outlier"] for record in answer.records]
+    assert flags == (truth.negative_outlier_factor_ < -1.5).astype(int).tolist() and flags[-1] == 1
+    assert json.loads(answer.err.splitlines()[0])["limit"] == 1.5
+    few = known("outliers", "far.npy", "-k", 6, "--contamination", 0.1).records
+    expected = LocalOutlierFactor(6, contamination=0.1).fit_predict(vectors.astype(float)) < 0
+    assert [record["outlier"] == 1 for record in few] == expected.tolist()
+    far = known("outliers", "far.npy", "-k", 6, "--by", "distance")
+    kth = np.sort(distances(vectors, "euclidean"), axis=1)[:, 6]
+    np.testing.assert_allclose(np.array(far.scores, float), kth, rtol=1e-6)
+    low, high = np.percentile(kth, [25, 75])
+    assert [record["outlier"] == 1 for record in far.records] == (kth > high + 1.5 * (high - low)).tolist()
+
+
+def test_labels_that_do_not_fit_are_named(known: Workplace) -> None:
+    def said(rows: list[Any], code: int = 3) -> str:
+        known.lines("bad.jsonl", rows)
+        return known.refuses(code, "classify", "emb.npy", "--labels", "bad.jsonl", "--queries", "asked.npy")
+
+    rows: list[Any] = [{"label": kind} for kind in KINDS]
+    assert said(rows[:29]) == "bad.jsonl: found 29 labels, but emb.npy has 30 rows; one a row, in the same order"
+    assert said([*rows[:4], {"x": 1}, *rows[5:]]).startswith(
+        "bad.jsonl:5: label: expected a label in every row, found no"
+    )
+    assert "bad.jsonl:5: label: expected a label in every row, found null" in said(
+        [*rows[:4], {"label": None}, *rows[5:]]
+    )
+    assert "bad.jsonl:5: label: expected a label, found [1]" in said([*rows[:4], {"label": [1]}, *rows[5:]])
+    assert "row 4: expected a label, found nan" in said(
+        [*({"label": n} for n in (1, 2, 1, 2)), {"label": math.nan}] * 6
+    )
+    assert "1 of 30 labels are numbers and the others are not (rows 4)" in said([*rows[:4], {"label": 7}, *rows[5:]])
+    assert "all 30 rows have the label 'cat'; a vote needs at least two classes" in said([{"label": "cat"}] * 30)
+    assert "expected FILE or FILE:FIELD" in known.refuses(2, *CLASSIFY[:3], "none.jsonl:kind", *CLASSIFY[4:])
+    assert "no such field" in known.refuses(3, *CLASSIFY[:3], "train.jsonl:knid", *CLASSIFY[4:])
+
+
+def test_targets_and_ids_that_do_not_fit_are_named(known: Workplace) -> None:
+    known.lines("bad.jsonl", [{"target": 1.0}] * 7 + [{"target": math.nan}] + [{"target": 2.0}] * 22)
+    said = known.refuses(3, "regress", "emb.npy", "--targets", "bad.jsonl", "--queries", "asked.npy")
+    assert said == "bad.jsonl:8: target: expected a number, found NaN"
+    short = known.refuses(3, *REGRESS, "--ids", "train.jsonl")
+    assert short == "train.jsonl: found 30 ids, but asked.npy has 7 rows; one a row, in the same order"
+    with open(known.folder / "t.csv", "w", newline="") as file:
+        csv.writer(file).writerows([["target"], *([one] for one in PRICES[:29]), [""]])
+    said = known.refuses(3, "regress", "emb.npy", "--targets", "t.csv", "--queries", "asked.npy")
+    assert "t.csv:31: target: expected a number in every row, found an empty cell" in said or "found 29 values" in said
+
+
+def test_a_k_that_a_class_cannot_stand_is_refused_unless_allowed(known: Workplace) -> None:
+    least = min(KINDS.count(kind) for kind in set(KINDS))
+    said = known.refuses(2, *CLASSIFY, "-k", least + 1)
+    assert (
+        said.startswith(f"-k: {least + 1} is larger than a class of train.jsonl:kind: ") and f"give -k {least}" in said
+    )
+    for way in (("--allow-small-classes",), ("--weights", "distance")):
+        assert known(*CLASSIFY, "-k", least + 1, *way).code == 0
+    assert known(*CLASSIFY, "-k", least).code == 0
+    assert "k = 40, but only 30 rows are known; using k = 30" in known(*REGRESS, "-k", 40).err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        ((*CLASSIFY, "--metric", "cosin"), 2, "unknown metric 'cosin': did you mean 'cosine'?"),
+        ((*CLASSIFY, "-k", "many"), 2, '-k: expected a whole number above 0, got "many"'),
+        ((*CLASSIFY, "-k", "auto", "--max-k", "0"), 2, '--max-k: expected a whole number above 0, got "0"'),
+        ((*CLASSIFY[:-1], "wide.npy"), 3, "wide.npy: found dim 5, emb.npy has dim 4"),
+        ((*CLASSIFY[:-1], "nan.npy"), 3, "nan.npy: 1 row cannot be used (1 with NaN or infinite value: 2); mend"),
+        ((*CLASSIFY, "-o", "p.txt"), 2, "expected a name that ends in .jsonl"),
+        (("outliers", "emb.npy", "--contamination", "0.7"), 2, "expected auto, or a share above 0 and at most 0.5"),
+        (("outliers", "emb.npy", "--contamination", "few"), 2, '--contamination: expected a number, got "few"'),
+        (("outliers", "emb.npy", "--metric", "inner_product"), 2, "inner_product is no distance"),
+    ],
+)
+def test_what_is_wrong_is_named(known: Workplace, arguments: tuple, code: int, said: str) -> None:
+    known.save("wide.npy", np.ones((3, 5), np.float32))
+    known.save("nan.npy", np.where(np.arange(3)[:, None] == 2, np.nan, ASKED[:3]))
+    assert said in known.refuses(code, *arguments)

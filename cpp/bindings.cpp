@@ -81,6 +81,27 @@ vicinal::Watch watch_of(const nb::object& progress) {
     return watch;
 }
 
+using Named = nb::ndarray<const int64_t, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+using Norms = nb::ndarray<const double, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+
+nb::ndarray<nb::numpy, double> pairs(const Array& vectors, const std::optional<Norms>& inverse_norms,
+                                     const std::string& metric, const Array& queries, const Named& rows, int threads,
+                                     const std::string& isa) {
+    const vicinal::Matrix stored = matrix_of(vectors), asked = matrix_of(queries);
+    const Metric which = metric_of(metric);
+    if (static_cast<int64_t>(rows.shape(0)) != asked.n_vectors) throw std::invalid_argument("rows: expected one a query");
+    if (inverse_norms && static_cast<int64_t>(inverse_norms->shape(0)) != stored.n_vectors) {
+        throw std::invalid_argument("inverse_norms: expected one a row");
+    }
+    auto ranks = array_of(new double[rows.size()], {rows.shape(0), rows.shape(1)});
+    {
+        const nb::gil_scoped_release release;
+        vicinal::measure_pairs(stored, inverse_norms ? inverse_norms->data() : nullptr, which, asked, rows.data(),
+                               static_cast<int64_t>(rows.shape(1)), threads, isa, ranks.data());
+    }
+    return ranks;
+}
+
 class Index {
 public:
     Index(Array vectors, const std::string& metric, int threads, const std::string& isa)
@@ -206,6 +227,8 @@ NB_MODULE(_native, m) {
         const nb::gil_scoped_release release;
         return vicinal::int8_roof(isa);
     }, "isa"_a = "", "Billions of int8 multiply-and-add operations a second on one core.");
+    m.def("pairs", &pairs, "vectors"_a, "inverse_norms"_a, "metric"_a, "queries"_a, "rows"_a, "threads"_a = 0, "isa"_a = "",
+          "The rank of each row named for each query, in float64; infinity where the row is -1.");
     nb::class_<Index>(m, "Index")
         .def(nb::init<Array, const std::string&, int, const std::string&>(), "vectors"_a, "metric"_a, "threads"_a = 0,
              "isa"_a = "")

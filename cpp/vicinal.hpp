@@ -82,6 +82,12 @@ private:
     std::unique_ptr<State> state_;
 };
 
+// What the metric sums over the coordinates of each pair (a query, one of the m rows named for it), in float64 and in the
+// kernel's own order: squares for euclidean and cosine, less the product for inner_product. A row of -1 gives infinity.
+// inverse_norms, one a row of vectors, belong to cosine alone.
+void measure_pairs(const Matrix& vectors, const double* inverse_norms, Metric metric, const Matrix& queries,
+                   const int64_t* rows, int64_t m, int threads, const std::string& isa, double* ranks);
+
 // The instruction sets that this machine and this build can use, best first.
 std::vector<std::string> isas();
 

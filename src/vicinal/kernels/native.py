@@ -115,6 +115,26 @@ def isas() -> tuple[str, ...]:
     return () if _native is None else _native.isas()
 
 
+def pairs(
+    vectors: np.ndarray,
+    queries: np.ndarray,
+    rows: np.ndarray,
+    metric: Metric,
+    threads: int,
+    inverse_norms: np.ndarray | None,
+) -> np.ndarray | None:
+    """The float64 rank of each row named for each query; None where the extension is not built or reads no such type.
+
+    rows          : int64 (n_queries, m), -1 for none, which ranks at infinity
+    inverse_norms : 1 / length of every row, for a metric of directions
+    """
+    if Native.covers(metric, vectors.dtype) or not hasattr(_native, "pairs"):  # an extension built before this source
+        return None
+    asked, named = _readable(queries), np.ascontiguousarray(rows, dtype=np.int64)
+    isa = os.environ.get("VICINAL_ISA", "")
+    return _native.pairs(vectors, inverse_norms, _native_name(metric), asked, named, threads, isa)
+
+
 class _Rows:
     """Progress in rows, for a kernel that counts tasks; the end is told even by a call that is over at once."""
 

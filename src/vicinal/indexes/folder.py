@@ -1,0 +1,228 @@
+"""An index as a folder: a manifest, plain `.npy` arrays, and the engine's own file.
+
+    manifest.json    format and its version, type, metric, n, dim, dtype, parameters, and of each part its SHA-256 and size
+    vectors.npy      the vectors as they were given (not of an index of codes alone)
+    removed.npy      which rows are removed or invalid, where any are
+    first.npy, members.npy, starts.npy    which rows are copies of which, where the engine needs to know
+    ids.json         the user's ids, where there are any
+    payload.arrow    the columns, where there are any
+    engine.faiss     or engine.annoy, where the engine is not built again on load
+
+Every checksum is verified before any parser sees a byte, nothing is unpickled, and no parser may make an array larger
+than its file. The folder is written beside its name and swapped in by a rename.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vicinal import files
+from vicinal.copies import Copies
+from vicinal.errors import DataError, UsageError, VicinalError, unknown
+from vicinal.indexes.contract import Index
+from vicinal.metrics import BY_NAME
+from vicinal.payload import Ids
+
+FORMAT, FORMAT_VERSION = "vicinal.index", 1
+PARTS = {
+    "vectors.npy",
+    "removed.npy",
+    "first.npy",
+    "members.npy",
+    "starts.npy",
+    "centre.npy",
+    "ids.json",
+    "payload.arrow",
+    "engine.faiss",
+    "engine.annoy",
+}
+MANIFEST_AT_MOST = 1 << 24  # bytes
+
+
+def save(index: Index, folder: str | Path, overwrite: bool = False) -> None:
+    """Writes an index; the folder appears whole or not at all.
+
+    Raises    UsageError where it exists and `overwrite` is false, or its metric is not one of the table's
+    """
+    stored = index.vectors
+    if index.metric.name not in BY_NAME:
+        raise UsageError(f"an index of the metric {index.metric.name} is not saved: save it of whitened vectors instead")
+    with files.whole_folder(folder, overwrite) as part:
+        arrays: dict[str, np.ndarray] = {}
+        if isinstance(stored, np.ndarray):
+            arrays["vectors"] = np.ascontiguousarray(stored)
+        if index._dead is not None and index._dead.any():
+            arrays["removed"] = index._dead
+        if index._copies is not None and (index._copies.any or len(index._copies.first) < index.n_rows):
+            for name in ("first", "members", "starts"):
+                arrays[name] = getattr(index._copies, name)
+        if index._centre is not None:
+            arrays["centre"] = index._centre
+        parts = files.save_arrays(part, arrays)
+        if index.ids.given:
+            names = index.ids.of(np.arange(index.n_rows))
+            (part / "ids.json").write_text(json.dumps(names), encoding="ascii")
+        if index.payload is not None:
+            _write_payload(part / "payload.arrow", index.payload)
+        if len(index):
+            index._write(part)
+        for file in sorted(part.iterdir()):
+            entry = parts.setdefault(file.name, {"sha256": files.sha256(file)})
+            entry["bytes"] = file.stat().st_size
+        manifest = {
+            "format": FORMAT,
+            "format_version": FORMAT_VERSION,
+            "type": index.name,
+            "metric": index.metric.name,
+            "n": index.n_rows,
+            "live": len(index),
+            "dim": index.dim,
+            "dtype": str(stored.dtype),
+            "parameters": index.settings,
+            "invalid": {str(row): reason for row, reason in index.invalid.items()},
+            "error": getattr(index, "error", None),
+            "parts": parts,
+        }
+        (part / files.MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+
+
+def _write_payload(file: Path, table: Any) -> None:
+    import pyarrow
+
+    with pyarrow.OSFile(str(file), "wb") as sink, pyarrow.ipc.new_file(sink, table.schema) as writer:
+        writer.write_table(table)
+
+
+def read_manifest(folder: str | Path) -> dict[str, Any]:
+    """The manifest of an index, looked at but for the parts that it names.
+
+    Raises    DataError, naming the file, where it is none of ours, of a newer format, or names what it cannot
+    """
+    from vicinal.indexes import INDEXES
+
+    file = Path(folder) / files.MANIFEST
+    try:
+        if file.stat().st_size > MANIFEST_AT_MOST:
+            raise DataError(f"{file}: {file.stat().st_size} bytes, expected at most {MANIFEST_AT_MOST}")
+        manifest = json.loads(file.read_text(encoding="utf-8"))
+        ours, version = manifest["format"] == FORMAT, manifest["format_version"]
+    except OSError as error:
+        raise DataError(
+            f"{file}: cannot be read ({error.strerror}); expected a folder written by `vicinal index build`"
+        ) from None
+    except (ValueError, KeyError, TypeError, RecursionError):
+        ours, version = False, None
+    if not ours:
+        raise DataError(f"{file}: not a manifest of an index; expected a folder of `vicinal index build`")
+    if version != FORMAT_VERSION:
+        raise DataError(f"{file}: format version {version!r}, this vicinal reads {FORMAT_VERSION}: update vicinal")
+    kinds = {kind.name: kind for kind in INDEXES}
+    if manifest.get("type") not in kinds:
+        raise DataError(f"{file}: {unknown('type', manifest.get('type'), kinds)}")
+    if manifest.get("metric") not in BY_NAME:
+        raise DataError(f"{file}: {unknown('metric', manifest.get('metric'), BY_NAME)}")
+    whole = all(type(manifest.get(name)) is int and manifest[name] >= 0 for name in ("n", "live", "dim"))
+    whole = whole and isinstance(manifest.get("parameters"), dict) and isinstance(manifest.get("parts"), dict)
+    whole = whole and all(
+        name in PARTS and isinstance(part, dict) and isinstance(part.get("sha256"), str) and type(part.get("bytes")) is int
+        for name, part in manifest["parts"].items()
+    )
+    if not whole or not manifest["live"] <= manifest["n"]:
+        raise DataError(f"{file}: damaged: its counts, parameters or parts are not what an index has; build it again")
+    return manifest
+
+
+def load(folder: str | Path, threads: int | None = None, kind: type[Index] = Index) -> Index:
+    """The index of a folder.
+
+    kind     : the type that is expected; Index for any
+    Raises   DataError, naming the file, where the folder is another type's, of a newer format, not whole, or damaged
+    """
+    from vicinal.indexes import INDEXES
+
+    folder = Path(folder)
+    manifest = read_manifest(folder)
+    (found,) = [one for one in INDEXES if one.name == manifest["type"]]
+    if not issubclass(found, kind):
+        raise DataError(f"{folder}: found an index of type {found.name}, expected {kind.name}; use {found.__name__}.load")
+    parts = {name: folder / name for name in manifest["parts"]}
+    for name, path in parts.items():
+        if not path.is_file():
+            raise DataError(f"{path}: missing; the folder is not whole: build the index again")
+        if path.stat().st_size != manifest["parts"][name]["bytes"] or files.sha256(path) != manifest["parts"][name]["sha256"]:
+            raise DataError(f"{path}: damaged: its checksum is not the manifest's; build the index again")
+    try:
+        index = found(metric=manifest["metric"], threads=threads, **manifest["parameters"])
+        _fill(index, manifest, parts, folder)
+    except VicinalError as error:
+        raise error if isinstance(error, DataError) else DataError(f"{folder}: {error}") from None
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, MemoryError, OverflowError) as error:
+        reason = str(error).partition("\n")[0]
+        raise DataError(f"{folder}: not a whole index ({type(error).__name__}: {reason}); build it again") from None
+    return index
+
+
+def _fill(index: Index, manifest: dict[str, Any], parts: dict[str, Path], folder: Path) -> None:
+    n, dim = manifest["n"], manifest["dim"]
+    arrays = {path.stem: files.load_npy(path) for path in parts.values() if path.suffix == ".npy"}
+
+    def array(name: str, kind: str, shape: tuple[int | None, ...]) -> np.ndarray:
+        found = arrays[name]
+        if found.dtype.kind not in kind or len(found.shape) != len(shape) or any(
+            want not in (None, have) for have, want in zip(found.shape, shape, strict=True)
+        ):
+            raise DataError(f"{parts[f'{name}.npy']}: found {found.dtype} of shape {found.shape}, expected {shape}")
+        return found
+
+    index._n = n
+    if "vectors" in arrays:
+        index._store = index._as_rows(array("vectors", "fiu", (n, dim)), str(parts["vectors.npy"]), at_least=0)
+    index._dead = array("removed", "b", (n,)).copy() if "removed" in arrays else None
+    index._centre = array("centre", "f", (dim,)).copy() if "centre" in arrays else None
+    index.invalid = {int(row): str(reason) for row, reason in manifest.get("invalid", {}).items()}
+    if len(index) != manifest["live"]:
+        raise DataError(f"{folder}: found {len(index)} live rows, the manifest says {manifest['live']}; build it again")
+    if "ids.json" in parts:
+        names = json.loads(parts["ids.json"].read_text(encoding="ascii"))
+        if not isinstance(names, list) or len(names) != n:
+            raise DataError(f"{parts['ids.json']}: expected {n} ids; build the index again")
+        index._ids = Ids(names, index._dead)
+    else:
+        index._ids = Ids(n)
+    if "payload.arrow" in parts:
+        index.payload = _payload(parts["payload.arrow"], n)
+    if "first" in arrays:
+        first, members, starts = (array(name, "i", (None,)).astype(np.int64) for name in ("first", "members", "starts"))
+        if not _fits(first, members, starts, n):
+            raise DataError(f"{folder}: its table of copies does not fit {n} rows; build the index again")
+        group = np.repeat(np.arange(len(first)), np.diff(starts))
+        copies = Copies(first, group, members, starts)
+    else:
+        rows = np.arange(n)
+        copies = Copies(rows, rows, rows, np.arange(n + 1))
+    index._restore(copies, parts, manifest)
+
+
+def _fits(first: np.ndarray, members: np.ndarray, starts: np.ndarray, n: int) -> bool:
+    if len(starts) != len(first) + 1 or starts[0] != 0 or starts[-1] != len(members) or (np.diff(starts) < 1).any():
+        return False
+    if not len(members):
+        return True
+    inside = 0 <= members.min() and members.max() < n and len(np.unique(members)) == len(members)
+    return bool(inside and (np.diff(first) > 0).all() and (members[starts[:-1]] == first).all())
+
+
+def _payload(file: Path, n: int) -> Any:
+    import pyarrow
+
+    try:
+        with pyarrow.memory_map(str(file)) as source:
+            table = pyarrow.ipc.open_file(source).read_all()
+        table.validate(full=True)
+    except (pyarrow.ArrowException, OSError, MemoryError) as error:
+        raise DataError(f"{file}: not a readable table ({error}); build the index again") from None
+    if table.num_columns and table.num_rows != n:
+        raise DataError(f"{file}: found {table.num_rows} rows, expected {n}; build the index again")
+    return table

@@ -1,0 +1,191 @@
+"""What a row carries besides its vector: an id of the user's own, and columns that filters and results name.
+
+Ids are whole numbers or strings, each of one row. Where none are given, a row's number is its id. Columns are an Arrow
+table, so that a filter over millions of rows is a few passes over arrays.
+"""
+
+import json
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from vicinal.errors import DataError, UsageError, some
+
+Id = int | str
+
+
+class Ids:
+    """The id of each row, and the row of each id.
+
+    values : a list of ids, or how many rows there are where their numbers are their ids
+    dead   : bool (n,), rows that are removed: their ids may be those of later rows
+    Raises   DataError where an id is neither a whole number nor a string, or is given twice
+    """
+
+    def __init__(self, values: Sequence | int, dead: np.ndarray | None = None) -> None:
+        self._n = 0
+        self._values: list[Id] | None = None
+        self._rows: dict[Id, int] = {}
+        if isinstance(values, int):
+            self._n = values
+        else:
+            self._values = []
+            self._append(values, dead)
+
+    @property
+    def given(self) -> bool:
+        """Whether the ids are the user's; else they are row numbers."""
+        return self._values is not None
+
+    def __len__(self) -> int:
+        return self._n
+
+    def __getitem__(self, row: int) -> Id:
+        if not 0 <= row < self._n:
+            raise IndexError(f"row {row} of {self._n}")
+        return int(row) if self._values is None else self._values[row]
+
+    def of(self, rows: np.ndarray) -> list:
+        """The ids of rows, in the shape of the array; None where the row is -1."""
+        if rows.ndim > 1:
+            return [self.of(row) for row in rows]
+        return [None if row < 0 else self[int(row)] for row in rows]
+
+    def rows(self, ids: object, what: str = "id", dead: np.ndarray | None = None) -> np.ndarray:
+        """The rows of these ids, int64.
+
+        Raises   DataError naming the ids that no row has, or whose row is dead, and one that there is
+        """
+        single = isinstance(ids, str) or not isinstance(ids, Iterable)
+        found, missing = [], []
+        for value in [ids] if single else ids:  # type: ignore[union-attr]
+            row = self.find(value)
+            if row is None or _is(dead, row):
+                missing.append(repr(value.item() if isinstance(value, np.generic) else value))
+            else:
+                found.append(row)
+        if missing:
+            known = f", whose ids are like {self[0]!r}" if self._n else ""
+            raise DataError(f"{what}: not in the index: {some(missing)}; it holds {self._n} rows{known}")
+        return np.array(found, dtype=np.int64)
+
+    def find(self, value: object) -> int | None:
+        """The row of an id, or None."""
+        if isinstance(value, bool) or not isinstance(value, int | np.integer | str):
+            return None
+        if self._values is None:
+            return int(value) if not isinstance(value, str) and 0 <= value < self._n else None
+        return self._rows.get(value if isinstance(value, str) else int(value))
+
+    def extend(self, values: Iterable | None, n: int, dead: np.ndarray | None = None) -> None:
+        """Adds the ids of n more rows; the id of a dead row may be used again.
+
+        Raises   DataError where ids are missing, too many, or of a row already; nothing is added then
+        """
+        if values is None:
+            if self._values is not None:
+                raise DataError(f"ids: this index has ids of its own such as {self[0]!r}; give one for each new row")
+            self._n += n
+            return
+        values = list(values)
+        if len(values) != n:
+            raise DataError(f"ids: expected {n}, one a row, found {len(values)}")
+        if self._values is None:
+            self._values = list(range(self._n))
+            self._rows = {row: row for row in range(self._n)}
+        self._append(values, dead)
+
+    def _append(self, values: Iterable, dead: np.ndarray | None) -> None:
+        assert self._values is not None
+        start, values = self._n, list(values)
+        new: dict[Id, int] = {}
+        for row, value in enumerate(values, start):
+            name = _as_id(value, row)
+            before = new.get(name, self._rows.get(name))
+            if before is not None and not _is(dead, before):
+                raise DataError(f"ids: {name!r} is given to rows {before} and {row}; ids must differ")
+            new[name] = row
+        self._values.extend(_as_id(value, row) for row, value in enumerate(values, start))
+        self._rows.update(new)
+        self._n = len(self._values)
+
+
+def _is(dead: np.ndarray | None, row: int) -> bool:
+    return dead is not None and bool(dead[row])
+
+
+def _as_id(value: object, row: int) -> Id:
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise DataError(f"ids: row {row}: expected a whole number or a string, found {value!r}")
+    return value
+
+
+def as_table(payload: object, n: int) -> Any:
+    """Columns as an Arrow table of n rows.
+
+    payload : a pyarrow.Table, a mapping name -> n values, or n mappings name -> value; values that no Arrow type holds
+              together become JSON text, with a warning
+    Raises    DataError where the number of rows is another; UsageError where it is none of these
+    """
+    import pyarrow
+
+    if isinstance(payload, pyarrow.Table):
+        table = payload
+    elif isinstance(payload, Mapping):
+        table = pyarrow.table({str(name): _as_column(str(name), values) for name, values in payload.items()})
+    elif isinstance(payload, Iterable) and not isinstance(payload, str | bytes):
+        records = list(payload)
+        if not all(isinstance(record, Mapping) for record in records):
+            raise UsageError("payload: expected one mapping a row, of names to values")
+        names = dict.fromkeys(str(name) for record in records for name in record)
+        columns = {name: _as_column(name, [record.get(name) for record in records]) for name in names}
+        table = pyarrow.table(columns) if columns else None
+        if table is None:
+            table = pyarrow.table({"": pyarrow.nulls(len(records))}).select([])
+            if len(records) == n:
+                return table
+    else:
+        raise UsageError(f"payload: expected a table, columns or rows, got {type(payload).__name__}")
+    if table.num_columns and table.num_rows != n:
+        raise DataError(f"payload: found {table.num_rows} rows, expected {n}, one a vector")
+    return table
+
+
+def joined(first: Any, second: Any, n_first: int, n_second: int) -> Any:
+    """Two tables, one below the other; a column that one of them lacks is null there."""
+    import pyarrow
+
+    if first is None and second is None:
+        return None
+    columns = {}
+    tables = [(first, n_first), (second, n_second)]
+    for name in dict.fromkeys(name for table, _ in tables if table is not None for name in table.column_names):
+        parts = [
+            pyarrow.nulls(n) if table is None or name not in table.column_names else table[name] for table, n in tables
+        ]
+        types = {part.type for part in parts if not pyarrow.types.is_null(part.type)}
+        if len(types) > 1:
+            columns[name] = _as_column(name, [value for part in parts for value in part.to_pylist()])
+        else:
+            kind = types.pop() if types else pyarrow.null()
+            chunks = [chunk for part in parts for chunk in _chunks(part.cast(kind))]
+            columns[name] = pyarrow.chunked_array(chunks, type=kind)
+    return pyarrow.table(columns)
+
+
+def _chunks(array: Any) -> list:
+    return list(array.chunks) if hasattr(array, "chunks") else [array]
+
+
+def _as_column(name: str, values: Any) -> Any:
+    import pyarrow
+
+    try:
+        return pyarrow.array(list(values) if not isinstance(values, np.ndarray) else values)
+    except (pyarrow.ArrowException, OverflowError, TypeError, ValueError):
+        warnings.warn(f"payload: {name}: its values are of several kinds; they are kept as JSON text", stacklevel=2)
+        return pyarrow.array([None if value is None else json.dumps(value, default=str) for value in values])

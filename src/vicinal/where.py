@@ -1,0 +1,236 @@
+"""Filters: an expression over the columns of a table, in the way of SQL's WHERE, as one true or false a row.
+
+    label = "noun.animal"            = == != <> < <= > >=
+    year >= 1990 and not draft       and, or, not, parentheses; a column of true and false stands alone
+    label in ("a", "b")              in, not in
+    title like "%cat_"               like, not like: % any text, _ any letter
+    note is null                     is null, is not null; a comparison with null is never true
+
+Text is in double or single quotes, doubled inside; a name that is not a plain word is in `backticks`. Words are read in
+any case. Nothing of it is ever evaluated as code.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from vicinal.errors import UsageError, unknown
+
+_TOKEN = re.compile(
+    r"""\s*(?:
+        (?P<number>-?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?(?![\w.]))
+      | (?P<text>"(?:[^"]|"")*"|'(?:[^']|'')*')
+      | (?P<quoted>`[^`]+`)
+      | (?P<word>[^\W\d]\w*(?:\.\w+)*)
+      | (?P<sign><=|>=|<>|!=|==|=|<|>|\(|\)|,)
+    )""",
+    re.VERBOSE,
+)
+_COMPARE = {
+    "=": "equal",
+    "==": "equal",
+    "!=": "not_equal",
+    "<>": "not_equal",
+    "<": "less",
+    "<=": "less_equal",
+    ">": "greater",
+    ">=": "greater_equal",
+}
+_WORDS = {"and", "or", "not", "in", "is", "null", "like", "true", "false"}
+DEEPEST = 100  # parentheses within parentheses
+
+
+def matches(expression: str, columns: Mapping[str, Any]) -> np.ndarray:
+    """Which rows an expression is true of.
+
+    expression : as above
+    columns    : name -> pyarrow array of n values
+    Returns      bool (n,)
+    Raises       UsageError with the place in the expression, what was expected, and the columns that there are
+
+    >>> import pyarrow
+    >>> matches('size > 1 and kind in ("a", "b")', {"size": pyarrow.array([1, 2, 3]), "kind": pyarrow.array(list("abc"))})
+    array([False,  True, False])
+    """
+    if not isinstance(expression, str):
+        raise UsageError(f"where: expected an expression as text, got {type(expression).__name__}")
+    import pyarrow
+
+    found = _Parser(expression, columns).read()
+    values = found.combine_chunks() if isinstance(found, pyarrow.ChunkedArray) else found
+    return np.asarray(values.fill_null(False).to_numpy(zero_copy_only=False), dtype=bool)
+
+
+class _Parser:
+    """Recursive descent, one method a level of binding; each gives a pyarrow array of booleans, null for unknown."""
+
+    def __init__(self, expression: str, columns: Mapping[str, Any]) -> None:
+        import pyarrow.compute
+
+        self._pc: Any = pyarrow.compute
+        self._text, self._columns, self._depth = expression, columns, 0
+        self._tokens: list[tuple[str, str, int]] = []
+        place = 0
+        while place < len(expression.rstrip()):
+            token = _TOKEN.match(expression, place)
+            if token is None:
+                start = len(expression) - len(expression[place:].lstrip())
+                raise self._error(start, "a name, a number, a text in quotes or a sign such as =", expression[start:])
+            kind = token.lastgroup or ""
+            self._tokens.append((kind, token[kind], token.start(kind)))
+            place = token.end()
+        self._next = 0
+
+    def read(self) -> Any:
+        """The whole expression."""
+        found = self._either()
+        if self._next < len(self._tokens):
+            raise self._wrong("and, or, or the end")
+        return found
+
+    def _either(self) -> Any:
+        found = self._both()
+        while self._take("or"):
+            found = self._pc.or_kleene(found, self._both())
+        return found
+
+    def _both(self) -> Any:
+        found = self._negated()
+        while self._take("and"):
+            found = self._pc.and_kleene(found, self._negated())
+        return found
+
+    def _negated(self) -> Any:
+        self._depth += 1
+        if self._depth > DEEPEST:
+            raise UsageError(f"where: more than {DEEPEST} levels of parentheses and not")
+        found = self._pc.invert(self._negated()) if self._take("not") else self._primary()
+        self._depth -= 1
+        return found
+
+    def _primary(self) -> Any:
+        if self._take("("):
+            found = self._either()
+            self._expect(")")
+            return found
+        place = self._place()
+        left, shown = self._operand()
+        if self._take("is"):
+            negated = self._take("not")
+            self._expect("null")
+            missing = self._pc.is_null(left)
+            return self._pc.invert(missing) if negated else missing
+        negated = self._take("not")
+        if self._take("in"):
+            found = self._in(left, shown, place)
+        elif self._take("like"):
+            pattern, _ = self._operand()
+            found = self._call(place, f"{shown} like", lambda: self._pc.match_like(left, pattern.as_py()))
+        elif negated:
+            raise self._wrong("in or like after not")
+        else:
+            found = self._compared(left, shown, place)
+        return self._pc.invert(found) if negated else found
+
+    def _compared(self, left: Any, shown: str, place: int) -> Any:
+        import pyarrow
+
+        if self._next < len(self._tokens) and self._tokens[self._next][1] in _COMPARE:
+            sign = self._tokens[self._next][1]
+            self._next += 1
+            right, right_shown = self._operand()
+            if isinstance(left, pyarrow.Scalar) and isinstance(right, pyarrow.Scalar):
+                raise self._error(place, "a column to compare with", f"{shown} {sign} {right_shown}")
+            compare = getattr(self._pc, _COMPARE[sign])
+            return self._call(place, f"{shown} {sign} {right_shown}", lambda: compare(left, right))
+        if not isinstance(left, pyarrow.Scalar) and pyarrow.types.is_boolean(left.type):
+            return left
+        raise self._wrong("a comparison such as =, in, like or is null")
+
+    def _in(self, left: Any, shown: str, place: int) -> Any:
+        import pyarrow
+
+        self._expect("(")
+        values = [self._value()]
+        while self._take(","):
+            values.append(self._value())
+        self._expect(")")
+
+        def call() -> Any:
+            same = pyarrow.array([value.as_py() for value in values]).cast(left.type)
+            found = self._pc.is_in(left, value_set=same)
+            return self._pc.if_else(self._pc.is_null(left), None, found)
+
+        return self._call(place, f"{shown} in (...)", call)
+
+    def _call(self, place: int, shown: str, call: Callable[[], Any]) -> Any:
+        """What pyarrow makes of values, whose types may not fit together."""
+        import pyarrow
+
+        try:
+            return call()
+        except (pyarrow.ArrowException, TypeError, AttributeError) as error:
+            types = ", ".join(f"{name}: {column.type}" for name, column in self._columns.items() if name in shown)
+            reason = str(error).partition("\n")[0]
+            raise UsageError(
+                f"where: column {place + 1}: {shown}: the two sides cannot be compared ({types or reason})"
+            ) from None
+
+    def _value(self) -> Any:
+        import pyarrow
+
+        found, _ = self._operand()
+        if not isinstance(found, pyarrow.Scalar):
+            self._next -= 1
+            raise self._wrong("a number or a text in quotes")
+        return found
+
+    def _operand(self) -> tuple[Any, str]:
+        """A column or a value, and how it was written."""
+        import pyarrow
+
+        if self._next == len(self._tokens):
+            raise self._wrong("a column or a value")
+        kind, text, place = self._tokens[self._next]
+        self._next += 1
+        if kind == "number":
+            whole = re.fullmatch(r"-?\d{1,18}", text)
+            return pyarrow.scalar(int(text) if whole else float(text)), text
+        if kind == "text":
+            return pyarrow.scalar(text[1:-1].replace(text[0] * 2, text[0])), text
+        if kind == "word" and text.lower() in ("true", "false"):
+            return pyarrow.scalar(text.lower() == "true"), text
+        name = text[1:-1] if kind == "quoted" else text
+        if kind not in ("word", "quoted") or (kind == "word" and text.lower() in _WORDS and text not in self._columns):
+            self._next -= 1
+            raise self._wrong("a column or a value")
+        if name not in self._columns:
+            if not self._columns:
+                raise UsageError(f"where: column {place + 1}: there is no {name!r}: the index holds no payload")
+            raise UsageError(f"where: column {place + 1}: {unknown('name', name, self._columns)}")
+        return self._columns[name], name
+
+    def _take(self, word: str) -> bool:
+        if self._next < len(self._tokens):
+            kind, text, _ = self._tokens[self._next]
+            if kind in ("word", "sign") and text.lower() == word:
+                self._next += 1
+                return True
+        return False
+
+    def _expect(self, word: str) -> None:
+        if not self._take(word):
+            raise self._wrong(word)
+
+    def _place(self) -> int:
+        return self._tokens[self._next][2] if self._next < len(self._tokens) else len(self._text)
+
+    def _wrong(self, expected: str) -> UsageError:
+        found = self._tokens[self._next][1] if self._next < len(self._tokens) else ""
+        return self._error(self._place(), expected, found)
+
+    def _error(self, place: int, expected: str, found: str) -> UsageError:
+        shown = repr(found[:40]) if found.strip() else "the end"
+        return UsageError(f"where: column {place + 1} of {self._text!r}: expected {expected}, found {shown}")

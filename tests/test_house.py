@@ -8,6 +8,8 @@ import vicinal
 HOME = Path(vicinal.__file__).parent
 
 FLOORS = {
+    "where": 1,
+    "payload": 1,
     "errors": 0,
     "files": 1,
     "metrics": 1,

@@ -81,7 +81,7 @@ def test_groups_are_not_neighbours_of_themselves(kernel: type, kind: str, metric
     groups = np.random.default_rng(5).integers(0, 4, len(vectors)) * 1000 - 1500
     index, truth, k = Exact(metric).fit(vectors), find(metric).pairwise(vectors, vectors), 9
     joined = index.neighbors(k, groups=groups)
-    asked = index.search(vectors[:30], k, groups, groups[:30])
+    asked = index.search(vectors[:30], k, groups=groups, query_groups=groups[:30])
     radius = float(np.median(joined.distances[:, -1]))
     near = index.within(radius, groups=groups)
     for row in range(len(vectors)):

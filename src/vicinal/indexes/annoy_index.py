@@ -28,18 +28,18 @@ class Annoy(Index):
     about = "forest of random cuts, by the package annoy"
     serves = tuple(SPACES)
     parameters = (
-        Parameter("n_trees", 50, "trees", high=10_000),
+        Parameter("n_trees", 100, "trees", high=10_000),
         Parameter("search_k", None, "rows that a query looks at (default: n_trees * k)", searching=True),
         Parameter("seed", 0, "of the cuts", low=0),
     )
     can_add = False
-    recall = 0.8
+    recall = 0.85
     _forest: Any = None
 
     def __init__(
         self,
         metric: str | Metric = "euclidean",
-        n_trees: int = 50,
+        n_trees: int = 100,
         search_k: int | None = None,
         seed: int = 0,
         threads: int | None = None,

@@ -15,6 +15,7 @@ scan again for each query to which the engine gave fewer rows than there are. So
 import hashlib
 import os
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -34,7 +35,7 @@ from vicinal.where import matches
 ON_INVALID = ("error", "null")
 SCAN_AT_MOST = 10_000  # a filter that no more rows match than this, or a tenth of all, is answered by an exact scan
 BLOCK_BYTES = 1 << 26
-MEASURE_BYTES = 1 << 24
+MEASURE_BYTES = 1 << 21
 REBUILD_BELOW = 0.5  # an engine is built anew once fewer of its entries than this are live
 
 
@@ -76,7 +77,9 @@ class Index:
     def __init__(self, metric: str | Metric, threads: int | None, **parameters: Any) -> None:
         self.metric = find(metric)
         if self.metric.name not in self.serves:
-            raise UsageError(f"{type(self).__name__}: found metric {self.metric.name!r}, expected one of {some(list(self.serves), 9)}")
+            raise UsageError(
+                f"{type(self).__name__}: found metric {self.metric.name!r}, expected one of {some(list(self.serves), 9)}"
+            )
         if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
             raise UsageError(f"threads: expected a whole number above 0 or None, got {threads!r}")
         self.threads = threads or cores()
@@ -148,7 +151,9 @@ class Index:
             if name not in known:
                 fixed = any(one.name == name for one in self.parameters)
                 what = "is decided when the index is built" if fixed else "is not a parameter"
-                raise UsageError(f"{name}: {what} of {type(self).__name__}; those of searching: {some(known) or 'none'}")
+                raise UsageError(
+                    f"{name}: {what} of {type(self).__name__}; those of searching: {some(known) or 'none'}"
+                )
         self._set(parameters)
         return self
 
@@ -495,12 +500,16 @@ class Index:
 
     def _measure(self, queries: np.ndarray, proposed: np.ndarray) -> np.ndarray:
         """The true distances of proposed entries, float64; inf where there is none."""
-        entries, stored, ranks = self._entries(), self._stored(), None
-        rows = proposed if len(entries) == self._n else np.where(proposed < 0, -1, entries[proposed])
+        entries = self._entries()
+        return self._measured(queries, proposed if len(entries) == self._n else np.where(proposed < 0, -1, entries[proposed]))
+
+    def _measured(self, queries: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """The true distances of rows, float64 (n_queries, m); inf where the row is -1."""
+        stored, ranks = self._stored(), None
         if isinstance(stored, np.ndarray):
             ranks = pairs(stored, queries, rows, self.metric, self.threads, self._norms())
         if ranks is None:
-            ranks = measure_in_numpy(self.metric, queries, lambda wanted: stored[wanted], rows)
+            ranks = measure_in_numpy(self.metric, queries, lambda wanted: stored[wanted], rows, self.threads)
         return self.metric.finish(ranks)
 
     def _norms(self) -> np.ndarray | None:
@@ -520,12 +529,16 @@ class Index:
 
     def _scan(self, queries: np.ndarray, k: int, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The k nearest of these rows, exactly."""
-        key = hashlib.blake2b(rows.tobytes(), digest_size=16).digest() + self._n.to_bytes(8, "little")
-        if self._scanned is None or self._scanned[0] != key:  # the next call often has the same filter
+        indices, distances = self._kernel_of(rows).search(queries, k)
+        return np.where(indices < 0, -1, rows[indices]), distances
+
+    def _kernel_of(self, rows: np.ndarray) -> Kernel:
+        """The exact kernel over these rows; the last one is kept, for the next call often has the same filter."""
+        key = hashlib.blake2b(rows.tobytes(), digest_size=16).digest()
+        if self._scanned is None or self._scanned[0] != key:
             vectors = self._stored()[rows]
             self._scanned = key, vectors, pick(self.metric, vectors.dtype)(vectors, self.metric, self.threads)
-        indices, distances = self._scanned[2].search(queries, k)
-        return np.where(indices < 0, -1, rows[indices]), distances
+        return self._scanned[2]
 
     def _allowed(self, where: object) -> np.ndarray | None:
         """Which rows a filter leaves, bool (n,); None where there is no filter."""
@@ -595,7 +608,7 @@ class Index:
         indices = np.ascontiguousarray(indices, dtype=np.int64)
         indices.setflags(write=False)  # nobody else holds them, so that `Neighbors` need not copy
         distances.setflags(write=False)
-        return Neighbors(indices, distances, self.metric.name)
+        return Neighbors(indices, distances, self.metric.name, self.dim)
 
 
 def _restricted(copies: Copies, allowed: np.ndarray) -> tuple[Copies, np.ndarray | None]:
@@ -608,17 +621,21 @@ def _restricted(copies: Copies, allowed: np.ndarray) -> tuple[Copies, np.ndarray
 
 
 def measure_in_numpy(
-    metric: Metric, queries: np.ndarray, take: Callable[[np.ndarray], np.ndarray], rows: np.ndarray
+    metric: Metric, queries: np.ndarray, take: Callable[[np.ndarray], np.ndarray], rows: np.ndarray, threads: int
 ) -> np.ndarray:
     """Float64 ranks of (query, row) pairs, from differences of the prepared values; inf where the row is -1."""
     ranks = np.full(rows.shape, np.inf)
     step = max(1, MEASURE_BYTES // (max(1, rows.shape[1]) * queries.shape[1] * 8))
-    for start in range(0, len(rows), step):
+
+    def part(start: int) -> None:
         block = rows[start : start + step]
         there = block >= 0
         query = np.repeat(np.arange(len(block)), there.sum(axis=1))
         prepared = metric.prepare(queries[start : start + step])
         ranks[start : start + step][there] = metric.measure(prepared[query], metric.prepare(take(block[there])))
+
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(part, range(0, len(rows), step)))
     return ranks
 
 

@@ -1,25 +1,25 @@
 """Exact search: the neighbours that a float64 brute force would find, from the fastest kernel at hand."""
 
-import os
 import warnings
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from vicinal.checkpoint import Checkpoint, question
-from vicinal.errors import DataError, NotFitted, UsageError, unknown
+from vicinal.copies import Copies
+from vicinal.errors import DataError, UsageError
 from vicinal.graph import Neighbors, RadiusNeighbors, check_k
+from vicinal.indexes.contract import ON_INVALID as ON_INVALID
+from vicinal.indexes.contract import Index, as_radius, too_large
+from vicinal.indexes.contract import cores as cores
 from vicinal.kernels import Kernel, Progress, pick
-from vicinal.metrics import Metric, find
-from vicinal.vectors import as_vectors, invalid_rows, refuse_dtype, refuse_invalid
+from vicinal.metrics import METRICS, Metric
 
-ON_INVALID = ("error", "null")
 TIE_BYTES = 1 << 26
 
 
-class Exact:
+class Exact(Index):
     """An index that returns, for every row, the k rows that a float64 brute force over the given values returns.
 
     metric  : a name or alias from `vicinal.metrics`
@@ -33,39 +33,32 @@ class Exact:
     array([[1, 0]])
     """
 
+    name = "exact"
+    about = "every row compared, by the exact kernel"
+    serves = (*(metric.name for metric in METRICS), "mahalanobis")
+    exact = True
+
     def __init__(self, metric: str | Metric = "euclidean", threads: int | None = None) -> None:
-        self.metric = find(metric)
-        if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
-            raise UsageError(f"threads: expected a whole number above 0 or None, got {threads!r}")
-        self.threads = threads or cores()
-        self._vectors: np.ndarray | None = None
-        self._kernel: Kernel | None = None
+        super().__init__(metric, threads)
+
+    def _start(self) -> None:
+        super()._start()
+        self._ready: tuple[np.ndarray, Kernel] | None = None
         self._valid: np.ndarray | None = None
-        self._n = 0
-        self.invalid: dict[int, str] = {}
 
-    def fit(self, vectors: object, on_invalid: str = "error", invalid: dict[int, str] | None = None) -> "Exact":
-        """Stores the vectors (a reference, not a copy, where their type and byte order allow) and makes them ready.
+    def _make(self) -> None:
+        self._valid = None if self._dead is None else np.flatnonzero(~self._dead)
+        vectors = self._stored() if self._valid is None else self._stored()[self._valid]
+        self._ready = (vectors, pick(self.metric, vectors.dtype)(vectors, self.metric, self.threads)) if len(vectors) else None
 
-        vectors    : (n, dim) of float16, float32, float64 or integers, n >= 1; in memory or memory-mapped, in any order
-        on_invalid : what to do with rows that are NaN, infinite, or zero under cosine: "error", or "null" to leave them
-                     out, so that they have no neighbours and are nobody's (this copies the other rows); `invalid` then
-                     holds the reason of each by row number
-        invalid    : what `vectors.invalid_rows` gives, where the caller has looked already
-        Raises       DataError where the shape or dtype is another or, with "error", rows are invalid.
-        """
-        if on_invalid not in ON_INVALID:
-            raise UsageError(unknown("on_invalid", on_invalid, ON_INVALID))
-        array = self._as_rows(vectors, "vectors")
-        self.invalid = invalid_rows(array, self.metric) if invalid is None else invalid
-        if on_invalid == "error":
-            refuse_invalid(self.invalid, range(len(array)))
-        self._n = len(array)
-        self._valid = np.delete(np.arange(self._n), list(self.invalid)) if self.invalid else None
-        self._vectors = array if self._valid is None else array[self._valid]
-        if len(self._vectors):
-            self._kernel = pick(self.metric, array.dtype)(self._vectors, self.metric, self.threads)
-        return self
+    def _grow(self) -> None:
+        self._make()
+
+    def _shrink(self) -> None:
+        self._make()
+
+    def _restore(self, copies: Copies, files: dict[str, Path], manifest: dict[str, Any]) -> None:
+        self._make()
 
     @property
     def engine(self) -> str:
@@ -104,7 +97,7 @@ class Exact:
         try:
             return self._named(*kernel.self_join(k, labels, progress, **others), rows=self._valid)
         except MemoryError:
-            raise _too_large(len(vectors), k) from None
+            raise too_large(len(vectors), k) from None
 
     def grow(self, before: Neighbors, groups: object = None, progress: Progress | None = None) -> Neighbors:
         """Each stored row's k nearest others, from those among the first rows: `neighbors(before.k)`, for less work.
@@ -176,6 +169,7 @@ class Exact:
         self,
         queries: object,
         k: int,
+        where: object = None,
         groups: object = None,
         query_groups: object = None,
         progress: Progress | None = None,
@@ -184,50 +178,62 @@ class Exact:
 
         queries : (n_queries, dim)
         k       : 1 <= k; fewer come back where fewer are stored (index -1, distance inf)
+        where   : the rows that may be found, as for every index
         groups, query_groups : a whole number a stored row and a query; stored rows of a query's group do not count
         Raises    NotFitted; DataError where the dims differ or a query is NaN, infinite, or zero under cosine.
         """
-        _, kernel = self._fitted()
         array = self._as_queries(queries)
         k = check_k(k)
-        labels, asked = self._stored_groups(groups), _labels(query_groups, len(array), "query_groups")
+        rows, kernel = self._among(where)
+        labels, asked = _labels(groups, self._n, "groups"), _labels(query_groups, len(array), "query_groups")
         _both(groups, query_groups)
-        if not len(array):
-            return Neighbors(np.empty((0, k), np.int64), np.empty((0, k), np.float32), self.metric.name, array.shape[1])
+        if not len(array) or kernel is None:
+            nothing = np.full((len(array), k), -1), np.full((len(array), k), np.inf)
+            return Neighbors(*nothing, self.metric.name, array.shape[1])
+        labels = labels if labels is None or rows is None else labels[rows]
         try:
-            return self._named(*kernel.search(array, k, labels, asked, progress), rows=None)
+            indices, distances = kernel.search(array, k, labels, asked, progress)
         except MemoryError:
-            raise _too_large(len(array), k) from None
+            raise too_large(len(array), k) from None
+        return self._result(indices if rows is None else np.where(indices < 0, -1, rows[indices]), distances)
 
     def within(
         self,
-        radius: float,
         queries: object = None,
+        radius: float | None = None,
+        where: object = None,
         groups: object = None,
         query_groups: object = None,
         progress: Progress | None = None,
     ) -> RadiusNeighbors:
         """All stored rows at a distance of at most `radius`: of each query, or of each stored row without itself.
 
+        `within(queries, radius)` asks of queries, `within(radius)` of the stored rows; of two, the number is the radius.
+
         radius : in the metric's unit, not NaN; the comparison is made in float64
         Raises   as `search`; UsageError where the radius is not a number.
         >>> Exact().fit([[0.0], [1.0], [3.0]]).within(2.0)[1]
         (array([0, 2]), array([1., 2.], dtype=float32))
         """
-        _, kernel = self._fitted()
-        if isinstance(radius, bool) or not isinstance(radius, int | float | np.number) or np.isnan(radius):
-            raise UsageError(f"radius: expected a number, got {radius!r}")
-        labels, asked = self._stored_groups(groups), None
+        if radius is None or np.ndim(queries) == 0:  # type: ignore[arg-type]
+            queries, radius = radius, queries  # type: ignore[assignment]
+        far = as_radius(radius)
         array = None if queries is None else self._as_queries(queries)
+        rows, kernel = self._among(where)
+        labels, asked = _labels(groups, self._n, "groups"), None
         if array is not None:
             asked = _labels(query_groups, len(array), "query_groups")
             _both(groups, query_groups)
-        indptr, indices, distances = kernel.within(float(radius), array, labels, asked, progress)
-        if self._valid is not None:
-            indices = self._valid[indices]
+        n = self._n if array is None else len(array)
+        if kernel is None or not n:
+            return RadiusNeighbors(np.zeros(n + 1), np.zeros(0), np.zeros(0), self.metric.name)
+        labels = labels if labels is None or rows is None else labels[rows]
+        indptr, indices, distances = kernel.within(far, array, labels, asked, progress)
+        if rows is not None:
+            indices = rows[indices]
             if array is None:
                 counts = np.zeros(self._n, dtype=np.int64)
-                counts[self._valid] = np.diff(indptr)
+                counts[rows] = np.diff(indptr)
                 indptr = np.append(0, np.cumsum(counts))
         return RadiusNeighbors(indptr, indices, distances, self.metric.name)
 
@@ -250,31 +256,18 @@ class Exact:
                 f"rows: expected whole numbers ({len(asked)}, k) of an index without invalid rows, found "
                 f"{named.dtype} of shape {named.shape}"
             )
-        found, metric = np.empty(named.shape), self.metric
-        step = max(1, (1 << 18) // max(1, named.shape[1] * stored.shape[1]))
+        return self._measured(asked, named)
 
-        def part(start: int) -> None:
-            block = slice(start, start + step)
-            others = metric.prepare(stored[named[block].ravel()]).reshape(*named[block].shape, -1)
-            found[block] = metric.finish(metric.measure(metric.prepare(asked[block])[:, None, :], others))
-
-        with ThreadPoolExecutor(self.threads) as pool:
-            list(pool.map(part, range(0, len(named), step)))
-        found[named < 0] = np.inf
-        return found
-
-    def _as_rows(self, vectors: object, name: str, at_least: int = 1) -> np.ndarray:
-        array = as_vectors(vectors, name, at_least)
-        refuse_dtype(array, self.metric, name)
-        return array if self.metric.whiten is None else self.metric.whiten(array.astype(np.float64))
-
-    def _as_queries(self, queries: object) -> np.ndarray:
-        vectors, _ = self._fitted()
-        array = self._as_rows(queries, "queries", at_least=0)
-        if array.shape[1] != vectors.shape[1]:
-            raise DataError(f"queries: found dim {array.shape[1]}, the stored vectors have dim {vectors.shape[1]}")
-        refuse_invalid(invalid_rows(array, self.metric), range(len(array)), "queries")
-        return array
+    def _among(self, where: object) -> tuple[np.ndarray | None, Kernel | None]:
+        """The rows that count, None for all, and the kernel over them, None where there are none."""
+        self._stored()
+        allowed = self._allowed(where)
+        if allowed is None:
+            if self._ready is None and self.invalid and len(self.invalid) == self._n:
+                self._fitted()
+            return self._valid, None if self._ready is None else self._ready[1]
+        rows = np.flatnonzero(allowed)
+        return rows, self._kernel_of(rows) if len(rows) else None
 
     def _stored_groups(self, groups: object) -> np.ndarray | None:
         labels = _labels(groups, self._n, "groups")
@@ -294,11 +287,11 @@ class Exact:
         return Neighbors(indices, distances, self.metric.name, self._fitted()[0].shape[1])
 
     def _fitted(self) -> tuple[np.ndarray, Kernel]:
-        if self._vectors is None or self._kernel is None:
-            if self._vectors is not None:
-                raise DataError(f"none of the {self._n} rows can be used: {next(iter(self.invalid.values()))}")
-            raise NotFitted("this index holds no vectors yet; call fit(vectors) first")
-        return self._vectors, self._kernel
+        self._stored()
+        if self._ready is None:
+            reasons = [*self.invalid.values(), "all are removed"]
+            raise DataError(f"none of the {self._n} rows can be used: {reasons[0]}")
+        return self._ready
 
 
 def neighbors(vectors: object, k: int, metric: str | Metric = "euclidean", threads: int | None = None) -> Neighbors:
@@ -308,16 +301,6 @@ def neighbors(vectors: object, k: int, metric: str | Metric = "euclidean", threa
     [1.0, 1.0, 2.0]
     """
     return Exact(metric, threads).fit(vectors).neighbors(k)
-
-
-def cores() -> int:
-    """How many processor cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _too_large(n: int, k: int) -> UsageError:
-    gib = n * k * 12 / 2**30
-    return UsageError(f"not enough memory: {k} neighbours of {n} rows take {gib:,.1f} GiB and as much again; lower k")
 
 
 def _shifted(found: tuple[np.ndarray, np.ndarray], by: int) -> tuple[np.ndarray, np.ndarray]:

@@ -64,7 +64,7 @@ class Faiss(Index):
             if not engine.is_trained:
                 rng = np.random.default_rng(0)
                 sample = np.sort(rng.choice(n, min(n, self._training(n)), replace=False))
-                engine.train(self._prepared(sample))
+                engine.train(self._prepared(sample if n > 1 else np.zeros(2, dtype=np.int64)))
             for block in self._blocks(n):
                 engine.add(self._prepared(block))
         self._faiss, self._mapped = engine, False
@@ -89,7 +89,9 @@ class Faiss(Index):
         bits = None if allowed is None else np.packbits(allowed, bitorder="little")
         selector = None if bits is None else faiss.IDSelectorBitmap(bits)
         with _Threads(self.threads):
-            _, found = self._faiss.search(queries, min(self._asked(k), self._faiss.ntotal), params=self._parameters(k, selector))
+            _, found = self._faiss.search(
+                queries, min(self._asked(k), self._faiss.ntotal), params=self._parameters(k, selector)
+            )
         return found
 
     def _asked(self, k: int) -> int:
@@ -103,7 +105,9 @@ class Faiss(Index):
         self._faiss = read_engine(files["engine.faiss"], n, self.dim, _faiss().read_index)
         self._mapped = True
         if self._faiss.metric_type != self._metric():
-            raise DataError(f"{files['engine.faiss']}: built for another metric than {self.metric.name}; build it again")
+            raise DataError(
+                f"{files['engine.faiss']}: built for another metric than {self.metric.name}; build it again"
+            )
 
 
 class HNSW(Faiss):
@@ -125,7 +129,7 @@ class HNSW(Faiss):
         Parameter("ef_construction", 200, "how widely the graph is searched while it is built"),
         Parameter("ef_search", 64, "how widely a query searches; at least k", searching=True),
     )
-    recall = 0.95
+    recall = 0.98
 
     def __init__(
         self,
@@ -282,9 +286,13 @@ class _Codes(Faiss):
     def _restore(self, copies: Copies, files: dict[str, Path], manifest: dict[str, Any]) -> None:
         keep = self._settings["keep_vectors"]
         if keep != ("vectors.npy" in files):
-            raise DataError(f"keep_vectors is {keep}, but the vectors are {'not ' if keep else ''}there; build it again")
+            raise DataError(
+                f"keep_vectors is {keep}, but the vectors are {'not ' if keep else ''}there; build it again"
+            )
         if not keep:
-            self._store = np.empty((self._n, manifest["dim"]), dtype=np.float32)  # untouched, so that it takes no memory
+            self._store = np.empty(
+                (self._n, manifest["dim"]), dtype=np.float32
+            )  # untouched, so that it takes no memory
         super()._restore(copies, files, manifest)
         if not keep:
             self.error = manifest["error"]
@@ -346,7 +354,7 @@ class IVFPQ(_Lists, _Codes):
         Parameter("n_bits", 8, "bits of the code of each piece", high=12),
         Parameter("keep_vectors", True, "measure distances from the vectors; else from the codes"),
     )
-    recall = 0.85
+    recall = 0.9
 
     def __init__(
         self,
@@ -368,6 +376,10 @@ class IVFPQ(_Lists, _Codes):
         engine.pq.cp.min_points_per_centroid = 1
         return self._settled(engine, quantizer)
 
+    def _read(self, files: dict[str, Path], n: int) -> None:
+        super()._read(files, n)
+        self._faiss.precompute_table()  # which no file may ask for: its size is not bound by the file's
+
     def _parameters(self, k: int, selector: Any) -> Any:
         return _faiss().IVFPQSearchParameters(nprobe=min(self._settings["n_probe"], self._faiss.nlist), sel=selector)
 
@@ -388,7 +400,7 @@ class PQ(_Codes):
         Parameter("keep_vectors", True, "measure distances from the vectors; else from the codes"),
     )
     filters = False
-    recall = 0.9
+    recall = 0.98
 
     def __init__(
         self,
@@ -443,7 +455,7 @@ def read_engine(path: Path, n: int, dim: int, read: Any) -> Any:
     faiss.set_deserialization_vector_byte_limit(size + SLACK_BYTES)
     faiss.set_deserialization_loop_limit(max(1 << 16, size))
     try:
-        engine = read(str(path), faiss.IO_FLAG_MMAP_IFC)
+        engine = read(str(path), faiss.IO_FLAG_MMAP_IFC | faiss.IO_FLAG_SKIP_PRECOMPUTE_TABLE)
     except Exception as error:  # faiss raises RuntimeError, MemoryError and others of damaged bytes
         reason = str(error).rpartition("Error: ")[2].partition("\n")[0] or type(error).__name__
         raise DataError(f"{path}: faiss cannot read it ({reason}); build the index again") from None

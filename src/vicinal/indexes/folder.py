@@ -48,7 +48,9 @@ def save(index: Index, folder: str | Path, overwrite: bool = False) -> None:
     """
     stored = index.vectors
     if index.metric.name not in BY_NAME:
-        raise UsageError(f"an index of the metric {index.metric.name} is not saved: save it of whitened vectors instead")
+        raise UsageError(
+            f"an index of the metric {index.metric.name} is not saved: save it of whitened vectors instead"
+        )
     with files.whole_folder(folder, overwrite) as part:
         arrays: dict[str, np.ndarray] = {}
         if isinstance(stored, np.ndarray):
@@ -126,7 +128,10 @@ def read_manifest(folder: str | Path) -> dict[str, Any]:
     whole = all(type(manifest.get(name)) is int and manifest[name] >= 0 for name in ("n", "live", "dim"))
     whole = whole and isinstance(manifest.get("parameters"), dict) and isinstance(manifest.get("parts"), dict)
     whole = whole and all(
-        name in PARTS and isinstance(part, dict) and isinstance(part.get("sha256"), str) and type(part.get("bytes")) is int
+        name in PARTS
+        and isinstance(part, dict)
+        and isinstance(part.get("sha256"), str)
+        and type(part.get("bytes")) is int
         for name, part in manifest["parts"].items()
     )
     if not whole or not manifest["live"] <= manifest["n"]:
@@ -146,12 +151,17 @@ def load(folder: str | Path, threads: int | None = None, kind: type[Index] = Ind
     manifest = read_manifest(folder)
     (found,) = [one for one in INDEXES if one.name == manifest["type"]]
     if not issubclass(found, kind):
-        raise DataError(f"{folder}: found an index of type {found.name}, expected {kind.name}; use {found.__name__}.load")
+        raise DataError(
+            f"{folder}: found an index of type {found.name}, expected {kind.name}; use {found.__name__}.load"
+        )
     parts = {name: folder / name for name in manifest["parts"]}
     for name, path in parts.items():
         if not path.is_file():
             raise DataError(f"{path}: missing; the folder is not whole: build the index again")
-        if path.stat().st_size != manifest["parts"][name]["bytes"] or files.sha256(path) != manifest["parts"][name]["sha256"]:
+        if (
+            path.stat().st_size != manifest["parts"][name]["bytes"]
+            or files.sha256(path) != manifest["parts"][name]["sha256"]
+        ):
             raise DataError(f"{path}: damaged: its checksum is not the manifest's; build the index again")
     try:
         index = found(metric=manifest["metric"], threads=threads, **manifest["parameters"])
@@ -170,8 +180,10 @@ def _fill(index: Index, manifest: dict[str, Any], parts: dict[str, Path], folder
 
     def array(name: str, kind: str, shape: tuple[int | None, ...]) -> np.ndarray:
         found = arrays[name]
-        if found.dtype.kind not in kind or len(found.shape) != len(shape) or any(
-            want not in (None, have) for have, want in zip(found.shape, shape, strict=True)
+        if (
+            found.dtype.kind not in kind
+            or len(found.shape) != len(shape)
+            or any(want not in (None, have) for have, want in zip(found.shape, shape, strict=True))
         ):
             raise DataError(f"{parts[f'{name}.npy']}: found {found.dtype} of shape {found.shape}, expected {shape}")
         return found

@@ -1,0 +1,410 @@
+"""The contract of an index, held for every member of INDEXES with every metric that it serves."""
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from oracle import brute_force
+from vicinal.errors import DataError, NotFitted, UsageError
+from vicinal.indexes import BY_NAME, INDEXES, Index, contract, load
+from vicinal.metrics import METRICS, find
+
+EXAMPLES = Path(__file__).parent.parent / "examples" / "wordnet"
+N, K = 2_000, 10
+
+
+def variants(kind: type[Index], metric: str) -> list[dict[str, Any]]:
+    """The parameters that make another engine of a kind."""
+    if kind.name == "binary" and metric == "hamming":
+        return [{"structure": "all"}, {"structure": "graph"}, {"structure": "lists"}]
+    return [{}]
+
+
+CASES = [
+    pytest.param(kind, metric, settings, id="-".join([kind.name, metric, *map(str, settings.values())]))
+    for kind in INDEXES
+    for metric in (one.name for one in METRICS)
+    if metric in kind.serves
+    for settings in variants(kind, metric)
+]
+each = pytest.mark.parametrize(("kind", "metric", "settings"), CASES)
+
+
+@functools.cache
+def gloss_embeddings(metric: str) -> tuple[np.ndarray, np.ndarray]:
+    """Real embeddings to store, and others to ask; bits are their signs."""
+    vectors = np.load(EXAMPLES / "embeddings.npy")[: N + 200]
+    if find(metric).kernel == "bits":
+        vectors = np.packbits(vectors > 0, axis=1)
+    return vectors[:N], vectors[N:]
+
+
+@functools.cache
+def fitted(kind: type[Index], metric: str, settings: tuple) -> Index:
+    """An index that tests only ask."""
+    return kind(metric=metric, **dict(settings)).fit(gloss_embeddings(metric)[0])
+
+
+def asked(kind: type[Index], metric: str, settings: dict) -> Index:
+    return fitted(kind, metric, tuple(settings.items()))
+
+
+def true_distances(index: Index, queries: np.ndarray, found: Any) -> np.ndarray:
+    """The distances of the rows that a result names, by the metric's readable form."""
+    metric = index.metric
+    rows = np.where(found.indices < 0, 0, found.indices)
+    far = np.stack([metric.pairwise(queries[i : i + 1], index.vectors[rows[i]])[0] for i in range(len(queries))])
+    return np.where(found.indices < 0, np.inf, far)
+
+
+def holds(index: Index, queries: np.ndarray, found: Any) -> None:
+    """True distances, ascending by (distance, row), no row twice, and what is missing at the end."""
+    np.testing.assert_allclose(found.distances, true_distances(index, queries, found), rtol=1e-6, atol=1e-9)
+    assert found.indices.dtype == np.int64 and found.distances.dtype == np.float32 and found.metric == index.metric.name
+    for rows, far in zip(found.indices, found.distances, strict=True):
+        there = rows >= 0
+        assert not np.any(there[1:] & ~there[:-1]), "what is missing comes last"
+        assert np.all(np.isinf(far[~there])) and np.all(np.isfinite(far[there]))
+        assert np.all(np.diff(far[there]) >= 0) and len(set(rows[there])) == there.sum()
+
+
+def recall(found: np.ndarray, true: np.ndarray) -> float:
+    return float(np.mean([len(set(a) & set(b)) / len(b) for a, b in zip(found, true, strict=True)]))
+
+
+def share_found(distances: np.ndarray, true: np.ndarray) -> float:
+    """The share of true neighbours, where a tie at the last place is as good as any."""
+    return float((distances <= true[:, -1:] + np.abs(true[:, -1:]) * 1e-6 + 1e-9).mean())
+
+
+@each
+def test_distances_are_true_and_the_neighbours_are_found(kind: type[Index], metric: str, settings: dict) -> None:
+    index, queries = asked(kind, metric, settings), gloss_embeddings(metric)[1]
+    found = index.search(queries, K)
+    holds(index, queries, found)
+    indices, distances = brute_force(index.vectors, queries, K, metric)
+    if kind.exact:
+        np.testing.assert_array_equal(found.indices, indices)
+    share = share_found(found.distances, distances)
+    print(f"{kind.name} {metric} {settings}: recall@{K} {share:.4f}")
+    assert share >= kind.recall
+    assert np.all(found.distances >= distances - np.abs(distances) * 1e-6 - 1e-6)
+
+
+@each
+def test_fewer_than_k_is_a_normal_result(kind: type[Index], metric: str, settings: dict) -> None:
+    vectors, queries = gloss_embeddings(metric)
+    index = kind(metric=metric, **settings).fit(vectors[:6])
+    found = index.search(queries[:3], 9)
+    holds(index, queries[:3], found)
+    assert (found.indices[:, 6:] == -1).all() and np.sort(found.indices[:, :6]).tolist() == [[0, 1, 2, 3, 4, 5]] * 3
+    assert index.search(queries[:0], 3).indices.shape == (0, 3)
+    alone = kind(metric=metric, **settings).fit(vectors[:1]).search(queries[:2], 2)
+    assert alone.indices.tolist() == [[0, -1], [0, -1]]
+
+
+@each
+def test_wrong_questions_are_named(kind: type[Index], metric: str, settings: dict) -> None:
+    index, queries = asked(kind, metric, settings), gloss_embeddings(metric)[1]
+    dim = index.dim
+    with pytest.raises(DataError, match=f"found dim {dim - 1}, the stored vectors have dim {dim}"):
+        index.search(queries[:, :-1], 3)
+    for k in (0, -1, 2.5, True):
+        with pytest.raises(UsageError, match="k: expected a whole number above 0"):
+            index.search(queries, k)  # type: ignore[arg-type]
+    if find(metric).kernel != "bits":
+        wrong = queries[:4].astype(np.float32).copy()
+        wrong[2, 1] = np.nan
+        with pytest.raises(DataError, match="1 row cannot be used .1 with NaN or infinite value: 2."):
+            index.search(wrong, 3)
+        with pytest.raises(DataError, match="1 row cannot be used"):
+            kind(metric=metric, **settings).fit(wrong)
+    else:
+        with pytest.raises(DataError, match="needs packed bits"):
+            index.search(queries.astype(np.float32), 3)
+    if find(metric).nonzero:
+        with pytest.raises(DataError, match="zero vector"):
+            index.search(np.zeros((1, dim)), 3)
+    for where, said in {
+        "id =": "expected a column or a value, found the end",
+        "label = 'a'": "unknown name 'label'",
+        "id >": "expected a column or a value, found the end",
+    }.items():
+        with pytest.raises(UsageError, match=said):
+            index.search(queries, 3, where)
+    with pytest.raises(DataError, match=f"where: expected {N} true or false, one a row, found shape .3,."):
+        index.search(queries, 3, np.array([True, False, True]))
+    with pytest.raises(DataError, match=f"where: not in the index: {N + 5}"):
+        index.search(queries, 3, [0, N + 5])
+    with pytest.raises(NotFitted):
+        kind(metric=metric, **settings).search(queries, 3)
+    with pytest.raises(DataError, match="at least 1 row"):
+        kind(metric=metric, **settings).fit(queries[:0])
+
+
+@each
+def test_a_metric_that_it_does_not_serve_is_refused_with_those_that_it_does(
+    kind: type[Index], metric: str, settings: dict
+) -> None:
+    for other in METRICS:
+        if other.name not in kind.serves:
+            with pytest.raises(UsageError, match=f"found metric '{other.name}', expected one of .*{metric}"):
+                kind(metric=other.name)
+
+
+@each
+@pytest.mark.parametrize("share", [0.001, 0.05, 0.5, 0.97])
+def test_filters_give_as_many_as_there_are(
+    kind: type[Index], metric: str, settings: dict, share: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(contract, "SCAN_AT_MOST", 20)  # so that the engine answers the wider ones
+    index, queries = asked(kind, metric, settings), gloss_embeddings(metric)[1]
+    mask = np.random.default_rng(3).random(N) < share
+    mask[7] = True
+    for k in (1, K, 400):
+        found = index.search(queries[:50], k, mask)
+        holds(index, queries[:50], found)
+        assert ((found.indices >= 0).sum(axis=1) == min(k, mask.sum())).all()
+        assert mask[found.indices[found.indices >= 0]].all()
+    rows = np.flatnonzero(mask)
+    by_id = index.search(queries[:50], K, rows)
+    np.testing.assert_array_equal(by_id.indices, index.search(queries[:50], K, mask).indices)
+    _, distances = brute_force(index.vectors[rows], queries[:50], min(K, len(rows)), metric)
+    assert share_found(by_id.distances[:, : len(rows)], distances) >= kind.recall - 0.05
+    assert (index.search(queries[:2], 2, np.zeros(N, dtype=bool)).indices == -1).all()
+
+
+@each
+def test_copies_of_a_row_all_come_back(kind: type[Index], metric: str, settings: dict) -> None:
+    vectors, queries = gloss_embeddings(metric)
+    rng = np.random.default_rng(1)
+    copied = vectors[:600].copy()
+    copied[rng.random(600) < 0.3] = copied[5]
+    index = kind(metric=metric, **settings).fit(copied)
+    copies = np.flatnonzero((copied == copied[5]).all(axis=1))
+    found = index.search(copied[5:6], len(copies))
+    np.testing.assert_array_equal(found.indices[0], copies) if not find(metric).product else None
+    holds(index, queries, index.search(queries, K))
+    true, _ = brute_force(copied, queries, K, metric)
+    assert recall(index.search(queries, K).indices, true) >= kind.recall - 0.02
+    few = index.search(copied[5:6], 4, copies[2:5])
+    assert few.indices.tolist() == [[*copies[2:5], -1]]
+
+
+@each
+def test_additions_and_removals_by_id(kind: type[Index], metric: str, settings: dict, tmp_path: Path) -> None:
+    vectors, queries = gloss_embeddings(metric)
+    names = [f"row {i}" for i in range(500)]
+    payload = {"even": [i % 2 == 0 for i in range(500)]}
+    index = kind(metric=metric, **settings).fit(vectors[:400], ids=names[:400], payload={"even": payload["even"][:400]})
+    if not index.can_add:
+        with pytest.raises(UsageError, match="cannot grow"):
+            index.add(vectors[400:500], names[400:])
+        index = kind(metric=metric, **settings).fit(vectors[:500], ids=names, payload=payload)
+    else:
+        for start in (400, 401, 450):
+            stop = {400: 401, 401: 450, 450: 500}[start]
+            index.add(vectors[start:stop], names[start:stop], {"even": payload["even"][start:stop]})
+        with pytest.raises(DataError, match="'row 3' is given to rows 3 and 500"):
+            index.add(vectors[:1], ["row 3"])
+        with pytest.raises(DataError, match="this index has ids of its own such as 'row 0'"):
+            index.add(vectors[:1])
+        with pytest.raises(DataError, match="found dim"):
+            index.add(vectors[:1, :-1], ["new"])
+    assert len(index) == 500
+    holds(index, queries, index.search(queries, K))
+    with pytest.raises(DataError, match="remove: not in the index: 'row 999'; it holds 500 rows, whose ids are like"):
+        index.remove(["row 1", "row 999"])
+    assert len(index) == 500
+    gone = [f"row {i}" for i in range(0, 500, 3)]
+    index.remove(gone)
+    assert len(index) == 500 - len(gone)
+    for rows, at_least in ((gone, 1 / 2), (names, 0)):
+        live = np.array([i for i in range(500) if f"row {i}" not in rows and i % 3])
+        if at_least:
+            found = index.search(queries, K)
+            holds(index, queries, found)
+            assert not set(found.indices.ravel()) & set(range(0, 500, 3))
+            assert ((found.indices >= 0).sum(axis=1) == K).all()
+            true, _ = brute_force(vectors[live], queries, K, metric)
+            assert recall(found.indices, live[true]) >= kind.recall - 0.02
+            index.save(tmp_path / "removed")
+            again = load(tmp_path / "removed")
+            assert len(again) == len(index) and again.ids.rows("row 7").tolist() == [7]
+            np.testing.assert_array_equal(again.search(queries, K).indices, found.indices)
+            even = again.search(queries, 400, "even")
+            assert ((even.indices >= 0).sum(axis=1) == (live % 2 == 0).sum()).all()
+            with pytest.raises(DataError, match="not in the index"):
+                again.remove("row 0")
+            index.remove([f"row {i}" for i in live])
+        assert len(index) == 0 and (index.search(queries, 3).indices == -1).all()
+    index.save(tmp_path / "empty")
+    assert (load(tmp_path / "empty").search(queries, 3).indices == -1).all()
+    if index.can_add:
+        index.add(vectors[:5], ["row 0", "row 1", "c", "d", "e"], {"even": [True] * 5})
+        assert index.ids.of(index.search(vectors[:1], 5).indices)[0].count("row 0") == 1 and len(index) == 5
+
+
+@each
+def test_saved_and_loaded_it_answers_the_same(kind: type[Index], metric: str, settings: dict, tmp_path: Path) -> None:
+    index, queries = asked(kind, metric, settings), gloss_embeddings(metric)[1]
+    index.save(tmp_path / "index")
+    for again in (load(tmp_path / "index"), kind.load(tmp_path / "index")):
+        assert type(again) is kind and again.settings == index.settings and again.metric == index.metric
+        found, before = again.search(queries, K), index.search(queries, K)
+        np.testing.assert_array_equal(found.indices, before.indices)
+        np.testing.assert_array_equal(found.distances, before.distances)
+        assert not again.vectors.flags.writeable
+    with pytest.raises(UsageError, match="exists already"):
+        index.save(tmp_path / "index")
+    again.save(tmp_path / "index", overwrite=True)  # onto the files that it reads
+    np.testing.assert_array_equal(load(tmp_path / "index").search(queries, K).indices, before.indices)
+    other = next(one for one in INDEXES if one is not kind)
+    with pytest.raises(DataError, match=f"found an index of type {kind.name}, expected {other.name}"):
+        other.load(tmp_path / "index")
+    if kind.can_add:
+        again.add(queries[:7])
+        assert recall(again.search(queries[:7], 1).indices, np.arange(N, N + 7)[:, None]) >= (
+            0 if find(metric).product else 6 / 7
+        )
+
+
+@each
+def test_within_a_radius(kind: type[Index], metric: str, settings: dict) -> None:
+    index, queries = asked(kind, metric, settings), gloss_embeddings(metric)[1][:20]
+    distances = find(metric).pairwise(queries, index.vectors)
+    radius = float(np.quantile(distances, 0.1))
+    found = index.within(queries, radius)
+    wanted = [set(np.flatnonzero(row <= radius)) for row in distances]
+    got = [set(found[i][0]) for i in range(20)]
+    assert all(a <= b for a, b in zip(got, wanted, strict=True))
+    assert sum(map(len, got)) >= (kind.recall - 0.35) * sum(map(len, wanted))
+    for i in range(20):
+        np.testing.assert_allclose(found[i][1], np.sort(distances[i][found[i][0]]), rtol=1e-6, atol=1e-9)
+    with pytest.raises(UsageError, match="radius: expected a number"):
+        index.within(queries, np.nan)
+
+
+@each
+def test_rows_that_cannot_be_used_are_left_out_on_request(kind: type[Index], metric: str, settings: dict) -> None:
+    if find(metric).kernel == "bits":
+        return
+    vectors, queries = gloss_embeddings(metric)
+    wrong = vectors[:300].astype(np.float32).copy()
+    wrong[[4, 9]] = np.nan
+    index = kind(metric=metric, **settings).fit(wrong, on_invalid="null")
+    assert index.invalid == {4: "NaN or infinite value", 9: "NaN or infinite value"} and len(index) == 298
+    found = index.search(queries, 299)
+    assert (found.indices[:, -1] == -1).all() and not {4, 9} & set(found.indices.ravel())
+
+
+def test_every_parameter_has_a_range_that_is_held() -> None:
+    for kind in INDEXES:
+        for one in kind.parameters:
+            default = kind(**{one.name: one.default}) if one.name != "structure" else kind()
+            assert default.settings[one.name] == one.default and one.about
+            for wrong in [-1, one.high + 1, "x", 1.5, True] if not isinstance(one.default, bool | str) else [3, None]:
+                with pytest.raises(UsageError, match=one.name):
+                    kind(**{one.name: wrong})
+
+
+def test_parameters_of_searching_can_be_changed_and_others_not() -> None:
+    vectors, queries = gloss_embeddings("euclidean")
+    index = BY_NAME["hnsw"](metric="euclidean", ef_search=1).fit(vectors)
+    true, _ = brute_force(vectors, queries, 1, "euclidean")
+    low = recall(index.search(queries, 1).indices, true)
+    assert recall(index.set(ef_search=200).search(queries, 1).indices, true) > low
+    with pytest.raises(
+        UsageError, match="M: is decided when the index is built of HNSW; those of searching: ef_search"
+    ):
+        index.set(M=4)
+    with pytest.raises(UsageError, match="speed: is not a parameter of HNSW"):
+        index.set(speed=4)
+
+
+@pytest.mark.parametrize("name", ["ivfpq", "pq"])
+@pytest.mark.parametrize("metric", ["euclidean", "cosine", "inner_product"])
+def test_codes_without_vectors_state_their_error(name: str, metric: str, tmp_path: Path) -> None:
+    vectors, queries = gloss_embeddings(metric)
+    vectors = np.concatenate([vectors, vectors[:50]])
+    index: Any = BY_NAME[name](metric=metric, keep_vectors=False).fit(vectors)
+    index.save(tmp_path / "codes")
+    assert not (tmp_path / "codes" / "vectors.npy").exists()
+    size = sum(file.stat().st_size for file in (tmp_path / "codes").iterdir())
+    assert size < 0.8 * vectors.nbytes  # the codebooks are most of so small a set
+    for one in (index, load(tmp_path / "codes")):
+        found = one.search(queries, K)
+        true, _ = brute_force(vectors, queries, K, metric)
+        assert recall(found.indices, true) > 0.5
+        off = np.abs(
+            found.distances
+            - [find(metric).pairwise(queries[i : i + 1], vectors[found.indices[i]])[0] for i in range(len(queries))]
+        )
+        assert 0 < one.error["mean_absolute"] and off.mean() < 4 * one.error["mean_absolute"]
+        mask = np.arange(len(vectors)) % 9 == 0
+        assert mask[one.search(queries, 20, mask).indices].all()
+        with pytest.raises(UsageError, match="without its vectors cannot grow"):
+            one.add(vectors[:1])
+        one.remove(list(range(0, 1_500)))
+        assert (one.search(queries, K).indices >= 1_500).all()
+    with pytest.raises(UsageError, match="n_subquantizers: expected a divisor of dim 384, got 7"):
+        BY_NAME[name](n_subquantizers=7).fit(vectors)
+
+
+def test_copies_are_collapsed_before_a_graph_is_built() -> None:
+    vectors, _ = gloss_embeddings("cosine")
+    copied = vectors.copy()
+    copied[np.random.default_rng(2).random(N) < 0.3] = copied[11]
+    index: Any = BY_NAME["hnsw"](metric="cosine").fit(copied)
+    assert index._faiss.ntotal == len(np.unique(copied, axis=0)) < N
+
+
+def test_an_engine_is_built_anew_once_most_of_it_is_gone() -> None:
+    vectors, queries = gloss_embeddings("euclidean")
+    index: Any = BY_NAME["hnsw"](metric="euclidean").fit(vectors)
+    index.remove(range(0, 900))
+    assert index._faiss.ntotal == N
+    index.remove(range(900, 1_100))
+    assert index._faiss.ntotal == N - 1_100 and (index.search(queries, K).indices >= 1_100).all()
+
+
+def test_vectors_far_from_the_origin_keep_their_digits() -> None:
+    vectors, queries = (rows.astype(np.float64) + 1e6 for rows in gloss_embeddings("euclidean"))
+    true, _ = brute_force(vectors, queries, K, "euclidean")
+    for name in ("hnsw", "ivf", "pq"):
+        index = BY_NAME[name](metric="euclidean").fit(vectors)
+        assert recall(index.search(queries, K).indices, true) >= index.recall
+
+
+def test_a_result_of_many_small_additions_is_that_of_one() -> None:
+    vectors, queries = gloss_embeddings("cosine")
+    index = BY_NAME["exact"](metric="cosine").fit(vectors[:10])
+    for row in range(10, 60):
+        index.add(vectors[row : row + 1])
+    whole = BY_NAME["exact"](metric="cosine").fit(vectors[:60])
+    np.testing.assert_array_equal(index.search(queries, K).indices, whole.search(queries, K).indices)
+
+
+def test_ids_are_the_users_own_whole_numbers_or_strings() -> None:
+    vectors, queries = gloss_embeddings("euclidean")
+    make: Callable[..., Index] = BY_NAME["exact"]
+    mixed = make().fit(vectors[:4], ids=[10, "ten", -3, "x"])
+    assert mixed.ids.of(mixed.search(vectors[1:2], 5).indices)[0][:1] == ["ten"]
+    assert mixed.ids.of(mixed.search(vectors[1:2], 5).indices)[0][-1] is None
+    assert mixed.search(queries[:1], 1, "id = 'ten'").indices.tolist() == [[1]]
+    for ids, said in (
+        ([1, 1, 2, 3], "1 is given to rows 0 and 1"),
+        ([1, 2, 3], "expected 4, one a row, found 3"),
+        ([1, 2, 3, 4.5], "row 3: expected a whole number or a string, found 4.5"),
+        ([1, 2, 3, True], "row 3: expected a whole number or a string, found True"),
+    ):
+        with pytest.raises(DataError, match=said):
+            make().fit(vectors[:4], ids=ids)
+    with pytest.raises(DataError, match="payload: found 3 rows, expected 4"):
+        make().fit(vectors[:4], payload={"a": [1, 2, 3]})
+    plain = make().fit(vectors[:4])
+    assert plain.ids.of(np.array([2, -1])) == [2, None] and plain.search(queries[:1], 4, "id >= 2").indices[0, 2] == -1

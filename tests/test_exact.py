@@ -152,7 +152,7 @@ def test_growing_compares_only_pairs_that_are_new(monkeypatch: pytest.MonkeyPatc
     vectors, pairs = hard_data("plain", 100, 4), []
     before = Exact().fit(vectors[:90]).neighbors(3)
     index = Exact().fit(vectors)
-    kernel: Any = type(index._kernel)
+    kernel: Any = type(index._fitted()[1])
     search, join = kernel.search, kernel.self_join
 
     def counted_search(self: Any, queries: np.ndarray, *rest: Any) -> Any:

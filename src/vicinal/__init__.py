@@ -8,20 +8,50 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from vicinal.graph import Neighbors
-    from vicinal.indexes.exact import Exact, neighbors
+    from vicinal.indexes import HNSW, IVF, IVFPQ, PQ, Annoy, BallTree, Binary, Exact, Index, KDTree, load_index
+    from vicinal.indexes.choice import index
+    from vicinal.indexes.exact import neighbors
     from vicinal.metrics import mahalanobis
     from vicinal.scorers import KNNScorer
 
 __version__ = "0.1.0"
 
 _HOME = {
+    "Annoy": "vicinal.indexes",
+    "BallTree": "vicinal.indexes",
+    "Binary": "vicinal.indexes",
     "Exact": "vicinal.indexes.exact",
+    "HNSW": "vicinal.indexes",
+    "IVF": "vicinal.indexes",
+    "IVFPQ": "vicinal.indexes",
+    "Index": "vicinal.indexes",
+    "KDTree": "vicinal.indexes",
     "KNNScorer": "vicinal.scorers",
     "Neighbors": "vicinal.graph",
+    "PQ": "vicinal.indexes",
+    "index": "vicinal.indexes.choice",
+    "load_index": "vicinal.indexes",
     "mahalanobis": "vicinal.metrics",
     "neighbors": "vicinal.indexes.exact",
 }
-__all__ = ["Exact", "KNNScorer", "Neighbors", "mahalanobis", "neighbors"]
+__all__ = [
+    "HNSW",
+    "IVF",
+    "IVFPQ",
+    "PQ",
+    "Annoy",
+    "BallTree",
+    "Binary",
+    "Exact",
+    "Index",
+    "KDTree",
+    "KNNScorer",
+    "Neighbors",
+    "index",
+    "load_index",
+    "mahalanobis",
+    "neighbors",
+]
 
 
 def __getattr__(name: str) -> Any:

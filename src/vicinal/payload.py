@@ -58,9 +58,9 @@ class Ids:
 
         Raises   DataError naming the ids that no row has, or whose row is dead, and one that there is
         """
-        single = isinstance(ids, str) or not isinstance(ids, Iterable)
+        wanted = ids if isinstance(ids, Iterable) and not isinstance(ids, str) else [ids]
         found, missing = [], []
-        for value in [ids] if single else ids:  # type: ignore[union-attr]
+        for value in wanted:
             row = self.find(value)
             if row is None or _is(dead, row):
                 missing.append(repr(value.item() if isinstance(value, np.generic) else value))

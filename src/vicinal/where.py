@@ -51,7 +51,8 @@ def matches(expression: str, columns: Mapping[str, Any]) -> np.ndarray:
     Raises       UsageError with the place in the expression, what was expected, and the columns that there are
 
     >>> import pyarrow
-    >>> matches('size > 1 and kind in ("a", "b")', {"size": pyarrow.array([1, 2, 3]), "kind": pyarrow.array(list("abc"))})
+    >>> columns = {"size": pyarrow.array([1, 2, 3]), "kind": pyarrow.array(["a", "b", "c"])}
+    >>> matches('size > 1 and kind in ("a", "b")', columns)
     array([False,  True, False])
     """
     if not isinstance(expression, str):

@@ -5,7 +5,7 @@ from vicinal.indexes.binary import Binary
 from vicinal.indexes.contract import Index
 from vicinal.indexes.exact import Exact
 from vicinal.indexes.faiss_indexes import HNSW, IVF, IVFPQ, PQ
-from vicinal.indexes.folder import load
+from vicinal.indexes.folder import load_index
 from vicinal.indexes.trees import BallTree, KDTree
 
 INDEXES: tuple[type[Index], ...] = (Exact, KDTree, BallTree, HNSW, IVF, IVFPQ, PQ, Binary, Annoy)
@@ -24,5 +24,5 @@ __all__ = [
     "Exact",
     "Index",
     "KDTree",
-    "load",
+    "load_index",
 ]

@@ -21,7 +21,8 @@ class Binary(Index):
     M, ef_construction, ef_search : of a graph, as for `HNSW`
     n_lists, n_probe              : of lists, as for `IVF`
 
-    >>> Binary("hamming").fit(np.array([[0], [1], [7]], dtype=np.uint8)).search(np.array([[3]], dtype=np.uint8), k=2).indices
+    >>> index = Binary("hamming").fit(np.array([[0], [1], [7]], dtype=np.uint8))
+    >>> index.search(np.array([[3]], dtype=np.uint8), k=2).indices
     array([[1, 2]])
     """
 

@@ -72,14 +72,14 @@ class Index:
     can_add: ClassVar[bool] = True  # without a new build
     filters: ClassVar[bool] = False  # `_propose` passes over the entries that are not allowed by itself
     centres: ClassVar[bool] = True  # its entries may be moved to the mean, for the digits of float32
+    reason: str = ""  # why it was chosen, where "auto" did
     recall: ClassVar[float] = 1.0  # at least so many of the true 10 nearest, on the embeddings of the tests
 
-    def __init__(self, metric: str | Metric, threads: int | None, **parameters: Any) -> None:
+    def __init__(self, metric: str | Metric = "euclidean", threads: int | None = None, **parameters: Any) -> None:
         self.metric = find(metric)
         if self.metric.name not in self.serves:
-            raise UsageError(
-                f"{type(self).__name__}: found metric {self.metric.name!r}, expected one of {some(list(self.serves), 9)}"
-            )
+            known = some(list(self.serves), 9)
+            raise UsageError(f"{type(self).__name__}: found metric {self.metric.name!r}, expected one of {known}")
         if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
             raise UsageError(f"threads: expected a whole number above 0 or None, got {threads!r}")
         self.threads = threads or cores()
@@ -256,8 +256,8 @@ class Index:
         where   : the rows that may be found: an expression over the payload's columns (`vicinal.where`), a boolean a
                   row, or ids; min(k, matches) rows come
         Returns   Neighbors: row numbers and true distances in the metric's unit, by (distance, row)
-        Raises    NotFitted; DataError where the dims differ, a query is NaN, infinite, or zero under cosine, or an id is
-                  unknown; UsageError where k is not above 0 or `where` cannot be read
+        Raises    NotFitted; DataError where the dims differ, a query is NaN, infinite, or zero under cosine, or an id
+                  is unknown; UsageError where k is not above 0 or `where` cannot be read
         """
         array = self._as_queries(queries)
         k = check_k(k)
@@ -308,11 +308,11 @@ class Index:
     def load(cls, folder: str | Path, threads: int | None = None) -> Self:
         """The index that `save` wrote, memory-mapped where the engine can; checksums are verified before any parsing.
 
-        Raises   DataError, naming the file, where the folder is not an index of this type, of a newer format, or damaged
+        Raises   DataError, naming the file, where the folder is no index of this type, of a newer format, or damaged
         """
-        from vicinal.indexes.folder import load
+        from vicinal.indexes.folder import load_index
 
-        return load(folder, threads, cls)  # type: ignore[return-value]
+        return load_index(folder, threads, cls)  # type: ignore[return-value]
 
     # The steps that a kind of index gives
 
@@ -501,7 +501,8 @@ class Index:
     def _measure(self, queries: np.ndarray, proposed: np.ndarray) -> np.ndarray:
         """The true distances of proposed entries, float64; inf where there is none."""
         entries = self._entries()
-        return self._measured(queries, proposed if len(entries) == self._n else np.where(proposed < 0, -1, entries[proposed]))
+        rows = proposed if len(entries) == self._n else np.where(proposed < 0, -1, entries[proposed])
+        return self._measured(queries, rows)
 
     def _measured(self, queries: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """The true distances of rows, float64 (n_queries, m); inf where the row is -1."""

@@ -49,7 +49,9 @@ class Exact(Index):
     def _make(self) -> None:
         self._valid = None if self._dead is None else np.flatnonzero(~self._dead)
         vectors = self._stored() if self._valid is None else self._stored()[self._valid]
-        self._ready = (vectors, pick(self.metric, vectors.dtype)(vectors, self.metric, self.threads)) if len(vectors) else None
+        self._ready = (
+            (vectors, pick(self.metric, vectors.dtype)(vectors, self.metric, self.threads)) if len(vectors) else None
+        )
 
     def _grow(self) -> None:
         self._make()
@@ -200,7 +202,7 @@ class Exact(Index):
     def within(
         self,
         queries: object = None,
-        radius: float | None = None,
+        radius: object = None,
         where: object = None,
         groups: object = None,
         query_groups: object = None,
@@ -208,7 +210,7 @@ class Exact(Index):
     ) -> RadiusNeighbors:
         """All stored rows at a distance of at most `radius`: of each query, or of each stored row without itself.
 
-        `within(queries, radius)` asks of queries, `within(radius)` of the stored rows; of two, the number is the radius.
+        `within(queries, radius)` asks of queries, `within(radius)` of the stored rows; the number is the radius.
 
         radius : in the metric's unit, not NaN; the comparison is made in float64
         Raises   as `search`; UsageError where the radius is not a number.
@@ -216,7 +218,7 @@ class Exact(Index):
         (array([0, 2]), array([1., 2.], dtype=float32))
         """
         if radius is None or np.ndim(queries) == 0:  # type: ignore[arg-type]
-            queries, radius = radius, queries  # type: ignore[assignment]
+            queries, radius = radius, queries
         far = as_radius(radius)
         array = None if queries is None else self._as_queries(queries)
         rows, kernel = self._among(where)

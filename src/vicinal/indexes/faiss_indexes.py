@@ -474,5 +474,5 @@ def check_graph(path: Path, graph: Any, n: int) -> None:
     offsets = faiss.vector_to_array(graph.offsets)
     whole = len(offsets) == n + 1 and offsets[0] == 0 and (np.diff(offsets.astype(np.int64)) >= 0).all()
     whole = whole and offsets[-1] == len(links) and (n == 0 or -1 <= graph.entry_point < n)
-    if not whole or (len(links) and not (-1 <= links.min() and links.max() < n)):
+    if not whole or (len(links) and not (links.min() >= -1 and links.max() < n)):
         raise DataError(f"{path}: a link of the graph leads nowhere; build the index again")

@@ -1,6 +1,6 @@
 """An index as a folder: a manifest, plain `.npy` arrays, and the engine's own file.
 
-    manifest.json    format and its version, type, metric, n, dim, dtype, parameters, and of each part its SHA-256 and size
+    manifest.json    format version, type, metric, n, dim, dtype, parameters; of each part its SHA-256 and size
     vectors.npy      the vectors as they were given (not of an index of codes alone)
     removed.npy      which rows are removed or invalid, where any are
     first.npy, members.npy, starts.npy    which rows are copies of which, where the engine needs to know
@@ -20,10 +20,11 @@ import numpy as np
 
 from vicinal import files
 from vicinal.copies import Copies
-from vicinal.errors import DataError, UsageError, VicinalError, unknown
+from vicinal.errors import DataError, UsageError, VicinalError, some, unknown
 from vicinal.indexes.contract import Index
 from vicinal.metrics import BY_NAME
 from vicinal.payload import Ids
+from vicinal.vectors import invalid_rows
 
 FORMAT, FORMAT_VERSION = "vicinal.index", 1
 PARTS = {
@@ -139,7 +140,7 @@ def read_manifest(folder: str | Path) -> dict[str, Any]:
     return manifest
 
 
-def load(folder: str | Path, threads: int | None = None, kind: type[Index] = Index) -> Index:
+def load_index(folder: str | Path, threads: int | None = None, kind: type[Index] = Index) -> Index:
     """The index of a folder.
 
     kind     : the type that is expected; Index for any
@@ -196,6 +197,10 @@ def _fill(index: Index, manifest: dict[str, Any], parts: dict[str, Path], folder
     index.invalid = {int(row): str(reason) for row, reason in manifest.get("invalid", {}).items()}
     if len(index) != manifest["live"]:
         raise DataError(f"{folder}: found {len(index)} live rows, the manifest says {manifest['live']}; build it again")
+    if "vectors" in arrays:
+        wrong = [row for row in invalid_rows(index._store, index.metric) if index._dead is None or not index._dead[row]]
+        if wrong:
+            raise DataError(f"{parts['vectors.npy']}: damaged: rows that cannot be used: {some(wrong)}; build it again")
     if "ids.json" in parts:
         names = json.loads(parts["ids.json"].read_text(encoding="ascii"))
         if not isinstance(names, list) or len(names) != n:
@@ -222,7 +227,7 @@ def _fits(first: np.ndarray, members: np.ndarray, starts: np.ndarray, n: int) ->
         return False
     if not len(members):
         return True
-    inside = 0 <= members.min() and members.max() < n and len(np.unique(members)) == len(members)
+    inside = members.min() >= 0 and members.max() < n and len(np.unique(members)) == len(members)
     return bool(inside and (np.diff(first) > 0).all() and (members[starts[:-1]] == first).all())
 
 

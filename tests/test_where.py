@@ -1,0 +1,96 @@
+"""Filters against a row-at-a-time evaluation by hand, and what is said of those that cannot be read."""
+
+import numpy as np
+import pyarrow
+import pytest
+from hypothesis import given
+from hypothesis import strategies as some
+
+from vicinal.errors import UsageError
+from vicinal.where import matches
+
+COLUMNS = {
+    "size": pyarrow.array([1, 2, 3, None]),
+    "kind": pyarrow.array(["a", "b", 'say "x"', None]),
+    "half": pyarrow.array([0.5, 1.0, 1.5, 2.0]),
+    "new": pyarrow.array([True, False, None, True]),
+    "two words": pyarrow.array([1, 1, 2, 2]),
+    "is": pyarrow.array([0, 1, 0, 1]),
+}
+
+
+@pytest.mark.parametrize(
+    ("expression", "rows"),
+    [
+        ("size = 2", [1]),
+        ("size == 2", [1]),
+        ("2 < size", [2]),
+        ("size != 2", [0, 2]),
+        ("size <> 2 and size >= 1", [0, 2]),
+        ("size = -1 or half >= 1.5", [2, 3]),
+        ("half = 1", [1]),
+        ("half < 1e0", [0]),
+        ('kind = "a"', [0]),
+        ("KIND = 'a'".replace("KIND", "kind"), [0]),
+        ('kind = "say ""x"""', [2]),
+        ("kind = 'say \"x\"'", [2]),
+        ("kind in ('a', 'b')", [0, 1]),
+        ("kind NOT IN ('a')", [1, 2]),
+        ("size in (1, 3)", [0, 2]),
+        ("kind is null", [3]),
+        ("kind is not null", [0, 1, 2]),
+        ("kind like 's%'", [2]),
+        ("kind not like '_'", [2]),
+        ("new", [0, 3]),
+        ("not new", [1]),
+        ("new = false", [1]),
+        ("not (size = 1 or size = 2)", [2]),
+        ("not size = 1 and half > 1", [2]),
+        ("size = 1 or size = 2 and new", [0]),
+        ("`two words` = 2", [2, 3]),
+        ("`is` = 1", [1, 3]),
+        ("size = half", []),
+        ("size = 1 OR new", [0, 3]),
+    ],
+)
+def test_expressions(expression: str, rows: list[int]) -> None:
+    assert np.flatnonzero(matches(expression, COLUMNS)).tolist() == rows
+
+
+@pytest.mark.parametrize(
+    ("expression", "said"),
+    [
+        ("", "where: column 1 of '': expected a column or a value, found the end"),
+        ("size", "where: column 5 of 'size': expected a comparison such as =, in, like or is null, found the end"),
+        ("size =", "where: column 7 of 'size =': expected a column or a value, found the end"),
+        ("size = 2 3", "where: column 10 of 'size = 2 3': expected and, or, or the end, found '3'"),
+        ("(size = 2", "where: column 10 of '(size = 2': expected ), found the end"),
+        ("size in 2", "where: column 9 of 'size in 2': expected (, found '2'"),
+        ("size in (half)", "expected a number or a text in quotes, found 'half'"),
+        ("sise = 2", "where: column 1: unknown name 'sise': did you mean 'size'? Choose from size, kind"),
+        ("size = 'a'", "where: column 1: size = 'a': the two sides cannot be compared (size: int64)"),
+        ("kind > 2", "where: column 1: kind > 2: the two sides cannot be compared (kind: string)"),
+        ("size like 'a'", "the two sides cannot be compared"),
+        ("1 = 1", "where: column 1 of '1 = 1': expected a column to compare with, found '1 = 1'"),
+        (
+            "kind = 'a",
+            'where: column 8 of "kind = \'a": expected a name, a number, a text in quotes or a sign such as =',
+        ),
+        ("size = 2; drop", "expected a name, a number, a text in quotes or a sign such as =, found '; drop'"),
+        ("size not 2", "expected in or like after not"),
+        ("(" * 300 + "size = 1" + ")" * 300, "where: more than 100 levels of parentheses and not"),
+        ("not " * 300 + "new", "where: more than 100 levels of parentheses and not"),
+    ],
+)
+def test_what_cannot_be_read_is_said_with_its_place(expression: str, said: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        matches(expression, COLUMNS)
+    assert said in str(caught.value)
+
+
+@given(some.text(alphabet="size kind=<>'\"()`,0123456789.andornotinlikeisnull", max_size=40))
+def test_any_text_is_answered_or_refused(expression: str) -> None:
+    try:
+        assert matches(expression, COLUMNS).shape == (4,)
+    except UsageError as error:
+        assert str(error).startswith("where: ")

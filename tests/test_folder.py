@@ -55,7 +55,7 @@ def damaged(name: str, number: int, folder: Path, checked: bool) -> Path:
     if way == 0:
         content = content[: random.integers(len(content))]
     elif way == 1:
-        content += random.bytes(random.integers(1, 100))
+        content += random.bytes(int(random.integers(1, 100)))
     else:
         reach = min(len(content), 200) if way == 2 else len(content)  # headers are at the beginning
         for place in random.integers(reach, size=random.integers(1, 9)):
@@ -172,7 +172,7 @@ def test_nothing_is_unpickled(saved: Path) -> None:
 def test_a_link_of_a_graph_that_leads_nowhere_is_found(saved: Path) -> None:
     import faiss
 
-    engine = faiss.read_index(str(saved / "engine.faiss"))
+    engine: Any = faiss.read_index(str(saved / "engine.faiss"))
     links = faiss.rev_swig_ptr(engine.hnsw.neighbors.data(), engine.hnsw.neighbors.size())
     links[3] = 10**6
     faiss.write_index(engine, str(saved / "engine.faiss"))

@@ -3,8 +3,8 @@
 "auto" chooses by these rules, the first that fits:
 
     1. bits (hamming, jaccard), manhattan, mahalanobis    exact: nothing else of ours serves them better
-    2. n * dim at most EXACT_AT_MOST                      exact: a query takes milliseconds, and nothing is missed
-    3. dim at most TREE_DIM, euclidean                    kdtree: exact too, and n hardly matters
+    2. dim at most TREE_DIM, over TREE_ROWS, euclidean    kdtree: exact but for ties, and n hardly matters
+    3. n * dim at most EXACT_AT_MOST                      exact: a query takes milliseconds, and nothing is missed
     4. vectors and graph fit half of the memory           hnsw
     5. else                                               ivfpq
 """
@@ -19,7 +19,7 @@ from vicinal.metrics import Metric, find
 from vicinal.vectors import as_vectors
 
 EXACT_AT_MOST = 400_000_000  # coordinates: one query reads a byte of each, 10 to 40 ms on a common processor
-TREE_DIM = 8
+TREE_DIM, TREE_ROWS = 8, 100_000
 TREE_METRICS = ("euclidean", "sqeuclidean")
 HNSW_LINKS_BYTES = 280  # of M = 32, a vector
 
@@ -47,9 +47,8 @@ def index(type: str = "auto", metric: str | Metric = "euclidean", threads: int |
     known = [one.name for one in kind.parameters]
     for name in parameters:
         if name not in known:
-            raise UsageError(
-                f"{kind.__name__}: {unknown('parameter', name, known) if known else f'{name}: it has none'}"
-            )
+            what = unknown("parameter", name, known) if known else f"it has no parameters, got {name!r}"
+            raise UsageError(f"{kind.__name__}: {what}")
     return kind(metric=metric, threads=threads, **parameters)
 
 
@@ -66,10 +65,10 @@ def choose(n: int, dim: int, metric: str | Metric = "euclidean", memory: int | N
     name = find(metric).name
     if name not in BY_NAME["hnsw"].serves:
         return "exact", f"{name} is served best by the exact kernel"
+    if dim <= TREE_DIM and n > TREE_ROWS and name in TREE_METRICS:
+        return "kdtree", f"{dim} dimensions are few: a tree is exact but for ties, and quicker than {n:,} comparisons"
     if n * dim <= EXACT_AT_MOST:
         return "exact", f"{n:,} x {dim} is at most {EXACT_AT_MOST:,} coordinates: exact is quick enough"
-    if dim <= TREE_DIM and name in TREE_METRICS:
-        return "kdtree", f"{dim} dimensions are few: a tree is exact, and quicker than {n:,} comparisons"
     memory = free_memory() if memory is None else memory
     needed = n * (4 * dim + HNSW_LINKS_BYTES)
     sizes = f"{needed / 2**30:,.1f} GiB of {memory / 2**30:,.1f} GiB"

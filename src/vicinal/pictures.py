@@ -53,7 +53,7 @@ def axes(title: str, x: str, y: str, size: tuple[float, float] = (6.4, 3.6)) -> 
 
 
 def curve_of_k(curve: Curve, n: int) -> Any:
-    """The leave-one-out score over k, the best marked; above, n / k as the model's complexity."""
+    """The leave-one-out score over k, the best marked; below k stands n / k, the model's complexity."""
     figure, place = axes("How well the neighbours predict, by their number", "k", f"leave-one-out {curve.score}")
     for colour, (name, values) in zip(COLOURS, curve.scores.items(), strict=False):
         place.plot(curve.ks, values, color=colour, label=f"{name} weights", marker=".", markersize=4)
@@ -61,15 +61,10 @@ def curve_of_k(curve: Curve, n: int) -> Any:
     best = curve.scores[weights][k - 1]
     place.plot([k], [best], "o", color="black", fillstyle="none", markersize=9)
     place.annotate(f"k = {k}: {best:.4f}", (k, best), xytext=(6, -14), textcoords="offset points")
-    top = place.secondary_xaxis("top")
     ticks = [tick for tick in (1, 2, 5, 10, 20, 50, 100, 200) if curve.ks[0] <= tick <= curve.ks[-1]]
-    place.set_xscale("log")
-    place.set_xticks(ticks, [str(tick) for tick in ticks])
-    place.minorticks_off()
-    top.set_xticks(ticks, [f"{n / tick:,.0f}" for tick in ticks])
-    top.minorticks_off()
-    top.set_xlabel("n / k")
-    place.legend(frameon=False)
+    _log_ticks(place, ticks, [f"{tick}\n{n / tick:,.0f}" for tick in ticks])
+    place.set_xlabel("k, and below it n / k: the model's complexity")
+    place.legend(frameon=False, loc="lower center")
     return figure
 
 
@@ -79,15 +74,25 @@ def line(title: str, x: str, y: str, points: dict[str, tuple[np.ndarray, np.ndar
     for colour, (name, (across, up)) in zip(COLOURS, points.items(), strict=False):
         place.plot(across, up, color=colour, label=name, marker=".")
     if log_x:
-        place.set_xscale("log")
+        across = max((across for across, _ in points.values()), key=len)
+        ticks = [float(f"{tick:.2g}") for tick in np.geomspace(across[0], across[-1], 5)]
+        _log_ticks(place, ticks, [f"{tick:,.0f}" for tick in ticks])
     place.legend(frameon=False)
     return figure
+
+
+def _log_ticks(place: Any, ticks: list, names: list[str]) -> None:
+    place.set_xscale("log")
+    place.minorticks_off()
+    place.set_xticks(ticks, names)
 
 
 def counts(title: str, x: str, values: np.ndarray, marks: dict[str, float] | None = None) -> Any:
     """How often values occur, with lines at marked ones."""
     figure, place = axes(title, x, "rows")
     finite = values[np.isfinite(values)]
+    place.ticklabel_format(useOffset=False)
+    place.locator_params(axis="x", nbins=6)
     place.hist(finite, bins=min(60, max(5, int(np.sqrt(len(finite))))), color=COLOURS[0])
     for name, at in (marks or {}).items():
         place.axvline(at, color=COLOURS[1], linestyle="--", label=f"{name} {at:.3g}")

@@ -15,7 +15,7 @@ from vicinal import __version__
 from vicinal.cli.console import Console
 from vicinal.errors import VicinalError
 
-COMMANDS = ("score", "neighbors", "classify", "regress", "outliers", "choose-k", "info")
+COMMANDS = ("score", "neighbors", "classify", "regress", "outliers", "choose-k", "diagnose", "info")
 
 INTERRUPTED = 130
 CLOSED_PIPE = 141

@@ -1,0 +1,499 @@
+"""The diagnosis of a data set: vectors, and labels where there are any, into figures, warnings and lists.
+
+One neighbour pass serves all figures. Beside it, a sample of rows is measured against random others (relative
+contrast) and searched by a second metric (do cosine and euclidean agree?).
+"""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from vicinal.datasets import Id
+from vicinal.diagnostics import (
+    BoundaryPairs,
+    Kappa,
+    LabelErrors,
+    bayes_interval,
+    boundary_pairs,
+    cohen_kappa,
+    confusion,
+    disagreement,
+    error_by_share,
+    hubness_skew,
+    label_errors,
+    mle_dimension,
+    relative_contrast,
+    two_nn_dimension,
+)
+from vicinal.errors import DataError, some
+from vicinal.graph import Neighbors
+from vicinal.indexes.exact import Exact
+from vicinal.kernels import Progress
+from vicinal.labels import Labels
+from vicinal.predicting import Curve
+from vicinal.scores import copy_groups, hubness
+from vicinal.votes import WEIGHTS, accuracy_by_k
+
+SEED = 20_26
+SAMPLED, PARTNERS = 2000, 200  # rows and random others of each, for the mean distance
+COMPARED, COMPARED_K = 500, 10  # rows, and neighbours of each, for cosine against euclidean
+DIMENSION_K, HUB_K, ERROR_K = 20, 10, 30
+UNEVEN = 0.01  # norms that differ by more are not those of normalised rows
+DOMINATES = 0.5  # the share of all variance from which a column dominates
+DISAGREES = 0.1  # the share of neighbours from which the choice of metric matters
+FALLING = 0.005  # a 1-NN error that still falls by more from half the rows to all has not settled
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A number, and all that is needed to read it."""
+
+    name: str
+    title: str
+    value: float | None
+    unit: str
+    formula: str
+    source: str
+    meaning: str
+
+
+@dataclass(frozen=True, eq=False)
+class Diagnosis:
+    """What the neighbours say of a data set; fields that need labels are None without them."""
+
+    source: str
+    n: int
+    dim: int
+    metric: str
+    k: int
+    ids: list[Id]
+    neighbors: Neighbors
+    norms: np.ndarray
+    figures: list[Figure]
+    warnings: list[str]
+    labels: Labels | None = None
+    curve: Curve | None = None
+    convergence: tuple[np.ndarray, np.ndarray] | None = None
+    confusion: np.ndarray | None = None
+    errors: LabelErrors | None = None
+    pairs: BoundaryPairs | None = None
+    kappa: Kappa | None = None
+    occurrences: np.ndarray = field(default_factory=lambda: np.zeros(0))
+
+    def label(self, code: int) -> str | int | float:
+        """The label of a code, as it was written."""
+        assert self.labels is not None
+        return self.labels.classes[code]
+
+
+def diagnose(
+    source: str,
+    vectors: np.ndarray,
+    index: Exact,
+    k: int = 50,
+    labels: Labels | None = None,
+    second: np.ndarray | None = None,
+    ids: list[Id] | None = None,
+    pairs: int = 100,
+    evaluation: float = 0.5,
+    progress: Progress | None = None,
+) -> Diagnosis:
+    """All figures of a data set, from one pass over k neighbours of each row.
+
+    source  : what the vectors are called
+    index   : an index of the metric, which is fitted to the vectors here
+    labels  : the label of each row; second: another judge's, as codes of the same classes, for kappa
+    pairs   : how many boundary pairs at most, of which the share `evaluation` is set aside
+    Raises    as `Exact.neighbors`; UsageError for inner products, which are no distances
+    """
+    found = index.fit(vectors, invalid={}).neighbors(k, progress=progress)
+    ids = list(range(len(vectors))) if ids is None else ids
+    norms = np.sqrt((np.asarray(vectors, dtype=np.float64) ** 2).sum(axis=1))
+    figures, warnings = _without_labels(vectors, index, found, norms)
+    hub_k = min(HUB_K, found.k)
+    common = {
+        "source": source,
+        "n": len(vectors),
+        "dim": vectors.shape[1],
+        "metric": index.metric.name,
+        "k": found.k,
+        "ids": ids,
+        "neighbors": found,
+        "norms": norms,
+        "occurrences": hubness(found, hub_k),
+    }
+    if labels is None:
+        return Diagnosis(**common, figures=figures, warnings=warnings)
+    ks = list(range(1, found.k + 1))
+    curve = Curve("accuracy", ks, {name: accuracy_by_k(found, labels.codes, ks, name) for name in WEIGHTS})
+    best_k, _ = curve.best
+    convergence = error_by_share(found, labels.codes)
+    table = confusion(found, labels.codes, len(labels.classes), best_k)
+    error_k = min(ERROR_K, found.k)
+    errors = label_errors(found, labels.codes, len(labels.classes), error_k)
+    kappa = None if second is None else cohen_kappa(labels.codes, second)
+    told, said = _with_labels(curve, convergence, errors, labels, kappa, error_k, len(vectors))
+    return Diagnosis(
+        **common,
+        figures=told + figures,
+        warnings=said + warnings,
+        labels=labels,
+        curve=curve,
+        convergence=convergence,
+        confusion=table,
+        errors=errors,
+        pairs=boundary_pairs(found, labels.codes, pairs, evaluation),
+        kappa=kappa,
+    )
+
+
+def matched(labels: Labels, other: Labels) -> np.ndarray:
+    """The other judge's label of each row of `labels`, found by id, as codes of the classes of both.
+
+    Raises    DataError where an id is missing or is there twice, or the two files' labels have nothing in common.
+    """
+    place = {one: row for row, one in enumerate(other.ids)}
+    for name, ids in ((labels.place, labels.ids), (other.place, other.ids)):
+        if len(set(ids)) < len(ids):
+            raise DataError(f"{name}: ids occur more than once, so labels cannot be matched by id; make them distinct")
+    missing = [one for one in labels.ids if one not in place]
+    if missing:
+        raise DataError(f"{other.place}: {len(missing)} ids of {labels.place} are missing: {some(missing)}")
+    code = {label: number for number, label in enumerate(labels.classes)}
+    if not set(code) & set(other.classes):
+        raise DataError(
+            f"{other.place}: none of its labels ({some(other.classes)}) is one of {labels.place} "
+            f"({some(labels.classes)}); write them alike"
+        )
+    codes = np.array([code.setdefault(label, len(code)) for label in other.classes])
+    return codes[other.codes[[place[one] for one in labels.ids]]]
+
+
+def _without_labels(
+    vectors: np.ndarray, index: Exact, found: Neighbors, norms: np.ndarray
+) -> tuple[list[Figure], list[str]]:
+    metric, n, dim = index.metric, *vectors.shape
+    warnings = []
+    random = np.random.default_rng(SEED)
+    dimension_k, hub_k = min(DIMENSION_K, found.k), min(HUB_K, found.k)
+    copies = n - len(np.unique(copy_groups(found)))
+    rows = np.sort(random.permutation(n)[:SAMPLED])
+    partners = (rows[:, None] + random.integers(1, n, (len(rows), min(PARTNERS, n - 1)))) % n  # never the row itself
+    contrast = relative_contrast(found, rows, index.distances(partners, vectors[rows]).mean(axis=1))
+    mle = mle_dimension(found, dimension_k) if dimension_k > 1 else float("nan")
+    skew, anti = hubness_skew(found, hub_k)
+    variance = np.asarray(vectors, dtype=np.float64).var(axis=0)
+    widest = int(variance.argmax())
+    width = float(variance[widest] / variance.sum()) if variance.sum() > 0 else 0.0
+    figures = [
+        Figure(
+            "two_nn_dimension",
+            "intrinsic dimension (TwoNN)",
+            two_nn_dimension(found) if found.k > 1 else float("nan"),
+            f"dimensions, of {dim}",
+            "n / sum of log(r2 / r1)",
+            "Facco et al. 2017",
+            "About as many numbers describe a row at the finest scale; far fewer than the columns means that they are "
+            "redundant.",
+        ),
+        Figure(
+            "mle_dimension",
+            f"intrinsic dimension (MLE, k = {dimension_k})",
+            mle,
+            f"dimensions, of {dim}",
+            "1 / mean of (1 / m(x)), m(x) = (k - 1) / sum of log(r_k / r_j)",
+            "Levina & Bickel 2004; MacKay & Ghahramani 2005",
+            "The same at the scale of 20 neighbours; where the two differ much, noise or curvature sets in between.",
+        ),
+        Figure(
+            "relative_contrast",
+            "relative contrast",
+            contrast,
+            "times, mean over rows",
+            "mean over x of E[d(x, random row)] / d(x, nearest row)",
+            "He, Kumar, Chang 2012",
+            "A random row is this many times as far as the nearest. "
+            + ("Near 1, distances hardly tell rows apart." if contrast < 1.5 else "Distances tell rows apart."),
+        ),
+        Figure(
+            "hubness_skew",
+            f"hubness skew (k = {hub_k})",
+            skew,
+            "skewness of k-occurrences",
+            "E[(N - mean)^3] / std^3, N = how many rows name this one",
+            "Radovanovic et al. 2010",
+            "A few rows are neighbours of very many others, which sways votes."
+            if skew > 2
+            else "No row rules the lists.",
+        ),
+        Figure(
+            "anti_hubs",
+            f"anti-hubs (k = {hub_k})",
+            anti,
+            "share of rows",
+            "share of rows with N = 0",
+            "Radovanovic et al. 2010",
+            "So many rows are among nobody's nearest: no vote ever asks them.",
+        ),
+        Figure(
+            "duplicates",
+            "exact duplicates",
+            float(copies),
+            "rows",
+            "rows - distinct rows (distance 0)",
+            "counting",
+            "So many rows could go without losing a vector; across a train/test split they leak.",
+        ),
+        Figure(
+            "mean_norm",
+            "length of a row",
+            float(norms.mean()),
+            f"input units; {norms.min():.4g} to {norms.max():.4g}",
+            "sqrt(sum of squares), mean of rows",
+            "counting",
+            "All rows have about one length." if _even(norms) else "Rows differ in length.",
+        ),
+        Figure(
+            "widest_column",
+            f"widest column ({widest})",
+            width,
+            "share of all variance",
+            "var_j / sum of var",
+            "counting",
+            "The largest share that one column has in the squared distances of random rows.",
+        ),
+    ]
+    if skew > 2:
+        warnings.append(f"hubs: the skew of k-occurrences is {skew:.1f}; centre the rows, or use weights by distance")
+    if contrast < 1.1:
+        warnings.append(f"distances concentrate: the nearest row is only {contrast:.2f} times nearer than a random one")
+    if copies:
+        warnings.append(f"{copies:,} rows are exact copies of others; `vicinal score --by distinct` looks past them")
+    if not _even(norms) and metric.name in ("euclidean", "sqeuclidean"):
+        warnings.append(
+            f"not normalised: rows are {norms.min():.4g} to {norms.max():.4g} long; if only their direction means "
+            "something, use --metric cosine"
+        )
+    if dim > 1 and width > min(0.9, max(DOMINATES, 3 / dim)):
+        warnings.append(
+            f"one dimension dominates: column {widest} has {100 * width:.0f} % of all variance; scale the columns, as "
+            "StandardScaler does, unless that is meant"
+        )
+    differ = _cosine_against_euclidean(vectors, norms, random)
+    if isinstance(differ, str):
+        warnings.append(differ)
+    else:
+        figures.append(
+            Figure(
+                "cosine_euclidean_disagreement",
+                "cosine and euclidean disagree",
+                differ,
+                f"share of {COMPARED_K} nearest",
+                "1 - mean overlap of the two lists",
+                f"counting, on {min(COMPARED, n)} rows",
+                "So many neighbours depend on which of the two metrics is chosen.",
+            )
+        )
+        if differ > DISAGREES:
+            warnings.append(
+                f"cosine and euclidean disagree on {100 * differ:.0f} % of the neighbours; choose the one that the "
+                "embeddings were made for"
+            )
+    return figures, warnings
+
+
+def _cosine_against_euclidean(vectors: np.ndarray, norms: np.ndarray, random: np.random.Generator) -> float | str:
+    """The share of neighbours on which the two differ, on a sample of rows; or why it cannot be told."""
+    n = len(vectors)
+    if vectors.dtype.kind not in "fiu" or not (norms > 0).all():
+        return f"{int((norms == 0).sum()):,} rows are all zero, so cosine cannot be compared with euclidean"
+    rows = np.sort(random.permutation(n)[:COMPARED])
+    own = np.arange(n)
+    one, other = (
+        Exact(name)
+        .fit(vectors, invalid={})
+        .search(vectors[rows], min(COMPARED_K, n - 1), groups=own, query_groups=rows)
+        for name in ("euclidean", "cosine")
+    )
+    return disagreement(one, other)
+
+
+def _with_labels(
+    curve: Curve,
+    convergence: tuple[np.ndarray, np.ndarray],
+    errors: LabelErrors,
+    labels: Labels,
+    kappa: Kappa | None,
+    error_k: int,
+    n: int,
+) -> tuple[list[Figure], list[str]]:
+    best_k, best_weights = curve.best
+    best = 1 - float(curve.scores[best_weights][best_k - 1])
+    one_nn = 1 - float(curve.scores["uniform"][0])
+    low, high = bayes_interval(one_nn, len(labels.classes))
+    shares, by_share = convergence
+    half = float(np.interp(0.5, shares, by_share))
+    most = labels.counts.max() / n
+    figures = [
+        Figure(
+            "one_nn_error",
+            "1-NN error",
+            one_nn,
+            "share of rows",
+            "share of rows whose nearest other has another label",
+            "leave-one-out",
+            f"Guessing the largest class is wrong for {1 - most:.4f}.",
+        ),
+        Figure(
+            "cover_hart_lower",
+            "Cover-Hart interval, lower end",
+            low,
+            "share of rows, an estimate",
+            "(M - 1) / M (1 - sqrt(1 - M / (M - 1) e))",
+            "Cover & Hart 1967",
+            "Were there infinitely many rows, no classifier on these embeddings could err less.",
+        ),
+        Figure(
+            "cover_hart_upper",
+            "Cover-Hart interval, upper end",
+            high,
+            "share of rows, an estimate",
+            "e, the 1-NN error",
+            "Cover & Hart 1967",
+            "Were there infinitely many rows, the best classifier would err at most so much.",
+        ),
+        Figure(
+            "best_knn_error",
+            f"best k-NN error (k = {best_k}, {best_weights} weights)",
+            best,
+            "share of rows",
+            "least leave-one-out error over k and weights",
+            "leave-one-out",
+            f"Reached at n / k = {n / best_k:,.0f}, the model's complexity: about so many separate neighbourhoods.",
+        ),
+        Figure(
+            "half_error",
+            "1-NN error with half the rows",
+            half,
+            "share of rows",
+            "expected over all subsamples: sum of s (1 - s)^(j - 1) [label_j differs]",
+            "leave-one-out",
+            "Against the 1-NN error it says what the second half of the rows was worth.",
+        ),
+        Figure(
+            "label_errors",
+            f"likely label errors (k = {error_k})",
+            float(len(errors)),
+            "rows",
+            "another label has >= 50 % of the k nearest, the row's own <= 5 %",
+            "after Wilson 1972",
+            "So many rows contradict their neighbours; look at the first ones of the ranked list.",
+        ),
+    ]
+    warnings = []
+    if low > best:
+        warnings.append(
+            f"the Cover-Hart lower end {low:.4f} lies above the best k-NN error {best:.4f}: it holds only for "
+            "infinitely many rows, and these are too few for it; do not read it as a bound"
+        )
+    if half - one_nn > FALLING:
+        warnings.append(
+            f"the 1-NN error still falls with more rows ({half:.4f} with half of them, {one_nn:.4f} with all): the "
+            "Cover-Hart interval has not settled, and more data would help"
+        )
+    small = [
+        f"{labels.classes[code]!r} ({labels.counts[code]})" for code in np.flatnonzero(labels.counts <= error_k // 2)
+    ]
+    if small:
+        warnings.append(
+            f"{len(small)} classes have too few rows for a majority of {error_k} neighbours, so their rows can seem "
+            f"wrongly labelled: {some(small)}"
+        )
+    if kappa is not None:
+        figures.append(
+            Figure(
+                "cohen_kappa",
+                "Cohen's kappa of the two label columns",
+                kappa.value,
+                f"1 is full agreement; {100 * kappa.confidence:.0f} % interval {kappa.low:.4f} to {kappa.high:.4f}",
+                "(agreement - chance) / (1 - chance)",
+                "Cohen 1960; Fleiss, Cohen & Everitt 1969",
+                f"The columns agree on {100 * kappa.agreement:.1f} % of {kappa.n:,} rows.",
+            )
+        )
+    return figures, warnings
+
+
+def _even(norms: np.ndarray) -> bool:
+    return bool(norms.max() - norms.min() <= UNEVEN * norms.mean())
+
+
+def error_records(found: Diagnosis, top: int | None = None) -> list[dict[str, Any]]:
+    """The likely label errors, the most suspicious first."""
+    if found.errors is None or found.labels is None:
+        return []
+    errors = found.errors
+    return [
+        {
+            "id": found.ids[errors.rows[at]],
+            "row": int(errors.rows[at]),
+            "label": found.label(found.labels.codes[errors.rows[at]]),
+            "suggested": found.label(errors.suggested[at]),
+            "agreement": round(float(errors.agreement[at]), 4),
+            "own": round(float(errors.own[at]), 4),
+        }
+        for at in range(len(errors) if top is None else min(top, len(errors)))
+    ]
+
+
+def pair_records(found: Diagnosis, top: int | None = None) -> list[dict[str, Any]]:
+    """The boundary pairs in the order in which they were chosen."""
+    if found.pairs is None or found.labels is None:
+        return []
+    pairs = found.pairs
+    return [
+        {
+            "id": found.ids[pairs.first[at]],
+            "other_id": found.ids[pairs.second[at]],
+            "label": found.label(found.labels.codes[pairs.first[at]]),
+            "other_label": found.label(found.labels.codes[pairs.second[at]]),
+            "distance": float(str(pairs.distances[at])),
+            "split": "evaluation" if pairs.evaluation[at] else "train",
+        }
+        for at in range(len(pairs) if top is None else min(top, len(pairs)))
+    ]
+
+
+def as_json(found: Diagnosis) -> dict[str, Any]:
+    """Everything, as JSON takes it: numbers that are not finite are null."""
+    told: dict[str, Any] = {
+        "source": found.source,
+        "n": found.n,
+        "dim": found.dim,
+        "metric": found.metric,
+        "k": found.k,
+    }
+    told["figures"] = [{**asdict(one), "value": _finite(one.value)} for one in found.figures]
+    told["warnings"] = found.warnings
+    if found.labels is None or found.curve is None or found.convergence is None or found.confusion is None:
+        return told
+    shares, errors = found.convergence
+    told["leave_one_out"] = {"ks": found.curve.ks} | {
+        name: [round(float(one), 6) for one in values] for name, values in found.curve.scores.items()
+    }
+    told["convergence"] = {
+        "rows": [round(float(one) * found.n) for one in shares],
+        "one_nn_error": [round(float(one), 6) for one in errors],
+        "cover_hart_lower": [round(bayes_interval(float(one), len(found.labels.classes))[0], 6) for one in errors],
+    }
+    told["confusion"] = {"classes": found.labels.classes, "counts": found.confusion.tolist()}
+    told["label_errors"] = error_records(found)
+    told["pairs"] = pair_records(found)
+    if found.kappa is not None:
+        told["kappa"] = asdict(found.kappa)
+    return told
+
+
+def _finite(value: float | None) -> float | None:
+    return None if value is None or not np.isfinite(value) else float(value)

@@ -1,0 +1,135 @@
+"""The diagnosis as a page: lines for a terminal, and one self-contained HTML file with pictures."""
+
+import html
+from typing import Any
+
+import numpy as np
+
+from vicinal import pictures
+from vicinal.diagnosing import Diagnosis, Figure, error_records, pair_records
+from vicinal.diagnostics import bayes_interval
+
+STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 62rem; padding: 0 1rem; color: #1a1a1a; }
+h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2rem; }
+table { border-collapse: collapse; width: 100%; font-size: 14px; }
+th, td { text-align: left; vertical-align: top; padding: .35rem .6rem; border-bottom: 1px solid #ddd; }
+td.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+.warning { background: #fff4e5; border-left: 4px solid #d55e00; padding: .5rem .8rem; margin: .5rem 0; }
+small, .small { color: #666; font-size: 12.5px; }
+figure { margin: 1rem 0; overflow-x: auto; } svg { max-width: 100%; height: auto; }
+"""
+SHOWN = 50
+
+
+def lines(found: Diagnosis, top: int = 10) -> list[str]:
+    """The page for a terminal: each figure with its unit and what it means, the warnings, the first of each list."""
+    out = [f"{found.source}: {found.n:,} rows x {found.dim}, {found.metric}, {found.k} neighbours", ""]
+    width = max(len(one.title) for one in found.figures)
+    for one in found.figures:
+        out.append(f"{one.title:<{width}}  {number(one):>10}  {one.unit}")
+        out.append(f"{'':<{width}}  {'':>10}  {one.meaning}")
+    out += ["", *(f"warning: {text}" for text in found.warnings)]
+    for title, records in (
+        (f"likely label errors, the first {top}", error_records(found, top)),
+        (f"boundary pairs, the first {top}", pair_records(found, top)),
+    ):
+        if records:
+            out += ["", title, *(_row(record) for record in records)]
+    return out
+
+
+def number(figure: Figure) -> str:
+    """A figure's value, as a person reads it."""
+    value = figure.value
+    if value is None or not np.isfinite(value):
+        return "-"
+    return f"{value:,.0f}" if figure.unit == "rows" else f"{value:.4f}" if abs(value) < 1 else f"{value:.2f}"
+
+
+def _row(record: dict[str, Any]) -> str:
+    return "  " + "  ".join(f"{name} {value}" for name, value in record.items() if name != "row")
+
+
+def page(found: Diagnosis) -> str:
+    """The page as one HTML file; its pictures are inside it, and it loads nothing."""
+    escape, about = html.escape, f"{found.n:,} rows of {found.dim} dimensions; {found.metric} distances"
+    title = escape(f"What the neighbours say of {found.source}")
+    parts = [
+        f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>',
+        f'<meta name="viewport" content="width=device-width"><style>{STYLE}</style></head><body><h1>{title}</h1>',
+        f"<p>{escape(about)}; the {found.k} nearest others of each row.</p>",
+        *(f'<p class="warning">{escape(text)}</p>' for text in found.warnings),
+        "<h2>Figures</h2><table><tr><th>Figure<th>Value<th>What it means<th>How it is computed</tr>",
+    ]
+    for one in found.figures:
+        parts.append(
+            f'<tr><td>{escape(one.title)}<td class="number">{number(one)}<br><small>{escape(one.unit)}</small><td>'
+            f'{escape(one.meaning)}<td class="small"><code>{escape(one.formula)}</code><br>{escape(one.source)}</tr>'
+        )
+    parts.append("</table><h2>Pictures</h2>")
+    parts += [f"<figure>{pictures.svg(drawn)}</figure>" for drawn in _drawn(found)]
+    for heading, records, note in (
+        ("Likely label errors", error_records(found, SHOWN), "agreement and own are shares of the neighbours' labels"),
+        (
+            "Boundary pairs for experts",
+            pair_records(found, SHOWN),
+            "near rows of different labels, each from the least covered region; train and evaluation are apart",
+        ),
+    ):
+        if records:
+            parts.append(f"<h2>{heading}</h2><p class=small>The first {len(records)}; {note}.</p>{_table(records)}")
+    return "".join([*parts, "</body></html>\n"])
+
+
+def _table(records: list[dict[str, Any]]) -> str:
+    head = "".join(f"<th>{html.escape(name)}" for name in records[0])
+    rows = "".join(
+        "<tr>" + "".join(f"<td>{html.escape(str(cell))}" for cell in one.values()) + "</tr>" for one in records
+    )
+    return f"<table><tr>{head}</tr>{rows}</table>"
+
+
+def _drawn(found: Diagnosis) -> list[Any]:
+    nearest = found.neighbors.distances[:, 0].astype(np.float64)
+    drawn = []
+    if found.curve is not None and found.labels is not None:
+        drawn.append(pictures.curve_of_k(found.curve, found.n))
+    if found.convergence is not None and found.labels is not None:
+        shares, errors = found.convergence
+        lower = np.array([bayes_interval(float(one), len(found.labels.classes))[0] for one in errors])
+        best_k, best_weights = found.curve.best if found.curve is not None else (1, "uniform")
+        best = 1 - found.curve.scores[best_weights][best_k - 1] if found.curve is not None else errors[-1]
+        drawn.append(
+            pictures.line(
+                "Has the 1-NN error settled?",
+                "rows",
+                "share of rows",
+                {
+                    "1-NN error, the interval's upper end": (shares * found.n, errors),
+                    "Cover-Hart lower end": (shares * found.n, lower),
+                    "best k-NN error": (shares[[0, -1]] * found.n, np.array([best, best])),
+                },
+                log_x=True,
+            )
+        )
+    if found.confusion is not None and found.labels is not None:
+        totals = np.maximum(1, found.confusion.sum(axis=1, keepdims=True))
+        names = [str(label) for label in found.labels.classes]
+        if len(names) <= 60:
+            drawn.append(pictures.confusion("Whom the neighbours take a row for", found.confusion / totals, names))
+    drawn.append(
+        pictures.counts(
+            "How far the nearest row is", f"{found.metric} distance", nearest, {"median": float(np.median(nearest))}
+        )
+    )
+    drawn.append(
+        pictures.counts(
+            "How many rows have a row among their nearest",
+            "k-occurrences",
+            found.occurrences,
+            {"mean": float(found.occurrences.mean())},
+        )
+    )
+    drawn.append(pictures.counts("How long rows are", "Euclidean length", found.norms))
+    return drawn

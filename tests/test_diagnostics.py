@@ -1,0 +1,314 @@
+"""Diagnostics: published figures, data whose truth is known, and the command with its pages."""
+
+import json
+import re
+from html.parser import HTMLParser
+from math import sqrt
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits, load_wine
+from sklearn.metrics import cohen_kappa_score
+
+from vicinal import Exact, Neighbors, neighbors
+from vicinal.diagnosing import diagnose
+from vicinal.diagnostics import (
+    bayes_interval,
+    boundary_pairs,
+    cohen_kappa,
+    confusion,
+    disagreement,
+    error_by_share,
+    hubness_skew,
+    label_errors,
+    mle_dimension,
+    relative_contrast,
+    two_nn_dimension,
+)
+from vicinal.errors import DataError
+from vicinal.labels import Labels
+from workplace import Workplace, read_table
+
+DIGITS, DIGIT = load_digits(return_X_y=True)
+
+
+def labelled(codes: np.ndarray) -> Labels:
+    return Labels("labels", list(range(len(codes))), codes, [f"class {code}" for code in range(int(codes.max()) + 1)])
+
+
+def test_the_dimensions_of_digits_are_the_published_ones() -> None:
+    found = neighbors(DIGITS, 20)
+    assert two_nn_dimension(found) == pytest.approx(9.05, rel=0.03)
+    assert mle_dimension(found, 20) == pytest.approx(6.8, rel=0.03)
+
+
+@pytest.mark.parametrize("dim", [1, 2, 5])
+def test_the_dimension_of_a_flat_sheet_in_a_wide_space_is_its_own(dim: int) -> None:
+    random = np.random.default_rng(0)
+    sheet = random.random((4000, dim)) @ np.linalg.qr(random.normal(size=(30, 30)))[0][:dim]
+    found = neighbors(sheet, 20)
+    assert two_nn_dimension(found) == pytest.approx(dim, rel=0.1)
+    assert mle_dimension(found, 20) == pytest.approx(dim, rel=0.1)
+
+
+@pytest.mark.parametrize(("dim", "expected"), [(3, 15.6), (1536, 1.06)])
+def test_the_contrast_of_gaussians_falls_with_the_dimension(dim: int, expected: float) -> None:
+    vectors = np.random.default_rng(0).normal(size=(2000, dim))
+    found = diagnose("gaussian", vectors, Exact(), k=20)
+    contrast = next(one.value for one in found.figures if one.name == "relative_contrast")
+    assert contrast == pytest.approx(expected, rel=0.04)
+    assert any("distances concentrate" in text for text in found.warnings) == (dim == 1536)
+    far = np.sqrt(np.maximum(0, ((vectors[:, None, :3] - vectors[None, :, :3]) ** 2).sum(axis=2)))
+    np.fill_diagonal(far, np.nan)
+    by_hand = (np.nanmean(far, axis=1) / np.nanmin(far, axis=1)).mean()
+    first = neighbors(vectors[:, :3], 1)
+    assert relative_contrast(first, np.arange(2000), np.nanmean(far, axis=1)) == pytest.approx(by_hand, rel=1e-6)
+
+
+def test_hubs_appear_where_dimensions_are_many() -> None:
+    random = np.random.default_rng(0)
+    few, many = (hubness_skew(neighbors(random.normal(size=(2000, dim)), 10), 10) for dim in (3, 200))
+    assert abs(few[0]) < 1 < 2 < many[0] and few[1] < 0.01 < 0.1 < many[1]
+
+
+def test_disagreement_counts_what_the_other_does_not_name() -> None:
+    one = Neighbors(np.array([[1, 2], [0, -1]]), np.array([[1.0, 2], [1, np.inf]]))
+    other = Neighbors(np.array([[2, 3], [0, 2]]), np.array([[1.0, 2], [1, 2]]))
+    assert disagreement(one, other) == pytest.approx(1 / 3)
+
+
+def test_the_cover_hart_interval_by_hand() -> None:
+    assert bayes_interval(0.0, 3) == (0.0, 0.0)
+    low, high = bayes_interval(0.3, 2)
+    assert 2 * low * (1 - low) == pytest.approx(0.3) and high == 0.3  # for two classes e = 2 E (1 - E)
+    assert bayes_interval(0.9, 10)[0] == bayes_interval(0.95, 10)[0] == pytest.approx(0.9)
+
+
+def test_the_lower_end_is_flagged_where_it_is_none() -> None:
+    """Two Gaussians in 50 dimensions, their means 2 apart: the Bayes error is .1587; 20,000 rows are far too few."""
+    random = np.random.default_rng(0)
+    codes = np.repeat([0, 1], 10_000)
+    vectors = random.normal(size=(20_000, 50)).astype(np.float32)
+    vectors[:, 0] += 2 * codes
+    found = diagnose("gaussians", vectors, Exact(), k=50, labels=labelled(codes))
+    figures = {one.name: one.value for one in found.figures}
+    bayes = NormalDist().cdf(-1)
+    assert bayes == pytest.approx(0.1587, abs=1e-4)
+    assert figures["cover_hart_lower"] == pytest.approx(0.2024, abs=0.01)
+    assert (
+        figures["cover_hart_lower"] is not None
+        and figures["best_knn_error"] is not None
+        and bayes < figures["best_knn_error"] < 0.2
+    )
+    assert any("lies above the best k-NN error" in text and "not read it as a bound" in text for text in found.warnings)
+    assert any("has not settled" in text for text in found.warnings)
+
+
+def test_the_error_of_subsamples_is_that_of_drawn_ones() -> None:
+    random = np.random.default_rng(0)
+    x, y = random.normal(size=(2000, 4)), None
+    y = (x[:, 0] + random.normal(size=2000) * 0.5 > 0).astype(int)
+    shares, errors = error_by_share(neighbors(x, 50), y)
+    assert shares[0] < 0.1 and shares[-1] == 1 and np.all(np.diff(shares) > 0)
+    for share, error in zip(shares[[0, 5, 9]], errors[[0, 5, 9]], strict=True):
+        drawn = []
+        for _ in range(1 if share == 1 else 25):
+            kept = np.flatnonzero(random.random(2000) < share) if share < 1 else np.arange(2000)
+            nearest = neighbors(x[kept], 1).indices[:, 0]
+            drawn.append((y[kept][nearest] != y[kept]).mean())
+        assert error == pytest.approx(np.mean(drawn), abs=0.012)
+
+
+def test_confusion_counts_votes() -> None:
+    found = neighbors(DIGITS, 5)
+    table = confusion(found, DIGIT, 10, 1)
+    voted = DIGIT[found.indices[:, 0]]
+    expected = np.zeros((10, 10), int)
+    np.add.at(expected, (DIGIT, voted), 1)
+    np.testing.assert_array_equal(table, expected)
+
+
+def test_planted_label_errors_come_back_first() -> None:
+    random = np.random.default_rng(1)
+    planted = np.zeros(len(DIGIT), dtype=bool)
+    planted[random.choice(len(DIGIT), len(DIGIT) // 20, replace=False)] = True
+    noisy = np.where(planted, (DIGIT + random.integers(1, 10, len(DIGIT))) % 10, DIGIT)
+    errors = label_errors(neighbors(DIGITS, 30), noisy, 10, 30)
+    assert planted[errors.rows].mean() > 0.95 and planted[errors.rows].sum() / planted.sum() > 0.85
+    assert planted[errors.rows[:50]].mean() > 0.95
+    found = planted[errors.rows]
+    assert (errors.suggested[found] == DIGIT[errors.rows][found]).mean() > 0.95  # and the true label is suggested
+    assert len(label_errors(neighbors(DIGITS, 30), DIGIT, 10, 30)) < 10
+
+
+def test_boundary_pairs_by_hand() -> None:
+    # Two boundaries on a line: the nearest pair is (1, 2); the next comes from the other one, although (0, 3) is near.
+    line = np.array([[0.0], [1.0], [1.1], [2.0], [50.0], [51.0], [51.3], [52.0]])
+    codes = np.array([0, 0, 1, 1, 0, 0, 1, 1])
+    pairs = boundary_pairs(neighbors(line, 7), codes, 2)
+    assert [(pairs.first[at], pairs.second[at]) for at in range(2)] == [(1, 2), (5, 6)]
+    np.testing.assert_allclose(pairs.distances, [0.1, 0.3], rtol=1e-5)
+    assert pairs.evaluation.tolist() == [False, True]
+
+
+def test_boundary_pairs_spread_over_the_space() -> None:
+    random = np.random.default_rng(0)
+    centres = np.repeat(np.arange(20), 100)
+    x = random.normal(size=(2000, 2)) * np.where(centres[:, None] == 0, 0.1, 1) + 40 * np.c_[centres, centres % 5]
+    y = random.integers(0, 2, 2000)
+    found = neighbors(x, 10)
+    pairs = boundary_pairs(found, y, 40)
+    assert (y[pairs.first] != y[pairs.second]).all()
+    rows = np.concatenate([pairs.first, pairs.second])
+    assert len(np.unique(rows)) == 80
+    assert np.bincount(centres[pairs.first], minlength=20).min() >= 1  # though the nearest pairs are all of one cluster
+    assert pairs.evaluation.sum() == 20 and set(centres[pairs.first[pairs.evaluation]]) > set(range(5))
+    far = np.linalg.norm(x[pairs.first] - x[pairs.second], axis=1)
+    np.testing.assert_allclose(pairs.distances, far, rtol=1e-5)
+    assert len(boundary_pairs(found, np.zeros(2000, int), 40)) == 0
+    assert boundary_pairs(found, y, 40, evaluation=0.25).evaluation.sum() == 10
+
+
+def test_kappa_is_scikit_learns_and_its_interval_holds() -> None:
+    random = np.random.default_rng(0)
+    share, truth = 0.3, None
+    held = 0
+    for draw in range(300):
+        one = random.integers(0, 3, 200)
+        other = np.where(random.random(200) < share, random.integers(0, 3, 200), one)
+        found = cohen_kappa(one, other)
+        truth = 1 - share  # labels are even, and a drawn one agrees by chance alone
+        held += found.low <= truth <= found.high
+        if draw < 5:
+            assert found.value == pytest.approx(cohen_kappa_score(one, other))
+    assert 0.91 <= held / 300 <= 0.98
+    assert cohen_kappa(np.array([0, 1]), np.array([0, 1])).value == 1
+    by_hand = cohen_kappa(np.repeat([0, 0, 1, 1], [20, 5, 10, 15]), np.repeat([0, 1, 0, 1], [20, 5, 10, 15]))
+    margin = (by_hand.high - by_hand.low) / 2 / NormalDist().inv_cdf(0.975)
+    assert by_hand.value == pytest.approx(0.4) and margin == pytest.approx(sqrt(0.0161280), rel=1e-3)
+    with pytest.raises(DataError, match="both columns hold the one label 0"):
+        cohen_kappa(np.zeros(3, int), np.zeros(3, int))
+    with pytest.raises(DataError, match="two columns of labels for the same rows"):
+        cohen_kappa(np.zeros(3, int), np.zeros(4, int))
+
+
+def test_warnings_of_wine_are_about_its_columns() -> None:
+    wine = load_wine(return_X_y=True)[0]
+    said = diagnose("wine", wine, Exact(), k=20).warnings
+    assert any("column 12 has 100 % of all variance" in text for text in said)
+    assert any(text.startswith("not normalised: rows are ") for text in said)
+    assert any(re.match(r"cosine and euclidean disagree on \d+ %", text) for text in said)
+    copies = diagnose("copies", np.vstack([DIGITS[:300], DIGITS[:7]]), Exact("cosine"), k=10)
+    assert any(text.startswith("7 rows are exact copies") for text in copies.warnings)
+    assert not any("normalised" in text for text in copies.warnings)
+    zero = diagnose("zero", np.vstack([DIGITS[:300], np.zeros((1, 64))]), Exact(), k=10)
+    assert any(text.startswith("1 rows are all zero") for text in zero.warnings)
+
+
+def test_all_rows_equal_are_told_without_a_fault() -> None:
+    found = diagnose("equal", np.ones((40, 3)), Exact(), k=5, labels=labelled(np.arange(40) % 2))
+    values = {one.name: one.value or 0.0 for one in found.figures}
+    assert values["duplicates"] == 39 and np.isnan(values["two_nn_dimension"]) and values["relative_contrast"] == np.inf
+
+
+@pytest.fixture
+def digits(work: Workplace) -> Workplace:
+    random = np.random.default_rng(1)
+    work.save("digits.npy", DIGITS[:600])
+    noisy = np.where(random.random(600) < 0.05, (DIGIT[:600] + 1) % 10, DIGIT[:600])
+    work.lines("a.jsonl", [{"id": f"d{row}", "label": f"<{noisy[row]}>"} for row in range(600)])
+    order = random.permutation(600)
+    work.lines("b.jsonl", [{"id": f"d{row}", "label": f"<{DIGIT[row]}>"} for row in order])
+    return work
+
+
+class Reader(HTMLParser):
+    """Counts the tags of a page and keeps its words and what it would load."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: dict[str, int] = {}
+        self.loads: list[str] = []
+        self.words = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags[tag] = self.tags.get(tag, 0) + 1
+        self.loads += [
+            str(value) for name, value in attrs if name in ("src", "href") and not str(value).startswith("#")
+        ]
+
+    def handle_data(self, data: str) -> None:
+        self.words += data
+
+
+def test_the_command_with_labels(digits: Workplace) -> None:
+    outputs = ("--html", "page.html", "--write-errors", "errors.csv", "--write-pairs", "pairs.jsonl")
+    ask = ("diagnose", "digits.npy", "--labels", "a.jsonl", "--second-labels", "b.jsonl", "--pairs", 20, *outputs)
+    answer = digits(*ask)
+    assert answer.code == 0
+    told = json.loads(
+        digits("diagnose", "digits.npy", "--labels", "a.jsonl", "--second-labels", "b.jsonl", "--json").out
+    )
+    figures = {one["name"]: one for one in told["figures"]}
+    one, other = ([row["label"] for row in read_lines(digits, name)] for name in ("a.jsonl", "b.jsonl"))
+    assert figures["cohen_kappa"]["value"] == pytest.approx(cohen_kappa_score(one, other))
+    assert figures["one_nn_error"]["value"] == pytest.approx(1 - told["leave_one_out"]["uniform"][0], abs=1e-6)
+    assert told["convergence"]["rows"][-1] == 600 and len(told["confusion"]["counts"]) == 10
+    for figure in told["figures"]:
+        assert all(figure[key] for key in ("title", "unit", "formula", "source", "meaning"))
+        assert figure["title"] in answer.out and figure["meaning"] in answer.out
+    errors = read_table(digits.folder / "errors.csv")
+    assert [row["id"] for row in errors] == [row["id"] for row in told["label_errors"]]
+    pairs = read_table(digits.folder / "pairs.jsonl")
+    assert len(pairs) == 20 and [row["split"] for row in pairs].count("evaluation") == 10
+    read = Reader()
+    read.feed((digits.folder / "page.html").read_text(encoding="utf-8"))
+    assert read.tags["svg"] == 6 and not read.loads
+    assert "<3>" in read.words and "Likely label errors" in read.words and "Boundary pairs" in read.words
+    for figure in told["figures"]:
+        assert all(figure[key] in read.words for key in ("title", "unit", "formula", "source", "meaning"))
+    assert "exists already" in digits.refuses(2, *ask)
+
+
+def read_lines(work: Workplace, name: str) -> list[dict[str, Any]]:
+    """The rows of a file by the number in their id."""
+    return sorted(read_table(work.folder / name), key=lambda row: int(row["id"][1:]))
+
+
+def test_the_command_without_labels(digits: Workplace) -> None:
+    told = json.loads(digits("diagnose", "digits.npy", "--json", "--metric", "cosine", "--html", "page.html").out)
+    assert (told["n"], told["dim"], told["metric"], told["k"]) == (600, 64, "cosine", 50)
+    assert "label_errors" not in told and "cover_hart_lower" not in {one["name"] for one in told["figures"]}
+    read = Reader()
+    read.feed((digits.folder / "page.html").read_text(encoding="utf-8"))
+    assert read.tags["svg"] == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (("--metric", "hamming"), 2, "diagnose needs distances between numbers, which hamming is not"),
+        (("--metric", "inner_product"), 2, "diagnose needs distances between numbers"),
+        (("--metric", "cosin"), 2, "did you mean 'cosine'"),
+        (("--second-labels", "b.jsonl"), 2, "--second-labels: needs --labels FILE:FIELD"),
+        (("--write-errors", "e.csv"), 2, "--write-errors: needs --labels"),
+        (("--labels", "a.jsonl", "--evaluation", "2"), 2, "--evaluation: expected a share from 0 to 1, got 2"),
+        (("--labels", "a.jsonl", "--second-labels", "twice.jsonl"), 3, "ids occur more than once"),
+        (("--labels", "a.jsonl", "--second-labels", "others.jsonl"), 3, "1 ids of a.jsonl:label are missing: d0"),
+        (
+            ("--labels", "a.jsonl", "--second-labels", "codes.jsonl"),
+            3,
+            "none of its labels (0, 1) is one of a.jsonl:label",
+        ),
+        (("--labels", "a.jsonl", "--write-pairs", "p.txt"), 2, "expected a name that ends in .jsonl"),
+        (("--labels", "a.jsonl:kind"), 3, "a.jsonl:1: kind: expected a label in every row, found no such field"),
+    ],
+)
+def test_what_is_wrong_is_named(digits: Workplace, arguments: tuple, code: int, said: str) -> None:
+    rows = read_lines(digits, "b.jsonl")
+    digits.lines("twice.jsonl", [rows[1], *rows[1:]])
+    digits.lines("others.jsonl", [{**rows[0], "id": "new"}, *rows[1:]])
+    digits.lines("codes.jsonl", [{**row, "label": at % 2} for at, row in enumerate(rows)])
+    assert said in digits.refuses(code, "diagnose", "digits.npy", *arguments)

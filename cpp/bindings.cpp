@@ -104,8 +104,8 @@ nb::ndarray<nb::numpy, double> pairs(const Array& vectors, const std::optional<N
 
 class Index {
 public:
-    Index(Array vectors, const std::string& metric, int threads, const std::string& isa)
-        : vectors_(std::move(vectors)), index_(build(vectors_, metric, threads, isa)) {}
+    Index(Array vectors, const std::string& metric, int threads, const std::string& isa, int sketch)
+        : vectors_(std::move(vectors)), index_(build(vectors_, metric, threads, isa, sketch)) {}
 
     nb::tuple self_join(int64_t k, const std::optional<Labels>& groups, const nb::object& progress,
                         const nb::object& checkpoint, double every, const nb::object& resume) {
@@ -182,6 +182,7 @@ public:
         nb::dict out;
         out["isa"] = s.isa;
         out["threads"] = s.threads;
+        out["sketch"] = s.sketch;
         out["pairs"] = s.pairs;
         out["candidates"] = s.candidates;
         out["seconds"] = s.seconds;
@@ -193,13 +194,14 @@ public:
     }
 
 private:
-    static vicinal::Index build(const Array& vectors, const std::string& metric, int threads, const std::string& isa) {
+    static vicinal::Index build(const Array& vectors, const std::string& metric, int threads, const std::string& isa,
+                                int sketch) {
         const vicinal::Matrix matrix = matrix_of(vectors);
         const Metric which = metric_of(metric);
         const nb::object nothing = nb::none();
         const vicinal::Watch watch = watch_of(nothing);
         const nb::gil_scoped_release release;
-        return vicinal::Index(matrix, which, threads, isa, watch);
+        return vicinal::Index(matrix, which, threads, isa, sketch, watch);
     }
 
     static std::pair<nb::ndarray<nb::numpy, int64_t>, nb::ndarray<nb::numpy, float>> result(int64_t n, int64_t k) {
@@ -230,8 +232,8 @@ NB_MODULE(_native, m) {
     m.def("pairs", &pairs, "vectors"_a, "inverse_norms"_a, "metric"_a, "queries"_a, "rows"_a, "threads"_a = 0, "isa"_a = "",
           "The rank of each row named for each query, in float64; infinity where the row is -1.");
     nb::class_<Index>(m, "Index")
-        .def(nb::init<Array, const std::string&, int, const std::string&>(), "vectors"_a, "metric"_a, "threads"_a = 0,
-             "isa"_a = "")
+        .def(nb::init<Array, const std::string&, int, const std::string&, int>(), "vectors"_a, "metric"_a, "threads"_a = 0,
+             "isa"_a = "", "sketch"_a = -1)
         .def("self_join", &Index::self_join, "k"_a, "groups"_a = nb::none(), "progress"_a = nb::none(),
              "checkpoint"_a = nb::none(), "every"_a = 60.0, "resume"_a = nb::none())
         .def("search", &Index::search, "queries"_a, "k"_a, "groups"_a = nb::none(), "query_groups"_a = nb::none(),

@@ -33,38 +33,60 @@ double DotCoder::peak(const Rows& rows, int64_t row) const {
     return ops_.peak(x.data(), centre_.data(), dim_);
 }
 
+void start_block(CodedBlock& block, int n, int64_t row_bytes, float scale) {
+    const int64_t padded_rows = padded(n, kRowStep);
+    block.codes.assign(padded_rows * row_bytes, 0);
+    block.squared_norms.assign(padded_rows, 0);
+    block.sums.assign(padded_rows, 0);
+    block.slacks.assign(padded_rows, 0);
+    block.side = {};
+    block.side.size = n;
+    block.side.scale = scale >= 1e-30f && scale <= 1e30f ? scale : 1;
+    block.side.squared_norms = block.squared_norms.data();
+    block.side.sums = block.sums.data();
+    block.side.slacks = block.slacks.data();
+}
+
+void put_row(const RowOps& ops, const float* x, int64_t dim, double lost, int i, int64_t row_bytes, CodedBlock& block) {
+    Side& side = block.side;
+    double slack = kInfinity;
+    if (lost < kInfinity) {
+        thread_local std::vector<int8_t> code;
+        code.resize(padded(dim, 8));
+        const CodedRow row = ops.quantise(x, dim, static_cast<float>(side.scale), code.data());
+        std::copy_n(code.data(), dim, &block.codes[i * row_bytes]);
+        block.squared_norms[i] = row.squared_norm;
+        block.sums[i] = row.sum;
+        const double length = side.scale * std::sqrt(static_cast<double>(row.squared_norm));
+        // A float32 sum of dim / 8 terms, then what the roundings of each coordinate can add.
+        slack = lost + row.residual * (1 + (static_cast<double>(dim) / 8 + 32) * 0x1p-23) +
+                (length + row.residual) * 0x1p-20 + std::sqrt(static_cast<double>(dim)) * 0x1p-70;
+        side.length_highest = std::max(side.length_highest, length * (1 + 1e-12));
+    }
+    if (!(slack < kInfinity)) slack = kInfinity;
+    block.slacks[i] = round_up(slack);
+    side.slack_highest = std::max<double>(side.slack_highest, block.slacks[i]);
+}
+
+void DotCoder::moved(const Rows& rows, int64_t row, float* out) const {
+    thread_local std::vector<double> x;
+    x.resize(padded(dim_, 8));
+    ops_.load(rows, row, x.data());
+    ops_.centred(x.data(), centre_.data(), factor_, dim_, out);
+}
+
 void DotCoder::code(const Rows& rows, const int32_t* which, int n, double highest_peak, CodedBlock& out) const {
-    const int64_t bytes = row_bytes(), padded_rows = padded(n, kRowStep);
-    out.codes.assign(padded_rows * bytes, 0);
-    out.squared_norms.assign(padded_rows, 0);
-    out.sums.assign(padded_rows, 0);
-    out.slacks.assign(padded_rows, 0);
-    if (metric_ == Metric::inner_product) out.shifts.assign(padded_rows, 0);
-    Side side;
-    const double scaled_peak = highest_peak * factor_;
-    float scale = round_up(scaled_peak / highest_code_ * (1 + 1e-6));
-    if (!(scale >= 1e-30f && scale <= 1e30f)) scale = 1;
+    const float scale = round_up(highest_peak * factor_ / highest_code_ * (1 + 1e-6));
+    start_block(out, n, row_bytes(), scale);
+    Side& side = out.side;
+    if (metric_ == Metric::inner_product) out.shifts.assign(padded(n, kRowStep), 0);
     std::vector<double> x(padded(dim_, 8));
     std::vector<float> moved(x.size());
-    std::vector<int8_t> code(x.size());
     for (int i = 0; i < n; ++i) {
         ops_.load(rows, which[i], x.data());
         ops_.centred(x.data(), centre_.data(), factor_, dim_, moved.data());
-        double slack = kInfinity;
-        if (ops_.peak(x.data(), centre_.data(), dim_) * factor_ <= scale * highest_code_) {
-            const CodedRow row = ops_.quantise(moved.data(), dim_, scale, code.data());
-            std::copy_n(code.data(), dim_, &out.codes[i * bytes]);
-            out.squared_norms[i] = row.squared_norm;
-            out.sums[i] = row.sum;
-            const double length = scale * std::sqrt(static_cast<double>(row.squared_norm));
-            // A float32 sum of dim / 8 terms, then what the roundings of each coordinate can add.
-            slack = row.residual * (1 + (static_cast<double>(dim_) / 8 + 32) * 0x1p-23) +
-                    (length + row.residual) * 0x1p-20 + std::sqrt(static_cast<double>(dim_)) * 0x1p-70;
-            side.length_highest = std::max(side.length_highest, length * (1 + 1e-12));
-        }
-        if (!(slack < kInfinity)) slack = kInfinity;
-        out.slacks[i] = round_up(slack);
-        side.slack_highest = std::max<double>(side.slack_highest, out.slacks[i]);
+        const bool within = ops_.peak(x.data(), centre_.data(), dim_) * factor_ <= side.scale * highest_code_;
+        put_row(ops_, moved.data(), dim_, within ? 0 : kInfinity, i, row_bytes(), out);
         if (metric_ == Metric::inner_product) {
             double product = 0, square = 0;
             for (int64_t c = 0; c < dim_; ++c) {
@@ -81,13 +103,7 @@ void DotCoder::code(const Rows& rows, const int32_t* which, int n, double highes
             side.reach = std::max(side.reach, (std::sqrt(square) + std::sqrt(centre_squared_)) * factor_);
         }
     }
-    side.size = n;
-    side.scale = scale;
-    side.squared_norms = out.squared_norms.data();
-    side.sums = out.sums.data();
-    side.slacks = out.slacks.data();
     side.shifts = out.shifts.data();
-    out.side = side;
 }
 
 double DotCoder::radius(double distance) const {

@@ -28,11 +28,19 @@
 
 namespace vicinal {
 
+// Makes room for the codes of so many rows of one scale.
+void start_block(CodedBlock& block, int n, int64_t row_bytes, float scale);
+// Codes row i of a block: x, of which roundings have lost at most `lost` beside those named above. An infinite loss
+// leaves zeros and the infinite slack.
+void put_row(const RowOps& ops, const float* x, int64_t dim, double lost, int i, int64_t row_bytes, CodedBlock& block);
+
 class DotCoder final : public Coder {
 public:
     // Chooses centre and factor from the rows.
     DotCoder(const Rows& rows, Metric metric, const RowOps& ops);
 
+    // f (x - c) in float32, zeros up to the next multiple of 8.
+    void moved(const Rows& rows, int64_t row, float* out) const;
     double peak(const Rows& rows, int64_t row) const override;
     void code(const Rows& rows, const int32_t* which, int n, double highest_peak, CodedBlock& out) const override;
     double radius(double distance) const override;

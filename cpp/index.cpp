@@ -56,15 +56,17 @@ struct Index::State {
     Normalised vectors;
     std::unique_ptr<Coder> coder;
     std::unique_ptr<Stored> stored;
+    int sketch;
     Stats stats;
 
-    State(const Matrix& matrix, Metric metric, int threads, const std::string& name, const Watch& watch)
+    State(const Matrix& matrix, Metric metric, int threads, const std::string& name, int sketch, const Watch& watch)
         : metric(metric),
           isa(find_isa(name)),
           pool(threads),
           vectors(matrix, metric, *isa.rows, pool, watch),
           coder(make_coder(vectors.rows, metric, *isa.rows)),
-          stored(std::make_unique<Stored>(vectors.rows, *coder, nullptr, isa, pool, watch)) {}
+          stored(std::make_unique<Stored>(vectors.rows, *coder, nullptr, isa, pool, watch)),
+          sketch(sketch) {}
 
     // Copies that belong to different groups are different rows to a call with groups.
     template <class Call>
@@ -82,9 +84,9 @@ struct Index::State {
         } stop{stats, timer};
         if (groups && stored->copies().any()) {
             const Stored apart(vectors.rows, *coder, groups, isa, pool, watch);
-            return call(Context{apart, isa, pool, watch, stats});
+            return call(Context{apart, isa, sketch, pool, watch, stats});
         }
-        return call(Context{*stored, isa, pool, watch, stats});
+        return call(Context{*stored, isa, sketch, pool, watch, stats});
     }
 
     Normalised prepare(const Matrix& queries, const Watch& watch) {
@@ -93,9 +95,10 @@ struct Index::State {
     }
 };
 
-Index::Index(const Matrix& vectors, Metric metric, int threads, const std::string& isa, const Watch& watch) {
+Index::Index(const Matrix& vectors, Metric metric, int threads, const std::string& isa, int sketch,
+             const Watch& watch) {
     const Timer timer;
-    state_ = std::make_unique<State>(vectors, metric, threads, isa, watch);
+    state_ = std::make_unique<State>(vectors, metric, threads, isa, sketch, watch);
     state_->stats.seconds_build = timer.seconds();
 }
 

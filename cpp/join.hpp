@@ -20,6 +20,7 @@ private:
 struct Context {
     const Stored& stored;
     const Isa& isa;
+    int sketch;  // as Index has it
     Pool& pool;
     const Watch& watch;
     Stats& stats;

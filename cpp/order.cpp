@@ -76,7 +76,7 @@ std::vector<int32_t> order_by_pivots(const Rows& rows, const std::vector<int32_t
 
     CodedBlock columns;
     coder.code(rows, picked.data(), pivots, *std::max_element(picked_peaks.begin(), picked_peaks.end()), columns);
-    const Panels panels(columns, coder, rows.matrix.dim);
+    const Panels panels(columns, layout_of(coder, rows.matrix.dim));
     const std::vector<double> radii(std::max(pivots, kChunk), 0);
     const auto score = [&](const CodedBlock& coded, std::vector<int32_t>& out) {
         const auto size = static_cast<int>(padded(coded.side.size, kRowStep));

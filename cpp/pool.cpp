@@ -49,7 +49,7 @@ void Pool::work(int worker) {
 }
 
 void Pool::run(int64_t& next, int64_t count, const std::function<void(int, int64_t)>& body, const Watch& watch,
-               const std::function<void()>& save) {
+               const std::function<void()>& save, int64_t all) {
     auto saved = Clock::now();
     const bool always = save && watch.save_every <= 0;  // then each round is one task a thread
     while (next < count) {
@@ -65,7 +65,7 @@ void Pool::run(int64_t& next, int64_t count, const std::function<void(int, int64
         while (!done_.wait_for(lock, std::chrono::milliseconds(100), [&] { return busy_ == 0; })) {
             lock.unlock();
             try {
-                if (watch.tick) watch.tick(std::min(next_.load(), count), count);
+                if (watch.tick) watch.tick(std::min(next_.load(), count), std::max(count, all));
             } catch (...) {
                 lock.lock();
                 stop_ = true;

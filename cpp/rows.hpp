@@ -37,6 +37,15 @@ struct ClippedRow {
     double excess;    // sum of what lies beyond the range
 };
 
+// A pair that passed a scan: its row in the block, its column in the panel.
+struct Survivor {
+    uint16_t row;
+    uint16_t column;
+    int32_t score;
+};
+
+inline constexpr int kProjected = 16;  // directions of a projection come in such multiples
+
 struct RowOps {
     // The row in float64, times its inverse norm where there is one; zeros up to the next multiple of 8.
     void (*load)(const Rows&, int64_t row, double* out);
@@ -52,6 +61,13 @@ struct RowOps {
     CodedRow (*quantise)(const float* x, int64_t dim, float scale, int8_t* code);
     // Codes round((x - low) * inverse), kept within [0, highest]; x and low are padded to a multiple of 8.
     ClippedRow (*clip)(const double* x, const double* low, double inverse, double highest, int64_t dim, uint8_t* code);
+    // The inner products of pairs of rows and columns, each of them row_bytes long, a multiple of 64.
+    void (*products)(const int8_t* rows, const uint8_t* columns, int64_t row_bytes, const Survivor* pairs, size_t n,
+                     int32_t* out);
+    // n rows of `dim` coordinates, `stride` apart, times `directions`, dim x m with m a multiple of kProjected: out is
+    // n x m. Each product of a coordinate is rounded to float32 and added to the sum of those before it.
+    void (*project)(const float* x, int64_t n, int64_t stride, int64_t dim, const float* directions, int64_t m,
+                    float* out);
 };
 
 const RowOps& portable_rows();

@@ -324,7 +324,71 @@ ClippedRow clip(const double* x, const double* low, double inverse, double highe
     return row;
 }
 
-constexpr RowOps kRowOps = {load, inverse_norm, measure, hash, peak, centred, quantise, clip};
+// The inner product of signed and unsigned bytes, a multiple of 64 of them.
+inline int32_t product(const int8_t* x, const uint8_t* y, int64_t bytes) {
+#if defined(__AVX512VNNI__)
+    __m512i sum = _mm512_setzero_si512();
+    for (int64_t c = 0; c < bytes; c += 64) {
+        sum = _mm512_dpbusd_epi32(sum, _mm512_loadu_si512(y + c), _mm512_loadu_si512(x + c));
+    }
+    return _mm512_reduce_add_epi32(sum);
+#elif defined(__AVX2__)
+    __m256i sums[2] = {};
+    for (int64_t c = 0; c < bytes; c += 32) {
+        for (int half = 0; half < 2; ++half) {
+            const auto* own = reinterpret_cast<const __m128i*>(x + c + 16 * half);
+            const auto* other = reinterpret_cast<const __m128i*>(y + c + 16 * half);
+            sums[half] = _mm256_add_epi32(sums[half], _mm256_madd_epi16(_mm256_cvtepi8_epi16(_mm_loadu_si128(own)),
+                                                                        _mm256_cvtepu8_epi16(_mm_loadu_si128(other))));
+        }
+    }
+    const auto all = bit_copy<Int32x8>(_mm256_add_epi32(sums[0], sums[1]));
+    return ((all[0] + all[1]) + (all[2] + all[3])) + ((all[4] + all[5]) + (all[6] + all[7]));
+#else
+    int32_t sum = 0;
+    for (int64_t c = 0; c < bytes; ++c) sum += x[c] * y[c];
+    return sum;
+#endif
+}
+
+void products(const int8_t* rows, const uint8_t* columns, int64_t row_bytes, const Survivor* pairs, size_t n,
+              int32_t* out) {
+    for (size_t i = 0; i < n; ++i) {
+        out[i] = product(rows + pairs[i].row * row_bytes, columns + pairs[i].column * row_bytes, row_bytes);
+    }
+}
+
+using Float16 = float __attribute__((vector_size(64)));
+static_assert(kProjected * sizeof(float) == sizeof(Float16));
+
+template <int kRows, int kVectors>
+inline void project_tile(const float* x, int64_t stride, int64_t dim, const float* directions, int64_t m, float* out) {
+    Float16 sums[kRows][kVectors] = {};
+    for (int64_t c = 0; c < dim; ++c, directions += m) {
+        for (int v = 0; v < kVectors; ++v) {
+            Float16 own;
+            std::memcpy(&own, directions + v * kProjected, sizeof own);
+            for (int r = 0; r < kRows; ++r) sums[r][v] += own * x[r * stride + c];
+        }
+    }
+    for (int r = 0; r < kRows; ++r) std::memcpy(out + r * m, sums[r], sizeof sums[r]);
+}
+
+void project(const float* x, int64_t n, int64_t stride, int64_t dim, const float* directions, int64_t m, float* out) {
+    for (int64_t row = 0; row < n;) {
+        const bool four = row + 4 <= n;
+        for (int64_t j = 0; j < m;) {
+            const bool two = j + 2 * kProjected <= m;
+            const auto tile = four ? two ? project_tile<4, 2> : project_tile<4, 1>
+                                   : two ? project_tile<1, 2> : project_tile<1, 1>;
+            tile(x + row * stride, stride, dim, directions + j, m, out + row * m + j);
+            j += (two ? 2 : 1) * kProjected;
+        }
+        row += four ? 4 : 1;
+    }
+}
+
+constexpr RowOps kRowOps = {load, inverse_norm, measure, hash, peak, centred, quantise, clip, products, project};
 
 }  // namespace
 }  // namespace vicinal

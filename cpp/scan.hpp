@@ -22,12 +22,6 @@ inline constexpr int kRowAlign = 64;   // bytes in a row of codes are padded to 
 inline constexpr int32_t kEverything = -(1 << 30);  // the floor that every score reaches
 inline constexpr int32_t kNothing = 1 << 30;        // the floor that none reaches
 
-struct Survivor {
-    uint16_t row;
-    uint16_t column;
-    int32_t score;
-};
-
 struct ScanJob {
     const int8_t* rows;  // n_rows x row_bytes, row_bytes a multiple of kRowAlign, zeros at the end
     int64_t row_bytes;
@@ -42,6 +36,7 @@ struct ScanJob {
 
 struct ScanOps {
     int row_step;  // rows of a tile: a job's n_rows is a multiple of it
+    double products_a_cycle;  // about, for what weighs one way against another
     // Writes the pairs that pass, at most 64 * n_rows, and returns how many.
     size_t (*survivors)(const ScanJob&, Survivor* out);
     // Writes every score less its row_base: out[row * stride + column].

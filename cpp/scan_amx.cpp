@@ -118,7 +118,7 @@ void scores(const ScanJob& job, int32_t* out, int64_t stride) {
     }
 }
 
-constexpr ScanOps kOps = {kRows, survivors, scores};
+constexpr ScanOps kOps = {kRows, 600, survivors, scores};
 
 }  // namespace
 

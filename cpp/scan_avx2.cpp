@@ -10,6 +10,7 @@ namespace {
 
 struct Signed {
     static constexpr int kRows = 4, kVectors = 2;
+    static constexpr double kProductsACycle = 32;
     struct Row {
         __m256i words, magnitude;
         explicit Row(__m256i broadcast) : words(broadcast), magnitude(_mm256_abs_epi8(broadcast)) {}

@@ -104,7 +104,7 @@ struct Scan256 {
         }
     }
 
-    static constexpr ScanOps kOps = {kRows, survivors, scores};
+    static constexpr ScanOps kOps = {kRows, Op::kProductsACycle, survivors, scores};
 };
 
 }  // namespace

@@ -6,6 +6,7 @@ namespace {
 
 struct Vnni {
     static constexpr int kRows = 6, kVectors = 2;
+    static constexpr double kProductsACycle = 64;
     struct Row {
         __m256i words;
         explicit Row(__m256i broadcast) : words(broadcast) {}

@@ -267,7 +267,7 @@ struct LaneScan {
         }
     }
 
-    static constexpr ScanOps kOps = {kRows, survivors, scores};
+    static constexpr ScanOps kOps = {kRows, 64, survivors, scores};
 };
 
 }  // namespace

@@ -30,7 +30,7 @@ public:
           radii_(queries.matrix.n_vectors, kInfinity),
           locks_(blocks_.count()) {
         for (int i = 0; i < context.pool.threads(); ++i) {
-            workers_.push_back({Tiles(stored_, context.isa), Measure(stored_, &queries, context.isa), {}, {}});
+            workers_.push_back({Tiles(stored_.layer(), stored_.coder(), context.isa), Measure(stored_, &queries, context.isa), {}, {}});
         }
     }
 

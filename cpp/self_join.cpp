@@ -2,16 +2,18 @@
 //
 // The scores of the tiles on the diagonal give every row a first threshold (k rows are surely that near); then all tiles
 // are scanned, the diagonal first. A tile (I, J) with I < J serves the rows of I and the rows of J, so that each pair is
-// met once. Pairs that pass wait until the tile is done, and are measured then, unless a threshold has left them behind.
+// met once. The tiles far from the diagonal go through sketches first where that pays (sketch.hpp). Pairs that pass wait until the tile is done, and are measured then, unless a threshold has left them behind.
 // A block's lists have one lock, held only to enter what was measured.
 #include <algorithm>
 #include <cmath>
 #include <limits>
 #include <mutex>
+#include <optional>
 #include <stdexcept>
 
 #include "join.hpp"
 #include "merge.hpp"
+#include "sketch.hpp"
 #include "tile.hpp"
 
 namespace vicinal {
@@ -19,6 +21,7 @@ namespace {
 
 constexpr size_t kStride = 16;  // column blocks in a task
 constexpr int32_t kNear = 9;    // blocks that are joined first, itself among them
+constexpr int32_t kSeed = 9;    // blocks that thresholds for a large k come from
 constexpr int64_t kSmall = 16;  // up to this k, measuring is cheaper than a better first threshold
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
@@ -34,7 +37,7 @@ public:
           locks_(stored_.blocks()) {
         const int threads = context.pool.threads();
         for (int i = 0; i < threads; ++i) {
-            workers_.push_back({Tiles(stored_, context.isa), Measure(stored_, nullptr, context.isa), {}, {}, {}, {}, {}, {}});
+            workers_.push_back({Tiles(stored_.layer(), stored_.coder(), context.isa), {}, Measure(stored_, nullptr, context.isa), {}, {}, {}, {}, {}, {}});
         }
         queue_limit_ = static_cast<size_t>(stored_.block() * std::min<int64_t>(2 * k + 16, stored_.block()));
         plan();
@@ -61,9 +64,14 @@ public:
         context_.stats.seconds_seed = seeding.seconds();
         const Timer scanning;
         const auto save = [&] { watch.save(state); };
-        context_.pool.run(state.finished, static_cast<int64_t>(tasks_.size()),
-                          [&](int worker, int64_t task) { join(workers_[worker], tasks_[task]); }, watch,
-                          watch.save ? std::function<void()>(save) : std::function<void()>());
+        const auto run = [&](int64_t last) {
+            context_.pool.run(state.finished, last, [&](int worker, int64_t task) { join(workers_[worker], tasks_[task]); },
+                              watch, watch.save ? std::function<void()>(save) : std::function<void()>(),
+                              static_cast<int64_t>(tasks_.size()));
+        };
+        run(near_tasks_);
+        prepare_sketch();
+        run(static_cast<int64_t>(tasks_.size()));
         context_.stats.seconds_scan = scanning.seconds();
         const Timer finishing;
         for (const Worker& worker : workers_) context_.stats.candidates += worker.measure.count();
@@ -100,6 +108,7 @@ private:
             }
         }
         for (const auto& columns : {near, far}) {
+            near_tasks_ = static_cast<int64_t>(tasks_.size());
             for (int32_t row = 0; row < blocks; ++row) {
                 const auto& all = columns[row];
                 for (size_t first = 0; first < all.size(); first += kStride) {
@@ -110,8 +119,17 @@ private:
         }
     }
 
+    void prepare_sketch() {
+        if (near_tasks_ == static_cast<int64_t>(tasks_.size())) return;
+        sketch_ = make_sketch(stored_, k_, context_.sketch, context_.isa, context_.pool, context_.watch);
+        if (!sketch_) return;
+        context_.stats.sketch = sketch_->panels().dim();
+        for (Worker& worker : workers_) worker.sketch.emplace(*sketch_, stored_.coder(), context_.isa);
+    }
+
     struct Worker {
         Tiles tiles;
+        std::optional<Tiles> sketch;
         Measure measure;
         std::vector<int32_t> scores;
         std::vector<Waiting> queue, later;
@@ -130,7 +148,7 @@ private:
         const int64_t first_row = block * stored_.block();
         const std::vector<double> none(stored_.block(), coder.nowhere());
         std::vector<std::vector<double>> uppers(side.size);
-        for (int64_t rank = 0; rank < std::min<int64_t>(kNear, stored_.blocks()); ++rank) {
+        for (int64_t rank = 0; rank < std::min<int64_t>(kSeed, stored_.blocks()); ++rank) {
             if (context_.pool.stopped()) return;
             const int32_t columns = nearest_[block][rank];
             const int64_t first_column = columns * int64_t{stored_.block()};
@@ -188,22 +206,33 @@ private:
     bool counts(int64_t a, int64_t b) const { return !groups_ || groups_[stored_.row(a)] != groups_[stored_.row(b)]; }
 
     void join(Worker& worker, const Task& task) {
-        worker.tiles.set_stored_rows(task.row);
+        Tiles& tiles = worker.tiles;
+        tiles.set_stored_rows(task.row);
+        if (worker.sketch) worker.sketch->set_stored_rows(task.row);
         const int64_t first_row = task.row * stored_.block();
         for (const int32_t block : task.columns) {
             if (context_.pool.stopped()) return;
             const int64_t first_column = block * stored_.block();
             copy_radii(task.row, worker.row_radii);
             copy_radii(block, worker.column_radii);
-            worker.tiles.run(block, worker.row_radii.data(), worker.column_radii.data(), block == task.row,
-                [&](int row, int column) { return counts(first_row + row, first_column + column); },
-                [&](const Candidate* candidates, size_t n) {
-                    for (size_t i = 0; i < n; ++i) {
-                        const Candidate& c = candidates[i];
-                        worker.queue.push_back(Waiting::of(first_row + c.row, first_column + c.column, c.lower));
-                    }
-                    if (worker.queue.size() >= queue_limit_) measure(worker, task.row, block);
+            const auto keep = [&](int row, int column) { return counts(first_row + row, first_column + column); };
+            const auto wait = [&](int first, const Survivor* pairs, size_t n) {
+                const Candidate* candidates = tiles.candidates(first, pairs, n);
+                for (size_t i = 0; i < n; ++i) {
+                    const Candidate& c = candidates[i];
+                    worker.queue.push_back(Waiting::of(first_row + c.row, first_column + c.column, c.lower));
+                }
+                if (worker.queue.size() >= queue_limit_) measure(worker, task.row, block);
+            };
+            tiles.begin(block, worker.row_radii.data(), worker.column_radii.data());
+            if (worker.sketch) {
+                worker.sketch->begin(block, worker.row_radii.data(), worker.column_radii.data());
+                worker.sketch->scan(false, keep, [&](int first, Survivor* pairs, size_t n) {
+                    wait(first, pairs, tiles.narrow(first, pairs, n));
                 });
+            } else {
+                tiles.scan(block == task.row, keep, wait);
+            }
             measure(worker, task.row, block);
         }
     }
@@ -275,6 +304,8 @@ private:
     std::vector<Worker> workers_;
     std::vector<std::vector<int32_t>> nearest_;  // blocks, from each block
     std::vector<Task> tasks_;
+    int64_t near_tasks_ = 0;  // those on the diagonal and near it, which come first
+    std::unique_ptr<Layer> sketch_;
     size_t queue_limit_;
 };
 

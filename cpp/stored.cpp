@@ -81,11 +81,9 @@ Copies find_copies(const Rows& rows, const int64_t* groups, const RowOps& ops, P
     return copies;
 }
 
-Panels::Panels(int64_t size, const Coder& coder, int64_t dim)
-    : width_(coder.group_bytes()),
-      offset_(coder.offset()),
-      packed_(padded(dim, width_)),
-      row_bytes_(coder.row_bytes()),
+Panels::Panels(int64_t size, const Layout& layout)
+    : layout_(layout),
+      packed_(padded(layout.dim, layout.width)),
       // A tile of the last panel may read up to 64 bytes a column beyond its end (and meets zeros in the rows).
       bytes_(padded(size, kPanel) * packed_ + 64 * kPanel) {
     std::memset(bytes_.get() + padded(size, kPanel) * packed_, 0, 64 * kPanel);
@@ -101,6 +99,31 @@ static void pack_panel(const int8_t* rows, int64_t row_bytes, int64_t groups, ui
     }
 }
 
+// The columns of a panel one after the other; groups of four bytes of four columns change places at once.
+static void columns_of_four(const uint8_t* in, int64_t row_bytes, int64_t groups, uint8_t* out) {
+    using Words = uint32_t __attribute__((vector_size(16)));
+    int64_t g = 0;
+    for (; g + 4 <= groups; g += 4) {
+        for (int c = 0; c < kPanel; c += 4) {
+            Words a, b, d, e;
+            const uint8_t* from = in + (g * kPanel + c) * 4;
+            std::memcpy(&a, from, 16);
+            std::memcpy(&b, from + 4 * kPanel, 16);
+            std::memcpy(&d, from + 8 * kPanel, 16);
+            std::memcpy(&e, from + 12 * kPanel, 16);
+            const Words ab = __builtin_shuffle(a, b, Words{0, 4, 1, 5}), de = __builtin_shuffle(d, e, Words{0, 4, 1, 5});
+            const Words AB = __builtin_shuffle(a, b, Words{2, 6, 3, 7}), DE = __builtin_shuffle(d, e, Words{2, 6, 3, 7});
+            const Words columns[4] = {
+                __builtin_shuffle(ab, de, Words{0, 1, 4, 5}), __builtin_shuffle(ab, de, Words{2, 3, 6, 7}),
+                __builtin_shuffle(AB, DE, Words{0, 1, 4, 5}), __builtin_shuffle(AB, DE, Words{2, 3, 6, 7})};
+            for (int j = 0; j < 4; ++j) std::memcpy(out + (c + j) * row_bytes + 4 * g, &columns[j], 16);
+        }
+    }
+    for (; g < groups; ++g) {
+        for (int c = 0; c < kPanel; ++c) std::memcpy(out + c * row_bytes + 4 * g, in + (g * kPanel + c) * 4, 4);
+    }
+}
+
 template <int kWidth>
 static void unpack_panel(const uint8_t* in, int64_t count, int64_t row_bytes, int64_t groups, uint8_t offset, int8_t* rows) {
     for (int64_t c = 0; c < count; ++c) {
@@ -113,20 +136,50 @@ static void unpack_panel(const uint8_t* in, int64_t count, int64_t row_bytes, in
 }
 
 void Panels::pack(int64_t panel, const CodedBlock& coded) {
-    const auto run = width_ == 4 ? pack_panel<4> : pack_panel<8>;
+    const auto run = layout_.width == 4 ? pack_panel<4> : pack_panel<8>;
     for (int64_t first = 0; first < coded.side.size; first += kPanel) {
-        run(&coded.codes[first * row_bytes_], row_bytes_, groups(), offset_,
+        run(&coded.codes[first * layout_.row_bytes], layout_.row_bytes, groups(), layout_.offset,
             bytes_.get() + (panel + first / kPanel) * kPanel * packed_);
     }
 }
 
 void Panels::unpack(int64_t panel, int64_t size, int8_t* out) const {
-    const auto run = width_ == 4 ? unpack_panel<4> : unpack_panel<8>;
-    std::memset(out, 0, padded(size, kRowStep) * row_bytes_);
+    const auto run = layout_.width == 4 ? unpack_panel<4> : unpack_panel<8>;
+    std::memset(out, 0, padded(size, kRowStep) * layout_.row_bytes);
     for (int64_t first = 0; first < size; first += kPanel) {
-        run(at(panel + first / kPanel), std::min<int64_t>(kPanel, size - first), row_bytes_, groups(), offset_,
-            out + first * row_bytes_);
+        run(at(panel + first / kPanel), std::min<int64_t>(kPanel, size - first), layout_.row_bytes, groups(),
+            layout_.offset, out + first * layout_.row_bytes);
     }
+}
+
+void Panels::unpack_columns(int64_t panel, uint8_t* out) const {
+    const int64_t used = 4 * groups();
+    for (int c = 0; c < kPanel; ++c) std::memset(out + c * row_bytes() + used, 0, row_bytes() - used);
+    columns_of_four(at(panel), row_bytes(), groups(), out);
+}
+
+Layer::Layer(int64_t size, int block, const Layout& layout, bool shifts)
+    : block_(block),
+      panels_(size, layout),
+      squared_norms_(size),
+      sums_(size),
+      slacks_(size),
+      shifts_(shifts ? size : 0),
+      sides_((size + block - 1) / block) {}
+
+void Layer::put(int64_t block, const CodedBlock& coded) {
+    const int64_t first = this->first(block), count = coded.side.size;
+    std::copy_n(coded.squared_norms.begin(), count, &squared_norms_[first]);
+    std::copy_n(coded.sums.begin(), count, &sums_[first]);
+    std::copy_n(coded.slacks.begin(), count, &slacks_[first]);
+    if (!shifts_.empty()) std::copy_n(coded.shifts.begin(), count, &shifts_[first]);
+    Side side = coded.side;
+    side.squared_norms = &squared_norms_[first];
+    side.sums = &sums_[first];
+    side.slacks = &slacks_[first];
+    side.shifts = shifts_.data() + (shifts_.empty() ? 0 : first);
+    sides_[block] = side;
+    panels_.pack(first / kPanel, coded);
 }
 
 Stored::Stored(const Rows& rows, const Coder& coder, const int64_t* groups, const Isa& isa, Pool& pool,
@@ -135,34 +188,19 @@ Stored::Stored(const Rows& rows, const Coder& coder, const int64_t* groups, cons
       coder_(&coder),
       copies_(find_copies(rows, groups, *isa.rows, pool, watch)),
       order_(order_by_pivots(rows, copies_.representatives, coder, isa, pool, watch)),
-      block_(choose_block(static_cast<int64_t>(order_.size()), coder.row_bytes())),
-      panels_(static_cast<int64_t>(order_.size()), coder, rows.matrix.dim) {
-    const int64_t n = size(), blocks = (n + block_ - 1) / block_;
-    squared_norms_.resize(n);
-    sums_.resize(n);
-    slacks_.resize(n);
-    shifts_.resize(coder.sum() == Sum::products || coder.sum() == Sum::absolutes ? n : 0);
-    sides_.resize(blocks);
-    const int64_t dim = rows.matrix.dim;
-    middles_.resize(blocks * dim);
-    pool.run(blocks, [&](int, int64_t b) {
+      layer_(static_cast<int64_t>(order_.size()),
+             choose_block(static_cast<int64_t>(order_.size()), coder.row_bytes()), layout_of(coder, rows.matrix.dim),
+             coder.sum() == Sum::products || coder.sum() == Sum::absolutes) {
+    const int64_t n = size(), dim = rows.matrix.dim;
+    middles_.resize(blocks() * dim);
+    pool.run(blocks(), [&](int, int64_t b) {
         thread_local CodedBlock coded;
-        const int64_t first = b * block_;
-        const int count = static_cast<int>(std::min<int64_t>(block_, n - first));
+        const int64_t first = layer_.first(b);
+        const int count = layer_.count(b);
         double highest = 0;
         for (int i = 0; i < count; ++i) highest = std::max(highest, coder.peak(rows_, order_[first + i]));
         coder.code(rows_, &order_[first], count, highest, coded);
-        std::copy_n(coded.squared_norms.begin(), count, &squared_norms_[first]);
-        std::copy_n(coded.sums.begin(), count, &sums_[first]);
-        std::copy_n(coded.slacks.begin(), count, &slacks_[first]);
-        if (!shifts_.empty()) std::copy_n(coded.shifts.begin(), count, &shifts_[first]);
-        Side side = coded.side;
-        side.squared_norms = &squared_norms_[first];
-        side.sums = &sums_[first];
-        side.slacks = &slacks_[first];
-        side.shifts = shifts_.data() + (shifts_.empty() ? 0 : first);
-        sides_[b] = side;
-        panels_.pack(first / kPanel, coded);
+        layer_.put(b, coded);
         float* middle = &middles_[b * dim];
         for (int i = 0; i < count; ++i) {
             const int8_t* code = &coded.codes[i * coder.row_bytes()];
@@ -177,7 +215,7 @@ Stored::Stored(const Rows& rows, const Coder& coder, const int64_t* groups, cons
             class_of_[p] = static_cast<int32_t>(std::lower_bound(of.begin(), of.end(), order_[p]) - of.begin());
         }
     }
-    fingerprint_ = static_cast<uint64_t>(block_);
+    fingerprint_ = static_cast<uint64_t>(block());
     for (int32_t row : order_) fingerprint_ = (fingerprint_ ^ static_cast<uint64_t>(row)) * 0x9e3779b97f4a7c15u;
 }
 

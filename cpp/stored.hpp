@@ -1,6 +1,7 @@
 // The stored rows: equal rows collapsed, ordered so that blocks are alike, coded, and packed into panels.
 #pragma once
 
+#include <algorithm>
 #include <memory>
 #include <vector>
 
@@ -32,38 +33,75 @@ private:
     std::unique_ptr<uint8_t, Free> data_;
 };
 
+// How the codes of a row lie in memory.
+struct Layout {
+    int64_t dim;
+    int64_t row_bytes;  // of a row in a row block
+    int width;          // coordinates that lie together in a panel
+    uint8_t offset;     // what a panel's byte is above a row's
+};
+
+inline Layout layout_of(const Coder& coder, int64_t dim) {
+    return {dim, coder.row_bytes(), coder.group_bytes(), coder.offset()};
+}
+
 // Codes packed in panels, as a ScanJob wants its columns.
 class Panels {
 public:
-    Panels(int64_t size, const Coder& coder, int64_t dim);
-    Panels(const CodedBlock& coded, const Coder& coder, int64_t dim) : Panels(coded.side.size, coder, dim) {
-        pack(0, coded);
-    }
+    Panels(int64_t size, const Layout& layout);
+    Panels(const CodedBlock& coded, const Layout& layout) : Panels(coded.side.size, layout) { pack(0, coded); }
 
     const uint8_t* at(int64_t panel) const { return bytes_.get() + panel * kPanel * packed_; }
-    int groups() const { return static_cast<int>(packed_ / width_); }
+    int groups() const { return static_cast<int>(packed_ / layout_.width); }
+    int64_t row_bytes() const { return layout_.row_bytes; }
+    int dim() const { return static_cast<int>(layout_.dim); }
     // Rows from the first of a panel on.
     void pack(int64_t panel, const CodedBlock& coded);
     // The codes of rows from the first of a panel on, one after the other, as a ScanJob wants its rows.
     void unpack(int64_t panel, int64_t size, int8_t* out) const;
+    // The columns of a panel of the dot kernel one after the other, as they are; zeros from groups to row_bytes.
+    void unpack_columns(int64_t panel, uint8_t* out) const;
 
 private:
-    int width_;       // of a group
-    uint8_t offset_;  // what a packed byte is above a row's
+    Layout layout_;
     int64_t packed_;  // bytes of a row in a panel
-    int64_t row_bytes_;
     Bytes bytes_;
+};
+
+// Blocks of coded rows: their panels, and what the thresholds need to know of them.
+class Layer {
+public:
+    Layer(int64_t size, int block, const Layout& layout, bool shifts);
+
+    int64_t size() const { return static_cast<int64_t>(squared_norms_.size()); }
+    int block() const { return block_; }
+    int64_t blocks() const { return static_cast<int64_t>(sides_.size()); }
+    int64_t first(int64_t block) const { return block * block_; }
+    int count(int64_t block) const { return static_cast<int>(std::min<int64_t>(block_, size() - first(block))); }
+    const Side& side(int64_t block) const { return sides_[block]; }
+    const Panels& panels() const { return panels_; }
+    void put(int64_t block, const CodedBlock& coded);
+    // The codes of a block, one row after the other, as a ScanJob wants them.
+    void unpack(int64_t block, int8_t* out) const { panels_.unpack(first(block) / kPanel, sides_[block].size, out); }
+
+private:
+    int block_;
+    Panels panels_;
+    std::vector<int32_t> squared_norms_, sums_;
+    std::vector<float> slacks_;
+    std::vector<double> shifts_;
+    std::vector<Side> sides_;
 };
 
 class Stored {
 public:
     Stored(const Rows& rows, const Coder& coder, const int64_t* groups, const Isa& isa, Pool& pool, const Watch& watch);
 
-    int64_t size() const { return static_cast<int64_t>(order_.size()); }
-    int block() const { return block_; }
-    int64_t blocks() const { return static_cast<int64_t>(sides_.size()); }
-    const Side& side(int64_t block) const { return sides_[block]; }
-    const Panels& panels() const { return panels_; }
+    const Layer& layer() const { return layer_; }
+    int64_t size() const { return layer_.size(); }
+    int block() const { return layer_.block(); }
+    int64_t blocks() const { return layer_.blocks(); }
+    const Side& side(int64_t block) const { return layer_.side(block); }
     // The given row that lies at this position; the first of its copies.
     int32_t row(int64_t position) const { return order_[position]; }
     // The copies of the row at this position, itself among them.
@@ -71,10 +109,6 @@ public:
     const Copies& copies() const { return copies_; }
     const Coder& coder() const { return *coder_; }
     const Rows& rows() const { return rows_; }
-    // The codes of a block, one row after the other, as a ScanJob wants them.
-    void unpack(int64_t block, int8_t* out) const {
-        panels_.unpack(block * block_ / kPanel, sides_[block].size, out);
-    }
     // Blocks in an order of their distance from this one's middle.
     std::vector<int32_t> blocks_by_distance(int64_t block) const;
     // Names this order and these tiles.
@@ -86,12 +120,7 @@ private:
     Copies copies_;
     std::vector<int32_t> order_;
     std::vector<int32_t> class_of_;  // position -> representative's place in copies_, where there are copies
-    int block_;
-    Panels panels_;
-    std::vector<int32_t> squared_norms_, sums_;
-    std::vector<float> slacks_;
-    std::vector<double> shifts_;
-    std::vector<Side> sides_;
+    Layer layer_;
     std::vector<float> middles_;  // of each block's codes, scaled
     uint64_t fingerprint_ = 0;
 };

@@ -3,13 +3,14 @@
 
 namespace vicinal {
 
-Tiles::Tiles(const Stored& stored, const Isa& isa)
-    : stored_(stored),
-      coder_(stored.coder()),
-      scan_(stored.coder().scan(isa)),
-      row_keys_(static_cast<int>(padded(stored.block(), kRowStep))),
-      column_keys_(static_cast<int>(padded(stored.block(), kPanel))),
-      survivors_(static_cast<size_t>(padded(stored.block(), kRowStep)) * kPanel) {}
+Tiles::Tiles(const Layer& layer, const Coder& coder, const Isa& isa)
+    : layer_(layer),
+      coder_(coder),
+      scan_(coder.scan(isa)),
+      row_ops_(*isa.rows),
+      row_keys_(static_cast<int>(padded(layer.block(), kRowStep))),
+      column_keys_(static_cast<int>(padded(layer.block(), kPanel))),
+      survivors_(static_cast<size_t>(padded(layer.block(), kRowStep)) * kPanel) {}
 
 void Tiles::set_rows(const Side& side, const int8_t* codes) {
     side_ = side;
@@ -17,36 +18,72 @@ void Tiles::set_rows(const Side& side, const int8_t* codes) {
 }
 
 void Tiles::set_stored_rows(int64_t block) {
-    const Side& side = stored_.side(block);
-    unpacked_.resize(row_keys_.base.size() * coder_.row_bytes());
-    stored_.unpack(block, unpacked_.data());
-    set_rows(side, unpacked_.data());
+    unpacked_.resize(row_keys_.base.size() * layer_.panels().row_bytes());
+    layer_.unpack(block, unpacked_.data());
+    set_rows(layer_.side(block), unpacked_.data());
 }
 
 ScanJob Tiles::job() const {
     ScanJob job = {};
     job.rows = codes_;
-    job.row_bytes = coder_.row_bytes();
+    job.row_bytes = layer_.panels().row_bytes();
     job.n_rows = static_cast<int>(padded(side_.size, scan_.row_step));
-    job.groups = stored_.panels().groups();
+    job.groups = layer_.panels().groups();
     job.row_base = row_keys_.base.data();
     job.row_floor = row_keys_.floor.data();
     return job;
 }
 
+void Tiles::set_panel(ScanJob& job, int first_column) const {
+    job.panel = layer_.panels().at((layer_.first(block_) + first_column) / kPanel);
+    job.column_base = &column_keys_.base[first_column];
+    job.column_floor = &column_keys_.floor[first_column];
+}
+
+void Tiles::begin(int64_t block, const double* row_radii, const double* column_radii) {
+    block_ = block;
+    whole_ = coder_.keys(side_, row_radii, layer_.side(block), column_radii, row_keys_, column_keys_);
+}
+
+size_t Tiles::narrow(int first_column, Survivor* pairs, size_t n) {
+    const int64_t row_bytes = layer_.panels().row_bytes();
+    columns_.resize(kPanel * row_bytes);
+    products_.resize(n);
+    layer_.panels().unpack_columns((layer_.first(block_) + first_column) / kPanel, columns_.data());
+    row_ops_.products(codes_, columns_.data(), row_bytes, pairs, n, products_.data());
+    size_t kept = 0;
+    for (size_t i = 0; i < n; ++i) {
+        Survivor s = pairs[i];
+        const int column = first_column + s.column;
+        const int32_t rest = products_[i] + column_keys_.base[column], base = row_keys_.base[s.row];
+        if (rest < std::min(row_keys_.floor[s.row], column_keys_.floor[column] - base)) continue;
+        s.score = rest + base;
+        pairs[kept++] = s;
+    }
+    return kept;
+}
+
+const Candidate* Tiles::candidates(int first_column, const Survivor* pairs, size_t n) {
+    lower_.resize(n);
+    candidates_.resize(n);
+    coder_.lower(side_, layer_.side(block_), first_column, pairs, n, lower_.data());
+    for (size_t i = 0; i < n; ++i) {
+        candidates_[i] = {pairs[i].row, first_column + pairs[i].column, pairs[i].score, lower_[i]};
+    }
+    return candidates_.data();
+}
+
 bool Tiles::scores(int64_t block, const double* any_radii, std::vector<int32_t>& out) {
-    const Side& columns = stored_.side(block);
-    const bool whole = coder_.keys(side_, any_radii, columns, any_radii, row_keys_, column_keys_);
-    const int64_t stride = padded(columns.size, kPanel);
+    begin(block, any_radii, any_radii);
+    const int size = layer_.side(block).size;
+    const int64_t stride = padded(size, kPanel);
     out.resize(padded(side_.size, kRowStep) * stride);
     ScanJob job = this->job();
-    for (int column = 0; column < columns.size; column += kPanel) {
-        job.panel = stored_.panels().at((block * stored_.block() + column) / kPanel);
-        job.column_base = &column_keys_.base[column];
-        job.column_floor = &column_keys_.floor[column];
+    for (int column = 0; column < size; column += kPanel) {
+        set_panel(job, column);
         scan_.scores(job, out.data() + column, stride);
     }
-    return whole;
+    return whole_;
 }
 
 }  // namespace vicinal

@@ -29,16 +29,28 @@ inline void lower_radius(Radii& radii, int64_t i, double value) {
 
 class Tiles {
 public:
-    Tiles(const Stored& stored, const Isa& isa);
+    Tiles(const Layer& layer, const Coder& coder, const Isa& isa);
 
     void set_rows(const Side& side, const int8_t* codes);
     void set_stored_rows(int64_t block);
     const Side& rows() const { return side_; }
 
-    // Hands the pairs of the rows and of the columns of a stored block that can be within either radius to
-    // use(candidates, n), a panel at a time. On the diagonal, each pair once. keep(row, column) says which pairs count.
+    // Takes up a block of columns: a pair matters that can be within either radius.
+    void begin(int64_t block, const double* row_radii, const double* column_radii);
+    // Hands the pairs that matter to use(first column of the panel, pairs, n), a panel at a time. On the diagonal, each
+    // pair once. keep(row, column) says which pairs count.
     template <class Keep, class Use>
-    void run(int64_t block, const double* row_radii, const double* column_radii, bool diagonal, Keep&& keep, Use&& use);
+    void scan(bool diagonal, Keep&& keep, Use&& use);
+    // Leaves those of a panel's pairs that matter, with this layer's scores, and returns how many.
+    size_t narrow(int first_column, Survivor* pairs, size_t n);
+    // What this layer's scores say of a panel's pairs.
+    const Candidate* candidates(int first_column, const Survivor* pairs, size_t n);
+    // The three together: begin, scan, and use(candidates, n).
+    template <class Keep, class Use>
+    void run(int64_t block, const double* row_radii, const double* column_radii, bool diagonal, Keep&& keep, Use&& use) {
+        begin(block, row_radii, column_radii);
+        scan(diagonal, keep, [&](int first, const Survivor* pairs, size_t n) { use(candidates(first, pairs, n), n); });
+    }
     // Whether the scores of the block in hand bound distances from above too.
     bool whole() const { return whole_; }
 
@@ -48,30 +60,32 @@ public:
 
 private:
     ScanJob job() const;
+    // The job's columns: a panel of the block in hand.
+    void set_panel(ScanJob& job, int first_column) const;
 
-    const Stored& stored_;
+    const Layer& layer_;
     const Coder& coder_;
     const ScanOps& scan_;
+    const RowOps& row_ops_;
     Side side_;
     const int8_t* codes_ = nullptr;
     std::vector<int8_t> unpacked_;
+    int64_t block_ = 0;
     bool whole_ = false;
     Keys row_keys_, column_keys_;
     std::vector<Survivor> survivors_;
+    std::vector<uint8_t> columns_;
+    std::vector<int32_t> products_;
     std::vector<float> lower_;
     std::vector<Candidate> candidates_;
 };
 
 template <class Keep, class Use>
-void Tiles::run(int64_t block, const double* row_radii, const double* column_radii, bool diagonal, Keep&& keep,
-                Use&& use) {
-    const Side& columns = stored_.side(block);
-    whole_ = coder_.keys(side_, row_radii, columns, column_radii, row_keys_, column_keys_);
+void Tiles::scan(bool diagonal, Keep&& keep, Use&& use) {
+    const Side& columns = layer_.side(block_);
     ScanJob job = this->job();
     for (int first = 0; first < columns.size; first += kPanel) {
-        job.panel = stored_.panels().at((block * stored_.block() + first) / kPanel);
-        job.column_base = &column_keys_.base[first];
-        job.column_floor = &column_keys_.floor[first];
+        set_panel(job, first);
         // Rows beyond the panel's last column meet these columns in their own panel.
         if (diagonal) job.n_rows = static_cast<int>(padded(std::min(first + kPanel, side_.size), scan_.row_step));
         const size_t passed = scan_.survivors(job, survivors_.data());
@@ -82,14 +96,7 @@ void Tiles::run(int64_t block, const double* row_radii, const double* column_rad
             if (s.row >= side_.size || column >= columns.size || (diagonal && s.row >= column)) continue;
             if (keep(s.row, column)) survivors_[kept++] = s;
         }
-        if (kept == 0) continue;
-        lower_.resize(kept);
-        candidates_.resize(kept);
-        coder_.lower(side_, columns, first, survivors_.data(), kept, lower_.data());
-        for (size_t i = 0; i < kept; ++i) {
-            candidates_[i] = {survivors_[i].row, first + survivors_[i].column, survivors_[i].score, lower_[i]};
-        }
-        use(candidates_.data(), kept);
+        if (kept > 0) use(first, survivors_.data(), kept);
     }
 }
 

@@ -52,7 +52,7 @@ struct Worker {
 std::vector<Worker> make_workers(const Context& context, const Rows* queries) {
     std::vector<Worker> workers;
     for (int i = 0; i < context.pool.threads(); ++i) {
-        workers.push_back({Tiles(context.stored, context.isa), Measure(context.stored, queries, context.isa), {}});
+        workers.push_back({Tiles(context.stored.layer(), context.stored.coder(), context.isa), Measure(context.stored, queries, context.isa), {}});
     }
     return workers;
 }

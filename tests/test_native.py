@@ -179,6 +179,38 @@ def test_mixed_dtypes() -> None:
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("kind", HARD)
+@pytest.mark.parametrize("metric", ["euclidean", "cosine"])
+def test_a_sketch_changes_nothing(kind: str, metric: str, isa: str) -> None:
+    """Enough blocks that some are far from each other; all rows are held against the scan of the whole codes."""
+    vectors = fit_for(metric, hard_data(kind, 2_600, 40))
+    vectors = vectors if vectors.dtype.name in DTYPE_NAMES else vectors.astype(np.float64)
+    groups = np.arange(len(vectors)) % 700
+    plain = native.Index(vectors, metric, isa=isa, sketch=0)
+    sketched = native.Index(vectors, metric, isa=isa, sketch=16)
+    for members in (None, groups):
+        want = plain.self_join(7, groups=members)
+        for got, expected in zip(sketched.self_join(7, groups=members), want, strict=True):
+            np.testing.assert_array_equal(got, expected)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+def test_sketches_are_used_where_they_pay(isa: str) -> None:
+    rng = np.random.default_rng(0)
+    few = rng.normal(size=(17_000, 12)) @ rng.normal(size=(12, 128))
+    vectors = (few + 0.01 * rng.normal(size=(17_000, 128))).astype(np.float32)
+    index = native.Index(vectors, "euclidean", isa=isa)
+    indices, distances = index.self_join(5)
+    assert index.stats()["sketch"] > 0 or isa == "amx"
+    for row in rng.choice(len(vectors), 30, replace=False):
+        truth = brute(vectors[row : row + 1], vectors, "euclidean")[0]
+        order = np.lexsort((np.arange(len(vectors)), truth))
+        order = order[order != row][:5]
+        np.testing.assert_array_equal(indices[row], order)
+        np.testing.assert_array_equal(distances[row], truth[order].astype(np.float32))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("isa", ISAS)
 @pytest.mark.parametrize("kind", HARD)

@@ -9,13 +9,14 @@
 #include "absolute_codes.hpp"
 #include "bits_codes.hpp"
 #include "dot_codes.hpp"
-#include "stored.hpp"
+#include "sketch.hpp"
 
 namespace {
 
 using namespace vicinal;
 
 int failures = 0;
+int sketches = 0;
 
 #define CHECK(condition)                                                          \
     do {                                                                          \
@@ -54,18 +55,18 @@ const std::pair<const char*, Fill> kData[] = {
     {"equal", [](auto& x, int, int, auto&) { each(x, [] { return 0.1; }); }},
 };
 
-int64_t test(const Coder& coder, const Rows& rows, const Isa& isa) {
-    Pool pool(1);
-    const Stored stored(rows, coder, nullptr, isa, pool, {});
+int64_t test(const Stored& stored, const Layer& layer, const Isa& isa) {
+    const Coder& coder = stored.coder();
+    const Rows& rows = stored.rows();
     const double none = coder.nowhere();
     int64_t pairs = 0;
     std::vector<double> x(padded(rows.matrix.dim, 8));
     for (int64_t block = 0; block < stored.blocks(); ++block) {
-        const Side& own = stored.side(block);
-        std::vector<int8_t> codes(padded(own.size, kRowStep) * coder.row_bytes());
-        stored.unpack(block, codes.data());
+        const Side& own = layer.side(block);
+        std::vector<int8_t> codes(padded(own.size, kRowStep) * layer.panels().row_bytes());
+        layer.unpack(block, codes.data());
         for (int64_t other = 0; other < stored.blocks(); ++other) {
-            const Side& columns = stored.side(other);
+            const Side& columns = layer.side(other);
             Keys row_keys(static_cast<int>(padded(own.size, kRowStep))), column_keys(static_cast<int>(padded(columns.size, kPanel)));
             // Each row's threshold is its distance to one column, in turn: that column has to pass.
             for (int turn = 0; turn < columns.size; turn += 23) {
@@ -85,9 +86,9 @@ int64_t test(const Coder& coder, const Rows& rows, const Isa& isa) {
                 std::vector<Survivor> out(padded(own.size, kRowStep) * kPanel);
                 for (int first = 0; first < columns.size; first += kPanel) {
                     const ScanOps& scan = coder.scan(isa);
-                    const ScanJob job = {codes.data(), coder.row_bytes(), static_cast<int>(padded(own.size, scan.row_step)),
-                                         stored.panels().at((other * stored.block() + first) / kPanel),
-                                         stored.panels().groups(), row_keys.base.data(), row_keys.floor.data(),
+                    const ScanJob job = {codes.data(), layer.panels().row_bytes(), static_cast<int>(padded(own.size, scan.row_step)),
+                                         layer.panels().at((other * stored.block() + first) / kPanel),
+                                         layer.panels().groups(), row_keys.base.data(), row_keys.floor.data(),
                                          &column_keys.base[first], &column_keys.floor[first]};
                     const size_t n = scan.survivors(job, out.data());
                     for (size_t i = 0; i < n; ++i) {
@@ -97,13 +98,25 @@ int64_t test(const Coder& coder, const Rows& rows, const Isa& isa) {
                         float lower;
                         coder.lower(own, columns, first, &out[i], 1, &lower);
                         CHECK(lower <= radii[row]);
-                        if (whole) CHECK(coder.upper(own, row, columns, out[i].score) >= truth[row]);
+                        if (whole && &layer == &stored.layer()) CHECK(coder.upper(own, row, columns, out[i].score) >= truth[row]);
                     }
                 }
                 for (int r = 0; r < own.size; ++r) CHECK(passed[r]);
                 pairs += own.size;
             }
         }
+    }
+    return pairs;
+}
+
+int64_t test(const Coder& coder, const Rows& rows, const Isa& isa) {
+    Pool pool(1);
+    const Stored stored(rows, coder, nullptr, isa, pool, {});
+    int64_t pairs = test(stored, stored.layer(), isa);
+    for (const int size : {16, 32, 96}) {
+        const auto sketch = make_sketch(stored, 1, size, isa, pool, {});
+        if (sketch) pairs += test(stored, *sketch, isa);
+        sketches += sketch != nullptr;
     }
     return pairs;
 }
@@ -159,6 +172,7 @@ int main() {
             if (failures > before) std::printf("  with %s, bits, dim %d\n", name.c_str(), dim);
         }
     }
-    std::printf("%lld pairs, %d failures\n", static_cast<long long>(pairs), failures);
+    CHECK(sketches > 100);
+    std::printf("%lld pairs, %d sketches, %d failures\n", static_cast<long long>(pairs), sketches, failures);
     return failures != 0;
 }

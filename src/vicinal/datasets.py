@@ -11,10 +11,12 @@ import json
 import math
 import zlib
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any
+
+import numpy as np
 
 from vicinal import files
 from vicinal.errors import DataError, UsageError, some
@@ -214,6 +216,60 @@ def _parquet_rows(path: str | Path, wanted: tuple[str, ...] | None) -> Iterator[
         raise DataError(f"{path}: not a readable parquet file: {error}") from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error}") from None
+
+
+def copy_rows(path: str | Path, file: IO[bytes], name: str | Path, kept: Sequence[bool] | np.ndarray) -> None:
+    """Copies the kept rows of a data set as they are: lines byte for byte, a CSV's header, a parquet's schema.
+
+    file : where to, open; packed where `name` ends in .gz
+    """
+    kind = suffix(path)
+    if kind == ".parquet":
+        _copy_parquet(path, file, np.asarray(kept))
+        return
+    with ExitStack() as stack:
+        source: Bytes = stack.enter_context(open(path, "rb"))
+        if kind == ".jsonl.gz":
+            source = stack.enter_context(gzip.GzipFile(fileobj=source, mode="rb"))
+        target: Bytes = file
+        if suffix(name) == ".jsonl.gz":
+            target = stack.enter_context(gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0))
+        if kind == ".csv":
+            _copy_records(path, source, target, kept)
+            return
+        row = 0
+        for line in source:
+            if line.strip():
+                if kept[row]:
+                    target.write(line)
+                row += 1
+
+
+def _copy_records(path: str | Path, source: Bytes, target: Bytes, kept: Sequence[bool] | np.ndarray) -> None:
+    raw: list[bytes] = []
+
+    def lines() -> Iterator[str]:
+        for number, line in enumerate(source, start=1):
+            raw.append(line)
+            yield _decoded(path, number, line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line)
+
+    for number, cells in enumerate(csv.reader(lines(), strict=True)):  # a record ends where its last line does
+        if number == 0 or (cells and kept[number - 1]):
+            target.write(b"".join(raw))
+        raw.clear()
+
+
+def _copy_parquet(path: str | Path, target: IO[bytes], kept: np.ndarray) -> None:
+    import pyarrow
+    import pyarrow.parquet
+
+    with pyarrow.parquet.ParquetFile(path) as source:
+        start = 0
+        with pyarrow.parquet.ParquetWriter(target, source.schema_arrow) as writer:
+            for batch in source.iter_batches(batch_size=65_536):
+                part = batch.filter(pyarrow.array(kept[start : start + batch.num_rows]))
+                start += batch.num_rows
+                writer.write_batch(part)
 
 
 def check_table(path: str | Path, ids: list[Id]) -> None:

@@ -15,7 +15,18 @@ from vicinal import __version__
 from vicinal.cli.console import Console
 from vicinal.errors import VicinalError
 
-COMMANDS = ("score", "neighbors", "classify", "regress", "outliers", "choose-k", "diagnose", "info")
+COMMANDS = (
+    "score",
+    "neighbors",
+    "duplicates",
+    "select",
+    "classify",
+    "regress",
+    "outliers",
+    "choose-k",
+    "diagnose",
+    "info",
+)
 
 INTERRUPTED = 130
 CLOSED_PIPE = 141

@@ -72,7 +72,8 @@ def read_columns(
 
     Ids keep the type they are written with (whole number or string). A row without one gets its row number, from 0.
 
-    wanted    : field -> "label" (text, number or truth value), "number" (finite, as float) or "any"
+    wanted    : field -> "label" (text, number or truth value), "number" (finite, as float) "text" ("" where there
+                is none) or "any"
     first_row : the number of the first row, where the file goes on from others
     Raises      DataError with file and line where an id or a value is missing or of another type.
     """
@@ -107,6 +108,10 @@ def _value(value: Any, what: str, place: str, there: bool, text: bool) -> Any:
     """A row's value of a field that must be of a kind; cells of a CSV are text, and an empty one is none."""
     if what == "any":
         return value
+    if what == "text":
+        if value is None or isinstance(value, str):
+            return value or ""
+        raise DataError(f"{place}: expected text, found {_excerpt(value)}")
     if value is None or (text and value == ""):
         found = "null" if there and not text else "an empty cell" if there else "no such field"
         raise DataError(f"{place}: expected a {what} in every row, found {found}")

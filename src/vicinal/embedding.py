@@ -1,14 +1,24 @@
 """From text to embeddings, and the note beside an array that says of which file, which rows and which model it is."""
 
+import contextlib
 import hashlib
 import json
+import shutil
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from vicinal import datasets, files
-from vicinal.errors import DataError
+import numpy as np
+
+from vicinal import __version__, datasets, files
+from vicinal.errors import DataError, UsageError, need, some
 
 FORMAT, FORMAT_VERSION = "vicinal.embeddings", 1
+DTYPES = ("float32", "float16")
+BLOCK_ROWS = 1024
+
+Progress = Callable[[int, int], None]
 
 
 def note_path(array: str | Path) -> Path:
@@ -63,3 +73,164 @@ def verify(array: str | Path, data: str | Path, ids: list[datasets.Id]) -> None:
     else:
         said = f"{array} was made from {note['data']}, which had the same ids as {data} but other contents"
     raise DataError(f"{path}: {said}; {remedy}")
+
+
+def embed_dataset(
+    data: str | Path,
+    fields: list[str],
+    output: str | Path,
+    model: str,
+    *,
+    dtype: str = "float32",
+    normalize: bool = False,
+    batch_size: int = 64,
+    device: str | None = None,
+    id_field: str = "id",
+    overwrite: bool = False,
+    progress: Callable[[str], Progress] | None = None,
+) -> dict[str, Any]:
+    """Embeds every row's text with a sentence-transformers model and writes the array, and a note beside it.
+
+    fields    : the fields that make a row's text, joined by line ends; empty ones are left out
+    output    : a `.npy`; the note lies beside it, as `output.json`
+    model     : a folder with a model, or a name that sentence-transformers knows
+    dtype     : float32 or float16
+    normalize : whether rows are scaled to length 1
+    Returns     the note: the data set's sha256, the hash of the ids, model, fields, dtype, rows cut short, empty rows
+    Work that was stopped is kept in the folder `output.part`, and the same call goes on from it.
+    Raises      UsageError, DataError, MissingExtra
+    """
+    output = Path(output)
+    part, note_file = Path(f"{output}.part"), note_path(output)
+    if output.suffix != ".npy":
+        raise UsageError(f"{output}: expected a name that ends in .npy")
+    for path in (output, note_file):
+        files.check_file(path, overwrite)
+    if dtype not in DTYPES:
+        raise UsageError(f"dtype: expected float32 or float16, got {dtype!r}")
+    datasets.suffix(data)
+    ids, notes, columns = datasets.read_columns(data, id_field, dict.fromkeys(fields, "text"))
+    for note in notes:
+        warnings.warn(note, stacklevel=2)
+    if not ids:
+        raise DataError(f"{data}: holds no rows; there is nothing to embed")
+    for field in fields:
+        if not any(columns[field]):
+            raise DataError(f"{data}: no row has text in the field {field!r}; name one that has with --field")
+    texts = ["\n".join(filter(None, row)) for row in zip(*(columns[field] for field in fields), strict=True)]
+    asked = {
+        "data": str(Path(data).resolve()),
+        "data_sha256": files.sha256(data),
+        "ids_sha256": hash_of(ids),
+        "rows": len(ids),
+        "model": str(Path(model).resolve()) if Path(model).is_dir() else model,
+        "model_sha256": _model_hash(Path(model)) if Path(model).is_dir() else None,
+        "fields": fields,
+        "dtype": dtype,
+        "normalized": normalize,
+        "batch_size": batch_size,
+    }
+    state = _read_state(part, asked)
+    encoder = _load(model, device)
+    dim = int(encoder.get_embedding_dimension())
+    tell = None if progress is None else progress(f"embedding {Path(data).name}")
+    part.mkdir(exist_ok=True)
+    array_file = part / "array.npy"
+    if state is None or not array_file.is_file():
+        state = {"asked": asked, "done": 0, "cut": []}
+        array = np.lib.format.open_memmap(array_file, "w+", dtype=dtype, shape=(len(ids), dim))
+    else:
+        array = np.lib.format.open_memmap(array_file, "r+")
+    for start in range(state["done"], len(ids), BLOCK_ROWS):
+        block = texts[start : start + BLOCK_ROWS]
+        vectors = encoder.encode(
+            block, batch_size=batch_size, normalize_embeddings=normalize, convert_to_numpy=True, show_progress_bar=False
+        )
+        array[start : start + len(block)] = vectors
+        array.flush()
+        state["cut"] += [start + row for row in _cut(encoder, block)]
+        state["done"] = start + len(block)
+        with files.whole_file(part / "state.json", overwrite=True) as file:
+            file.write(json.dumps(state).encode())
+        if tell is not None:
+            tell(state["done"], len(ids))
+    empty = [row for row, text in enumerate(texts) if not text.strip()]
+    for rows, what in ((empty, "no text: all of them get the same embedding"), (state["cut"], "were cut short")):
+        if rows:
+            named = some([ids[row] for row in rows])
+            warnings.warn(f"{data}: {len(rows)} of {len(ids)} rows: {what}: {named}", stacklevel=2)
+    whole = {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "vicinal": __version__,
+        **asked,
+        "dim": dim,
+        "longest": getattr(encoder, "max_seq_length", None),
+        "cut_rows": state["cut"],
+        "empty_rows": empty,
+    }
+    with files.whole_file(note_file, overwrite) as note_text:
+        note_text.write((json.dumps(whole, indent=2) + "\n").encode())
+        with files.whole_file(output, overwrite) as file:
+            np.lib.format.write_array(file, np.asarray(array), allow_pickle=False)
+        with contextlib.suppress(OSError):
+            note_file.unlink()  # never an old note beside a new array
+    shutil.rmtree(part, ignore_errors=True)
+    return whole
+
+
+def _load(model: str, device: str | None) -> Any:
+    """The model; a folder is never looked up anywhere else."""
+    library = need("sentence_transformers", extra="embed")
+    folder = Path(model).is_dir()
+    try:
+        return library.SentenceTransformer(model, device=device, local_files_only=folder)
+    except (OSError, ValueError, RuntimeError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise UsageError(
+            f"--model: {model}: cannot be loaded ({reason}); give a folder that holds a sentence-transformers model, "
+            "or its name"
+        ) from None
+
+
+def _cut(encoder: Any, texts: list[str]) -> list[int]:
+    """The texts that are longer than the model reads."""
+    longest = getattr(encoder, "max_seq_length", None)
+    if longest is None:
+        return []
+    # No token is shorter than a character, so short texts need no counting.
+    long = [row for row, text in enumerate(texts) if len(text) + 2 > longest]
+    if not long:
+        return []
+    tokens = encoder.tokenizer([texts[row] for row in long], truncation=True, max_length=longest + 1)["input_ids"]
+    return [row for row, found in zip(long, tokens, strict=True) if len(found) > longest]
+
+
+def _model_hash(folder: Path) -> str:
+    """One SHA-256 for the names and contents of a model's files."""
+    digest = hashlib.sha256()
+    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+        digest.update(f"{file.relative_to(folder)} {files.sha256(file)}\n".encode())
+    return digest.hexdigest()
+
+
+def _read_state(part: Path, asked: dict[str, Any]) -> dict[str, Any] | None:
+    """What was done of this question before; UsageError where the folder holds another's work."""
+    if not part.exists():
+        return None
+    try:
+        state = json.loads((part / "state.json").read_text(encoding="utf-8"))
+        before, _, _ = state["asked"], state["done"], state["cut"]
+    except FileNotFoundError:
+        if {file.name for file in part.iterdir()} <= {"array.npy"}:
+            return None
+        raise UsageError(f"{part}: holds files that vicinal did not write; move it away") from None
+    except (OSError, ValueError, KeyError, TypeError, NotADirectoryError):
+        raise UsageError(f"{part}: not the kept work of `vicinal embed`; move it away") from None
+    changed = [key for key in asked if before.get(key) != asked[key]]
+    if changed:
+        raise UsageError(
+            f"{part}: holds the work of another run; changed since: {', '.join(changed)}. Ask the same again, or remove "
+            "it"
+        )
+    return state

@@ -504,7 +504,7 @@ def _distinct(
     width = k + 1
     while True:
         width = min(width, len(stored))
-        near = index.search(vectors[asking], width, *labels)
+        near = index.search(vectors[asking], width, groups=labels[0], query_groups=labels[1])
         indices = np.where(near.indices < 0, -1, stored[near.indices])
         keys = np.where(indices < 0, -1, copies[indices])
         part = scores.first_of_each(indices, near.distances, keys, copies[asking], k)

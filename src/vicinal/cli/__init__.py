@@ -16,6 +16,7 @@ from vicinal.cli.console import Console
 from vicinal.errors import VicinalError
 
 COMMANDS = (
+    "embed",
     "score",
     "neighbors",
     "duplicates",

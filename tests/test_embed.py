@@ -102,6 +102,7 @@ def test_embeddings_of_another_file_or_order_are_refused(work: Workplace, model:
     rows(work)
     assert work("embed", "t.jsonl", "--field", "head", "-o", "e.npy", "--model", model).code == 0
     for command in (("score", "{}", "-k", 2), ("duplicates", "{}", "--radius", 0)):
+
         def ask(data: str, command: tuple = command) -> tuple:
             return (*(data if part == "{}" else part for part in command), "--embeddings", "e.npy")
 

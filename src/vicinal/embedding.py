@@ -230,7 +230,7 @@ def _read_state(part: Path, asked: dict[str, Any]) -> dict[str, Any] | None:
     changed = [key for key in asked if before.get(key) != asked[key]]
     if changed:
         raise UsageError(
-            f"{part}: holds the work of another run; changed since: {', '.join(changed)}. Ask the same again, or remove "
-            "it"
+            f"{part}: holds the work of another run; changed since: {', '.join(changed)}. Ask the same again, or "
+            "remove it"
         )
     return state

@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     parser.add_argument("data", metavar="DATA", help="the data set")
     parser.add_argument(
-        "--field", metavar="FIELD", action="append", required=True, help="a field of text; several are joined by newlines"
+        "--field", metavar="FIELD", action="append", required=True, help="a field of text; several are joined"
     )
     parser.add_argument("-o", "--output", metavar="NPY", required=True, help="the array to write")
     parser.add_argument("--model", metavar="MODEL", required=True, help="a folder with a model, or a model's name")

@@ -12,7 +12,9 @@ BIN := .venv/bin
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check .
 	touch $@
 
+# The page of `vicinal report` is tested in Debian's Chromium.
 .venv/tested: .venv/installed tests/constraints.txt
+	command -v chromium >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null; }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c tests/constraints.txt --group test
 	touch $@
 

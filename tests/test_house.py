@@ -37,6 +37,7 @@ FLOORS = {
     "runs": 7,
     "scoring": 8,
     "selection": 8,
+    "report": 8,
     "cli": 9,
     "__init__": 10,
     "__main__": 10,

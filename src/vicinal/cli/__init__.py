@@ -21,6 +21,7 @@ COMMANDS = (
     "neighbors",
     "duplicates",
     "select",
+    "report",
     "classify",
     "regress",
     "outliers",

@@ -114,7 +114,7 @@ double AbsoluteCoder::loss(const Sample& sample, const Range& range) const {
     return lost;
 }
 
-double AbsoluteCoder::peak(const Rows& rows, int64_t row) const {
+double AbsoluteCoder::peak(const Rows& rows, int64_t row, int) const {
     thread_local std::vector<double> x;
     thread_local std::vector<uint8_t> code;
     x.resize(padded(dim_, 8));
@@ -123,7 +123,7 @@ double AbsoluteCoder::peak(const Rows& rows, int64_t row) const {
     return highest_ + ops_.clip(x.data(), range_.low.data(), 1 / range_.scale, highest_, dim_, code.data()).excess;
 }
 
-void AbsoluteCoder::code(const Rows& rows, const int32_t* which, int n, double, CodedBlock& out) const {
+void AbsoluteCoder::code(const Rows& rows, const int32_t* which, int n, int, double, CodedBlock& out) const {
     const int64_t bytes = row_bytes(), padded_rows = padded(n, kRowStep);
     out.codes.assign(padded_rows * bytes, 0);
     out.squared_norms.assign(padded_rows, 0);

@@ -29,8 +29,9 @@ public:
     AbsoluteCoder(const Rows& rows, const RowOps& ops);
 
     // Of what lies in the range and beyond it: blocks hold rows of like excess.
-    double peak(const Rows& rows, int64_t row) const override;
-    void code(const Rows& rows, const int32_t* which, int n, double highest_peak, CodedBlock& out) const override;
+    double peak(const Rows& rows, int64_t row, int region) const override;
+    void code(const Rows& rows, const int32_t* which, int n, int region, double highest_peak,
+              CodedBlock& out) const override;
     double radius(double distance) const override;
     double nowhere() const override;
     bool keys(const Side& rows, const double* row_radii, const Side& columns, const double* column_radii, Keys& row_keys,

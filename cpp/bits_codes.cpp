@@ -22,7 +22,7 @@ BitsCoder::BitsCoder(const Rows& rows, Metric metric)
     if (dim_ > static_cast<int64_t>(kAllBits) / 8) throw std::invalid_argument("vectors: too many bits in a row");
 }
 
-void BitsCoder::code(const Rows& rows, const int32_t* which, int n, double, CodedBlock& out) const {
+void BitsCoder::code(const Rows& rows, const int32_t* which, int n, int, double, CodedBlock& out) const {
     const int64_t bytes = row_bytes(), padded_rows = padded(n, kRowStep);
     out.codes.assign(padded_rows * bytes, 0);
     out.squared_norms.assign(padded_rows, 0);

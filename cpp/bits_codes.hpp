@@ -15,8 +15,9 @@ class BitsCoder final : public Coder {
 public:
     BitsCoder(const Rows& rows, Metric metric);
 
-    double peak(const Rows&, int64_t) const override { return 0; }
-    void code(const Rows& rows, const int32_t* which, int n, double highest_peak, CodedBlock& out) const override;
+    double peak(const Rows&, int64_t, int) const override { return 0; }
+    void code(const Rows& rows, const int32_t* which, int n, int region, double highest_peak,
+              CodedBlock& out) const override;
     double radius(double distance) const override { return distance; }
     double nowhere() const override { return -1; }
     bool keys(const Side& rows, const double* row_radii, const Side& columns, const double* column_radii, Keys& row_keys,

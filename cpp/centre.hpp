@@ -11,32 +11,15 @@
 namespace vicinal {
 
 struct Centre {
-    std::vector<double> centre;  // the sample's mean
-    double peak = 0;             // the sample's largest |x - centre|
-    double factor = 1;           // a power of two that makes it about 1
+    std::vector<double> centre;  // the mean of the sample's rows that are not far out
+    double factor = 1;           // a power of two that makes the usual |x - centre| about 1
 };
 
-inline Centre find_centre(const Rows& rows, const RowOps& ops) {
-    constexpr int64_t kSampleRows = 4096;
-    const int64_t dim = rows.matrix.dim, n = rows.matrix.n_vectors, sampled = std::min(n, kSampleRows);
-    Centre found;
-    found.centre.resize(padded(dim, 8));
-    std::vector<double> x(padded(dim, 8));
-    for (int64_t i = 0; i < sampled; ++i) {
-        ops.load(rows, i * n / sampled, x.data());
-        for (int64_t c = 0; c < dim; ++c) found.centre[c] += x[c] / static_cast<double>(sampled);
-    }
-    for (double& c : found.centre) {
-        if (!std::isfinite(c)) c = 0;
-    }
-    for (int64_t i = 0; i < sampled; ++i) {
-        ops.load(rows, i * n / sampled, x.data());
-        const double peak = ops.peak(x.data(), found.centre.data(), dim);
-        if (std::isfinite(peak)) found.peak = std::max(found.peak, peak);
-    }
-    if (found.peak > 0) found.factor = std::ldexp(1.0, -std::clamp(std::ilogb(found.peak), -400, 1000));
-    return found;
-}
+Centre find_centre(const Rows& rows, const RowOps& ops);
+
+// The centres of a few tight and far regions that nearly all rows lie in, or nothing: codes made from one centre
+// would not tell the rows of a region apart.
+std::vector<std::vector<double>> find_regions(const Rows& rows, const RowOps& ops);
 
 // A floor no higher than the value, or the one that every score reaches.
 inline int32_t as_floor(double value) {

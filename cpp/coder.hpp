@@ -18,14 +18,19 @@ struct Side {
     double shift_highest = 0;   // of the shifts; inner product and absolute only
     double shift_lowest = 0;    // absolute only
     double reach = 0;           // highest |x| of the given rows, scaled; inner product only
+    int region = 0;             // the centre that the rows are coded from
+    double longest = 0;         // true lengths from the centre, highest and lowest; both 0 where they are not kept
+    double shortest = 0;
     const int32_t* squared_norms = nullptr;  // of the codes; the bits set
     const int32_t* sums = nullptr;
     const float* slacks = nullptr;
+    const float* lengths = nullptr;  // true, to 2^-20; NaN where they are beyond coding; may be null
     const double* shifts = nullptr;
 };
 
 struct Keys {
     std::vector<int32_t> base, floor;
+    bool some = true;  // false where no pair can matter to any row
     explicit Keys(int size) : base(size), floor(size) {}
 };
 
@@ -33,7 +38,7 @@ struct Keys {
 struct CodedBlock {
     std::vector<int8_t> codes;
     std::vector<int32_t> squared_norms, sums;
-    std::vector<float> slacks;
+    std::vector<float> slacks, lengths;
     std::vector<double> shifts;
     Side side;
 };
@@ -42,10 +47,14 @@ class Coder {
 public:
     virtual ~Coder() = default;
 
+    // How many centres there are: rows are coded from one each, and blocks hold rows of one.
+    virtual int regions() const { return 1; }
+    virtual int region(const Rows&, int64_t) const { return 0; }
     // How large a scale the row asks for; blocks are made of rows of like peaks.
-    virtual double peak(const Rows& rows, int64_t row) const = 0;
-    // Codes the rows named, as the rows of a ScanJob.
-    virtual void code(const Rows& rows, const int32_t* which, int n, double highest_peak, CodedBlock& out) const = 0;
+    virtual double peak(const Rows& rows, int64_t row, int region) const = 0;
+    // Codes the rows named, as the rows of a ScanJob, all from the centre of a region.
+    virtual void code(const Rows& rows, const int32_t* which, int n, int region, double highest_peak,
+                      CodedBlock& out) const = 0;
 
     // The threshold of a row that keeps neighbours up to this distance, in the coder's own unit.
     virtual double radius(double distance) const = 0;

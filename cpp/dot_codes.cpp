@@ -21,16 +21,42 @@ DotCoder::DotCoder(const Rows& rows, Metric metric, const RowOps& ops)
     // Products and their sums must stay below 2^28, so that no score leaves 32 bits.
     highest_code_ = static_cast<int>(std::clamp<int64_t>((int64_t{1} << 28) / (255 * dim_), 1, 127));
     const Centre found = find_centre(rows, ops);
-    centre_ = found.centre;
     factor_ = found.factor;
-    for (double c : centre_) centre_squared_ += c * c;
+    if (metric != Metric::inner_product) centres_ = find_regions(rows, ops);
+    if (centres_.empty()) centres_ = {found.centre};
+    for (double c : centres_[0]) centre_squared_ += c * c;
+    for (const auto& a : centres_) {
+        for (const auto& b : centres_) {
+            double square = 0;
+            for (int64_t c = 0; c < dim_; ++c) square += (a[c] - b[c]) * (a[c] - b[c]);
+            apart_.push_back(std::sqrt(square) * factor_ * (1 - 1e-9));
+        }
+    }
 }
 
-double DotCoder::peak(const Rows& rows, int64_t row) const {
+int DotCoder::region(const Rows& rows, int64_t row) const {
+    if (centres_.size() == 1) return 0;
     thread_local std::vector<double> x;
     x.resize(padded(dim_, 8));
     ops_.load(rows, row, x.data());
-    return ops_.peak(x.data(), centre_.data(), dim_);
+    int nearest = 0;
+    double least = kInfinity;
+    for (int r = 0; r < regions(); ++r) {
+        double square = 0;
+        for (int64_t c = 0; c < dim_; ++c) square += (x[c] - centres_[r][c]) * (x[c] - centres_[r][c]);
+        if (square < least) {
+            least = square;
+            nearest = r;
+        }
+    }
+    return nearest;
+}
+
+double DotCoder::peak(const Rows& rows, int64_t row, int region) const {
+    thread_local std::vector<double> x;
+    x.resize(padded(dim_, 8));
+    ops_.load(rows, row, x.data());
+    return ops_.peak(x.data(), centres_[region].data(), dim_);
 }
 
 void start_block(CodedBlock& block, int n, int64_t row_bytes, float scale) {
@@ -45,6 +71,7 @@ void start_block(CodedBlock& block, int n, int64_t row_bytes, float scale) {
     block.side.squared_norms = block.squared_norms.data();
     block.side.sums = block.sums.data();
     block.side.slacks = block.slacks.data();
+    block.lengths.clear();
 }
 
 void put_row(const RowOps& ops, const float* x, int64_t dim, double lost, int i, int64_t row_bytes, CodedBlock& block) {
@@ -72,38 +99,50 @@ void DotCoder::moved(const Rows& rows, int64_t row, float* out) const {
     thread_local std::vector<double> x;
     x.resize(padded(dim_, 8));
     ops_.load(rows, row, x.data());
-    ops_.centred(x.data(), centre_.data(), factor_, dim_, out);
+    ops_.centred(x.data(), centres_[0].data(), factor_, dim_, out);
 }
 
-void DotCoder::code(const Rows& rows, const int32_t* which, int n, double highest_peak, CodedBlock& out) const {
-    const float scale = round_up(highest_peak * factor_ / highest_code_ * (1 + 1e-6));
-    start_block(out, n, row_bytes(), scale);
+void DotCoder::code(const Rows& rows, const int32_t* which, int n, int region, double highest_peak,
+                    CodedBlock& out) const {
+    const double* centre = centres_[region].data();
+    start_block(out, n, row_bytes(), round_up(highest_peak * factor_ / highest_code_ * (1 + 1e-6)));
     Side& side = out.side;
+    side.region = region;
     if (metric_ == Metric::inner_product) out.shifts.assign(padded(n, kRowStep), 0);
+    else out.lengths.assign(padded(n, kRowStep), 0);
     std::vector<double> x(padded(dim_, 8));
     std::vector<float> moved(x.size());
     for (int i = 0; i < n; ++i) {
         ops_.load(rows, which[i], x.data());
-        ops_.centred(x.data(), centre_.data(), factor_, dim_, moved.data());
-        const bool within = ops_.peak(x.data(), centre_.data(), dim_) * factor_ <= side.scale * highest_code_;
+        ops_.centred(x.data(), centre, factor_, dim_, moved.data());
+        const bool within = ops_.peak(x.data(), centre, dim_) * factor_ <= side.scale * highest_code_;
         put_row(ops_, moved.data(), dim_, within ? 0 : kInfinity, i, row_bytes(), out);
-        if (metric_ == Metric::inner_product) {
-            double product = 0, square = 0;
-            for (int64_t c = 0; c < dim_; ++c) {
-                product += x[c] * centre_[c];
-                square += x[c] * x[c];
-            }
-            out.shifts[i] = (product - centre_squared_ / 2) * factor_ * factor_;
-            if (!std::isfinite(out.shifts[i])) {
-                out.shifts[i] = 0;
-                out.slacks[i] = std::numeric_limits<float>::infinity();
-                side.slack_highest = kInfinity;
-            }
-            side.shift_highest = i ? std::max(side.shift_highest, out.shifts[i]) : out.shifts[i];
-            side.reach = std::max(side.reach, (std::sqrt(square) + std::sqrt(centre_squared_)) * factor_);
+        if (metric_ != Metric::inner_product) {
+            double square = 0;
+            for (int64_t c = 0; c < dim_; ++c) square += static_cast<double>(moved[c]) * moved[c];
+            const bool known = out.slacks[i] < kInfinity && square < 1e30;
+            const double length = std::sqrt(square);
+            out.lengths[i] = known ? static_cast<float>(length) : std::numeric_limits<float>::quiet_NaN();
+            side.longest = std::max(side.longest, known ? length : kInfinity);
+            side.shortest = i ? std::min(side.shortest, known ? length : 0) : known ? length : 0;
+            continue;
         }
+        double product = 0, square = 0;
+        for (int64_t c = 0; c < dim_; ++c) {
+            product += x[c] * centre[c];
+            square += x[c] * x[c];
+        }
+        out.shifts[i] = (product - centre_squared_ / 2) * factor_ * factor_;
+        if (!std::isfinite(out.shifts[i])) {
+            out.shifts[i] = 0;
+            out.slacks[i] = std::numeric_limits<float>::infinity();
+            side.slack_highest = kInfinity;
+        }
+        side.shift_highest = i ? std::max(side.shift_highest, out.shifts[i]) : out.shifts[i];
+        side.reach = std::max(side.reach, (std::sqrt(square) + std::sqrt(centre_squared_)) * factor_);
     }
     side.shifts = out.shifts.data();
+    side.lengths = out.lengths.empty() ? nullptr : out.lengths.data();
 }
 
 double DotCoder::radius(double distance) const {
@@ -134,30 +173,80 @@ double DotCoder::allowance(const Side& rows, int row, const Side& columns) const
            (static_cast<double>(dim_) + 64) * 0x1p-50 * rows.reach * columns.reach + 1e-290 * factor_ * factor_;
 }
 
+namespace {
+
+constexpr double kLengthError = 0x1p-19;  // of a true length as it is kept, and of its square
+constexpr double kShortest = 0x1p-60;     // below it float32 may lose more
+
+// Whether true lengths tell more than the triangle inequality does.
+bool by_lengths(const Side& rows, const Side& columns) {
+    if (!rows.lengths || !columns.lengths) return false;
+    const auto [less, more] = std::minmax(rows.longest, columns.longest);
+    return more > 4 * less && less > 0x1p-50 && more < kInfinity;
+}
+
+// What lengths alone say: at least so far is a row of this length from every row of the other block.
+double beyond(double length, const Side& other) {
+    return std::max(length * (1 - kLengthError) - other.longest * (1 + kLengthError),
+                    other.shortest * (1 - kLengthError) - length * (1 + kLengthError)) - kShortest;
+}
+
+}  // namespace
+
+void DotCoder::keys_by_products(const Side& own, const double* radii, const Side& other, Keys& keys, bool& whole) const {
+    const double unit = own.scale * other.scale, highest = own.shift_highest + other.shift_highest;
+    for (int i = 0; i < own.size; ++i) {
+        const double base = std::ceil((own.shifts[i] - own.shift_highest) / unit);
+        whole &= base >= -kBaseLimit;
+        keys.base[i] = static_cast<int32_t>(std::max(base, -kBaseLimit));
+        const double floor = (-radii[i] - allowance(own, i, other) - highest) / unit;
+        keys.floor[i] = radii[i] == -kInfinity ? kNothing : as_floor(floor);
+    }
+}
+
+void DotCoder::keys_by_distances(const Side& own, const double* radii, const Side& other, Keys& keys,
+                                 bool& whole) const {
+    const double half = own.scale / other.scale / 2, inverse = 1 / (2 * own.scale * other.scale);
+    if (own.region != other.region) {
+        const double away = apart(own, other) - other.longest * (1 + kLengthError) - kShortest;
+        whole = false;
+        for (int i = 0; i < own.size; ++i) {
+            const bool out = radii[i] < 0 || away - own.lengths[i] * (1 + kLengthError) > radii[i];
+            keys.base[i] = 0;
+            keys.floor[i] = out ? kNothing : kEverything;
+        }
+        return;
+    }
+    if (by_lengths(own, other)) {
+        for (int i = 0; i < own.size; ++i) {
+            const double length = own.lengths[i], base = length * length * (1 - kLengthError) * inverse;
+            whole &= base <= kBaseLimit;
+            keys.base[i] = base > 0 ? -static_cast<int32_t>(std::min(base, kBaseLimit)) : 0;
+            const double floor = -(radii[i] * radii[i] + 2 * allowance(own, i, other)) * inverse;
+            keys.floor[i] = radii[i] < 0 ? kNothing : as_floor(floor);
+        }
+    } else {
+        for (int i = 0; i < own.size; ++i) {
+            const double base = own.squared_norms[i] * half;
+            whole &= base <= kBaseLimit;
+            keys.base[i] = -static_cast<int32_t>(std::min(base, kBaseLimit));
+            const double reach = radii[i] + own.slacks[i] + other.slack_highest;
+            keys.floor[i] = radii[i] < 0 ? kNothing : as_floor(-reach * reach * inverse);
+        }
+    }
+    if (!own.lengths || !other.lengths) return;
+    for (int i = 0; i < own.size; ++i) {
+        if (beyond(own.lengths[i], other) > radii[i]) keys.floor[i] = kNothing;
+    }
+}
+
 bool DotCoder::keys(const Side& rows, const double* row_radii, const Side& columns, const double* column_radii,
                     Keys& row_keys, Keys& column_keys) const {
-    const double unit = rows.scale * columns.scale;
     bool whole = true;
     const auto fill = [&](const Side& own, const double* radii, const Side& other, Keys& keys) {
-        if (metric_ == Metric::inner_product) {
-            const double highest = own.shift_highest + other.shift_highest;
-            for (int i = 0; i < own.size; ++i) {
-                const double base = std::ceil((own.shifts[i] - own.shift_highest) / unit);
-                whole &= base >= -kBaseLimit;
-                keys.base[i] = static_cast<int32_t>(std::max(base, -kBaseLimit));
-                const double floor = (-radii[i] - allowance(own, i, other) - highest) / unit;
-                keys.floor[i] = radii[i] == -kInfinity ? kNothing : as_floor(floor);
-            }
-        } else {
-            const double half = own.scale / other.scale / 2, inverse = 1 / (2 * unit);
-            for (int i = 0; i < own.size; ++i) {
-                const double base = own.squared_norms[i] * half;
-                whole &= base <= kBaseLimit;
-                keys.base[i] = -static_cast<int32_t>(std::min(base, kBaseLimit));
-                const double reach = radii[i] + own.slacks[i] + other.slack_highest;
-                keys.floor[i] = radii[i] < 0 ? kNothing : as_floor(-reach * reach * inverse);
-            }
-        }
+        if (metric_ == Metric::inner_product) keys_by_products(own, radii, other, keys, whole);
+        else keys_by_distances(own, radii, other, keys, whole);
+        keys.some = std::any_of(keys.floor.begin(), keys.floor.begin() + own.size, [](int32_t f) { return f != kNothing; });
     };
     fill(rows, row_radii, columns, row_keys);
     fill(columns, column_radii, rows, column_keys);
@@ -195,7 +284,12 @@ double DotCoder::upper(const Side& rows, int row, const Side& columns, int32_t s
         const double product = unit * (score - kRounded) + rows.shift_highest + columns.shift_highest;
         return (allowance(rows, row, columns) - product) / (factor_ * factor_);
     }
-    const double squared = std::max(0.0, 2 * unit * (kRounded - static_cast<double>(score)));
+    double squared = std::max(0.0, 2 * unit * (kRounded - static_cast<double>(score)));
+    if (by_lengths(rows, columns)) {
+        const double lengths = rows.longest * rows.longest + columns.longest * columns.longest;
+        squared += 2 * allowance(rows, row, columns) + 4 * kLengthError * lengths;
+        return distance_within(std::sqrt(squared));
+    }
     return distance_within(std::sqrt(squared) + rows.slacks[row] + columns.slack_highest);
 }
 
@@ -208,6 +302,12 @@ void DotCoder::lower(const Side& rows, const Side& columns, int first_column, co
         if (metric_ == Metric::inner_product) {
             const double product = unit * s.score + rows.shift_highest + columns.shift_highest;
             bound = -(product + allowance(rows, s.row, columns));
+        } else if (rows.region != columns.region) {
+            const double lengths = static_cast<double>(rows.lengths[s.row]) + columns.lengths[first_column + s.column];
+            bound = apart(rows, columns) - lengths * (1 + kLengthError) - kShortest;
+            if (!(bound > 0)) bound = 0;
+        } else if (by_lengths(rows, columns)) {
+            bound = std::sqrt(std::max(0.0, -2 * unit * s.score - 2 * allowance(rows, s.row, columns))) * (1 - 1e-13);
         } else {
             const double slack = static_cast<double>(rows.slacks[s.row]) + columns.slacks[first_column + s.column];
             bound = std::sqrt(std::max(0.0, -2 * unit * s.score)) * (1 - 1e-13) - slack * (1 + 1e-13);

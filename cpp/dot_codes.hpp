@@ -12,6 +12,15 @@
 // The left side becomes the score (each base rounded so that the score rises), the right side the floor (rounded down,
 // with the largest slack' of the block in place of slack'). Rounding so only ever lets more pairs through.
 //
+// Where one block's rows are much longer than the other's, that is a waste: with the true lengths, kept beside the
+// codes, |x - y|^2 = |x|^2 + |y|^2 - 2 <x, y>, and <x, y> is at most s s' <q, q'> + |s q| slack' + slack (|s' q'| + slack'),
+// which is off by far less than slack times the longer row. So then
+//     <q, q'>  -  |x|^2 / 2 s s'  -  |y|^2 / 2 s s'  >=  -(w^2 + 2 (|s q| slack' + slack (|s' q'| + slack'))) / 2 s s'.
+// And no row is nearer than the difference of the lengths: where that is more than every w, a tile is left out.
+//
+// Data in a few tight regions far from each other have a centre each (regions.cpp), or the codes would say nothing within
+// a region. Between regions no product counts: a pair is as far as the centres, less both lengths.
+//
 // Inner product. <x, y> = <x - c, y - c> + h(x) + h(y) with h(x) = <x, c> - |c|^2 / 2, and the first term is
 // at most s s' <q, q'> + |s q| slack' + slack (|s' q'| + slack'); the rest is the same.
 //
@@ -39,10 +48,13 @@ public:
     // Chooses centre and factor from the rows.
     DotCoder(const Rows& rows, Metric metric, const RowOps& ops);
 
-    // f (x - c) in float32, zeros up to the next multiple of 8.
+    // f (x - c) in float32, zeros up to the next multiple of 8; of the first region's centre.
     void moved(const Rows& rows, int64_t row, float* out) const;
-    double peak(const Rows& rows, int64_t row) const override;
-    void code(const Rows& rows, const int32_t* which, int n, double highest_peak, CodedBlock& out) const override;
+    int regions() const override { return static_cast<int>(centres_.size()); }
+    int region(const Rows& rows, int64_t row) const override;
+    double peak(const Rows& rows, int64_t row, int region) const override;
+    void code(const Rows& rows, const int32_t* which, int n, int region, double highest_peak,
+              CodedBlock& out) const override;
     double radius(double distance) const override;
     double nowhere() const override;
     bool keys(const Side& rows, const double* row_radii, const Side& columns, const double* column_radii, Keys& row_keys,
@@ -59,13 +71,19 @@ public:
 
 private:
     double allowance(const Side& rows, int row, const Side& columns) const;
+    double apart(const Side& rows, const Side& columns) const {
+        return apart_[rows.region * centres_.size() + columns.region];
+    }
+    void keys_by_products(const Side& own, const double* radii, const Side& other, Keys& keys, bool& whole) const;
+    void keys_by_distances(const Side& own, const double* radii, const Side& other, Keys& keys, bool& whole) const;
     double distance_within(double radius) const;
 
     Metric metric_;
     const RowOps& ops_;
     int64_t dim_;
     int highest_code_;
-    std::vector<double> centre_;
+    std::vector<std::vector<double>> centres_;  // of each region; nearly always one
+    std::vector<double> apart_;                 // no more than the scaled distance of each two of them
     double centre_squared_ = 0;
     double factor_ = 1;
 };

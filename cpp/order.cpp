@@ -37,19 +37,29 @@ std::vector<int32_t> chain(const std::vector<int32_t>& scores, int pivots) {
     return place;
 }
 
-// 0 for rows of about the usual peak; rows that ask for a much larger or smaller scale get blocks of their own.
-int32_t magnitude(double peak, double usual) {
-    if (!(usual > 0)) return 0;
-    if (!(peak > 0)) return std::numeric_limits<int32_t>::min();
-    const double steps = std::log2(peak / usual);
-    if (!std::isfinite(steps)) return std::numeric_limits<int32_t>::max();
-    return steps > 1 ? static_cast<int32_t>(std::ceil(steps)) : steps < -2 ? static_cast<int32_t>(std::floor(steps)) : 0;
-}
+// How sizes are told apart: where nearly all rows are of about the same peak, only those that ask for a much larger or
+// smaller scale get blocks of their own; where sizes spread widely, each size does, in steps of half a power of two.
+struct Sizes {
+    double usual;
+    bool spread;
 
-double middle(std::vector<double> values) {
-    std::nth_element(values.begin(), values.begin() + values.size() / 2, values.end());
-    return values[values.size() / 2];
-}
+    explicit Sizes(std::vector<double> peaks) {
+        std::sort(peaks.begin(), peaks.end());
+        usual = peaks[peaks.size() / 2];
+        spread = peaks[peaks.size() * 9 / 10] > 8 * peaks[peaks.size() / 10];
+    }
+
+    int32_t of(double peak) const {
+        if (!(usual > 0)) return 0;
+        if (!(peak > 0)) return std::numeric_limits<int32_t>::min();
+        const double steps = std::log2(peak / usual);
+        if (!std::isfinite(steps)) return std::numeric_limits<int32_t>::max();
+        if (spread) return static_cast<int32_t>(std::floor(2 * steps));
+        return steps > 1 ? static_cast<int32_t>(std::ceil(steps)) : steps < -2 ? static_cast<int32_t>(std::floor(steps)) : 0;
+    }
+};
+
+constexpr int64_t kSteps = 4;  // of size that a block may span where sizes spread
 
 struct Place {
     int32_t magnitude;
@@ -61,21 +71,19 @@ struct Place {
     }
 };
 
-}  // namespace
-
-std::vector<int32_t> order_by_pivots(const Rows& rows, const std::vector<int32_t>& which, const Coder& coder,
-                                     const Isa& isa, Pool& pool, const Watch& watch) {
+// Gives each row the place of the nearest pivot in the chain.
+void place_by_pivots(const Rows& rows, const std::vector<int32_t>& which, int region, const std::vector<double>& peaks,
+                     int pivots, const Coder& coder, const Isa& isa, Pool& pool, const Watch& watch,
+                     std::vector<Place>& placed) {
     const auto n = static_cast<int64_t>(which.size());
-    const int pivots = static_cast<int>(std::min(n / kRowsAPivot, kPivotsHighest) / kPanel * kPanel);
-    if (pivots == 0) return which;
     std::vector<int32_t> picked(pivots);
-    for (int p = 0; p < pivots; ++p) picked[p] = which[p * n / pivots];
-    std::vector<double> picked_peaks;
-    for (int32_t row : picked) picked_peaks.push_back(coder.peak(rows, row));
-    const double usual = middle(picked_peaks);
-
+    double highest = 0;
+    for (int p = 0; p < pivots; ++p) {
+        picked[p] = which[p * n / pivots];
+        highest = std::max(highest, peaks[p * n / pivots]);
+    }
     CodedBlock columns;
-    coder.code(rows, picked.data(), pivots, *std::max_element(picked_peaks.begin(), picked_peaks.end()), columns);
+    coder.code(rows, picked.data(), pivots, region, highest, columns);
     const Panels panels(columns, layout_of(coder, rows.matrix.dim));
     const std::vector<double> radii(std::max(pivots, kChunk), 0);
     const auto score = [&](const CodedBlock& coded, std::vector<int32_t>& out) {
@@ -94,25 +102,60 @@ std::vector<int32_t> order_by_pivots(const Rows& rows, const std::vector<int32_t
     std::vector<int32_t> scores;
     score(columns, scores);
     const std::vector<int32_t> place = chain(scores, pivots);
-    std::vector<Place> placed(n);
     pool.run((n + kChunk - 1) / kChunk, [&](int, int64_t task) {
         thread_local CodedBlock coded;
         thread_local std::vector<int32_t> own;
         const int64_t first = task * kChunk;
         const int count = static_cast<int>(std::min<int64_t>(kChunk, n - first));
-        double peaks[kChunk];
-        for (int i = 0; i < count; ++i) peaks[i] = coder.peak(rows, which[first + i]);
-        coder.code(rows, &which[first], count, *std::max_element(peaks, peaks + count), coded);
+        coder.code(rows, &which[first], count, region, *std::max_element(&peaks[first], &peaks[first] + count), coded);
         score(coded, own);
         for (int i = 0; i < count; ++i) {
             const int32_t* of_row = &own[static_cast<size_t>(i) * pivots];
-            const auto nearest = std::max_element(of_row, of_row + pivots) - of_row;
-            placed[first + i] = {magnitude(peaks[i], usual), place[nearest], which[first + i]};
+            placed[first + i].pivot = place[std::max_element(of_row, of_row + pivots) - of_row];
         }
     }, watch);
+}
+
+Order order_region(const Rows& rows, const std::vector<int32_t>& which, int region, const Coder& coder, const Isa& isa,
+                   Pool& pool, const Watch& watch) {
+    const auto n = static_cast<int64_t>(which.size());
+    if (n == 0) return {};
+    const int pivots = static_cast<int>(std::min(n / kRowsAPivot, kPivotsHighest) / kPanel * kPanel);
+    std::vector<double> peaks(n);
+    pool.run((n + kChunk - 1) / kChunk, [&](int, int64_t task) {
+        for (int64_t i = task * kChunk; i < std::min(n, (task + 1) * kChunk); ++i) peaks[i] = coder.peak(rows, which[i], region);
+    }, watch);
+    const Sizes sizes(peaks);
+    std::vector<Place> placed(n);
+    for (int64_t i = 0; i < n; ++i) placed[i] = {sizes.of(peaks[i]), 0, which[i]};
+    if (pivots > 0) place_by_pivots(rows, which, region, peaks, pivots, coder, isa, pool, watch, placed);
     std::sort(placed.begin(), placed.end());
-    std::vector<int32_t> order(n);
-    for (int64_t i = 0; i < n; ++i) order[i] = placed[i].row;
+    Order order;
+    order.rows.resize(n);
+    for (int64_t i = 0, first = 0; i < n; ++i) {
+        order.rows[i] = placed[i].row;
+        if (!sizes.spread || int64_t{placed[i].magnitude} - placed[first].magnitude < kSteps) continue;
+        order.breaks.push_back(i);
+        first = i;
+    }
+    return order;
+}
+
+}  // namespace
+
+Order order_by_pivots(const Rows& rows, const std::vector<int32_t>& which, const Coder& coder, const Isa& isa, Pool& pool,
+                      const Watch& watch) {
+    if (coder.regions() == 1) return order_region(rows, which, 0, coder, isa, pool, watch);
+    std::vector<std::vector<int32_t>> of_region(coder.regions());
+    for (int32_t row : which) of_region[coder.region(rows, row)].push_back(row);
+    Order order;
+    for (int region = 0; region < coder.regions(); ++region) {
+        const Order part = order_region(rows, of_region[region], region, coder, isa, pool, watch);
+        const auto first = static_cast<int64_t>(order.rows.size());
+        order.breaks.push_back(first);
+        for (int64_t at : part.breaks) order.breaks.push_back(first + at);
+        order.rows.insert(order.rows.end(), part.rows.begin(), part.rows.end());
+    }
     return order;
 }
 

@@ -13,21 +13,26 @@ class QueryBlocks {
 public:
     QueryBlocks(const Context& context, const Rows& queries)
         : coder_(context.stored.coder()), queries_(queries), size_(context.stored.block()) {
-        const int64_t n = queries.matrix.n_vectors;
-        blocks_.resize((n + size_ - 1) / size_);
+        blocks_.resize(count() * coder_.regions());
     }
 
-    int64_t count() const { return static_cast<int64_t>(blocks_.size()); }
+    int64_t count() const { return (queries_.matrix.n_vectors + size_ - 1) / size_; }
     int64_t first(int64_t block) const { return block * size_; }
-    const CodedBlock& operator[](int64_t block) const { return blocks_[block]; }
+    int size(int64_t block) const {
+        return static_cast<int>(std::min<int64_t>(size_, queries_.matrix.n_vectors - first(block)));
+    }
+    // A block's codes from the centre of a region.
+    const CodedBlock& at(int64_t block, int region) const { return blocks_[block * coder_.regions() + region]; }
 
     void code(int64_t block) {
-        const int n = static_cast<int>(std::min<int64_t>(size_, queries_.matrix.n_vectors - first(block)));
+        const int n = size(block);
         std::vector<int32_t> which(n);
         std::iota(which.begin(), which.end(), static_cast<int32_t>(first(block)));
-        double highest = 0;
-        for (int i = 0; i < n; ++i) highest = std::max(highest, coder_.peak(queries_, first(block) + i));
-        coder_.code(queries_, which.data(), n, highest, blocks_[block]);
+        for (int region = 0; region < coder_.regions(); ++region) {
+            double highest = 0;
+            for (int i = 0; i < n; ++i) highest = std::max(highest, coder_.peak(queries_, first(block) + i, region));
+            coder_.code(queries_, which.data(), n, region, highest, blocks_[block * coder_.regions() + region]);
+        }
     }
 
 private:

@@ -73,7 +73,7 @@ private:
 
     void seed(Tiles& tiles, int64_t block) {
         if (stored_.blocks() == 0) return;
-        const CodedBlock& coded = blocks_[block];
+        const CodedBlock& coded = blocks_.at(block, stored_.side(0).region);
         tiles.set_rows(coded.side, coded.codes.data());
         std::vector<double> unbounded(std::max<size_t>(coded.side.size, stored_.block()), kInfinity);
         std::vector<int32_t> scores, row;
@@ -93,13 +93,13 @@ private:
     }
 
     void join(Worker& worker, int64_t block, int64_t first, int64_t last) {
-        const CodedBlock& coded = blocks_[block];
         const int64_t first_query = blocks_.first(block);
-        worker.tiles.set_rows(coded.side, coded.codes.data());
-        worker.radii.resize(coded.side.size);
+        worker.radii.resize(blocks_.size(block));
         const std::vector<double> none(stored_.block(), stored_.coder().nowhere());
         for (int64_t columns = first; columns < last && !context_.pool.stopped(); ++columns) {
-            const int64_t first_column = columns * stored_.block();
+            const int64_t first_column = stored_.first(columns);
+            const CodedBlock& coded = blocks_.at(block, stored_.side(columns).region);
+            worker.tiles.set_rows(coded.side, coded.codes.data());
             for (int i = 0; i < coded.side.size; ++i) worker.radii[i] = read_radius(radii_, first_query + i);
             worker.tiles.run(columns, worker.radii.data(), none.data(), false,
                 [&](int row, int column) { return counts(first_query + row, first_column + column); },

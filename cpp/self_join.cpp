@@ -145,13 +145,13 @@ private:
         if (k_ <= kSmall) return;
         const Side& side = stored_.side(block);
         const Coder& coder = stored_.coder();
-        const int64_t first_row = block * stored_.block();
+        const int64_t first_row = stored_.first(block);
         const std::vector<double> none(stored_.block(), coder.nowhere());
         std::vector<std::vector<double>> uppers(side.size);
         for (int64_t rank = 0; rank < std::min<int64_t>(kSeed, stored_.blocks()); ++rank) {
             if (context_.pool.stopped()) return;
             const int32_t columns = nearest_[block][rank];
-            const int64_t first_column = columns * int64_t{stored_.block()};
+            const int64_t first_column = stored_.first(columns);
             copy_radii(block, worker.row_radii);
             worker.tiles.run(columns, worker.row_radii.data(), none.data(), false,
                 [&](int row, int column) {
@@ -175,7 +175,7 @@ private:
 
     void seed_from_diagonal(Worker& worker, int64_t block) {
         const Side& side = stored_.side(block);
-        const int64_t first = block * stored_.block(), stride = padded(side.size, kPanel);
+        const int64_t first = stored_.first(block), stride = padded(side.size, kPanel);
         auto& scores = worker.scores;
         if (!worker.tiles.scores(block, &radii_[first], scores)) return;
         // The highest score of every so many columns: columns all distinct, so the k-th of them bounds the k-th of all.
@@ -209,10 +209,10 @@ private:
         Tiles& tiles = worker.tiles;
         tiles.set_stored_rows(task.row);
         if (worker.sketch) worker.sketch->set_stored_rows(task.row);
-        const int64_t first_row = task.row * stored_.block();
+        const int64_t first_row = stored_.first(task.row);
         for (const int32_t block : task.columns) {
             if (context_.pool.stopped()) return;
-            const int64_t first_column = block * stored_.block();
+            const int64_t first_column = stored_.first(block);
             copy_radii(task.row, worker.row_radii);
             copy_radii(block, worker.column_radii);
             const auto keep = [&](int row, int column) { return counts(first_row + row, first_column + column); };
@@ -225,7 +225,8 @@ private:
                 if (worker.queue.size() >= queue_limit_) measure(worker, task.row, block);
             };
             tiles.begin(block, worker.row_radii.data(), worker.column_radii.data());
-            if (worker.sketch) {
+            if (!tiles.some()) continue;
+            if (worker.sketch && tiles.one_region()) {
                 worker.sketch->begin(block, worker.row_radii.data(), worker.column_radii.data());
                 worker.sketch->scan(false, keep, [&](int first, Survivor* pairs, size_t n) {
                     wait(first, pairs, tiles.narrow(first, pairs, n));
@@ -239,7 +240,7 @@ private:
 
     void copy_radii(int64_t block, std::vector<double>& out) {
         out.resize(stored_.side(block).size);
-        for (size_t i = 0; i < out.size(); ++i) out[i] = read_radius(radii_, block * stored_.block() + i);
+        for (size_t i = 0; i < out.size(); ++i) out[i] = read_radius(radii_, stored_.first(block) + i);
     }
 
     // The most promising k pairs of each row first: with them measured, fewer of the others matter.

@@ -191,7 +191,7 @@ public:
 
     std::unique_ptr<Layer> make(int size) const {
         const Layout layout = {size, padded(size, kRowAlign), 4, 128};
-        auto layer = std::make_unique<Layer>(stored_.size(), stored_.block(), layout, false);
+        auto layer = std::make_unique<Layer>(stored_.layer().firsts(), layout, false, false);
         const int columns = basis_.columns;
         const double summing = static_cast<double>(dim_) * 0x1p-24 * (1 + 0x1p-10) * std::sqrt(size) * (1 + basis_.error);
         const double error = basis_.error + summing + 0x1p-20;
@@ -216,7 +216,7 @@ public:
                     for (int64_t c = 0; c < dim_; ++c) {
                         square += static_cast<double>(moved[i * stride_ + c]) * moved[i * stride_ + c];
                     }
-                    if (!(square < 1e30) || !std::isfinite(lost_before(first + begin + i))) continue;
+                    if (!(square < 1e30) || !std::isfinite(stored_.side(block).slacks[begin + i])) continue;
                     for (int j = 0; j + 1 < size; ++j) {
                         sketch[j] = products[i * columns + j];
                         within += static_cast<double>(sketch[j]) * sketch[j];
@@ -245,9 +245,9 @@ private:
     std::vector<double> final_radii(const std::vector<int32_t>& which, int64_t k) const {
         const auto n = static_cast<int>(which.size());
         double highest = 0;
-        for (int32_t row : which) highest = std::max(highest, coder_.peak(stored_.rows(), row));
+        for (int32_t row : which) highest = std::max(highest, coder_.peak(stored_.rows(), row, 0));
         CodedBlock coded;
-        coder_.code(stored_.rows(), which.data(), n, highest, coded);
+        coder_.code(stored_.rows(), which.data(), n, 0, highest, coded);
         const std::vector<double> any(std::max(n, stored_.block()), 0);
         std::vector<std::vector<float>> found(n);  // squared distances
         std::vector<std::mutex> locks(n);
@@ -279,12 +279,6 @@ private:
     }
 
     int64_t position(int64_t sample) const { return sample * stored_.size() / sampled_; }
-
-    // What coding lost of a row: infinite where its values are beyond coding.
-    double lost_before(int64_t position) const {
-        const int64_t block = position / stored_.block();
-        return stored_.side(block).slacks[position - stored_.layer().first(block)];
-    }
 
     template <class Use>
     void each(int64_t n, Use&& use) const {
@@ -319,7 +313,7 @@ private:
 std::unique_ptr<Layer> make_sketch(const Stored& stored, int64_t k, int size, const Isa& isa, Pool& pool,
                                    const Watch& watch) {
     const auto* coder = dynamic_cast<const DotCoder*>(&stored.coder());
-    if (!coder || coder->sum() != Sum::squares) return nullptr;
+    if (!coder || coder->sum() != Sum::squares || coder->regions() > 1) return nullptr;
     const int64_t dim = stored.rows().matrix.dim;
     const auto largest = static_cast<int>(std::min<int64_t>(3 * dim / 10, 8 * kProjected) / kProjected * kProjected);
     if (size < 0 && (largest < 2 * kProjected || stored.size() < kSmallest)) return nullptr;

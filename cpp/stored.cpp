@@ -21,6 +21,20 @@ int choose_block(int64_t size, int64_t row_bytes) {
     return static_cast<int>(std::clamp<int64_t>(block, kBlockStep, kBlockHighest));
 }
 
+// Blocks of equal size, but for those that end where the order breaks.
+std::vector<int64_t> choose_firsts(const Order& order, const Coder& coder) {
+    const auto size = static_cast<int64_t>(order.rows.size());
+    const int block = choose_block(size, coder.row_bytes());
+    std::vector<int64_t> firsts, ends = order.breaks;
+    ends.push_back(size);
+    int64_t first = 0;
+    for (int64_t end : ends) {
+        for (; first < end; first = std::min(first + block, end)) firsts.push_back(first);
+    }
+    firsts.push_back(size);
+    return firsts;
+}
+
 bool equal_rows(const Rows& rows, int32_t a, int32_t b, const RowOps& ops, std::vector<double>& x,
                 std::vector<double>& y) {
     ops.load(rows, a, x.data());
@@ -81,12 +95,12 @@ Copies find_copies(const Rows& rows, const int64_t* groups, const RowOps& ops, P
     return copies;
 }
 
-Panels::Panels(int64_t size, const Layout& layout)
+Panels::Panels(int64_t panels, const Layout& layout)
     : layout_(layout),
       packed_(padded(layout.dim, layout.width)),
       // A tile of the last panel may read up to 64 bytes a column beyond its end (and meets zeros in the rows).
-      bytes_(padded(size, kPanel) * packed_ + 64 * kPanel) {
-    std::memset(bytes_.get() + padded(size, kPanel) * packed_, 0, 64 * kPanel);
+      bytes_(panels * kPanel * packed_ + 64 * kPanel) {
+    std::memset(bytes_.get() + panels * kPanel * packed_, 0, 64 * kPanel);
 }
 
 template <int kWidth>
@@ -158,14 +172,24 @@ void Panels::unpack_columns(int64_t panel, uint8_t* out) const {
     columns_of_four(at(panel), row_bytes(), groups(), out);
 }
 
-Layer::Layer(int64_t size, int block, const Layout& layout, bool shifts)
-    : block_(block),
-      panels_(size, layout),
-      squared_norms_(size),
-      sums_(size),
-      slacks_(size),
-      shifts_(shifts ? size : 0),
-      sides_((size + block - 1) / block) {}
+static std::vector<int64_t> panels_before(const std::vector<int64_t>& firsts) {
+    std::vector<int64_t> panels(firsts.size());
+    for (size_t b = 1; b < firsts.size(); ++b) panels[b] = panels[b - 1] + (firsts[b] - firsts[b - 1] + kPanel - 1) / kPanel;
+    return panels;
+}
+
+Layer::Layer(std::vector<int64_t> firsts, const Layout& layout, bool shifts, bool lengths)
+    : firsts_(std::move(firsts)),
+      first_panels_(panels_before(firsts_)),
+      panels_(first_panels_.back(), layout),
+      squared_norms_(size()),
+      sums_(size()),
+      slacks_(size()),
+      lengths_(lengths ? size() : 0),
+      shifts_(shifts ? size() : 0),
+      sides_(firsts_.size() - 1) {
+    for (int64_t b = 0; b < blocks(); ++b) block_ = std::max(block_, count(b));
+}
 
 void Layer::put(int64_t block, const CodedBlock& coded) {
     const int64_t first = this->first(block), count = coded.side.size;
@@ -173,33 +197,42 @@ void Layer::put(int64_t block, const CodedBlock& coded) {
     std::copy_n(coded.sums.begin(), count, &sums_[first]);
     std::copy_n(coded.slacks.begin(), count, &slacks_[first]);
     if (!shifts_.empty()) std::copy_n(coded.shifts.begin(), count, &shifts_[first]);
+    if (!lengths_.empty() && !coded.lengths.empty()) std::copy_n(coded.lengths.begin(), count, &lengths_[first]);
     Side side = coded.side;
     side.squared_norms = &squared_norms_[first];
     side.sums = &sums_[first];
     side.slacks = &slacks_[first];
     side.shifts = shifts_.data() + (shifts_.empty() ? 0 : first);
+    side.lengths = lengths_.empty() || coded.lengths.empty() ? nullptr : &lengths_[first];
     sides_[block] = side;
-    panels_.pack(first / kPanel, coded);
+    panels_.pack(first_panels_[block], coded);
 }
 
 Stored::Stored(const Rows& rows, const Coder& coder, const int64_t* groups, const Isa& isa, Pool& pool,
                const Watch& watch)
+    : Stored(rows, coder, find_copies(rows, groups, *isa.rows, pool, watch), isa, pool, watch) {}
+
+Stored::Stored(const Rows& rows, const Coder& coder, Copies&& copies, const Isa& isa, Pool& pool, const Watch& watch)
+    : Stored(rows, coder, std::move(copies), order_by_pivots(rows, copies.representatives, coder, isa, pool, watch), pool,
+             watch) {}
+
+Stored::Stored(const Rows& rows, const Coder& coder, Copies&& copies, Order&& order, Pool& pool, const Watch& watch)
     : rows_(rows),
       coder_(&coder),
-      copies_(find_copies(rows, groups, *isa.rows, pool, watch)),
-      order_(order_by_pivots(rows, copies_.representatives, coder, isa, pool, watch)),
-      layer_(static_cast<int64_t>(order_.size()),
-             choose_block(static_cast<int64_t>(order_.size()), coder.row_bytes()), layout_of(coder, rows.matrix.dim),
-             coder.sum() == Sum::products || coder.sum() == Sum::absolutes) {
+      copies_(std::move(copies)),
+      layer_(choose_firsts(order, coder), layout_of(coder, rows.matrix.dim),
+             coder.sum() == Sum::products || coder.sum() == Sum::absolutes, coder.sum() == Sum::squares),
+      order_(std::move(order.rows)) {
     const int64_t n = size(), dim = rows.matrix.dim;
     middles_.resize(blocks() * dim);
     pool.run(blocks(), [&](int, int64_t b) {
         thread_local CodedBlock coded;
         const int64_t first = layer_.first(b);
         const int count = layer_.count(b);
+        const int region = coder.region(rows_, order_[first]);
         double highest = 0;
-        for (int i = 0; i < count; ++i) highest = std::max(highest, coder.peak(rows_, order_[first + i]));
-        coder.code(rows_, &order_[first], count, highest, coded);
+        for (int i = 0; i < count; ++i) highest = std::max(highest, coder.peak(rows_, order_[first + i], region));
+        coder.code(rows_, &order_[first], count, region, highest, coded);
         layer_.put(b, coded);
         float* middle = &middles_[b * dim];
         for (int i = 0; i < count; ++i) {
@@ -223,7 +256,7 @@ std::vector<int32_t> Stored::blocks_by_distance(int64_t block) const {
     const int64_t dim = rows_.matrix.dim;
     std::vector<std::pair<float, int32_t>> others;
     for (int64_t other = 0; other < blocks(); ++other) {
-        float squared = 0;
+        float squared = side(other).region == side(block).region ? 0 : 1e30f;
         for (int64_t c = 0; c < dim; ++c) {
             const float difference = middles_[block * dim + c] - middles_[other * dim + c];
             squared += difference * difference;

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "coder.hpp"
+#include "order.hpp"
 #include "pool.hpp"
 
 namespace vicinal {
@@ -48,8 +49,10 @@ inline Layout layout_of(const Coder& coder, int64_t dim) {
 // Codes packed in panels, as a ScanJob wants its columns.
 class Panels {
 public:
-    Panels(int64_t size, const Layout& layout);
-    Panels(const CodedBlock& coded, const Layout& layout) : Panels(coded.side.size, layout) { pack(0, coded); }
+    Panels(int64_t panels, const Layout& layout);
+    Panels(const CodedBlock& coded, const Layout& layout) : Panels((coded.side.size + kPanel - 1) / kPanel, layout) {
+        pack(0, coded);
+    }
 
     const uint8_t* at(int64_t panel) const { return bytes_.get() + panel * kPanel * packed_; }
     int groups() const { return static_cast<int>(packed_ / layout_.width); }
@@ -71,24 +74,30 @@ private:
 // Blocks of coded rows: their panels, and what the thresholds need to know of them.
 class Layer {
 public:
-    Layer(int64_t size, int block, const Layout& layout, bool shifts);
+    // firsts: the position of each block's first row, and the end.
+    Layer(std::vector<int64_t> firsts, const Layout& layout, bool shifts, bool lengths);
 
-    int64_t size() const { return static_cast<int64_t>(squared_norms_.size()); }
+    int64_t size() const { return firsts_.back(); }
+    const std::vector<int64_t>& firsts() const { return firsts_; }
+    // The most rows that a block can have.
     int block() const { return block_; }
     int64_t blocks() const { return static_cast<int64_t>(sides_.size()); }
-    int64_t first(int64_t block) const { return block * block_; }
-    int count(int64_t block) const { return static_cast<int>(std::min<int64_t>(block_, size() - first(block))); }
+    int64_t first(int64_t block) const { return firsts_[block]; }
+    int count(int64_t block) const { return static_cast<int>(firsts_[block + 1] - firsts_[block]); }
     const Side& side(int64_t block) const { return sides_[block]; }
     const Panels& panels() const { return panels_; }
+    // The panel that a block's columns from this one on lie in.
+    int64_t panel(int64_t block, int column) const { return first_panels_[block] + column / kPanel; }
     void put(int64_t block, const CodedBlock& coded);
     // The codes of a block, one row after the other, as a ScanJob wants them.
-    void unpack(int64_t block, int8_t* out) const { panels_.unpack(first(block) / kPanel, sides_[block].size, out); }
+    void unpack(int64_t block, int8_t* out) const { panels_.unpack(first_panels_[block], sides_[block].size, out); }
 
 private:
-    int block_;
+    std::vector<int64_t> firsts_, first_panels_;
+    int block_ = 192;
     Panels panels_;
     std::vector<int32_t> squared_norms_, sums_;
-    std::vector<float> slacks_;
+    std::vector<float> slacks_, lengths_;
     std::vector<double> shifts_;
     std::vector<Side> sides_;
 };
@@ -100,6 +109,7 @@ public:
     const Layer& layer() const { return layer_; }
     int64_t size() const { return layer_.size(); }
     int block() const { return layer_.block(); }
+    int64_t first(int64_t block) const { return layer_.first(block); }
     int64_t blocks() const { return layer_.blocks(); }
     const Side& side(int64_t block) const { return layer_.side(block); }
     // The given row that lies at this position; the first of its copies.
@@ -115,12 +125,15 @@ public:
     uint64_t fingerprint() const { return fingerprint_; }
 
 private:
+    Stored(const Rows& rows, const Coder& coder, Copies&& copies, const Isa& isa, Pool& pool, const Watch& watch);
+    Stored(const Rows& rows, const Coder& coder, Copies&& copies, Order&& order, Pool& pool, const Watch& watch);
+
     Rows rows_;
     const Coder* coder_;
     Copies copies_;
+    Layer layer_;
     std::vector<int32_t> order_;
     std::vector<int32_t> class_of_;  // position -> representative's place in copies_, where there are copies
-    Layer layer_;
     std::vector<float> middles_;  // of each block's codes, scaled
     uint64_t fingerprint_ = 0;
 };

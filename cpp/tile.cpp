@@ -35,7 +35,7 @@ ScanJob Tiles::job() const {
 }
 
 void Tiles::set_panel(ScanJob& job, int first_column) const {
-    job.panel = layer_.panels().at((layer_.first(block_) + first_column) / kPanel);
+    job.panel = layer_.panels().at(layer_.panel(block_, first_column));
     job.column_base = &column_keys_.base[first_column];
     job.column_floor = &column_keys_.floor[first_column];
 }
@@ -49,7 +49,7 @@ size_t Tiles::narrow(int first_column, Survivor* pairs, size_t n) {
     const int64_t row_bytes = layer_.panels().row_bytes();
     columns_.resize(kPanel * row_bytes);
     products_.resize(n);
-    layer_.panels().unpack_columns((layer_.first(block_) + first_column) / kPanel, columns_.data());
+    layer_.panels().unpack_columns(layer_.panel(block_, first_column), columns_.data());
     row_ops_.products(codes_, columns_.data(), row_bytes, pairs, n, products_.data());
     size_t kept = 0;
     for (size_t i = 0; i < n; ++i) {

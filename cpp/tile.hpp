@@ -51,6 +51,9 @@ public:
         begin(block, row_radii, column_radii);
         scan(diagonal, keep, [&](int first, const Survivor* pairs, size_t n) { use(candidates(first, pairs, n), n); });
     }
+    // Whether any pair of the rows and the block in hand can matter, and whether products are what tells.
+    bool some() const { return row_keys_.some || column_keys_.some; }
+    bool one_region() const { return side_.region == layer_.side(block_).region; }
     // Whether the scores of the block in hand bound distances from above too.
     bool whole() const { return whole_; }
 
@@ -83,6 +86,7 @@ private:
 template <class Keep, class Use>
 void Tiles::scan(bool diagonal, Keep&& keep, Use&& use) {
     const Side& columns = layer_.side(block_);
+    if (!row_keys_.some && !column_keys_.some) return;
     ScanJob job = this->job();
     for (int first = 0; first < columns.size; first += kPanel) {
         set_panel(job, first);

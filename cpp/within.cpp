@@ -91,11 +91,11 @@ Within within_self(const Context& context, double radius, const int64_t* groups)
         }
     };
     context.pool.run(blocks, [&](int worker, int64_t task) {
-        const int64_t row_block = task, first_row = row_block * stored.block();
+        const int64_t row_block = task, first_row = stored.first(row_block);
         Worker& own = workers[worker];
         own.tiles.set_stored_rows(row_block);
         for (int64_t block = row_block; block < blocks && !context.pool.stopped(); ++block) {
-            const int64_t first_column = block * stored.block();
+            const int64_t first_column = stored.first(block);
             own.tiles.run(block, radii.data(), radii.data(), block == row_block,
                 [&](int row, int column) {
                     return !groups ||
@@ -134,11 +134,11 @@ Within within_queries(const Context& context, double radius, const Rows& queries
     QueryBlocks blocks(context, queries);
     context.pool.run(blocks.count(), [&](int worker, int64_t task) {
         blocks.code(task);
-        const CodedBlock& coded = blocks[task];
         Worker& own = workers[worker];
-        own.tiles.set_rows(coded.side, coded.codes.data());
         for (int64_t block = 0; block < stored.blocks() && !context.pool.stopped(); ++block) {
-            const int64_t first_column = block * stored.block();
+            const CodedBlock& coded = blocks.at(task, stored.side(block).region);
+            own.tiles.set_rows(coded.side, coded.codes.data());
+            const int64_t first_column = stored.first(block);
             own.tiles.run(block, radii.data(), none.data(), false,
                 [&](int row, int column) {
                     return !groups ||

@@ -52,6 +52,16 @@ const std::pair<const char*, Fill> kData[] = {
      [](auto& x, int, int, auto& g) { each(x, [&] { return (static_cast<int>(g() % 255) - 127 + 0.5) / 127; }); }},
     {"tiny", [](auto& x, int, int, auto& g) { std::normal_distribution<double> d(0, 1e-300); each(x, [&] { return d(g); }); }},
     {"huge", [](auto& x, int, int, auto& g) { std::normal_distribution<double> d(0, 1e140); each(x, [&] { return d(g); }); }},
+    {"sizes apart",
+     [](auto& x, int, int dim, auto& g) {
+         std::normal_distribution<double> d;
+         for (size_t i = 0; i < x.size(); ++i) x[i] = d(g) * std::ldexp(1.0, -8 * static_cast<int>(i / dim / 192));
+     }},
+    {"two regions",
+     [](auto& x, int, int dim, auto& g) {
+         std::normal_distribution<double> d;
+         for (size_t i = 0; i < x.size(); ++i) x[i] = (i / dim % 3 ? 1 : -1) + 1e-4 * d(g);
+     }},
     {"equal", [](auto& x, int, int, auto&) { each(x, [] { return 0.1; }); }},
 };
 
@@ -75,8 +85,8 @@ int64_t test(const Stored& stored, const Layer& layer, const Isa& isa) {
                 std::vector<double> truth(own.size);
                 for (int r = 0; r < own.size; ++r) {
                     target[r] = (turn + r) % columns.size;
-                    const int32_t column = stored.row(other * stored.block() + target[r]);
-                    isa.rows->load(rows, stored.row(block * stored.block() + r), x.data());
+                    const int32_t column = stored.row(stored.first(other) + target[r]);
+                    isa.rows->load(rows, stored.row(stored.first(block) + r), x.data());
                     isa.rows->measure(rows, coder.sum(), x.data(), &column, 1, &truth[r]);
                     truth[r] = coder.finish(truth[r]);
                     radii[r] = coder.radius(truth[r]);
@@ -87,7 +97,7 @@ int64_t test(const Stored& stored, const Layer& layer, const Isa& isa) {
                 for (int first = 0; first < columns.size; first += kPanel) {
                     const ScanOps& scan = coder.scan(isa);
                     const ScanJob job = {codes.data(), layer.panels().row_bytes(), static_cast<int>(padded(own.size, scan.row_step)),
-                                         layer.panels().at((other * stored.block() + first) / kPanel),
+                                         layer.panels().at(layer.panel(other, first)),
                                          layer.panels().groups(), row_keys.base.data(), row_keys.floor.data(),
                                          &column_keys.base[first], &column_keys.floor[first]};
                     const size_t n = scan.survivors(job, out.data());

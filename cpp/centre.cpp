@@ -1,0 +1,137 @@
+// See centre.hpp.
+#include "centre.hpp"
+
+#include <numeric>
+
+namespace vicinal {
+namespace {
+
+constexpr int64_t kSampleRows = 2048;
+constexpr double kFarOut = 8;          // times the usual distance from the middle
+constexpr double kWidest = 0x1p40;     // how far the largest values may be above 1
+// Seeds of regions are rows of a sample that lie far from those picked before (the few farthest may be outliers), until
+// nearly all of the sample lies close to one of them.
+constexpr int64_t kRegionRows = 256;
+constexpr size_t kMostRegions = 8;
+constexpr double kNearlyAll = 0.9;
+constexpr double kNext = 0.95;
+constexpr double kTight = 1.0 / 8;  // of the least distance between seeds
+
+struct Sample {
+    int64_t size, width;
+    std::vector<double> values;
+
+    Sample(const Rows& rows, const RowOps& ops, int64_t most)
+        : size(std::min(rows.matrix.n_vectors, most)), width(padded(rows.matrix.dim, 8)), values(size * width) {
+        for (int64_t i = 0; i < size; ++i) ops.load(rows, i * rows.matrix.n_vectors / size, &values[i * width]);
+    }
+    const double* at(int64_t i) const { return &values[i * width]; }
+};
+
+double distance(const double* x, const double* y, int64_t width) {
+    double lanes[4] = {};
+    for (int64_t c = 0; c < width; c += 4) {
+        for (int l = 0; l < 4; ++l) lanes[l] += (x[c + l] - y[c + l]) * (x[c + l] - y[c + l]);
+    }
+    return std::sqrt((lanes[0] + lanes[1]) + (lanes[2] + lanes[3]));
+}
+
+double middle(std::vector<double>& values) {
+    const auto half = values.begin() + static_cast<int64_t>(values.size() / 2);
+    std::nth_element(values.begin(), half, values.end());
+    return *half;
+}
+
+}  // namespace
+
+Centre find_centre(const Rows& rows, const RowOps& ops) {
+    const Sample few(rows, ops, kRegionRows);
+    Centre found;
+    found.centre.resize(few.width);
+    if (few.size == 0) return found;
+    std::vector<double> medians(few.width), values(few.size);
+    for (int64_t c = 0; c < few.width; ++c) {
+        for (int64_t i = 0; i < few.size; ++i) values[i] = std::isfinite(few.at(i)[c]) ? few.at(i)[c] : 0;
+        medians[c] = middle(values);
+    }
+    for (int64_t i = 0; i < few.size; ++i) {
+        values[i] = distance(few.at(i), medians.data(), few.width);
+        if (!std::isfinite(values[i])) values[i] = std::numeric_limits<double>::infinity();
+    }
+    const double limit = kFarOut * middle(values);
+    // The mean, for it is nearer to all rows than the medians are.
+    const int64_t n = rows.matrix.n_vectors, sampled = std::min(n, kSampleRows);
+    std::vector<double> x(few.width), sum(few.width);
+    int64_t taken = 0;
+    for (int64_t i = 0; i < sampled; ++i) {
+        ops.load(rows, i * n / sampled, x.data());
+        if (!(distance(x.data(), medians.data(), few.width) <= limit)) continue;
+        ++taken;
+        for (int64_t c = 0; c < few.width; ++c) sum[c] += x[c];
+    }
+    for (int64_t c = 0; c < few.width; ++c) {
+        const double mean = taken ? sum[c] / static_cast<double>(taken) : medians[c];
+        found.centre[c] = std::isfinite(mean) ? mean : 0;
+    }
+    std::vector<double> peaks;
+    double highest = 0;
+    for (int64_t i = 0; i < sampled; ++i) {
+        ops.load(rows, i * n / sampled, x.data());
+        const double peak = ops.peak(x.data(), found.centre.data(), rows.matrix.dim);
+        if (!std::isfinite(peak)) continue;
+        peaks.push_back(peak);
+        highest = std::max(highest, peak);
+    }
+    if (highest > 0) {
+        const double usual = std::max(middle(peaks), highest / kWidest);
+        found.factor = std::ldexp(1.0, -std::clamp(std::ilogb(usual), -400, 1000));
+    }
+    return found;
+}
+
+std::vector<std::vector<double>> find_regions(const Rows& rows, const RowOps& ops) {
+    if (rows.matrix.n_vectors < kRegionRows) return {};
+    const Sample sample(rows, ops, kRegionRows);
+    const int64_t sampled = sample.size, width = sample.width;
+    for (double value : sample.values) {
+        if (!(std::abs(value) < 1e140)) return {};
+    }
+    const auto at = [&](int64_t i) { return sample.at(i); };
+    std::vector<double> nearest(sampled, std::numeric_limits<double>::infinity());
+    std::vector<size_t> of(sampled);
+    size_t seeds = 0;
+    double apart = std::numeric_limits<double>::infinity();
+    for (int64_t seed = 0; seeds < kMostRegions; ++seeds) {
+        for (int64_t i = 0; i < sampled; ++i) {
+            const double own = distance(at(i), at(seed), width);
+            if (own >= nearest[i]) continue;
+            nearest[i] = own;
+            of[i] = seeds;
+        }
+        std::vector<int64_t> order(sampled);
+        std::iota(order.begin(), order.end(), 0);
+        std::sort(order.begin(), order.end(), [&](int64_t a, int64_t b) { return nearest[a] < nearest[b]; });
+        const auto rank = [&](double share) { return order[static_cast<int64_t>(share * static_cast<double>(sampled))]; };
+        if (seeds > 0 && nearest[rank(kNearlyAll)] <= kTight * apart) {
+            std::vector<std::vector<double>> centres;
+            for (size_t s = 0; s <= seeds; ++s) {
+                std::vector<double> centre(width), values;
+                for (int64_t c = 0; c < width; ++c) {
+                    values.clear();
+                    for (int64_t i = 0; i < sampled; ++i) {
+                        if (of[i] == s) values.push_back(at(i)[c]);
+                    }
+                    centre[c] = middle(values);
+                }
+                centres.push_back(centre);
+            }
+            return centres;
+        }
+        seed = rank(kNext);
+        apart = std::min(apart, nearest[seed]);
+        if (!(apart > 0)) return {};
+    }
+    return {};
+}
+
+}  // namespace vicinal

@@ -16,7 +16,7 @@ namespace {
 using namespace vicinal;
 
 int failures = 0;
-int sketches = 0;
+int sketches = 0, sizes_apart = 0, regions_apart = 0;  // so that no case goes untested unseen
 
 #define CHECK(condition)                                                          \
     do {                                                                          \
@@ -77,6 +77,8 @@ int64_t test(const Stored& stored, const Layer& layer, const Isa& isa) {
         layer.unpack(block, codes.data());
         for (int64_t other = 0; other < stored.blocks(); ++other) {
             const Side& columns = layer.side(other);
+            sizes_apart += own.lengths && columns.lengths && own.longest > 4 * columns.longest;
+            regions_apart += own.region != columns.region;
             Keys row_keys(static_cast<int>(padded(own.size, kRowStep))), column_keys(static_cast<int>(padded(columns.size, kPanel)));
             // Each row's threshold is its distance to one column, in turn: that column has to pass.
             for (int turn = 0; turn < columns.size; turn += 23) {
@@ -182,7 +184,7 @@ int main() {
             if (failures > before) std::printf("  with %s, bits, dim %d\n", name.c_str(), dim);
         }
     }
-    CHECK(sketches > 100);
+    CHECK(sketches > 100 && sizes_apart > 100 && regions_apart > 100);
     std::printf("%lld pairs, %d sketches, %d failures\n", static_cast<long long>(pairs), sketches, failures);
     return failures != 0;
 }

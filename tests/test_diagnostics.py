@@ -259,6 +259,11 @@ def test_the_command_with_labels(digits: Workplace) -> None:
     for figure in told["figures"]:
         assert all(figure[key] for key in ("title", "unit", "formula", "source", "meaning"))
         assert figure["title"] in answer.out and figure["meaning"] in answer.out
+    assert re.search(r"^  k +1 +2 +3 +5 +10 +20 +30 +50$", answer.out, re.MULTILINE)
+    assert re.search(rf"^  uniform +{told['leave_one_out']['uniform'][0]:.4f} ", answer.out, re.MULTILINE)
+    row = told["confusion"]["counts"][3]
+    worst = re.search(r"^  <3> +(\d+) rows +([\d.]+) % right", answer.out, re.MULTILINE)
+    assert worst is not None and float(worst[2]) == pytest.approx(100 * row[3] / sum(row), abs=0.06)
     errors = read_table(digits.folder / "errors.csv")
     assert [row["id"] for row in errors] == [row["id"] for row in told["label_errors"]]
     pairs = read_table(digits.folder / "pairs.jsonl")

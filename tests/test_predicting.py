@@ -34,7 +34,7 @@ def test_classes_and_probabilities_are_scikit_learns(known: Workplace, weights: 
     records = known(*CLASSIFY, "-k", 3, "--weights", weights).records
     assert [record["label"] for record in records] == truth.predict(ASKED).tolist()
     for record, shares in zip(records, truth.predict_proba(ASKED), strict=True):
-        found = [record["probabilities"].get(name, 0.0) for name in ("cat", "dog", "owl")]
+        found = [record["probabilities"][name] for name in ("cat", "dog", "owl")]
         np.testing.assert_allclose(found, shares, atol=1e-5)
         assert record["probability"] == max(found)
     assert [record["id"] for record in records] == list(range(7))

@@ -30,6 +30,9 @@ def lines(found: Diagnosis, top: int = 10) -> list[str]:
         out.append(f"{one.title:<{width}}  {number(one):>10}  {one.unit}")
         out.append(f"{'':<{width}}  {'':>10}  {one.meaning}")
     out += ["", *(f"warning: {text}" for text in found.warnings)]
+    if found.curve is not None:
+        out += ["", "leave-one-out accuracy over k, and n / k", *_curve(found)]
+        out += ["", f"the {top} classes that are taken for others the most", *_classes(found, top)]
     for title, records in (
         (f"likely label errors, the first {top}", error_records(found, top)),
         (f"boundary pairs, the first {top}", pair_records(found, top)),
@@ -37,6 +40,37 @@ def lines(found: Diagnosis, top: int = 10) -> list[str]:
         if records:
             out += ["", title, *(_row(record) for record in records)]
     return out
+
+
+def _curve(found: Diagnosis) -> list[str]:
+    assert found.curve is not None
+    shown = [k for k in (1, 2, 3, 5, 10, 20, 30, 50, 100, 200) if k <= found.k]
+    rows = {"k": [f"{k:,}" for k in shown], "n / k": [f"{found.n / k:,.0f}" for k in shown]}
+    rows |= {name: [f"{values[k - 1]:.4f}" for k in shown] for name, values in found.curve.scores.items()}
+    return [f"  {name:<9}" + "".join(f"{cell:>9}" for cell in cells) for name, cells in rows.items()]
+
+
+def class_records(found: Diagnosis) -> list[dict[str, Any]]:
+    """Of each class: its rows, the share that its neighbours get right, and whom they take the others for."""
+    if found.confusion is None or found.labels is None:
+        return []
+    records = []
+    for code, row in enumerate(found.confusion):
+        others = np.where(np.arange(len(row)) == code, -1, row)
+        other, total = int(others.argmax()), max(1, int(row.sum()))
+        taken = f"{found.label(other)} ({100 * row[other] / total:.0f} %)" if row[other] and other != code else "-"
+        right = round(float(row[code] / total), 4)
+        records.append({"label": found.label(code), "rows": int(found.labels.counts[code]), "right": right})
+        records[-1]["most often taken for"] = taken
+    return sorted(records, key=lambda record: record["right"])
+
+
+def _classes(found: Diagnosis, top: int) -> list[str]:
+    return [
+        f"  {record['label']!s:<24} {record['rows']:>8,} rows  {100 * record['right']:>5.1f} % right, most often taken "
+        f"for {record['most often taken for']}"
+        for record in class_records(found)[:top]
+    ]
 
 
 def number(figure: Figure) -> str:
@@ -70,6 +104,7 @@ def page(found: Diagnosis) -> str:
     parts.append("</table><h2>Pictures</h2>")
     parts += [f"<figure>{pictures.svg(drawn)}</figure>" for drawn in _drawn(found)]
     for heading, records, note in (
+        ("Classes, the worst first", class_records(found)[:SHOWN], "as the neighbours vote, at the best k"),
         ("Likely label errors", error_records(found, SHOWN), "agreement and own are shares of the neighbours' labels"),
         (
             "Boundary pairs for experts",

@@ -93,7 +93,7 @@ def classify(found: Neighbors, labels: Labels, weights: str, ids: list[Id], evid
             "label": labels.classes[best],
             "probability": round(float(share[best]), 6),
         }
-        record["probabilities"] = {name: round(float(part), 6) for name, part in zip(names, share, strict=True) if part}
+        record["probabilities"] = {name: round(float(part), 6) for name, part in zip(names, share, strict=True)}
         if evidence:
             record["neighbors"] = [
                 {"id": labels.ids[one], "distance": float(str(far)), "label": labels.classes[labels.codes[one]]}

@@ -3,7 +3,7 @@
   vicinal classify train.npy --labels train.jsonl:label --queries test.npy -k auto -o predictions.jsonl
 
 Each record: id, label (the class with the most votes; of equals the lower one), probability (its share of the votes)
-and probabilities (each class's share, where it has one); with --with-neighbors also who voted. In .csv and .parquet
+and probabilities (each class's share); with --with-neighbors also who voted. In .csv and .parquet
 the last two are JSON text.
 """
 

@@ -269,7 +269,7 @@ def _without_labels(
     if contrast < 1.1:
         warnings.append(f"distances concentrate: the nearest row is only {contrast:.2f} times nearer than a random one")
     if copies:
-        warnings.append(f"{copies:,} rows are exact copies of others; `vicinal score --by distinct` looks past them")
+        warnings.append(f"exact copies of other rows: {copies:,}; `vicinal score --by distinct` looks past them")
     if not _even(norms) and metric.name in ("euclidean", "sqeuclidean"):
         warnings.append(
             f"not normalised: rows are {norms.min():.4g} to {norms.max():.4g} long; if only their direction means "
@@ -307,7 +307,7 @@ def _cosine_against_euclidean(vectors: np.ndarray, norms: np.ndarray, random: np
     """The share of neighbours on which the two differ, on a sample of rows; or why it cannot be told."""
     n = len(vectors)
     if vectors.dtype.kind not in "fiu" or not (norms > 0).all():
-        return f"{int((norms == 0).sum()):,} rows are all zero, so cosine cannot be compared with euclidean"
+        return f"rows that are all zero: {int((norms == 0).sum()):,}; cosine cannot be compared with euclidean"
     rows = np.sort(random.permutation(n)[:COMPARED])
     own = np.arange(n)
     one, other = (
@@ -407,8 +407,8 @@ def _with_labels(
     ]
     if small:
         warnings.append(
-            f"{len(small)} classes have too few rows for a majority of {error_k} neighbours, so their rows can seem "
-            f"wrongly labelled: {some(small)}"
+            f"classes with too few rows for a majority of {error_k} neighbours, so that their rows can seem wrongly "
+            f"labelled: {some(small)}"
         )
     if kappa is not None:
         figures.append(

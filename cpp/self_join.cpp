@@ -61,6 +61,7 @@ public:
         }
         const Timer seeding;
         context_.pool.run(stored_.blocks(), [&](int worker, int64_t block) { seed(workers_[worker], block); }, watch);
+        for (Worker& worker : workers_) worker.scores = {};
         context_.stats.seconds_seed = seeding.seconds();
         const Timer scanning;
         const auto save = [&] { watch.save(state); };

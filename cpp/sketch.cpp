@@ -189,7 +189,8 @@ public:
         return best;
     }
 
-    std::unique_ptr<Layer> make(int size) const {
+    std::unique_ptr<Layer> make(int size) {
+        sample_ = {};  // its memory is the layer's now
         const Layout layout = {size, padded(size, kRowAlign), 4, 128};
         auto layer = std::make_unique<Layer>(stored_.layer().firsts(), layout, false, false);
         const int columns = basis_.columns;
@@ -315,7 +316,7 @@ std::unique_ptr<Layer> make_sketch(const Stored& stored, int64_t k, int size, co
     const auto* coder = dynamic_cast<const DotCoder*>(&stored.coder());
     if (!coder || coder->sum() != Sum::squares || coder->regions() > 1) return nullptr;
     const int64_t dim = stored.rows().matrix.dim;
-    const auto largest = static_cast<int>(std::min<int64_t>(3 * dim / 10, 8 * kProjected) / kProjected * kProjected);
+    const auto largest = static_cast<int>(std::min<int64_t>(dim / 4, 8 * kProjected) / kProjected * kProjected);
     if (size < 0 && (largest < 2 * kProjected || stored.size() < kSmallest)) return nullptr;
     Sketcher sketcher(stored, *coder, isa, pool, watch);
     sketcher.find_directions(size > 0 ? size : largest);

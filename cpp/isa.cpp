@@ -19,18 +19,25 @@ std::vector<Isa> usable() {
     const ScanOps* differing = vpopcnt ? &vpopcnt_differing() : &avx512_differing();
     const ScanOps* share = vpopcnt ? &vpopcnt_share() : &avx512_share();
     const bool amx = avx512 && __builtin_cpu_supports("amx-int8") && amx_permitted();
-    if (amx) found.push_back({"amx", &avx512_rows(), &amx_dot(), &avx512_absolute(), differing, share});
+    if (amx) {
+        found.push_back({"amx", &avx512_rows(), &amx_dot(), &avx512_absolute(), differing, share, &avx512_strings()});
+    }
     const bool avxvnni = avx2 && __builtin_cpu_supports("avxvnni");
-    if (avx512) found.push_back({"avx512", &avx512_rows(), &avx512_dot(), &avx512_absolute(), differing, share});
+    if (avx512) {
+        found.push_back(
+            {"avx512", &avx512_rows(), &avx512_dot(), &avx512_absolute(), differing, share, &avx512_strings()});
+    }
     if (avxvnni) {
-        found.push_back({"avxvnni", &avx2_rows(), &avxvnni_dot(), &avx2_absolute(), &avx2_differing(), &avx2_share()});
+        found.push_back({"avxvnni", &avx2_rows(), &avxvnni_dot(), &avx2_absolute(), &avx2_differing(), &avx2_share(),
+                         &avx2_strings()});
     }
     if (avx2) {
-        found.push_back({"avx2", &avx2_rows(), &avx2_dot(), &avx2_absolute(), &avx2_differing(), &avx2_share()});
+        found.push_back({"avx2", &avx2_rows(), &avx2_dot(), &avx2_absolute(), &avx2_differing(), &avx2_share(),
+                         &avx2_strings()});
     }
 #endif
     found.push_back({"portable", &portable_rows(), &portable_dot(), &portable_absolute(), &portable_differing(),
-                     &portable_share()});
+                     &portable_share(), &portable_strings()});
     return found;
 }
 

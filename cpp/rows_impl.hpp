@@ -5,46 +5,21 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
-#if defined(__F16C__) || defined(__AVX512F__)
-#include <immintrin.h>
-#endif
 
+#include "half.hpp"
 #include "rows.hpp"
 
 namespace vicinal {
 namespace {
 
 using Double8 = double __attribute__((vector_size(64)));
-using Float8 = float __attribute__((vector_size(32)));
 using Int8x8 = int8_t __attribute__((vector_size(8)));
 using UInt8x8 = uint8_t __attribute__((vector_size(8)));
-using UInt16x8 = uint16_t __attribute__((vector_size(16)));
-using UInt32x8 = uint32_t __attribute__((vector_size(32)));
 using Int32x8 = int32_t __attribute__((vector_size(32)));
 
 struct Half {
     uint16_t bits;
 };
-
-template <class To, class From>
-inline To bit_copy(const From& from) {
-    static_assert(sizeof(To) == sizeof(From));
-    To to;
-    std::memcpy(&to, &from, sizeof to);
-    return to;
-}
-
-inline Float8 widen(UInt16x8 half) {
-#if defined(__F16C__)
-    return bit_copy<Float8>(_mm256_cvtph_ps(bit_copy<__m128i>(half)));
-#else
-    // The exponent is moved by a multiplication with 2^112, which is exact for subnormal halves too.
-    const UInt32x8 bits = __builtin_convertvector(half, UInt32x8);
-    const UInt32x8 magnitude = (bits & 0x7fffu) << 13;
-    const Float8 value = bit_copy<Float8>(magnitude) * 0x1p112f;
-    return bit_copy<Float8>(bit_copy<UInt32x8>(value) | ((bits & 0x8000u) << 16));
-#endif
-}
 
 // Compilers make two halves of the generic conversion.
 inline Double8 widen(Float8 value) {

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "rows.hpp"
+#include "strings.hpp"
 
 namespace vicinal {
 
@@ -50,6 +51,7 @@ struct Isa {
     const ScanOps* absolute;
     const ScanOps* differing;  // bits
     const ScanOps* share;      // bits: floors are shares of both bases' sum, in units of 2^-16
+    const StringOps* strings;  // vectors kept as byte strings
 };
 
 // The instruction set of that name; "" asks VICINAL_ISA and then takes the best. Throws std::invalid_argument.

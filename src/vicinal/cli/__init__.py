@@ -27,6 +27,7 @@ COMMANDS = (
     "outliers",
     "choose-k",
     "diagnose",
+    "sql",
     "info",
 )
 

@@ -1,0 +1,6 @@
+// Distances between byte strings, compiled for AVX-512.
+#include "strings_impl.hpp"
+
+namespace vicinal {
+const StringOps& avx512_strings() { return kStringOps; }
+}  // namespace vicinal

@@ -1,0 +1,190 @@
+"""Run YQL on an embedded database: exact nearest neighbours in SQL.
+
+  vicinal sql facts.db "SELECT * FROM Facts LIMIT 10"
+  vicinal sql facts.db -f script.yql
+  vicinal sql facts.db                                        a prompt with history; .help tells of it
+  vicinal sql import emb.npy --data data.jsonl --table Facts --db facts.db
+  vicinal sql export emb.npy --table Facts --db facts.db      or facts.parquet, with every column
+  vicinal sql --to ydb -f script.yql                          the statements as a YDB cluster takes them
+  vicinal sql --url grpc://host:port/database "SELECT 1"      the statements on a YDB cluster
+
+Statements are those of the pages on Knn and vector indexes in YDB's documentation; docs/sql.md tells which.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from vicinal.cli.console import Console
+
+DATABASE = "vicinal.db"
+FORMATS = ("table", "json")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `vicinal sql`."""
+    parser.add_argument(
+        "words", metavar="WORD", nargs="*", help="a database file and a statement; or import FILE, export FILE"
+    )
+    parser.add_argument("-f", "--file", metavar="FILE", help="the statements' file")
+    parser.add_argument(
+        "-p",
+        "--param",
+        metavar="NAME=JSON",
+        action="append",
+        default=[],
+        help="a value for $NAME, as JSON; a list of numbers is a vector",
+    )
+    parser.add_argument("--format", choices=FORMATS, default="table", help="how rows are printed (default table)")
+    parser.add_argument("--read-only", action="store_true", help="refuse every change")
+    parser.add_argument("--to", choices=("ydb",), help="print the statements for a YDB cluster and run nothing")
+    parser.add_argument("--url", metavar="URL", help="run on YDB: grpc://host:port/database")
+    moving = parser.add_argument_group("import and export")
+    moving.add_argument("--db", metavar="FILE", default=DATABASE, help=f"the database (default {DATABASE})")
+    moving.add_argument("--table", metavar="NAME", help="the table")
+    moving.add_argument("--data", metavar="FILE", help="beside a .npy: the data set with the other columns")
+    moving.add_argument("--key", metavar="COLUMN", default="id", help="the primary key of a new table (default id)")
+    moving.add_argument(
+        "--column", metavar="COLUMN", default="embedding", help="the column of vectors (default embedding)"
+    )
+    moving.add_argument(
+        "--vector-type",
+        metavar="TYPE",
+        default="",
+        help="Float, Float16, BFloat16, Uint8, Int8 or Bit (default: Uint8 or Int8 where the elements are, else Float)",
+    )
+    moving.add_argument("--overwrite", action="store_true", help="replace an output that exists")
+    _mix(parser)
+
+
+def _mix(parser: argparse.ArgumentParser) -> None:
+    """Lets options stand between the words, which argparse does not by itself."""
+    plain = parser.parse_known_args
+
+    def mixed(args: Any = None, namespace: Any = None) -> Any:
+        setattr(parser, "parse_known_args", plain)  # noqa: B010
+        try:
+            return parser.parse_known_intermixed_args(args, namespace)
+        finally:
+            setattr(parser, "parse_known_args", mixed)  # noqa: B010
+
+    setattr(parser, "parse_known_args", mixed)  # noqa: B010
+
+
+def run(arguments: argparse.Namespace, console: Console) -> int:
+    """Import, export, translate, run, or prompt."""
+    from vicinal.errors import UsageError
+
+    words = arguments.words
+    if words and words[0] in ("import", "export"):
+        return _move(arguments, console)
+    nowhere = arguments.to is not None or arguments.url is not None
+    database = "" if nowhere or not words else words[0]
+    rest = words if nowhere else words[1:]
+    if not nowhere and not words:
+        raise UsageError("name a database: vicinal sql facts.db")
+    if len(rest) > 1 or (rest and arguments.file):
+        raise UsageError(f"expected one statement, found {rest}; write it in quotes, or give -f FILE alone")
+    text = _text(arguments.file) if arguments.file else rest[0] if rest else None
+    if arguments.to:
+        from vicinal.sql.ydb import to_ydb
+
+        print(_placed(arguments.file, lambda: to_ydb(sys.stdin.read() if text is None else text)))
+        return 0
+    parameters = dict(_parameter(one) for one in arguments.param)
+    with _target(arguments, database) as target:
+        if text is None and sys.stdin.isatty():
+            from vicinal.cli import prompt
+
+            return prompt.talk(target, database or arguments.url, parameters, arguments.format)
+        script = sys.stdin.read() if text is None else text
+        _placed(arguments.file, lambda: _run(target, script, parameters, arguments.format))
+    return 0
+
+
+def _target(arguments: argparse.Namespace, database: str) -> Any:
+    if arguments.url:
+        from vicinal.sql.remote import Remote
+
+        return Remote(arguments.url)
+    from vicinal.sql import connect
+
+    return connect(database, read_only=arguments.read_only)
+
+
+def _run(target: Any, text: str, parameters: dict[str, Any], form: str) -> None:
+    from vicinal.sql.printing import as_json, as_table
+
+    for number, rows in enumerate(target.run(text, parameters)):
+        if number and form == "table":
+            print()
+        for line in as_json(rows) if form == "json" else as_table(rows):
+            print(line)
+
+
+def _placed(file: str | None, do: Any) -> Any:
+    """Does it, and says the file's name with an error in it."""
+    from vicinal.sql.faults import SqlError
+
+    try:
+        return do()
+    except SqlError as error:
+        if not file:
+            raise
+        raise SqlError(f"{file}:{error}") from None
+
+
+def _text(file: str) -> str:
+    from vicinal.errors import UsageError
+
+    try:
+        return Path(file).read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{file}: not UTF-8 text (byte {error.start}); convert the file") from None
+    except OSError as error:
+        raise UsageError(f"{file}: cannot be read: {error.strerror}") from None
+
+
+def _parameter(written: str) -> tuple[str, Any]:
+    from vicinal.errors import UsageError
+
+    name, equals, value = written.partition("=")
+    if not equals:
+        raise UsageError(f"--param {written}: expected NAME=JSON")
+    try:
+        return "$" + name.strip().removeprefix("$"), json.loads(value)
+    except ValueError as error:
+        raise UsageError(f'--param {written}: not JSON ({error}); a string is written "..."') from None
+
+
+def _move(arguments: argparse.Namespace, console: Console) -> int:
+    from vicinal.errors import UsageError
+    from vicinal.sql import connect, transfer
+
+    verb, *paths = arguments.words
+    if len(paths) != 1 or not arguments.table:
+        raise UsageError(f"expected vicinal sql {verb} FILE --table NAME --db FILE")
+    if arguments.url or arguments.to or arguments.file:
+        raise UsageError(f"{verb} goes with an embedded database alone: leave out --url, --to and -f")
+    path = paths[0]
+    with connect(arguments.db, read_only=verb == "export") as database, console.progress() as progress:
+        tell = progress and progress(f"{verb} {Path(path).name}")
+        if verb == "import":
+            count = transfer.import_table(
+                database,
+                arguments.table,
+                path,
+                arguments.data,
+                arguments.key,
+                arguments.column,
+                arguments.vector_type,
+                tell,
+            )
+        else:
+            count = transfer.export_table(
+                database, arguments.table, path, arguments.data, arguments.column, arguments.overwrite, tell
+            )
+    console.note(f"{count:,} rows: {path} {'->' if verb == 'import' else '<-'} {arguments.table} in {arguments.db}")
+    return 0

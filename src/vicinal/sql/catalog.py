@@ -1,0 +1,116 @@
+"""The tables of a database as YQL sees them.
+
+YQL's names are case-sensitive and DuckDB's are not. A name that differs from an earlier one in case alone is kept as
+`name~2`; a `~` therefore never stands in a name of YQL's, and `~index` is the column in which an index keeps each row's
+cluster.
+"""
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from vicinal.sql.types import Type, from_duck
+
+INDEXES = "~indexes"
+
+
+@dataclass
+class Column:
+    """A column: its name in YQL and in DuckDB."""
+
+    name: str
+    physical: str
+    kind: Type
+    required: bool
+
+
+@dataclass
+class Index:
+    """A vector index: its prefix and embedding columns, and its settings."""
+
+    name: str
+    columns: tuple[str, ...]
+    cover: tuple[str, ...]
+    settings: dict[str, Any]
+
+    @property
+    def physical(self) -> str:
+        """The hidden column with each row's cluster."""
+        return f"~{self.name}"
+
+
+@dataclass
+class Table:
+    """A table: its columns in order, the primary key, its indexes."""
+
+    name: str
+    physical: str
+    columns: dict[str, Column]
+    key: tuple[str, ...]
+    indexes: dict[str, Index] = field(default_factory=dict)
+
+
+def quoted(name: str) -> str:
+    """A name as DuckDB reads it."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def logical(physical: str) -> str:
+    """The name in YQL of a name in DuckDB.
+
+    >>> logical("Facts"), logical("facts~2")
+    ('Facts', 'facts')
+    """
+    return physical.partition("~")[0]
+
+
+def physical_name(name: str, taken: set[str]) -> str:
+    """The name under which DuckDB keeps it, beside those taken in lower case.
+
+    >>> physical_name("ID", {"id"})
+    'ID~2'
+    """
+    found, number = name, 1
+    while found.lower() in taken:
+        number += 1
+        found = f"{name}~{number}"
+    return found
+
+
+_COLUMNS = """
+SELECT t.table_name, c.column_name, c.data_type, NOT c.is_nullable
+FROM duckdb_tables() t JOIN duckdb_columns() c USING (database_name, schema_name, table_name)
+WHERE t.schema_name = 'main' AND NOT t.temporary AND NOT t.internal ORDER BY t.table_oid, c.column_index
+"""
+_KEYS = """
+SELECT table_name, constraint_column_names FROM duckdb_constraints()
+WHERE constraint_type = 'PRIMARY KEY' AND schema_name = 'main'
+"""
+
+
+def read(connection: Any) -> dict[str, Table]:
+    """Every table of a database; a table with a column of a type that YQL has none for is left out."""
+    tables: dict[str, Table] = {}
+    unknown, held = set(), set()
+    for table, column, kind, required in connection.execute(_COLUMNS).fetchall():
+        held.add(table)
+        known = from_duck(kind)
+        if table.startswith("~") or column.startswith("~"):
+            continue
+        if known is None:
+            unknown.add(logical(table))
+            continue
+        entry = tables.setdefault(logical(table), Table(logical(table), table, {}, ()))
+        entry.columns[logical(column)] = Column(logical(column), column, known, required)
+    for table, names in connection.execute(_KEYS).fetchall():
+        if logical(table) in tables:
+            tables[logical(table)].key = tuple(logical(name) for name in names)
+    if INDEXES in held:
+        rows = connection.execute(f"SELECT table_name, name, definition FROM {quoted(INDEXES)} ORDER BY name").fetchall()
+        for table, name, definition in rows:
+            if table in tables:
+                about = json.loads(definition)
+                tables[table].indexes[name] = Index(
+                    name, tuple(about["columns"]), tuple(about["cover"]), about["settings"]
+                )
+    return {name: table for name, table in tables.items() if name not in unknown}

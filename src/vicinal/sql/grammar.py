@@ -1,0 +1,580 @@
+"""YQL's statements, parsed: expressions and SELECT by sqlglot's parser, the statements around them here.
+
+sqlglot's generic grammar is wider than YQL. That is harmless, because `lowering` accepts only the nodes and the
+arguments that it knows, and names every other one with its line and column.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from vicinal.errors import need
+from vicinal.sql.faults import SqlError, fault, place
+from vicinal.sql.lexer import tokenize
+
+need("sqlglot", extra="sql")
+
+from sqlglot import exp  # noqa: E402
+from sqlglot.dialects.dialect import Dialect  # noqa: E402
+from sqlglot.errors import ParseError  # noqa: E402
+from sqlglot.parser import Parser  # noqa: E402
+from sqlglot.tokens import TokenType  # noqa: E402
+
+
+class Name(NamedTuple):
+    """A name of a table, column, index or setting, and where it stands."""
+
+    text: str
+    start: int
+
+
+@dataclass
+class TypeName:
+    """A type as it is written: `List<Float>`, `String?`."""
+
+    name: str
+    items: list["TypeName"]
+    start: int
+
+
+@dataclass
+class Statement:
+    """What every statement has: where it begins and ends in the text."""
+
+    start: int = field(default=0, kw_only=True)
+    end: int = field(default=0, kw_only=True)
+
+
+@dataclass
+class Named(Statement):
+    """`$name = expression;`, or a SELECT, or a lambda."""
+
+    name: str
+    value: Any
+
+
+@dataclass
+class Declare(Statement):
+    """`DECLARE $name AS Type;`."""
+
+    name: str
+    kind: TypeName
+
+
+@dataclass
+class Pragma(Statement):
+    """`PRAGMA name = value;`."""
+
+    name: str
+    value: str | None
+
+
+@dataclass
+class ColumnDefinition:
+    """A column of CREATE TABLE."""
+
+    name: Name
+    kind: TypeName
+    required: bool
+
+
+@dataclass
+class CreateTable(Statement):
+    """`CREATE TABLE`."""
+
+    table: Name
+    columns: list[ColumnDefinition]
+    key: list[Name]
+    if_not_exists: bool
+
+
+@dataclass
+class DropTable(Statement):
+    """`DROP TABLE`."""
+
+    table: Name
+    if_exists: bool
+
+
+@dataclass
+class AddIndex(Statement):
+    """`ALTER TABLE t ADD INDEX`."""
+
+    table: Name
+    index: Name
+    columns: list[Name]
+    cover: list[Name]
+    settings: dict[str, tuple[str, int]]
+
+
+@dataclass
+class DropIndex(Statement):
+    """`ALTER TABLE t DROP INDEX`."""
+
+    table: Name
+    index: Name
+
+
+@dataclass
+class Write(Statement):
+    """`INSERT`, `UPSERT` or `REPLACE`: rows of expressions, or a SELECT."""
+
+    verb: str
+    table: Name
+    columns: list[Name]
+    rows: list[list[Any]]
+    query: Any
+
+
+@dataclass
+class Update(Statement):
+    """`UPDATE t SET ... WHERE`."""
+
+    table: Name
+    changes: list[tuple[Name, Any]]
+    where: Any
+
+
+@dataclass
+class Delete(Statement):
+    """`DELETE FROM t WHERE`."""
+
+    table: Name
+    where: Any
+
+
+@dataclass
+class Transaction(Statement):
+    """`BEGIN`, `COMMIT` or `ROLLBACK`."""
+
+    verb: str
+
+
+@dataclass
+class Query(Statement):
+    """A SELECT."""
+
+    select: Any
+
+
+class NumberList(exp.Expression):
+    """A list of plain numbers, as it is written."""
+
+    arg_types = {"this": True}  # noqa: RUF012
+
+
+class Invoke(exp.Expression):
+    """`$lambda(argument, ...)`."""
+
+    arg_types = {"this": True, "expressions": False}  # noqa: RUF012
+
+
+class LambdaBlock(exp.Expression):
+    """`{ $a = ...; RETURN ... }`: `names` and their values in order, then what is returned."""
+
+    arg_types = {"this": True, "names": False, "expressions": False}  # noqa: RUF012
+
+
+class CastTo(exp.Expression):
+    """`CAST(x AS Type)`; the type is in `meta["kind"]`."""
+
+    arg_types = {"this": True}  # noqa: RUF012
+
+
+class _Dialect(Dialect):
+    NORMALIZE_FUNCTIONS = False
+    NULL_ORDERING = "nulls_are_small"
+    CONCAT_COALESCE = False
+    TYPED_DIVISION = True
+    SAFE_DIVISION = False
+
+
+class _Parser(Parser):
+    FUNCTIONS = {}  # noqa: RUF012 - every call is Anonymous: lowering has the one table of functions
+    FUNCTION_PARSERS = {"CAST": lambda self: self._cast()}  # noqa: RUF012
+    NO_PAREN_FUNCTION_PARSERS = {"CASE": lambda self: self._parse_case()}  # noqa: RUF012
+    NO_PAREN_FUNCTIONS = {}  # noqa: RUF012
+    COLUMN_OPERATORS = {TokenType.DOT: None}  # noqa: RUF012
+    PRIMARY_PARSERS = {  # noqa: RUF012
+        **Parser.PRIMARY_PARSERS,
+        TokenType.HEREDOC_STRING: lambda self, token: NumberList(this=token.text).update_positions(token),
+        TokenType.NUMBER: lambda self, token: exp.Literal.number(token.text).update_positions(token),
+        TokenType.STRING: lambda self, token: exp.Literal.string(token.text).update_positions(token),
+        TokenType.PARAMETER: lambda self, token: self._name(token),
+    }
+    PLACEHOLDER_PARSERS = {}  # noqa: RUF012
+
+    # Where things stand.
+
+    def _parse_disjunction(self) -> Any:
+        return self._placed(super()._parse_disjunction)
+
+    def _parse_lambda(self, alias: bool = False) -> Any:
+        return self._placed(lambda: super(_Parser, self)._parse_lambda(alias))
+
+    def _placed(self, parse: Any) -> Any:
+        start = self._curr.start
+        node = parse()
+        if node is not None:
+            node.meta["span"] = (start, self._prev.end + 1)
+        return node
+
+    # Expressions that sqlglot does not have.
+
+    def _name(self, token: Any) -> Any:
+        name = exp.Parameter(this=exp.Var(this=token.text)).update_positions(token)
+        if not self._match(TokenType.L_PAREN):
+            return name
+        arguments = self._parse_csv(self._parse_disjunction)
+        self._match_r_paren()
+        return Invoke(this=name, expressions=arguments).update_positions(token)
+
+    def _cast(self) -> Any:
+        this = self._parse_disjunction()
+        if not self._match(TokenType.ALIAS):
+            self.raise_error("expected AS in CAST")
+        node = CastTo(this=this)
+        node.meta["kind"] = self.type_name()
+        return node
+
+    def _parse_type(self, parse_interval: bool = True, fallback_to_identifier: bool = False) -> Any:
+        # Types stand in CAST, DECLARE and CREATE TABLE only.
+        return self._parse_column()
+
+    def _parse_paren(self) -> Any:
+        return self._lambda() if self._at_lambda() else super()._parse_paren()
+
+    def _at_lambda(self) -> bool:
+        if self._curr.token_type != TokenType.L_PAREN or self._next.token_type not in (
+            TokenType.PARAMETER,
+            TokenType.R_PAREN,
+        ):
+            return False
+        ahead = self._index + 1
+        while ahead < self._tokens_size and self._tokens[ahead].token_type in (TokenType.PARAMETER, TokenType.COMMA):
+            ahead += 1
+        kinds = [token.token_type for token in self._tokens[ahead : ahead + 2]]
+        return kinds == [TokenType.R_PAREN, TokenType.ARROW]
+
+    def _lambda(self) -> Any:
+        start = self._curr
+        self._advance()
+        names = []
+        while self._match(TokenType.PARAMETER):
+            names.append(exp.Var(this=self._prev.text))
+            if not self._match(TokenType.COMMA):
+                break
+        self._advance(2)
+        if self._match(TokenType.L_BRACE):
+            body = self._block()
+        elif self._match(TokenType.L_PAREN):
+            body = self._parse_disjunction()
+            self._match_r_paren()
+        else:
+            self.raise_error("expected { or ( after ->")
+        return exp.Lambda(this=body, expressions=names).update_positions(start)
+
+    def _block(self) -> Any:
+        names, values = [], []
+        while self._match(TokenType.PARAMETER):
+            names.append(exp.Var(this=self._prev.text))
+            self.expect(TokenType.EQ, "=")
+            values.append(self._value())
+            self.expect(TokenType.BLOCK_END, ";")
+        if not self._match_text_seq("RETURN"):
+            self.raise_error("expected RETURN")
+        node = LambdaBlock(this=self._parse_disjunction(), names=names, expressions=values)
+        self._match(TokenType.BLOCK_END)
+        self.expect(TokenType.R_BRACE, "}")
+        return node
+
+    # Tables: $name, and VIEW.
+
+    def _parse_table(self, *args: Any, **kwargs: Any) -> Any:
+        if self._match(TokenType.PARAMETER):
+            token = self._prev
+            table = exp.Table(this=exp.Identifier(this="$" + token.text).update_positions(token))
+        elif (
+            self._curr.token_type in (TokenType.VAR, TokenType.IDENTIFIER) and self._next.token_type == TokenType.VIEW
+        ):
+            token = self._curr
+            self._advance(2)
+            table = exp.Table(this=exp.Identifier(this=token.text).update_positions(token))
+            table.meta["view"] = (
+                "PRIMARY KEY" if self._match(TokenType.PRIMARY_KEY) else self.name("the index after VIEW")
+            )
+        else:
+            return super()._parse_table(*args, **kwargs)
+        alias = self._parse_table_alias()
+        if alias:
+            table.set("alias", alias)
+        if kwargs.get("joins"):
+            for join in self._parse_joins():
+                table.append("joins", join)
+        return table
+
+    # Parts of statements.
+
+    def expect(self, kind: Any, what: str) -> None:
+        if not self._match(kind):
+            self.raise_error(f"expected {what}")
+
+    def name(self, what: str) -> Name:
+        token = self._curr
+        if token.token_type != TokenType.IDENTIFIER and not (token.text and token.text[0].isalpha() or token.text[:1] == "_"):
+            self.raise_error(f"expected {what}")
+        self._advance()
+        return Name(token.text, token.start)
+
+    def names(self, what: str) -> list[Name]:
+        self.expect(TokenType.L_PAREN, "(")
+        found = [self.name(what)]
+        while self._match(TokenType.COMMA):
+            if self._curr.token_type == TokenType.R_PAREN:
+                break
+            found.append(self.name(what))
+        self.expect(TokenType.R_PAREN, ")")
+        return found
+
+    def words(self, *words: str) -> bool:
+        return bool(self._match_text_seq(*words))
+
+    def type_name(self) -> TypeName:
+        name = self.name("a type")
+        items = []
+        if self._match(TokenType.LT):
+            items.append(self.type_name())
+            while self._match(TokenType.COMMA):
+                items.append(self.type_name())
+            self.expect(TokenType.GT, ">")
+        found = TypeName(name.text, items, name.start)
+        while self._match(TokenType.PLACEHOLDER):
+            found = TypeName("Optional", [found], name.start)
+        return found
+
+    def _value(self) -> Any:
+        if self._curr.token_type == TokenType.SELECT:
+            return self._parse_select()
+        return self._parse_disjunction()
+
+    def statement(self) -> Statement:
+        first = self._curr
+        if self._match(TokenType.PARAMETER):
+            name = self._prev.text
+            if self._curr.token_type == TokenType.COMMA:
+                self.raise_error("several names at once are outside the subset")
+            self.expect(TokenType.EQ, "= after the name")
+            return Named(name, self._value())
+        verb = first.text.upper()
+        reader = _STATEMENTS.get(verb)
+        if reader is not None and first.token_type != TokenType.IDENTIFIER:
+            self._advance()
+            return reader(self)
+        if verb in ("SELECT", "(", "FROM"):
+            select = self._parse_select()
+            if select is not None:
+                return Query(self._parse_query_modifiers(self._parse_set_operations(select)))
+        self.raise_error(f"{verb} is outside the subset", first)
+        raise AssertionError
+
+    def declare(self) -> Statement:
+        self.expect(TokenType.PARAMETER, "a $name")
+        name = self._prev.text
+        self.expect(TokenType.ALIAS, "AS")
+        return Declare(name, self.type_name())
+
+    def pragma(self) -> Statement:
+        name = self.name("a pragma's name").text
+        while self._match(TokenType.DOT):
+            name += "." + self.name("a pragma's name").text
+        if not self._match(TokenType.EQ):
+            return Pragma(name, None)
+        if self._curr.token_type not in (TokenType.STRING, TokenType.NUMBER, TokenType.VAR):
+            self.raise_error("expected a pragma's value")
+        self._advance()
+        return Pragma(name, self._prev.text.strip("\"'"))
+
+    def create(self) -> Statement:
+        if not self._match(TokenType.TABLE):
+            self.raise_error(f"CREATE {self._curr.text.upper()} is outside the subset")
+        exists = self.words("IF", "NOT", "EXISTS")
+        table = self.name("a table's name")
+        self.expect(TokenType.L_PAREN, "(")
+        columns, key = [], []
+        while self._curr.token_type != TokenType.R_PAREN:
+            if self._match(TokenType.PRIMARY_KEY):
+                key += self.names("a column of the primary key")
+            else:
+                if self._curr.text.upper() in ("INDEX", "FAMILY", "CHANGEFEED") and self._next.token_type in (
+                    TokenType.VAR,
+                    TokenType.IDENTIFIER,
+                ):
+                    if self._tokens[self._index + 2].token_type not in (TokenType.COMMA, TokenType.R_PAREN):
+                        self.raise_error(f"{self._curr.text.upper()} in CREATE TABLE is outside the subset")
+                name = self.name("a column's name")
+                kind = self.type_name()
+                required = self.words("NOT", "NULL")
+                if not required:
+                    self.words("NULL")
+                columns.append(ColumnDefinition(name, kind, required))
+            if not self._match(TokenType.COMMA):
+                break
+        self.expect(TokenType.R_PAREN, ", or )")
+        if self._curr.token_type == TokenType.WITH:
+            self.raise_error("WITH settings of CREATE TABLE are outside the subset")
+        return CreateTable(table, columns, key, exists)
+
+    def drop(self) -> Statement:
+        if not self._match(TokenType.TABLE):
+            self.raise_error(f"DROP {self._curr.text.upper()} is outside the subset")
+        exists = self.words("IF", "EXISTS")
+        return DropTable(self.name("a table's name"), exists)
+
+    def alter(self) -> Statement:
+        if not self._match(TokenType.TABLE):
+            self.raise_error(f"ALTER {self._curr.text.upper()} is outside the subset")
+        table = self.name("a table's name")
+        if self.words("DROP", "INDEX"):
+            return DropIndex(table, self.name("an index's name"))
+        if not self.words("ADD", "INDEX"):
+            self.raise_error(f"ALTER TABLE {self._curr.text.upper()} is outside the subset")
+        index = self.name("an index's name")
+        if not self.words("GLOBAL"):
+            self.raise_error("expected GLOBAL")
+        self.words("SYNC")
+        if not self._match(TokenType.USING):
+            self.raise_error("a secondary index is outside the subset: expected USING vector_kmeans_tree")
+        kind = self.name("the index's type")
+        if kind.text != "vector_kmeans_tree":
+            self.raise_error(f"an index of type {kind.text} is outside the subset: expected vector_kmeans_tree")
+        self.expect(TokenType.ON, "ON")
+        columns = self.names("a column")
+        cover = self.names("a column") if self.words("COVER") else []
+        settings: dict[str, tuple[str, int]] = {}
+        if self._match(TokenType.WITH):
+            self.expect(TokenType.L_PAREN, "(")
+            while self._curr.token_type != TokenType.R_PAREN:
+                setting = self.name("a setting")
+                self.expect(TokenType.EQ, "=")
+                if self._curr.token_type not in (TokenType.STRING, TokenType.NUMBER, TokenType.VAR):
+                    self.raise_error(f"expected the value of {setting.text}")
+                settings[setting.text] = (self._curr.text.strip("\"'"), setting.start)
+                self._advance()
+                if not self._match(TokenType.COMMA):
+                    break
+            self.expect(TokenType.R_PAREN, ")")
+        return AddIndex(table, index, columns, cover, settings)
+
+    def write(self) -> Statement:
+        verb = self._prev.text.upper()
+        self.expect(TokenType.INTO, f"INTO after {verb}")
+        table = self.name("a table's name")
+        columns = self.names("a column") if self._curr.token_type == TokenType.L_PAREN else []
+        rows: list[list[Any]] = []
+        query = None
+        if self._match(TokenType.VALUES):
+            rows.append(self.row())
+            while self._match(TokenType.COMMA):
+                rows.append(self.row())
+        elif self._curr.token_type in (TokenType.SELECT, TokenType.PARAMETER, TokenType.L_PAREN):
+            if self._match(TokenType.PARAMETER):
+                self.raise_error(f"{verb} from a named expression is outside the subset: write SELECT * FROM $name")
+            query = self._parse_query_modifiers(self._parse_set_operations(self._parse_select()))
+        else:
+            self.raise_error("expected VALUES or SELECT")
+        return Write(verb, table, columns, rows, query)
+
+    def row(self) -> list[Any]:
+        self.expect(TokenType.L_PAREN, "(")
+        values = self._parse_csv(self._parse_disjunction)
+        self.expect(TokenType.R_PAREN, ")")
+        return values
+
+    def update(self) -> Statement:
+        table = self.name("a table's name")
+        self.expect(TokenType.SET, "SET")
+        changes = []
+        while True:
+            name = self.name("a column")
+            self.expect(TokenType.EQ, "=")
+            changes.append((name, self._parse_disjunction()))
+            if not self._match(TokenType.COMMA):
+                break
+        return Update(table, changes, self.where())
+
+    def delete(self) -> Statement:
+        self.expect(TokenType.FROM, "FROM")
+        return Delete(self.name("a table's name"), self.where())
+
+    def where(self) -> Any:
+        return self._parse_disjunction() if self._match(TokenType.WHERE) else None
+
+    def transaction(self) -> Statement:
+        verb = self._prev.text.upper()
+        self.words("TRANSACTION")
+        return Transaction(verb)
+
+    def read(self, tokens: list[Any], text: str) -> Statement:
+        """One statement."""
+        self.reset()
+        self.sql = text
+        self._tokens = tokens
+        self._tokens_size = len(tokens)
+        self._index = -1
+        self._advance()
+        found = self.statement()
+        if self._index < self._tokens_size:
+            self.raise_error(f"unexpected {self._curr.text}")
+        found.start, found.end = tokens[0].start, tokens[-1].end + 1
+        return found
+
+
+_STATEMENTS = {
+    "DECLARE": _Parser.declare,
+    "PRAGMA": _Parser.pragma,
+    "CREATE": _Parser.create,
+    "DROP": _Parser.drop,
+    "ALTER": _Parser.alter,
+    "INSERT": _Parser.write,
+    "UPSERT": _Parser.write,
+    "REPLACE": _Parser.write,
+    "UPDATE": _Parser.update,
+    "DELETE": _Parser.delete,
+    "BEGIN": _Parser.transaction,
+    "COMMIT": _Parser.transaction,
+    "ROLLBACK": _Parser.transaction,
+}
+_parser: list[Any] = []
+
+
+def parse(text: str) -> list[Statement]:
+    """The statements of a text.
+
+    Raises    SqlError with line and column.
+    >>> [type(one).__name__ for one in parse("$k = 3; SELECT 1; // done")]
+    ['Named', 'Query']
+    """
+    statements = tokenize(text)
+    parser = _Parser(dialect=_Dialect)
+    found = []
+    for tokens in statements:
+        try:
+            found.append(parser.read(tokens, text))
+        except ParseError as error:
+            about = error.errors[0]
+            at = parser._curr if parser._curr.text else tokens[-1]
+            line, column = (about.get("line"), about.get("col")) if about.get("line") else place(text, at.start)
+            raise SqlError(f"{about.get('description') or error}", line or 0, column or 0) from None
+        except RecursionError:
+            raise fault(text, tokens[0].start, "this statement is nested too deeply") from None
+    return found
+
+
+def start_of(node: Any) -> int:
+    """Where an expression begins in the text."""
+    found = node.meta.get("start")
+    if found is None and "span" in node.meta:
+        return node.meta["span"][0]
+    if found is not None:
+        return found
+    starts = [start_of(child) for child in node.iter_expressions()]
+    return min(starts, default=0)

@@ -1,0 +1,92 @@
+"""Values as the command prints them."""
+
+import base64
+import json
+from collections.abc import Iterable
+from datetime import date, datetime
+from typing import Any
+
+import numpy as np
+
+from vicinal.sql.types import FLOAT, Type
+
+
+def shown(value: Any, kind: Type) -> str:
+    r"""A value in a table: bytes that are no text as a quoted string with escapes, numbers at their shortest.
+
+    >>> shown(b"\x01\xfe", Type("String")), shown(0.1, FLOAT), shown(2.0, Type("Double")), shown(None, FLOAT)
+    ('"\\x01\\xfe"', '0.1', '2', 'NULL')
+    """
+    if value is None:
+        return "NULL"
+    if isinstance(value, bytes):
+        text = _text(value)
+        return '"' + repr(value)[2:-1].replace('"', '\\"') + '"' if text is None else text
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        number = str(np.float32(value)) if kind == FLOAT else repr(value)
+        return number.removesuffix(".0")
+    if isinstance(value, list):
+        return "[" + ", ".join(shown(one, kind.item or kind) for one in value) + "]"
+    if isinstance(value, datetime):
+        return value.isoformat(timespec="seconds" if kind.name == "Datetime" else "microseconds") + "Z"
+    return value.isoformat() if isinstance(value, date) else str(value)
+
+
+def _text(value: bytes) -> str | None:
+    try:
+        text = value.decode("utf-8")
+    except UnicodeDecodeError:
+        return None
+    return text if text.isprintable() else None
+
+
+def plain(value: Any, kind: Type) -> Any:
+    """A value for JSON: bytes that are no text as `{"base64": ...}`, Float at its shortest.
+
+    >>> plain(b"\\x01", Type("String")), plain(b"a", Type("String"))
+    ({'base64': 'AQ=='}, 'a')
+    """
+    if isinstance(value, bytes):
+        text = _text(value)
+        return {"base64": base64.b64encode(value).decode("ascii")} if text is None else text
+    if isinstance(value, float):
+        if not np.isfinite(value):
+            return str(value)
+        return float(str(np.float32(value))) if kind == FLOAT else value
+    if isinstance(value, list):
+        return [plain(one, kind.item or kind) for one in value]
+    if isinstance(value, datetime | date):
+        return shown(value, kind)
+    return value
+
+
+def as_json(rows: Any) -> Iterable[str]:
+    """Each row as a JSON object; of columns with one name the last counts."""
+    for row in rows:
+        record = {
+            name: plain(value, kind) for name, value, kind in zip(rows.columns, row, rows.kinds, strict=True)
+        }
+        yield json.dumps(record, ensure_ascii=False)
+
+
+def as_table(rows: Any, width: int = 60) -> Iterable[str]:
+    """The rows under a line of names, in columns; what is longer than `width` is cut."""
+    cells = [rows.columns] + [[shown(value, kind) for value, kind in zip(row, rows.kinds, strict=True)] for row in rows]
+    cells = [[_cut(cell, width) for cell in line] for line in cells]
+    widths = [max(len(line[column]) for line in cells) for column in range(len(rows.columns))]
+    right = [kind.numeric for kind in rows.kinds]
+    for number, line in enumerate(cells):
+        parts = [
+            cell.rjust(size) if number and numeric else cell.ljust(size)
+            for cell, size, numeric in zip(line, widths, right, strict=True)
+        ]
+        yield "  ".join(parts).rstrip()
+        if number == 0:
+            yield "  ".join("-" * size for size in widths)
+
+
+def _cut(cell: str, width: int) -> str:
+    cell = cell.replace("\n", "\\n").replace("\r", "\\r").replace("\t", "\\t")
+    return cell if len(cell) <= width else cell[: width - 3] + "..."

@@ -1,0 +1,379 @@
+"""Tables in and out: `.npy` vectors beside a data set, and Parquet.
+
+Data move in batches of Arrow. An import is one transaction; an export appears whole or not at all.
+"""
+
+import itertools
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from vicinal import datasets, files
+from vicinal.errors import DataError, UsageError, some, unknown
+from vicinal.sql import binary, catalog
+from vicinal.sql.database import Database
+from vicinal.sql.types import STRING, Type
+from vicinal.vectors import as_vectors
+
+BATCH = 16_384
+Progress = Callable[[int, int], None]
+
+
+def import_table(
+    database: Database,
+    table: str,
+    path: str | Path,
+    data: str | Path | None = None,
+    key: str = "id",
+    column: str = "embedding",
+    form: str = "",
+    progress: Progress | None = None,
+) -> int:
+    """Moves rows into a table, which is made where it does not exist; gives their number.
+
+    path   : `.npy` with a vector a row, or `.parquet`, whose column of vectors is a list of numbers or bytes
+    data   : beside `.npy`, the data set with the other columns, a row a vector
+    key    : the column that is the primary key; where the data have none, the row number from 0
+    column : the column of vectors
+    form   : Float, Float16, BFloat16, Uint8, Int8 or Bit; empty for Uint8 or Int8 where the elements are, else Float
+    Raises   DataError where a row does not fit, UsageError where an option does not
+    """
+    if database.read_only:
+        raise UsageError(f"{database.path}: open for reading only; nothing can be imported")
+    if form:
+        binary.find_format(form)
+    if str(path).lower().endswith(".parquet"):
+        if data is not None:
+            raise UsageError("--data goes with a .npy; a .parquet has its columns within")
+        source: Any = _Parquet(Path(path), key, column, form)
+    else:
+        source = _Vectors(Path(path), data, key, column, form)
+    return database.load(table, source.kinds, key, source.batches(), source.count, progress)
+
+
+class _Vectors:
+    """The rows of a `.npy` and of the data set beside it."""
+
+    def __init__(self, path: Path, data: str | Path | None, key: str, column: str, form: str) -> None:
+        self._vectors = as_vectors(files.load_npy(path), str(path), at_least=0)
+        self._form = form or _natural(self._vectors.dtype)
+        self._path, self._key, self._column = path, key, column
+        self.count = len(self._vectors)
+        self._beside = _Beside(data) if data is not None else None
+        kinds = self._beside.kinds if self._beside else {}
+        if column in kinds:
+            raise UsageError(f"{data}: has a field {column!r}, which is the name of the vectors' column; give --column")
+        if self._beside and self._beside.count != self.count:
+            raise DataError(
+                f"{data} has {self._beside.count} rows, but {path} has {self.count}; each row needs its vector"
+            )
+        kinds = {name: Type("Utf8") if kind == _NOTHING else kind for name, kind in kinds.items()}
+        self.kinds = {**({} if key in kinds else {key: Type("Uint64")}), **kinds, column: STRING}
+        self._numbered = key not in kinds
+
+    def batches(self) -> Iterator[Any]:
+        """Arrow tables."""
+        import pyarrow
+
+        for start in range(0, self.count, BATCH):
+            part = np.ascontiguousarray(self._vectors[start : start + BATCH])
+            columns: dict[str, Any] = self._beside.take(start // BATCH) if self._beside else {}
+            if self._numbered:
+                columns[self._key] = pyarrow.array(np.arange(start, start + len(part), dtype=np.uint64))
+            _refuse_not_finite(part, f"{self._path}: rows", start)
+            try:
+                strings = binary.to_binaries(part, self._form)
+            except UsageError as error:
+                raise DataError(f"{self._path}: rows {start} to {start + len(part) - 1}: {error}") from None
+            columns[self._column] = binary.binary_array(strings)
+            yield pyarrow.table({name: columns[name] for name in self.kinds})
+
+
+class _Beside:
+    """A data set's rows, read once and kept as Arrow columns of `BATCH` rows; and the types of its fields."""
+
+    def __init__(self, data: str | Path) -> None:
+        self._data = data
+        self._batches: list[dict[str, Any]] = []
+        self.kinds: dict[str, Type] = {}
+        self.count = 0
+        rows = datasets.read_rows(data)
+        while part := list(itertools.islice(rows, BATCH)):
+            self.count += len(part)
+            self._batches.append(self._columns(part))
+
+    def take(self, batch: int) -> dict[str, Any]:
+        """The columns of one batch, each of the type that its field has in the end."""
+        import pyarrow
+
+        columns = self._batches[batch]
+        self._batches[batch] = {}
+        n = min(BATCH, self.count - batch * BATCH)
+        return {
+            name: columns[name].cast(_arrow(kind)) if name in columns else pyarrow.nulls(n, _arrow(kind))
+            for name, kind in self.kinds.items()
+        }
+
+    def _columns(self, rows: list[tuple[int, dict[str, Any]]]) -> dict[str, Any]:
+        import pyarrow
+
+        found = {}
+        for name in dict.fromkeys(name for _, row in rows for name in row):
+            values = [row.get(name) for _, row in rows]
+            try:
+                column = pyarrow.array(values)
+            except (pyarrow.ArrowException, OverflowError, UnicodeEncodeError):
+                column = None
+            kind = None if column is None else _JSON_TYPES.get(str(column.type), Type("Json"))
+            before = self.kinds.get(name)
+            if before is not None and before.name == "Utf8" and kind == _NOTHING:
+                kind = before
+            both = {one.name for one in (before, kind) if one is not None and one != _NOTHING}
+            if kind is None or (len(both) > 1 and both != {"Int64", "Double"}):
+                raise self._mixed(name, rows, before)
+            self.kinds[name] = Type("Double") if len(both) > 1 else Type(both.pop()) if both else _NOTHING
+            if kind.name == "Json":
+                column = pyarrow.array([None if value is None else json.dumps(value) for value in values])
+            found[name] = column
+        return found
+
+    def _mixed(self, name: str, rows: list[tuple[int, dict[str, Any]]], known: Type | None) -> DataError:
+        """What to say of a field whose values are of types that have none in common."""
+        for line, row in rows:
+            kind = _kind(row.get(name))
+            if kind is not None and known is not None and kind != known and {kind.name, known.name} != {"Int64", "Double"}:
+                return DataError(f"{self._data}:{line}: {name}: expected {known} as in the rows before, found {kind}")
+            known = kind or known
+        return DataError(f"{self._data}:{rows[0][0]}: {name}: a value here is too large, or no valid Unicode")
+
+
+_NOTHING = Type("Null")
+_JSON_TYPES = {
+    "int64": Type("Int64"),
+    "double": Type("Double"),
+    "bool": Type("Bool"),
+    "string": Type("Utf8"),
+    "null": _NOTHING,
+}
+
+
+def _refuse_not_finite(vectors: np.ndarray, where: str, start: int) -> None:
+    if vectors.dtype.kind == "f" and not np.isfinite(vectors).all():
+        wrong = np.flatnonzero(~np.isfinite(vectors).all(axis=1)) + start
+        raise DataError(f"{where} {some(wrong.tolist())} hold NaN or infinity; mend or remove them")
+
+
+def _natural(dtype: np.dtype) -> str:
+    return {"uint8": "Uint8", "int8": "Int8"}.get(dtype.name, "Float")
+
+
+def _kind(value: Any) -> Type | None:
+    if value is None:
+        return None
+    name = {bool: "Bool", int: "Int64", float: "Double", str: "Utf8"}.get(type(value), "Json")
+    return Type(name)
+
+
+def _arrow(kind: Type) -> Any:
+    import pyarrow
+
+    kinds = {"Int64": pyarrow.int64(), "Double": pyarrow.float64(), "Bool": pyarrow.bool_()}
+    return kinds.get(kind.name, pyarrow.string())  # where all values are null, too
+
+
+class _Parquet:
+    """The rows of a Parquet file."""
+
+    def __init__(self, path: Path, key: str, column: str, form: str) -> None:
+        import pyarrow.parquet
+
+        try:
+            self._file = pyarrow.parquet.ParquetFile(path)
+        except (pyarrow.ArrowException, OSError) as error:
+            raise DataError(f"{path}: not a readable parquet file: {error}") from None
+        self._path, self._key, self._name, self._form = path, key, column, form
+        self.count = self._file.metadata.num_rows
+        schema = self._file.schema_arrow
+        if column not in schema.names:
+            raise UsageError(f"{path}: {unknown('column', column, schema.names)}; --column names the vectors' column")
+        self._lists = pyarrow.types.is_list(schema.field(column).type) or pyarrow.types.is_fixed_size_list(
+            schema.field(column).type
+        )
+        self.kinds = {
+            one.name: STRING if one.name == column else _from_arrow(path, one) for one in schema
+        }
+        self._numbered = key not in self.kinds
+        if self._numbered:
+            self.kinds = {key: Type("Uint64"), **self.kinds}
+        if self._lists and not form:
+            item = schema.field(column).type.value_type
+            self._form = {"uint8": "Uint8", "int8": "Int8"}.get(str(item), "Float")
+
+    def batches(self) -> Iterator[Any]:
+        """Arrow tables."""
+        import pyarrow
+
+        start = 0
+        for batch in self._file.iter_batches(batch_size=BATCH):
+            columns = dict(zip(batch.schema.names, batch.columns, strict=True))
+            if self._numbered:
+                columns[self._key] = pyarrow.array(np.arange(start, start + len(batch), dtype=np.uint64))
+            if self._lists:
+                columns[self._name] = self._strings(columns[self._name], start)
+            start += len(batch)
+            yield pyarrow.table({name: columns[name] for name in self.kinds})
+
+    def _strings(self, lists: Any, start: int) -> Any:
+        import pyarrow.compute
+
+        values = lists.flatten()
+        n = len(lists)
+        try:
+            if lists.null_count == 0 and values.null_count == 0 and n and len(values) % n == 0:
+                lengths = pyarrow.compute.list_value_length(lists).to_numpy(zero_copy_only=False)
+                if (lengths == lengths[0]).all():
+                    vectors = values.to_numpy(zero_copy_only=False).reshape(n, -1)
+                    _refuse_not_finite(vectors, f"{self._path}: {self._name}: rows", start)
+                    return binary.binary_array(binary.to_binaries(vectors, self._form))
+            return binary.encode_column(lists, self._form)
+        except DataError:
+            raise
+        except (UsageError, TypeError, ValueError) as error:
+            raise DataError(f"{self._path}: rows {start} to {start + n - 1}: {self._name}: {error}") from None
+
+
+def _from_arrow(path: Any, field: Any) -> Type:
+    import pyarrow.types as arrow
+
+    kinds = {
+        "bool": "Bool",
+        "float": "Float",
+        "double": "Double",
+        "halffloat": "Float",
+        "date32[day]": "Date",
+        **{f"{sign}int{bits}": f"{'Uint' if sign else 'Int'}{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)},
+    }
+    kind = field.type
+    if arrow.is_string(kind) or arrow.is_large_string(kind) or arrow.is_string_view(kind):
+        return Type("Utf8")
+    if arrow.is_binary(kind) or arrow.is_large_binary(kind) or arrow.is_fixed_size_binary(kind):
+        return STRING
+    if arrow.is_timestamp(kind):
+        return Type("Timestamp")
+    if str(kind) not in kinds:
+        raise DataError(f"{path}: column {field.name} is of type {kind}, which no type of YQL's keeps; leave it out")
+    return Type(kinds[str(kind)])
+
+
+def export_table(
+    database: Database,
+    table: str,
+    path: str | Path,
+    data: str | Path | None = None,
+    column: str = "embedding",
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> int:
+    """Writes a table's rows in the order of its primary key; gives their number.
+
+    path : `.parquet` with every column as it is kept, or `.npy` with the vectors, float32 (uint8 and int8 as they are)
+    data : beside `.npy`, a data set for the other columns: `.jsonl`, `.jsonl.gz`
+    Raises DataError where the vectors are not of one length, or one is missing
+    """
+    if table not in database.tables():
+        raise UsageError(unknown("table", table, database.tables()))
+    entry = database.tables()[table]
+    order = ", ".join(catalog.quoted(entry.columns[key].physical) for key in entry.key)
+    kind = str(path).lower()
+    if not kind.endswith((".parquet", ".npy")):
+        raise UsageError(f"{path}: expected a name that ends in .parquet or .npy")
+    total = database.count(entry)
+    if kind.endswith(".parquet"):
+        if data is not None:
+            raise UsageError("--data goes with a .npy; a .parquet has all columns within")
+        with files.whole_file(path, overwrite) as file:
+            return _write_parquet(database.stream(entry, list(entry.columns), order, BATCH), file, total, progress)
+    if column not in entry.columns:
+        raise UsageError(f"table {table}: {unknown('column', column, entry.columns)}; --column names the vectors' column")
+    if data is None:
+        with files.whole_file(path, overwrite) as file:
+            batches = database.stream(entry, [*entry.key, column], order, BATCH)
+            return _write_vectors(batches, file, None, column, total, progress, path)
+    if datasets.suffix(data) not in (".jsonl", ".jsonl.gz"):
+        raise UsageError(f"{data}: expected a name that ends in .jsonl or .jsonl.gz; a .parquet has all columns within")
+    with files.whole_file(path, overwrite) as file, datasets.table_writer(data, overwrite) as lines:
+        names = [name for name in entry.columns if name != column]
+        batches = database.stream(entry, [*names, column], order, BATCH)
+        return _write_vectors(batches, file, lines, column, total, progress, path)
+
+
+def _write_parquet(batches: Any, file: IO[bytes], total: int, progress: Progress | None) -> int:
+    import pyarrow.parquet
+
+    done = 0
+    with pyarrow.parquet.ParquetWriter(file, batches.schema, compression="zstd", use_dictionary=False) as writer:
+        for batch in batches:
+            writer.write_batch(batch)
+            done += len(batch)
+            if progress:
+                progress(done, total)
+    return done
+
+
+def _write_vectors(
+    batches: Any, file: IO[bytes], lines: Any, column: str, total: int, progress: Progress | None, path: Any
+) -> int:
+    done, shape = 0, None
+    for batch in batches:
+        columns = dict(zip(batch.schema.names, batch.columns, strict=True))
+        strings = columns.pop(column)
+        sizes = np.diff(np.frombuffer(strings.buffers()[1], np.int32)[strings.offset : strings.offset + len(strings) + 1])
+        found = binary.Strings(strings)
+        if shape is None and len(sizes):
+            shape = int(sizes[0]), int(found.bytes[found.offsets[1] - 1]) if sizes[0] else 0
+        wrong = np.flatnonzero((sizes != shape[0]) | ~found.valid) if shape else []
+        if shape is None or shape[1] not in binary.BY_BYTE or len(wrong):
+            row = int(wrong[0]) if len(wrong) else 0
+            at = ", ".join(f"{name} {values[row]}" for name, values in columns.items())[:120]
+            raise DataError(f"{path}: the vector of {at} is missing, or of another length than the first")
+        body = found.bytes[found.offsets[0] : found.offsets[-1]].reshape(len(batch), shape[0])
+        vectors = _decoded(body, binary.BY_BYTE[shape[1]], path)
+        if done == 0:
+            np.lib.format.write_array_header_1_0(
+                file,
+                {"descr": vectors.dtype.str, "fortran_order": False, "shape": (total, vectors.shape[1])},
+            )
+        file.write(np.ascontiguousarray(vectors).data)
+        if lines is not None:
+            for record in zip(*(values.to_pylist() for values in columns.values()), strict=True):
+                lines.add({name: _json(value) for name, value in zip(columns, record, strict=True)})
+        done += len(batch)
+        if progress:
+            progress(done, total)
+    if done == 0:
+        raise DataError(f"{path}: the table has no rows")
+    return done
+
+
+def _decoded(body: np.ndarray, form: binary.Format, path: Any) -> np.ndarray:
+    if (body[:, -1] != form.byte).any():
+        raise DataError(f"{path}: the vectors are of several formats; the first is {form.name}")
+    if form.name == "Bit":
+        return np.stack([row for row in map(binary.from_binary, map(bytes, body)) if row is not None])
+    if (body.shape[1] - 1) % np.dtype(form.dtype).itemsize or body.shape[1] < 2:
+        raise DataError(f"{path}: the strings are no {form.name} vectors")
+    elements = np.ascontiguousarray(body[:, :-1]).view(form.dtype)
+    if form.name in ("Uint8", "Int8", "Float"):
+        return elements
+    return np.stack([row for row in map(binary.from_binary, map(bytes, body)) if row is not None])
+
+
+def _json(value: Any) -> Any:
+    if isinstance(value, bytes):
+        import base64
+
+        return base64.b64encode(value).decode("ascii")
+    return value if isinstance(value, int | float | str | bool | None) else str(value)

@@ -1,0 +1,104 @@
+"""YQL's types, and DuckDB's that keep them."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from vicinal.errors import unknown
+from vicinal.sql.literals import BITS, LEVELS
+
+
+@dataclass(frozen=True)
+class Type:
+    """A type: its name, what a List holds, and a tag such as FloatVector."""
+
+    name: str
+    item: "Type | None" = None
+    tag: str = ""
+
+    def __str__(self) -> str:
+        if self.tag:
+            return f'Tagged<{self.name}, "{self.tag}">'
+        return f"List<{self.item}>" if self.item else self.name
+
+    @property
+    def numeric(self) -> bool:
+        """Whether it is a number's."""
+        return self.name in LEVELS
+
+    @property
+    def whole(self) -> bool:
+        """Whether it is a whole number's."""
+        return self.name in BITS
+
+    @property
+    def real(self) -> bool:
+        """Whether it is Float or Double."""
+        return self.name in ("Float", "Double")
+
+    @property
+    def untagged(self) -> "Type":
+        """The type without its tag."""
+        return replace(self, tag="") if self.tag else self
+
+    @property
+    def duck(self) -> str:
+        """DuckDB's name of it."""
+        return f"{self.item.duck}[]" if self.item else DUCK[self.name]
+
+
+DUCK = {
+    "Bool": "BOOLEAN",
+    "Int8": "TINYINT",
+    "Int16": "SMALLINT",
+    "Int32": "INTEGER",
+    "Int64": "BIGINT",
+    "Uint8": "UTINYINT",
+    "Uint16": "USMALLINT",
+    "Uint32": "UINTEGER",
+    "Uint64": "UBIGINT",
+    "Float": "FLOAT",
+    "Double": "DOUBLE",
+    "Utf8": "VARCHAR",
+    "String": "BLOB",
+    "Json": "JSON",
+    "Date": "DATE",
+    "Datetime": "TIMESTAMP_S",
+    "Timestamp": "TIMESTAMP",
+    "Null": "INTEGER",
+}
+COLUMN_TYPES = tuple(name for name in DUCK if name != "Null")
+_FROM_DUCK = {duck: name for name, duck in DUCK.items() if name != "Null"}
+_ALIASES = {"Text": "Utf8", "Bytes": "String"}
+_BY_LOWER = {name.lower(): name for name in COLUMN_TYPES} | {name.lower(): to for name, to in _ALIASES.items()}
+
+BOOL, INT32, INT64, UINT64 = Type("Bool"), Type("Int32"), Type("Int64"), Type("Uint64")
+FLOAT, DOUBLE, UTF8, STRING, NULL = Type("Float"), Type("Double"), Type("Utf8"), Type("String"), Type("Null")
+TIMES = ("Date", "Datetime", "Timestamp")
+
+
+def list_of(item: Type) -> Type:
+    """List<item>."""
+    return Type("List", item.untagged)
+
+
+def from_duck(name: str) -> Type | None:
+    """The type that DuckDB keeps under that name, None where it is none of ours."""
+    if name.endswith("[]"):
+        item = from_duck(name[:-2])
+        return list_of(item) if item else None
+    return Type(_FROM_DUCK[name]) if name in _FROM_DUCK else None
+
+
+def named(written: Any) -> Type:
+    """The type that a `TypeName` writes; Optional is left out, as every value may be NULL.
+
+    Raises    ValueError, naming the choices.
+    """
+    name = written.name
+    if name == "Optional" and len(written.items) == 1:
+        return named(written.items[0])
+    if name == "List" and len(written.items) == 1:
+        return list_of(named(written.items[0]))
+    if written.items or name.lower() not in _BY_LOWER:
+        raise ValueError(f"type {name} is outside the subset: {unknown('type', name, COLUMN_TYPES)}")
+    return Type(_BY_LOWER[name.lower()])

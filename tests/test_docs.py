@@ -13,9 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import vicinal
+import vicinal.sql
 from vicinal import cli
 from vicinal.metrics import METRICS
+from vicinal.sql.functions import FUNCTIONS
+from vicinal.sql.reference import page
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -89,3 +91,21 @@ def test_every_metric_is_in_the_readme() -> None:
     for metric in METRICS:
         for name in (metric.name, *metric.aliases):
             assert f"`{name}`" in README
+
+
+def test_the_page_of_sql_functions_is_made_from_their_table() -> None:
+    shown = (ROOT / "docs" / "sql-functions.md").read_text(encoding="utf-8")
+    assert shown == page(), "run python -m vicinal.sql.reference > docs/sql-functions.md"
+    for function in FUNCTIONS:
+        assert f"\n| `{function.name}` | " in shown
+
+
+def test_the_statements_of_the_sql_page_run_in_their_order() -> None:
+    text = (ROOT / "docs" / "sql.md").read_text(encoding="utf-8")
+    statements = re.findall(r"```sql\n(.*?)```", text, flags=re.DOTALL)
+    assert len(statements) >= 4
+    with vicinal.sql.connect() as database:
+        for statement in statements:
+            rows = database.execute(statement)
+            if "ORDER BY" in statement:
+                assert len(rows) > 0, statement

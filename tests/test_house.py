@@ -35,6 +35,7 @@ FLOORS = {
     "embedding": 6,
     "scorers": 6,
     "runs": 7,
+    "sql": 7,
     "scoring": 8,
     "selection": 8,
     "report": 8,

@@ -293,9 +293,7 @@ def _of_floats(name: str, x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def _of_whole(name: str, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    return _of_counts(
-        name, (x * x).sum(1), (x * y).sum(1), (y * y).sum(1), ((x - y) ** 2).sum(1), np.abs(x - y).sum(1)
-    )
+    return _of_counts(name, (x * x).sum(1), (x * y).sum(1), (y * y).sum(1), ((x - y) ** 2).sum(1), np.abs(x - y).sum(1))
 
 
 def _of_bits(name: str, x: np.ndarray, y: np.ndarray) -> np.ndarray:

@@ -106,7 +106,9 @@ def read(connection: Any) -> dict[str, Table]:
         if logical(table) in tables:
             tables[logical(table)].key = tuple(logical(name) for name in names)
     if INDEXES in held:
-        rows = connection.execute(f"SELECT table_name, name, definition FROM {quoted(INDEXES)} ORDER BY name").fetchall()
+        rows = connection.execute(
+            f"SELECT table_name, name, definition FROM {quoted(INDEXES)} ORDER BY name"
+        ).fetchall()
         for table, name, definition in rows:
             if table in tables:
                 about = json.loads(definition)

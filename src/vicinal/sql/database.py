@@ -100,6 +100,7 @@ class Database:
             raise UsageError(f"{path}: no such database; a read-only one must exist")
         if self.path != ":memory:" and not Path(path).absolute().parent.is_dir():
             raise UsageError(f"{path}: the folder {Path(path).absolute().parent} does not exist; make it first")
+        _refuse_other_file(Path(path))
         settings = SETTINGS | ({"threads": str(threads)} if threads else {})
         try:
             self._connection = duckdb.connect(self.path, read_only=read_only, config=settings)
@@ -276,22 +277,13 @@ class Database:
 
     def _evaluate(self, query: Any, bound: list[Any], targets: dict[int, bytes | None]) -> Any:
         """The one value of an expression that needs no row."""
-        used: list[int] = []
-
-        def renumbered(found: re.Match[str]) -> str:
-            number = int(found[1])
-            if number not in used:
-                used.append(number)
-            return f"CAST(${used.index(number) + 1} AS "
-
-        statement = _PARAMETER.sub(renumbered, query.text)
-        values = [bound[number - 1] for number in used]
-        table = self._run(statement, values, targets, None, "")
+        table = self._run(query.text, bound, targets, None, "")
         return table.column(0)[0].as_py() if table.num_rows else None
 
     def _run(self, sql: str, bound: list[Any], targets: dict[int, Any], statement: Any, text: str) -> Any:
         """DuckDB's answer as an Arrow table; its errors as ours."""
         pyarrow = need("pyarrow", extra="sql")
+        sql, bound = _used(sql, bound)
         for number, string in targets.items():
             _targets[number] = binary.Strings(pyarrow.array([string], pyarrow.binary()))
         try:
@@ -370,7 +362,9 @@ class Database:
         _check_name(name, text)
         if not statement.key:
             raise fault(text, statement.start, f"table {name.text} needs a PRIMARY KEY")
-        parts, taken, columns = [], set(), {}
+        parts: list[str] = []
+        taken: set[str] = set()
+        columns: dict[str, str] = {}
         for column in statement.columns:
             _check_name(column.name, text)
             if column.name.text in columns:
@@ -486,7 +480,9 @@ class Database:
                 raise fault(text, column.start, unknown("column", column.text, table.columns))
         embedding = statement.columns[-1]
         if table.columns[embedding.text].kind != STRING:
-            raise fault(text, embedding.start, f"the last column of a vector index is a String, {embedding.text} is not")
+            raise fault(
+                text, embedding.start, f"the last column of a vector index is a String, {embedding.text} is not"
+            )
         settings = _settings(statement, text)
         index = catalog.Index(
             name.text,
@@ -511,7 +507,7 @@ class Database:
     def _grow(self, table: Table, index: catalog.Index, statement: Any, text: str) -> trees.Forest:
         from vicinal.sql.lowering import functions_of
 
-        function = functions_of(index.settings)[0][0]
+        function = functions_of(index.settings)[0]
         found = self._vectors(table, index, "")
         dim, form = index.settings["vector_dimension"], index.settings["vector_type"]
         if not found:
@@ -558,12 +554,23 @@ class Database:
         return found
 
     def _assign(self, table: Table, index: catalog.Index) -> None:
-        """Gives the rows that have none their cluster; those of a prefix that is new stay without, and are always read."""
+        """Gives the rows that have none their cluster.
+
+        A row whose vector the index does not take gets -1 and is never read; one of a new prefix stays without a
+        cluster and is always read.
+        """
         from vicinal.sql.lowering import functions_of
 
         pyarrow = need("pyarrow", extra="sql")
-        function = functions_of(index.settings)[0][0]
+        function = functions_of(index.settings)[0]
         forest = self._forest(table, index.name)
+        column, vector = quoted(index.physical), quoted(table.columns[index.columns[-1]].physical)
+        form = binary.find_format(_FORMATS[index.settings["vector_type"]])
+        size = _vector_size(form, index.settings["vector_dimension"])
+        self._connection.execute(
+            f"UPDATE {quoted(table.physical)} SET {column} = -1 WHERE {column} IS NULL AND ({vector} IS NULL "
+            f"OR octet_length({vector}) <> {size} OR {vector}[-1:] <> '\\x{form.byte:02X}'::BLOB)"
+        ).fetchall()
         rowids, clusters = [], []
         for prefix, (rows, vectors) in self._vectors(table, index, f"AND {quoted(index.physical)} IS NULL").items():
             tree = forest.trees.get(prefix)
@@ -594,7 +601,7 @@ class Database:
     def _probe(self, probe: Any) -> list[int]:
         from vicinal.sql.lowering import functions_of
 
-        function = functions_of(probe.table.indexes[probe.index].settings)[0][0]
+        function = functions_of(probe.table.indexes[probe.index].settings)[0]
         top = int(self.pragmas.get(TOP_SIZE, "10"))
         return self._forest(probe.table, probe.index).visit(binary.from_binary(probe.target), function, top)
 
@@ -627,6 +634,13 @@ class _Whole:
             self._database._failed = True
 
 
+def _used(sql: str, bound: list[Any]) -> tuple[str, list[Any]]:
+    """A statement and the values that are left in it: what was computed while compiling needs its own no more."""
+    used: dict[str, int] = {}
+    sql = _PARAMETER.sub(lambda found: f"CAST(${used.setdefault(found[1], len(used) + 1)} AS ", sql)
+    return sql, [bound[int(number) - 1] for number in used]
+
+
 def _backticked(name: str) -> str:
     return "`" + name.replace("\\", "\\\\").replace("`", "\\`") + "`"
 
@@ -635,6 +649,14 @@ def _parsed(text: str) -> Any:
     from vicinal.sql.grammar import parse
 
     return parse(text)[0]
+
+
+def _refuse_other_file(path: Path) -> None:
+    """Raises UsageError where a file is there that is no database of DuckDB's, which DuckDB might write over."""
+    if path.is_file() and path.stat().st_size:
+        with open(path, "rb") as file:
+            if file.read(12)[8:] != b"DUCK":
+                raise UsageError(f"{path}: cannot be opened: it is no database of DuckDB's")
 
 
 def _between(name: str) -> Any:
@@ -730,7 +752,9 @@ def _update(low: Any, statement: Any, table: Table) -> tuple[str, set[str]]:
     for name, value in statement.changes:
         column = _column(low, name, table)
         if name.text in table.key:
-            raise low.error(name, f"UPDATE of {name.text}, a column of the primary key; insert a row and delete the old one")
+            raise low.error(
+                name, f"UPDATE of {name.text}, a column of the primary key; insert a row and delete the old one"
+            )
         if name.text in touched:
             raise low.error(name, f"column {name.text} is set twice")
         touched.add(name.text)
@@ -764,7 +788,9 @@ def _write(low: Any, statement: Any, table: Table) -> tuple[str, set[str]]:
         raise low.error(statement.table, "a column is named twice")
     left_out = [key for key in table.key if key not in names]
     if left_out:
-        raise low.error(statement.table, f"{statement.verb} needs every column of the primary key; {left_out[0]} is missing")
+        raise low.error(
+            statement.table, f"{statement.verb} needs every column of the primary key; {left_out[0]} is missing"
+        )
     into = ", ".join(quoted(one.physical) for one in columns)
     source = _values(low, statement, columns, table) if query is None else _rows_of(low, statement, query, columns)
     keys = ", ".join(quoted(table.columns[key].physical) for key in table.key)
@@ -778,7 +804,9 @@ def _write(low: Any, statement: Any, table: Table) -> tuple[str, set[str]]:
     parts += [f"{quoted(one.physical)} = NULL" for one in table.indexes.values() if touched & set(one.columns)]
     end = ""
     if statement.verb != "INSERT":
-        end = f" ON CONFLICT ({keys}) DO UPDATE SET {', '.join(parts)}" if parts else f" ON CONFLICT ({keys}) DO NOTHING"
+        end = (
+            f" ON CONFLICT ({keys}) DO UPDATE SET {', '.join(parts)}" if parts else f" ON CONFLICT ({keys}) DO NOTHING"
+        )
     return f"INSERT INTO {quoted(table.physical)} ({into}) {source}{end}", touched
 
 

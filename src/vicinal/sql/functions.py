@@ -152,7 +152,9 @@ def _list_map(low: "Lowering", node: Any, args: list["Expression"]) -> "Expressi
     if values.kind.item is None:
         raise low.error(node, f"ListMap: expected a list, found {values.kind}")
     body, variable = low.applied(function, values.kind.item, node)
-    return low.made(f"list_transform({low.sql(values)}, lambda {variable}: {low.sql(body)})", list_of(body.kind), [values])
+    return low.made(
+        f"list_transform({low.sql(values)}, lambda {variable}: {low.sql(body)})", list_of(body.kind), [values]
+    )
 
 
 def _list_length(low: "Lowering", node: Any, args: list["Expression"]) -> "Expression":
@@ -363,40 +365,173 @@ FUNCTIONS = (
         (2,),
     ),
     Function("Just", "(T) -> T?", "The value itself: every value here may be NULL.", "Just(1)", "1", _same),
-    Function("Unwrap", "(T?) -> T", "The value itself; NULL is an error.", "Unwrap(Just(1))", "1", lambda l, n, a: l.unwrapped(a, n), (1, 2)),
-    Function("If", "(Bool, T, T) -> T", "The second argument where the first is true, else the third, else NULL.", "If(1 < 2, 10, 20)", "10", _if, (2, 3)),
-    Function("Coalesce", "(T?, ...) -> T?", "The first argument that is not NULL; `a ?? b` is the same.", "Coalesce(NULL, 2, 3)", "2", _coalesce, ()),
+    Function(
+        "Unwrap",
+        "(T?) -> T",
+        "The value itself; NULL is an error.",
+        "Unwrap(Just(1))",
+        "1",
+        lambda low, node, args: low.unwrapped(args, node),
+        (1, 2),
+    ),
+    Function(
+        "If",
+        "(Bool, T, T) -> T",
+        "The second argument where the first is true, else the third, else NULL.",
+        "If(1 < 2, 10, 20)",
+        "10",
+        _if,
+        (2, 3),
+    ),
+    Function(
+        "Coalesce",
+        "(T?, ...) -> T?",
+        "The first argument that is not NULL; `a ?? b` is the same.",
+        "Coalesce(NULL, 2, 3)",
+        "2",
+        _coalesce,
+        (),
+    ),
     Function("Nvl", "(T?, T) -> T", "The same as Coalesce.", "Nvl(NULL, 2)", "2", _coalesce, (2,)),
     Function("Length", "(String | Utf8) -> Uint32", "The number of bytes.", 'Length("Williams")', "8", _length),
     Function("Len", "(String | Utf8) -> Uint32", "The same as Length.", 'Len("é"u)', "2", _length),
     Function("Abs", "(number) -> number", "The absolute value.", "Abs(-3)", "3", _abs),
-    Function("ListMap", "(List<T>, ($x) -> U) -> List<U>", "The lambda's value of each element.", "ListMap([1, 2, 3], ($x) -> ($x * 10))", "[10, 20, 30]", _list_map, (2,)),
-    Function("ListLength", "(List<T>) -> Uint64", "The number of elements.", "ListLength([1, 2, 3])", "3", _list_length),
-    Function("ListFromRange", "(start, end[, step]) -> List", "Numbers from start, below end.", "ListFromRange(1, 4)", "[1, 2, 3]", _range, (2, 3)),
-    Function("AsList", "(T, ...) -> List<T>", "A list of its arguments; `[a, b]` is the same.", "AsList(1, 2 + 3)", "[1, 5]", _as_list, ()),
-    Function("Math::Round", "(Double) -> Double", "The nearest whole number, halves away from zero.", "Math::Round(2.5)", "3", _math("round({0})")),
-    Function("Math::Floor", "(Double) -> Double", "The whole number at or below.", "Math::Floor(-2.5)", "-3", _math("floor({0})")),
-    Function("Math::Ceil", "(Double) -> Double", "The whole number at or above.", "Math::Ceil(2.1)", "3", _math("ceil({0})")),
-    Function("Math::Trunc", "(Double) -> Double", "Without the fraction.", "Math::Trunc(-2.7)", "-2", _math("trunc({0})")),
+    Function(
+        "ListMap",
+        "(List<T>, ($x) -> U) -> List<U>",
+        "The lambda's value of each element.",
+        "ListMap([1, 2, 3], ($x) -> ($x * 10))",
+        "[10, 20, 30]",
+        _list_map,
+        (2,),
+    ),
+    Function(
+        "ListLength", "(List<T>) -> Uint64", "The number of elements.", "ListLength([1, 2, 3])", "3", _list_length
+    ),
+    Function(
+        "ListFromRange",
+        "(start, end[, step]) -> List",
+        "Numbers from start, below end.",
+        "ListFromRange(1, 4)",
+        "[1, 2, 3]",
+        _range,
+        (2, 3),
+    ),
+    Function(
+        "AsList",
+        "(T, ...) -> List<T>",
+        "A list of its arguments; `[a, b]` is the same.",
+        "AsList(1, 2 + 3)",
+        "[1, 5]",
+        _as_list,
+        (),
+    ),
+    Function(
+        "Math::Round",
+        "(Double) -> Double",
+        "The nearest whole number, halves away from zero.",
+        "Math::Round(2.5)",
+        "3",
+        _math("round({0})"),
+    ),
+    Function(
+        "Math::Floor",
+        "(Double) -> Double",
+        "The whole number at or below.",
+        "Math::Floor(-2.5)",
+        "-3",
+        _math("floor({0})"),
+    ),
+    Function(
+        "Math::Ceil", "(Double) -> Double", "The whole number at or above.", "Math::Ceil(2.1)", "3", _math("ceil({0})")
+    ),
+    Function(
+        "Math::Trunc", "(Double) -> Double", "Without the fraction.", "Math::Trunc(-2.7)", "-2", _math("trunc({0})")
+    ),
     Function("Math::Abs", "(Double) -> Double", "The absolute value.", "Math::Abs(-2.5)", "2.5", _math("abs({0})")),
-    Function("Math::Sqrt", "(Double) -> Double", "The square root, NaN below 0.", "Math::Sqrt(16.0)", "4", _math("(CASE WHEN {0} < 0 THEN 'nan'::DOUBLE ELSE sqrt(greatest({0}, 0)) END)")),
+    Function(
+        "Math::Sqrt",
+        "(Double) -> Double",
+        "The square root, NaN below 0.",
+        "Math::Sqrt(16.0)",
+        "4",
+        _math("(CASE WHEN {0} < 0 THEN 'nan'::DOUBLE ELSE sqrt(greatest({0}, 0)) END)"),
+    ),
     Function("Math::Exp", "(Double) -> Double", "e to the power.", "Math::Exp(0.0)", "1", _math("exp({0})")),
-    Function("Math::Pow", "(Double, Double) -> Double", "A power.", "Math::Pow(2.0, 10.0)", "1024", _math("pow({0}, {1})"), (2,)),
+    Function(
+        "Math::Pow",
+        "(Double, Double) -> Double",
+        "A power.",
+        "Math::Pow(2.0, 10.0)",
+        "1024",
+        _math("pow({0}, {1})"),
+        (2,),
+    ),
     Function("Date", "(literal) -> Date", "A day: YYYY-MM-DD.", 'Date("2024-02-29")', "2024-02-29", _time("Date")),
-    Function("Datetime", "(literal) -> Datetime", "A second: YYYY-MM-DDThh:mm:ssZ.", 'Datetime("2024-02-29T12:30:00Z")', "2024-02-29T12:30:00Z", _time("Datetime")),
-    Function("Timestamp", "(literal) -> Timestamp", "A microsecond: YYYY-MM-DDThh:mm:ss.ffffffZ.", 'Timestamp("2024-02-29T12:30:00.5Z")', "2024-02-29T12:30:00.500000Z", _time("Timestamp")),
+    Function(
+        "Datetime",
+        "(literal) -> Datetime",
+        "A second: YYYY-MM-DDThh:mm:ssZ.",
+        'Datetime("2024-02-29T12:30:00Z")',
+        "2024-02-29T12:30:00Z",
+        _time("Datetime"),
+    ),
+    Function(
+        "Timestamp",
+        "(literal) -> Timestamp",
+        "A microsecond: YYYY-MM-DDThh:mm:ss.ffffffZ.",
+        'Timestamp("2024-02-29T12:30:00.5Z")',
+        "2024-02-29T12:30:00.500000Z",
+        _time("Timestamp"),
+    ),
     Function("Json", "(literal) -> Json", "JSON, checked.", """Json('{"a": 1}')""", '{"a": 1}', _json),
-    Function("Count", "(* | T) -> Uint64", "How many rows, or how many are not NULL; DISTINCT counts values once.", "Count(*)", "1", _count, (0, 1), aggregate=True),
+    Function(
+        "Count",
+        "(* | T) -> Uint64",
+        "How many rows, or how many are not NULL; DISTINCT counts values once.",
+        "Count(*)",
+        "1",
+        _count,
+        (0, 1),
+        aggregate=True,
+    ),
     Function("Count_If", "(Bool) -> Uint64", "How many are true.", "Count_If(1 < 2)", "1", _count_if, aggregate=True),
     Function("Sum", "(number) -> Int64 | Uint64 | Double", "The sum.", "Sum(2)", "2", _sum, aggregate=True),
     Function("Avg", "(number) -> Double", "The mean.", "Avg(3)", "3", _avg, aggregate=True),
     Function("Min", "(T) -> T", "The least.", "Min(3)", "3", _keeping("min"), aggregate=True),
     Function("Max", "(T) -> T", "The greatest.", "Max(3)", "3", _keeping("max"), aggregate=True),
     Function("Some", "(T) -> T", "Any one that is not NULL.", "Some(3)", "3", _keeping("any_value"), aggregate=True),
-    Function("Row_Number", "() OVER (...) -> Uint64", "The row's place in its window, from 1.", "Row_Number() OVER (ORDER BY 1)", "1", _rank("row_number"), (0,), window=True),
-    Function("Rank", "() OVER (...) -> Uint64", "The place, the same for ties, with gaps.", "Rank() OVER (ORDER BY 1)", "1", _rank("rank"), (0,), window=True),
-    Function("Dense_Rank", "() OVER (...) -> Uint64", "The place, the same for ties, without gaps.", "Dense_Rank() OVER (ORDER BY 1)", "1", _rank("dense_rank"), (0,), window=True),
-)  # fmt: skip
+    Function(
+        "Row_Number",
+        "() OVER (...) -> Uint64",
+        "The row's place in its window, from 1.",
+        "Row_Number() OVER (ORDER BY 1)",
+        "1",
+        _rank("row_number"),
+        (0,),
+        window=True,
+    ),
+    Function(
+        "Rank",
+        "() OVER (...) -> Uint64",
+        "The place, the same for ties, with gaps.",
+        "Rank() OVER (ORDER BY 1)",
+        "1",
+        _rank("rank"),
+        (0,),
+        window=True,
+    ),
+    Function(
+        "Dense_Rank",
+        "() OVER (...) -> Uint64",
+        "The place, the same for ties, without gaps.",
+        "Dense_Rank() OVER (ORDER BY 1)",
+        "1",
+        _rank("dense_rank"),
+        (0,),
+        window=True,
+    ),
+)
 # Of a module the names are as they stand; a built-in is found in any case.
 BY_NAME = {one.name if "::" in one.name else one.name.lower(): one for one in FUNCTIONS}
 
@@ -406,4 +541,3 @@ DISTANCES = ("InnerProductSimilarity", "CosineSimilarity", "CosineDistance", "Eu
 def find(name: str) -> Function | None:
     """The function of that name; `listmap` finds ListMap, but `knn::x` finds nothing."""
     return BY_NAME.get(name if "::" in name else name.lower())
-

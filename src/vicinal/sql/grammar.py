@@ -287,15 +287,25 @@ class _Parser(Parser):
         self.expect(TokenType.R_BRACE, "}")
         return node
 
+    def _parse_select_query(self, *args: Any, **kwargs: Any) -> Any:
+        if self._curr.token_type == TokenType.FROM:
+            self.raise_error("FROM before SELECT is outside the subset")
+        return super()._parse_select_query(*args, **kwargs)
+
+    def _parse_limit(self, *args: Any, **kwargs: Any) -> Any:
+        token = self._curr
+        limit = super()._parse_limit(*args, **kwargs)
+        if isinstance(limit, exp.Limit) and limit.args.get("offset"):
+            self.raise_error("LIMIT with two numbers is outside the subset: write LIMIT n OFFSET m", token)
+        return limit
+
     # Tables: $name, and VIEW.
 
     def _parse_table(self, *args: Any, **kwargs: Any) -> Any:
         if self._match(TokenType.PARAMETER):
             token = self._prev
             table = exp.Table(this=exp.Identifier(this="$" + token.text).update_positions(token))
-        elif (
-            self._curr.token_type in (TokenType.VAR, TokenType.IDENTIFIER) and self._next.token_type == TokenType.VIEW
-        ):
+        elif self._curr.token_type in (TokenType.VAR, TokenType.IDENTIFIER) and self._next.token_type == TokenType.VIEW:
             token = self._curr
             self._advance(2)
             table = exp.Table(this=exp.Identifier(this=token.text).update_positions(token))
@@ -320,7 +330,9 @@ class _Parser(Parser):
 
     def name(self, what: str) -> Name:
         token = self._curr
-        if token.token_type != TokenType.IDENTIFIER and not (token.text and token.text[0].isalpha() or token.text[:1] == "_"):
+        if token.token_type != TokenType.IDENTIFIER and not (
+            (token.text and token.text[0].isalpha()) or token.text[:1] == "_"
+        ):
             self.raise_error(f"expected {what}")
         self._advance()
         return Name(token.text, token.start)
@@ -404,12 +416,8 @@ class _Parser(Parser):
             if self._match(TokenType.PRIMARY_KEY):
                 key += self.names("a column of the primary key")
             else:
-                if self._curr.text.upper() in ("INDEX", "FAMILY", "CHANGEFEED") and self._next.token_type in (
-                    TokenType.VAR,
-                    TokenType.IDENTIFIER,
-                ):
-                    if self._tokens[self._index + 2].token_type not in (TokenType.COMMA, TokenType.R_PAREN):
-                        self.raise_error(f"{self._curr.text.upper()} in CREATE TABLE is outside the subset")
+                if self._curr.text.upper() in ("INDEX", "FAMILY", "CHANGEFEED") and self._third() in _NAMES:
+                    self.raise_error(f"{self._curr.text.upper()} in CREATE TABLE is outside the subset")
                 name = self.name("a column's name")
                 kind = self.type_name()
                 required = self.words("NOT", "NULL")
@@ -422,6 +430,11 @@ class _Parser(Parser):
         if self._curr.token_type == TokenType.WITH:
             self.raise_error("WITH settings of CREATE TABLE are outside the subset")
         return CreateTable(table, columns, key, exists)
+
+    def _third(self) -> Any:
+        """The kind of the token after the next."""
+        at = self._index + 2
+        return self._tokens[at].token_type if at < self._tokens_size else None
 
     def drop(self) -> Statement:
         if not self._match(TokenType.TABLE):
@@ -528,6 +541,7 @@ class _Parser(Parser):
         return found
 
 
+_NAMES = (TokenType.VAR, TokenType.IDENTIFIER)
 _STATEMENTS = {
     "DECLARE": _Parser.declare,
     "PRAGMA": _Parser.pragma,

@@ -29,12 +29,14 @@ _TOKEN = re.compile(
 _PAIRS = re.compile(r"(ORDER|GROUP|PARTITION)\s+BY\b|PRIMARY\s+KEY\b", re.IGNORECASE)
 
 # Words with a meaning of their own in sqlglot's grammar; every other word is a name.
-_WORDS = (
-    "ALL ALTER AND AS ASC BEGIN BETWEEN CASE COMMIT CREATE CROSS DECLARE DELETE DESC DISTINCT DROP ELSE END ESCAPE EXCEPT "
-    "EXISTS FALSE FROM FULL HAVING ILIKE IN INNER INSERT INTERSECT INTO IS JOIN LEFT LIKE LIMIT NOT NULL OFFSET ON OR "
-    "OUTER OVER PRAGMA RIGHT ROLLBACK SELECT SEMI SET TABLE THEN TRUE UNION UPDATE USING VALUES VIEW WHEN WHERE WINDOW "
-    "WITH"
-).split()
+_WORDS = frozenset(
+    """
+    ALL ALTER AND AS ASC BEGIN BETWEEN CASE COMMIT CREATE CROSS DECLARE DELETE DESC DISTINCT DROP ELSE
+    END ESCAPE EXCEPT EXISTS FALSE FROM FULL HAVING ILIKE IN INNER INSERT INTERSECT INTO IS JOIN LEFT
+    LIKE LIMIT NOT NULL OFFSET ON OR OUTER OVER PRAGMA RIGHT ROLLBACK SELECT SEMI SET TABLE THEN TRUE
+    UNION UPDATE USING VALUES VIEW WHEN WHERE WINDOW WITH
+    """.split()  # noqa: SIM905
+)
 
 _tables: dict[str, Any] = {}
 
@@ -150,11 +152,17 @@ def complete(text: str) -> bool:
 
 
 def _subscripted(kinds: Any) -> tuple[Any, ...]:
-    return kinds.VAR, kinds.IDENTIFIER, kinds.PARAMETER, kinds.R_PAREN, kinds.R_BRACKET
+    return kinds.VAR, kinds.IDENTIFIER, kinds.PARAMETER, kinds.HEREDOC_STRING, kinds.R_PAREN, kinds.R_BRACKET
 
 
 def _no_token(text: str, position: int) -> str:
-    for mark, what in (('"', "string"), ("'", "string"), ("`", "name in backticks"), ("/*", "comment"), ("@@", "string")):
+    for mark, what in (
+        ('"', "string"),
+        ("'", "string"),
+        ("`", "name in backticks"),
+        ("/*", "comment"),
+        ("@@", "string"),
+    ):
         if text.startswith(mark, position):
             return f"this {what} has no end"
     return f"unexpected character {text[position]!r}"

@@ -5,9 +5,8 @@ from typing import Any
 
 import numpy as np
 
-_ESCAPE = re.compile(
-    rb"\\(?:x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|([0-3]?[0-7]{1,2})|(.))", re.DOTALL
-)
+_ESCAPE = re.compile(rb"\\(?:x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|([0-3]?[0-7]{1,2})|(.))", re.DOTALL)
+_DIGITS = {b"x": 2, b"u": 4, b"U": 8}
 _PLAIN = {ord("a"): 7, ord("b"): 8, ord("f"): 12, ord("n"): 10, ord("r"): 13, ord("t"): 9, ord("v"): 11}
 _SUFFIXES = {
     "": None,
@@ -57,7 +56,7 @@ def unescape(text: str) -> bytes:
         if octal:
             return bytes([int(octal, 8)])
         if other in (b"x", b"u", b"U"):
-            raise ValueError(f"\\{other.decode()} needs {dict(x=2, u=4, U=8)[other.decode()]} hexadecimal digits")
+            raise ValueError(f"\\{other.decode()} needs {_DIGITS[other]} hexadecimal digits")
         return bytes([_PLAIN.get(other[0], other[0])])
 
     return _ESCAPE.sub(one, raw)
@@ -105,14 +104,11 @@ def read_number(token: str) -> tuple[Any, str]:
     real = _FLOAT.fullmatch(token)
     if real is None or real[2].lower() not in ("", "f"):
         raise ValueError(f"{token} is no number: suffixes are u, l, ul, s, us, t, ut and f")
-    if real[2]:
-        with np.errstate(over="ignore"):
-            value = float(np.float32(real[1]))
-    else:
-        value = float(real[1])
-    if value in (float("inf"), float("-inf")):
+    with np.errstate(over="ignore"):
+        number = float(np.float32(real[1])) if real[2] else float(real[1])
+    if number in (float("inf"), float("-inf")):
         raise ValueError(f"{token} is beyond {'Float' if real[2] else 'Double'}'s largest")
-    return value, "Float" if real[2] else "Double"
+    return number, "Float" if real[2] else "Double"
 
 
 def read_list(token: str) -> tuple[np.ndarray, str]:

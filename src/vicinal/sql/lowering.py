@@ -135,7 +135,11 @@ class Lowering:
     def _allow(self, node: Any, *keys: str) -> None:
         """Refuses a node that has more than the arguments named."""
         for key, value in node.args.items():
-            if key not in keys and value not in (None, False, []) and not (key in ("typed", "safe", "kind") and value is True):
+            if (
+                key not in keys
+                and value not in (None, False, [])
+                and not (key in ("typed", "safe", "kind") and value is True)
+            ):
                 at = value[0] if isinstance(value, list) else value
                 name = _CONSTRUCTS.get(key, key.strip("_").replace("_", " ").upper())
                 raise self.error(at if isinstance(at, exp.Expression) else node, f"{name} is outside the subset")
@@ -427,6 +431,8 @@ class Lowering:
         if isinstance(node.this, exp.Star):
             raise self._outside(node, "* within an expression")
         name, table = node.name, node.args.get("table")
+        if "::" in name:
+            raise self._outside(node, f"{name} without ()")
         if table is None and name in scope.outputs:
             return scope.outputs[name]
         sources = [one for one in scope.sources if table is None or one.alias == table.name]
@@ -549,9 +555,8 @@ class Lowering:
         return self._compared(a, sign, b, node)
 
     def _compared(self, a: Expression, sign: str, b: Expression, node: Any) -> Expression:
-        if a.kind.item is not None or b.kind.item is not None:
-            if sign not in ("=", "<>"):
-                raise self.error(node, f"{sign} of lists is outside the subset")
+        if (a.kind.item is not None or b.kind.item is not None) and sign not in ("=", "<>"):
+            raise self.error(node, f"{sign} of lists is outside the subset")
         if a.kind.numeric and b.kind.numeric:  # exact as they are: DuckDB widens both
             x, y = self.sql(a), self.sql(b)
             # NaN is unequal to everything here, and DuckDB's greatest value.
@@ -668,7 +673,7 @@ class Lowering:
     def cast(self, value: Expression, to: Type, node: Any) -> Expression:
         """CAST: NULL where the value does not fit."""
         have = value.kind.untagged
-        if have == to or have == NULL or (value.known and value.value is None):
+        if have in (to, NULL) or (value.known and value.value is None):
             return self.constant(None, to) if have != to else self.retyped(value, to)
         if have.item is not None and to.item is not None and have.item.numeric and to.item.numeric:
             if value.known and (to.item.real or have.item.whole):
@@ -709,7 +714,9 @@ class Lowering:
             return found if to == UTF8 else self.converted(found, STRING, node)
         if have.name in ("String", "Utf8") and to.numeric:
             text = text if have == UTF8 else f"TRY(decode({text}))"
-            form = self._bind(r"[+-]?[0-9]+" if to.whole else r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?", UTF8)
+            form = self._bind(
+                r"[+-]?[0-9]+" if to.whole else r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?", UTF8
+            )
             return self.made(
                 f"(CASE WHEN regexp_full_match({text}, {form}) THEN TRY_CAST({text} AS {to.duck}) END)", to, [value]
             )
@@ -802,11 +809,11 @@ class Lowering:
         ]
         texts = []
         for one in (a, b):
-            columns = [
+            parts = [
                 f"{self.sql(self.converted(Expression('q.' + quoted(physical), kind), to, node))} AS {quoted(physical)}"
                 for (_, physical, kind), to in zip(one.columns, kinds, strict=True)
             ]
-            texts.append(f"SELECT {', '.join(columns)} FROM ({one.text}) AS q")
+            texts.append(f"SELECT {', '.join(parts)} FROM ({one.text}) AS q")
         word = " UNION " if node.args.get("distinct") else " UNION ALL "
         columns = [(name, physical, kind) for (name, physical, _), kind in zip(a.columns, kinds, strict=True)]
         text = word.join(texts)
@@ -920,7 +927,11 @@ class Lowering:
                 value = self.expression(part.expression, Scope())
                 if not value.kind.whole:
                     raise self.error(part.expression, f"{key.upper()} takes a whole number, found {value.kind}")
-                text += f" {key.upper()} CAST({self.sql(value)} AS BIGINT)"
+                # A number, and no expression: DuckDB keeps the first few of a sort only where it knows how many.
+                number = value.value if value.known else self._evaluate(Select(f"SELECT {value.text}", []), [], {})
+                if number is None or number < 0:
+                    raise self.error(part.expression, f"{key.upper()} takes a whole number, found {number}")
+                text += f" {key.upper()} {int(number)}"
         return text
 
     def _order(self, node: Any, scope: Scope, outputs: list[tuple[str, Expression]]) -> str:
@@ -1029,9 +1040,7 @@ class Lowering:
             return ""
         tables = [node.args["from_"].this, *(join.this for join in node.args.get("joins") or [])]
         views = [(one, one.meta["view"]) for one in tables if "view" in one.meta]
-        texts = [
-            self._visited(one, view, node, scope) for one, view in views if view != "PRIMARY KEY"
-        ]
+        texts = [self._visited(one, view, node, scope) for one, view in views if view != "PRIMARY KEY"]
         return " AND ".join(texts)
 
     def _visited(self, table: Any, view: Name, node: Any, scope: Scope) -> str:
@@ -1044,7 +1053,7 @@ class Lowering:
         index = known.indexes[view.text]
         order = node.args.get("order")
         first = order.expressions[0] if order is not None else None
-        names, similar = functions_of(index.settings)
+        names = functions_of(index.settings)
         expected = (
             f"VIEW {index.name} takes ORDER BY Knn::{names[0]}({index.columns[-1]}, target)"
             f"{' DESC' if names[0].endswith('Similarity') else ''} and LIMIT"
@@ -1066,18 +1075,19 @@ class Lowering:
         visited = self._probe(Probe(known, index.name, targets[0].value))
         at = column.partition(".")[0]
         clusters = ", ".join(map(str, visited)) or "NULL"
-        return f"{at}.{quoted(index.physical)} IN ({clusters})"
+        # A row without a cluster is always read.
+        return f"({at}.{quoted(index.physical)} IN ({clusters}) OR {at}.{quoted(index.physical)} IS NULL)"
 
 
-def functions_of(settings: dict[str, Any]) -> tuple[tuple[str, ...], bool]:
-    """The functions that an index with these settings serves, the first as it was named; whether high is close."""
+def functions_of(settings: dict[str, Any]) -> tuple[str, ...]:
+    """The functions that an index with these settings serves, the first as it was named."""
     if "similarity" in settings:
         if settings["similarity"] == "inner_product":
-            return ("InnerProductSimilarity",), True
-        return ("CosineSimilarity", "CosineDistance"), True
+            return ("InnerProductSimilarity",)
+        return "CosineSimilarity", "CosineDistance"
     if settings.get("distance") == "cosine":
-        return ("CosineDistance", "CosineSimilarity"), False
-    return ({"manhattan": "ManhattanDistance"}.get(settings.get("distance", ""), "EuclideanDistance"),), False
+        return "CosineDistance", "CosineSimilarity"
+    return ({"manhattan": "ManhattanDistance"}.get(settings.get("distance", ""), "EuclideanDistance"),)
 
 
 _count = [0]
@@ -1095,7 +1105,9 @@ def _refuse() -> Any:
 
 def _projections(node: Any, outputs: list[Any]) -> list[Any]:
     """The written items beside the outputs; a star stands for as many as it made."""
-    stars = sum(isinstance(one, exp.Star) or isinstance(getattr(one, "this", None), exp.Star) for one in node.expressions)
+    stars = sum(
+        isinstance(one, exp.Star) or isinstance(getattr(one, "this", None), exp.Star) for one in node.expressions
+    )
     if not stars:
         return list(node.expressions)
     named_items = {one.alias: one for one in node.expressions if isinstance(one, exp.Alias)}

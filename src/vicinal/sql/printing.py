@@ -65,9 +65,7 @@ def plain(value: Any, kind: Type) -> Any:
 def as_json(rows: Any) -> Iterable[str]:
     """Each row as a JSON object; of columns with one name the last counts."""
     for row in rows:
-        record = {
-            name: plain(value, kind) for name, value, kind in zip(rows.columns, row, rows.kinds, strict=True)
-        }
+        record = {name: plain(value, kind) for name, value, kind in zip(rows.columns, row, rows.kinds, strict=True)}
         yield json.dumps(record, ensure_ascii=False)
 
 

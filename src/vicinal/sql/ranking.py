@@ -76,7 +76,7 @@ def measure(rows: Any, strings: Any, number: Any) -> Any:
 
 @dataclass
 class Ranking:
-    """A statement of that form: the inner SELECT, its two tables as (alias, table, embedding column), and what to keep."""
+    """A statement of that form: the inner SELECT, its tables as (alias, table, embedding column), what to keep."""
 
     select: Any
     inner: Any
@@ -228,14 +228,14 @@ def _ranked(low: Lowering, inner: Any, window: Any, sides: dict[str, Table]) -> 
     owners = {_owner(one, sides) for one in partition}
     call = order.expressions[0].this
     function = str(call.this).removeprefix("Knn::") if isinstance(call, exp.Anonymous) else ""
-    if len(owners) != 1 or None in owners or function not in DISTANCES or len(call.expressions) != 2:
-        return None
     target = owners.pop()
+    if owners or target is None or function not in DISTANCES or len(call.expressions) != 2:
+        return None
     if not set(sides[target].key) <= {one.name for one in partition}:
         return None
     if not all(isinstance(one, exp.Column) for one in call.expressions):
         return None
-    columns = {_owner(one, sides): one.name for one in call.expressions}
+    columns = {_owner(one, sides) or "": one.name for one in call.expressions}
     if set(columns) != set(sides):
         return None
     kinds = [sides[alias].columns[name].kind.name for alias, name in columns.items()]
@@ -253,7 +253,8 @@ def _split(where: Any, sides: dict[str, Table]) -> dict[str, list[Any]] | None:
         return found
     for one in _conjuncts(where.this):
         owners = {_owner(column, sides) for column in one.find_all(exp.Column)}
-        if len(owners) != 1 or None in owners or any(one.find_all(exp.Select)):
+        owner = owners.pop() if len(owners) == 1 else None
+        if owner is None or any(one.find_all(exp.Select)):
             return None
-        found[owners.pop()].append(one)
+        found[owner].append(one)
     return found

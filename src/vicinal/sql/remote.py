@@ -3,6 +3,7 @@
 A text is sent whole, in the form that YDB takes (`ydb.to_ydb`); values are passed beside it, vectors as bytes.
 """
 
+import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -36,12 +37,12 @@ class Remote:
         self._driver = ydb.Driver(
             endpoint=f"{parts.scheme}://{parts.netloc}",
             database=parts.path,
-            credentials=ydb.credentials_from_env_variables(),
+            credentials=_credentials(ydb),
         )
         try:
             self._driver.wait(timeout=timeout, fail_fast=True)
         except Exception as error:
-            self._driver.stop()
+            self._driver.stop(timeout=1)
             raise UsageError(f"{url}: cannot be reached: {_first(error)}") from None
         self._pool = ydb.QuerySessionPool(self._driver)
 
@@ -128,6 +129,13 @@ class Remote:
             if isinstance(value, of):
                 return typed(value, kind)
         raise UsageError(f"${name}: a value of type {type(value).__name__} cannot be passed")
+
+
+def _credentials(ydb: Any) -> Any:
+    """What the environment names, else none; without a name the SDK would ask a cloud's metadata service."""
+    if any(name.startswith("YDB_") and name.endswith("_CREDENTIALS") for name in os.environ):
+        return ydb.credentials_from_env_variables()
+    return ydb.AnonymousCredentials()
 
 
 def _first(error: Exception) -> str:

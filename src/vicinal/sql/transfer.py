@@ -144,7 +144,12 @@ class _Beside:
         """What to say of a field whose values are of types that have none in common."""
         for line, row in rows:
             kind = _kind(row.get(name))
-            if kind is not None and known is not None and kind != known and {kind.name, known.name} != {"Int64", "Double"}:
+            if (
+                kind is not None
+                and known is not None
+                and kind != known
+                and {kind.name, known.name} != {"Int64", "Double"}
+            ):
                 return DataError(f"{self._data}:{line}: {name}: expected {known} as in the rows before, found {kind}")
             known = kind or known
         return DataError(f"{self._data}:{rows[0][0]}: {name}: a value here is too large, or no valid Unicode")
@@ -202,9 +207,7 @@ class _Parquet:
         self._lists = pyarrow.types.is_list(schema.field(column).type) or pyarrow.types.is_fixed_size_list(
             schema.field(column).type
         )
-        self.kinds = {
-            one.name: STRING if one.name == column else _from_arrow(path, one) for one in schema
-        }
+        self.kinds = {one.name: STRING if one.name == column else _from_arrow(path, one) for one in schema}
         self._numbered = key not in self.kinds
         if self._numbered:
             self.kinds = {key: Type("Uint64"), **self.kinds}
@@ -297,7 +300,9 @@ def export_table(
         with files.whole_file(path, overwrite) as file:
             return _write_parquet(database.stream(entry, list(entry.columns), order, BATCH), file, total, progress)
     if column not in entry.columns:
-        raise UsageError(f"table {table}: {unknown('column', column, entry.columns)}; --column names the vectors' column")
+        raise UsageError(
+            f"table {table}: {unknown('column', column, entry.columns)}; --column names the vectors' column"
+        )
     if data is None:
         with files.whole_file(path, overwrite) as file:
             batches = database.stream(entry, [*entry.key, column], order, BATCH)
@@ -330,11 +335,13 @@ def _write_vectors(
     for batch in batches:
         columns = dict(zip(batch.schema.names, batch.columns, strict=True))
         strings = columns.pop(column)
-        sizes = np.diff(np.frombuffer(strings.buffers()[1], np.int32)[strings.offset : strings.offset + len(strings) + 1])
+        sizes = np.diff(
+            np.frombuffer(strings.buffers()[1], np.int32)[strings.offset : strings.offset + len(strings) + 1]
+        )
         found = binary.Strings(strings)
         if shape is None and len(sizes):
             shape = int(sizes[0]), int(found.bytes[found.offsets[1] - 1]) if sizes[0] else 0
-        wrong = np.flatnonzero((sizes != shape[0]) | ~found.valid) if shape else []
+        wrong = np.flatnonzero((sizes != shape[0]) | ~found.valid) if shape else np.zeros(0, int)
         if shape is None or shape[1] not in binary.BY_BYTE or len(wrong):
             row = int(wrong[0]) if len(wrong) else 0
             at = ", ".join(f"{name} {values[row]}" for name, values in columns.items())[:120]

@@ -15,7 +15,7 @@ SEED = 20
 
 
 def closeness(function: str, x: np.ndarray, centroids: np.ndarray) -> np.ndarray:
-    """How far each x lies from each centroid, in the sense of Knn::<function>: (len(x), len(centroids)); low is close."""
+    """How far each x lies from each centroid by Knn::<function>: (len(x), len(centroids)); low is close."""
     if function == "ManhattanDistance":
         return np.stack([np.abs(x - one).sum(axis=1) for one in centroids], axis=1)
     if function == "InnerProductSimilarity":
@@ -75,7 +75,9 @@ def grow(vectors: np.ndarray, clusters: int, levels: int, function: str, first: 
         found, above = [], []
         for node in range(width):
             rows = np.flatnonzero(at == node)
-            part = _kmeans(vectors[rows], clusters, function) if len(rows) else np.zeros((1, vectors.shape[1]), np.float32)
+            part = (
+                _kmeans(vectors[rows], clusters, function) if len(rows) else np.zeros((1, vectors.shape[1]), np.float32)
+            )
             found.append(part)
             above.append(np.full(len(part), node))
         centroids.append(np.concatenate(found))

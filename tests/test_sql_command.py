@@ -1,0 +1,251 @@
+"""The command `vicinal sql`: running, printing, the prompt, moving tables in and out, and YDB's form of a text."""
+
+import json
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow
+import pyarrow.parquet
+import pytest
+
+import vicinal.sql
+from test_sql import FACTS, SEARCH, UPSERT
+from vicinal.sql import binary
+from vicinal.sql.lexer import tokenize
+from vicinal.sql.transfer import import_table
+from vicinal.sql.ydb import to_ydb
+from workplace import Workplace, environment
+
+
+def test_statements_run_from_words_files_and_the_standard_input(
+    work: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert work("sql", "facts.db", FACTS).code == 0
+    work.write("script.yql", f"{UPSERT};\n{SEARCH};")
+    answer = work("sql", "facts.db", "-f", "script.yql")
+    assert answer.code == 0 and answer.err == ""
+    assert [line.split()[:2] for line in answer.out.splitlines()] == [
+        ["id", "user"],
+        ["---", "--------"],
+        ["123", "Williams"],
+    ]
+    answer = work("sql", "facts.db", "--format", "json", "-p", 'u="Williams"', "SELECT id FROM Facts WHERE user = $u")
+    assert answer.records == [{"id": 123}]
+    answer = work(
+        "sql",
+        "--read-only",
+        "facts.db",
+        "-p",
+        "$q=[1, 2, 3, 5]",
+        "--format",
+        "json",
+        "SELECT Knn::ManhattanDistance(embedding, $q) AS d FROM Facts",
+    )
+    assert answer.records == [{"d": 1.0}]
+    with open(work.write("in.yql", "SELECT 1 + 1 AS two"), encoding="utf-8") as file:
+        monkeypatch.setattr(sys, "stdin", file)
+        assert work("sql", "facts.db").out == "two\n---\n  2\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["t.db", "SELECT nope FROM T"], 2, "1:18: unknown table T"),
+        (["t.db", "SELECT 1", "SELECT 2"], 2, "expected one statement"),
+        ([], 2, "name a database: vicinal sql facts.db"),
+        (["t.db", "-f", "no.yql"], 2, "no.yql: cannot be read"),
+        (["t.db", "-p", "x", "SELECT 1"], 2, "--param x: expected NAME=JSON"),
+        (["t.db", "-p", "x=y", "SELECT 1"], 2, "--param x=y: not JSON"),
+        (["no/t.db", "SELECT 1"], 2, "does not exist; make it first"),
+        (["data.jsonl", "SELECT 1"], 2, "data.jsonl: cannot be opened"),
+        (["import", "emb.npy"], 2, "expected vicinal sql import FILE --table NAME --db FILE"),
+        (["export", "x.npy", "--table", "T", "--db", "no.db"], 2, "no.db: no such database"),
+        (["--url", "http://x", "SELECT 1"], 2, "http://x: expected grpc://host:port/database"),
+    ],
+)
+def test_what_is_wrong_is_said(work: Workplace, words: list[str], code: int, said: str) -> None:
+    answer = work("sql", *words)
+    assert answer.code == code and answer.out == "" and said in answer.err
+
+
+def test_an_error_in_a_file_names_the_file(work: Workplace) -> None:
+    work.write("s.yql", "SELECT 1;\n SELECT nope;")
+    answer = work("sql", "t.db", "-f", "s.yql")
+    assert answer.code == 2 and answer.err == "vicinal: error: s.yql:2:9: unknown column nope\n"
+
+
+def test_vectors_and_their_data_go_in_and_come_out(work: Workplace) -> None:
+    work.lines("rich.jsonl", [{"id": f"a{i}", "n": i, "x": None if i == 3 else i / 2, "tags": [i]} for i in range(30)])
+    answer = work("sql", "import", "emb.npy", "--data", "rich.jsonl", "--table", "Facts", "--db", "f.db")
+    assert answer.code == 0 and answer.err == "vicinal: 30 rows: emb.npy -> Facts in f.db\n"
+    with vicinal.sql.connect("f.db") as db:
+        kinds = {name: str(column.kind) for name, column in db.tables()["Facts"].columns.items()}
+        assert kinds == {"id": "Utf8", "n": "Int64", "x": "Double", "tags": "Json", "embedding": "String"}
+        row = db.execute('SELECT n, x, tags, embedding FROM Facts WHERE id = "a3"')[0]
+        assert row == (3, None, "[3]", binary.to_binary(work.vectors[3]))
+    assert work("sql", "export", "out.npy", "--data", "out.jsonl", "--table", "Facts", "--db", "f.db").code == 0
+    order = sorted(range(30), key=lambda i: f"a{i}")
+    assert np.array_equal(np.load("out.npy"), work.vectors[order])
+    records = [json.loads(line) for line in Path("out.jsonl").read_text("utf-8").splitlines()]
+    assert [record["n"] for record in records] == order and records[0]["tags"] == "[0]"
+    assert work("sql", "export", "out.parquet", "--table", "Facts", "--db", "f.db").code == 0
+    table = pyarrow.parquet.read_table("out.parquet")
+    assert table.column_names == ["id", "n", "x", "tags", "embedding"] and table.num_rows == 30
+    assert work("sql", "import", "out.parquet", "--table", "Again", "--db", "f.db").code == 0
+    with vicinal.sql.connect("f.db") as db:
+        same = "SELECT COUNT(*) AS n FROM Facts AS a INNER JOIN Again AS b USING (id) WHERE a.embedding = b.embedding"
+        assert list(db.execute(same)) == [(30,)]
+    assert "exists already" in work("sql", "export", "out.npy", "--table", "Facts", "--db", "f.db").err
+
+
+@pytest.mark.parametrize("form", binary.BY_NAME)
+def test_every_format_goes_in(work: Workplace, form: str) -> None:
+    vectors = np.random.default_rng(1).integers(0, 100, (20, 70)).astype(np.uint8)
+    work.save("v.npy", vectors)
+    assert work("sql", "import", "v.npy", "--table", "T", "--vector-type", form, "--db", "f.db").code == 0
+    assert work("sql", "export", "w.npy", "--table", "T", "--db", "f.db").code == 0
+    expected = vectors > 0 if form == "Bit" else vectors
+    assert np.array_equal(np.load("w.npy"), expected)
+
+
+def test_parquet_with_lists_of_numbers_goes_in(work: Workplace) -> None:
+    table = pyarrow.table({"key": [3, 1], "v": [[1.0, 2.0], [3.0, 4.0]], "s": ["a", "b"]})
+    pyarrow.parquet.write_table(table, "p.parquet")
+    command = ("sql", "import", "p.parquet", "--table", "T", "--key", "key", "--column", "v", "--db", "f.db")
+    assert work(*command).code == 0
+    with vicinal.sql.connect("f.db") as db:
+        assert list(db.execute("SELECT key, s, Knn::FloatFromBinaryString(v) FROM T ORDER BY key")) == [
+            (1, "b", [3.0, 4.0]),
+            (3, "a", [1.0, 2.0]),
+        ]
+    again = work(*command)
+    assert again.code == 3 and "table T: " in again.err and "uplicate key" in again.err
+
+
+def test_an_import_that_fails_leaves_nothing(work: Workplace) -> None:
+    bad = work.vectors.copy()
+    bad[7, 1] = np.nan
+    work.save("bad.npy", bad)
+    work.lines("short.jsonl", [{"id": 1}])
+    work.lines("mixed.jsonl", [{"id": i, "x": "a" if i == 9 else 1} for i in range(30)])
+    work.lines("twice.jsonl", [{"id": i % 29} for i in range(30)])
+    for words, said in (
+        (("bad.npy", "--data", "data.jsonl"), "bad.npy: rows 7 hold NaN or infinity"),
+        (("emb.npy", "--data", "short.jsonl"), "short.jsonl has 1 rows, but emb.npy has 30"),
+        (("emb.npy", "--data", "mixed.jsonl"), "mixed.jsonl:10: x: expected Int64 as in the rows before, found Utf8"),
+        (("emb.npy", "--data", "twice.jsonl"), "uplicate key"),
+        (("emb.npy", "--vector-type", "Int8"), "no whole number"),
+    ):
+        answer = work("sql", "import", *words, "--table", "T", "--db", "f.db")
+        assert answer.code == 3 and said in answer.err, answer.err
+        with vicinal.sql.connect("f.db") as db:
+            assert db.tables() == {}
+    answer = work("sql", "import", "emb.npy", "--vector-type", "Int9", "--table", "T", "--db", "f.db")
+    assert answer.code == 2 and "unknown vector format 'Int9'" in answer.err
+
+
+def test_an_export_that_fails_leaves_nothing(work: Workplace) -> None:
+    with vicinal.sql.connect("f.db") as db:
+        db.execute("CREATE TABLE T (id Int32, embedding String, PRIMARY KEY (id))")
+        db.execute("INSERT INTO T (id, embedding) VALUES (1, $a), (2, NULL)", {"a": [1.0]})
+    before = work.files()
+    answer = work("sql", "export", "o.npy", "--data", "o.jsonl", "--table", "T", "--db", "f.db")
+    assert answer.code == 3 and "the vector of id 2 is missing" in answer.err and work.files() == before
+
+
+def test_many_batches_go_in_whole_and_in_order(tmp_path: Path) -> None:
+    vectors = np.arange(40_000, dtype=np.float32).reshape(-1, 1)
+    np.save(tmp_path / "v.npy", vectors)
+    with vicinal.sql.connect(tmp_path / "t.db") as db:
+        seen: list[tuple[int, int]] = []
+        assert (
+            import_table(db, "T", tmp_path / "v.npy", progress=lambda done, total: seen.append((done, total))) == 40_000
+        )
+        assert seen[-1] == (40_000, 40_000) and len(seen) > 1
+        near = db.execute("SELECT id FROM T ORDER BY Knn::EuclideanDistance(embedding, $q) LIMIT 2", {"q": [31_000.2]})
+        assert list(near) == [(31_000,), (31_001,)]
+
+
+YDB_FORM = {
+    "SELECT 1 // a\n/* b // c */ + 2": "SELECT 1 -- a\n/* b // c */ + 2",
+    "SELECT '// no', Knn::FromBinaryString(e) FROM T": "SELECT '// no', Knn::FloatFromBinaryString(e) FROM T",
+    "$v = Knn::ToBinaryString([1.f]); UPDATE T SET e = $v, f = ($v) WHERE g = $v": (
+        '$v = Knn::ToBinaryStringFloat([1.f]); UPDATE T SET e = Untag($v, "FloatVector"), f = Untag(($v), '
+        '"FloatVector") WHERE g = $v'
+    ),
+    "REPLACE INTO T (e) VALUES (Untag(Knn::ToBinaryStringBit([1.f]), 'BitVector')), (Knn::ToBinaryStringInt8([1t]))": (
+        "REPLACE INTO T (e) VALUES (Untag(Knn::ToBinaryStringBit([1.f]), 'BitVector')), "
+        '(Untag(Knn::ToBinaryStringInt8([1t]), "Int8Vector"))'
+    ),
+    "UPSERT INTO T SELECT id, Knn::ToBinaryString(v) AS e FROM U": (
+        'UPSERT INTO T SELECT id, Untag(Knn::ToBinaryStringFloat(v), "FloatVector") AS e FROM U'
+    ),
+    "SELECT Knn::CosineDistance(e, Knn::ToBinaryString([1.f])) FROM T": (
+        "SELECT Knn::CosineDistance(e, Knn::ToBinaryStringFloat([1.f])) FROM T"
+    ),
+}
+
+
+@pytest.mark.parametrize("text", YDB_FORM)
+def test_a_text_in_the_form_that_ydb_takes(text: str) -> None:
+    found = to_ydb(text)
+    assert found == YDB_FORM[text]
+    assert to_ydb(found) == found
+
+
+def test_the_first_statements_in_ydbs_form_run_here_with_the_same_answer(work: Workplace) -> None:
+    work.write("s.yql", f"{FACTS};{UPSERT};{SEARCH}")
+    answer = work("sql", "--to", "ydb", "-f", "s.yql")
+    assert answer.code == 0
+    assert (
+        "//" not in answer.out
+        and 'Untag(Knn::ToBinaryStringFloat([1.0f, 2.0f, 3.0f, 4.0f]), "FloatVector")' in answer.out
+    )
+    assert len(tokenize(answer.out)[0]) == len(tokenize(FACTS)[0])
+    work.write("ydb.yql", answer.out)
+    outputs = [work("sql", f"{name}.db", "-f", f"{name}.yql").out for name in ("s", "ydb")]
+    assert outputs[0] == outputs[1] and "Williams" in outputs[0]
+    assert not Path("sql.db").exists()
+
+
+def talk(folder: Path, lines: str) -> str:
+    """What a terminal shows of a prompt that is given these keys."""
+    keys, screen = pty.openpty()
+    child = subprocess.Popen(
+        [sys.executable, "-m", "vicinal", "sql", "p.db"],
+        cwd=folder,
+        env={**environment(), "XDG_STATE_HOME": str(folder / "state"), "TERM": "dumb"},
+        stdin=screen,
+        stdout=screen,
+        stderr=screen,
+        close_fds=True,
+    )
+    os.close(screen)
+    os.write(keys, lines.encode())
+    shown = b""
+    try:
+        while part := os.read(keys, 4096):
+            shown += part
+    except OSError:  # the terminal closed with the child
+        pass
+    os.close(keys)
+    assert child.wait() == 0, shown
+    return shown.decode()
+
+
+def test_a_prompt_keeps_names_and_goes_on_after_an_error_and_remembers_its_lines(tmp_path: Path) -> None:
+    shown = talk(
+        tmp_path,
+        "CREATE TABLE T (id Int32,\nPRIMARY KEY (id));\nINSERT INTO T (id) VALUES (41);\n$one = 1;\n"
+        "SELECT nope FROM T;\nSELECT id + $one AS next\nFROM T;\n.tables\n.schema T\n.quit\n",
+    )
+    assert "error: 1:8: unknown column nope" in shown and "\n  42\r\n" in shown
+    assert "id Int32  PRIMARY KEY" in shown
+    kept = (tmp_path / "state" / "vicinal" / "sql_history").read_text("utf-8").splitlines()
+    assert "FROM T;" in kept and "$one = 1;" in kept
+    again = talk(tmp_path, "\x1b[A\x1b[A\x1b[A\x1b[A\n.quit\n")  # up to FROM T; which alone is outside the subset
+    assert "FROM" in again

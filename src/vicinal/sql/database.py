@@ -33,6 +33,7 @@ SETTINGS = {
     "error_on_division_by_zero": "false",
 }
 TOP_SIZE = "ydb.KMeansTreeSearchTopSize"
+FEW = 1000
 _PARAMETER = re.compile(r"CAST\(\$(\d+) AS ")
 
 # The vectors that running statements compare with, by the numbers that stand for them.
@@ -46,38 +47,43 @@ class Rows:
     kinds   : their types in YQL
     """
 
-    def __init__(self, table: Any, kinds: list[Type]) -> None:
-        self._table, self.kinds = table, kinds
-
-    @property
-    def columns(self) -> list[str]:
-        """The columns' names."""
-        return list(self._table.column_names)
+    def __init__(self, found: Any, columns: list[str], kinds: list[Type]) -> None:
+        self._found, self.columns, self.kinds = found, columns, kinds  # an Arrow table, or a few tuples
 
     def __len__(self) -> int:
-        return self._table.num_rows
+        return len(self._found)
 
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
-        for batch in self._table.to_batches():
+        if isinstance(self._found, list):
+            yield from self._found
+            return
+        for batch in self._found.to_batches():
             yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
 
     def __getitem__(self, row: int) -> tuple[Any, ...]:
         if not -len(self) <= row < len(self):
             raise IndexError(row)
         row = row % len(self)
-        return next(iter(Rows(self._table.slice(row, 1), self.kinds)))
+        if isinstance(self._found, list):
+            return self._found[row]
+        return next(iter(Rows(self._found.slice(row, 1), self.columns, self.kinds)))
 
     def __repr__(self) -> str:
         return f"Rows({', '.join(self.columns)}; {len(self)})"
 
     def arrow(self) -> Any:
         """The rows as a pyarrow Table."""
-        return self._table
+        if not isinstance(self._found, list):
+            return self._found
+        pyarrow = need("pyarrow", extra="sql")
+        columns = zip(*self._found, strict=True) if self._found else ([] for _ in self.columns)
+        arrays = [pyarrow.array(list(one), _arrow_type(kind)) for one, kind in zip(columns, self.kinds, strict=True)]
+        return pyarrow.Table.from_arrays(arrays, names=self.columns)
 
     def df(self) -> Any:
         """The rows as a pandas DataFrame."""
         need("pandas", extra="sql")
-        return self._table.to_pandas()
+        return self.arrow().to_pandas()
 
 
 class Database:
@@ -154,7 +160,7 @@ class Database:
                      vector's byte string unless it is declared as a List
         Raises     SqlError with line and column; DataError where the data refuse the statement
         """
-        rows = Rows(need("pyarrow", extra="sql").table({}), [])
+        rows = Rows([], [], [])
         for rows in self.run(yql, parameters):  # noqa: B007
             pass
         return rows
@@ -258,9 +264,10 @@ class Database:
 
     def rows(self, query: Any, low: Any, statement: Any, text: str) -> Rows:
         """Runs a lowered SELECT."""
-        table = self._run(query.text, low.bound, low.targets, statement, text)
-        arrow = table.rename_columns([name for name, _, _ in query.columns])
-        return Rows(arrow, [kind.untagged for _, _, kind in query.columns])
+        names = [name for name, _, _ in query.columns]
+        kinds = [kind.untagged for _, _, kind in query.columns]
+        found = self._run(query.text, low.bound, low.targets, statement, text, rows=query.most <= FEW)
+        return Rows(found if isinstance(found, list) else found.rename_columns(names), names, kinds)
 
     def arrow(self, sql: str, low: Any) -> Any:
         """DuckDB's answer to a lowered text as an Arrow table."""
@@ -280,14 +287,16 @@ class Database:
         table = self._run(query.text, bound, targets, None, "")
         return table.column(0)[0].as_py() if table.num_rows else None
 
-    def _run(self, sql: str, bound: list[Any], targets: dict[int, Any], statement: Any, text: str) -> Any:
-        """DuckDB's answer as an Arrow table; its errors as ours."""
+    def _run(
+        self, sql: str, bound: list[Any], targets: dict[int, Any], statement: Any, text: str, rows: bool = False
+    ) -> Any:
+        """DuckDB's answer as an Arrow table, or as a list of tuples, which is quicker for a few; its errors as ours."""
         pyarrow = need("pyarrow", extra="sql")
         sql, bound = _used(sql, bound)
         for number, string in targets.items():
             _targets[number] = binary.Strings(pyarrow.array([string], pyarrow.binary()))
         try:
-            if statement is not None and not hasattr(statement, "select"):
+            if rows or (statement is not None and not hasattr(statement, "select")):
                 return self._connection.execute(sql, bound).fetchall()
             return self._connection.sql(sql, params=bound).to_arrow_table()
         except self._duckdb.Error as error:
@@ -657,6 +666,25 @@ def _refuse_other_file(path: Path) -> None:
         with open(path, "rb") as file:
             if file.read(12)[8:] != b"DUCK":
                 raise UsageError(f"{path}: cannot be opened: it is no database of DuckDB's")
+
+
+def _arrow_type(kind: Type) -> Any:
+    pyarrow = need("pyarrow", extra="sql")
+    if kind.item is not None:
+        return pyarrow.list_(_arrow_type(kind.item))
+    named_types = {
+        "Bool": pyarrow.bool_(),
+        "Float": pyarrow.float32(),
+        "Double": pyarrow.float64(),
+        "String": pyarrow.binary(),
+        "Date": pyarrow.date32(),
+        "Datetime": pyarrow.timestamp("s"),
+        "Timestamp": pyarrow.timestamp("us"),
+        "Null": pyarrow.int32(),
+    }
+    if kind.whole:
+        return getattr(pyarrow, kind.name.lower())()
+    return named_types.get(kind.name, pyarrow.string())
 
 
 def _between(name: str) -> Any:

@@ -6,6 +6,7 @@ an error with its line, column and name. String literals and values from outside
 """
 
 import difflib
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
@@ -61,6 +62,7 @@ class Select:
 
     text: str
     columns: list[tuple[str, str, Type]]
+    most: float = float("inf")  # how many rows it has at most
 
 
 @dataclass
@@ -869,7 +871,8 @@ class Lowering:
             source += f' JOIN "~pairs" AS p ON {" AND ".join(on)}'
         text += f" FROM {source}" if source else ""
         text += f" WHERE {where}" if where else ""
-        return Select(text + group + tail, columns)
+        limit = re.search(r" LIMIT (\d+)", tail)
+        return Select(text + group + tail, columns, int(limit[1]) if limit else float("inf"))
 
     def _outputs(self, node: Any, scope: Scope) -> list[tuple[str, Expression]]:
         outputs: list[tuple[str, Expression]] = []

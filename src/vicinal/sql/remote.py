@@ -59,7 +59,7 @@ class Remote:
 
     def execute(self, yql: str, parameters: Mapping[str, Any] | None = None) -> Rows:
         """Runs statements; the rows of the last SELECT."""
-        rows = Rows(need("pyarrow", extra="sql").table({}), [])
+        rows = Rows([], [], [])
         for rows in self.run(yql, parameters):  # noqa: B007
             pass
         return rows
@@ -81,12 +81,9 @@ class Remote:
             yield self._rows(merged[number])
 
     def _rows(self, parts: list[Any]) -> Rows:
-        pyarrow = need("pyarrow", extra="sql")
         columns = parts[0].columns
-        rows = [row for part in parts for row in part.rows]
-        kinds = [self._kind(column.type) for column in columns]
-        arrays = [pyarrow.array([row[place] for row in rows]) for place in range(len(columns))]
-        return Rows(pyarrow.Table.from_arrays(arrays, names=[column.name for column in columns]), kinds)
+        rows = [tuple(row[place] for place in range(len(columns))) for part in parts for row in part.rows]
+        return Rows(rows, [column.name for column in columns], [self._kind(column.type) for column in columns])
 
     def _kind(self, kind: Any) -> Type:
         """The type of a column by the protocol's message."""

@@ -59,7 +59,7 @@ def damaged(name: str, number: int, folder: Path, checked: bool) -> Path:
     else:
         reach = min(len(content), 200) if way == 2 else len(content)  # headers are at the beginning
         for place in random.integers(reach, size=random.integers(1, 9)):
-            content[place] = random.choice([0, 1, 127, 128, 255, random.integers(256)])
+            content[place] = int(random.choice([0, 1, 127, 128, 255, int(random.integers(256))]))
     victim.write_bytes(content)
     if checked and victim.name != MANIFEST:
         manifest = json.loads((target / MANIFEST).read_text(encoding="utf-8"))

@@ -215,8 +215,8 @@ def _figures(data: dict[str, Any], places: np.ndarray, values: np.ndarray, kind:
     from bokeh.transform import transform
 
     columns = {"x": places[:, 0], "y": places[:, 1]}
-    columns |= {f"s{number}": column.astype(np.float32) for number, column in enumerate(values)}
-    source = ColumnDataSource(columns | {"score": values[0].astype(np.float32)}, name="rows")
+    columns |= {f"s{number}" if number else "score": column.astype(np.float32) for number, column in enumerate(values)}
+    source = ColumnDataSource(columns, name="rows")
     finite = values[0][np.isfinite(values[0])]
     low, high = np.quantile(finite, [0.01, 0.99]) if len(finite) else (0.0, 1.0)
     colors = LinearColorMapper(palette="Viridis256", low=float(low), high=float(high), nan_color="#999", name="colors")
@@ -264,6 +264,9 @@ def _figures(data: dict[str, Any], places: np.ndarray, values: np.ndarray, kind:
         one.toolbar.logo = None
         one.background_fill_color = one.border_fill_color = None
         one.outline_line_color = None
+        one.axis.axis_label_text_color = one.axis.major_label_text_color = "#1d2326"
+        one.axis.axis_line_color = one.axis.major_tick_line_color = one.grid.grid_line_color = "#e3e7e8"
+        one.axis.minor_tick_line_color = None
     source.selected.js_on_change("indices", CustomJS(code="window.vicinal && window.vicinal.selectionChanged()"))
     brushed = CustomJS(code="if (cb_obj.final) window.vicinal && window.vicinal.brushed(cb_obj.geometry)")
     histogram.js_on_event(SelectionGeometry, brushed)

@@ -6,7 +6,7 @@
   const n = data.ids.length;
   const format = (x) => (Number.isFinite(x) ? String(Number(x.toPrecision(4))) : "none");
   const count = (x, word) => `${x.toLocaleString("en")} ${word}${x === 1 ? "" : "s"}`;
-  let rows, bars, focus, near, cut, colors, figures;
+  let columns, rows, bars, focus, near, cut, colors, figures;
   let order = []; // rows with a score, lowest first
   let current = null;
   let list = "unique";
@@ -16,7 +16,9 @@
   const unpacked = {};
   const unpack = (name) =>
     (unpacked[name] ??= (async () => {
-      const bytes = Uint8Array.from(atob($(name).textContent), (c) => c.charCodeAt(0));
+      const text = atob($(name).textContent);
+      const bytes = new Uint8Array(text.length);
+      for (let i = 0; i < bytes.length; i++) bytes[i] = text.charCodeAt(i);
       const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
       return new Response(stream).arrayBuffer();
     })());
@@ -24,7 +26,7 @@
   const indices = () => unpack("indices").then((b) => new Int32Array(b));
   const distances = () => unpack("distances").then((b) => new Float32Array(b));
 
-  const scores = () => rows.data["s" + $("score").value];
+  const scores = () => columns[$("score").value];
   const element = (tag, properties, ...children) => {
     const made = Object.assign(document.createElement(tag), properties);
     made.append(...children);
@@ -52,15 +54,15 @@
     bars.data = { left, right: left.map((x) => x + width), all, part };
   }
 
-  function chooseScore() {
+  function chooseScore(drawn = false) {
     const number = Number($("score").value);
     rank();
     const s = scores();
-    if (order.length) {
+    if (order.length && !drawn) {
       const at = (q) => s[order[Math.min(order.length - 1, Math.floor(q * order.length))]];
       colors.setv({ low: at(0.01), high: at(0.99) });
     }
-    rows.data = { ...rows.data, score: s };
+    if (!drawn) rows.data = { ...rows.data, score: s };
     figures.histogram.below[0].axis_label = `${data.labels[number]} (${data.units[number]})`;
     $("meaning").textContent = `High is ${data.high[number]}. Drag across the bars to see those samples on the map.`;
     drawBars();
@@ -134,7 +136,7 @@
     const facts = element("dl");
     data.labels.forEach((label, number) => {
       facts.append(element("dt", { textContent: label }),
-        element("dd", { textContent: `${format(rows.data["s" + number][row])} (${data.units[number]})` }));
+        element("dd", { textContent: `${format(columns[number][row])} (${data.units[number]})` }));
     });
     const place = order.indexOf(row);
     facts.append(element("dt", { textContent: "rank" }),
@@ -227,10 +229,11 @@
     const models = Bokeh.documents.flatMap((one) => [...one.all_models ?? one._all_models.values()]);
     const named = (name) => models.find((model) => model.name === name);
     [rows, bars, focus, near, cut, colors] = ["rows", "bars", "focus", "near", "cut", "colors"].map(named);
+    columns = data.labels.map((_, number) => (number ? rows.data["s" + number] : rows.data.score));
     figures = { map: named("map"), histogram: named("histogram") };
     $("score").append(...data.labels.map((label, i) => element("option", { value: i, textContent: label })));
     $("about").textContent = `${count(n, "sample")}; the ${data.k} nearest of each by ${data.metric} distance (${data.unit}).`;
-    $("score").addEventListener("change", chooseScore);
+    $("score").addEventListener("change", () => chooseScore());
     $("percent").addEventListener("input", drawCut);
     $("end").addEventListener("change", drawCut);
     $("show").addEventListener("click", () => select(cutRows()[0]));
@@ -257,8 +260,8 @@
       if (event.key === "?") keys();
       if (/^[1-9]$/.test(event.key)) document.querySelectorAll("#neighbours .row")[event.key - 1]?.click();
     });
-    theme(matchMedia("(prefers-color-scheme: dark)").matches);
-    chooseScore();
+    if (matchMedia("(prefers-color-scheme: dark)").matches) theme(true);
+    chooseScore(true); // the figures come with the first score and in light colours
     document.documentElement.dataset.ready = "true";
   }
 

@@ -172,6 +172,19 @@ def rows_of(db: Any, statement: str, **parameters: Any) -> list[Any]:
     return list(db.execute(statement, parameters))
 
 
+def test_a_second_window_still_sees_every_pair() -> None:
+    with vicinal.sql.connect() as db:
+        for table, n in (("Facts", 9), ("Targets", 2)):
+            db.execute(f"CREATE TABLE {table} (id Uint64, embedding String, PRIMARY KEY (id))")
+            for row in range(n):
+                db.execute(f"INSERT INTO {table} (id, embedding) VALUES ($i, $v)", {"i": row, "v": [1.0, row]})
+        rows = db.execute("""SELECT pairs, place FROM (
+            SELECT COUNT(*) OVER (PARTITION BY t.id) AS pairs, ROW_NUMBER() OVER (
+                PARTITION BY t.id ORDER BY Knn::EuclideanDistance(f.embedding, t.embedding)) AS place
+            FROM Facts AS f CROSS JOIN Targets AS t) WHERE place <= 1""")
+        assert list(rows) == [(9, 1), (9, 1)]
+
+
 QUERIES = """SELECT tid, fid, d FROM (
     SELECT t.id AS tid, f.id AS fid, Knn::{name}(f.embedding, t.embedding) AS d,
         ROW_NUMBER() OVER (PARTITION BY t.id ORDER BY Knn::{name}(f.embedding, t.embedding){down}, f.id) AS place

@@ -137,7 +137,8 @@ def plan(low: Lowering, select: Any) -> Ranking | None:
     if select.args.get("joins") or inner is None:
         return None
     sides = _sides(low, inner)
-    if sides is None:
+    windows = [one for item in inner.expressions for one in item.find_all(exp.Window)]
+    if sides is None or len(windows) != 1:  # another window would miss the pairs that are left out
         return None
     for item in inner.expressions:
         window = item.this if isinstance(item, exp.Alias) else None

@@ -39,7 +39,20 @@ def scored(folder: Path, n: int, dim: int = 6) -> np.ndarray:
     np.save(folder / "v.npy", vectors)
     texts = ({"id": f"id{i}", "text": f"text of {i} <b>&amp;</b> </script> ü", "topic": "t"} for i in range(n))
     (folder / "d.jsonl").write_text("".join(json.dumps(one) + "\n" for one in texts))
-    ask = ["score", "d.jsonl", "--embeddings", "v.npy", "-k", "4", "--by", "mean,lof", "--run", "run", "-o", "s.jsonl"]
+    ask = [
+        "score",
+        "d.jsonl",
+        "--embeddings",
+        "v.npy",
+        "-k",
+        "4",
+        "--by",
+        "mean,lof,density",
+        "--run",
+        "run",
+        "-o",
+        "s.jsonl",
+    ]
     assert main([str(one) for one in ask]) == 0
     return vectors
 
@@ -154,8 +167,11 @@ def test_the_lists_hold_the_ends_and_the_duplicates(page: Page, made: tuple[Path
     assert ids_of(page) == ["id3", "id5", "id9"]
     assert page.inner_text("#list .hint") == "1 group of rows that are exact copies; 2 rows could go."
     page.click("text=Most unique")
+    first = "document.querySelector('#list .row i').textContent.trim() === 'id{}'"
     page.select_option("#score", label="lof")
-    page.wait_for_function(f"document.querySelector('#list .row i').textContent.trim() === 'id{np.argmax(scores[1])}'")
+    page.wait_for_function(first.format(np.argmax(scores[1])))
+    page.select_option("#score", label="density")  # whose lowest are the most unique
+    page.wait_for_function(first.format(np.argmin(scores[2])))
 
 
 def test_the_cut_says_what_it_drops_and_selects_it(page: Page, made: tuple[Path, np.ndarray]) -> None:

@@ -8,6 +8,7 @@
   const count = (x, word) => `${x.toLocaleString("en")} ${word}${x === 1 ? "" : "s"}`;
   let columns, rows, bars, focus, near, cut, colors, figures;
   let order = []; // rows with a score, lowest first
+  let flipped = false; // whether a high score means crowded
   let current = null;
   let list = "unique";
   const before = [];
@@ -64,6 +65,11 @@
     }
     if (!drawn) rows.data = { ...rows.data, score: s };
     figures.histogram.below[0].axis_label = `${data.labels[number]} (${data.units[number]})`;
+    const crowded = data.high[number] === "crowded", ends = crowded || ["unique", "outlying"].includes(data.high[number]);
+    const names = ends ? ["Most unique", "Most redundant"] : ["Highest", "Lowest"];
+    document.querySelector("[data-list=unique]").textContent = names[0];
+    document.querySelector("[data-list=redundant]").textContent = names[1];
+    flipped = crowded;
     $("meaning").textContent = `High is ${data.high[number]}. Drag across the bars to see those samples on the map.`;
     drawBars();
     drawCut();
@@ -118,8 +124,10 @@
       return;
     }
     let shown, said;
-    if (list === "unique") [shown, said] = [[...order.slice(-data.shown)].reverse(), "The highest of this score."];
-    if (list === "redundant") [shown, said] = [[...order.slice(0, data.shown)], "The lowest of this score."];
+    const top = () => [[...order.slice(-data.shown)].reverse(), "The highest of this score."];
+    const bottom = () => [[...order.slice(0, data.shown)], "The lowest of this score."];
+    if (list === "unique") [shown, said] = flipped ? bottom() : top();
+    if (list === "redundant") [shown, said] = flipped ? top() : bottom();
     if (list === "selected") {
       shown = Array.from(rows.selected.indices).sort((a, b) => s[b] - s[a] || a - b);
       said = `${count(shown.length, "row")} selected${shown.length > 100 ? ", the first 100 by score" : ""}.`;

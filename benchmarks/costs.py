@@ -1,0 +1,91 @@
+"""What follows a pass costs little: every score, every strategy of selection, and opening the page, beside the pass.
+
+    python -m benchmarks.costs                                       the 5,000 glosses of examples/
+    python -m benchmarks.costs --embeddings E.npy [E2.npy ...] --rows 100000
+    python -m benchmarks.costs --page report.html                    opens it in headless Chromium, five times
+
+Times of scores are the best of five, those of the pass the best of three, of strategies single.
+"""
+
+import argparse
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vicinal import Exact, scores, select
+from vicinal.duplicates import duplicate_groups
+
+EXAMPLE = Path(__file__).parent.parent / "examples" / "wordnet" / "embeddings.npy"
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
+DRAWN = "document.documentElement.dataset.ready && Bokeh.documents.every(one => one.is_idle)"
+
+
+def best(call: Callable[[], Any], times: int) -> tuple[float, Any]:
+    """The shortest of several times, in seconds, and the last result."""
+    seconds, found = [], None
+    for _ in range(times):
+        start = time.perf_counter()
+        found = call()
+        seconds.append(time.perf_counter() - start)
+    return min(seconds), found
+
+
+def arithmetic(vectors: np.ndarray, k: int) -> None:
+    """The pass, and what is made of it."""
+    taken, graph = best(lambda: Exact("cosine").fit(vectors).neighbors(k), 3)
+    print(f"{len(vectors):,} x {vectors.shape[1]}, k = {k}, cosine: the pass takes {taken:.2f} s\n")
+    print("| what | seconds | of the pass, % |\n|---|---|---|")
+
+    def line(name: str, seconds: float) -> None:
+        print(f"| {name} | {seconds:.4f} | {100 * seconds / taken:.2f} |", flush=True)
+
+    for score in scores.SCORES:
+        line(score.by, best(lambda score=score: score.compute(graph, k), 5)[0])  # type: ignore[misc]
+    values = scores.mean_distance(graph, k)
+    for name, form in scores.FORMS.items():
+        line(f"mean:{name}", best(lambda form=form: form(values), 5)[0])  # type: ignore[misc]
+    line("duplicates within 0.02", best(lambda: duplicate_groups(vectors, 0.02, "cosine"), 1)[0])
+    for share in (10, 2):
+        keep = len(vectors) // share
+        line(f"facility, keep {keep:,}", best(lambda keep=keep: select.facility_location(graph, keep), 1)[0])  # type: ignore[misc]
+        line(f"k-center, keep {keep:,}", best(lambda keep=keep: select.k_center(vectors, keep, "cosine"), 1)[0])  # type: ignore[misc]
+
+
+def opening(page: Path) -> None:
+    """How long the page takes until it is drawn and can be used."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as driver:
+        found = shutil.which("chromium")
+        browser = driver.chromium.launch(executable_path=found, args=FLAGS)
+        for _ in range(5):
+            tab = browser.new_page(viewport={"width": 1300, "height": 1000})
+            start = time.perf_counter()
+            tab.goto(page.absolute().as_uri())
+            tab.wait_for_function(DRAWN)
+            tab.wait_for_selector("#list .row")
+            print(f"opened and drawn in {time.perf_counter() - start:.2f} s", flush=True)
+            tab.close()
+        browser.close()
+
+
+def main() -> None:
+    """Measures what was asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--embeddings", nargs="+", default=[str(EXAMPLE)])
+    parser.add_argument("--rows", type=int)
+    parser.add_argument("-k", type=int, default=10)
+    parser.add_argument("--page")
+    asked = parser.parse_args()
+    if asked.page:
+        opening(Path(asked.page))
+    else:
+        arithmetic(np.concatenate([np.load(path) for path in asked.embeddings])[: asked.rows], asked.k)
+
+
+if __name__ == "__main__":
+    main()

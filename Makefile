@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-slow sanitize bench format clean
+.PHONY: demo test test-slow test-rag sanitize bench format clean
 
 .venv/installed: pyproject.toml CMakeLists.txt $(shell find src cpp -name '*.?pp' -o -name '*.py')
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "vicinal needs Python 3.11 or newer; make PYTHON=... names one")'
@@ -27,8 +27,15 @@ test: .venv/tested
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -m 'not slow'
 
-test-slow: .venv/tested sanitize
+test-slow: .venv/tested sanitize test-rag
 	$(BIN)/python -m pytest -m slow
+
+# The frameworks' own tests, in an environment of their own: they bring plugins that change how pytest behaves.
+test-rag: .venv/installed
+	test -x .venv/rag/bin/python || $(PYTHON) -m venv .venv/rag
+	.venv/rag/bin/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+	.venv/rag/bin/python -m pip install --quiet --disable-pip-version-check -c tests/constraints.txt . --group rag
+	.venv/rag/bin/python -m pytest -c tests/rag/pytest.ini --rootdir tests/rag tests/rag
 
 # The C++ tests under AddressSanitizer and UndefinedBehaviorSanitizer; needs cmake.
 sanitize:

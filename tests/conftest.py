@@ -17,3 +17,4 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
 
 # Where no compiler was, there is no native kernel to test; test_kernels.py says so where one should be.
 collect_ignore = [] if isas() else ["test_native.py", "test_checkpoint.py"]
+collect_ignore.append("rag")  # in an environment of its own: make test-rag

@@ -7,6 +7,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from vicinal.collection import Collection
+    from vicinal.exemplar import ExemplarSVM
     from vicinal.graph import Neighbors
     from vicinal.indexes import HNSW, IVF, IVFPQ, PQ, Annoy, BallTree, Binary, Exact, Index, KDTree, load_index
     from vicinal.indexes.choice import index
@@ -23,6 +25,8 @@ _HOME = {
     "Exact": "vicinal.indexes.exact",
     "HNSW": "vicinal.indexes",
     "IVF": "vicinal.indexes",
+    "Collection": "vicinal.collection",
+    "ExemplarSVM": "vicinal.exemplar",
     "IVFPQ": "vicinal.indexes",
     "Index": "vicinal.indexes",
     "KDTree": "vicinal.indexes",
@@ -42,7 +46,9 @@ __all__ = [
     "Annoy",
     "BallTree",
     "Binary",
+    "Collection",
     "Exact",
+    "ExemplarSVM",
     "Index",
     "KDTree",
     "KNNScorer",

@@ -179,6 +179,22 @@ def embed_dataset(
     return whole
 
 
+def text_embedder(model: str, normalize: bool = False, device: str | None = None) -> Callable[[list[str]], np.ndarray]:
+    """What embeds texts by a sentence-transformers model: a list of texts -> float32 (n, dim).
+
+    model, normalize, device : as for `embed_dataset`; the model is loaded at once
+    Raises                     UsageError where it cannot be loaded; MissingExtra
+    """
+    encoder = _load(model, device)
+
+    def embed(texts: list[str]) -> np.ndarray:
+        return np.asarray(
+            encoder.encode(texts, normalize_embeddings=normalize, convert_to_numpy=True, show_progress_bar=False)
+        )
+
+    return embed
+
+
 def _load(model: str, device: str | None) -> Any:
     """The model; a folder is never looked up anywhere else."""
     library = need("sentence_transformers", extra="embed")

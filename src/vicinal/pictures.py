@@ -52,6 +52,20 @@ def axes(title: str, x: str, y: str, size: tuple[float, float] = (6.4, 3.6)) -> 
     return figure, place
 
 
+def recall_and_speed(curves: list[tuple[str, list[tuple[float, float]]]], k: int) -> Any:
+    """Queries a second over recall, a curve an index: up and to the right is better."""
+    figure, place = axes("What recall costs", f"recall@{k}", "queries a second", size=(6.4, 4.2))
+    colours = [*COLOURS, "#56b4e9", "#e69f00", GREY, "#000000"]
+    for number, (name, points) in enumerate(curves):
+        recall, speed = zip(*sorted(points), strict=True)
+        colour = colours[number % len(colours)]
+        place.plot(recall, speed, color=colour, label=name, marker="o" if len(points) > 1 else "*", markersize=4)
+    place.set_yscale("log")
+    place.grid(True, which="both", alpha=0.25)
+    place.legend(frameon=False)
+    return figure
+
+
 def curve_of_k(curve: Curve, n: int) -> Any:
     """The leave-one-out score over k, the best marked; below k stands n / k, the model's complexity."""
     figure, place = axes("How well the neighbours predict, by their number", "k", f"leave-one-out {curve.score}")

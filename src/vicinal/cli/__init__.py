@@ -19,6 +19,8 @@ COMMANDS = (
     "embed",
     "score",
     "neighbors",
+    "index",
+    "search",
     "duplicates",
     "select",
     "report",

@@ -14,7 +14,7 @@ scan again for each query to which the engine gave fewer rows than there are. So
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,6 +93,7 @@ class Index:
         self._dead: np.ndarray | None = None
         self._ids = Ids(0)
         self.payload: Any = None  # columns of the rows as a pyarrow.Table, or None
+        self.embedding: dict[str, Any] | None = None  # the model that made the vectors, where it is known
         self.invalid: dict[int, str] = {}
         self._entry_rows: np.ndarray | None = None  # the rows that the engine was made of; None for all of the first
         self._covered = 0  # how many rows the engine knows of
@@ -140,6 +141,12 @@ class Index:
     def engine(self) -> str:
         """What answers."""
         return type(self).__name__
+
+    def rows(self, where: object = None) -> np.ndarray:
+        """The rows that are live and that a filter leaves, int64; `where` as for `search`."""
+        self._stored()
+        allowed = self._allowed(where)
+        return np.flatnonzero(~self._gone() if allowed is None else allowed)
 
     def set(self, **parameters: Any) -> Self:
         """Changes parameters of searching, such as ef_search or n_probe.
@@ -460,7 +467,7 @@ class Index:
             proposed = np.where((proposed >= 0) & among[proposed], proposed, -1)
         indices, distances = self._ranked(queries, proposed, wanted)
         if copies.any or len(copies.first) < self._n:
-            indices, distances = copies.expand(indices, distances, k)
+            indices, distances = self._expanded(copies, indices, distances, k)
         elif wanted < k:
             pad = ((0, 0), (0, k - wanted))
             indices = np.pad(indices, pad, constant_values=-1)
@@ -471,6 +478,19 @@ class Index:
                 rows = np.flatnonzero(allowed if allowed is not None else ~self._gone())
                 indices[short], distances[short] = self._scan(queries[short], k, rows)
         return indices, distances
+
+    def _expanded(
+        self, copies: Copies, indices: np.ndarray, distances: np.ndarray, k: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Rows in the place of entries, their copies among them; most queries meet none."""
+        if self._dead is not None or copies is not self._copies or indices.shape[1] < k:
+            return copies.expand(indices, distances, k)
+        several = np.diff(copies.starts) > 1
+        rows = np.where(indices < 0, -1, copies.first[indices])
+        met = np.flatnonzero((several[indices] & (indices >= 0)).any(axis=1))
+        if len(met):
+            rows[met], distances[met] = copies.expand(indices[met], distances[met], k)
+        return rows, distances
 
     def _groups(self, allowed: np.ndarray | None) -> tuple[Copies, np.ndarray | None]:
         """The copies among the rows that count, and which entries have any; None where all have."""
@@ -495,8 +515,17 @@ class Index:
             proposed = np.take_along_axis(proposed, order, axis=1)
             distances = np.take_along_axis(distances, order, axis=1)
             return np.where(np.isinf(distances) & (proposed == np.iinfo(np.int64).max), -1, proposed), distances
-        order = np.lexsort((proposed, distances))[:, :k]
-        return np.take_along_axis(proposed, order, axis=1), np.take_along_axis(distances, order, axis=1)
+        if proposed.shape[1] > k:
+            order = np.lexsort((proposed, distances))[:, :k]
+            return np.take_along_axis(proposed, order, axis=1), np.take_along_axis(distances, order, axis=1)
+        # Most engines give them in order already; where they do not, in float64 or by ties, the query is sorted.
+        loose = np.flatnonzero(~(distances[:, 1:] > distances[:, :-1]).all(axis=1))
+        if len(loose):
+            order = np.lexsort((proposed[loose], distances[loose]))
+            proposed = proposed.copy()
+            proposed[loose] = np.take_along_axis(proposed[loose], order, axis=1)
+            distances[loose] = np.take_along_axis(distances[loose], order, axis=1)
+        return proposed, distances
 
     def _measure(self, queries: np.ndarray, proposed: np.ndarray) -> np.ndarray:
         """The true distances of proposed entries, float64; inf where there is none."""
@@ -560,13 +589,16 @@ class Index:
         return table
 
     def _mask(self, where: object) -> np.ndarray:
-        given = np.asarray(where) if not isinstance(where, set | frozenset) else np.array(list(where), dtype=object)
+        names = where if isinstance(where, np.ndarray) else list(where) if isinstance(where, Iterable) else [where]
+        given = names if isinstance(names, np.ndarray) else np.zeros(0)
+        if isinstance(names, list) and names and all(isinstance(one, bool | np.bool_) for one in names):
+            given = np.asarray(names)
         if given.dtype == bool:
             if given.shape != (self._n,):
                 raise DataError(f"where: expected {self._n} true or false, one a row, found shape {given.shape}")
             return given
         mask = np.zeros(self._n, dtype=bool)
-        mask[self._ids.rows(given.ravel().tolist(), "where", self._dead)] = True
+        mask[self._ids.rows(np.ravel(names) if isinstance(names, np.ndarray) else names, "where", self._dead)] = True
         return mask
 
     # Arrays of the right kind

@@ -86,6 +86,7 @@ def save(index: Index, folder: str | Path, overwrite: bool = False) -> None:
             "parameters": index.settings,
             "invalid": {str(row): reason for row, reason in index.invalid.items()},
             "error": getattr(index, "error", None),
+            "embedding": index.embedding,
             "parts": parts,
         }
         (part / files.MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
@@ -197,6 +198,9 @@ def _fill(index: Index, manifest: dict[str, Any], parts: dict[str, Path], folder
     index.invalid = {int(row): str(reason) for row, reason in manifest.get("invalid", {}).items()}
     if len(index) != manifest["live"]:
         raise DataError(f"{folder}: found {len(index)} live rows, the manifest says {manifest['live']}; build it again")
+    index.embedding = manifest.get("embedding")
+    if not isinstance(index.embedding, dict | None):
+        raise DataError(f"{folder}: embedding: expected the name of a model; build the index again")
     if "vectors" in arrays:
         wrong = [row for row in invalid_rows(index._store, index.metric) if index._dead is None or not index._dead[row]]
         if wrong:

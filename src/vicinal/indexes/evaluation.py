@@ -1,0 +1,160 @@
+"""How good an approximate index is, and what it costs: recall, error, speed and size, at one setting or along a curve.
+
+The truth is that of the exact kernel. Where queries are rows of the index, each is left out of its own result.
+"""
+
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from vicinal.errors import DataError, UsageError
+from vicinal.graph import check_k
+from vicinal.indexes.contract import Index
+from vicinal.indexes.exact import Exact
+
+REPEATS = 3
+SWEEPS = {
+    "ef_search": (10, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768),
+    "n_probe": (1, 2, 4, 8, 16, 24, 32, 48, 64, 96, 128, 192, 256),
+    "search_k": (100, 200, 400, 800, 1_600, 3_200, 6_400, 12_800, 25_600),
+}
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One index at one setting.
+
+    recall             : the share of the true k nearest that were found; a row as near as the k-th counts as found
+    distance_error     : how much farther the k found are than the k nearest, mean, as a share of the true distances
+    queries_per_second : of all queries in one batch, the best of three
+    engine_bytes, vector_bytes : a vector, of the engine and of the vectors themselves
+    """
+
+    type: str
+    metric: str
+    settings: dict[str, Any]
+    n: int
+    dim: int
+    k: int
+    n_queries: int
+    threads: int
+    recall: float
+    distance_error: float
+    queries_per_second: float
+    engine_bytes: float
+    vector_bytes: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Questions:
+    """Queries and their true distances.
+
+    rows : int64 (n_queries,), which rows of the index they are; None where they are others
+    true : float32 (n_queries, k), the distances of the k nearest
+    """
+
+    queries: np.ndarray
+    rows: np.ndarray | None
+    true: np.ndarray
+
+    @property
+    def k(self) -> int:
+        """How many neighbours are known."""
+        return self.true.shape[1]
+
+
+def questions(index: Index, k: int, queries: object = None, n_queries: int = 1_000, seed: int = 0) -> Questions:
+    """Queries for an index, and the truth: given ones, or rows of the index chosen at random.
+
+    Raises   UsageError where k is not above 0; DataError where the index has no vectors, or too few rows
+    """
+    k = check_k(k)
+    vectors = index.vectors
+    if not isinstance(vectors, np.ndarray):
+        raise DataError("the index holds codes alone: there is no truth to compare with; build it with its vectors")
+    live = index.rows()
+    if len(live) <= k:
+        raise DataError(f"found {len(live)} rows, expected more than k = {k}")
+    truth = Exact(index.metric, index.threads).fit(vectors if len(live) == index.n_rows else vectors[live])
+    if queries is not None:
+        array = index._as_queries(queries)
+        return Questions(array, None, truth.search(array, k).distances)
+    rows = np.sort(np.random.default_rng(seed).choice(live, min(n_queries, len(live)), replace=False))
+    asked = np.asarray(vectors[rows])
+    found = truth.search(asked, k + 1)
+    own = live[found.indices] == rows[:, None]
+    return Questions(asked, rows, _others(found.distances, own, k))
+
+
+def _others(values: np.ndarray, own: np.ndarray, k: int) -> np.ndarray:
+    """Each row of values without its own entry; where that is not there, without the last."""
+    own = own.copy()
+    own[~own.any(axis=1), -1] = True
+    return values[~own].reshape(len(values), -1)[:, :k]
+
+
+def evaluate(index: Index, asked: Questions) -> Evaluation:
+    """Recall, error, speed and size of an index at its present setting."""
+    k = asked.k
+    wanted = k if asked.rows is None else k + 1
+    best = np.inf
+    for _ in range(REPEATS):
+        start = time.perf_counter()
+        found = index.search(asked.queries, wanted)
+        best = min(best, time.perf_counter() - start)
+    distances = found.distances
+    if asked.rows is not None:
+        distances = _others(distances, found.indices == asked.rows[:, None], k)
+    true = asked.true.astype(np.float64)
+    near = true[:, -1:] + np.abs(true[:, -1:]) * 1e-6
+    there = np.isfinite(distances)
+    size = np.abs(true[there]).sum()
+    vectors = index.vectors
+    return Evaluation(
+        type=index.name,
+        metric=index.metric.name,
+        settings=index.settings,
+        n=len(index),
+        dim=index.dim,
+        k=k,
+        n_queries=len(true),
+        threads=index.threads,
+        recall=float((distances <= near).mean()),
+        distance_error=float((distances[there] - true[there]).sum() / size) if size else 0.0,
+        queries_per_second=len(true) / best,
+        engine_bytes=index.engine_bytes / max(1, len(index)),
+        vector_bytes=vectors.nbytes / index.n_rows if isinstance(vectors, np.ndarray) else 0.0,
+    )
+
+
+def sweep(index: Index, asked: Questions) -> Iterator[Evaluation]:
+    """An index at every value of its search parameter, which is put back at the end; once where it has none.
+
+    Raises   UsageError where it has several and none of them is known
+    """
+    names = [one.name for one in index.parameters if one.searching and one.name in SWEEPS and _serves(index, one.name)]
+    if not names:
+        yield evaluate(index, asked)
+        return
+    if len(names) > 1:
+        raise UsageError(f"{index.name}: has the search parameters {', '.join(names)}; one is expected")
+    before = index.settings[names[0]]
+    try:
+        for value in SWEEPS[names[0]]:
+            if names[0] != "n_probe" or value <= max(SWEEPS["n_probe"][0], index.n_rows):
+                yield evaluate(index.set(**{names[0]: value}), asked)
+    finally:
+        index.set(**{names[0]: before})
+
+
+def _serves(index: Index, name: str) -> bool:
+    """Whether a parameter steers this index: one of packed bits has those of several structures."""
+    structure = index.settings.get("structure")
+    return structure is None or (structure, name) in (("graph", "ef_search"), ("lists", "n_probe"))

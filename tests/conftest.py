@@ -1,8 +1,12 @@
 """The fixtures that tests of several rooms use."""
 
+import os
 from pathlib import Path
 
 import pytest
+
+# Threads of faiss that wait in a loop starve each other where the machine has other work.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 from vicinal.kernels.native import isas
 from workplace import Workplace

@@ -194,6 +194,7 @@ def test_float32_ranks_of_blas_are_wrong_by_no_more_than_its_proof_allows(metric
     prepared = kernel._all.prepared(vectors, kernel._all.rows)
     queries32, norms = kernel._as_float32(prepared)
     kind_of_rank = faiss.METRIC_L1 if metric == "manhattan" else faiss.METRIC_L2
+    assert kernel._cached is not None
     ranks, found = faiss.knn(queries32, kernel._cached, len(prepared), metric=kind_of_rank)
     for query, row in enumerate(prepared):
         true = find(metric).measure(row, prepared[found[query]])

@@ -42,7 +42,20 @@ VALUES = np.c_[X[:, 0], X @ RANDOM.normal(size=20)]
 def test_scikit_learns_own_tests_pass_with_ours_in_place_of_theirs(tmp_path: Path) -> None:
     """In a process of its own, in both float types: 1,105 tests in scikit-learn 1.9, of which ours cannot pass 7."""
     modules = [f"sklearn.neighbors.tests.{name}" for name in MODULES]
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "ours_for_theirs", "-p", "no:cacheprovider", "-W", "ignore"]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "ours_for_theirs",
+        "-p",
+        "no:cacheprovider",
+        "-W",
+        "ignore",
+        "-o",
+        "addopts=",
+    ]
     path = os.pathsep.join([str(Path(__file__).parent), str(Path(estimators.__file__).parents[2])])
     environment = {**os.environ, "PYTHONPATH": path, "SKLEARN_RUN_FLOAT32_TESTS": "1"}
     done = subprocess.run(

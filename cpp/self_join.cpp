@@ -2,15 +2,18 @@
 //
 // The scores of the tiles on the diagonal give every row a first threshold (k rows are surely that near); then all tiles
 // are scanned, the diagonal first. A tile (I, J) with I < J serves the rows of I and the rows of J, so that each pair is
-// met once. The tiles far from the diagonal go through sketches first where that pays (sketch.hpp). Pairs that pass wait until the tile is done, and are measured then, unless a threshold has left them behind.
-// A block's lists have one lock, held only to enter what was measured.
+// met once. The tiles far from the diagonal go through sketches first where that pays (sketch.hpp). Pairs that pass wait
+// until the tile is done, or the task where k is large, and are measured then in rounds, the most promising of each row
+// first, unless a threshold has left them behind. A block's lists have one lock, held only to enter what was measured.
 #include <algorithm>
 #include <cmath>
 #include <limits>
 #include <mutex>
+#include <numeric>
 #include <optional>
 #include <stdexcept>
 
+#include "centre.hpp"
 #include "join.hpp"
 #include "merge.hpp"
 #include "sketch.hpp"
@@ -22,7 +25,7 @@ namespace {
 constexpr size_t kStride = 16;  // column blocks in a task
 constexpr int32_t kNear = 9;    // blocks that are joined first, itself among them
 constexpr int32_t kSeed = 9;    // blocks that thresholds for a large k come from
-constexpr int64_t kSmall = 16;  // up to this k, measuring is cheaper than a better first threshold
+constexpr int64_t kSmall = 16;  // up to this k, pairs are measured after every tile and not at the end of a task
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 class SelfJoin {
@@ -37,16 +40,20 @@ public:
           locks_(stored_.blocks()) {
         const int threads = context.pool.threads();
         for (int i = 0; i < threads; ++i) {
-            workers_.push_back({Tiles(stored_.layer(), stored_.coder(), context.isa), {}, Measure(stored_, nullptr, context.isa), {}, {}, {}, {}, {}, {}});
+            workers_.push_back({Tiles(stored_.layer(), stored_.coder(), context.isa), {}, Measure(stored_, nullptr, context.isa), {}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}});
         }
         queue_limit_ = static_cast<size_t>(stored_.block() * std::min<int64_t>(2 * k + 16, stored_.block()));
+        for (int64_t p = 0, block = 0; p < stored_.size(); p += kPanel) {
+            while (stored_.first(block + 1) <= p) ++block;
+            blocks_from_.push_back(static_cast<int32_t>(block));
+        }
         plan();
     }
 
     void run() {
         const auto& watch = context_.watch;
         Checkpoint state;
-        state.layout = (stored_.fingerprint() ^ static_cast<uint64_t>(k_)) * 0x9e3779b97f4a7c15u + kStride;
+        state.layout = (stored_.fingerprint() ^ static_cast<uint64_t>(k_)) * 0x9e3779b97f4a7c15u + kStride * Lists::kChildren;
         if (watch.resume) {
             if (watch.resume->layout != state.layout) throw std::invalid_argument("the checkpoint belongs to another join");
             state.finished = watch.resume->finished;
@@ -135,42 +142,57 @@ private:
         std::vector<int32_t> scores;
         std::vector<Waiting> queue, later;
         std::vector<double> distances;  // of the queue's pairs
+        std::vector<uint32_t> starts, order, columns;
+        std::vector<Neighbour> entries, scratch;
+        std::vector<float> uppers;
         std::vector<double> row_radii, column_radii;
     };
 
-    // Gives the rows of a block their first thresholds: from its own tile, and where k is large, when measuring costs more
-    // than scanning, from the nearest other blocks too.
+    // Gives the rows of a block their first thresholds: from its own tile, and where k is so large that the tile says
+    // little, from the nearest other blocks too.
     void seed(Worker& worker, int64_t block) {
         worker.tiles.set_stored_rows(block);
         seed_from_diagonal(worker, block);
-        if (k_ <= kSmall) return;
+        if (k_ <= kSmall || 4 * k_ <= stored_.block()) return;
         const Side& side = stored_.side(block);
         const Coder& coder = stored_.coder();
         const int64_t first_row = stored_.first(block);
         const std::vector<double> none(stored_.block(), coder.nowhere());
-        std::vector<std::vector<double>> uppers(side.size);
+        // Of each row, at most so many upper bounds of its distances, and how many there are.
+        const int64_t room = std::max(2 * k_, k_ + 64);
+        auto& uppers = worker.uppers;
+        uppers.resize(side.size * room);
+        std::vector<int64_t> found(side.size);
+        const auto tighten = [&](int row) {
+            float* own = &uppers[row * room];
+            std::nth_element(own, own + (k_ - 1), own + found[row]);
+            found[row] = k_;
+            lower_radius(radii_, first_row + row, coder.radius(own[k_ - 1]));
+        };
         for (int64_t rank = 0; rank < std::min<int64_t>(kSeed, stored_.blocks()); ++rank) {
             if (context_.pool.stopped()) return;
-            const int32_t columns = nearest_[block][rank];
-            const int64_t first_column = stored_.first(columns);
+            const int32_t block_of_columns = nearest_[block][rank];
+            const Side& columns = stored_.side(block_of_columns);
+            const int64_t first_column = stored_.first(block_of_columns);
             copy_radii(block, worker.row_radii);
-            worker.tiles.run(columns, worker.row_radii.data(), none.data(), false,
-                [&](int row, int column) {
-                    return first_row + row != first_column + column && counts(first_row + row, first_column + column);
-                },
-                [&](const Candidate* candidates, size_t n) {
-                    for (size_t i = 0; worker.tiles.whole() && i < n; ++i) {
-                        const Candidate& c = candidates[i];
-                        uppers[c.row].push_back(coder.upper(side, c.row, stored_.side(columns), c.score));
-                    }
-                });
+            worker.tiles.begin(block_of_columns, worker.row_radii.data(), none.data());
+            if (!worker.tiles.whole()) continue;
+            const auto keep = [&](int row, int column) {
+                return first_row + row != first_column + column && counts(first_row + row, first_column + column);
+            };
+            worker.tiles.scan(false, keep, [&](int, const Survivor* pairs, size_t n) {
+                for (size_t i = 0; i < n; ++i) {
+                    const int row = pairs[i].row;
+                    uppers[row * room + found[row]++] = round_up(coder.upper(side, row, columns, pairs[i].score));
+                    if (found[row] == room) tighten(row);
+                }
+            });
             for (int i = 0; i < side.size; ++i) {
-                auto& found = uppers[i];
-                if (static_cast<int64_t>(found.size()) < k_) continue;
-                std::nth_element(found.begin(), found.begin() + (k_ - 1), found.end());
-                found.resize(k_);
-                lower_radius(radii_, first_row + i, coder.radius(found.back()));
+                if (found[i] >= k_ + k_ / 4) tighten(i);
             }
+        }
+        for (int i = 0; i < side.size; ++i) {
+            if (found[i] >= k_) tighten(i);
         }
     }
 
@@ -223,7 +245,7 @@ private:
                     const Candidate& c = candidates[i];
                     worker.queue.push_back(Waiting::of(first_row + c.row, first_column + c.column, c.lower));
                 }
-                if (worker.queue.size() >= queue_limit_) measure(worker, task.row, block);
+                if (worker.queue.size() >= queue_limit_) measure(worker, task.row);
             };
             tiles.begin(block, worker.row_radii.data(), worker.column_radii.data());
             if (!tiles.some()) continue;
@@ -235,8 +257,9 @@ private:
             } else {
                 tiles.scan(block == task.row, keep, wait);
             }
-            measure(worker, task.row, block);
+            if (k_ <= kSmall) measure(worker, task.row);
         }
+        measure(worker, task.row);
     }
 
     void copy_radii(int64_t block, std::vector<double>& out) {
@@ -244,26 +267,40 @@ private:
         for (size_t i = 0; i < out.size(); ++i) out[i] = read_radius(radii_, stored_.first(block) + i);
     }
 
-    // The most promising k pairs of each row first: with them measured, fewer of the others matter.
-    void measure(Worker& worker, int64_t row_block, int64_t column_block) {
+    // The most promising pairs of each row first: with them measured, fewer of the others matter.
+    void measure(Worker& worker, int64_t row_block) {
         auto& queue = worker.queue;
+        auto& later = worker.later;
         drop(queue);
-        std::sort(queue.begin(), queue.end(), [](const Waiting& a, const Waiting& b) {
-            return a.row != b.row ? a.row < b.row : a.lower < b.lower;
-        });
-        worker.later.clear();
-        size_t now = 0;
-        for (size_t i = 0, of_row = 0; i < queue.size(); ++i) {
-            of_row = i > 0 && queue[i].row == queue[i - 1].row ? of_row + 1 : 0;
-            if (static_cast<int64_t>(of_row) < k_) queue[now++] = queue[i];
-            else worker.later.push_back(queue[i]);
+        if (queue.empty()) return;
+        // Sorted by row, by counting.
+        const int64_t first_row = stored_.first(row_block);
+        auto& starts = worker.starts;
+        starts.assign(stored_.block() + 1, 0);
+        for (const Waiting& pair : queue) ++starts[pair.row - first_row + 1];
+        std::partial_sum(starts.begin(), starts.end(), starts.begin());
+        later.resize(queue.size());
+        for (const Waiting& pair : queue) later[starts[pair.row - first_row]++] = pair;
+        queue.swap(later);
+        for (size_t step = k_ <= kSmall ? k_ : (k_ + 1) / 2; !queue.empty(); step = k_ <= kSmall ? queue.size() : 2 * step) {
+            later.clear();
+            size_t now = 0;
+            for (size_t begin = 0, end; begin < queue.size(); begin = end) {
+                for (end = begin + 1; end < queue.size() && queue[end].row == queue[begin].row; ++end) {}
+                const size_t first = std::min(step, end - begin);
+                if (first < end - begin) {
+                    std::nth_element(queue.begin() + begin, queue.begin() + begin + first, queue.begin() + end,
+                                     [](const Waiting& a, const Waiting& b) { return a.lower < b.lower; });
+                    later.insert(later.end(), queue.begin() + begin + first, queue.begin() + end);
+                }
+                std::copy_n(queue.begin() + begin, first, queue.begin() + now);
+                now += first;
+            }
+            queue.resize(now);
+            enter(worker, row_block);
+            queue.swap(later);
+            drop(queue);
         }
-        queue.resize(now);
-        enter(worker, row_block, column_block);
-        queue.swap(worker.later);
-        drop(queue);
-        enter(worker, row_block, column_block);
-        queue.clear();
     }
 
     void drop(std::vector<Waiting>& queue) {
@@ -272,23 +309,76 @@ private:
         });
     }
 
-    void enter(Worker& worker, int64_t row_block, int64_t column_block) {
+    void enter(Worker& worker, int64_t row_block) {
         const auto& queue = worker.queue;
+        if (queue.empty()) return;
         worker.distances.clear();
         worker.measure.run(queue.data(), queue.size(),
                            [&](int32_t, int32_t, double distance) { worker.distances.push_back(distance); });
         {
             const std::lock_guard lock(locks_[row_block]);
-            for (size_t i = 0; i < queue.size(); ++i) offer(queue[i].row, queue[i].column, worker.distances[i]);
+            offer(worker, queue.size(), [&](size_t i) {
+                return Offer{queue[i].row, queue[i].column, worker.distances[i]};
+            });
         }
-        const std::lock_guard lock(locks_[column_block]);
-        for (size_t i = 0; i < queue.size(); ++i) offer(queue[i].column, queue[i].row, worker.distances[i]);
+        // By blocks of columns and by columns, by counting.
+        auto& starts = worker.starts;
+        auto& order = worker.order;
+        auto& columns = worker.columns;
+        order.resize(queue.size());
+        columns.resize(queue.size());
+        starts.assign(stored_.blocks() + 1, 0);
+        for (const Waiting& pair : queue) ++starts[block_of(pair.column) + 1];
+        std::partial_sum(starts.begin(), starts.end(), starts.begin());
+        for (size_t i = 0; i < queue.size(); ++i) order[starts[block_of(queue[i].column)]++] = static_cast<uint32_t>(i);
+        const std::vector<uint32_t> ends(starts.begin(), starts.end() - 1);
+        size_t begin = 0;
+        for (int64_t block = 0; block < stored_.blocks(); begin = ends[block++]) {
+            const size_t end = ends[block];
+            if (begin == end) continue;
+            const int64_t first = stored_.first(block);
+            starts.assign(stored_.side(block).size + 1, 0);
+            for (size_t i = begin; i < end; ++i) ++starts[queue[order[i]].column - first + 1];
+            std::partial_sum(starts.begin(), starts.end(), starts.begin());
+            for (size_t i = begin; i < end; ++i) {
+                columns[begin + starts[queue[order[i]].column - first]++] = order[i];
+            }
+            const std::lock_guard lock(locks_[block]);
+            offer(worker, end - begin, [&](size_t i) {
+                const uint32_t pair = columns[begin + i];
+                return Offer{queue[pair].column, queue[pair].row, worker.distances[pair]};
+            });
+        }
     }
 
-    void offer(int64_t to, int64_t other, double distance) {
-        // Spares the list a visit.
-        if (stored_.coder().radius(distance) > read_radius(radii_, to)) return;
-        if (lists_.offer(stored_.row(to), {distance, static_cast<uint32_t>(stored_.row(other))})) tighten(to);
+    // The block that a position lies in.
+    int64_t block_of(int64_t position) const {
+        int64_t block = blocks_from_[position / kPanel];
+        while (stored_.first(block + 1) <= position) ++block;
+        return block;
+    }
+
+    struct Offer {
+        int64_t to, other;
+        double distance;
+    };
+
+    // Offers of one list follow each other.
+    template <class Get>
+    void offer(Worker& worker, size_t n, Get&& get) {
+        for (size_t i = 0; i < n;) {
+            const int64_t to = get(i).to;
+            const double radius = read_radius(radii_, to);
+            worker.entries.clear();
+            for (; i < n; ++i) {
+                const Offer own = get(i);
+                if (own.to != to) break;
+                // Spares the list a visit.
+                if (stored_.coder().radius(own.distance) > radius) continue;
+                worker.entries.push_back({own.distance, static_cast<uint32_t>(stored_.row(own.other))});
+            }
+            if (!worker.entries.empty() && lists_.offer(stored_.row(to), worker.entries, worker.scratch)) tighten(to);
+        }
     }
 
     void tighten(int64_t position) {
@@ -306,6 +396,7 @@ private:
     std::vector<Worker> workers_;
     std::vector<std::vector<int32_t>> nearest_;  // blocks, from each block
     std::vector<Task> tasks_;
+    std::vector<int32_t> blocks_from_;           // the block of every kPanel-th position
     int64_t near_tasks_ = 0;  // those on the diagonal and near it, which come first
     std::unique_ptr<Layer> sketch_;
     size_t queue_limit_;

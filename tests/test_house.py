@@ -39,6 +39,7 @@ FLOORS = {
     "embedding": 6,
     "scorers": 6,
     "runs": 7,
+    "learn": 7,
     "sql": 7,
     "scoring": 8,
     "selection": 8,

@@ -124,7 +124,7 @@ double AbsoluteCoder::peak(const Rows& rows, int64_t row, int) const {
 }
 
 void AbsoluteCoder::code(const Rows& rows, const int32_t* which, int n, int, double, CodedBlock& out) const {
-    const int64_t bytes = row_bytes(), padded_rows = padded(n, kRowStep);
+    const int64_t bytes = row_bytes(), padded_rows = coded_rows(n);
     out.codes.assign(padded_rows * bytes, 0);
     out.squared_norms.assign(padded_rows, 0);
     out.sums.assign(padded_rows, 0);

@@ -2,6 +2,7 @@
 // become codes, which whole-number scores let a pair pass, and what the exact sum of a pair means as a distance.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <vector>
 
@@ -33,6 +34,9 @@ struct Keys {
     bool some = true;  // false where no pair can matter to any row
     explicit Keys(int size) : base(size), floor(size) {}
 };
+
+// Rows whose codes a block of n makes room for: it is read as the rows of a ScanJob and packed into whole panels.
+inline int64_t coded_rows(int64_t n) { return std::max(padded(n, kRowStep), padded(n, kPanel)); }
 
 // Rows coded one after the other.
 struct CodedBlock {

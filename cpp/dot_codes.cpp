@@ -60,7 +60,7 @@ double DotCoder::peak(const Rows& rows, int64_t row, int region) const {
 }
 
 void start_block(CodedBlock& block, int n, int64_t row_bytes, float scale) {
-    const int64_t padded_rows = padded(n, kRowStep);
+    const int64_t padded_rows = coded_rows(n);
     block.codes.assign(padded_rows * row_bytes, 0);
     block.squared_norms.assign(padded_rows, 0);
     block.sums.assign(padded_rows, 0);

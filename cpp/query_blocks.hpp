@@ -1,45 +1,51 @@
-// Queries coded as row blocks against stored rows, in the order given.
+// Queries in blocks, as row blocks against stored rows.
 #pragma once
 
-#include <numeric>
 #include <vector>
 
 #include "join.hpp"
+#include "sketch.hpp"
 #include "tile.hpp"
 
 namespace vicinal {
 
 class QueryBlocks {
 public:
-    QueryBlocks(const Context& context, const Rows& queries)
-        : coder_(context.stored.coder()), queries_(queries), size_(context.stored.block()) {
-        blocks_.resize(count() * coder_.regions());
+    // Puts queries next to each other that are near the same stored blocks, where the coder can tell.
+    QueryBlocks(const Context& context, const Rows& queries);
+
+    int64_t count() const { return (static_cast<int64_t>(order_.size()) + size_ - 1) / size_; }
+    int size(int64_t block) const {
+        return static_cast<int>(std::min<int64_t>(size_, static_cast<int64_t>(order_.size()) - block * size_));
+    }
+    // The given query that is a block's i-th.
+    int32_t query(int64_t block, int i) const { return order_[block * size_ + i]; }
+    // The stored blocks that a block's queries are near, the nearest first; at least one where any row is stored.
+    const std::vector<int32_t>& near(int64_t block) const { return near_[block]; }
+
+    // Ranges of stored blocks that a block's work comes in, so that few queries occupy all threads too; 1 or more.
+    int64_t parts(int threads) const {
+        return std::max<int64_t>(1, std::min<int64_t>(16 * threads / std::max<int64_t>(1, count()), stored_.blocks()));
     }
 
-    int64_t count() const { return (queries_.matrix.n_vectors + size_ - 1) / size_; }
-    int64_t first(int64_t block) const { return block * size_; }
-    int size(int64_t block) const {
-        return static_cast<int>(std::min<int64_t>(size_, queries_.matrix.n_vectors - first(block)));
-    }
+    void code(int64_t block);
     // A block's codes from the centre of a region.
     const CodedBlock& at(int64_t block, int region) const { return blocks_[block * coder_.regions() + region]; }
 
-    void code(int64_t block) {
-        const int n = size(block);
-        std::vector<int32_t> which(n);
-        std::iota(which.begin(), which.end(), static_cast<int32_t>(first(block)));
-        for (int region = 0; region < coder_.regions(); ++region) {
-            double highest = 0;
-            for (int i = 0; i < n; ++i) highest = std::max(highest, coder_.peak(queries_, first(block) + i, region));
-            coder_.code(queries_, which.data(), n, region, highest, blocks_[block * coder_.regions() + region]);
-        }
-    }
+    void code_sketches(const Sketch& sketch, Pool& pool, const Watch& watch);
+    const CodedBlock& sketches(int64_t block) const { return sketches_[block]; }
 
 private:
+    void sort(const DotCoder& coder, const Context& context);
+    const int32_t* first(int64_t block) const { return &order_[block * size_]; }
+
+    const Stored& stored_;
     const Coder& coder_;
     Rows queries_;
     int64_t size_;
-    std::vector<CodedBlock> blocks_;
+    std::vector<int32_t> order_;
+    std::vector<std::vector<int32_t>> near_;
+    std::vector<CodedBlock> blocks_, sketches_;
 };
 
 }  // namespace vicinal

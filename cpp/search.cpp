@@ -1,11 +1,14 @@
 // Search: each query's k nearest stored rows.
 //
-// Queries are coded a block at a time. The scores of a block's queries with the first stored rows give each query a first
-// threshold; then tasks of one block of queries and a range of stored blocks go to the threads. Pairs that pass wait until
-// the tile is done, and are measured then.
+// Queries are coded a block at a time. The scores of a block's queries with the stored block nearest to them give each
+// query a first threshold; then tasks of one block of queries and a range of stored blocks go to the threads. Where
+// sketches may pay (sketch.hpp), the stored blocks near the queries come first, and the others go through sketches. Pairs
+// that pass wait until the tile is done, and are measured then.
 #include <algorithm>
 #include <limits>
 #include <mutex>
+#include <numeric>
+#include <optional>
 
 #include "join.hpp"
 #include "merge.hpp"
@@ -22,6 +25,7 @@ public:
            int64_t* indices, float* distances)
         : context_(context),
           stored_(context.stored),
+          queries_(queries),
           k_(k),
           groups_(groups),
           query_groups_(query_groups),
@@ -30,15 +34,12 @@ public:
           radii_(queries.matrix.n_vectors, kInfinity),
           locks_(blocks_.count()) {
         for (int i = 0; i < context.pool.threads(); ++i) {
-            workers_.push_back({Tiles(stored_.layer(), stored_.coder(), context.isa), Measure(stored_, &queries, context.isa), {}, {}});
+            workers_.push_back({Tiles(stored_.layer(), stored_.coder(), context.isa), {}, Measure(stored_, &queries, context.isa), {}, {}});
         }
     }
 
     void run() {
         lists_.clear(0, static_cast<int64_t>(radii_.size()));
-        // Few blocks of queries: the stored rows are shared out among the threads.
-        const int64_t wanted = 16 * context_.pool.threads();
-        const int64_t parts = std::clamp<int64_t>(wanted / std::max<int64_t>(1, blocks_.count()), 1, stored_.blocks());
         const Timer seeding;
         context_.pool.run(blocks_.count(), [&](int worker, int64_t block) {
             blocks_.code(block);
@@ -46,10 +47,7 @@ public:
         }, context_.watch);
         context_.stats.seconds_seed = seeding.seconds();
         const Timer scanning;
-        context_.pool.run(blocks_.count() * parts, [&](int worker, int64_t task) {
-            const int64_t part = task % parts;
-            join(workers_[worker], task / parts, stored_.blocks() * part / parts, stored_.blocks() * (part + 1) / parts);
-        }, context_.watch);
+        scan();
         context_.stats.seconds_scan = scanning.seconds();
         const Timer finishing;
         for (const Worker& worker : workers_) context_.stats.candidates += worker.measure.count();
@@ -62,6 +60,7 @@ private:
 
     struct Worker {
         Tiles tiles;
+        std::optional<Tiles> sketch;
         Measure measure;
         std::vector<Waiting> queue;
         std::vector<double> radii;
@@ -73,44 +72,94 @@ private:
 
     void seed(Tiles& tiles, int64_t block) {
         if (stored_.blocks() == 0) return;
-        const CodedBlock& coded = blocks_.at(block, stored_.side(0).region);
+        const int32_t nearest = blocks_.near(block)[0];
+        const Side& columns = stored_.side(nearest);
+        const CodedBlock& coded = blocks_.at(block, columns.region);
         tiles.set_rows(coded.side, coded.codes.data());
         std::vector<double> unbounded(std::max<size_t>(coded.side.size, stored_.block()), kInfinity);
         std::vector<int32_t> scores, row;
-        if (!tiles.scores(0, unbounded.data(), scores)) return;
-        const Side& columns = stored_.side(0);
+        if (!tiles.scores(nearest, unbounded.data(), scores)) return;
         const int64_t stride = padded(columns.size, kPanel);
         for (int i = 0; i < coded.side.size; ++i) {
             row.clear();
             for (int c = 0; c < columns.size; ++c) {
-                if (counts(blocks_.first(block) + i, c)) row.push_back(scores[i * stride + c]);
+                if (counts(blocks_.query(block, i), stored_.first(nearest) + c)) row.push_back(scores[i * stride + c]);
             }
             if (static_cast<int64_t>(row.size()) < k_) continue;
             std::nth_element(row.begin(), row.begin() + (k_ - 1), row.end(), std::greater<>());
             const double upper = stored_.coder().upper(coded.side, i, columns, row[k_ - 1] + tiles.row_base(i));
-            lower_radius(radii_, blocks_.first(block) + i, stored_.coder().radius(upper));
+            lower_radius(radii_, blocks_.query(block, i), stored_.coder().radius(upper));
         }
     }
 
-    void join(Worker& worker, int64_t block, int64_t first, int64_t last) {
-        const int64_t first_query = blocks_.first(block);
+    void scan() {
+        std::vector<std::vector<int32_t>> columns(blocks_.count());
+        for (auto& all : columns) {
+            all.resize(stored_.blocks());
+            std::iota(all.begin(), all.end(), 0);
+        }
+        if (sketches_may_pay(stored_, &queries_, context_.sketch)) {
+            context_.pool.run(blocks_.count(), [&](int worker, int64_t block) {
+                const auto& near = blocks_.near(block);
+                join(workers_[worker], block, near.data(), near.size());
+            }, context_.watch);
+            for (int64_t block = 0; block < blocks_.count(); ++block) {
+                const auto& near = blocks_.near(block);
+                std::erase_if(columns[block], [&](int32_t b) { return std::find(near.begin(), near.end(), b) != near.end(); });
+            }
+            prepare_sketch();
+        }
+        const int64_t parts = blocks_.parts(context_.pool.threads());
+        context_.pool.run(blocks_.count() * parts, [&](int worker, int64_t task) {
+            const auto& all = columns[task / parts];
+            const auto size = static_cast<int64_t>(all.size());
+            const int64_t first = size * (task % parts) / parts, last = size * (task % parts + 1) / parts;
+            join(workers_[worker], task / parts, all.data() + first, static_cast<size_t>(last - first));
+        }, context_.watch);
+    }
+
+    void prepare_sketch() {
+        sketch_ = make_sketch(stored_, &queries_, k_, context_.sketch, context_.isa, context_.pool, context_.watch);
+        if (!sketch_) return;
+        context_.stats.sketch = sketch_->size();
+        blocks_.code_sketches(*sketch_, context_.pool, context_.watch);
+        for (Worker& worker : workers_) worker.sketch.emplace(sketch_->layer(), stored_.coder(), context_.isa);
+    }
+
+    // A block of queries with the stored blocks named.
+    void join(Worker& worker, int64_t block, const int32_t* others, size_t n_others) {
         worker.radii.resize(blocks_.size(block));
         const std::vector<double> none(stored_.block(), stored_.coder().nowhere());
-        for (int64_t columns = first; columns < last && !context_.pool.stopped(); ++columns) {
+        Tiles& tiles = worker.tiles;
+        if (worker.sketch) {
+            const CodedBlock& sketches = blocks_.sketches(block);
+            worker.sketch->set_rows(sketches.side, sketches.codes.data());
+        }
+        for (size_t other = 0; other < n_others && !context_.pool.stopped(); ++other) {
+            const int32_t columns = others[other];
             const int64_t first_column = stored_.first(columns);
             const CodedBlock& coded = blocks_.at(block, stored_.side(columns).region);
-            worker.tiles.set_rows(coded.side, coded.codes.data());
-            for (int i = 0; i < coded.side.size; ++i) worker.radii[i] = read_radius(radii_, first_query + i);
-            worker.tiles.run(columns, worker.radii.data(), none.data(), false,
-                [&](int row, int column) { return counts(first_query + row, first_column + column); },
-                [&](const Candidate* candidates, size_t n) {
-                    for (size_t i = 0; i < n; ++i) {
-                        const Candidate& c = candidates[i];
-                        const int64_t query = first_query + c.row, column = first_column + c.column;
-                        worker.queue.push_back(Waiting::of(query, column, c.lower));
-                    }
-                    if (worker.queue.size() >= kQueue) measure(worker, block);
+            tiles.set_rows(coded.side, coded.codes.data());
+            for (int i = 0; i < coded.side.size; ++i) worker.radii[i] = read_radius(radii_, blocks_.query(block, i));
+            const auto keep = [&](int row, int column) { return counts(blocks_.query(block, row), first_column + column); };
+            const auto wait = [&](int first, const Survivor* pairs, size_t n) {
+                const Candidate* candidates = tiles.candidates(first, pairs, n);
+                for (size_t i = 0; i < n; ++i) {
+                    const Candidate& c = candidates[i];
+                    worker.queue.push_back(Waiting::of(blocks_.query(block, c.row), first_column + c.column, c.lower));
+                }
+                if (worker.queue.size() >= kQueue) measure(worker, block);
+            };
+            tiles.begin(columns, worker.radii.data(), none.data());
+            if (!tiles.some()) continue;
+            if (worker.sketch) {
+                worker.sketch->begin(columns, worker.radii.data(), none.data());
+                worker.sketch->scan(false, keep, [&](int first, Survivor* pairs, size_t n) {
+                    wait(first, pairs, tiles.narrow(first, pairs, n));
                 });
+            } else {
+                tiles.scan(false, keep, wait);
+            }
             measure(worker, block);
         }
     }
@@ -150,10 +199,12 @@ private:
 
     const Context& context_;
     const Stored& stored_;
+    Rows queries_;
     int64_t k_;
     const int64_t *groups_, *query_groups_;
     Lists lists_;
     QueryBlocks blocks_;
+    std::unique_ptr<Sketch> sketch_;
     Radii radii_;
     std::vector<std::mutex> locks_;
     std::vector<Worker> workers_;

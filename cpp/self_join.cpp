@@ -129,10 +129,10 @@ private:
 
     void prepare_sketch() {
         if (near_tasks_ == static_cast<int64_t>(tasks_.size())) return;
-        sketch_ = make_sketch(stored_, k_, context_.sketch, context_.isa, context_.pool, context_.watch);
+        sketch_ = make_sketch(stored_, nullptr, k_, context_.sketch, context_.isa, context_.pool, context_.watch);
         if (!sketch_) return;
-        context_.stats.sketch = sketch_->panels().dim();
-        for (Worker& worker : workers_) worker.sketch.emplace(*sketch_, stored_.coder(), context_.isa);
+        context_.stats.sketch = sketch_->size();
+        for (Worker& worker : workers_) worker.sketch.emplace(sketch_->layer(), stored_.coder(), context_.isa);
     }
 
     struct Worker {
@@ -387,7 +387,7 @@ private:
     std::vector<Task> tasks_;
     std::vector<int32_t> blocks_from_;           // the block of every kPanel-th position
     int64_t near_tasks_ = 0;  // those on the diagonal and near it, which come first
-    std::unique_ptr<Layer> sketch_;
+    std::unique_ptr<Sketch> sketch_;
     size_t queue_limit_;
 };
 

@@ -13,7 +13,8 @@ namespace vicinal {
 namespace {
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
-constexpr int64_t kSmallest = 16384;  // rows, from which a choice is worth its time
+constexpr int64_t kSmallest = 16384;         // rows, from which a choice is worth its time
+constexpr int64_t kFewestPairs = 128 << 20;  // and pairs
 constexpr int64_t kSample = 2048;
 constexpr int64_t kAsked = 384;       // rows of the sample whose pairs are tried
 constexpr int64_t kMeasured = 96;     // of them, those whose radii are looked for
@@ -23,13 +24,6 @@ constexpr int64_t kChunk = 64;        // rows of a task
 constexpr double kPairCycles = 0.4;
 constexpr double kPassedCycles = 70;
 constexpr double kPassedBytesACycle = 20;
-
-// Orthonormal columns: directions[coordinate][column].
-struct Basis {
-    std::vector<float> directions;
-    int columns = 0;
-    double error = kInfinity;  // how far they can be from the nearest orthonormal ones, as a share
-};
 
 // Gram and Schmidt, each column twice against those before it.
 void orthonormalise(std::vector<float>& directions, int64_t dim, int columns) {
@@ -66,6 +60,17 @@ void orthonormalise(std::vector<float>& directions, int64_t dim, int columns) {
     }
 }
 
+double pairs_asked(const Stored& stored, const Rows* queries) {
+    const auto n = static_cast<double>(stored.size());
+    return queries ? n * static_cast<double>(queries->matrix.n_vectors) : n * n / 2;
+}
+
+// A quarter of the coordinates at most, since a self-join has little memory to spare.
+int largest_size(const Stored& stored, const Rows* queries) {
+    const int64_t dim = stored.rows().matrix.dim, most = queries ? std::min<int64_t>(5 * dim / 12, 160) : std::min<int64_t>(dim / 4, 128);
+    return static_cast<int>(most / kProjected * kProjected);
+}
+
 // |P'P - I|, in the Frobenius norm, which is no less than the spectral one.
 double distance_from_orthonormal(const std::vector<float>& directions, int64_t dim, int columns) {
     std::vector<double> gram(static_cast<size_t>(columns) * columns);
@@ -85,10 +90,12 @@ double distance_from_orthonormal(const std::vector<float>& directions, int64_t d
     return std::sqrt(square) * 1.001 + 1e-9;
 }
 
+// Finds the directions and chooses the size.
 class Sketcher {
 public:
-    Sketcher(const Stored& stored, const DotCoder& coder, const Isa& isa, Pool& pool, const Watch& watch)
-        : stored_(stored), coder_(coder), ops_(*isa.rows), isa_(isa), pool_(pool), watch_(watch),
+    Sketcher(const Stored& stored, const Rows* queries, const DotCoder& coder, const Isa& isa, Pool& pool,
+             const Watch& watch)
+        : stored_(stored), queries_(queries), coder_(coder), ops_(*isa.rows), isa_(isa), pool_(pool), watch_(watch),
           dim_(stored.rows().matrix.dim), stride_(padded(dim_, 8)) {}
 
     // The directions in which a sample of the rows varies most, the first first.
@@ -96,10 +103,7 @@ public:
         const int64_t n = stored_.size();
         sampled_ = std::min(kSample, std::max<int64_t>(n / 32, std::min<int64_t>(n, 2 * columns)));
         sample_.assign(sampled_ * stride_, 0);
-        each(sampled_, [&](int64_t i) { coder_.moved(stored_.rows(), stored_.row(position(i)), &sample_[i * stride_]); });
-        for (float& value : sample_) {
-            if (!(std::abs(value) < 1e6f)) value = 0;
-        }
+        each(sampled_, [&](int64_t i) { take(stored_.rows(), stored_.row(position(i)), &sample_[i * stride_]); });
         std::vector<float> across(dim_ * sampled_);
         for (int64_t i = 0; i < sampled_; ++i) {
             for (int64_t c = 0; c < dim_; ++c) across[c * sampled_ + i] = sample_[i * stride_ + c];
@@ -127,59 +131,41 @@ public:
 
     // The size that costs least, or 0.
     int choose(int64_t k) const {
+        // A part of the sample, and of the rows that ask: the same part where the stored rows do.
+        const Part stored = part(nullptr), asking = queries_ ? part(queries_) : stored;
+        const std::vector<double> radii = final_radii(asking.measured, k);
         const int columns = basis_.columns;
-        const int64_t asked = std::min(kAsked, sampled_), measured = std::min(kMeasured, asked);
-        std::vector<int32_t> which;
-        std::vector<float> products(asked * columns);
-        std::vector<double> squares(asked);
-        std::vector<float> rows(asked * stride_);
-        for (int64_t a = 0; a < asked; ++a) {
-            const int64_t i = a * sampled_ / asked;
-            if (a * measured % asked < measured) which.push_back(stored_.row(position(i)));
-            std::copy_n(&sample_[i * stride_], stride_, &rows[a * stride_]);
-            for (int64_t c = 0; c < dim_; ++c) squares[a] += static_cast<double>(rows[a * stride_ + c]) * rows[a * stride_ + c];
-        }
-        const std::vector<double> own_radii = final_radii(which, k);
-        project(rows, asked, stride_, dim_, basis_.directions, products);
         std::vector<int> sizes;
         for (int size = 2 * kProjected; size <= columns; size += kProjected) sizes.push_back(size);
+        const std::vector<double> left = what_is_left(stored, sizes), left_asking = what_is_left(asking, sizes);
+        double highest = 0;
+        for (float product : stored.products) highest = std::max<double>(highest, std::abs(product));
         std::vector<int64_t> passed(sizes.size());
         int64_t pairs = 0;
-        double highest = 0;
-        for (float product : products) highest = std::max<double>(highest, std::abs(product));
-        // What is left of each row after so many directions.
-        std::vector<double> left(asked * sizes.size());
-        for (int64_t a = 0; a < asked; ++a) {
-            double square = squares[a];
-            for (size_t s = 0, j = 0; s < sizes.size(); ++s) {
-                for (; static_cast<int>(j) < sizes[s] - 1; ++j) {
-                    square -= static_cast<double>(products[a * columns + j]) * products[a * columns + j];
-                }
-                left[a * sizes.size() + s] = std::sqrt(std::max(0.0, square));
-            }
-        }
-        for (int64_t a = 0; a < asked; ++a) {
-            for (int64_t b = 0; b < a; ++b, ++pairs) {
-                const double radius = std::max(own_radii[a % own_radii.size()], own_radii[b % own_radii.size()]);
+        for (size_t a = 0; a < asking.squares.size(); ++a) {
+            for (size_t b = 0; b < (queries_ ? stored.squares.size() : a); ++b, ++pairs) {
+                double radius = radii[a % radii.size()];
+                if (!queries_) radius = std::max(radius, radii[b % radii.size()]);
                 double square = 0;
                 for (size_t s = 0, j = 0; s < sizes.size(); ++s) {
                     for (; static_cast<int>(j) < sizes[s] - 1; ++j) {
-                        const double off = products[a * columns + j] - products[b * columns + j];
+                        const double off = asking.products[a * columns + j] - stored.products[b * columns + j];
                         square += off * off;
                     }
-                    const double rest = left[a * sizes.size() + s] - left[b * sizes.size() + s];
+                    const double rest = left_asking[a * sizes.size() + s] - left[b * sizes.size() + s];
                     const double reach = radius + 2 * highest / 127 * std::sqrt(sizes[s] / 12.0);
                     if (square + rest * rest > reach * reach) break;  // and so it is with every larger sketch
                     ++passed[s];
                 }
             }
         }
-        const double rate = coder_.scan(isa_).products_a_cycle, n = static_cast<double>(stored_.size());
+        const double rate = coder_.scan(isa_).products_a_cycle;
         double least = 0.85 * (static_cast<double>(dim_) / rate + kPairCycles);
         int best = 0;
         for (size_t s = 0; s < sizes.size(); ++s) {
             const double share = static_cast<double>(passed[s]) / static_cast<double>(pairs);
-            const double making = 2 * static_cast<double>(dim_) * sizes[s] / rate / n * 4;
+            const double made = static_cast<double>(stored_.size() + (queries_ ? queries_->matrix.n_vectors : 0));
+            const double making = 4 * static_cast<double>(dim_) * sizes[s] / rate * made / pairs_asked(stored_, queries_);
             const double cost = sizes[s] / rate + kPairCycles + making +
                                 share * (kPassedCycles + static_cast<double>(dim_) / kPassedBytesACycle);
             if (cost >= least) continue;
@@ -189,66 +175,77 @@ public:
         return best;
     }
 
-    std::unique_ptr<Layer> make(int size) {
-        sample_ = {};  // its memory is the layer's now
-        const Layout layout = {size, padded(size, kRowAlign), 4, 128};
-        auto layer = std::make_unique<Layer>(stored_.layer().firsts(), layout, false, false);
-        const int columns = basis_.columns;
-        const double summing = static_cast<double>(dim_) * 0x1p-24 * (1 + 0x1p-10) * std::sqrt(size) * (1 + basis_.error);
-        const double error = basis_.error + summing + 0x1p-20;
-        pool_.run(stored_.blocks(), [&](int, int64_t block) {
-            thread_local std::vector<float> moved, products, sketches;
-            thread_local CodedBlock coded;
-            const int64_t first = layer->first(block), count = layer->count(block);
-            moved.assign(kChunk * stride_, 0);
-            products.resize(kChunk * columns);
-            sketches.assign(count * size, 0);
-            std::vector<double> lost(count, kInfinity);
-            double highest = 0;
-            for (int64_t begin = 0; begin < count; begin += kChunk) {
-                const int64_t rows = std::min(kChunk, count - begin);
-                for (int64_t i = 0; i < rows; ++i) {
-                    coder_.moved(stored_.rows(), stored_.row(first + begin + i), &moved[i * stride_]);
-                }
-                ops_.project(moved.data(), rows, stride_, dim_, basis_.directions.data(), columns, products.data());
-                for (int64_t i = 0; i < rows; ++i) {
-                    float* sketch = &sketches[(begin + i) * size];
-                    double square = 0, within = 0, peak = 0;
-                    for (int64_t c = 0; c < dim_; ++c) {
-                        square += static_cast<double>(moved[i * stride_ + c]) * moved[i * stride_ + c];
-                    }
-                    if (!(square < 1e30) || !std::isfinite(stored_.side(block).slacks[begin + i])) continue;
-                    for (int j = 0; j + 1 < size; ++j) {
-                        sketch[j] = products[i * columns + j];
-                        within += static_cast<double>(sketch[j]) * sketch[j];
-                        peak = std::max<double>(peak, std::abs(sketch[j]));
-                    }
-                    const double rest = std::sqrt(std::max(0.0, square - within));
-                    const double length = std::sqrt(square) * (1 + 0x1p-19);
-                    const double off = 2 * error * (1 + error) * length * length;
-                    sketch[size - 1] = static_cast<float>(rest);
-                    lost[begin + i] = error * length + (off < rest * rest ? off / rest : std::sqrt(off)) +
-                                      std::sqrt(static_cast<double>(dim_)) * 0x1p-69;
-                    highest = std::max(highest, std::max(peak, rest * (1 + 0x1p-20)));
-                }
-            }
-            start_block(coded, static_cast<int>(count), layout.row_bytes, round_up(highest / 127 * (1 + 1e-6)));
-            for (int64_t i = 0; i < count; ++i) {
-                put_row(ops_, &sketches[i * size], size, lost[i], static_cast<int>(i), layout.row_bytes, coded);
-            }
-            layer->put(block, coded);
-        }, watch_);
-        return layer;
+    // The first columns of the basis.
+    Basis basis(int columns) const {
+        Basis first;
+        first.columns = columns;
+        first.error = basis_.error;
+        first.directions.resize(dim_ * columns);
+        for (int64_t c = 0; c < dim_; ++c) {
+            std::copy_n(&basis_.directions[c * basis_.columns], columns, &first.directions[c * columns]);
+        }
+        return first;
     }
 
 private:
-    // About how far the k-th neighbour of each of the rows is, as the coder's radius, by codes alone.
+    // A few hundred rows, evenly taken.
+    struct Part {
+        std::vector<int32_t> measured;  // of these rows, a few whose radii are looked for
+        std::vector<float> products;    // with the directions
+        std::vector<double> squares;
+    };
+
+    // Of the sample where rows is null, of these rows else.
+    Part part(const Rows* rows) const {
+        const int64_t n = rows ? rows->matrix.n_vectors : sampled_, asked = std::min(kAsked, n);
+        const int64_t measured = std::min(kMeasured, asked);
+        Part out;
+        out.squares.resize(asked);
+        std::vector<float> moved(asked * stride_);
+        for (int64_t a = 0; a < asked; ++a) {
+            const int64_t i = a * n / asked;
+            const int32_t row = rows ? static_cast<int32_t>(i) : stored_.row(position(i));
+            if (a * measured % asked < measured) out.measured.push_back(row);
+            float* own = &moved[a * stride_];
+            if (rows) take(*rows, row, own);
+            else std::copy_n(&sample_[i * stride_], stride_, own);
+            for (int64_t c = 0; c < dim_; ++c) out.squares[a] += static_cast<double>(own[c]) * own[c];
+        }
+        out.products.resize(asked * basis_.columns);
+        project(moved, asked, stride_, dim_, basis_.directions, out.products);
+        return out;
+    }
+
+    // What is left of each row after so many directions.
+    std::vector<double> what_is_left(const Part& part, const std::vector<int>& sizes) const {
+        std::vector<double> left(part.squares.size() * sizes.size());
+        for (size_t a = 0; a < part.squares.size(); ++a) {
+            double square = part.squares[a];
+            for (size_t s = 0, j = 0; s < sizes.size(); ++s) {
+                for (; static_cast<int>(j) < sizes[s] - 1; ++j) {
+                    square -= static_cast<double>(part.products[a * basis_.columns + j]) * part.products[a * basis_.columns + j];
+                }
+                left[a * sizes.size() + s] = std::sqrt(std::max(0.0, square));
+            }
+        }
+        return left;
+    }
+
+    void take(const Rows& rows, int64_t row, float* out) const {
+        coder_.moved(rows, row, out);
+        for (int64_t c = 0; c < dim_; ++c) {
+            if (!(std::abs(out[c]) < 1e6f)) out[c] = 0;
+        }
+    }
+
+    // About how far the k-th neighbour of each of the rows that ask is, as the coder's radius, by codes alone.
     std::vector<double> final_radii(const std::vector<int32_t>& which, int64_t k) const {
         const auto n = static_cast<int>(which.size());
+        const Rows& rows = queries_ ? *queries_ : stored_.rows();
         double highest = 0;
-        for (int32_t row : which) highest = std::max(highest, coder_.peak(stored_.rows(), row, 0));
+        for (int32_t row : which) highest = std::max(highest, coder_.peak(rows, row, 0));
         CodedBlock coded;
-        coder_.code(stored_.rows(), which.data(), n, 0, highest, coded);
+        coder_.code(rows, which.data(), n, 0, highest, coded);
         const std::vector<double> any(std::max(n, stored_.block()), 0);
         std::vector<std::vector<float>> found(n);  // squared distances
         std::vector<std::mutex> locks(n);
@@ -259,7 +256,7 @@ private:
             tiles.scores(block, any.data(), scores);
             const Side& columns = stored_.side(block);
             const int64_t stride = padded(columns.size, kPanel);
-            const size_t kept = std::min<int64_t>(k + 1, columns.size);  // the row itself is among them
+            const size_t kept = std::min<int64_t>(k + 1, columns.size);  // a stored row itself is among them
             for (int i = 0; i < n; ++i) {
                 highest.assign(&scores[i * stride], &scores[i * stride] + columns.size);
                 std::nth_element(highest.begin(), highest.begin() + (kept - 1), highest.end(), std::greater<>());
@@ -299,6 +296,7 @@ private:
     }
 
     const Stored& stored_;
+    const Rows* queries_;
     const DotCoder& coder_;
     const RowOps& ops_;
     const Isa& isa_;
@@ -311,18 +309,83 @@ private:
 
 }  // namespace
 
-std::unique_ptr<Layer> make_sketch(const Stored& stored, int64_t k, int size, const Isa& isa, Pool& pool,
-                                   const Watch& watch) {
+Sketch::Sketch(const Stored& stored, const DotCoder& coder, Basis&& basis, int size, const Isa& isa, Pool& pool,
+               const Watch& watch)
+    : coder_(coder),
+      ops_(*isa.rows),
+      dim_(stored.rows().matrix.dim),
+      basis_(std::move(basis)),
+      layout_{size, padded(size, kRowAlign), 4, 128},
+      layer_(stored.layer().firsts(), layout_, false, false) {
+    pool.run(stored.blocks(), [&](int, int64_t block) {
+        thread_local CodedBlock coded;
+        thread_local std::vector<int32_t> which;
+        which.resize(layer_.count(block));
+        for (size_t i = 0; i < which.size(); ++i) which[i] = stored.row(layer_.first(block) + i);
+        code(stored.rows(), which.data(), layer_.count(block), coded);
+        layer_.put(block, coded);
+    }, watch);
+}
+
+void Sketch::code(const Rows& rows, const int32_t* which, int n, CodedBlock& out) const {
+    const int columns = basis_.columns, size = this->size();
+    const int64_t stride = padded(dim_, 8);
+    const double summing = static_cast<double>(dim_) * 0x1p-24 * (1 + 0x1p-10) * std::sqrt(size) * (1 + basis_.error);
+    const double error = basis_.error + summing + 0x1p-20;
+    thread_local std::vector<float> moved, products, sketches;
+    moved.assign(kChunk * stride, 0);
+    products.resize(kChunk * columns);
+    sketches.assign(static_cast<size_t>(n) * size, 0);
+    std::vector<double> lost(n, kInfinity);
+    double highest = 0;
+    for (int begin = 0; begin < n; begin += kChunk) {
+        const int64_t taken = std::min<int64_t>(kChunk, n - begin);
+        for (int64_t i = 0; i < taken; ++i) coder_.moved(rows, which[begin + i], &moved[i * stride]);
+        ops_.project(moved.data(), taken, stride, dim_, basis_.directions.data(), columns, products.data());
+        for (int64_t i = 0; i < taken; ++i) {
+            float* sketch = &sketches[(begin + i) * size];
+            double square = 0, within = 0, peak = 0;
+            for (int64_t c = 0; c < dim_; ++c) square += static_cast<double>(moved[i * stride + c]) * moved[i * stride + c];
+            if (!(square < 1e30)) continue;
+            for (int j = 0; j + 1 < size; ++j) {
+                sketch[j] = products[i * columns + j];
+                within += static_cast<double>(sketch[j]) * sketch[j];
+                peak = std::max<double>(peak, std::abs(sketch[j]));
+            }
+            const double rest = std::sqrt(std::max(0.0, square - within));
+            const double length = std::sqrt(square) * (1 + 0x1p-19);
+            const double off = 2 * error * (1 + error) * length * length;
+            sketch[size - 1] = static_cast<float>(rest);
+            lost[begin + i] = error * length + (off < rest * rest ? off / rest : std::sqrt(off)) +
+                              std::sqrt(static_cast<double>(dim_)) * 0x1p-69;
+            highest = std::max(highest, std::max(peak, rest * (1 + 0x1p-20)));
+        }
+    }
+    start_block(out, n, layout_.row_bytes, round_up(highest / 127 * (1 + 1e-6)));
+    for (int i = 0; i < n; ++i) put_row(ops_, &sketches[static_cast<size_t>(i) * size], size, lost[i], i, layout_.row_bytes, out);
+}
+
+bool sketches_may_pay(const Stored& stored, const Rows* queries, int size) {
     const auto* coder = dynamic_cast<const DotCoder*>(&stored.coder());
-    if (!coder || coder->sum() != Sum::squares || coder->regions() > 1) return nullptr;
-    const int64_t dim = stored.rows().matrix.dim;
-    const auto largest = static_cast<int>(std::min<int64_t>(dim / 4, 8 * kProjected) / kProjected * kProjected);
-    if (size < 0 && (largest < 2 * kProjected || stored.size() < kSmallest)) return nullptr;
-    Sketcher sketcher(stored, *coder, isa, pool, watch);
-    sketcher.find_directions(size > 0 ? size : largest);
-    if (!sketcher.sound()) return nullptr;
-    if (size < 0) size = sketcher.choose(k);
-    return size > 0 ? sketcher.make(size) : nullptr;
+    if (!coder || coder->sum() != Sum::squares || coder->regions() > 1 || size == 0) return false;
+    return size > 0 || (largest_size(stored, queries) >= 2 * kProjected && stored.size() >= kSmallest &&
+                        pairs_asked(stored, queries) >= kFewestPairs);
+}
+
+std::unique_ptr<Sketch> make_sketch(const Stored& stored, const Rows* queries, int64_t k, int size, const Isa& isa,
+                                    Pool& pool, const Watch& watch) {
+    if (!sketches_may_pay(stored, queries, size)) return nullptr;
+    const auto& coder = dynamic_cast<const DotCoder&>(stored.coder());
+    Basis basis;
+    {
+        Sketcher sketcher(stored, queries, coder, isa, pool, watch);
+        sketcher.find_directions(size > 0 ? size : largest_size(stored, queries));
+        if (!sketcher.sound()) return nullptr;
+        if (size < 0) size = sketcher.choose(k);
+        if (size == 0) return nullptr;
+        basis = sketcher.basis(size);
+    }
+    return std::make_unique<Sketch>(stored, coder, std::move(basis), size, isa, pool, watch);
 }
 
 }  // namespace vicinal

@@ -14,9 +14,9 @@
 // that; y itself is known to 2^-20 |y| (dot_codes.hpp). Let e |y| be the sum of the three: then |y|^2 - |P'y|^2 is off by
 // at most d = 2 e (1 + e) |y|^2, and its root by the lesser of sqrt(d) and d / root.
 //
-// The choice of the size: for a sample of rows codes alone tell about how far their k-th neighbours are; pairs of the
-// sample then tell what share of pairs a sketch of each size would let pass, and the size that costs least is taken, or
-// none. A choice can only cost time.
+// The choice of the size: for a sample of the rows that ask codes alone tell about how far their k-th neighbours are;
+// pairs of them with a sample of the stored rows then tell what share of pairs a sketch of each size would let pass, and
+// the size that costs least is taken, or none. A choice can only cost time.
 #pragma once
 
 #include <memory>
@@ -27,8 +27,40 @@
 
 namespace vicinal {
 
-// Null where no sketch pays. `size` -1 chooses; another number of coordinates is taken as it is, 0 for none.
-std::unique_ptr<Layer> make_sketch(const Stored& stored, int64_t k, int size, const Isa& isa, Pool& pool,
-                                   const Watch& watch);
+// Nearly orthonormal columns: directions[coordinate][column].
+struct Basis {
+    std::vector<float> directions;
+    int columns = 0;
+    double error = 0;  // how far they can be from the nearest orthonormal ones, as a share
+};
+
+// Sketches of rows, and those of the stored rows as a layer.
+class Sketch {
+public:
+    // The first size - 1 columns of the basis, and what they leave of a row.
+    Sketch(const Stored& stored, const DotCoder& coder, Basis&& basis, int size, const Isa& isa, Pool& pool,
+           const Watch& watch);
+
+    const Layer& layer() const { return layer_; }
+    int size() const { return static_cast<int>(layout_.dim); }
+    // The sketches of the rows named, as the rows of a ScanJob.
+    void code(const Rows& rows, const int32_t* which, int n, CodedBlock& out) const;
+
+private:
+    const DotCoder& coder_;
+    const RowOps& ops_;
+    int64_t dim_;
+    Basis basis_;
+    Layout layout_;
+    Layer layer_;
+};
+
+// Whether the rows and the pairs are of a kind and so many that a choice is worth its time, or a size is given.
+bool sketches_may_pay(const Stored& stored, const Rows* queries, int size);
+
+// Null where no sketch pays. `queries` are the rows that ask; null where the stored rows do. `size` -1 chooses; another
+// number of coordinates is taken as it is, 0 for none.
+std::unique_ptr<Sketch> make_sketch(const Stored& stored, const Rows* queries, int64_t k, int size, const Isa& isa,
+                                    Pool& pool, const Watch& watch);
 
 }  // namespace vicinal

@@ -213,18 +213,22 @@ Stored::Stored(const Rows& rows, const Coder& coder, const int64_t* groups, cons
     : Stored(rows, coder, find_copies(rows, groups, *isa.rows, pool, watch), isa, pool, watch) {}
 
 Stored::Stored(const Rows& rows, const Coder& coder, Copies&& copies, const Isa& isa, Pool& pool, const Watch& watch)
-    : Stored(rows, coder, std::move(copies), order_by_pivots(rows, copies.representatives, coder, isa, pool, watch), pool,
-             watch) {}
+    : Stored(rows, coder, std::move(copies), order_by_pivots(rows, copies.representatives, coder, isa, pool, watch), isa,
+             pool, watch) {}
 
-Stored::Stored(const Rows& rows, const Coder& coder, Copies&& copies, Order&& order, Pool& pool, const Watch& watch)
+Stored::Stored(const Rows& rows, const Coder& coder, Copies&& copies, Order&& order, const Isa& isa, Pool& pool,
+               const Watch& watch)
     : rows_(rows),
       coder_(&coder),
       copies_(std::move(copies)),
       layer_(choose_firsts(order, coder), layout_of(coder, rows.matrix.dim),
              coder.sum() == Sum::products || coder.sum() == Sum::absolutes, coder.sum() == Sum::squares),
-      order_(std::move(order.rows)) {
+      order_(std::move(order.rows)),
+      ops_(isa.rows),
+      columns_(padded(blocks(), kProjected)),
+      middles_(rows.matrix.dim * columns_),
+      middles_squared_(columns_) {
     const int64_t n = size(), dim = rows.matrix.dim;
-    middles_.resize(blocks() * dim);
     pool.run(blocks(), [&](int, int64_t b) {
         thread_local CodedBlock coded;
         const int64_t first = layer_.first(b);
@@ -234,12 +238,15 @@ Stored::Stored(const Rows& rows, const Coder& coder, Copies&& copies, Order&& or
         for (int i = 0; i < count; ++i) highest = std::max(highest, coder.peak(rows_, order_[first + i], region));
         coder.code(rows_, &order_[first], count, region, highest, coded);
         layer_.put(b, coded);
-        float* middle = &middles_[b * dim];
+        std::vector<float> middle(dim);
         for (int i = 0; i < count; ++i) {
             const int8_t* code = &coded.codes[i * coder.row_bytes()];
             for (int64_t c = 0; c < dim; ++c) middle[c] += code[c];
         }
-        for (int64_t c = 0; c < dim; ++c) middle[c] *= static_cast<float>(coded.side.scale / count);
+        for (int64_t c = 0; c < dim; ++c) {
+            middles_[c * columns_ + b] = middle[c] * static_cast<float>(coded.side.scale / count);
+            middles_squared_[b] += middles_[c * columns_ + b] * middles_[c * columns_ + b];
+        }
     }, watch);
     if (copies_.any()) {
         class_of_.resize(n);
@@ -252,16 +259,27 @@ Stored::Stored(const Rows& rows, const Coder& coder, Copies&& copies, Order&& or
     for (int32_t row : order_) fingerprint_ = (fingerprint_ ^ static_cast<uint64_t>(row)) * 0x9e3779b97f4a7c15u;
 }
 
+void Stored::distances_to_middles(const float* rows, int64_t n, int64_t stride, std::vector<float>& out) const {
+    thread_local std::vector<float> products;
+    products.resize(n * columns_);
+    ops_->project(rows, n, stride, rows_.matrix.dim, middles_.data(), columns_, products.data());
+    out.resize(n * blocks());
+    for (int64_t i = 0; i < n; ++i) {
+        for (int64_t b = 0; b < blocks(); ++b) {
+            const float squared = middles_squared_[b] - 2 * products[i * columns_ + b];
+            out[i * blocks() + b] = squared < 1e30f ? squared : 1e30f;
+        }
+    }
+}
+
 std::vector<int32_t> Stored::blocks_by_distance(int64_t block) const {
-    const int64_t dim = rows_.matrix.dim;
+    std::vector<float> middle(rows_.matrix.dim), squared;
+    for (size_t c = 0; c < middle.size(); ++c) middle[c] = middles_[c * columns_ + block];
+    distances_to_middles(middle.data(), 1, rows_.matrix.dim, squared);
     std::vector<std::pair<float, int32_t>> others;
     for (int64_t other = 0; other < blocks(); ++other) {
-        float squared = side(other).region == side(block).region ? 0 : 1e30f;
-        for (int64_t c = 0; c < dim; ++c) {
-            const float difference = middles_[block * dim + c] - middles_[other * dim + c];
-            squared += difference * difference;
-        }
-        others.emplace_back(squared, static_cast<int32_t>(other));
+        const float elsewhere = side(other).region == side(block).region ? 0 : 1e30f;
+        others.emplace_back(elsewhere + squared[other], static_cast<int32_t>(other));
     }
     std::sort(others.begin(), others.end());
     std::vector<int32_t> sorted;

@@ -119,6 +119,9 @@ public:
     const Copies& copies() const { return copies_; }
     const Coder& coder() const { return *coder_; }
     const Rows& rows() const { return rows_; }
+    // Of rows as the coder scales them from a region's centre, stride apart: how far each block's middle is, squared and
+    // less the row's own square; n x blocks().
+    void distances_to_middles(const float* rows, int64_t n, int64_t stride, std::vector<float>& out) const;
     // Blocks in an order of their distance from this one's middle.
     std::vector<int32_t> blocks_by_distance(int64_t block) const;
     // Names this order and these tiles.
@@ -126,7 +129,8 @@ public:
 
 private:
     Stored(const Rows& rows, const Coder& coder, Copies&& copies, const Isa& isa, Pool& pool, const Watch& watch);
-    Stored(const Rows& rows, const Coder& coder, Copies&& copies, Order&& order, Pool& pool, const Watch& watch);
+    Stored(const Rows& rows, const Coder& coder, Copies&& copies, Order&& order, const Isa& isa, Pool& pool,
+           const Watch& watch);
 
     Rows rows_;
     const Coder* coder_;
@@ -134,7 +138,10 @@ private:
     Layer layer_;
     std::vector<int32_t> order_;
     std::vector<int32_t> class_of_;  // position -> representative's place in copies_, where there are copies
-    std::vector<float> middles_;  // of each block's codes, scaled
+    const RowOps* ops_;
+    int64_t columns_;                     // blocks, padded for a projection
+    std::vector<float> middles_;          // of each block's codes, scaled: dim x columns_
+    std::vector<float> middles_squared_;  // of each middle, its square
     uint64_t fingerprint_ = 0;
 };
 

@@ -45,7 +45,7 @@ struct Watch {
 struct Stats {
     std::string isa;
     int threads = 0;
-    int sketch = 0;          // coordinates of the sketches that a self-join used; 0 where it used none
+    int sketch = 0;          // coordinates of the sketches that a self-join or a search used; 0 where it used none
     int64_t pairs = 0;       // pairs that had to be decided
     int64_t candidates = 0;  // pairs measured exactly
     double seconds = 0;
@@ -65,7 +65,7 @@ struct Within {
 class Index {
 public:
     // isa "" asks the environment variable VICINAL_ISA, and then takes the best; threads 0 takes all processors; sketch
-    // says of how many coordinates the sketches of a self-join are (sketch.hpp), 0 for none, or -1 for what pays.
+    // says of how many coordinates sketches are (sketch.hpp), 0 for none, or -1 for what pays.
     Index(const Matrix& vectors, Metric metric, int threads, const std::string& isa, int sketch = -1,
           const Watch& watch = {});
     ~Index();

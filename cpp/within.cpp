@@ -57,13 +57,14 @@ std::vector<Worker> make_workers(const Context& context, const Rows* queries) {
     return workers;
 }
 
-// Measures the candidates of a panel and hands those within the radius to use(row, column, distance).
-template <class Use>
-void measure(Worker& worker, double radius, int64_t first_row, int64_t first_column, const Candidate* candidates,
-             size_t n, Use&& use) {
+// Measures the candidates of a panel, whose row i is the row named row(i), and hands those within the radius to
+// use(row, column, distance).
+template <class Row, class Use>
+void measure(Worker& worker, double radius, Row&& row, int64_t first_column, const Candidate* candidates, size_t n,
+             Use&& use) {
     worker.queue.clear();
     for (size_t i = 0; i < n; ++i) {
-        worker.queue.push_back(Waiting::of(first_row + candidates[i].row, first_column + candidates[i].column, 0));
+        worker.queue.push_back(Waiting::of(row(candidates[i].row), first_column + candidates[i].column, 0));
     }
     worker.measure.run(worker.queue.data(), n, [&](int32_t row, int32_t column, double distance) {
         if (distance <= radius) use(row, column, distance);
@@ -102,7 +103,7 @@ Within within_self(const Context& context, double radius, const int64_t* groups)
                            groups[stored.row(first_row + row)] != groups[stored.row(first_column + column)];
                 },
                 [&](const Candidate* candidates, size_t count) {
-                    measure(own, radius, first_row, first_column, candidates, count,
+                    measure(own, radius, [&](int row) { return first_row + row; }, first_column, candidates, count,
                             [&](int32_t a, int32_t b, double distance) { add(found[worker], a, b, distance); });
                 });
         }
@@ -132,24 +133,26 @@ Within within_queries(const Context& context, double radius, const Rows& queries
     const std::vector<double> radii(stored.block(), stored.coder().radius(radius));
     const std::vector<double> none(stored.block(), stored.coder().nowhere());
     QueryBlocks blocks(context, queries);
-    context.pool.run(blocks.count(), [&](int worker, int64_t task) {
-        blocks.code(task);
+    context.pool.run(blocks.count(), [&](int, int64_t block) { blocks.code(block); }, context.watch);
+    const int64_t parts = blocks.parts(context.pool.threads());
+    context.pool.run(blocks.count() * parts, [&](int worker, int64_t task) {
         Worker& own = workers[worker];
-        for (int64_t block = 0; block < stored.blocks() && !context.pool.stopped(); ++block) {
-            const CodedBlock& coded = blocks.at(task, stored.side(block).region);
+        const int64_t asking = task / parts, part = task % parts, last = stored.blocks() * (part + 1) / parts;
+        const auto query = [&](int row) { return blocks.query(asking, row); };
+        for (int64_t block = stored.blocks() * part / parts; block < last && !context.pool.stopped(); ++block) {
+            const CodedBlock& coded = blocks.at(asking, stored.side(block).region);
             own.tiles.set_rows(coded.side, coded.codes.data());
             const int64_t first_column = stored.first(block);
             own.tiles.run(block, radii.data(), none.data(), false,
                 [&](int row, int column) {
-                    return !groups ||
-                           query_groups[blocks.first(task) + row] != groups[stored.row(first_column + column)];
+                    return !groups || query_groups[query(row)] != groups[stored.row(first_column + column)];
                 },
                 [&](const Candidate* candidates, size_t count) {
-                    measure(own, radius, blocks.first(task), first_column, candidates, count,
-                            [&](int32_t query, int32_t column, double distance) {
+                    measure(own, radius, query, first_column, candidates, count,
+                            [&](int32_t from, int32_t column, double distance) {
                                 const auto [copy, end] = stored.copies(column);
                                 for (const int32_t* to = copy; to != end; ++to) {
-                                    found[worker].push_back({query, *to, distance});
+                                    found[worker].push_back({from, *to, distance});
                                 }
                             });
                 });

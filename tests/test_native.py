@@ -193,6 +193,9 @@ def test_a_sketch_changes_nothing(kind: str, metric: str, isa: str) -> None:
         want = plain.self_join(7, groups=members)
         for got, expected in zip(sketched.self_join(7, groups=members), want, strict=True):
             np.testing.assert_array_equal(got, expected)
+    queries = vectors[::7][::-1]
+    for got, expected in zip(sketched.search(queries, 7), plain.search(queries, 7), strict=True):
+        np.testing.assert_array_equal(got, expected)
 
 
 @pytest.mark.parametrize("isa", ISAS)
@@ -203,9 +206,13 @@ def test_sketches_are_used_where_they_pay(isa: str) -> None:
     index = native.Index(vectors, "euclidean", isa=isa)
     indices, distances = index.self_join(5)
     assert index.stats()["sketch"] > 0 or isa == "amx"
-    for row in rng.choice(len(vectors), 30, replace=False):
+    found, far = index.search(vectors[8_000:], 6)
+    assert index.stats()["sketch"] > 0 or isa == "amx"
+    for row in rng.choice(np.arange(8_000, len(vectors)), 30, replace=False):
         truth = brute(vectors[row : row + 1], vectors, "euclidean")[0]
         order = np.lexsort((np.arange(len(vectors)), truth))
+        np.testing.assert_array_equal(found[row - 8_000], order[:6])
+        np.testing.assert_array_equal(far[row - 8_000], truth[order[:6]].astype(np.float32))
         order = order[order != row][:5]
         np.testing.assert_array_equal(indices[row], order)
         np.testing.assert_array_equal(distances[row], truth[order].astype(np.float32))

@@ -126,8 +126,8 @@ int64_t test(const Coder& coder, const Rows& rows, const Isa& isa) {
     const Stored stored(rows, coder, nullptr, isa, pool, {});
     int64_t pairs = test(stored, stored.layer(), isa);
     for (const int size : {16, 32, 96}) {
-        const auto sketch = make_sketch(stored, 1, size, isa, pool, {});
-        if (sketch) pairs += test(stored, *sketch, isa);
+        const auto sketch = make_sketch(stored, nullptr, 1, size, isa, pool, {});
+        if (sketch) pairs += test(stored, sketch->layer(), isa);
         sketches += sketch != nullptr;
     }
     return pairs;

@@ -215,6 +215,7 @@ struct Case {
         Result found(queries, k);
         index.search(data.matrix(stored, queries), k, own, own ? own + stored : nullptr, found.indices.data(),
                      found.distances.data());
+        if (sketch > 0) CHECK(index.stats().sketch == sketch);
         compare(found, queries, k, "search", [&](int i) {
             return truth.sorted(stored + i, stored, k, [&](int j) { return !(own && own[j] == own[stored + i]); });
         });
@@ -298,6 +299,8 @@ void test(const Data& data, Metric metric, int sketch) {
             one.self_join(5, false);
             one.self_join(40, true);
             one.resumed(7, false);
+            one.search(200, 5, false);
+            one.search(3, 60, true);
             continue;
         }
         for (const int64_t k : {1, 5, 40, 130}) one.self_join(k, k == 5);

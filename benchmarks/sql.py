@@ -152,7 +152,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, nargs="*", default=[20_000, 1_000_000])
     parser.add_argument("--times", type=int, default=7)
     parser.add_argument("--folder", type=Path)
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "sql.json")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "sql" / "results.json")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=asked.folder) as name:
         folder = Path(name)
@@ -163,6 +163,7 @@ def main() -> None:
             "moves, MB/s": moves(folder, 50_000),
             "scans, seconds": [scans(folder, rows, asked.times) for rows in asked.rows],
         }
+    asked.out.parent.mkdir(parents=True, exist_ok=True)
     asked.out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(results, indent=1))
 

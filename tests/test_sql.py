@@ -272,6 +272,18 @@ def test_of_rows_with_one_key_the_last_counts(facts: Database, verb: str) -> Non
     assert list(facts.execute("SELECT id, user FROM Facts WHERE id < 3 ORDER BY id")) == [(1, "c"), (2, "y")]
 
 
+@pytest.mark.parametrize("verb", ["UPSERT", "REPLACE"])
+def test_of_selected_rows_with_one_key_the_last_counts(facts: Database, verb: str) -> None:
+    facts.execute("CREATE TABLE T (id Uint64, v Int32, w Int32, PRIMARY KEY (id)); INSERT INTO T (id, w) VALUES (2, 7)")
+    for _ in range(3):  # the second time all keys are there already
+        facts.execute(f"""{verb} INTO T SELECT 1ul AS id, 1 AS v UNION ALL SELECT 2ul AS id, 2 AS v
+            UNION ALL SELECT 1ul AS id, 3 AS v UNION ALL SELECT 2ul AS id, 4 AS v""")
+        expected = [(1, 3, None), (2, 4, 7 if verb == "UPSERT" else None)]
+        assert list(facts.execute("SELECT * FROM T ORDER BY id")) == expected
+    facts.execute(f"{verb} INTO T SELECT id, v + 1 AS v FROM T")
+    assert list(facts.execute("SELECT id, v FROM T ORDER BY id")) == [(1, 4), (2, 5)]
+
+
 def test_update_and_delete(facts: Database) -> None:
     facts.execute('UPSERT INTO Facts (id, user) VALUES (1, "a"), (2, "b")')
     facts.execute('UPDATE Facts SET user = user || "!", fact = NULL WHERE id < 100 AND user != "a"')
@@ -338,13 +350,20 @@ def test_quoted_names_may_be_anything(db: Database) -> None:
     db.execute('CREATE TABLE `dir/my "table"; --` (`select` Int32, `a\\`b` Utf8, PRIMARY KEY (`select`))')
     db.execute('UPSERT INTO `dir/my "table"; --` (`select`, `a\\`b`) VALUES (1, "x")')
     assert list(db.execute('SELECT `a\\`b` FROM `dir/my "table"; --` WHERE `select` = 1')) == [("x",)]
+    found = db.execute('SELECT "a" AS `CAST($9 AS x`, "b" AS `$1 LIMIT 5` ORDER BY 1')
+    assert (list(found), found.columns) == ([(b"a", b"b")], ["CAST($9 AS x", "$1 LIMIT 5"])
+
+
+def test_a_word_of_yqls_is_an_alias_after_as_and_a_name_in_backticks(facts: Database) -> None:
+    assert list(facts.execute("SELECT sample.id AS any FROM Facts AS sample")) == [(123,)]
+    assert list(facts.execute("SELECT `final`.id `only` FROM Facts `final`")) == [(123,)]
 
 
 OUTSIDE = {
     "WITH x AS (SELECT 1) SELECT * FROM x": "1:1: WITH is outside the subset",
     "SELECT 1\n  | 2": "1:8: | is outside the subset",
     "SELECT (1, 2)": "1:8: a tuple is outside the subset",
-    "SELECT x FROM Facts FLATTEN BY x": "1:29: unexpected BY",
+    "SELECT x FROM Facts FLATTEN BY x": "1:21: FLATTEN is outside the subset",
     "SELECT Digest::Md5Hex('a')": "1:8: function Digest::Md5Hex is outside the subset",
     "SELECT knn::CosineDistance('a', 'b')": "1:8: function knn::CosineDistance is outside the subset",
     "SELECT 1 EXCEPT SELECT 2": "1:8: EXCEPT is outside the subset",
@@ -363,38 +382,67 @@ OUTSIDE = {
     "SET threads = 1": "1:1: SET is outside the subset",
     "SELECT id::Int32 FROM Facts": "1:8: id::Int32 without () is outside the subset",
     "SELECT CAST(1.5 AS String)": "1:8: CAST of Double to String is outside the subset",
-    "SELECT id FROM Facts RIGHT ONLY JOIN Facts AS f ON 1 = 1": "",
-    "SELECT * FROM read_csv('x')": "is outside the subset",
-    "SELECT * FROM duckdb_settings()": "is outside the subset",
-    "SELECT * FROM 'x.csv'": "",
-    "SELECT a.b.c.d FROM Facts AS a": "",
-    "SELECT sum(id) FILTER (WHERE id > 1) FROM Facts": "unexpected (",
-    "SELECT sum(id) OVER (ORDER BY id ROWS 1 PRECEDING) FROM Facts": "",
+    "SELECT id FROM Facts RIGHT ONLY JOIN Facts AS f ON 1 = 1": "1:22: RIGHT ONLY is outside the subset",
+    "SELECT * FROM read_csv('x')": "1:15: read_csv as a table is outside the subset",
+    "SELECT * FROM duckdb_settings()": "1:15: duckdb_settings as a table is outside the subset",
+    "SELECT * FROM 'x.csv'": "1:15: unknown table 'x.csv'",
+    "SELECT a.b.c.d FROM Facts AS a": "1:10: a name of three parts is outside the subset",
+    "SELECT sum(id) FILTER (WHERE id > 1) FROM Facts": "1:23: unexpected (",
+    "SELECT sum(id) OVER (ORDER BY id ROWS 1 PRECEDING) FROM Facts": "1:34: a window's frame, ROWS, is outside",
     "SELECT id FROM Facts LIMIT 1, 2": "LIMIT with two numbers is outside the subset",
-    "SELECT id FROM Facts FETCH FIRST 1 ROW ONLY": "",
-    "SELECT id FROM Facts FOR UPDATE": "",
-    "SELECT TOP 5 id FROM Facts": "",
-    "SELECT id FROM Facts QUALIFY id > 1": "",
-    "SELECT id FROM Facts TABLESAMPLE (10 PERCENT)": "",
+    "SELECT id FROM Facts FETCH FIRST 1 ROW ONLY": "1:22: FETCH is outside the subset",
+    "SELECT id FROM Facts FOR UPDATE": "1:22: FOR is outside the subset",
+    "SELECT TOP 5 id FROM Facts": "1:12: unexpected 5",
+    "SELECT id FROM Facts QUALIFY id > 1": "1:22: QUALIFY is outside the subset",
+    "SELECT id FROM Facts TABLESAMPLE (10 PERCENT)": "1:22: TABLESAMPLE is outside the subset",
     "SELECT id FROM Facts AS t (a, b)": "outside the subset",
-    "SELECT id FROM Facts WHERE id IN (1, 2), 3": "",
+    "SELECT id FROM Facts WHERE id IN (1, 2), 3": "1:42: unexpected 3",
     "SELECT (SELECT id, user FROM Facts)": "has one column, found 2",
-    "SELECT interval '1 day'": "",
-    "SELECT DATE '2024-01-01'": "",
+    "SELECT interval '1 day'": "1:17: unexpected '1 day'",
+    "SELECT DATE '2024-01-01'": "1:13: unexpected '2024-01-01'",
     "SELECT struct(1)": "function struct is outside the subset",
     "SELECT {'a': 1}": "a struct is outside the subset",
-    "SELECT x -> x FROM Facts": "",
-    "SELECT 1 IS DISTINCT FROM 2": "",
+    "SELECT x -> x FROM Facts": "1:10: unexpected ->",
+    "SELECT 1 IS DISTINCT FROM 2": "1:8: IS DISTINCT FROM is outside the subset",
     "SELECT 'a' 'b'": "a string beside another is outside the subset",
-    "INSERT INTO Facts (id) VALUES (1) RETURNING id": "unexpected RETURNING",
-    "UPDATE Facts SET user = 'a' FROM Facts": "unexpected FROM",
-    "DELETE FROM Facts USING Facts": "unexpected USING",
+    "INSERT INTO Facts (id) VALUES (1) RETURNING id": "1:35: RETURNING is outside the subset",
+    "UPDATE Facts SET user = 'a' FROM Facts": "1:29: FROM is outside the subset",
+    "DELETE FROM Facts USING Facts": "1:19: USING is outside the subset",
     "FROM Facts": "FROM before SELECT is outside the subset",
-    "SELECT * EXCEPT (id) FROM Facts": "",
-    "SELECT COUNT(id ORDER BY id) FROM Facts": "",
-    "SELECT a FROM (VALUES (1)) AS t(a)": "",
-    "SELECT id FROM Facts, LATERAL (SELECT 1)": "",
+    "SELECT * EXCEPT (id) FROM Facts": "1:10: EXCEPT is outside the subset",
+    "SELECT COUNT(id ORDER BY id) FROM Facts": "1:14: ORDER BY here is outside the subset",
+    "SELECT a FROM (VALUES (1)) AS t(a)": "1:33: a list of columns after an alias is outside the subset",
+    "SELECT id FROM Facts, LATERAL (SELECT 1)": "1:23: LATERAL as a table is outside the subset",
     "SELECT 1 UNION SELECT 'a'": "have no common type",
+    "SELECT id FROM Facts EXCLUSION JOIN Facts AS b USING (id)": "1:22: EXCLUSION is outside the subset",
+    "SELECT id FROM Facts LEFT ONLY JOIN Facts AS b USING (id)": "1:22: LEFT ONLY is outside the subset",
+    "SELECT id FROM Facts ANY JOIN Facts AS b USING (id)": "1:22: ANY is outside the subset",
+    "SELECT COUNT(*) FROM Facts NATURAL JOIN Facts AS b": "1:28: NATURAL is outside the subset",
+    "SELECT COUNT(*) FROM Facts JOIN Facts AS b": "1:28: INNER JOIN needs ON or USING",
+    "SELECT id FROM Facts\nORDER BY id NULLS LAST": "2:13: NULLS LAST is outside the subset",
+    "SELECT id FROM Facts ORDER BY id DESC NULLS FIRST": "1:39: NULLS FIRST is outside the subset",
+    "SELECT id FROM Facts ASSUME ORDER BY id": "1:22: ASSUME is outside the subset",
+    "SELECT id FROM Facts SAMPLE 0.5": "1:22: SAMPLE is outside the subset",
+    "SELECT Facts.* EXCEPT (id) FROM Facts": "1:16: EXCEPT is outside the subset",
+    "SELECT * WITHOUT id FROM Facts": "1:10: WITHOUT is outside the subset",
+    "SELECT true XOR false": "1:13: XOR is outside the subset",
+    "SELECT id ISNULL FROM Facts": "1:11: ISNULL is outside the subset",
+    "SELECT 1 << 2": "1:8: << is outside the subset",
+    "SELECT user\nFROM Facts GROUP BY ALL": "2:12: ALL here is outside the subset",
+    "SELECT user FROM Facts GROUP COMPACT BY user": "1:30: COMPACT is outside the subset",
+    "SELECT id\nFROM Facts LIMIT 5%": "2:12: what follows LIMIT's number is outside the subset",
+    "SELECT id FROM Facts WHERE COUNT(*) > 1": "1:28: Count in WHERE is outside the subset",
+    "SELECT id FROM Facts WHERE Row_Number() OVER (ORDER BY id) = 1": "1:28: Row_Number in WHERE is outside the subset",
+    "SELECT * FROM (Facts AS a JOIN Facts AS b ON a.id = b.id)": "1:16: a join in parentheses is outside the subset",
+    'SELECT id FROM Facts WHERE user REGEXP "W.*"': "1:33: REGEXP is outside the subset",
+    "UPDATE Facts ON SELECT 1 AS id": "1:14: expected SET, found ON",
+    "DELETE FROM Facts ON SELECT 1 AS id": "1:19: ON is outside the subset",
+    "SELECT * FROM AS_TABLE([1])": "1:15: AS_TABLE as a table is outside the subset",
+    "SELECT <|a: 1|>": "1:8: a struct, <|...|>, is outside the subset",
+    "CREATE TABLE t (a Decimal(22, 9), PRIMARY KEY (a))": "1:26: type Decimal(...) is outside the subset",
+    "CREATE TABLE t (a Int32 DEFAULT 1, PRIMARY KEY (a))": "1:25: DEFAULT is outside the subset",
+    "CREATE TABLE t (a Int32, PRIMARY KEY (a)) WITH (STORE = COLUMN)": "1:43: WITH settings of CREATE TABLE",
+    "CREATE TABLE t (a Int32, PRIMARY KEY (a)) PARTITION BY HASH (a)": "1:43: PARTITION BY is outside the subset",
 }
 
 
@@ -411,7 +459,8 @@ WRONG = {
     'SELECT "abc': "1:8: this string has no end",
     "SELECT 1 /* a": "1:10: this comment has no end",
     "SELECT 5y": "1:8: 5y is no number",
-    "SELECT 300t": "1:8: 300t is beyond Int8's largest, 127",
+    "SELECT 300t": "1:8: 300t is outside Int8, -128 to 127",
+    "SELECT -129t": "1:9: -129t is outside Int8, -128 to 127",
     "SELECT 1e999": "beyond Double's largest",
     r'SELECT "\xg"': "1:8: \\x needs 2 hexadecimal digits",
     "SELECT 'a'q": "a string's suffix is s, u or j",
@@ -459,6 +508,13 @@ def test_errors_count_lines(facts: Database) -> None:
     with pytest.raises(SqlError) as refused:
         facts.execute("-- one\nSELECT id,\n   /* two\n */ nope FROM Facts")
     assert (refused.value.line, refused.value.column) == (4, 5)
+    said = refusal(
+        facts, "SELECT 1;\nSELECT\n  Knn::CosineDistance(embedding, Unwrap(CAST(NULL AS String)))\nFROM Facts"
+    )
+    assert said == "3:3: this statement cannot be run: Unwrap: found NULL"
+    assert (
+        refusal(facts, "SELECT 1;\nSELECT id\nFROM Facts LIMIT NULL") == "3:18: LIMIT takes a whole number, found Null"
+    )
 
 
 def test_values_are_bound_and_never_pasted(facts: Database) -> None:

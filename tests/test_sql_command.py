@@ -91,7 +91,7 @@ def test_vectors_and_their_data_go_in_and_come_out(work: Workplace) -> None:
     order = sorted(range(30), key=lambda i: f"a{i}")
     assert np.array_equal(np.load("out.npy"), work.vectors[order])
     records = [json.loads(line) for line in Path("out.jsonl").read_text("utf-8").splitlines()]
-    assert [record["n"] for record in records] == order and records[0]["tags"] == "[0]"
+    assert [record["n"] for record in records] == order and records[0]["tags"] == [0]
     assert work("sql", "export", "out.parquet", "--table", "Facts", "--db", "f.db").code == 0
     table = pyarrow.parquet.read_table("out.parquet")
     assert table.column_names == ["id", "n", "x", "tags", "embedding"] and table.num_rows == 30
@@ -99,6 +99,7 @@ def test_vectors_and_their_data_go_in_and_come_out(work: Workplace) -> None:
     with vicinal.sql.connect("f.db") as db:
         same = "SELECT COUNT(*) AS n FROM Facts AS a INNER JOIN Again AS b USING (id) WHERE a.embedding = b.embedding"
         assert list(db.execute(same)) == [(30,)]
+        assert {name: str(column.kind) for name, column in db.tables()["Again"].columns.items()} == kinds
     assert "exists already" in work("sql", "export", "out.npy", "--table", "Facts", "--db", "f.db").err
 
 
@@ -124,6 +125,89 @@ def test_parquet_with_lists_of_numbers_goes_in(work: Workplace) -> None:
         ]
     again = work(*command)
     assert again.code == 3 and "table T: " in again.err and "uplicate key" in again.err
+
+
+BAD_PARQUET = {
+    "a null within": ([[1.0, 2.0], None, [3.0, None]], "rows 2 hold a null"),
+    "not a number": ([None, [1.0, 2.0], [float("nan"), 1.0]], "rows 2 hold NaN or infinity"),
+    "another length": ([[1.0, 2.0], [3.0]], "rows 1 have another length than the first, 2"),
+    "bytes of no format": ([binary.to_binary([1.0]), None, b"ab"], "rows 2 hold bytes that are no vector's"),
+    "text": (["a", "b"], "expected lists of numbers, or bytes, found string"),
+    "half numbers": ([[1.5]], "no whole number"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_PARQUET)
+def test_vectors_of_a_parquet_file_that_are_none_are_refused(work: Workplace, case: str) -> None:
+    values, said = BAD_PARQUET[case]
+    pyarrow.parquet.write_table(pyarrow.table({"id": range(len(values)), "embedding": values}), "bad.parquet")
+    form = ["--vector-type", "Int8"] if case == "half numbers" else []
+    answer = work("sql", "import", "bad.parquet", "--table", "T", "--db", "f.db", *form)
+    assert answer.code == 3 and answer.err.startswith("vicinal: error: bad.parquet: ") and said in answer.err
+    with vicinal.sql.connect("f.db") as db:
+        assert db.tables() == {}
+
+
+def test_a_null_list_stays_null(work: Workplace) -> None:
+    pyarrow.parquet.write_table(pyarrow.table({"id": [1, 2, 3], "embedding": [None, [1, 2], None]}), "n.parquet")
+    assert work("sql", "import", "n.parquet", "--table", "T", "--db", "f.db").code == 0
+    with vicinal.sql.connect("f.db") as db:
+        rows = db.execute("SELECT Knn::FloatFromBinaryString(embedding) FROM T ORDER BY id")
+        assert list(rows) == [(None,), ([1.0, 2.0],), (None,)]
+
+
+def test_every_type_comes_back_from_parquet_and_reads_well_in_json(work: Workplace) -> None:
+    with vicinal.sql.connect("f.db") as db:
+        db.execute("""
+            CREATE TABLE K (i Int32, d Datetime, t Timestamp, a Date, j Json, f Float, s String, v String,
+                PRIMARY KEY (i));
+            UPSERT INTO K (i, d, t, a, j, f, s, v) VALUES
+                (1, Datetime("2024-02-29T12:30:00Z"), Timestamp("2024-02-29T12:30:00.5Z"), Date("2024-02-29"),
+                 Json('{"a": [1]}'), 0.1f, "text", Knn::ToBinaryString([1.f])),
+                (2, NULL, NULL, NULL, NULL, NULL, "\\xff", Knn::ToBinaryString([2.f]))""")
+        before = list(db.execute("SELECT * FROM K ORDER BY i"))
+    assert work("sql", "export", "k.parquet", "--table", "K", "--db", "f.db").code == 0
+    command = ("sql", "import", "k.parquet", "--table", "L", "--key", "i", "--column", "v", "--db", "f.db")
+    assert work(*command).code == 0
+    with vicinal.sql.connect("f.db") as db:
+        assert list(db.execute("SELECT * FROM L ORDER BY i")) == before
+        kinds = [[str(one.kind) for one in db.tables()[name].columns.values()] for name in "KL"]
+        assert kinds[0] == kinds[1]
+    command = ("sql", "export", "k.npy", "--table", "K", "--column", "v", "--data", "k.jsonl", "--db", "f.db")
+    assert work(*command).code == 0
+    records = [json.loads(line) for line in Path("k.jsonl").read_text("utf-8").splitlines()]
+    day = "2024-02-29"
+    assert records[0] == {
+        **{"i": 1, "d": f"{day}T12:30:00Z", "t": f"{day}T12:30:00.500000Z", "a": day},
+        **{"j": {"a": [1]}, "f": 0.1, "s": "text"},
+    }
+    assert records[1] == {**dict.fromkeys("dtajf"), "i": 2, "s": {"base64": "/w=="}}
+
+
+def test_fields_of_lists_and_records_of_any_kind_become_json(work: Workplace) -> None:
+    nested = [["a", i] if i % 2 else {"x": [i, None]} for i in range(30)]
+    work.lines("j.jsonl", [{"id": i, "n": n} for i, n in enumerate(nested)])
+    assert work("sql", "import", "emb.npy", "--data", "j.jsonl", "--table", "T", "--db", "f.db").code == 0
+    with vicinal.sql.connect("f.db") as db:
+        assert [json.loads(row[0]) for row in db.execute("SELECT n FROM T ORDER BY id")] == nested
+    work.lines("k.jsonl", [{"id": i, "n": "text" if i == 20 else n} for i, n in enumerate(nested)])
+    answer = work("sql", "import", "emb.npy", "--data", "k.jsonl", "--table", "U", "--db", "f.db")
+    assert answer.code == 3 and "k.jsonl:21: n: expected Json as in the rows before, found Utf8" in answer.err
+
+
+def test_read_only_goes_before_import(work: Workplace) -> None:
+    assert work("sql", "import", "emb.npy", "--table", "T", "--db", "f.db").code == 0
+    answer = work("sql", "import", "emb.npy", "--table", "U", "--db", "f.db", "--read-only")
+    assert answer.code == 2 and "open for reading only" in answer.err
+    with vicinal.sql.connect("f.db") as db:
+        assert list(db.tables()) == ["T"]
+
+
+def test_a_column_that_holds_no_vectors_is_not_exported(work: Workplace) -> None:
+    work.lines("t.jsonl", [{"id": i, "text": f"fact {i}"} for i in range(30)])
+    assert work("sql", "import", "emb.npy", "--data", "t.jsonl", "--table", "T", "--db", "f.db").code == 0
+    answer = work("sql", "export", "o.npy", "--table", "T", "--db", "f.db", "--column", "text")
+    assert answer.code == 2 and "column text is Utf8" in answer.err and not Path("o.npy").exists()
 
 
 def test_an_import_that_fails_leaves_nothing(work: Workplace) -> None:

@@ -143,8 +143,10 @@ def test_a_view_that_an_index_cannot_serve_is_refused(db: Database, statement: s
         ('vector_type="float", vector_dimension=16, levels=1, clusters=4', "needs distance=... or similarity=..."),
         ('distance=cosine, vector_type="bit", vector_dimension=16, levels=1, clusters=4', "unknown value 'bit'"),
         ('distance=cosine, vector_type="float", levels=1, clusters=4', "needs vector_dimension=..."),
+        ("distance=cosine, vector_dimension=16", "needs vector_type=..."),
+        ('distance=cosine, similarity=cosine, vector_type="float", vector_dimension=16', "and not both"),
         ('distance=cosine, vector_type="float", vector_dimension=16, levels=1, clusters=1', "from 2 to 2048, found 1"),
-        ('distance=cosine, vector_type="float", vector_dimension=8, levels=1, clusters=4', "has no float vector of 8"),
+        ('distance=cosine, vector_type="float", vector_dimension=8', "has no float vector of 8 elements in e"),
         ('distance=cosine, vector_type="float", vector_dimension=16, levels=16, clusters=2048', "beyond"),
         ("distance=cosine, overlap_clusters=3", "overlap_clusters is outside the subset"),
     ],
@@ -154,3 +156,91 @@ def test_settings_are_checked(db: Database, settings: str, said: str) -> None:
         db.execute(f"ALTER TABLE T ADD INDEX i GLOBAL USING vector_kmeans_tree ON (e) WITH ({settings})")
     assert said in str(refused.value)
     assert db.tables()["T"].indexes == {}
+
+
+QUICK_START = """
+CREATE TABLE Vectors (
+  id Uint64,
+  embedding String,
+  PRIMARY KEY (id)
+);
+UPSERT INTO Vectors(id, embedding)
+VALUES
+    (1, Untag(Knn::ToBinaryStringFloat([1.f, 1.f, 1.f, 1.f, 1.f]), "FloatVector")),
+    (2, Untag(Knn::ToBinaryStringFloat([1.f, 1.f, 1.f, 1.f, 1.25f]), "FloatVector")),
+    (3, Untag(Knn::ToBinaryStringFloat([1.f, 1.f, 1.f, 1.f, 1.5f]), "FloatVector")),
+    (4, Untag(Knn::ToBinaryStringFloat([-1.f, -1.f, -1.f, -1.f, -1.f]), "FloatVector")),
+    (5, Untag(Knn::ToBinaryStringFloat([-2.f, -2.f, -2.f, -2.f, -4.f]), "FloatVector")),
+    (6, Untag(Knn::ToBinaryStringFloat([-3.f, -3.f, -3.f, -3.f, -6.f]), "FloatVector"));
+ALTER TABLE Vectors
+ADD INDEX EmbeddingIndex
+GLOBAL USING vector_kmeans_tree
+ON (embedding)
+WITH (
+  distance=cosine,
+  vector_type="float",
+  vector_dimension=5,
+  levels=1,
+  clusters=2)
+"""
+
+
+@pytest.mark.parametrize("view", ["", "VIEW EmbeddingIndex", "VIEW PRIMARY KEY"])
+def test_the_first_steps_of_ydbs_documentation_give_its_figures(view: str) -> None:
+    with vicinal.sql.connect() as db:
+        db.execute(QUICK_START)
+        rows = db.execute(f"""
+            $K = 3;
+            $TargetEmbedding = Knn::ToBinaryStringFloat([1.f, 1.f, 1.f, 1.f, 4.f]);
+            SELECT id, Knn::CosineDistance(embedding, $TargetEmbedding) As CosineDistance
+            FROM Vectors {view}
+            ORDER BY Knn::CosineDistance(embedding, $TargetEmbedding)
+            LIMIT $K;
+        """)
+        assert [(row, f"{distance:.10f}") for row, distance in rows] == [
+            (3, "0.1055728197"),
+            (2, "0.1467181444"),
+            (1, "0.1999999881"),
+        ]
+
+
+def test_an_index_in_create_table_finds_rows_added_later() -> None:
+    with vicinal.sql.connect() as db:
+        db.execute("""CREATE TABLE Articles (
+            id Uint64,
+            user String,
+            embedding String,
+            INDEX by_user GLOBAL SYNC USING vector_kmeans_tree ON (user, embedding) COVER (embedding)
+            WITH (distance="cosine", vector_type="float", vector_dimension=2, clusters=128, levels=2),
+            PRIMARY KEY (id)
+        )""")
+        assert set(db.tables()["Articles"].indexes) == {"by_user"}
+        db.execute("""UPSERT INTO Articles (id, user, embedding) VALUES
+            (1, "a", Knn::ToBinaryString([1.f, 0.f])), (2, "a", Knn::ToBinaryString([0.f, 1.f])), (3, "b", NULL)""")
+        found = db.execute("""SELECT id FROM Articles VIEW by_user WHERE user = "a"
+            ORDER BY Knn::CosineDistance(embedding, Knn::ToBinaryString([0.f, 1.f])) LIMIT 5""")
+        assert list(found) == [(2,), (1,)]
+        with pytest.raises(UsageError, match=r"6:.*the last column of a vector index is a String, id is not"):
+            db.execute("""
+                CREATE TABLE Other (
+                id Uint64,
+                embedding String,
+                INDEX i GLOBAL USING vector_kmeans_tree
+                ON (id) WITH (distance="cosine", vector_type="float", vector_dimension=2),
+                PRIMARY KEY (id))""")
+        assert "Other" not in db.tables()
+
+
+def test_levels_and_clusters_may_be_left_out() -> None:
+    with vicinal.sql.connect() as db:
+        db.execute("CREATE TABLE T (id Uint64, e String, PRIMARY KEY (id))")
+        rows = ", ".join(f"({i}, Knn::ToBinaryString([{i}.f, {i * i % 31}.f]))" for i in range(400))
+        db.execute(f"UPSERT INTO T (id, e) VALUES {rows}")
+        db.execute("""ALTER TABLE T ADD INDEX i GLOBAL USING vector_kmeans_tree ON (e)
+            WITH (distance=euclidean, vector_type="float", vector_dimension=2)""")
+        (tree,) = db._forest(db.tables()["T"], "i").trees.values()
+        assert (len(tree.levels), tree.leaves) == (1, 20)  # the root of 400
+        order = "ORDER BY Knn::EuclideanDistance(e, Knn::ToBinaryString([200.f, 5.f])) LIMIT 10"
+        exact = list(db.execute(f"SELECT id FROM T {order}"))
+        db.execute('PRAGMA ydb.KMeansTreeSearchTopSize = "20"')
+        assert list(db.execute(f"SELECT id FROM T VIEW i {order}")) == exact

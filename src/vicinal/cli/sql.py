@@ -168,8 +168,8 @@ def _move(arguments: argparse.Namespace, console: Console) -> int:
         raise UsageError(f"expected vicinal sql {verb} FILE --table NAME --db FILE")
     if arguments.url or arguments.to or arguments.file:
         raise UsageError(f"{verb} goes with an embedded database alone: leave out --url, --to and -f")
-    path = paths[0]
-    with connect(arguments.db, read_only=verb == "export") as database, console.progress() as progress:
+    path, read_only = paths[0], arguments.read_only or verb == "export"
+    with connect(arguments.db, read_only=read_only) as database, console.progress() as progress:
         tell = progress and progress(f"{verb} {Path(path).name}")
         if verb == "import":
             count = transfer.import_table(

@@ -184,6 +184,11 @@ class Strings:
             return np.ones(self.n, bool)
         return np.unpackbits(self.present, bitorder="little")[self.first : self.first + self.n].astype(bool)
 
+    @property
+    def strange(self) -> np.ndarray:
+        """Which rows hold a string that is no vector's: empty, or of no known format."""
+        return self.valid & (_shapes(self)[1] == 0)
+
 
 def distances(name: str, a: Strings, b: Strings, all_pairs: bool = False, isa: str = "") -> tuple[Any, Any]:
     """The distances of one row each, b being one string or as many as a, or of all pairs.

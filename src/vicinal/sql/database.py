@@ -20,7 +20,7 @@ import numpy as np
 from vicinal.errors import DataError, UsageError, need, unknown
 from vicinal.sql import binary, catalog, trees
 from vicinal.sql.catalog import INDEXES, Table, quoted
-from vicinal.sql.faults import SqlError, fault
+from vicinal.sql.faults import SqlError, fault, place
 from vicinal.sql.functions import DISTANCES
 from vicinal.sql.types import FLOAT, STRING, TIMES, UTF8, Type, list_of, named
 
@@ -34,7 +34,7 @@ SETTINGS = {
 }
 TOP_SIZE = "ydb.KMeansTreeSearchTopSize"
 FEW = 1000
-_PARAMETER = re.compile(r"CAST\(\$(\d+) AS ")
+_PARAMETER = re.compile(r'"(?:[^"]|"")*"|\$(\d+)')  # a quoted name is no place for a value
 
 # The vectors that running statements compare with, by the numbers that stand for them.
 _targets: dict[int, Any] = {}
@@ -248,30 +248,31 @@ class Database:
         if failed and statement.verb == "COMMIT":
             raise fault(text, statement.start, "a statement of this transaction failed, so it was rolled back")
 
-    def _lowering(self, text: str, names: dict[str, Any]) -> Any:
+    def _lowering(self, text: str, names: dict[str, Any], start: int = 0) -> Any:
         from vicinal.sql.lowering import Lowering
 
-        return Lowering(text, self.tables(), names, self._evaluate, self._probe)
+        return Lowering(text, self.tables(), names, self._evaluate, self._probe, start)
 
     def _query(self, statement: Any, text: str, names: dict[str, Any]) -> Rows:
         from vicinal.sql import ranking
 
-        low = self._lowering(text, names)
+        low = self._lowering(text, names, statement.start)
         ranked = ranking.plan(low, statement.select)
         if ranked is not None:
-            return ranked.run(self, low, statement, text)
-        return self.rows(low.select(statement.select), low, statement, text)
+            return ranked.run(self, low)
+        return self.rows(low.select(statement.select), low)
 
-    def rows(self, query: Any, low: Any, statement: Any, text: str) -> Rows:
+    def rows(self, query: Any, low: Any) -> Rows:
         """Runs a lowered SELECT."""
         names = [name for name, _, _ in query.columns]
         kinds = [kind.untagged for _, _, kind in query.columns]
-        found = self._run(query.text, low.bound, low.targets, statement, text, rows=query.most <= FEW)
-        return Rows(found if isinstance(found, list) else found.rename_columns(names), names, kinds)
+        if query.most <= FEW:
+            return Rows(self._run(query.text, low, low.start), names, kinds)
+        return Rows(self.arrow(query.text, low).rename_columns(names), names, kinds)
 
     def arrow(self, sql: str, low: Any) -> Any:
         """DuckDB's answer to a lowered text as an Arrow table."""
-        return self._run(sql, low.bound, low.targets, None, "")
+        return self._run(sql, low, low.start, arrow=True)
 
     @contextmanager
     def registered(self, name: str, table: Any) -> Iterator[None]:
@@ -282,42 +283,40 @@ class Database:
         finally:
             self._connection.unregister(name)
 
-    def _evaluate(self, query: Any, bound: list[Any], targets: dict[int, bytes | None]) -> Any:
+    def _evaluate(self, low: Any, query: Any, start: int) -> Any:
         """The one value of an expression that needs no row."""
-        table = self._run(query.text, bound, targets, None, "")
-        return table.column(0)[0].as_py() if table.num_rows else None
+        rows = self._run(query.text, low, start)
+        return rows[0][0] if rows else None
 
-    def _run(
-        self, sql: str, bound: list[Any], targets: dict[int, Any], statement: Any, text: str, rows: bool = False
-    ) -> Any:
-        """DuckDB's answer as an Arrow table, or as a list of tuples, which is quicker for a few; its errors as ours."""
+    def _run(self, sql: str, low: Any, start: int, arrow: bool = False) -> Any:
+        """DuckDB's answer as an Arrow table, or as tuples, which is quicker for a few; an error is said of `start`."""
         pyarrow = need("pyarrow", extra="sql")
-        sql, bound = _used(sql, bound)
-        for number, string in targets.items():
+        sql, bound = _used(sql, low.bound)
+        for number, string in low.targets.items():
             _targets[number] = binary.Strings(pyarrow.array([string], pyarrow.binary()))
         try:
-            if rows or (statement is not None and not hasattr(statement, "select")):
-                return self._connection.execute(sql, bound).fetchall()
-            return self._connection.sql(sql, params=bound).to_arrow_table()
+            if arrow:
+                return self._connection.sql(sql, params=bound).to_arrow_table()
+            return self._connection.execute(sql, bound).fetchall()
         except self._duckdb.Error as error:
             self._failed = self._open
-            raise self._refused(error, statement, text) from None
+            raise self._refused(error, low.source, start) from None
         finally:
-            for number in targets:
+            for number in low.targets:
                 _targets.pop(number, None)
 
-    def _refused(self, error: Exception, statement: Any, text: str) -> Exception:
+    def _refused(self, error: Exception, text: str, start: int) -> Exception:
+        """DuckDB's error as ours, at a place of the text."""
         said = _first_line(error)
-        start = statement.start if statement is not None else 0
+        where = "{}:{}: ".format(*place(text, start))
         if isinstance(error, self._duckdb.ConstraintException):
-            where = f"{fault(text, start, '').line}:{fault(text, start, '').column}: "
             if "uplicate key" in said:
                 return DataError(f"{where}a row with this key exists already ({said}); UPSERT changes it")
             if "NOT NULL" in said:
                 return DataError(f"{where}NULL in a column of the primary key or NOT NULL ({said})")
             return DataError(where + said)
         if isinstance(error, self._duckdb.OutOfRangeException | self._duckdb.ConversionException):
-            return DataError(f"{fault(text, start, '').line}:{fault(text, start, '').column}: {said}")
+            return DataError(where + said)
         return fault(text, start, f"this statement cannot be run: {said}")
 
     # Changes.
@@ -325,7 +324,7 @@ class Database:
     def _change(self, statement: Any, text: str, names: dict[str, Any]) -> None:
         from vicinal.sql import grammar
 
-        low = self._lowering(text, names)
+        low = self._lowering(text, names, statement.start)
         table = low.table(statement.table)
         if isinstance(statement, grammar.Write):
             sql, touched = _write(low, statement, table)
@@ -336,10 +335,10 @@ class Database:
             sql, touched = f"DELETE FROM {quoted(table.physical)} AS t0{source}", set()
         indexes = [one for one in table.indexes.values() if touched & set(one.columns)]
         if not indexes:
-            self._run(sql, low.bound, low.targets, statement, text)
+            self._run(sql, low, low.start)
             return
         with _Whole(self):
-            self._run(sql, low.bound, low.targets, statement, text)
+            self._run(sql, low, low.start)
             for index in indexes:
                 self._assign(table, index)
 
@@ -357,7 +356,7 @@ class Database:
                 else:
                     self._drop_index(statement, text)
         except self._duckdb.Error as error:
-            raise self._refused(error, statement, text) from None
+            raise self._refused(error, text, statement.start) from None
         finally:
             self._tables = None
             self._forests.clear()
@@ -399,6 +398,9 @@ class Database:
         held = {one.physical.lower() for one in self.tables().values()}
         physical = catalog.physical_name(name.text, held)
         self._connection.execute(f"CREATE TABLE {quoted(physical)} ({', '.join(parts)}, PRIMARY KEY ({keys}))")
+        for index in statement.indexes:
+            self._tables = None
+            self._add_index(index, text)
 
     def _drop(self, statement: Any, text: str) -> None:
         if statement.table.text not in self.tables() and statement.if_exists:
@@ -443,6 +445,10 @@ class Database:
                         progress(done, total)
                 for index in table.indexes.values():
                     self._assign(table, index)
+        except self._duckdb.ConstraintException as error:
+            said = _first_line(error)
+            remedy = "; each row needs a key of its own: --key names the column" if "uplicate key" in said else ""
+            raise DataError(f"table {name}: {said}{remedy}") from None
         except self._duckdb.Error as error:
             raise DataError(f"table {name}: {_first_line(error)}") from None
         finally:
@@ -457,7 +463,8 @@ class Database:
             to = table.columns[name].kind
             value = f"c{number}"
             if to != kind:
-                if not (kind.numeric and to.numeric) and (kind.name, to.name) != ("Utf8", "String"):
+                text = {kind.name, to.name} <= {"Utf8", "Json", "String"} and kind.name != "String"
+                if not (kind.numeric and to.numeric) and not text:
                     raise DataError(f"table {table.name}: column {name} is {to}, but the data are {kind}")
                 value = f"encode({value})" if to == STRING else f"CAST({value} AS {to.duck})"
             into.append(quoted(table.columns[name].physical))
@@ -499,7 +506,11 @@ class Database:
             tuple(one.text for one in statement.cover),
             settings,
         )
-        forest = self._grow(table, index, statement, text)
+        forest = self._grow(table, index)
+        if not forest.trees and self._holds(table, embedding.text):
+            form, dim = settings["vector_type"], settings["vector_dimension"]
+            wanted = f"no {form} vector of {dim} elements in {embedding.text}"
+            raise fault(text, statement.start, f"table {table.name} has {wanted}; see vector_type and vector_dimension")
         definition = json.dumps({"columns": index.columns, "cover": index.cover, "settings": settings})
         self._connection.execute(
             f"CREATE TABLE IF NOT EXISTS {quoted(INDEXES)} "
@@ -513,21 +524,22 @@ class Database:
         self._forests[table.name, index.name] = forest
         self._assign(table, index)
 
-    def _grow(self, table: Table, index: catalog.Index, statement: Any, text: str) -> trees.Forest:
+    def _holds(self, table: Table, column: str) -> bool:
+        """Whether a column has a value that is not NULL."""
+        name = quoted(table.columns[column].physical)
+        query = f"SELECT 1 FROM {quoted(table.physical)} WHERE {name} IS NOT NULL LIMIT 1"
+        return bool(self._connection.execute(query).fetchall())
+
+    def _grow(self, table: Table, index: catalog.Index) -> trees.Forest:
+        """A tree for each prefix; none in an empty table, all of whose later rows are always read."""
         from vicinal.sql.lowering import functions_of
 
         function = functions_of(index.settings)[0]
-        found = self._vectors(table, index, "")
-        dim, form = index.settings["vector_dimension"], index.settings["vector_type"]
-        if not found:
-            raise fault(
-                text,
-                statement.start,
-                f"table {table.name} has no {form} vector of {dim} elements in {index.columns[-1]}; fill it first",
-            )
+        levels, clusters = index.settings["levels"], index.settings.get("clusters")
         forest, first = trees.Forest({}), 0
-        for prefix, (_, vectors) in found.items():
-            tree = trees.grow(vectors, index.settings["clusters"], index.settings["levels"], function, first)
+        for prefix, (_, vectors) in self._vectors(table, index, "").items():
+            fitting = clusters or min(max(2, round(len(vectors) ** (1 / (levels + 1)))), _most_clusters(index.settings))
+            tree = trees.grow(vectors, fitting, levels, function, first)
             forest.trees[prefix] = tree
             first += tree.leaves
         return forest
@@ -646,7 +658,10 @@ class _Whole:
 def _used(sql: str, bound: list[Any]) -> tuple[str, list[Any]]:
     """A statement and the values that are left in it: what was computed while compiling needs its own no more."""
     used: dict[str, int] = {}
-    sql = _PARAMETER.sub(lambda found: f"CAST(${used.setdefault(found[1], len(used) + 1)} AS ", sql)
+    sql = _PARAMETER.sub(
+        lambda found: f"${used.setdefault(found[1], len(used) + 1)}" if found[1] else found[0],
+        sql,
+    )
     return sql, [bound[int(number) - 1] for number in used]
 
 
@@ -705,7 +720,7 @@ def _nothing(*_: Any) -> Any:
 
 def _first_line(error: Exception) -> str:
     said = str(error).partition("\n")[0]
-    return re.sub(r"^(\w+ )?(Error|Exception): ", "", said)
+    return re.sub(r"^[\w ]*(Error|Exception): ", "", said)
 
 
 def _check_name(name: Any, text: str) -> None:
@@ -820,7 +835,9 @@ def _write(low: Any, statement: Any, table: Table) -> tuple[str, set[str]]:
             statement.table, f"{statement.verb} needs every column of the primary key; {left_out[0]} is missing"
         )
     into = ", ".join(quoted(one.physical) for one in columns)
-    source = _values(low, statement, columns, table) if query is None else _rows_of(low, statement, query, columns)
+    source = (
+        _values(low, statement, columns, table) if query is None else _rows_of(low, statement, query, columns, table)
+    )
     keys = ", ".join(quoted(table.columns[key].physical) for key in table.key)
     changed = [one for one in columns if one.name not in table.key]
     parts = [f"{quoted(one.physical)} = excluded.{quoted(one.physical)}" for one in changed]
@@ -852,26 +869,36 @@ def _values(low: Any, statement: Any, columns: list[catalog.Column], table: Tabl
         rows.append(", ".join(values))
     if statement.verb == "INSERT" or len(rows) == 1:
         return "VALUES " + ", ".join(f"({row})" for row in rows)
-    # Of rows with one key the last counts.
+    numbered = ", ".join(f"({row}, {number})" for number, row in enumerate(rows))
+    names = ", ".join(quoted(one.physical) for one in columns)
+    return _last(f'(VALUES {numbered}) AS v({names}, "~row")', columns, table)
+
+
+def _last(numbered: str, columns: list[catalog.Column], table: Table) -> str:
+    """Of rows with one key the last, by the column ~row."""
     names = ", ".join(quoted(one.physical) for one in columns)
     keys = ", ".join(quoted(table.columns[key].physical) for key in table.key)
-    numbered = ", ".join(f"({row}, {number})" for number, row in enumerate(rows))
     return (
-        f'SELECT {names} FROM (VALUES {numbered}) AS v({names}, "~row") '
-        f'QUALIFY row_number() OVER (PARTITION BY {keys} ORDER BY "~row" DESC) = 1'
+        f"SELECT {names} FROM {numbered} "
+        f'QUALIFY row_number() OVER (PARTITION BY {keys} ORDER BY "~row" DESC) = 1 ORDER BY "~row"'
     )
 
 
-def _rows_of(low: Any, statement: Any, query: Any, columns: list[catalog.Column]) -> str:
+def _rows_of(low: Any, statement: Any, query: Any, columns: list[catalog.Column], table: Table) -> str:
     from vicinal.sql.lowering import Expression
 
     if len(query.columns) != len(columns):
         raise low.error(statement.start, f"expected {len(columns)} columns from SELECT, found {len(query.columns)}")
     parts = [
-        low.sql(low.converted(Expression(f"q.{quoted(physical)}", kind), column.kind, statement.start))
-        for (_, physical, kind), column in zip(query.columns, columns, strict=True)
+        f"{low.sql(low.converted(Expression(f'q.{quoted(at)}', kind), column.kind, statement.start))} "
+        f"AS {quoted(column.physical)}"
+        for (_, at, kind), column in zip(query.columns, columns, strict=True)
     ]
-    return f"SELECT {', '.join(parts)} FROM ({query.text}) AS q"
+    source = f"SELECT {', '.join(parts)} FROM ({query.text}) AS q"
+    keyed = {column.name for (name, _, _), column in zip(query.columns, columns, strict=True) if name in query.unique}
+    if statement.verb == "INSERT" or (keyed and keyed <= set(table.key)):
+        return source
+    return _last(f'(SELECT *, row_number() OVER () AS "~row" FROM ({source}))', columns, table)
 
 
 _FORMATS = {"float": "Float", "uint8": "Uint8", "int8": "Int8"}
@@ -908,11 +935,17 @@ def _settings(statement: Any, text: str) -> dict[str, Any]:
             raise fault(text, start, f"setting {name} is outside the subset: {', '.join([*limits, *choices])}")
     if ("distance" in found) == ("similarity" in found):
         raise fault(text, statement.start, "an index needs distance=... or similarity=..., and not both")
-    for name in ("vector_type", *limits):
+    for name in ("vector_type", "vector_dimension"):
         if name not in found:
             raise fault(text, statement.start, f"an index needs {name}=...")
-    if found["vector_dimension"] * found["clusters"] > 4_194_304:
+    found.setdefault("levels", 1)
+    clusters = found.get("clusters", 2)
+    if found["vector_dimension"] * clusters > 4_194_304:
         raise fault(text, statement.start, "vector_dimension * clusters is beyond 4194304")
-    if math.log2(found["clusters"]) * found["levels"] > 30:
+    if math.log2(clusters) * found["levels"] > 30:
         raise fault(text, statement.start, "clusters to the power of levels is beyond 1073741824")
     return found
+
+
+def _most_clusters(settings: dict[str, Any]) -> int:
+    return min(2048, 4_194_304 // settings["vector_dimension"], int(2 ** (30 / settings["levels"])))

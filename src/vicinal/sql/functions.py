@@ -163,6 +163,21 @@ def _list_length(low: "Lowering", node: Any, args: list["Expression"]) -> "Expre
     return low.made(f"CAST(len({low.sql(args[0])}) AS UBIGINT)", UINT64, args)
 
 
+def _list_replicate(low: "Lowering", node: Any, args: list["Expression"]) -> "Expression":
+    value, times = args
+    if not times.kind.whole:
+        raise low.error(node, f"ListReplicate: expected a whole number, found {times.kind}")
+    count, one = low.sql(times), low.sql(value)
+    return low.made(f"list_transform(range({count}), lambda _: {one})", list_of(value.kind), args)
+
+
+def _list_flatten(low: "Lowering", node: Any, args: list["Expression"]) -> "Expression":
+    kind = args[0].kind
+    if kind.item is None or kind.item.item is None:
+        raise low.error(node, f"ListFlatten: expected a list of lists, found {kind}")
+    return low.made(f"flatten({low.sql(args[0])})", kind.item, args)
+
+
 def _as_list(low: "Lowering", node: Any, args: list["Expression"]) -> "Expression":
     return low.listed(args, node)
 
@@ -407,6 +422,23 @@ FUNCTIONS = (
     ),
     Function(
         "ListLength", "(List<T>) -> Uint64", "The number of elements.", "ListLength([1, 2, 3])", "3", _list_length
+    ),
+    Function(
+        "ListReplicate",
+        "(T, count) -> List<T>",
+        "A value so many times.",
+        "ListReplicate(1.5f, 3)",
+        "[1.5, 1.5, 1.5]",
+        _list_replicate,
+        (2,),
+    ),
+    Function(
+        "ListFlatten",
+        "(List<List<T>>) -> List<T>",
+        "The lists' elements as one list.",
+        "ListFlatten([[1, 2], [3]])",
+        "[1, 2, 3]",
+        _list_flatten,
     ),
     Function(
         "ListFromRange",

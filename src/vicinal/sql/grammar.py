@@ -1,7 +1,8 @@
 """YQL's statements, parsed: expressions and SELECT by sqlglot's parser, the statements around them here.
 
-sqlglot's generic grammar is wider than YQL. That is harmless, because `lowering` accepts only the nodes and the
-arguments that it knows, and names every other one with its line and column.
+sqlglot's generic grammar is wider than YQL. What it reads into nodes is harmless, because `lowering` accepts only the
+nodes and the arguments that it knows, and names every other one with its line and column. What it reads and forgets, or
+takes for an alias, is refused here.
 """
 
 from dataclasses import dataclass, field
@@ -38,10 +39,9 @@ class TypeName:
 
 @dataclass
 class Statement:
-    """What every statement has: where it begins and ends in the text."""
+    """What every statement has: where it begins in the text."""
 
     start: int = field(default=0, kw_only=True)
-    end: int = field(default=0, kw_only=True)
 
 
 @dataclass
@@ -79,12 +79,13 @@ class ColumnDefinition:
 
 @dataclass
 class CreateTable(Statement):
-    """`CREATE TABLE`."""
+    """`CREATE TABLE`, with the indexes in it."""
 
     table: Name
     columns: list[ColumnDefinition]
     key: list[Name]
     if_not_exists: bool
+    indexes: list["AddIndex"]
 
 
 @dataclass
@@ -190,7 +191,10 @@ class _Dialect(Dialect):
 
 class _Parser(Parser):
     FUNCTIONS = {}  # noqa: RUF012 - every call is Anonymous: lowering has the one table of functions
-    FUNCTION_PARSERS = {"CAST": lambda self: self._cast()}  # noqa: RUF012
+    FUNCTION_PARSERS = {  # noqa: RUF012
+        "CAST": lambda self: self._cast(),
+        "NOTHING": lambda self: self._nothing(),
+    }
     NO_PAREN_FUNCTION_PARSERS = {"CASE": lambda self: self._parse_case()}  # noqa: RUF012
     NO_PAREN_FUNCTIONS = {}  # noqa: RUF012
     COLUMN_OPERATORS = {TokenType.DOT: None}  # noqa: RUF012
@@ -200,8 +204,62 @@ class _Parser(Parser):
         TokenType.NUMBER: lambda self, token: exp.Literal.number(token.text).update_positions(token),
         TokenType.STRING: lambda self, token: exp.Literal.string(token.text).update_positions(token),
         TokenType.PARAMETER: lambda self, token: self._name(token),
+        TokenType.STAR: lambda self, token: self._star(token),
+        TokenType.NULL: lambda self, token: exp.Null().update_positions(token),
+        TokenType.TRUE: lambda self, token: exp.Boolean(this=True).update_positions(token),
+        TokenType.FALSE: lambda self, token: exp.Boolean(this=False).update_positions(token),
     }
     PLACEHOLDER_PARSERS = {}  # noqa: RUF012
+
+    # What is outside the subset, where sqlglot would read something else.
+
+    def raise_error(self, message: str, token: Any = None) -> None:
+        token = token or self._curr
+        if not token.text or token.token_type == TokenType.SENTINEL:
+            token, found = self._tokens[-1], "the end of the statement"
+        else:
+            found = token.text
+        if found.upper() in ("ROWS", "RANGE", "GROUPS"):
+            message = f"a window's frame, {found.upper()}, is outside the subset"
+        elif message.startswith(("Required", "Expected table name", "Invalid expression")):
+            message = f"unexpected {found}"
+        elif message.startswith(("expected", "Expecting", "Expected")):
+            message = f"expected {message.split(' ', 1)[1]}, found {found}"
+        super().raise_error(message, token)
+
+    def _refuse(self, *tokens: Any) -> None:
+        words = " ".join(token.text.upper() for token in tokens)
+        self.raise_error(f"{words} is outside the subset", tokens[0])
+
+    def _refuse_as_alias(self) -> None:
+        """A word that begins a construct of YQL's would be read as an alias."""
+        token = self._curr
+        if token.token_type == TokenType.VAR and token.text.upper() in _NO_ALIASES:
+            self._refuse(token)
+
+    def _parse_table_alias(self, *args: Any, **kwargs: Any) -> Any:
+        self._refuse_as_alias()
+        return super()._parse_table_alias(*args, **kwargs)
+
+    def _parse_alias(self, this: Any, explicit: bool = False) -> Any:
+        self._refuse_as_alias()
+        return super()._parse_alias(this, explicit)
+
+    def _parse_ordered(self, *args: Any, **kwargs: Any) -> Any:
+        ordered = super()._parse_ordered(*args, **kwargs)
+        before = self._tokens[self._index - 2 : self._index]
+        if [token.text.upper() for token in before] in (["NULLS", "FIRST"], ["NULLS", "LAST"]):
+            self._refuse(*before)
+        return ordered
+
+    def _parse_join(self, *args: Any, **kwargs: Any) -> Any:
+        token, after = self._curr, self._next
+        if token.text.upper() in ("LEFT", "RIGHT", "FULL") and after.text.upper() in ("ANTI", "ANY", "ONLY"):
+            self._refuse(token, after)
+        join = super()._parse_join(*args, **kwargs)
+        if join is not None:
+            join.meta.update(start=token.start, comma=token.token_type == TokenType.COMMA)
+        return join
 
     # Where things stand.
 
@@ -233,6 +291,11 @@ class _Parser(Parser):
         if not self._match(TokenType.ALIAS):
             self.raise_error("expected AS in CAST")
         node = CastTo(this=this)
+        node.meta["kind"] = self.type_name()
+        return node
+
+    def _nothing(self) -> Any:
+        node = CastTo(this=exp.Null())
         node.meta["kind"] = self.type_name()
         return node
 
@@ -292,11 +355,20 @@ class _Parser(Parser):
             self.raise_error("FROM before SELECT is outside the subset")
         return super()._parse_select_query(*args, **kwargs)
 
+    def _parse_group(self, *args: Any, **kwargs: Any) -> Any:
+        token = self._curr
+        group = super()._parse_group(*args, **kwargs)
+        if group is not None:
+            group.meta["start"] = token.start
+        return group
+
     def _parse_limit(self, *args: Any, **kwargs: Any) -> Any:
         token = self._curr
         limit = super()._parse_limit(*args, **kwargs)
-        if isinstance(limit, exp.Limit) and limit.args.get("offset"):
-            self.raise_error("LIMIT with two numbers is outside the subset: write LIMIT n OFFSET m", token)
+        if isinstance(limit, exp.Limit):
+            if limit.args.get("offset"):
+                self.raise_error("LIMIT with two numbers is outside the subset: write LIMIT n OFFSET m", token)
+            limit.meta["start"] = token.start
         return limit
 
     # Tables: $name, and VIEW.
@@ -323,6 +395,11 @@ class _Parser(Parser):
         return table
 
     # Parts of statements.
+
+    def _star(self, token: Any) -> Any:
+        if self._curr.text.upper() in ("EXCEPT", "EXCLUDE", "REPLACE", "RENAME", "WITHOUT"):
+            self._refuse(self._curr)
+        return exp.Star().update_positions(token)
 
     def expect(self, kind: Any, what: str) -> None:
         if not self._match(kind):
@@ -358,6 +435,8 @@ class _Parser(Parser):
             while self._match(TokenType.COMMA):
                 items.append(self.type_name())
             self.expect(TokenType.GT, ">")
+        elif self._curr.token_type == TokenType.L_PAREN:
+            self.raise_error(f"type {name.text}(...) is outside the subset")
         found = TypeName(name.text, items, name.start)
         while self._match(TokenType.PLACEHOLDER):
             found = TypeName("Optional", [found], name.start)
@@ -411,12 +490,15 @@ class _Parser(Parser):
         exists = self.words("IF", "NOT", "EXISTS")
         table = self.name("a table's name")
         self.expect(TokenType.L_PAREN, "(")
-        columns, key = [], []
+        columns, key, indexes = [], [], []
         while self._curr.token_type != TokenType.R_PAREN:
             if self._match(TokenType.PRIMARY_KEY):
                 key += self.names("a column of the primary key")
+            elif self._curr.text.upper() == "INDEX" and self._third() in _NAMES:
+                self._advance()
+                indexes.append(self.index(table))
             else:
-                if self._curr.text.upper() in ("INDEX", "FAMILY", "CHANGEFEED") and self._third() in _NAMES:
+                if self._curr.text.upper() in ("FAMILY", "CHANGEFEED") and self._third() in _NAMES:
                     self.raise_error(f"{self._curr.text.upper()} in CREATE TABLE is outside the subset")
                 name = self.name("a column's name")
                 kind = self.type_name()
@@ -426,10 +508,12 @@ class _Parser(Parser):
                 columns.append(ColumnDefinition(name, kind, required))
             if not self._match(TokenType.COMMA):
                 break
+        if self._curr.token_type != TokenType.R_PAREN and self._curr.text[:1].isalpha():
+            self._refuse(self._curr)
         self.expect(TokenType.R_PAREN, ", or )")
         if self._curr.token_type == TokenType.WITH:
             self.raise_error("WITH settings of CREATE TABLE are outside the subset")
-        return CreateTable(table, columns, key, exists)
+        return CreateTable(table, columns, key, exists, indexes)
 
     def _third(self) -> Any:
         """The kind of the token after the next."""
@@ -450,6 +534,10 @@ class _Parser(Parser):
             return DropIndex(table, self.name("an index's name"))
         if not self.words("ADD", "INDEX"):
             self.raise_error(f"ALTER TABLE {self._curr.text.upper()} is outside the subset")
+        return self.index(table)
+
+    def index(self, table: Name) -> AddIndex:
+        start = self._curr.start
         index = self.name("an index's name")
         if not self.words("GLOBAL"):
             self.raise_error("expected GLOBAL")
@@ -475,7 +563,7 @@ class _Parser(Parser):
                 if not self._match(TokenType.COMMA):
                     break
             self.expect(TokenType.R_PAREN, ")")
-        return AddIndex(table, index, columns, cover, settings)
+        return AddIndex(table, index, columns, cover, settings, start=start)
 
     def write(self) -> Statement:
         verb = self._prev.text.upper()
@@ -536,12 +624,23 @@ class _Parser(Parser):
         self._advance()
         found = self.statement()
         if self._index < self._tokens_size:
-            self.raise_error(f"unexpected {self._curr.text}")
-        found.start, found.end = tokens[0].start, tokens[-1].end + 1
+            token = self._curr
+            if token.text[0].isalpha() and token.token_type != TokenType.IDENTIFIER:
+                self._refuse(token)
+            self.raise_error(f"unexpected {token.text}")
+        found.start = tokens[0].start
         return found
 
 
 _NAMES = (TokenType.VAR, TokenType.IDENTIFIER)
+# Words that begin a construct after a table or a value; quoted in backticks or after AS they are names.
+_NO_ALIASES = frozenset(
+    """
+    ANTI ANY ASOF ASSUME BERNOULLI COLLATE COMPACT EXCLUSION FETCH FINAL FLATTEN FOR GLOB HAVING ISNULL LATERAL
+    MATCH MATCH_RECOGNIZE NATURAL NOTNULL ONLY PIVOT POSITIONAL QUALIFY REGEXP RESPECT RETURNING RLIKE SAMPLE
+    STREAM SYSTEM TABLESAMPLE UNPIVOT WITHOUT XOR
+    """.split()  # noqa: SIM905
+)
 _STATEMENTS = {
     "DECLARE": _Parser.declare,
     "PRAGMA": _Parser.pragma,
@@ -575,20 +674,19 @@ def parse(text: str) -> list[Statement]:
             found.append(parser.read(tokens, text))
         except ParseError as error:
             about = error.errors[0]
-            at = parser._curr if parser._curr.text else tokens[-1]
-            line, column = (about.get("line"), about.get("col")) if about.get("line") else place(text, at.start)
+            line, column = (about.get("line"), about.get("col")) if about.get("line") else place(text, tokens[-1].start)
             raise SqlError(f"{about.get('description') or error}", line or 0, column or 0) from None
         except RecursionError:
             raise fault(text, tokens[0].start, "this statement is nested too deeply") from None
     return found
 
 
-def start_of(node: Any) -> int:
-    """Where an expression begins in the text."""
+def start_of(node: Any, default: int = 0) -> int:
+    """Where an expression begins in the text, the default where nothing in it says."""
     found = node.meta.get("start")
     if found is None and "span" in node.meta:
         return node.meta["span"][0]
     if found is not None:
         return found
-    starts = [start_of(child) for child in node.iter_expressions()]
-    return min(starts, default=0)
+    starts = [start_of(child, -1) for child in node.iter_expressions()]
+    return min((start for start in starts if start >= 0), default=default)

@@ -22,6 +22,7 @@ _TOKEN = re.compile(
   | (?P<name>\$[A-Za-z_]\w*)
   | (?P<quoted>`(?:[^`\\]|\\.)*`)
   | (?P<word>[A-Za-z_]\w*(?:\s*::\s*[A-Za-z_]\w*)*)
+  | (?P<struct><\|)
   | (?P<sign>->|==|!=|<>|<=|>=|\|\||\?\?|/(?!\*)|[-+*%(){{}}\[\],;.=<>?:&|^~!])
     """,
     re.VERBOSE | re.DOTALL | re.ASCII,
@@ -70,6 +71,8 @@ def tokenize(text: str) -> list[list[Any]]:
         group, value, end = found.lastgroup, found[0], found.end()
         start, position = position, end
         column = start - line_start + 1
+        if group == "struct":
+            raise fault(text, start, "a struct, <|...|>, is outside the subset")
         if group != "blank":
             if group == "sign":
                 kind = signs[value]

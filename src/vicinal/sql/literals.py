@@ -86,20 +86,24 @@ def read_string(token: str) -> tuple[bytes, str]:
 
 
 def read_number(token: str) -> tuple[Any, str]:
-    """A number literal's value and type.
+    """A number literal's value and type; it may begin with a minus.
 
     Raises    ValueError where its suffix is none, or the value does not fit its type.
-    >>> read_number("0xFF"), read_number("5ul"), read_number("1.5f"), read_number("3000000000")
-    ((255, 'Int32'), (5, 'Uint64'), (1.5, 'Float'), (3000000000, 'Int64'))
+    >>> read_number("0xFF"), read_number("5ul"), read_number("1.5f"), read_number("3000000000"), read_number("-128t")
+    ((255, 'Int32'), (5, 'Uint64'), (1.5, 'Float'), (3000000000, 'Int64'), (-128, 'Int8'))
     """
+    minus = token.startswith("-")
+    token = token[minus:]
     whole = _INTEGER.fullmatch(token)
     if whole and whole[2].lower() in _SUFFIXES:
         value = int(whole[1], 0) if whole[1][:2].lower() in ("0x", "0o", "0b") else int(whole[1])
+        value = -value if minus else value
         kind = _SUFFIXES[whole[2].lower()]
         if kind is None:
-            kind = next((one for one in ("Int32", "Int64", "Uint64") if value <= BITS[one][1]), "Uint64")
-        if value > BITS[kind][1]:
-            raise ValueError(f"{token} is beyond {kind}'s largest, {BITS[kind][1]}")
+            fits = (one for one in ("Int32", "Int64", "Uint64") if BITS[one][0] <= value <= BITS[one][1])
+            kind = next(fits, "Int64" if minus else "Uint64")
+        if not BITS[kind][0] <= value <= BITS[kind][1]:
+            raise ValueError(f"{'-' * minus}{token} is outside {kind}, {BITS[kind][0]} to {BITS[kind][1]}")
         return value, kind
     real = _FLOAT.fullmatch(token)
     if real is None or real[2].lower() not in ("", "f"):
@@ -108,7 +112,7 @@ def read_number(token: str) -> tuple[Any, str]:
         number = float(np.float32(real[1])) if real[2] else float(real[1])
     if number in (float("inf"), float("-inf")):
         raise ValueError(f"{token} is beyond {'Float' if real[2] else 'Double'}'s largest")
-    return number, "Float" if real[2] else "Double"
+    return -number if minus else number, "Float" if real[2] else "Double"
 
 
 def read_list(token: str) -> tuple[np.ndarray, str]:
@@ -124,12 +128,12 @@ def read_list(token: str) -> tuple[np.ndarray, str]:
             values = np.array([item[:-1] for item in items], np.float32)
         if np.isfinite(values).all():
             return values, "Float"
-    read = [read_number(item.lstrip("-")) for item in items]
+    read = [read_number(item) for item in items]
     kind = max((kind for _, kind in read), key=LEVELS.index)
-    signed = [-value if item.startswith("-") else value for item, (value, _) in zip(items, read, strict=True)]
-    if kind in BITS and not BITS[kind][0] <= min(signed) <= max(signed) <= BITS[kind][1]:
+    numbers = [value for value, _ in read]
+    if kind in BITS and not BITS[kind][0] <= min(numbers) <= max(numbers) <= BITS[kind][1]:
         raise ValueError(f"an element is outside {kind}, {BITS[kind][0]} to {BITS[kind][1]}")
-    return np.array(signed, NUMPY[kind]), kind
+    return np.array(numbers, NUMPY[kind]), kind
 
 
 # In the order in which a type of an operation takes over the other's.

@@ -6,7 +6,6 @@ an error with its line, column and name. String literals and values from outside
 """
 
 import difflib
-import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
@@ -63,6 +62,7 @@ class Select:
     text: str
     columns: list[tuple[str, str, Type]]
     most: float = float("inf")  # how many rows it has at most
+    unique: frozenset[str] = frozenset()  # columns that no two rows have in common; empty where that is not known
 
 
 @dataclass
@@ -81,7 +81,7 @@ class Scope:
     sources: list[Source] = field(default_factory=list)
     outputs: dict[str, Expression] = field(default_factory=dict)
     windows: dict[str, Any] = field(default_factory=dict)
-    aggregates: bool = False
+    clause: str = ""  # one that takes no aggregate and no window
 
 
 @dataclass
@@ -96,10 +96,12 @@ class Probe:
 class Lowering:
     """One statement's lowering: collects the bound values and the vectors to compare with.
 
+    text     : the whole text
     tables   : the catalog
     names    : what `$name` stands for: an Expression, or a Deferred
-    evaluate : gives the value of an expression that needs no row
+    evaluate : gives the value of a SELECT of one value that needs no row
     probe    : gives the clusters that an index's search visits
+    start    : where the statement begins
     """
 
     def __init__(
@@ -107,10 +109,11 @@ class Lowering:
         text: str,
         tables: dict[str, Table],
         names: dict[str, Any],
-        evaluate: Callable[[Select, list[Any], dict[int, bytes | None]], Any],
+        evaluate: Callable[["Lowering", Select, int], Any],
         probe: Callable[[Probe], list[int]],
+        start: int = 0,
     ) -> None:
-        self._source, self._tables, self.names = text, tables, names
+        self.source, self._tables, self.names, self.start = text, tables, names, start
         self._evaluate, self._probe = evaluate, probe
         self.bound: list[Any] = []
         self.targets: dict[int, bytes | None] = {}
@@ -121,14 +124,16 @@ class Lowering:
 
     def fresh(self) -> "Lowering":
         """Another statement's lowering in the same place."""
-        return Lowering(self._source, self._tables, self.names, self._evaluate, self._probe)
+        return Lowering(self.source, self._tables, self.names, self._evaluate, self._probe, self.start)
 
     # Errors.
 
     def error(self, node: Any, message: str) -> SqlError:
         """An error where a node or name stands."""
-        at = node.start if isinstance(node, Name) else node if isinstance(node, int) else start_of(node)
-        return fault(self._source, at, message)
+        return fault(self.source, self._at(node), message)
+
+    def _at(self, node: Any) -> int:
+        return node.start if isinstance(node, Name) else node if isinstance(node, int) else start_of(node, self.start)
 
     def _outside(self, node: Any, what: str = "") -> SqlError:
         name = what or _CONSTRUCTS.get(type(node).__name__) or type(node).__name__
@@ -144,7 +149,8 @@ class Lowering:
             ):
                 at = value[0] if isinstance(value, list) else value
                 name = _CONSTRUCTS.get(key, key.strip("_").replace("_", " ").upper())
-                raise self.error(at if isinstance(at, exp.Expression) else node, f"{name} is outside the subset")
+                start = start_of(at, start_of(node, self.start)) if isinstance(at, exp.Expression) else self._at(node)
+                raise self.error(start, f"{name} is outside the subset")
 
     # Values.
 
@@ -323,7 +329,7 @@ class Lowering:
             raise self.error(node, f"expected String, found {value.kind}")
         value = self.converted(value, STRING, node)
         if value.free and not value.known:
-            found = self._evaluate(Select(f"SELECT {value.text}", []), self.bound, self.targets)
+            found = self._evaluate(self, Select(f"SELECT {value.text}", []), self._at(node))
             return self.constant(found, STRING)
         return value
 
@@ -364,9 +370,9 @@ class Lowering:
         value = self.constant(data, STRING)
         return value if kind == "String" else self.converted(value, Type(kind), node)
 
-    def _number(self, node: Any) -> Expression:
+    def _number(self, node: Any, sign: str = "") -> Expression:
         try:
-            value, kind = literals.read_number(node.this)
+            value, kind = literals.read_number(sign + node.this)
         except ValueError as error:
             raise self.error(node, str(error)) from None
         return self.constant(value, Type(kind))
@@ -469,8 +475,8 @@ class Lowering:
         if function.counts and len(arguments) not in function.counts:
             expected = " or ".join(map(str, function.counts))
             raise self.error(node, f"{function.name} takes {expected} arguments, found {len(arguments)}")
-        if function.aggregate or function.window:
-            scope.aggregates = scope.aggregates or function.aggregate
+        if scope.clause and (function.aggregate or function.window):
+            raise self.error(node, f"{function.name} in {scope.clause} is outside the subset")
         values = [self._argument(one, scope) for one in arguments]
         made = function.make(self, node, values)
         return replace(made, free=False) if function.aggregate or function.window else made
@@ -523,6 +529,8 @@ class Lowering:
         return value if value.known else replace(value, text=f"({value.text})")
 
     def _neg(self, node: Any, scope: Scope) -> Expression:
+        if isinstance(node.this, exp.Literal) and not node.this.args["is_string"]:
+            return self._number(node.this, "-")
         value = self.expression(node.this, scope)
         if value.kind == NULL:
             return value
@@ -765,9 +773,7 @@ class Lowering:
                 raise self.error(node, f"unknown window {alias.name}")
             about = scope.windows[alias.name]
             self._allow(about, "this", "partition_by", "order")
-        outer = scope.aggregates
         value = self.expression(node.this, scope)
-        scope.aggregates = outer
         if not isinstance(node.this, exp.Anonymous):
             raise self._outside(node, "this window function")
         parts = []
@@ -776,7 +782,7 @@ class Lowering:
             parts.append("PARTITION BY " + ", ".join(self.sql(self.expression(one, scope)) for one in partition))
         order = about.args.get("order")
         if order is not None:
-            parts.append(self._order(order, scope, []))
+            parts.append(self._order(order, scope))
         text = value.text
         cast = text.startswith("CAST(") and text.endswith(")")
         if cast:  # the window belongs to the function within
@@ -819,8 +825,9 @@ class Lowering:
         word = " UNION " if node.args.get("distinct") else " UNION ALL "
         columns = [(name, physical, kind) for (name, physical, _), kind in zip(a.columns, kinds, strict=True)]
         text = word.join(texts)
-        tail = self._tail(node, Scope([Source("", [(name, quoted(at), kind) for name, at, kind in columns])]), [])
-        return Select(f"SELECT * FROM ({text}) AS q{tail}" if tail else text, columns)
+        scope = Scope([Source("", [(name, quoted(at), kind) for name, at, kind in columns])])
+        tail, most = self._tail(node, scope)
+        return Select(f"SELECT * FROM ({text}) AS q{tail}" if tail else text, columns, most)
 
     def _select(self, node: Any) -> Select:
         self._allow(
@@ -836,7 +843,7 @@ class Lowering:
         where = ""
         before = len(self.targets)
         if node.args.get("where") is not None:
-            where = self.condition(self.expression(node.args["where"].this, scope), node.args["where"].this)
+            where = self.condition(self._plain(node.args["where"].this, scope, "WHERE"), node.args["where"].this)
         filtered, before = where and len(self.targets) == before, len(self.targets)
         outputs = self._outputs(node, scope)
         group = self._group(node, scope)
@@ -853,7 +860,7 @@ class Lowering:
         for item, (name, value) in zip(_projections(node, outputs), outputs, strict=True):
             if isinstance(item, exp.Alias):
                 scope.outputs[name] = value
-        tail = self._tail(node, scope, outputs)
+        tail, most = self._tail(node, scope)
         probe = self._view(node, scope)
         if probe:
             where = f"({where}) AND {probe}" if where else probe
@@ -871,8 +878,13 @@ class Lowering:
             source += f' JOIN "~pairs" AS p ON {" AND ".join(on)}'
         text += f" FROM {source}" if source else ""
         text += f" WHERE {where}" if where else ""
-        limit = re.search(r" LIMIT (\d+)", tail)
-        return Select(text + group + tail, columns, int(limit[1]) if limit else float("inf"))
+        return Select(text + group + tail, columns, most, _unique(scope, outputs))
+
+    def _plain(self, node: Any, scope: Scope, clause: str) -> Expression:
+        scope.clause = clause
+        value = self.expression(node, scope)
+        scope.clause = ""
+        return value
 
     def _outputs(self, node: Any, scope: Scope) -> list[tuple[str, Expression]]:
         outputs: list[tuple[str, Expression]] = []
@@ -909,7 +921,7 @@ class Lowering:
         group = node.args.get("group")
         if group is not None:
             self._allow(group, "expressions")
-            values = [self.expression(one, scope) for one in group.expressions]
+            values = [self._plain(one, scope, "GROUP BY") for one in group.expressions]
             for one, value in zip(group.expressions, values, strict=True):
                 if value.known:
                     raise self.error(one, "GROUP BY of a literal is outside the subset")
@@ -919,10 +931,11 @@ class Lowering:
             text += f" HAVING {self.condition(self.expression(having.this, scope), having.this)}"
         return text
 
-    def _tail(self, node: Any, scope: Scope, outputs: list[tuple[str, Expression]]) -> str:
-        text = ""
+    def _tail(self, node: Any, scope: Scope) -> tuple[str, float]:
+        """ORDER BY, LIMIT and OFFSET, and how many rows there are at most."""
+        text, most = "", float("inf")
         if node.args.get("order") is not None:
-            text += " " + self._order(node.args["order"], scope, outputs)
+            text += " " + self._order(node.args["order"], scope)
         for key in ("limit", "offset"):
             part = node.args.get(key)
             if part is not None:
@@ -931,13 +944,16 @@ class Lowering:
                 if not value.kind.whole:
                     raise self.error(part.expression, f"{key.upper()} takes a whole number, found {value.kind}")
                 # A number, and no expression: DuckDB keeps the first few of a sort only where it knows how many.
-                number = value.value if value.known else self._evaluate(Select(f"SELECT {value.text}", []), [], {})
+                number = value.value
+                if not value.known:
+                    number = self._evaluate(self, Select(f"SELECT {value.text}", []), self._at(part.expression))
                 if number is None or number < 0:
                     raise self.error(part.expression, f"{key.upper()} takes a whole number, found {number}")
                 text += f" {key.upper()} {int(number)}"
-        return text
+                most = int(number) if key == "limit" else most
+        return text, most
 
-    def _order(self, node: Any, scope: Scope, outputs: list[tuple[str, Expression]]) -> str:
+    def _order(self, node: Any, scope: Scope) -> str:
         self._allow(node, "expressions")
         keys = []
         for one in node.expressions:
@@ -945,12 +961,10 @@ class Lowering:
             value = self.expression(one.this, scope)
             if value.kind.item is not None or value.kind.name == "Json":
                 raise self.error(one, f"ORDER BY of {value.kind} is outside the subset")
-            if value.known:
-                value = self.constant(None, NULL)  # a number would name a column
-            down = one.args.get("desc")
-            text = self.sql(value)
-            keys.append(f"{text} DESC NULLS LAST" if down else f"{text} ASC NULLS FIRST")
-        return "ORDER BY " + ", ".join(keys)
+            if value.known:  # the same for all rows; as a number it would name a column
+                continue
+            keys.append(f"{value.text} DESC NULLS LAST" if one.args.get("desc") else f"{value.text} ASC NULLS FIRST")
+        return "ORDER BY " + ", ".join(keys) if keys else ""
 
     # FROM.
 
@@ -965,7 +979,7 @@ class Lowering:
         self._allow(join, "this", "on", "using", "side", "kind")
         side, kind = (str(join.args.get(key) or "").upper() for key in ("side", "kind"))
         on, using = join.args.get("on"), join.args.get("using")
-        words = " ".join(word for word in (side, kind) if word) or ("INNER" if on is not None or using else "CROSS")
+        words = " ".join(word for word in (side, kind) if word) or ("CROSS" if join.meta.get("comma") else "INNER")
         words = words.replace(" OUTER", "")
         if words not in ("INNER", "LEFT", "RIGHT", "FULL", "CROSS", "LEFT SEMI"):
             raise self._outside(join, f"{words} JOIN")
@@ -977,7 +991,7 @@ class Lowering:
                 raise self.error(join, "CROSS JOIN takes no ON")
             return f" CROSS JOIN {text}"
         if on is not None:
-            condition = self.condition(self.expression(on, scope), on)
+            condition = self.condition(self._plain(on, scope, "ON"), on)
         elif using:
             each = []
             for name in using:
@@ -1006,7 +1020,10 @@ class Lowering:
             raise self._outside(node)
         self._allow(node, "this", "alias", "joins")
         if not isinstance(node.this, exp.Identifier):
-            raise self._outside(node, "this table")
+            called = node.this.this if isinstance(node.this, exp.Anonymous) else ""
+            raise self._outside(
+                node, f"{called} as a table" if called else _CONSTRUCTS.get(type(node.this).__name__, "")
+            )
         name = node.name
         if name.startswith("$"):
             query = self.lookup(name[1:], node)
@@ -1093,6 +1110,17 @@ def functions_of(settings: dict[str, Any]) -> tuple[str, ...]:
     return ({"manhattan": "ManhattanDistance"}.get(settings.get("distance", ""), "EuclideanDistance"),)
 
 
+def _unique(scope: Scope, outputs: list[tuple[str, Expression]]) -> frozenset[str]:
+    """The outputs that are the primary key of the one table that is read."""
+    table = scope.sources[0].table if len(scope.sources) == 1 else None
+    if table is None:
+        return frozenset()
+    texts = {name: text for name, text, _ in scope.sources[0].columns}
+    names = {value.text: name for name, value in outputs if not value.known}
+    found = [names.get(texts[key]) for key in table.key]
+    return frozenset() if None in found else frozenset(name for name in found if name)
+
+
 _count = [0]
 
 
@@ -1159,6 +1187,24 @@ _CONSTRUCTS = {
     "BitwiseOr": "|",
     "BitwiseXor": "^",
     "BitwiseNot": "~",
+    "BitwiseLeftShift": "<<",
+    "BitwiseRightShift": ">>",
+    "NullSafeEQ": "IS NOT DISTINCT FROM",
+    "NullSafeNEQ": "IS DISTINCT FROM",
+    "AtTimeZone": "AT TIME ZONE",
+    "Slice": "a slice of a list",
+    "All": "ALL (...)",
+    "Filter": "FILTER (...)",
+    "Within": "WITHIN GROUP",
+    "limit_options": "what follows LIMIT's number",
+    "columns": "a list of columns after an alias",
+    "all": "ALL here",
+    "db": "a name of three parts",
+    "Table": "a join in parentheses",
+    "Lateral": "LATERAL",
+    "Order": "ORDER BY here",
+    "Values": "VALUES in FROM",
+    "Collate": "COLLATE",
     "Except": "EXCEPT",
     "Intersect": "INTERSECT",
     "Star": "* here",

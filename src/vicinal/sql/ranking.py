@@ -87,16 +87,16 @@ class Ranking:
     down: bool
     conditions: dict[str, list[Any]]
 
-    def run(self, database: Any, low: Lowering, statement: Any, text: str) -> Any:
+    def run(self, database: Any, low: Lowering) -> Any:
         """The statement's rows."""
         import pyarrow
 
-        targets = self._scan(database, low, self.targets, text, "t0.rowid AS r", None)
+        targets = self._scan(database, low, self.targets, "t0.rowid AS r", None)
         rowids = targets.column(0).to_numpy()
         if not 0 < len(rowids) <= MOST_TARGETS:
-            return database.rows(low.select(self.select), low, statement, text)
+            return database.rows(low.select(self.select), low)
         best = Best(self.function, binary.Strings(targets.column(1)), self.k, self.down)
-        self._scan(database, low, self.facts, text, "", best)
+        self._scan(database, low, self.facts, "", best)
         kept = best.rows >= 0
         pairs = pyarrow.table(
             {"f": best.rows[kept], "t": np.broadcast_to(rowids[:, None], best.rows.shape)[kept].astype(np.int64)}
@@ -104,11 +104,9 @@ class Ranking:
         with database.registered("~pairs", pairs):
             at = {self.facts[0]: "f", self.targets[0]: "t"}
             low.pairs = id(self.inner), at
-            return database.rows(low.select(self.select), low, statement, text)
+            return database.rows(low.select(self.select), low)
 
-    def _scan(
-        self, database: Any, low: Lowering, side: tuple[str, Table, str], text: str, columns: str, best: Best | None
-    ) -> Any:
+    def _scan(self, database: Any, low: Lowering, side: tuple[str, Table, str], columns: str, best: Best | None) -> Any:
         from vicinal.sql.lowering import next_target
 
         alias, table, embedding = side

@@ -6,6 +6,7 @@ Data move in batches of Arrow. An import is one transaction; an export appears w
 import itertools
 import json
 from collections.abc import Callable, Iterator
+from datetime import date, datetime
 from pathlib import Path
 from typing import IO, Any
 
@@ -15,6 +16,7 @@ from vicinal import datasets, files
 from vicinal.errors import DataError, UsageError, some, unknown
 from vicinal.sql import binary, catalog
 from vicinal.sql.database import Database
+from vicinal.sql.printing import plain
 from vicinal.sql.types import STRING, Type
 from vicinal.vectors import as_vectors
 
@@ -83,7 +85,7 @@ class _Vectors:
             columns: dict[str, Any] = self._beside.take(start // BATCH) if self._beside else {}
             if self._numbered:
                 columns[self._key] = pyarrow.array(np.arange(start, start + len(part), dtype=np.uint64))
-            _refuse_not_finite(part, f"{self._path}: rows", start)
+            _refuse_not_finite(part, f"{self._path}: rows", np.arange(start, start + len(part)))
             try:
                 strings = binary.to_binaries(part, self._form)
             except UsageError as error:
@@ -123,11 +125,15 @@ class _Beside:
         found = {}
         for name in dict.fromkeys(name for _, row in rows for name in row):
             values = [row.get(name) for _, row in rows]
+            nested = [isinstance(value, dict | list) for value in values if value is not None]
+            if nested and all(nested):
+                values = [None if value is None else json.dumps(value) for value in values]
             try:
                 column = pyarrow.array(values)
             except (pyarrow.ArrowException, OverflowError, UnicodeEncodeError):
                 column = None
-            kind = None if column is None else _JSON_TYPES.get(str(column.type), Type("Json"))
+            kind = None if column is None else _JSON_TYPES.get(str(column.type))
+            kind = Type("Json") if nested and all(nested) else kind
             before = self.kinds.get(name)
             if before is not None and before.name == "Utf8" and kind == _NOTHING:
                 kind = before
@@ -135,8 +141,6 @@ class _Beside:
             if kind is None or (len(both) > 1 and both != {"Int64", "Double"}):
                 raise self._mixed(name, rows, before)
             self.kinds[name] = Type("Double") if len(both) > 1 else Type(both.pop()) if both else _NOTHING
-            if kind.name == "Json":
-                column = pyarrow.array([None if value is None else json.dumps(value) for value in values])
             found[name] = column
         return found
 
@@ -152,7 +156,7 @@ class _Beside:
             ):
                 return DataError(f"{self._data}:{line}: {name}: expected {known} as in the rows before, found {kind}")
             known = kind or known
-        return DataError(f"{self._data}:{rows[0][0]}: {name}: a value here is too large, or no valid Unicode")
+        return DataError(f"{self._data}:{rows[0][0]}: {name}: a value from here on is of a type that no column keeps")
 
 
 _NOTHING = Type("Null")
@@ -161,13 +165,15 @@ _JSON_TYPES = {
     "double": Type("Double"),
     "bool": Type("Bool"),
     "string": Type("Utf8"),
+    "date32[day]": Type("Date"),
+    "timestamp[us]": Type("Timestamp"),
     "null": _NOTHING,
 }
 
 
-def _refuse_not_finite(vectors: np.ndarray, where: str, start: int) -> None:
+def _refuse_not_finite(vectors: np.ndarray, where: str, rows: np.ndarray) -> None:
     if vectors.dtype.kind == "f" and not np.isfinite(vectors).all():
-        wrong = np.flatnonzero(~np.isfinite(vectors).all(axis=1)) + start
+        wrong = rows[~np.isfinite(vectors).all(axis=1)]
         raise DataError(f"{where} {some(wrong.tolist())} hold NaN or infinity; mend or remove them")
 
 
@@ -178,14 +184,20 @@ def _natural(dtype: np.dtype) -> str:
 def _kind(value: Any) -> Type | None:
     if value is None:
         return None
-    name = {bool: "Bool", int: "Int64", float: "Double", str: "Utf8"}.get(type(value), "Json")
-    return Type(name)
+    names = {bool: "Bool", int: "Int64", float: "Double", str: "Utf8", date: "Date", datetime: "Timestamp"}
+    return Type(names.get(type(value), "Json"))
 
 
 def _arrow(kind: Type) -> Any:
     import pyarrow
 
-    kinds = {"Int64": pyarrow.int64(), "Double": pyarrow.float64(), "Bool": pyarrow.bool_()}
+    kinds = {
+        "Int64": pyarrow.int64(),
+        "Double": pyarrow.float64(),
+        "Bool": pyarrow.bool_(),
+        "Date": pyarrow.date32(),
+        "Timestamp": pyarrow.timestamp("us"),
+    }
     return kinds.get(kind.name, pyarrow.string())  # where all values are null, too
 
 
@@ -207,6 +219,10 @@ class _Parquet:
         self._lists = pyarrow.types.is_list(schema.field(column).type) or pyarrow.types.is_fixed_size_list(
             schema.field(column).type
         )
+        self._dim = 0
+        if not self._lists and _from_arrow(path, schema.field(column)) != STRING:
+            found = schema.field(column).type
+            raise DataError(f"{path}: column {column}: expected lists of numbers, or bytes, found {found}")
         self.kinds = {one.name: STRING if one.name == column else _from_arrow(path, one) for one in schema}
         self._numbered = key not in self.kinds
         if self._numbered:
@@ -226,31 +242,62 @@ class _Parquet:
                 columns[self._key] = pyarrow.array(np.arange(start, start + len(batch), dtype=np.uint64))
             if self._lists:
                 columns[self._name] = self._strings(columns[self._name], start)
+            else:
+                self._refuse_other_strings(columns[self._name], start)
             start += len(batch)
             yield pyarrow.table({name: columns[name] for name in self.kinds})
 
     def _strings(self, lists: Any, start: int) -> Any:
+        """The vectors of a batch as byte strings; where a list is null, null."""
         import pyarrow.compute
 
-        values = lists.flatten()
-        n = len(lists)
+        there = np.flatnonzero(lists.is_valid().to_numpy(zero_copy_only=False))
+        whole = lists.drop_null()
+        values = whole.flatten()
+        lengths = pyarrow.compute.list_value_length(whole).to_numpy(zero_copy_only=False)
+        self._dim = self._dim or int(lengths[0]) if len(lengths) else self._dim
+        where = f"{self._path}: {self._name}: rows"
+        wrong = there[lengths != self._dim] + start
+        if len(wrong):
+            raise DataError(f"{where} {some(wrong.tolist())} have another length than the first, {self._dim}")
+        if values.null_count:
+            holes = np.flatnonzero(values.is_null().to_numpy(zero_copy_only=False)) // self._dim
+            raise DataError(
+                f"{where} {some((there[np.unique(holes)] + start).tolist())} hold a null; mend or remove them"
+            )
         try:
-            if lists.null_count == 0 and values.null_count == 0 and n and len(values) % n == 0:
-                lengths = pyarrow.compute.list_value_length(lists).to_numpy(zero_copy_only=False)
-                if (lengths == lengths[0]).all():
-                    vectors = values.to_numpy(zero_copy_only=False).reshape(n, -1)
-                    _refuse_not_finite(vectors, f"{self._path}: {self._name}: rows", start)
-                    return binary.binary_array(binary.to_binaries(vectors, self._form))
-            return binary.encode_column(lists, self._form)
+            vectors = values.to_numpy(zero_copy_only=False).reshape(len(whole), self._dim)
+            _refuse_not_finite(vectors, where, there + start)
+            strings = binary.binary_array(binary.to_binaries(vectors, self._form))
         except DataError:
             raise
         except (UsageError, TypeError, ValueError) as error:
-            raise DataError(f"{self._path}: rows {start} to {start + n - 1}: {self._name}: {error}") from None
+            raise DataError(f"{where} {start} to {start + len(lists) - 1}: {error}") from None
+        if len(there) == len(lists):
+            return strings
+        places = np.full(len(lists), -1)
+        places[there] = np.arange(len(there))
+        return strings.take(pyarrow.array(places, mask=places < 0))
+
+    def _refuse_other_strings(self, column: Any, start: int) -> None:
+        """Raises DataError where a byte string is no vector's."""
+        other = np.flatnonzero(binary.Strings(column).strange) + start
+        if len(other):
+            raise DataError(
+                f"{self._path}: {self._name}: rows {some(other.tolist())} hold bytes that are no vector's: the last "
+                f"byte names no format"
+            )
+
+
+_YQL = b"yql"  # where a Parquet file of ours says which type a column is of
 
 
 def _from_arrow(path: Any, field: Any) -> Type:
     import pyarrow.types as arrow
 
+    told = (field.metadata or {}).get(_YQL, b"").decode("utf-8", "replace")
+    if told in ("Json", "Datetime") and (told == "Json") == arrow.is_string(field.type):
+        return Type(told)
     kinds = {
         "bool": "Bool",
         "float": "Float",
@@ -298,7 +345,9 @@ def export_table(
         if data is not None:
             raise UsageError("--data goes with a .npy; a .parquet has all columns within")
         with files.whole_file(path, overwrite) as file:
-            return _write_parquet(database.stream(entry, list(entry.columns), order, BATCH), file, total, progress)
+            return _write_parquet(
+                database.stream(entry, list(entry.columns), order, BATCH), entry, file, total, progress
+            )
     if column not in entry.columns:
         raise UsageError(
             f"table {table}: {unknown('column', column, entry.columns)}; --column names the vectors' column"
@@ -306,22 +355,24 @@ def export_table(
     if data is None:
         with files.whole_file(path, overwrite) as file:
             batches = database.stream(entry, [*entry.key, column], order, BATCH)
-            return _write_vectors(batches, file, None, column, total, progress, path)
+            return _write_vectors(batches, entry, file, None, column, total, progress, path)
     if datasets.suffix(data) not in (".jsonl", ".jsonl.gz"):
         raise UsageError(f"{data}: expected a name that ends in .jsonl or .jsonl.gz; a .parquet has all columns within")
     with files.whole_file(path, overwrite) as file, datasets.table_writer(data, overwrite) as lines:
         names = [name for name in entry.columns if name != column]
         batches = database.stream(entry, [*names, column], order, BATCH)
-        return _write_vectors(batches, file, lines, column, total, progress, path)
+        return _write_vectors(batches, entry, file, lines, column, total, progress, path)
 
 
-def _write_parquet(batches: Any, file: IO[bytes], total: int, progress: Progress | None) -> int:
+def _write_parquet(batches: Any, entry: catalog.Table, file: IO[bytes], total: int, progress: Progress | None) -> int:
+    import pyarrow
     import pyarrow.parquet
 
     done = 0
-    with pyarrow.parquet.ParquetWriter(file, batches.schema, compression="zstd", use_dictionary=False) as writer:
+    schema = pyarrow.schema([one.with_metadata({_YQL: entry.columns[one.name].kind.name}) for one in batches.schema])
+    with pyarrow.parquet.ParquetWriter(file, schema, compression="zstd", use_dictionary=False) as writer:
         for batch in batches:
-            writer.write_batch(batch)
+            writer.write_batch(batch.replace_schema_metadata().cast(schema))
             done += len(batch)
             if progress:
                 progress(done, total)
@@ -329,8 +380,17 @@ def _write_parquet(batches: Any, file: IO[bytes], total: int, progress: Progress
 
 
 def _write_vectors(
-    batches: Any, file: IO[bytes], lines: Any, column: str, total: int, progress: Progress | None, path: Any
+    batches: Any,
+    entry: catalog.Table,
+    file: IO[bytes],
+    lines: Any,
+    column: str,
+    total: int,
+    progress: Progress | None,
+    path: Any,
 ) -> int:
+    if entry.columns[column].kind != STRING:
+        raise UsageError(f"column {column} is {entry.columns[column].kind}, and no String, which vectors are kept in")
     done, shape = 0, None
     for batch in batches:
         columns = dict(zip(batch.schema.names, batch.columns, strict=True))
@@ -344,8 +404,8 @@ def _write_vectors(
         wrong = np.flatnonzero((sizes != shape[0]) | ~found.valid) if shape else np.zeros(0, int)
         if shape is None or shape[1] not in binary.BY_BYTE or len(wrong):
             row = int(wrong[0]) if len(wrong) else 0
-            at = ", ".join(f"{name} {values[row]}" for name, values in columns.items())[:120]
-            raise DataError(f"{path}: the vector of {at} is missing, or of another length than the first")
+            at = ", ".join(f"{key} {columns[key][row]}" for key in entry.key)
+            raise DataError(f"{path}: the vector of {at} is missing, no vector, or of another length than the first")
         body = found.bytes[found.offsets[0] : found.offsets[-1]].reshape(len(batch), shape[0])
         vectors = _decoded(body, binary.BY_BYTE[shape[1]], path)
         if done == 0:
@@ -356,7 +416,9 @@ def _write_vectors(
         file.write(np.ascontiguousarray(vectors).data)
         if lines is not None:
             for record in zip(*(values.to_pylist() for values in columns.values()), strict=True):
-                lines.add({name: _json(value) for name, value in zip(columns, record, strict=True)})
+                lines.add(
+                    {name: _json(value, entry.columns[name].kind) for name, value in zip(columns, record, strict=True)}
+                )
         done += len(batch)
         if progress:
             progress(done, total)
@@ -378,9 +440,5 @@ def _decoded(body: np.ndarray, form: binary.Format, path: Any) -> np.ndarray:
     return np.stack([row for row in map(binary.from_binary, map(bytes, body)) if row is not None])
 
 
-def _json(value: Any) -> Any:
-    if isinstance(value, bytes):
-        import base64
-
-        return base64.b64encode(value).decode("ascii")
-    return value if isinstance(value, int | float | str | bool | None) else str(value)
+def _json(value: Any, kind: Type) -> Any:
+    return json.loads(value) if kind.name == "Json" and value is not None else plain(value, kind)

@@ -6,6 +6,7 @@ import pty
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow
@@ -127,7 +128,7 @@ def test_parquet_with_lists_of_numbers_goes_in(work: Workplace) -> None:
     assert again.code == 3 and "table T: " in again.err and "uplicate key" in again.err
 
 
-BAD_PARQUET = {
+BAD_PARQUET: dict[str, tuple[list[Any], str]] = {
     "a null within": ([[1.0, 2.0], None, [3.0, None]], "rows 2 hold a null"),
     "not a number": ([None, [1.0, 2.0], [float("nan"), 1.0]], "rows 2 hold NaN or infinity"),
     "another length": ([[1.0, 2.0], [3.0]], "rows 1 have another length than the first, 2"),

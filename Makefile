@@ -25,7 +25,7 @@ test: .venv/tested
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -m 'not slow'
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m 'not slow'
 
 test-slow: .venv/tested sanitize test-rag
 	$(BIN)/python -m pytest -m slow

@@ -131,3 +131,30 @@ def test_embeddings_of_another_file_or_order_are_refused(work: Workplace, model:
 def test_embed_names_what_is_wrong(work: Workplace, model: str, code: int, options: list[str], said: str) -> None:
     work.lines("t.jsonl", [{"id": i, "head": "text", "n": i} for i in range(3)])
     assert said in work.refuses(code, "embed", "t.jsonl", "-o", "e.npy", "--model", model, *options)
+
+
+def test_an_index_knows_its_model_and_is_asked_by_text(work: Workplace, model: str) -> None:
+    texts = ["a large wild cat that hunts at night", "a loaf of bread", "the price of oil rose", "a river in Asia"]
+    work.lines("texts.jsonl", [{"id": f"t{i}", "text": text} for i, text in enumerate(texts)])
+    assert work("embed", "texts.jsonl", "--field", "text", "--model", model, "-o", "texts.npy", "--normalize").code == 0
+    built = work("index", "build", "texts.npy", "--data", "texts.jsonl", "--metric", "cosine", "-o", "texts.index")
+    assert built.code == 0
+    assert json.loads(work("index", "info", "texts.index", "--json").out)["embedding"]["normalized"] is True
+    found = work("search", "texts.index", "--query-text", "lions", "--query-text", "food from an oven", "-k", 1)
+    assert [(record["query"], record["id"]) for record in found.records] == [
+        ("lions", "t0"),
+        ("food from an oven", "t1"),
+    ]
+    other = work.refuses(2, "search", "texts.index", "--query-text", "lions", "--model", "no/such/folder")
+    assert "no/such/folder" in other
+    work.lines("other.jsonl", [{"id": f"t{3 - i}", "text": text} for i, text in enumerate(texts)])
+    said = work.refuses(3, "index", "build", "texts.npy", "--data", "other.jsonl", "-o", "x")
+    assert "whose ids are others than other.jsonl's or in another order" in said
+
+
+def test_a_collection_takes_a_model_by_name(model: str) -> None:
+    from vicinal import Collection
+
+    notes = Collection(model)
+    notes.add(["a loaf of bread", "a large wild cat"], ids=["bread", "cat"])
+    assert notes.search("lions", 1)[0].id == "cat"

@@ -69,6 +69,7 @@ CASES = {
     "more dimensions than rows": lambda: clustered(80, 200, 0.6),
     "one cone": lambda: positive_cone(250, 90),
     "large": lambda: 30 * clustered(200, 10, 0.5),
+    "many rows": lambda: clustered(5_000, 12, 0.7),
     "copies": lambda: np.repeat(clustered(60, 8, 0.7), 4, axis=0),
 }
 

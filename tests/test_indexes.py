@@ -119,10 +119,14 @@ def test_wrong_questions_are_named(kind: type[Index], metric: str, settings: dic
     for k in (0, -1, 2.5, True):
         with pytest.raises(UsageError, match="k: expected a whole number above 0"):
             index.search(queries, k)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="neighbours fit no memory; lower k"):
+        index.search(queries, 10**30)
     if find(metric).kernel != "bits":
         wrong = queries[:4].astype(np.float32).copy()
         wrong[2, 1] = np.nan
-        with pytest.raises(DataError, match=r"1 row cannot be used \(1 with NaN or infinite value: 2\)"):
+        with pytest.raises(
+            DataError, match=r"1 row cannot be used \(1 with NaN or infinite value: 2\); mend or remove them$"
+        ):
             index.search(wrong, 3)
         with pytest.raises(DataError, match="1 row cannot be used"):
             kind(metric=metric, **settings).fit(wrong)
@@ -386,6 +390,26 @@ def test_vectors_far_from_the_origin_keep_their_digits() -> None:
         assert recall(index.search(queries, K).indices, true) >= index.recall
 
 
+@pytest.mark.parametrize("name", ["hnsw", "ivf", "pq", "annoy"])
+@pytest.mark.parametrize("size", [1e-140, 1e-30, 1e30])
+def test_values_whose_squares_leave_float32_are_found(name: str, size: float, tmp_path: Path) -> None:
+    vectors = np.random.default_rng(0).normal(size=(400, 8))
+    for metric in [one for one in ("euclidean", "cosine", "inner_product") if one in BY_NAME[name].serves]:
+        if metric == "cosine" and size < 1e-100:
+            with pytest.raises(DataError, match="zero vector"):
+                BY_NAME[name](metric=metric).fit(vectors * size)
+            continue
+        index = BY_NAME[name](metric=metric).fit(vectors[20:] * size)
+        index.save(tmp_path / metric)
+        factors = np.array([1, 1e4, 1e-4])[:, None] if metric == "cosine" else 1.0  # queries of other sizes
+        for one in (index, load(tmp_path / metric)):
+            true, _ = brute_force(vectors[20:], vectors[:3], K, metric)
+            assert recall(one.search(vectors[:3] * size * factors, K).indices, true) >= one.recall
+    if name != "annoy":
+        far = BY_NAME[name](metric="euclidean").fit(vectors).search(np.full((2, 8), 1e30), 3)
+        assert (far.indices >= 0).all() and np.isfinite(far.distances).all()
+
+
 def test_a_result_of_many_small_additions_is_that_of_one() -> None:
     vectors, queries = gloss_embeddings("cosine")
     index = BY_NAME["exact"](metric="cosine").fit(vectors[:10])
@@ -410,10 +434,24 @@ def test_ids_are_the_users_own_whole_numbers_or_strings() -> None:
     ):
         with pytest.raises(DataError, match=said):
             make().fit(vectors[:4], ids=ids)
+    large = make().fit(vectors[:3], ids=[10**30, 1, 2])
+    assert large.search(vectors[:1], 1, f"id = '{10**30}'").indices.tolist() == [[0]]
+    mixed.remove("x")
+    with pytest.raises(DataError, match="'new' is given to rows 4 and 5"):
+        mixed.add(vectors[:2], ids=["new", "new"])
+    assert (len(mixed), mixed.n_rows, len(mixed.ids)) == (3, 4, 4)
     with pytest.raises(DataError, match="payload: found 3 rows, expected 4"):
         make().fit(vectors[:4], payload={"a": [1, 2, 3]})
     plain = make().fit(vectors[:4])
     assert plain.ids.of(np.array([2, -1])) == [2, None] and plain.search(queries[:1], 4, "id >= 2").indices[0, 2] == -1
+
+
+def test_columns_of_several_kinds_become_text() -> None:
+    vectors, _ = gloss_embeddings("euclidean")
+    with pytest.warns(UserWarning, match="payload: a: its values are of several kinds; they are kept as text"):
+        index = BY_NAME["exact"]().fit(vectors[:3], payload=[{"a": 1}, {"a": "x"}, {"a": [2]}])
+    for where, row in (("a = 'x'", 1), ("a = '1'", 0), ("a = '[2]'", 2)):
+        assert index.rows(where).tolist() == [row]
 
 
 def test_auto_says_what_it_chose_and_why() -> None:

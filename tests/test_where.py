@@ -1,5 +1,7 @@
 """Filters against a row-at-a-time evaluation by hand, and what is said of those that cannot be read."""
 
+from datetime import date, datetime
+
 import numpy as np
 import pyarrow
 import pytest
@@ -16,6 +18,8 @@ COLUMNS = {
     "new": pyarrow.array([True, False, None, True]),
     "two words": pyarrow.array([1, 1, 2, 2]),
     "is": pyarrow.array([0, 1, 0, 1]),
+    "day": pyarrow.array([date(2020, 1, 1), date(2021, 6, 1), None, date(2022, 1, 1)]),
+    "at": pyarrow.array([datetime(2020, 1, 1, 12), datetime(2021, 6, 1), None, datetime(2022, 1, 1)]),
 }
 
 
@@ -51,6 +55,10 @@ COLUMNS = {
         ("`is` = 1", [1, 3]),
         ("size = half", []),
         ("size = 1 OR new", [0, 3]),
+        ("day > '2020-06-01'", [1, 3]),
+        ("'2021-06-01' = day", [1]),
+        ("day in ('2020-01-01', '2022-01-01')", [0, 3]),
+        ("at <= '2020-01-01 12:00:00'", [0]),
     ],
 )
 def test_expressions(expression: str, rows: list[int]) -> None:
@@ -70,6 +78,7 @@ def test_expressions(expression: str, rows: list[int]) -> None:
         ("sise = 2", "where: column 1: unknown name 'sise': did you mean 'size'? Choose from size, kind"),
         ("size = 'a'", "where: column 1: size = 'a': the two sides cannot be compared (size: int64)"),
         ("kind > 2", "where: column 1: kind > 2: the two sides cannot be compared (kind: string)"),
+        ("day > 'soon'", "where: column 1: day > 'soon': the two sides cannot be compared (day: date32[day])"),
         ("size like 'a'", "the two sides cannot be compared"),
         ("1 = 1", "where: column 1 of '1 = 1': expected a column to compare with, found '1 = 1'"),
         (

@@ -12,9 +12,13 @@ Negatives with f <= -1 are beyond the margin and count nothing; let A be the oth
 
     1. all      take A = all negatives. The matrix without the query's part is factorised once for all queries, and each
                 query is an update of rank p. Where no negative is beyond the margin this is the answer.
-    2. shortlist  else the negatives of the highest f by that solution are the shortlist: solve on it alone, with the
-                class weights of all; the other negatives that are then within the margin (which violate the KKT
-                conditions) join it, until there are none. What lies outside has no part in the minimum: it is exact.
+    2. few rows   else, of up to HAT_AT_MOST rows, those beyond the margin leave by further updates until they stay the
+                same.
+    3. shortlist  of more rows, the negatives of the highest f by a first solution are the shortlist: solve on it alone,
+                with the class weights of all; the other negatives that are then within the margin (which violate the
+                KKT conditions) join it, until there are none. What lies outside has no part in the minimum: it is
+                exact. The first solution is that of a sample of the rows, so that nothing is ever made of all of them
+                but their decision values; it is that of step 1 where the sample says that most rows count.
 
 A shortlist is solved by Newton's method on a piecewise quadratic function, with a line search: A is what is within the
 margin, and the system above gives the next w, until the gradient is zero.
@@ -38,7 +42,9 @@ BLOCK_BYTES = 1 << 26
 LOSSES = ("squared_hinge", "squared")
 HAT_AT_MOST = 4_096  # rows, up to which Z M^-1 Z' is kept: 128 MiB
 HAT_STEPS = 20
-SHORT = 20  # the first shortlist is this part of the negatives, or 4 (dim + 1) of them where that is more
+SAMPLE = 4  # so many times dim + 1 rows give the first solution
+SHORT = 20  # the first shortlist is this part of the negatives, or 4 (dim + 1), or MARGIN of those within the margin
+MARGIN = 1.3
 
 
 @dataclass(frozen=True)
@@ -87,7 +93,7 @@ class ExemplarSVM:
         self._rows: np.ndarray | None = None
 
     def fit(self, vectors: object) -> "ExemplarSVM":
-        """Stores the rows, as float64 with a column of ones: 8 (dim + 1) bytes a row.
+        """Stores the rows as float64: a reference where they are that, else 8 dim bytes a row.
 
         vectors : (n, dim), n >= 2, of finite numbers
         Raises    DataError as every index
@@ -95,16 +101,15 @@ class ExemplarSVM:
         array = as_vectors(vectors, at_least=2)
         refuse_invalid(invalid_rows(array, find("euclidean")), range(len(array)))
         n, dim = array.shape
-        rows = np.ones((n, dim + 1))
-        rows[:, :dim] = array
-        self._rows = rows
+        self._rows = rows = np.ascontiguousarray(array, dtype=np.float64)
+        random = np.random.default_rng(self.seed)
         chosen = None
         if self.negatives is not None and self.negatives < n:
-            chosen = np.sort(np.random.default_rng(self.seed).choice(n, self.negatives, replace=False))
+            chosen = np.sort(random.choice(n, self.negatives, replace=False))
         self._chosen = chosen  # the rows that are negatives; None for all
         self._train = rows if chosen is None else rows[chosen]
-        self._gram = self._train.T @ self._train
-        self._sum = self._train.sum(axis=0)
+        n = len(self._train)
+        self._sample = np.sort(random.choice(n, min(n, SAMPLE * (dim + 1)), replace=False))
         self._kept: dict[float, dict[str, np.ndarray]] = {}
         return self
 
@@ -149,12 +154,12 @@ class ExemplarSVM:
                 )
             if len(numbers) == len(rows):
                 raise DataError(f"positives: all {len(rows)} rows are examples; nothing is left to tell them from")
-            return rows[numbers], numbers
+            return _with_one(rows[numbers]), numbers
         vectors = as_vectors(array[None] if array.ndim == 1 else array, "positives")
-        if vectors.shape[1] != rows.shape[1] - 1:
-            raise DataError(f"positives: found dim {vectors.shape[1]}, the stored vectors have dim {rows.shape[1] - 1}")
-        refuse_invalid(invalid_rows(vectors, find("euclidean")), range(len(vectors)), "positives")
-        return np.hstack([vectors.astype(np.float64), np.ones((len(vectors), 1))]), None
+        if vectors.shape[1] != rows.shape[1]:
+            raise DataError(f"positives: found dim {vectors.shape[1]}, the stored vectors have dim {rows.shape[1]}")
+        refuse_invalid(invalid_rows(vectors, find("euclidean")), range(len(vectors)), "positives", remedy="")
+        return _with_one(vectors), None
 
     def _weights(self, examples: np.ndarray, removed: np.ndarray) -> tuple[float, float]:
         """a and b: the weights of a negative and of a positive."""
@@ -180,7 +185,10 @@ class ExemplarSVM:
         def invert() -> np.ndarray:
             from scipy.linalg import lapack
 
-            factor, wrong = lapack.dpotrf(np.eye(len(self._gram)) + a * self._gram, lower=1)
+            train, n, dim = self._train, *self._train.shape
+            matrix = np.empty((dim + 1, dim + 1))
+            matrix[:dim, :dim], matrix[dim, :dim], matrix[dim, dim] = train.T @ train, train.sum(axis=0), n
+            factor, wrong = lapack.dpotrf(np.eye(dim + 1) + a * matrix, lower=1)
             if wrong:
                 raise DataError("the vectors are too large for a factorisation; scale them to about length 1")
             inverse, _ = lapack.dpotri(factor, lower=1)
@@ -188,24 +196,55 @@ class ExemplarSVM:
 
         return self._once("inverse", a, invert)
 
+    def _values(self, w: np.ndarray) -> np.ndarray:
+        """Z w of all negatives."""
+        return self._train @ w[:-1] + w[-1]
+
     def _rank_block(
         self, asked: list[tuple[np.ndarray, np.ndarray | None]], k: int, include_positives: bool
     ) -> Iterator[Ranking]:
+        from threadpoolctl import threadpool_limits
+
         questions = []
         for examples, numbers in asked:
             out = self._removed(numbers)
-            questions.append(_Question(examples, numbers, out, *self._weights(examples, out), self._train[out]))
-        for a in dict.fromkeys(question.a for question in questions):
-            these = [question for question in questions if question.a == a]
-            self._ridges(a, these)
-        for question in questions:
-            yield self._ranked(question, k, include_positives)
+            weights = self._weights(examples, out)
+            questions.append(_Question(examples, numbers, out, *weights, _with_one(self._train[out])))
+        small = len(self._train) <= HAT_AT_MOST
+        if small or self.loss == "squared":
+            for a in dict.fromkeys(question.a for question in questions):
+                self._ridges(a, [question for question in questions if question.a == a])
+        # Systems of a hundred rows: threads would cost more than they bring, and far more on a busy machine.
+        with threadpool_limits(1 if small else None, "blas"):
+            solved = [self._solved(question) for question in questions] if small else map(self._solved, questions)
+        for question, steps in zip(questions, solved, strict=True):
+            decisions = question.f if self._chosen is None else self._fitted() @ question.w[:-1] + question.w[-1]
+            yield self._ranking(decisions, question.own, question.numbers, k, include_positives, steps)
+
+    def _solved(self, question: "_Question") -> int:
+        """Brings a question to its answer, from its ridge where it has one, and says in how many steps."""
+        counts = np.ones(len(self._train), dtype=bool)
+        counts[question.removed] = False
+        if self.loss == "squared":
+            return 0
+        ridge = len(question.f) > 0
+        if not ridge:
+            active = self._from_sample(question)
+            ridge = 2 * active > 1
+            if ridge:
+                self._ridges(question.a, [question])
+        if ridge and not ((counts & (question.f <= -1)).any() or (question.own >= 1).any()):
+            return 0
+        steps = self._by_hat(question, counts) if len(self._train) <= HAT_AT_MOST and (question.own < 1).all() else 0
+        if not steps:
+            steps = self._shortlisted(question, counts, ridge)
+        return steps
 
     def _ridges(self, a: float, questions: list["_Question"]) -> None:
         """Step 1: the solutions with every negative in A, each by an update of rank p."""
         ends = np.cumsum([len(question.update) for question in questions])
         solved = self._inverse(a) @ np.vstack([question.update for question in questions]).T
-        values = self._train @ solved
+        values = self._values(solved)
         for question, v, f in zip(
             questions, np.split(solved, ends[:-1], axis=1), np.split(values, ends[:-1], axis=1), strict=True
         ):
@@ -216,20 +255,6 @@ class ExemplarSVM:
             question.f = -a * self._level(a) + f @ c
             question.own = (base + inner @ c)[: len(question.examples)]
             question.w = -a * self._same(a) + v @ c
-
-    def _ranked(self, question: "_Question", k: int, include_positives: bool) -> Ranking:
-        steps = 0
-        counts = np.ones(len(self._train), dtype=bool)
-        counts[question.removed] = False
-        beyond = (counts & (question.f <= -1)).any() or (question.own >= 1).any()
-        if beyond and self.loss == "squared_hinge":
-            small = len(self._train) <= HAT_AT_MOST and (question.own < 1).all()
-            steps = self._by_hat(question, counts) if small else 0
-            if not steps:
-                question.w, steps = self._shortlisted(question, counts)
-                question.f, question.own = self._train @ question.w, question.examples @ question.w
-        decisions = question.f if self._chosen is None else self._fitted() @ question.w
-        return self._ranking(decisions, question.own, question.numbers, k, include_positives, steps)
 
     def _by_hat(self, question: "_Question", counts: np.ndarray) -> int:
         """Step 2 for few rows: updates of the ridge by the rows beyond the margin, from Z M^-1 Z' of all rows.
@@ -255,22 +280,26 @@ class ExemplarSVM:
             if np.array_equal(np.flatnonzero(counts & (f <= -1)), beyond):
                 question.f, question.own = f, own
                 if self._chosen is not None:
-                    rest = self._inverse(a) @ (c[n:] @ self._train[beyond])
+                    rest = self._inverse(a) @ (c[n:] @ _with_one(self._train[beyond]))
                     question.w = -a * self._same(a) + question.solved @ c[:n] + rest
                 return step
         return 0
 
     def _same(self, a: float) -> np.ndarray:
         """M^-1 Z'1, the part of every answer that is the same for all."""
-        return self._once("same", a, lambda: self._inverse(a) @ self._sum)
+
+        def ones() -> np.ndarray:
+            return np.append(self._train.sum(axis=0), len(self._train))
+
+        return self._once("same", a, lambda: self._inverse(a) @ ones())
 
     def _level(self, a: float) -> np.ndarray:
         """Z M^-1 Z'1"""
-        return self._once("level", a, lambda: self._train @ self._same(a))
+        return self._once("level", a, lambda: self._values(self._same(a)))
 
     def _hat(self, a: float) -> np.ndarray:
         """Z M^-1 Z' of all negatives, (n, n)."""
-        return self._once("hat", a, lambda: self._train @ (self._inverse(a) @ self._train.T))
+        return self._once("hat", a, lambda: self._values(self._inverse(a) @ _with_one(self._train).T))
 
     def _once(self, name: str, a: float, make: Callable[[], np.ndarray]) -> np.ndarray:
         """What belongs to a weight a; that of the last two weights is kept."""
@@ -281,23 +310,38 @@ class ExemplarSVM:
                 del self._kept[old]
         return kept[name]
 
-    def _shortlisted(self, question: "_Question", counts: np.ndarray) -> tuple[np.ndarray, int]:
-        """Step 2: solved on shortlists of negatives, each with the violators of the last one, until there are none."""
+    def _from_sample(self, question: "_Question") -> float:
+        """The first solution of step 3, that of a sample of the rows, and the share of them that counts."""
+        sample = np.setdiff1d(self._sample, question.removed, assume_unique=True)
+        rows, weight = _with_one(self._train[sample]), question.a * len(self._train) / max(1, len(sample))
+        start = np.zeros(rows.shape[1])
+        question.w, _ = _minimise(_Rows(rows), question.examples, weight, question.b, start)
+        question.f = self._values(question.w)
+        return float((rows @ question.w > -1).mean()) if len(sample) else 1.0
+
+    def _shortlisted(self, question: "_Question", counts: np.ndarray, ridge: bool) -> int:
+        """Step 3: solved on shortlists of negatives, each with the violators of the last one, until there are none."""
         train, dim, examples, a, b = self._train, len(question.w), question.examples, question.a, question.b
         w, f = question.w, question.f
-        if 8 * np.count_nonzero(counts & (f <= -1)) <= dim:
+        if ridge and 8 * np.count_nonzero(counts & (f <= -1)) <= dim:
             # Nearly all negatives count: the inverse for all of them is nearly the one that is needed.
-            return _minimise(train[counts], examples, a, b, w, self._inverse(a), train[question.removed])
-        length = min(len(train), max(4 * dim, len(train) // SHORT))
+            absent, inverse = _with_one(train[question.removed]), self._inverse(a)
+            w, steps = _minimise(_Rows(_with_one(train[counts])), examples, a, b, w, inverse, absent)
+            question.w, question.f, question.own = w, self._values(w), examples @ w
+            return steps
+        within = int(MARGIN * np.count_nonzero(counts & (f > -1)))
+        length = min(len(train), max(4 * dim, len(train) // SHORT, within))
         listed = counts & (f >= -np.partition(-f, length - 1)[length - 1])
-        steps = 0
+        rows, steps = _Rows(_with_one(train[listed])), 0
         while True:
-            w, taken = _minimise(train[listed], examples, a, b, w)
-            steps += taken
-            violators = counts & ~listed & (train @ w > -1)
+            w, taken = _minimise(rows, examples, a, b, w)
+            f, steps = self._values(w), steps + taken
+            violators = counts & ~listed & (f > -1)
             if not violators.any() or steps > MOST_STEPS:
-                return w, steps
+                question.w, question.f, question.own = w, f, examples @ w
+                return steps
             listed |= violators
+            rows.append(_with_one(train[violators]))
 
     def _ranking(
         self,
@@ -342,6 +386,39 @@ class _Question:
         self.solved = self.values = self.inner = self.base = np.zeros(0)
 
 
+class _Rows:
+    """Negatives, and Z_A'Z_A of those that count, kept up as they come and go."""
+
+    def __init__(self, rows: np.ndarray) -> None:
+        self.rows = rows
+        self._counted = np.zeros(len(rows), dtype=bool)
+        self._gram: np.ndarray | None = None
+
+    def append(self, rows: np.ndarray) -> None:
+        """More of them."""
+        self.rows = np.vstack([self.rows, rows])
+        self._counted = np.append(self._counted, np.zeros(len(rows), dtype=bool))
+
+    def gram(self, active: np.ndarray) -> np.ndarray:
+        """Z_A'Z_A"""
+        came, went = active & ~self._counted, self._counted & ~active
+        if self._gram is None or 2 * np.count_nonzero(came | went) > np.count_nonzero(active):
+            inside = self.rows[active]
+            self._gram = inside.T @ inside
+        else:
+            came_rows, went_rows = self.rows[came], self.rows[went]
+            self._gram = self._gram + came_rows.T @ came_rows - went_rows.T @ went_rows
+        self._counted = active
+        return self._gram
+
+
+def _with_one(rows: np.ndarray) -> np.ndarray:
+    """Rows x as z = (x, 1), float64."""
+    longer = np.ones((len(rows), rows.shape[1] + 1))
+    longer[:, :-1] = rows
+    return longer
+
+
 def _coefficients(scale: np.ndarray, inner: np.ndarray, base: np.ndarray) -> np.ndarray:
     """What each updated row adds to the solution, in units of M^-1 row (Woodbury).
 
@@ -354,7 +431,7 @@ def _coefficients(scale: np.ndarray, inner: np.ndarray, base: np.ndarray) -> np.
 
 
 def _minimise(
-    rows: np.ndarray,
+    negatives: _Rows,
     examples: np.ndarray,
     a: float,
     b: float,
@@ -366,36 +443,29 @@ def _minimise(
 
     inverse : (I + a Z'Z)^-1 of the negatives and of the `absent` rows, where nearly all negatives will count
     """
+    rows = negatives.rows
     f, g = rows @ w, examples @ w
-    gram: np.ndarray | None = None
-    before = np.zeros(len(rows), dtype=bool)
     for step in range(MOST_STEPS):
         active, near = f > -1, g < 1
-        chosen, inside = examples[near], rows[active]
+        chosen, n_active = examples[near], int(np.count_nonzero(active))
         # The gradient: w + a Z_A'(1 + f) - b Q'(1 - g)
-        pull, push = (1 + f[active]) @ inside, (1 - g[near]) @ chosen
+        pull, push = np.maximum(0, 1 + f) @ rows, (1 - g[near]) @ chosen
         gradient = w + a * pull - b * push
         size = np.abs(w).sum() + a * np.abs(pull).sum() + b * np.abs(push).sum()
         if np.abs(gradient).max() <= GRADIENT * size:
             return w, step
-        if inverse is not None and absent is not None and 2 * (len(rows) - len(inside)) <= len(w):
+        if inverse is not None and absent is not None and 2 * (len(rows) - n_active) <= len(w):
             left = np.vstack([absent, rows[~active]])
             direction = _updated(inverse, np.vstack([chosen, left]), _scale(b, len(chosen), -a, len(left)), -gradient)
-        elif len(inside) + len(chosen) < len(w):
-            update = np.vstack([chosen, inside])
-            direction = _updated(None, update, _scale(b, len(chosen), a, len(inside)), -gradient)
+        elif n_active + len(chosen) < len(w):
+            update = np.vstack([chosen, rows[active]])
+            direction = _updated(None, update, _scale(b, len(chosen), a, n_active), -gradient)
         else:
-            came, went = active & ~before, before & ~active
-            if gram is None or 2 * np.count_nonzero(came | went) > len(inside):
-                gram = inside.T @ inside
-            else:
-                gram = gram + rows[came].T @ rows[came] - rows[went].T @ rows[went]
-            before = active
-            direction = _solve(np.eye(len(w)) + a * gram + b * chosen.T @ chosen, -gradient)
+            matrix = np.eye(len(w)) + a * negatives.gram(active) + b * chosen.T @ chosen
+            direction = _solve(matrix, -gradient)
         df, dg = rows @ direction, examples @ direction
         t = _line_search(w, direction, f, df, g, dg, a, b)
-        w = w + t * direction
-        f, g = rows @ w, examples @ w
+        w, f, g = w + t * direction, f + t * df, g + t * dg
     return w, MOST_STEPS
 
 

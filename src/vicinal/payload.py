@@ -113,7 +113,7 @@ class Ids:
 
 
 def _is(dead: np.ndarray | None, row: int) -> bool:
-    return dead is not None and bool(dead[row])
+    return dead is not None and row < len(dead) and bool(dead[row])
 
 
 def _as_id(value: object, row: int) -> Id:
@@ -128,7 +128,7 @@ def as_table(payload: object, n: int) -> Any:
     """Columns as an Arrow table of n rows.
 
     payload : a pyarrow.Table, a mapping name -> n values, or n mappings name -> value; values that no Arrow type holds
-              together become JSON text, with a warning
+              together become text, with a warning: JSON, but for those that are text already
     Raises    DataError where the number of rows is another; UsageError where it is none of these
     """
     import pyarrow
@@ -187,5 +187,7 @@ def _as_column(name: str, values: Any) -> Any:
     try:
         return pyarrow.array(list(values) if not isinstance(values, np.ndarray) else values)
     except (pyarrow.ArrowException, OverflowError, TypeError, ValueError):
-        warnings.warn(f"payload: {name}: its values are of several kinds; they are kept as JSON text", stacklevel=2)
-        return pyarrow.array([None if value is None else json.dumps(value, default=str) for value in values])
+        warnings.warn(f"payload: {name}: its values are of several kinds; they are kept as text", stacklevel=2)
+        return pyarrow.array(
+            [value if value is None or isinstance(value, str) else json.dumps(value, default=str) for value in values]
+        )

@@ -10,6 +10,7 @@ from vicinal.metrics import Metric
 BLOCK_BYTES = 1 << 24
 LEAVE_OUT = ", or leave them out with --on-invalid null (in Python: on_invalid='null')"
 LARGEST = 1e37  # distances of larger values would not fit float32
+SMALLEST = 1e-140  # the squares of smaller values leave no digits in float64, so that their rows have no direction
 
 
 def as_vectors(vectors: object, name: str = "vectors", at_least: int = 1) -> np.ndarray:
@@ -71,7 +72,8 @@ def invalid_rows(vectors: np.ndarray, metric: Metric) -> dict[int, str]:
             for row in np.flatnonzero(np.isfinite(high) & (high > LARGEST)):
                 wrong[start + int(row)] = f"value beyond {LARGEST:g}"
         if metric.nonzero:
-            for row in np.flatnonzero(~np.asarray(block != 0).any(axis=1)):
+            small = np.abs(block) <= SMALLEST if block.dtype.kind == "f" else block == 0
+            for row in np.flatnonzero(np.asarray(small).all(axis=1)):
                 wrong[start + int(row)] = f"zero vector, which has no direction for {metric.name}"
     return dict(sorted(wrong.items()))
 

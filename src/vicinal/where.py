@@ -64,6 +64,14 @@ def matches(expression: str, columns: Mapping[str, Any]) -> np.ndarray:
     return np.asarray(values.fill_null(False).to_numpy(zero_copy_only=False), dtype=bool)
 
 
+def _as_time(value: Any, other: Any) -> Any:
+    """A text as the date or time that it is compared with; any other value as it is."""
+    import pyarrow
+
+    text = isinstance(value, pyarrow.Scalar) and pyarrow.types.is_string(value.type)
+    return value.cast(other.type) if text and pyarrow.types.is_temporal(other.type) else value
+
+
 class _Parser:
     """Recursive descent, one method a level of binding; each gives a pyarrow array of booleans, null for unknown."""
 
@@ -145,7 +153,11 @@ class _Parser:
             if isinstance(left, pyarrow.Scalar) and isinstance(right, pyarrow.Scalar):
                 raise self._error(place, "a column to compare with", f"{shown} {sign} {right_shown}")
             compare = getattr(self._pc, _COMPARE[sign])
-            return self._call(place, f"{shown} {sign} {right_shown}", lambda: compare(left, right))
+
+            def call() -> Any:
+                return compare(_as_time(left, right), _as_time(right, left))
+
+            return self._call(place, f"{shown} {sign} {right_shown}", call)
         if not isinstance(left, pyarrow.Scalar) and pyarrow.types.is_boolean(left.type):
             return left
         raise self._wrong("a comparison such as =, in, like or is null")

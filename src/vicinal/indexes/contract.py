@@ -37,6 +37,8 @@ SCAN_AT_MOST = 10_000  # a filter that no more rows match than this, or a tenth 
 BLOCK_BYTES = 1 << 26
 MEASURE_BYTES = 1 << 21
 REBUILD_BELOW = 0.5  # an engine is built anew once fewer of its entries than this are live
+COMMON = 1e9  # values that are all larger than this, or smaller than 1 / COMMON, are scaled for engines of float32
+MOST = 1e15  # what such an engine is given at most, so that no sum of squares overflows
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,7 @@ class Index:
         self._live: tuple[Copies, np.ndarray | None] | None = None  # the copies that are live, and the entries with any
         self._inverse_norms: np.ndarray | None = None
         self._centre: np.ndarray | None = None
+        self._scale = 1.0  # entries are multiplied by this, a power of two
         self._scanned: tuple[bytes, np.ndarray, Kernel] | None = None
 
     # What it holds
@@ -366,6 +369,7 @@ class Index:
         self._entry_rows, self._covered = self._copies.first, self._n
         moved = self.centres and self.metric.kernel == "dot" and not self.metric.product and not self.metric.nonzero
         self._centre = self._mean() if moved else None
+        self._scale = self._fitting_scale()
         self._inverse_norms, self._live = None, None
         if len(self._entry_rows):
             self._build(len(self._entry_rows))
@@ -420,6 +424,15 @@ class Index:
             total += self._stored()[self._entries()[block]].sum(axis=0, dtype=np.float64)
         return total / max(1, len(self._entries()))
 
+    def _fitting_scale(self) -> float:
+        """What brings the entries near 1, where their squares or the products of these would leave float32; else 1."""
+        if self.metric.kernel == "bits" or self.metric.nonzero:
+            return 1.0
+        largest, centre = 0.0, 0.0 if self._centre is None else self._centre
+        for block in self._blocks(len(self._entries())):
+            largest = max(largest, float(np.abs(self._stored()[self._entries()[block]] - centre).max()))
+        return 1.0 if largest == 0 or 1 / COMMON <= largest <= COMMON else float(2.0 ** -round(np.log2(largest)))
+
     def _entries(self) -> np.ndarray:
         assert self._entry_rows is not None
         return self._entry_rows
@@ -434,16 +447,20 @@ class Index:
         return self._prepare(self._stored()[self._entries()[entries]])
 
     def _prepare(self, vectors: np.ndarray) -> np.ndarray:
-        """Rows as the engine takes them: packed bits as they are, else float32, moved to the mean or of length 1."""
+        """Rows as the engine takes them: packed bits as they are, else float32, of length 1, or moved and scaled."""
         if self.metric.kernel == "bits":
             return np.ascontiguousarray(vectors)
         if self.metric.nonzero:
             rows = vectors.astype(np.float64)
             rows *= (1.0 / np.sqrt(np.einsum("ij,ij->i", rows, rows)))[:, None]
             return rows.astype(np.float32)
-        if self._centre is not None:
-            return np.subtract(vectors, self._centre, dtype=np.float64).astype(np.float32)
-        return np.ascontiguousarray(vectors, dtype=np.float32)
+        if self._centre is None and self._scale == 1:
+            rows = np.ascontiguousarray(vectors, dtype=np.float32)
+        else:
+            moved = np.subtract(vectors, 0.0 if self._centre is None else self._centre, dtype=np.float64)
+            rows = (moved if self._scale == 1 else moved * self._scale).astype(np.float32)
+        most = MOST**2 if self.metric.product else MOST
+        return rows if max(rows.max(initial=0), -rows.min(initial=0)) <= most else np.clip(rows, -most, most)
 
     # From a query to rows
 
@@ -584,8 +601,10 @@ class Index:
         table = {} if self.payload is None else {name: self.payload[name] for name in self.payload.column_names}
         if "id" not in table:
             names = self._ids.of(np.arange(self._n)) if self._ids.given else np.arange(self._n)
-            mixed = self._ids.given and len({type(name) for name in names}) > 1
-            table["id"] = pyarrow.array([str(name) for name in names] if mixed else names)
+            try:
+                table["id"] = pyarrow.array(names)
+            except (pyarrow.ArrowException, OverflowError):  # both numbers and strings, or numbers beyond 64 bits
+                table["id"] = pyarrow.array([str(name) for name in names])
         return table
 
     def _mask(self, where: object) -> np.ndarray:
@@ -613,7 +632,7 @@ class Index:
         array = self._as_rows(queries, "queries", at_least=0)
         if array.shape[1] != stored.shape[1]:
             raise DataError(f"queries: found dim {array.shape[1]}, the stored vectors have dim {stored.shape[1]}")
-        refuse_invalid(invalid_rows(array, self.metric), range(len(array)), "queries")
+        refuse_invalid(invalid_rows(array, self.metric), range(len(array)), "queries", remedy="")
         return array
 
     def _stored(self) -> np.ndarray:

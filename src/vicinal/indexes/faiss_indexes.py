@@ -271,7 +271,9 @@ class _Codes(Faiss):
     def _decoded(self, entries: np.ndarray) -> np.ndarray:
         """The vectors that the codes of entries stand for, float32."""
         faiss_rows = self._faiss.reconstruct_batch(np.ascontiguousarray(entries, dtype=np.int64))
-        return faiss_rows if self._centre is None else (faiss_rows + self._centre).astype(np.float32)
+        if self._centre is None and self._scale == 1:
+            return faiss_rows
+        return (faiss_rows / self._scale + (0.0 if self._centre is None else self._centre)).astype(np.float32)
 
     def _decode(self) -> None:
         """Decoded vectors in the place of those that were given, made as they are asked for."""

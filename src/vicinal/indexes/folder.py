@@ -86,6 +86,7 @@ def save(index: Index, folder: str | Path, overwrite: bool = False) -> None:
             "parameters": index.settings,
             "invalid": {str(row): reason for row, reason in index.invalid.items()},
             "error": getattr(index, "error", None),
+            "scale": index._scale,
             "embedding": index.embedding,
             "parts": parts,
         }
@@ -195,6 +196,9 @@ def _fill(index: Index, manifest: dict[str, Any], parts: dict[str, Path], folder
         index._store = index._as_rows(array("vectors", "fiu", (n, dim)), str(parts["vectors.npy"]), at_least=0)
     index._dead = array("removed", "b", (n,)).copy() if "removed" in arrays else None
     index._centre = array("centre", "f", (dim,)).copy() if "centre" in arrays else None
+    index._scale = manifest.get("scale", 1.0)  # not in the folders of the first releases
+    if type(index._scale) is not float or not 0 < index._scale < np.inf:
+        raise DataError(f"{folder}: scale: expected a number above 0, found {index._scale!r}; build the index again")
     index.invalid = {int(row): str(reason) for row, reason in manifest.get("invalid", {}).items()}
     if len(index) != manifest["live"]:
         raise DataError(f"{folder}: found {len(index)} live rows, the manifest says {manifest['live']}; build it again")

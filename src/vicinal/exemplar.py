@@ -267,13 +267,13 @@ class ExemplarSVM:
             beyond = np.flatnonzero(counts & (f <= -1))
             if 2 * len(beyond) > len(counts):
                 return 0
-            cross = question.values[beyond]
-            inner = np.block([[question.inner, cross.T], [cross, hat[np.ix_(beyond, beyond)]]])
+            cross, rows = question.values[beyond], hat[beyond]
+            inner = np.block([[question.inner, cross.T], [cross, rows[:, beyond]]])
             base = np.concatenate([question.base, level[beyond]])
             scale = np.concatenate([question.scale, np.full(len(beyond), -a)])
             c = _coefficients(scale, inner, base)
             n = len(question.scale)
-            f = level + question.values @ c[:n] + c[n:] @ hat[beyond]
+            f = level + question.values @ c[:n] + c[n:] @ rows
             own = (base + inner @ c)[:p]
             if (own >= 1).any():
                 return 0

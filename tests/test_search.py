@@ -12,8 +12,9 @@ from vicinal import HNSW, Exact
 from vicinal.annbenchmarks import read, write
 from vicinal.errors import DataError, UsageError
 from vicinal.exemplar import ExemplarSVM
-from vicinal.indexes import load_index
+from vicinal.indexes import INDEXES, load_index
 from vicinal.indexes.evaluation import evaluate, questions, sweep
+from vicinal.kernels.native import isas
 from workplace import Workplace
 
 
@@ -145,6 +146,17 @@ def test_auto_says_what_it_chose_and_parameters_are_set(work: Workplace) -> None
         (3, ("index", "remove", "my.index", "--id", "7"), "remove: not in the index: 7"),
         (2, ("index", "remove", "my.index"), "remove: expected ids: --id, --ids or --where is missing"),
         (2, ("index", "evaluate", "my.index", "--sweep", "x.txt"), "x.txt: expected a picture's name"),
+        (
+            3,
+            ("index", "evaluate", "codes", "-k", "2"),
+            "codes: holds codes alone, so that there is no truth to compare",
+        ),
+        (
+            3,
+            ("index", "evaluate", "my.index", "less.index", "-k", "2"),
+            "less.index is of euclidean, 29 rows of dim 4, my.index of euclidean, 30 rows of dim 4: expected",
+        ),
+        (3, ("index", "evaluate", "my.index", "other.index", "-k", "2"), "other.index and my.index hold other vectors"),
         (3, ("index", "evaluate", "my.index", "-k", "30"), "found 30 rows, expected more than k = 30"),
         (2, ("index", "export", "emb.npy", "--metric", "l1", "-o", "x.hdf5"), "ann-benchmarks has no manhattan"),
         (2, ("index", "export", "emb.npy", "--test", "30", "-o", "x.hdf5"), "--test: expected fewer than the 30 rows"),
@@ -155,6 +167,12 @@ def test_what_is_wrong_is_named(built: Workplace, code: int, arguments: tuple, s
     built.lines("short.jsonl", [{"id": i} for i in range(3)])
     built.lines("twice.jsonl", [{"id": i // 2} for i in range(30)])
     assert built("neighbors", "emb.npy", "-o", "graph").code == 0
+    if "evaluate" in arguments:
+        built.save("other.npy", -built.vectors)
+        codes = ("--type", "pq", "--set", "n_bits=2", "--set", "keep_vectors=false")
+        for more in (("emb.npy", "-o", "codes", *codes), ("other.npy", "-o", "other.index")):
+            assert built("index", "build", *more).code == 0
+        assert built("index", "remove", "my.index", "--id", 0, "-o", "less.index").code == 0
     assert said in built.refuses(code, *arguments)
 
 
@@ -190,6 +208,37 @@ def test_evaluation_counts_what_is_found_and_how_far_it_is() -> None:
     assert recalls[-1] > 0.9 and recalls[-1] > recalls[0] and graph.settings["ef_search"] == 10
     held_out = evaluate(exact, questions(exact, 5, queries=spread(3_020, 24)[-20:]))
     assert held_out.recall == 1 and held_out.n_queries == 20
+
+
+def test_codes_alone_are_measured_beside_an_index_with_the_vectors(work: Workplace) -> None:
+    vectors = spread(900, 8)
+    work.save("wide.npy", vectors)
+    assert work("index", "build", "wide.npy", "--type", "exact", "-o", "exact.index").code == 0
+    assert work("index", "export", "wide.npy", "--test", 50, "-o", "set.hdf5").code == 0
+    for source, name in (("wide.npy", "codes.index"), ("set.hdf5", "set.index")):
+        settings = ("--set", "keep_vectors=false", "--set", "n_bits=4")
+        assert work("index", "build", source, "--type", "pq", *settings, "-o", name).code == 0
+    answer = work("index", "evaluate", "codes.index", "exact.index", "-k", 5, "--queries", "wide.npy", "--json")
+    codes = answer.records[0]
+    found = load_index(work.folder / "codes.index").search(vectors, 5).indices
+    truth, distances = brute_force(vectors, vectors, 5, "euclidean")
+    share = np.mean([len(set(a) & set(b)) / 5 for a, b in zip(found, truth, strict=True)])
+    far = np.linalg.norm(vectors[found] - vectors[:, None], axis=2)
+    assert codes["recall"] == pytest.approx(share) and 0.3 < share < 0.95 and answer.records[1]["recall"] == 1
+    assert codes["distance_error"] == pytest.approx((far - distances).sum() / distances.sum(), rel=1e-4)
+    assert codes["vector_bytes"] == 0 and codes["engine_bytes"] > 0
+    alone = work("index", "evaluate", "set.index", "-k", 5, "--queries", "set.hdf5", "--json").records[0]
+    assert 0.3 < alone["recall"] < 0.95 and alone["n_queries"] == 50
+
+
+def test_every_index_tells_its_size(tmp_path: Path) -> None:
+    vectors = spread(400, 8)
+    for kind in INDEXES:
+        bits = "euclidean" not in kind.serves
+        rows = np.packbits(vectors > 0, axis=1) if bits else vectors
+        kind(metric="hamming" if bits else "euclidean").fit(rows).save(tmp_path / kind.name)
+        size = load_index(tmp_path / kind.name).engine_bytes
+        assert size >= 400 * 2 or bits or not isas(), (kind.name, size)
 
 
 def test_the_command_draws_several_indexes_in_one_picture(work: Workplace) -> None:

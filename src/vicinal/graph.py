@@ -153,8 +153,6 @@ def check_k(k: object) -> int:
     """k as a whole number above 0, or UsageError."""
     if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
         raise UsageError(f"k: expected a whole number above 0, got {k!r}")
-    if k >= 1 << 48:
-        raise UsageError(f"k: {k} neighbours fit no memory; lower k")
     return int(k)
 
 

@@ -53,16 +53,26 @@ def axes(title: str, x: str, y: str, size: tuple[float, float] = (6.4, 3.6)) -> 
 
 
 def recall_and_speed(curves: list[tuple[str, list[tuple[float, float]]]], k: int) -> Any:
-    """Queries a second over recall, a curve an index: up and to the right is better."""
+    """Queries a second over recall, a curve an index: up and to the right is better.
+
+    The axis is 1 - (1 - recall)^(1/3), so that there is room where most indexes are.
+    """
     figure, place = axes("What recall costs", f"recall@{k}", "queries a second", size=(6.4, 4.2))
     colours = [*COLOURS, "#56b4e9", "#e69f00", GREY, "#000000"]
     for number, (name, points) in enumerate(curves):
         recall, speed = zip(*sorted(points), strict=True)
         colour = colours[number % len(colours)]
-        place.plot(recall, speed, color=colour, label=name, marker="o" if len(points) > 1 else "*", markersize=4)
+        place.plot(
+            recall, speed, color=colour, label=name, marker="o" if len(points) > 1 else "*", markersize=4, clip_on=False
+        )
     place.set_yscale("log")
+    place.set_xscale("function", functions=(lambda r: 1 - np.cbrt(1 - r), lambda x: 1 - (1 - x) ** 3))
+    lowest = min(recall for _, points in curves for recall, _ in points)
+    ticks = [tick for tick in (0, 0.2, 0.4, 0.6, 0.8, 0.9, 0.95, 0.99, 0.999, 1) if tick >= lowest - 0.05]
+    place.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    place.set_xlim(max(0, lowest - 0.05), 1)
     place.grid(True, which="both", alpha=0.25)
-    place.legend(frameon=False)
+    place.legend(frameon=False, loc="lower left")
     return figure
 
 

@@ -285,33 +285,19 @@ def _changed(index: Any, arguments: argparse.Namespace, console: Console, what: 
 
 
 def _evaluate(arguments: argparse.Namespace, console: Console) -> int:
-    from vicinal import annbenchmarks, config, files, pictures
-    from vicinal.errors import DataError
+    from vicinal import config, pictures
     from vicinal.indexes import load_index
-    from vicinal.indexes.evaluation import Questions, evaluate, questions, sweep
+    from vicinal.indexes.evaluation import evaluate, sweep
 
     k = config.whole_number(arguments.k, "-k")
     n_queries = config.whole_number(arguments.n_queries, "--n-queries")
     threads = None if arguments.threads is None else config.whole_number(arguments.threads, "--threads")
     if arguments.sweep is not None:
         pictures.check(arguments.sweep, arguments.overwrite)
+    indexes = {folder: load_index(folder, threads) for folder in arguments.indexes}
+    asked = _questions(indexes, arguments, k, n_queries)
     curves: list[tuple[str, list[Any]]] = []
-    asked: Questions | None = None
-    for folder in arguments.indexes:
-        index = load_index(folder, threads)
-        if arguments.queries is None:
-            # The same rows are asked of every index over the same vectors.
-            asked = questions(index, k, None, n_queries, arguments.seed)
-        elif annbenchmarks.is_hdf5(arguments.queries):
-            read = annbenchmarks.read(config.input_file(arguments.queries, "--queries"))
-            if read.metric != index.metric.name or len(read.train) != len(index) or read.distances.shape[1] < k:
-                raise DataError(
-                    f"{arguments.queries}: found {read.metric}, {len(read.train)} rows, {read.distances.shape[1]} "
-                    f"neighbours; {folder} is of {index.metric.name}, {len(index)} rows, and k is {k}"
-                )
-            asked = Questions(read.test, None, read.distances[:, :k])
-        else:
-            asked = questions(index, k, files.load_npy(config.input_file(arguments.queries, "--queries")))
+    for folder, index in indexes.items():
         steps = []
         for one in sweep(index, asked) if arguments.sweep is not None else [evaluate(index, asked)]:
             steps.append(one)
@@ -336,6 +322,48 @@ def _evaluate(arguments: argparse.Namespace, console: Console) -> int:
         pictures.save(figure, arguments.sweep, arguments.overwrite)
         console.note(f"recall against speed: {arguments.sweep}")
     return 0
+
+
+def _questions(indexes: dict[str, Any], arguments: argparse.Namespace, k: int, n_queries: int) -> Any:
+    """The questions that are put to every index, and their truth.
+
+    Raises   DataError where the indexes are not over the same rows, or none of them has vectors
+    """
+    import numpy as np
+
+    from vicinal import annbenchmarks, config, files
+    from vicinal.errors import DataError
+    from vicinal.indexes.evaluation import Questions, questions
+
+    first, one = next(iter(indexes.items()))
+    for folder, index in indexes.items():
+        shown = [f"{one.metric.name}, {len(one)} rows of dim {one.dim}" for one in (one, index)]
+        if shown[0] != shown[1] or not np.array_equal(one.rows(), index.rows()):
+            raise DataError(f"{folder} is of {shown[1]}, {first} of {shown[0]}: expected indexes over the same rows")
+    if arguments.queries is not None and annbenchmarks.is_hdf5(arguments.queries):
+        read = annbenchmarks.read(config.input_file(arguments.queries, "--queries"))
+        if read.metric != one.metric.name or len(read.train) != len(one) or read.distances.shape[1] < k:
+            raise DataError(
+                f"{arguments.queries}: found {read.metric}, {len(read.train)} rows, {read.distances.shape[1]} "
+                f"neighbours; {first} is of {one.metric.name}, {len(one)} rows, and k is {k}"
+            )
+        return Questions(read.test, None, read.distances[:, :k], read.train)
+    whole = {folder: index for folder, index in indexes.items() if isinstance(index.vectors, np.ndarray)}
+    if not whole:
+        raise DataError(
+            f"{first}: holds codes alone, so that there is no truth to compare with; name an index with vectors of the "
+            "same rows beside it, or a set of ann-benchmarks by --queries"
+        )
+    given = None if arguments.queries is None else files.load_npy(config.input_file(arguments.queries, "--queries"))
+    source, one = next(iter(whole.items()))
+    asked = questions(one, k, given, n_queries, arguments.seed)
+    for folder, index in whole.items():
+        if asked.rows is not None:
+            there = np.asarray(index.vectors[asked.rows], dtype=np.float64)
+            off = np.abs(there - asked.queries).max()
+            if off > 1e-2 * np.abs(there).max():
+                raise DataError(f"{folder} and {source} hold other vectors: expected indexes over the same rows")
+    return asked
 
 
 def _export(arguments: argparse.Namespace, console: Console) -> int:

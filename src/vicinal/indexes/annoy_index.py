@@ -35,6 +35,7 @@ class Annoy(Index):
     can_add = False
     recall = 0.85
     _forest: Any = None
+    _bytes = 0
 
     def __init__(
         self,
@@ -51,6 +52,11 @@ class Annoy(Index):
         """The library that answers."""
         return "annoy"
 
+    @property
+    def engine_bytes(self) -> int:
+        """The size of the forest's file; 0 before it is saved, for annoy does not tell."""
+        return self._bytes
+
     def _bits(self) -> bool:
         return self.metric.kernel == "bits"
 
@@ -65,7 +71,7 @@ class Annoy(Index):
             for place, row in enumerate(self._prepared(block), block.start):
                 forest.add_item(place, row)
         forest.build(self._settings["n_trees"], n_jobs=1)  # more than one thread would not give the same forest
-        self._forest = forest
+        self._forest, self._bytes = forest, 0
 
     def _prepare(self, vectors: np.ndarray) -> np.ndarray:
         return np.unpackbits(vectors, axis=1) if self._bits() else super()._prepare(vectors)
@@ -79,7 +85,9 @@ class Annoy(Index):
         return found
 
     def _write(self, folder: Path) -> None:
-        self._forest.save(str(folder / "engine.annoy"))  # which maps the file from then on
+        file = folder / "engine.annoy"
+        self._forest.save(str(file))  # which maps the file from then on
+        self._bytes = file.stat().st_size
 
     def _read(self, files: dict[str, Path], n: int) -> None:
         forest = self._new()
@@ -89,4 +97,4 @@ class Annoy(Index):
             raise DataError(f"{files['engine.annoy']}: annoy cannot read it ({error}); build the index again") from None
         if forest.get_n_items() != n:
             raise DataError(f"{files['engine.annoy']}: found {forest.get_n_items()} entries, the manifest says {n}")
-        self._forest = forest
+        self._forest, self._bytes = forest, files["engine.annoy"].stat().st_size

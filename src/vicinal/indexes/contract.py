@@ -270,7 +270,7 @@ class Index:
                   is unknown; UsageError where k is not above 0 or `where` cannot be read
         """
         array = self._as_queries(queries)
-        k = check_k(k)
+        k = k_that_fits(k, len(array))
         allowed = self._allowed(where)
         try:
             return self._result(*self._answer(array, k, allowed))
@@ -701,6 +701,14 @@ def as_radius(radius: object) -> float:
 def cores() -> int:
     """How many processor cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def k_that_fits(k: object, n: int) -> int:
+    """k as a whole number above 0, or UsageError; also where no memory holds k neighbours of n rows."""
+    number = check_k(k)
+    if number >= 1 << 48:
+        raise too_large(n, number)
+    return number
 
 
 def too_large(n: int, k: int) -> UsageError:

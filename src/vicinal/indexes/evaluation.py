@@ -12,7 +12,7 @@ import numpy as np
 
 from vicinal.errors import DataError, UsageError
 from vicinal.graph import check_k
-from vicinal.indexes.contract import Index
+from vicinal.indexes.contract import Index, measure_in_numpy
 from vicinal.indexes.exact import Exact
 
 REPEATS = 3
@@ -56,13 +56,15 @@ class Evaluation:
 class Questions:
     """Queries and their true distances.
 
-    rows : int64 (n_queries,), which rows of the index they are; None where they are others
-    true : float32 (n_queries, k), the distances of the k nearest
+    rows    : int64 (n_queries,), which rows of the index they are; None where they are others
+    true    : float32 (n_queries, k), the distances of the k nearest
+    vectors : (n_rows, dim), from which distances of an index of codes alone are measured
     """
 
     queries: np.ndarray
     rows: np.ndarray | None
     true: np.ndarray
+    vectors: np.ndarray
 
     @property
     def k(self) -> int:
@@ -73,24 +75,26 @@ class Questions:
 def questions(index: Index, k: int, queries: object = None, n_queries: int = 1_000, seed: int = 0) -> Questions:
     """Queries for an index, and the truth: given ones, or rows of the index chosen at random.
 
+    The answer serves other indexes over the same rows, such as one of codes alone.
+
     Raises   UsageError where k is not above 0; DataError where the index has no vectors, or too few rows
     """
     k = check_k(k)
     vectors = index.vectors
     if not isinstance(vectors, np.ndarray):
-        raise DataError("the index holds codes alone: there is no truth to compare with; build it with its vectors")
+        raise DataError("the index holds codes alone: take the questions of an index of the same rows with its vectors")
     live = index.rows()
     if len(live) <= k:
         raise DataError(f"found {len(live)} rows, expected more than k = {k}")
     truth = Exact(index.metric, index.threads).fit(vectors if len(live) == index.n_rows else vectors[live])
     if queries is not None:
         array = index._as_queries(queries)
-        return Questions(array, None, truth.search(array, k).distances)
+        return Questions(array, None, truth.search(array, k).distances, vectors)
     rows = np.sort(np.random.default_rng(seed).choice(live, min(n_queries, len(live)), replace=False))
     asked = np.asarray(vectors[rows])
     found = truth.search(asked, k + 1)
     own = live[found.indices] == rows[:, None]
-    return Questions(asked, rows, _others(found.distances, own, k))
+    return Questions(asked, rows, _others(found.distances, own, k), vectors)
 
 
 def _others(values: np.ndarray, own: np.ndarray, k: int) -> np.ndarray:
@@ -110,6 +114,10 @@ def evaluate(index: Index, asked: Questions) -> Evaluation:
         found = index.search(asked.queries, wanted)
         best = min(best, time.perf_counter() - start)
     distances = found.distances
+    if not isinstance(index.vectors, np.ndarray):  # codes alone give distances of decoded vectors
+        metric, queries = index.metric, asked.queries
+        ranks = measure_in_numpy(metric, queries, lambda rows: asked.vectors[rows], found.indices, index.threads)
+        distances = metric.finish(ranks).astype(np.float32)
     if asked.rows is not None:
         distances = _others(distances, found.indices == asked.rows[:, None], k)
     true = asked.true.astype(np.float64)

@@ -11,7 +11,7 @@ from vicinal.copies import Copies
 from vicinal.errors import DataError, UsageError
 from vicinal.graph import Neighbors, RadiusNeighbors, check_k
 from vicinal.indexes.contract import ON_INVALID as ON_INVALID
-from vicinal.indexes.contract import Index, as_radius, too_large
+from vicinal.indexes.contract import Index, as_radius, k_that_fits, too_large
 from vicinal.indexes.contract import cores as cores
 from vicinal.kernels import Kernel, Progress, pick
 from vicinal.metrics import METRICS, Metric
@@ -67,6 +67,11 @@ class Exact(Index):
         """The kernel that answers, and its version."""
         kernel = self._fitted()[1]
         return f"{kernel.name} ({kernel.version})"
+
+    @property
+    def engine_bytes(self) -> int:
+        """The native kernel's codes, a byte a coordinate; the other kernels keep none."""
+        return len(self) * self.dim if self._ready is not None and self._ready[1].name == "native" else 0
 
     def neighbors(
         self,
@@ -185,7 +190,7 @@ class Exact(Index):
         Raises    NotFitted; DataError where the dims differ or a query is NaN, infinite, or zero under cosine.
         """
         array = self._as_queries(queries)
-        k = check_k(k)
+        k = k_that_fits(k, len(array))
         rows, kernel = self._among(where)
         labels, asked = _labels(groups, self._n, "groups"), _labels(query_groups, len(array), "query_groups")
         _both(groups, query_groups)

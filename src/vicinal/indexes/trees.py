@@ -37,6 +37,13 @@ class _Tree(Index):
 
         return f"scikit-learn ({sklearn.__version__})"
 
+    @property
+    def engine_bytes(self) -> int:
+        """The tree's arrays, its own copy of the vectors among them."""
+        if self._tree is None and len(self):
+            self._build(len(self._entries()))
+        return 0 if self._tree is None else sum(np.asarray(array).nbytes for array in self._tree.get_arrays())
+
     def _build(self, n: int) -> None:
         rows = self._prepared(slice(0, n))
         self._tree = self._new(rows, "manhattan" if self.metric.kernel == "absolute" else "euclidean")

@@ -12,10 +12,11 @@ BIN := .venv/bin
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check .
 	touch $@
 
-# The page of `vicinal report` is tested in Debian's Chromium.
+# The page of `vicinal report` is tested in Debian's Chromium. Of open_clip only its loss is wanted, not torchvision.
 .venv/tested: .venv/installed tests/constraints.txt
 	command -v chromium >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null; }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c tests/constraints.txt --group test
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps 'open_clip_torch>=3,<4'
 	touch $@
 
 demo: .venv/installed

@@ -18,6 +18,7 @@ from vicinal.errors import UsageError
 
 FORMAT, FORMAT_VERSION = "vicinal.checkpoint", 1
 ARRAYS = ("indices", "distances")
+VALUES = ("vectors", "groups", "labels")  # of a question: kept as a checksum
 BLOCK_BYTES = 1 << 24
 
 
@@ -29,22 +30,28 @@ def question(vectors: np.ndarray, metric: str, k: int, groups: np.ndarray | None
         "dtype": vectors.dtype.name,
         "metric": metric,
         "k": k,
-        "vectors": _sha256(vectors),
-        "groups": None if groups is None else _sha256(groups[:, None]),
+        "vectors": sha256_of(vectors),
+        "groups": None if groups is None else sha256_of(groups),
     }
 
 
 class Checkpoint:
-    """The state of one pass in a folder, written whole or not at all.
+    """The state of one long work in a folder, written whole or not at all.
 
     folder : where it lies; its parent exists
-    asked  : the `question` that the pass answers
+    asked  : the question that the work answers: `question` of a pass
+    arrays : which parts of the state are arrays; the others are kept as JSON
     Raises   UsageError where the folder holds the state of another question, and which part of it differs.
     """
 
-    def __init__(self, folder: str | Path, asked: dict[str, Any]) -> None:
-        self._folder, self._asked = Path(folder), asked
+    def __init__(self, folder: str | Path, asked: dict[str, Any], arrays: tuple[str, ...] = ARRAYS) -> None:
+        self._folder, self._asked, self._arrays = Path(folder), asked, arrays
         self._check_folder()
+
+    @property
+    def folder(self) -> Path:
+        """Where it lies."""
+        return self._folder
 
     def load(self) -> dict[str, Any] | None:
         """The saved state, or None where nothing was saved yet."""
@@ -52,7 +59,7 @@ class Checkpoint:
             return None
         manifest = self._manifest()
         state = dict(manifest["state"])
-        for name in ARRAYS:
+        for name in self._arrays:
             file = self._folder / f"{name}.npy"
             if not file.is_file() or files.sha256(file) != manifest["parts"][file.name]["sha256"]:
                 raise UsageError(f"{file}: damaged; remove the folder {self._folder} to start again")
@@ -62,12 +69,12 @@ class Checkpoint:
     def save(self, state: dict[str, Any]) -> None:
         """Replaces what was saved before."""
         with files.whole_folder(self._folder, overwrite=True) as part:
-            parts = files.save_arrays(part, {name: np.asarray(state[name]) for name in ARRAYS})
+            parts = files.save_arrays(part, {name: np.asarray(state[name]) for name in self._arrays})
             manifest = {
                 "format": FORMAT,
                 "format_version": FORMAT_VERSION,
                 "question": self._asked,
-                "state": {name: value for name, value in state.items() if name not in ARRAYS},
+                "state": {name: value for name, value in state.items() if name not in self._arrays},
                 "parts": parts,
             }
             (part / files.MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
@@ -83,9 +90,7 @@ class Checkpoint:
             changed = [key for key in self._asked if before.get(key) != self._asked[key]]
             if changed:
                 told = [
-                    f"the {key}' values"
-                    if key in ("vectors", "groups")
-                    else f"{key} was {before.get(key)}, is {self._asked[key]}"
+                    f"the {key}' values" if key in VALUES else f"{key} was {before.get(key)}, is {self._asked[key]}"
                     for key in changed
                 ]
                 raise UsageError(
@@ -105,7 +110,7 @@ class Checkpoint:
         return manifest
 
 
-def _sha256(array: np.ndarray) -> str:
+def sha256_of(array: np.ndarray) -> str:
     """The SHA-256 of the values, row by row, whatever their layout in memory."""
     digest = hashlib.sha256()
     for block in _row_blocks(array):
@@ -114,6 +119,6 @@ def _sha256(array: np.ndarray) -> str:
 
 
 def _row_blocks(array: np.ndarray) -> Iterator[np.ndarray]:
-    step = max(1, BLOCK_BYTES // max(1, array.shape[1] * array.dtype.itemsize))
+    step = max(1, BLOCK_BYTES // max(1, array[:1].size * array.dtype.itemsize))
     for start in range(0, len(array), step):
         yield array[start : start + step]

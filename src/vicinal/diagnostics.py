@@ -142,6 +142,49 @@ def confusion(neighbors: Neighbors, labels: np.ndarray, n_classes: int, k: int) 
     return np.bincount(pairs, minlength=n_classes**2).reshape(n_classes, n_classes)
 
 
+def recall_at(neighbors: Neighbors, labels: np.ndarray, k: int) -> float:
+    """The share of rows of which at least one of the k nearest others is of the row's own class.
+
+    neighbors : each row's nearest others in the same set; labels int (n,). Rows alone in their class do not count.
+    Returns     0 to 1; NaN where every row is alone in its class
+
+    >>> recall_at(Neighbors([[1, 2], [2, 0], [1, 0]], [[1, 2], [1, 2], [1, 2]]), np.array([0, 1, 0]), 2)
+    1.0
+    """
+    own = labels[np.maximum(neighbors.indices[:, :k], 0)] == labels[:, None]
+    met = (own & (neighbors.indices[:, :k] >= 0)).any(axis=1)[np.bincount(labels)[labels] > 1]
+    return float(met.mean()) if len(met) else float("nan")
+
+
+def map_at_r(neighbors: Neighbors, labels: np.ndarray) -> float:
+    """Mean average precision at R: R is the number of others of a row's class, and only the R nearest count.
+
+    A row's value is the sum, over the places up to R that hold one of its class, of the precision up to there, divided
+    by R. Rows alone in their class do not count.
+
+    neighbors : each row's nearest others in the same set, at least as many as the largest R
+    Returns     0 to 1; NaN where every row is alone in its class
+    Raises      UsageError where the lists are shorter than the largest R
+    Source      Musgrave, Belongie & Lim 2020
+
+    >>> line = Neighbors([[1, 2, 3], [0, 2, 3], [1, 3, 0], [2, 1, 0]], [[1, 2, 3]] * 4)
+    >>> map_at_r(line, np.array([0, 0, 1, 0])).__round__(4)  # 0 and 1 find one at place 1, 3 one at place 2
+    0.4167
+    """
+    others = np.bincount(labels)[labels] - 1
+    most = int(others.max(initial=0))
+    if neighbors.k < min(most, len(neighbors) - 1):
+        raise UsageError(f"map_at_r: a class has {most} others, but the lists hold {neighbors.k}; search for more")
+    if not most:
+        return float("nan")
+    named = neighbors.indices[:, :most]
+    own = (labels[np.maximum(named, 0)] == labels[:, None]) & (named >= 0)
+    place = np.arange(1, own.shape[1] + 1)
+    own &= place <= others[:, None]
+    precision = (own.cumsum(axis=1) / place * own).sum(axis=1)[others > 0] / others[others > 0]
+    return float(precision.mean())
+
+
 @dataclass(frozen=True, eq=False)
 class LabelErrors:
     """Rows whose neighbours agree on another label, the most suspicious first.

@@ -29,6 +29,8 @@ COMMANDS = (
     "outliers",
     "choose-k",
     "diagnose",
+    "learn",
+    "apply",
     "sql",
     "info",
 )

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-Progress = Callable[[int, int], None]
+Progress = Callable[..., None]  # rows done, rows in all, and what else to say
 
 
 class Console:
@@ -60,8 +60,9 @@ class Console:
         if self._quiet or not sys.stderr.isatty():
             yield None
             return
+        from rich import progress as rich
         from rich.console import Console as Terminal
-        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
         columns = (
             TextColumn("{task.description}"),
@@ -71,14 +72,17 @@ class Console:
             TextColumn("{task.fields[speed]} rows/s"),
             TimeRemainingColumn(),
         )
-        with Progress(*columns, console=Terminal(stderr=True)) as bars:
+        with rich.Progress(*columns, console=Terminal(stderr=True)) as bars:
 
-            def start(name: str) -> Callable[[int, int], None]:
+            def start(name: str) -> Progress:
                 task = bars.add_task(name, total=1, speed="-")
 
-                def tell(done: int, total: int) -> None:
+                def tell(done: int, total: int, said: str = "") -> None:
                     speed = bars.tasks[task].speed
-                    bars.update(task, completed=done, total=total, speed=f"{speed:,.0f}" if speed else "-")
+                    told = f"{name}: {said}" if said else name
+                    bars.update(
+                        task, completed=done, total=total, speed=f"{speed:,.0f}" if speed else "-", description=told
+                    )
 
                 return tell
 

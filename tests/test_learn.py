@@ -1,0 +1,462 @@
+"""`vicinal learn` and `vicinal apply`: heads that help where they can, runs resumed to the same bits, and refusals."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from pytorch_metric_learning.utils.accuracy_calculator import AccuracyCalculator
+from sklearn.datasets import load_digits
+
+from vicinal.checkpoint import Checkpoint
+from vicinal.diagnostics import map_at_r, recall_at
+from vicinal.errors import DataError, UsageError
+from vicinal.indexes.exact import Exact
+from vicinal.learn import Head, Heads, Schedule, SiameseNetwork, descent, learning
+from vicinal.learn.learning import Part, Plan, learn_from_labels, measure, read_pairs, split
+from workplace import Workplace, environment
+
+CLASSES = 20
+
+
+def planted(n: int = 800, dim: int = 12, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Classes that differ along four coordinates, in noise that is larger along all others."""
+    random = np.random.default_rng(seed)
+    codes = np.arange(n) % CLASSES
+    x = random.normal(size=(n, dim)) * ([0.25] * 4 + [1.5] * (dim - 4))
+    x[:, :4] += np.random.default_rng(1).normal(size=(CLASSES, 4))[codes]
+    return x.astype(np.float32), codes
+
+
+def write(work: Workplace, n: int = 800) -> tuple[np.ndarray, np.ndarray]:
+    x, codes = planted(n)
+    work.save("x.npy", x)
+    work.lines("x.jsonl", [{"id": f"r{row}", "label": f"c{code}"} for row, code in enumerate(codes)])
+    return x, codes
+
+
+QUICK = ("--epochs", "6", "--learning-rate", "0.01", "--device", "cpu")
+
+
+@pytest.mark.parametrize("loss", ["triplet", "contrastive", "n-pair"])
+@pytest.mark.parametrize("head", ["linear", "mlp"])
+def test_learning_from_labels_and_applying(work: Workplace, loss: str, head: str) -> None:
+    x, codes = write(work)
+    answer = work(
+        "learn", "x.npy", "--labels", "x.jsonl:label", "--loss", loss, "--head", head, "-o", "h", "--json", *QUICK
+    )
+    assert answer.code == 0, answer.err
+    told = json.loads(answer.out)
+    for part in told["table"]:  # rows of known classes, and of classes that were never seen
+        before, after = part["figures"]["MAP@R"]
+        assert after > before + 0.1, part
+    assert [part["name"] for part in told["table"]] == ["held-out rows", "held-out classes"]
+    assert "no epoch was better" not in answer.err
+    found = work("apply", "h", "x.npy", "-o", "y.npy")
+    assert found.code == 0, found.err
+    y = np.load("y.npy")
+    assert (y.dtype, y.shape) == (np.float32, x.shape)
+    np.testing.assert_allclose(np.linalg.norm(y, axis=1), 1, atol=1e-5)
+    np.testing.assert_array_equal(y, Heads.load("h").towers[0].apply(x))
+    # The table is what anyone finds who measures the output.
+    parts = split(np.unique(np.array([f"c{code}" for code in codes]), return_inverse=True)[1], 0)
+    for rows, part in zip((parts.rows, parts.classes), told["table"], strict=True):
+        for at, vectors in enumerate((x, y)):
+            for name, value in measure(vectors, rows, codes).items():
+                assert part["figures"][name][at] == pytest.approx(value, abs=1e-12)
+    assert not Path("h.checkpoint").exists()
+
+
+def test_the_table_on_the_terminal_and_what_is_said(work: Workplace) -> None:
+    write(work)
+    answer = work("learn", "x.npy", "--labels", "x.jsonl", "--loss", "triplet", "-o", "h", "-v", *QUICK)
+    lines = answer.out.splitlines()
+    assert lines[0].split() == ["held-out", "rows", "before", "after"] and "MAP@R" in lines[4]
+    assert lines[5].split() == ["held-out", "classes", "before", "after"] and len(lines) == 10
+    assert "epoch 1, loss 0." in answer.err and "held-out recall@1 0." in answer.err
+    assert "6 epochs, the best" in answer.err
+
+
+def test_a_head_is_applied_without_torch(work: Workplace) -> None:
+    arrays = {"A": np.eye(2, 4, dtype=np.float32), "b": np.zeros(2, np.float32)}
+    Heads((Head(arrays, normalize=False),)).save("h")
+    code = "import sys; sys.modules['torch'] = None; from vicinal.cli import main; sys.exit(main(sys.argv[1:]))"
+    command = [sys.executable, "-c", code, "apply", "h", "emb.npy", "-o", "out.npy", "--dtype", "float16"]
+    subprocess.run(command, check=True, env=environment())
+    np.testing.assert_array_equal(np.load("out.npy"), work.vectors[:, :2].astype(np.float16))
+    command[3:] = ["learn", "emb.npy", "--labels", "data.jsonl:text", "--loss", "triplet", "-o", "g"]
+    refused = subprocess.run(command, check=False, env=environment(), capture_output=True, text=True)
+    assert refused.returncode == 2 and "pip install 'vicinal[learn]'" in refused.stderr
+
+
+def test_a_small_network_is_what_its_arrays_say() -> None:
+    random = np.random.default_rng(0)
+    shapes = {"A": (3, 5), "b": (3,), "H": (7, 5), "h": (7,), "C": (3, 7)}
+    arrays = {name: random.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
+    x = random.normal(size=(50, 5)).astype(np.float16)
+    w = {name: one.astype(np.float64) for name, one in arrays.items()}
+    z = x @ w["A"].T + w["b"] + np.maximum(x @ w["H"].T + w["h"], 0) @ w["C"].T
+    np.testing.assert_allclose(Head(arrays, normalize=False).apply(x), z, rtol=1e-4, atol=1e-4)
+    unit = z / np.linalg.norm(z, axis=1, keepdims=True)
+    np.testing.assert_allclose(Head(arrays).apply(x), unit, rtol=1e-4, atol=1e-5)
+    with pytest.raises(DataError, match="b: expected finite float32"):
+        Head({"A": arrays["A"], "b": np.array([1, np.nan, 0], np.float32)})
+
+
+def test_measures_are_those_of_pytorch_metric_learning_and_of_the_definition() -> None:
+    x, codes = planted(300)
+    codes[:100] = 0  # classes of unequal sizes
+    found = Exact().fit(x).neighbors(299)
+    calculator = AccuracyCalculator(
+        include=("mean_average_precision_at_r", "precision_at_1"), device=torch.device("cpu")
+    )
+    theirs = calculator.get_accuracy(torch.from_numpy(x), torch.from_numpy(codes))
+    assert map_at_r(found, codes) == pytest.approx(theirs["mean_average_precision_at_r"], abs=1e-4)
+    assert recall_at(found, codes, 1) == pytest.approx(theirs["precision_at_1"], abs=1e-4)
+    by_hand = []
+    for row in range(300):
+        hits = codes[found.indices[row]] == codes[row]
+        r = int(hits.sum())
+        by_hand.append(sum(hits[: i + 1].mean() for i in range(r) if hits[i]) / r)
+    assert map_at_r(found, codes) == pytest.approx(np.mean(by_hand), abs=1e-12)
+    alone = np.append(np.zeros(299, dtype=int), 1)
+    assert recall_at(found, alone, 10) == 1.0  # the row alone does not count
+    with pytest.raises(UsageError, match="299 others, but the lists hold 5"):
+        map_at_r(found.nearest(5), np.zeros(300, dtype=int))
+    assert np.isnan(map_at_r(Exact().fit([[0.0], [1.0]]).neighbors(1), np.array([0, 1])))
+
+
+@pytest.mark.parametrize("sizes", [[100] * 20, [5] * 60, [3, 900, 40, 4, 1, 2, 60, 8, 30, 12], [50, 60, 70]])
+def test_a_split_keeps_mates_together(sizes: list[int]) -> None:
+    codes = np.random.default_rng(0).permutation(np.repeat(np.arange(len(sizes)), sizes))
+    parts = split(codes, 7)
+    every = np.concatenate([parts.train, parts.watched, parts.rows, parts.classes])
+    assert len(np.unique(every)) == len(every) == len(codes)
+    whole = set(codes[parts.classes])
+    assert len(whole) == (max(2, round(0.1 * sum(size > 1 for size in sizes))) if len(sizes) >= 8 else 0)
+    assert not whole & set(codes[np.concatenate([parts.train, parts.watched, parts.rows])])
+    for rows in (parts.watched, parts.rows):
+        counts = np.bincount(codes[rows], minlength=len(sizes))
+        assert not (counts == 1).any() and counts.sum() > 0
+    left = np.bincount(codes[parts.train], minlength=len(sizes))
+    for code, size in enumerate(sizes):
+        assert code in whole or left[code] >= min(size, 2)
+    for one, other in zip(vars(parts).values(), vars(split(codes, 7)).values(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert (split(codes, 8).rows.tolist(), split(codes, 8).classes.tolist()) != (
+        parts.rows.tolist(),
+        parts.classes.tolist(),
+    )
+
+
+class Stop(Exception):
+    """Where a kill or Ctrl-C would come."""
+
+
+@pytest.mark.filterwarnings("ignore:learning made", "ignore:no epoch was better")
+@pytest.mark.parametrize("kind", ["linear", "mlp"])
+def test_a_run_that_was_stopped_ends_where_it_would_have(kind: str, tmp_path: Path) -> None:
+    x, codes = planted(400)
+    plan = Plan("triplet", kind=kind, dim=6, schedule=Schedule(epochs=5, learning_rate=0.01), device="cpu")
+    names = list(range(CLASSES))
+    whole = learn_from_labels(x, codes, names, plan)
+
+    def stop(said: str) -> None:
+        if said.startswith("epoch 4"):
+            raise Stop
+
+    with pytest.raises(Stop):
+        learn_from_labels(x, codes, names, plan, tmp_path / "kept", descent.Watch(None, stop))
+    seen: list[str] = []
+    rest = learn_from_labels(x, codes, names, plan, tmp_path / "kept", descent.Watch(None, seen.append))
+    assert [said.partition(",")[0] for said in seen] == ["epoch 4", "epoch 5"]
+    for name, array in whole.heads.towers[0].arrays.items():
+        np.testing.assert_array_equal(rest.heads.towers[0].arrays[name], array)
+    assert rest.course.recalls == whole.course.recalls and rest.course.best == whole.course.best
+    other = Plan("triplet", {"margin": 0.3}, kind=kind, dim=6, schedule=plan.schedule, device="cpu")
+    with pytest.raises(UsageError, match=r"options was \{\}, is \{'margin': 0.3\}"):
+        learn_from_labels(x, codes, names, other, tmp_path / "kept")
+    with pytest.raises(UsageError, match="the vectors' values"):
+        learn_from_labels(x + 1, codes, names, plan, tmp_path / "kept")
+
+
+def test_the_best_epoch_is_kept_and_learning_stops_early() -> None:
+    """A loss that leads away: recall falls, so the start stays and the run ends after the patience."""
+    weight = torch.zeros(1, requires_grad=True)
+    recalls = iter([0.5, 0.6, 0.4, 0.3, 0.2, 0.1])
+    course = descent.descend(
+        {"w": weight}, lambda _: [None], lambda _: weight.sum(), lambda: next(recalls), Schedule(50, 3, 0.1)
+    )
+    assert (course.best, len(course.losses), course.recalls) == (1, 5, [0.5, 0.6, 0.4, 0.3, 0.2])
+    assert float(weight.detach()) == pytest.approx(-0.1, rel=0.1)
+    with pytest.raises(UsageError, match="no weight asks"):
+        descent.descend({"w": torch.zeros(1)}, lambda _: [], lambda _: weight, None, Schedule())
+    with pytest.raises(DataError, match="no batch"):
+        descent.descend({"w": weight}, lambda _: [], lambda _: weight, None, Schedule())
+
+
+def test_nan_stops_names_the_step_and_keeps_the_last_good_state(tmp_path: Path) -> None:
+    x, codes = planted(400)
+    plan = Plan("triplet", normalize=False, schedule=Schedule(epochs=3, learning_rate=0.01), device="cpu")
+    folder, broken = tmp_path / "kept", x.copy()
+    good: list[Any] = []
+
+    def spoil(said: str) -> None:
+        folder_state = Checkpoint(folder, json.loads((folder / "manifest.json").read_text())["question"], names).load()
+        good.append(folder_state)
+        broken[:] = np.nan if len(good) == 2 else broken
+
+    names = tuple(f"{what}.{name}" for name in "Ab" for what in ("now", "best"))
+
+    class Kept(Checkpoint):
+        def save(self, state: dict[str, Any]) -> None:
+            super().save(state)
+            spoil("")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(learning, "Checkpoint", Kept)
+        with pytest.raises(DataError, match=r"epoch 3, step 1: a gradient is not finite.*kept in .*kept") as caught:
+            learn_from_labels(broken, codes, list(range(CLASSES)), plan, folder)
+    assert "learning rate (0.01)" in str(caught.value)
+    after = Checkpoint(folder, json.loads((folder / "manifest.json").read_text())["question"], names).load()
+    assert after is not None and len(good) == 2
+    for name in names:
+        np.testing.assert_array_equal(after[name], good[-1][name])
+        assert np.isfinite(after[name]).all()
+
+
+def test_a_rate_that_is_too_high_is_said(work: Workplace) -> None:
+    write(work)
+    answer = work(
+        "learn", "x.npy", "--labels", "x.jsonl", "--loss", "contrastive", "-o", "h", "--learning-rate", "1e30",
+        "--no-normalize", "--device", "cpu",
+    )  # fmt: skip
+    assert answer.code == 3 and "epoch 1, step 2" in answer.err and "lower the learning rate (1e+30)" in answer.err
+    assert not Path("h").exists()
+
+
+def test_learning_from_pairs(work: Workplace) -> None:
+    _, codes = write(work)
+    random = np.random.default_rng(0)
+    pairs = []
+    for row in range(800):
+        mates, others = np.flatnonzero(codes == codes[row]), np.flatnonzero(codes != codes[row])
+        for group, same in ((mates, True), (others, False)):
+            for other in random.choice(group[group != row], 3, replace=False):
+                pairs.append({"a": f"r{row}", "b": f"r{other}", "same": same})
+    work.lines("p.jsonl", pairs)
+    command = ("learn", "x.npy", "--pairs", "p.jsonl", "--ids", "x.jsonl", "--loss", "contrastive", "-o")
+    answer = work(*command, "h", "--json", *QUICK)
+    assert answer.code == 0, answer.err
+    (part,) = json.loads(answer.out)["table"]
+    assert (part["name"], part["classes"]) == ("held-out groups", 2)
+    assert part["figures"]["MAP@R"][1] > part["figures"]["MAP@R"][0] + 0.1
+    text = "a,b,same\n" + "".join(f"{one['a']},{one['b']},{str(one['same']).lower()}\n" for one in pairs)
+    work.write("p.csv", text)
+    found = read_pairs("p.csv", [f"r{row}" for row in range(800)], "x")
+    expected = read_pairs("p.jsonl", [f"r{row}" for row in range(800)], "x")
+    np.testing.assert_array_equal(found[0], expected[0])
+    np.testing.assert_array_equal(found[1], expected[1])
+    assert expected[1].tolist() == [one["same"] for one in pairs]
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ([{"a": "r0", "b": "zz", "same": True}], "p.jsonl:1: no id 'zz': expected one of the 800 ids of x.jsonl"),
+        ([{"a": "r0", "same": True}], "p.jsonl:1: no field 'b'"),
+        ([{"a": "r0", "b": "r1", "same": "maybe"}], "p.jsonl:1: same: expected true or false, found 'maybe'"),
+        ([{"a": "r0", "b": "r0", "same": True}], "p.jsonl:1: a and b are the same row ('r0')"),
+        ([{"a": "r0", "b": "r1", "same": True}], "both similar and dissimilar pairs are needed, but all 1 are similar"),
+        ([], "but there are none"),
+    ],
+)
+def test_pairs_that_cannot_be_used(work: Workplace, rows: list, said: str) -> None:
+    write(work)
+    work.lines("p.jsonl", rows)
+    command = ("learn", "x.npy", "--pairs", "p.jsonl", "--ids", "x.jsonl", "--loss", "contrastive", "-o", "h")
+    assert said in work.refuses(3, *command)
+
+
+def test_few_groups_of_pairs_are_learned_from_without_a_table(work: Workplace) -> None:
+    write(work)
+    work.lines("p.jsonl", [{"a": 0, "b": 20, "same": True}, {"a": 0, "b": 1, "same": False}])
+    answer = work("learn", "x.npy", "--pairs", "p.jsonl", "--loss", "contrastive", "-o", "h", *QUICK)
+    assert answer.code == 0 and answer.out == ""
+    assert "1 groups, too few to hold any out" in answer.err and "is not measured" in answer.err
+
+
+def two_sides(n: int = 600) -> tuple[np.ndarray, np.ndarray]:
+    """What both sides share lies in 6 coordinates of each, turned differently."""
+    random = np.random.default_rng(0)
+    shared = random.normal(size=(n, 6))
+    one = shared @ random.normal(size=(6, 10)) + 0.3 * random.normal(size=(n, 10))
+    return one.astype(np.float32), (shared @ random.normal(size=(6, 14)) + 0.3 * random.normal(size=(n, 14))).astype(
+        np.float32
+    )
+
+
+def test_two_towers_into_one_space(work: Workplace) -> None:
+    one, other = two_sides()
+    work.save("image.npy", one)
+    work.save("text.npy", other)
+    command = ("learn", "--joint", "image.npy", "text.npy", "--loss", "clip")
+    answer = work(*command, "-o", "h", "--json", "--epochs", 30, "--learning-rate", "0.02", "--device", "cpu")
+    assert answer.code == 0, answer.err
+    (part,) = json.loads(answer.out)["table"]
+    assert part["rows"] == 60 and part["chance"]["recall@1 ->"] == pytest.approx(1 / 60)
+    for way in ("->", "<-"):
+        before, after = part["figures"][f"recall@1 {way}"]
+        assert before is None and after > 0.5, part
+        assert part["figures"][f"recall@10 {way}"][1] > 0.9
+    for side, vectors in (("image", one), ("text", other)):
+        assert work("apply", "h", f"{side}.npy", "--tower", side, "-o", f"{side}10.npy").code == 0
+        assert np.load(f"{side}10.npy").shape == (600, 10)
+        np.testing.assert_array_equal(np.load(f"{side}10.npy"), Heads.load("h").tower(side, "h").apply(vectors))
+    assert "holds the towers image and text; name one with --tower" in work.refuses(
+        2, "apply", "h", "image.npy", "-o", "z.npy"
+    )
+    refused = work.refuses(2, "apply", "h", "image.npy", "--tower", "imag", "-o", "z.npy")
+    assert "did you mean 'image'" in refused
+    refused = work.refuses(3, "apply", "h", "image.npy", "--tower", "text", "-o", "z.npy")
+    assert "found dim 10, but the text was learned on dim 14" in refused
+    work.save("short.npy", other[:500])
+    refused = work.refuses(3, "learn", "--joint", "image.npy", "short.npy", "--loss", "clip", "-o", "g")
+    assert "image has 600 rows, but short has 500" in refused
+
+
+def test_what_a_head_is_not_applied_to(work: Workplace) -> None:
+    arrays = {"A": np.eye(3, dtype=np.float32), "b": np.zeros(3, np.float32)}
+    Heads((Head(arrays),)).save("h")
+    assert "emb.npy: found dim 4, but the head was learned on dim 3" in work.refuses(
+        3, "apply", "h", "emb.npy", "-o", "o.npy"
+    )
+    work.save("nan.npy", np.array([[0, 1, np.nan]]))
+    assert "1 row cannot be used (1 with NaN" in work.refuses(3, "apply", "h", "nan.npy", "-o", "o.npy")
+    assert "expected a name that ends in .npy" in work.refuses(2, "apply", "h", "nan.npy", "-o", "o.jsonl")
+    assert "expected a folder of `vicinal learn`" in work.refuses(3, "apply", "nothing", "nan.npy", "-o", "o.npy")
+    manifest = json.loads(Path("h/manifest.json").read_text())
+    (work.folder / "h/manifest.json").write_text(json.dumps({**manifest, "format_version": 9}))
+    assert "format version 9" in work.refuses(3, "apply", "h", "nan.npy", "-o", "o.npy")
+    (work.folder / "h/manifest.json").write_text(json.dumps({**manifest, "towers": [{"kind": "deep"}]}))
+    assert "damaged" in work.refuses(3, "apply", "h", "nan.npy", "-o", "o.npy")
+    (work.folder / "h/manifest.json").write_text(json.dumps(manifest))
+    (work.folder / "h/head.A.npy").write_bytes(b"x")
+    assert "h/head.A.npy: damaged" in work.refuses(3, "apply", "h", "nan.npy", "-o", "o.npy")
+
+
+def test_labels_that_cannot_be_learned_from(work: Workplace) -> None:
+    work.lines("one.jsonl", [{"label": "same"}] * 30)
+    refused = work.refuses(3, "learn", "emb.npy", "--labels", "one.jsonl", "--loss", "triplet", "-o", "h")
+    assert "all 30 rows have the label 'same'" in refused
+    work.lines("lone.jsonl", [{"label": "lone" if row == 7 else "ab"[row % 2]} for row in range(30)])
+    command = ("learn", "emb.npy", "--labels", "lone.jsonl", "--loss", "triplet", "-o", "h")
+    refused = work.refuses(3, *command)
+    assert "1 of 3 classes have a single row (lone), but triplet needs two rows of a class" in refused
+    answer = work(*command, "--allow-small-classes", *QUICK)
+    assert answer.code == 0 and "3 classes are too few" not in answer.err
+    assert "2 classes are too few to hold any out whole: only rows are held out" in answer.err
+    with pytest.raises(DataError, match="of the class 'x'"):
+        learn_from_labels(work.vectors, np.zeros(30, dtype=int), ["x"], Plan("triplet"))
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--loss", "triplet"), "expected one of --labels, --pairs and --joint, got none"),
+        (("--labels", "x.jsonl", "--pairs", "x.jsonl", "--loss", "triplet"), "got labels and pairs"),
+        (("--labels", "x.jsonl", "--loss", "clip"), "loss 'clip' learns from joint, not from labels"),
+        (("--labels", "x.jsonl", "--loss", "triplett"), "did you mean 'triplet'"),
+        (("--labels", "x.jsonl", "--loss", "triplet", "--temperature", "1"), "--temperature: triplet has none"),
+        (("--labels", "x.jsonl", "--loss", "n-pair", "--temperature", "0"), "expected a number above 0"),
+        (("--labels", "x.jsonl", "--loss", "triplet", "--dim", "13"), "dim: expected 1 to 12"),
+        (("--labels", "x.jsonl", "--loss", "triplet", "--per-class", "100"), "rows a class in batches of 128"),
+        (("--labels", "x.jsonl", "--loss", "triplet", "--epochs", "0"), "--epochs: expected a whole number"),
+        (("--labels", "x.jsonl", "--loss", "triplet", "--learning-rate", "-1"), "learning_rate above 0"),
+        (("--labels", "x.jsonl", "--loss", "triplet", "--seed", "-1"), "--seed: expected a whole number"),
+        (("--labels", "x.jsonl", "--loss", "triplet", "--ids", "x.jsonl"), "--ids: names the rows of --pairs"),
+        (("--labels", "x.jsonl", "--loss", "triplet", "--device", "abacus"), "device:"),
+    ],
+)
+def test_options_that_cannot_be_used(work: Workplace, options: tuple[str, ...], said: str) -> None:
+    write(work)
+    assert said in work.refuses(2, "learn", "x.npy", *options, "-o", "h")
+
+
+def test_where_learning_made_it_worse_a_warning_says_so() -> None:
+    head = Head({"A": np.eye(2, dtype=np.float32), "b": np.zeros(2, np.float32)})
+    table = [Part("held-out classes", 9, 2, {"recall@1": (0.5, 0.4), "MAP@R": (0.2, 0.3)})]
+    with pytest.warns(UserWarning) as caught:
+        learning._finish((head,), descent.Course([float("nan")], [0.5], 0), Plan("triplet"), table)
+    said = [str(one.message) for one in caught]
+    assert said[0] == "learning made held-out classes worse: recall@1 0.500 -> 0.400"
+    assert "no epoch was better on the watched rows than the start" in said[1]
+
+
+def digits() -> tuple[torch.Tensor, torch.Tensor]:
+    x, y = load_digits(return_X_y=True)
+    return torch.from_numpy(x / 16).float(), torch.from_numpy(y)
+
+
+def tower() -> torch.nn.Module:
+    torch.manual_seed(0)
+    layers = (torch.nn.Linear(64, 32), torch.nn.ReLU(), torch.nn.Dropout(0.1), torch.nn.Linear(32, 8))
+    return torch.nn.Sequential(*layers)
+
+
+@pytest.mark.parametrize("loss", ["contrastive", "triplet", "n-pair"])
+def test_a_siamese_network_learns_from_raw_inputs(loss: str) -> None:
+    x, y = digits()
+    loader = [(x[at : at + 64], y[at : at + 64]) for at in range(0, 1024, 64)]
+    network = SiameseNetwork(tower(), loss)
+    held_out = [(x[1024:], y[1024:])]
+    before = recall_at(Exact().fit(network.embed(x[1024:])).neighbors(1), y[1024:].numpy(), 1)
+    course = network.fit(loader, held_out, Schedule(epochs=6, learning_rate=0.01))
+    after = recall_at(Exact().fit(network.embed([x[1024:1100], x[1100:]])).neighbors(1), y[1024:].numpy(), 1)
+    assert after == course.recalls[course.best] == max(course.recalls) > before + 0.02
+    again = SiameseNetwork(tower(), loss)
+    again.fit(loader, held_out, Schedule(epochs=6, learning_rate=0.01))
+    np.testing.assert_array_equal(again.embed(x), network.embed(x))
+
+
+def test_a_siamese_network_takes_pairs_and_triplets_as_they_come() -> None:
+    x, y = digits()
+    same = y[:200] == y[200:400]
+    batches: dict[str, Any] = {
+        "contrastive": [(x[:200], x[200:400], same)],
+        "triplet": [(x[:100], x[100:200], x[200:300])],
+        "n-pair": [(x[:10], x[10:20])],
+    }
+    for loss, loader in batches.items():
+        course = SiameseNetwork(tower(), loss).fit(loader, schedule=Schedule(epochs=8, learning_rate=0.01))
+        assert course.losses[-1] < course.losses[1] and course.best == 8
+    with pytest.raises(DataError, match="a batch has 2 parts, but triplet takes"):
+        SiameseNetwork(tower()).fit([(x[:5], x[5:10])])
+    with pytest.raises(UsageError, match="option of triplet"):
+        SiameseNetwork(tower(), temperature=1.0)
+    with pytest.raises(UsageError, match="not from labels"):
+        SiameseNetwork(tower(), "clip")
+
+
+def test_a_nan_in_a_loader_is_met_by_name_and_leaves_the_last_whole_epoch() -> None:
+    x, y = digits()
+    good = [(x[at : at + 64], y[at : at + 64]) for at in range(0, 256, 64)]
+    epochs = []
+
+    class Loader:
+        def __iter__(self) -> Any:
+            epochs.append(1)
+            broken = [*good[:2], (good[2][0] * float("nan"), good[2][1])]
+            return iter(good if len(epochs) < 3 else broken)
+
+    network = SiameseNetwork(tower(), "contrastive")
+    with pytest.raises(DataError, match="epoch 3, step 3: the loss is nan"):
+        network.fit(Loader(), schedule=Schedule(epochs=9, learning_rate=0.01))
+    after = network.embed(x)
+    again = SiameseNetwork(tower(), "contrastive")
+    again.fit(good, schedule=Schedule(epochs=2, learning_rate=0.01))
+    np.testing.assert_array_equal(after, again.embed(x))

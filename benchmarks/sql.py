@@ -22,7 +22,7 @@ import pyarrow
 import vicinal.sql
 from vicinal.sql import binary
 from vicinal.sql.catalog import Table
-from vicinal.sql.grammar import parse
+from vicinal.sql.grammar import read
 from vicinal.sql.lowering import Deferred, Lowering
 from vicinal.sql.transfer import export_table, import_table
 from vicinal.sql.types import STRING, Type
@@ -140,8 +140,8 @@ def compile_time() -> dict[str, float]:
 
 
 def compiled(text: str, tables: dict[str, Table]) -> str:
-    """DuckDB's text of a named target and a SELECT."""
-    named, query = (vars(one) for one in parse(text))
+    """DuckDB's text of a named target and a SELECT, which no earlier call has read."""
+    named, query = (vars(one) for one in read(text))
     low = Lowering(text, tables, {named["name"]: Deferred(named["value"], {})}, None, None)  # type: ignore[arg-type]
     return low.select(query["select"]).text
 

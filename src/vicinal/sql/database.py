@@ -31,6 +31,8 @@ SETTINGS = {
     "allow_community_extensions": "false",
     "python_enable_replacements": "false",
     "error_on_division_by_zero": "false",
+    # It reads the rows of ORDER BY ... LIMIT a second time, and so measures them twice.
+    "disabled_optimizers": "late_materialization",
 }
 TOP_SIZE = "ydb.KMeansTreeSearchTopSize"
 FEW = 1000

@@ -5,6 +5,7 @@ nodes and the arguments that it knows, and names every other one with its line a
 takes for an alias, is refused here.
 """
 
+import functools
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -656,16 +657,21 @@ _STATEMENTS = {
     "COMMIT": _Parser.transaction,
     "ROLLBACK": _Parser.transaction,
 }
-_parser: list[Any] = []
+MOST_REMEMBERED = 4096
 
 
-def parse(text: str) -> list[Statement]:
-    """The statements of a text.
+def parse(text: str) -> tuple[Statement, ...]:
+    """The statements of a text; of one of at most `MOST_REMEMBERED` characters, what was read when it last came.
 
     Raises    SqlError with line and column.
     >>> [type(one).__name__ for one in parse("$k = 3; SELECT 1; // done")]
     ['Named', 'Query']
     """
+    return _remembered(text) if len(text) <= MOST_REMEMBERED else read(text)
+
+
+def read(text: str) -> tuple[Statement, ...]:
+    """The statements of a text, read now; nothing changes them afterwards."""
     statements = tokenize(text)
     parser = _Parser(dialect=_Dialect)
     found = []
@@ -678,7 +684,10 @@ def parse(text: str) -> list[Statement]:
             raise SqlError(f"{about.get('description') or error}", line or 0, column or 0) from None
         except RecursionError:
             raise fault(text, tokens[0].start, "this statement is nested too deeply") from None
-    return found
+    return tuple(found)
+
+
+_remembered = functools.lru_cache(maxsize=256)(read)
 
 
 def start_of(node: Any, default: int = 0) -> int:

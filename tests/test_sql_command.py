@@ -269,6 +269,21 @@ YDB_FORM = {
     "UPSERT INTO T SELECT id, Knn::ToBinaryString(v) AS e FROM U": (
         'UPSERT INTO T SELECT id, Untag(Knn::ToBinaryStringFloat(v), "FloatVector") AS e FROM U'
     ),
+    "UPSERT INTO T SELECT id, e FROM (SELECT id, Knn::ToBinaryString(v) AS e FROM U)": (
+        'UPSERT INTO T SELECT id, e FROM (SELECT id, Untag(Knn::ToBinaryStringFloat(v), "FloatVector") AS e FROM U)'
+    ),
+    "$r = SELECT 1 AS i, Knn::ToBinaryString(v) AS e; UPSERT INTO T SELECT * FROM $r; REPLACE INTO S SELECT * FROM $r": (
+        '$r = SELECT 1 AS i, Untag(Knn::ToBinaryStringFloat(v), "FloatVector") AS e; '
+        "UPSERT INTO T SELECT * FROM $r; REPLACE INTO S SELECT * FROM $r"
+    ),
+    "INSERT INTO T SELECT Knn::ToBinaryString(v) AS e FROM U UNION ALL SELECT Knn::ToBinaryString(w) AS e FROM U": (
+        'INSERT INTO T SELECT Untag(Knn::ToBinaryStringFloat(v), "FloatVector") AS e FROM U '
+        'UNION ALL SELECT Untag(Knn::ToBinaryStringFloat(w), "FloatVector") AS e FROM U'
+    ),
+    "$f = ($x) -> { $y = Knn::ToBinaryString($x); RETURN $y; }; UPSERT INTO T (e) VALUES ($f([1.f]))": (
+        "$f = ($x) -> { $y = Knn::ToBinaryStringFloat($x); RETURN $y; }; "
+        'UPSERT INTO T (e) VALUES (Untag($f([1.f]), "FloatVector"))'
+    ),
     "SELECT Knn::CosineDistance(e, Knn::ToBinaryString([1.f])) FROM T": (
         "SELECT Knn::CosineDistance(e, Knn::ToBinaryStringFloat([1.f])) FROM T"
     ),

@@ -77,17 +77,16 @@ def talk(target: Any, name: str, parameters: dict[str, Any], form: str) -> int:
 
 
 def _run(target: Any, text: str, parameters: dict[str, Any], names: dict[str, Any], form: str) -> None:
-    from vicinal.sql.database import Database
-    from vicinal.sql.printing import as_json, as_table
+    from vicinal.sql.printing import printed
 
-    found = target.run(text, parameters, names) if isinstance(target, Database) else target.run(text, parameters)
-    for rows in found:
-        for line in as_json(rows) if form == "json" else as_table(rows):
-            print(line)
+    for line in printed(target.run(text, parameters, names), form):
+        print(line)
 
 
 def _command(target: Any, line: str) -> bool:
     """Runs a line that begins with a dot; False ends the prompt."""
+    from vicinal.errors import unknown
+
     word, _, rest = line.partition(" ")
     tables = target.tables() if hasattr(target, "tables") else {}
     if word in (".quit", ".exit"):
@@ -101,6 +100,8 @@ def _command(target: Any, line: str) -> bool:
             print(f"{column.name} {column.kind}{key}")
         for index in table.indexes.values():
             print(f"INDEX {index.name} ON ({', '.join(index.columns)})")
+    elif word == ".schema" and rest.strip() and tables:
+        print(unknown("table", rest.strip(), tables))
     else:
         print(HELP)
     return True

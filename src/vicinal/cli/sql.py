@@ -91,7 +91,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     if arguments.to:
         from vicinal.sql.ydb import to_ydb
 
-        print(_placed(arguments.file, lambda: to_ydb(sys.stdin.read() if text is None else text)))
+        print(_placed(arguments.file, lambda: to_ydb(sys.stdin.read() if text is None else text)).rstrip("\n"))
         return 0
     parameters = dict(_parameter(one) for one in arguments.param)
     with _target(arguments, database) as target:
@@ -115,13 +115,10 @@ def _target(arguments: argparse.Namespace, database: str) -> Any:
 
 
 def _run(target: Any, text: str, parameters: dict[str, Any], form: str) -> None:
-    from vicinal.sql.printing import as_json, as_table
+    from vicinal.sql.printing import printed
 
-    for number, rows in enumerate(target.run(text, parameters)):
-        if number and form == "table":
-            print()
-        for line in as_json(rows) if form == "json" else as_table(rows):
-            print(line)
+    for line in printed(target.run(text, parameters), form):
+        print(line)
 
 
 def _placed(file: str | None, do: Any) -> Any:

@@ -180,7 +180,7 @@ class Database:
         names = {} if names is None else names
         given = {name.removeprefix("$"): value for name, value in (parameters or {}).items()}
         for name, value in given.items():
-            names[name] = _parameter(name, value)
+            names[name] = parameter(name, value)
         for statement in statements:
             with self._lock:
                 found = self._statement(statement, yql, names, given)
@@ -196,7 +196,7 @@ class Database:
         if isinstance(statement, grammar.Named):
             names[statement.name] = Deferred(statement.value, dict(names))
         elif isinstance(statement, grammar.Declare):
-            names[statement.name] = self._declared(statement, text, given)
+            names[statement.name] = declared(statement, text, given)
         elif isinstance(statement, grammar.Pragma):
             self._pragma(statement, text)
         elif isinstance(statement, grammar.Transaction):
@@ -213,21 +213,6 @@ class Database:
             else:
                 self._schema(statement, text)
         return None
-
-    def _declared(self, statement: Any, text: str, given: dict[str, Any]) -> Any:
-        from vicinal.sql.lowering import Lowering
-
-        try:
-            kind = named(statement.kind)
-        except ValueError as error:
-            raise fault(text, statement.kind.start, str(error)) from None
-        if statement.name not in given:
-            raise fault(text, statement.start, f"${statement.name} is declared, but no value is given for it")
-        value = _parameter(statement.name, given[statement.name], kind)
-        try:
-            return Lowering(text, {}, {}, _nothing, _nothing).converted(value, kind, statement.start)
-        except SqlError as error:
-            raise fault(text, statement.start, f"${statement.name}: {error.message}") from None
 
     def _pragma(self, statement: Any, text: str) -> None:
         if statement.name != TOP_SIZE:
@@ -730,7 +715,24 @@ def _check_name(name: Any, text: str) -> None:
         raise fault(text, name.start, f"the name {name.text!r} cannot be used: empty, or with ~ or a zero byte")
 
 
-def _parameter(name: str, value: Any, kind: Type | None = None) -> Any:
+def declared(statement: Any, text: str, given: Mapping[str, Any]) -> Any:
+    """The value given for a DECLARE, as a known expression of its type."""
+    from vicinal.sql.lowering import Lowering
+
+    try:
+        kind = named(statement.kind)
+    except ValueError as error:
+        raise fault(text, statement.kind.start, str(error)) from None
+    if statement.name not in given:
+        raise fault(text, statement.start, f"${statement.name} is declared, but no value is given for it")
+    value = parameter(statement.name, given[statement.name], kind)
+    try:
+        return Lowering(text, {}, {}, _nothing, _nothing).converted(value, kind, statement.start)
+    except SqlError as error:
+        raise fault(text, statement.start, f"${statement.name}: {error.message}") from None
+
+
+def parameter(name: str, value: Any, kind: Type | None = None) -> Any:
     """A value from outside as a known expression."""
     from vicinal.sql.lowering import Expression
 
@@ -746,7 +748,7 @@ def _parameter(name: str, value: Any, kind: Type | None = None) -> Any:
     if isinstance(value, bytes | bytearray | memoryview):
         return known(bytes(value), STRING)
     if isinstance(value, str):
-        if kind is not None and kind.name in ("String", *TIMES):
+        if kind is not None and kind.name in ("String", "Json", *TIMES):
             return known(value.encode("utf-8"), STRING)
         return known(value, UTF8)
     if isinstance(value, bool):

@@ -40,9 +40,10 @@ class TypeName:
 
 @dataclass
 class Statement:
-    """What every statement has: where it begins in the text."""
+    """What every statement has: where it begins and ends in the text, without its semicolon."""
 
     start: int = field(default=0, kw_only=True)
+    end: int = field(default=0, kw_only=True)
 
 
 @dataclass
@@ -629,7 +630,7 @@ class _Parser(Parser):
             if token.text[0].isalpha() and token.token_type != TokenType.IDENTIFIER:
                 self._refuse(token)
             self.raise_error(f"unexpected {token.text}")
-        found.start = tokens[0].start
+        found.start, found.end = tokens[0].start, tokens[-1].end + 1
         return found
 
 

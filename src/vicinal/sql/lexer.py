@@ -136,6 +136,16 @@ def comments(text: str) -> list[tuple[int, int, str]]:
     return found
 
 
+def names_in(text: str) -> list[str]:
+    """The `$name`s of a text, each once.
+
+    >>> names_in("SELECT $a, '$b' FROM $c -- $d")
+    ['a', 'c']
+    """
+    name = _lookup()["kinds"].PARAMETER
+    return list(dict.fromkeys(one.text for statement in tokenize(text) for one in statement if one.token_type == name))
+
+
 def complete(text: str) -> bool:
     """Whether a text ends with a semicolon outside strings, comments and braces.
 

@@ -62,6 +62,14 @@ def plain(value: Any, kind: Type) -> Any:
     return value
 
 
+def printed(answers: Iterable[Any], form: str) -> Iterable[str]:
+    """The lines of several SELECTs' rows: JSON, or tables with an empty line between them."""
+    for number, rows in enumerate(answers):
+        if number and form == "table":
+            yield ""
+        yield from as_json(rows) if form == "json" else as_table(rows)
+
+
 def as_json(rows: Any) -> Iterable[str]:
     """Each row as a JSON object; of columns with one name the last counts."""
     for row in rows:

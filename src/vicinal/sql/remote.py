@@ -1,22 +1,34 @@
 """The same statements on a real YDB, through its Python SDK.
 
-A text is sent whole, in the form that YDB takes (`ydb.to_ydb`); values are passed beside it, vectors as bytes.
+Each statement is sent on its own, as each is a transaction, in the form that YDB takes (`ydb.to_ydb`), after the names,
+declarations and pragmas that stand before it; what stands between BEGIN and COMMIT is sent as one text, which YDB runs
+as one transaction. Values are passed beside it, of the type that DECLARE names, vectors as bytes.
 """
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
 
 from vicinal.errors import DataError, UsageError, need
-from vicinal.sql import binary
-from vicinal.sql.database import Rows
-from vicinal.sql.types import NULL, Type, list_of
+from vicinal.sql.database import Rows, declared, parameter
+from vicinal.sql.faults import fault
+from vicinal.sql.lexer import names_in
+from vicinal.sql.types import NULL, Type, list_of, named
 from vicinal.sql.ydb import to_ydb
 
 TIMEOUT = 10.0
+
+
+@dataclass
+class _Piece:
+    """A statement as it is written, and the values that go with it."""
+
+    text: str
+    values: dict[str, Any]
 
 
 class Remote:
@@ -43,8 +55,11 @@ class Remote:
             self._driver.wait(timeout=timeout, fail_fast=True)
         except Exception as error:
             self._driver.stop(timeout=1)
-            raise UsageError(f"{url}: cannot be reached: {_first(error)}") from None
-        self._pool = ydb.QuerySessionPool(self._driver)
+            said = f"no answer within {timeout:g} seconds" if isinstance(error, TimeoutError) else _first(error)
+            raise UsageError(f"{url}: cannot be reached: {said}") from None
+        settings = ydb.QueryClientSettings().with_native_json_in_result_sets(False)
+        self._pool = ydb.QuerySessionPool(self._driver, query_client_settings=settings)
+        self._transaction: list[list[_Piece]] | None = None  # the statements since BEGIN
 
     def __enter__(self) -> "Remote":
         return self
@@ -64,14 +79,59 @@ class Remote:
             pass
         return rows
 
-    def run(self, yql: str, parameters: Mapping[str, Any] | None = None) -> Iterator[Rows]:
-        """Runs statements; the rows of each SELECT.
+    def run(
+        self, yql: str, parameters: Mapping[str, Any] | None = None, names: dict[str, Any] | None = None
+    ) -> Iterator[Rows]:
+        """Runs statements one after another; the rows of each SELECT, those of a transaction when it is committed.
 
+        names : what was said before of names and pragmas; a prompt hands in the same dict each time
         Raises    DataError with what the server said.
         """
-        values = {"$" + name.removeprefix("$"): self._value(name, value) for name, value in (parameters or {}).items()}
+        from vicinal.sql import grammar
+
+        given = {name.removeprefix("$"): value for name, value in (parameters or {}).items()}
+        said: dict[str, _Piece] = {} if names is None else names
+        for statement in grammar.parse(yql):
+            text = f"{yql[statement.start : statement.end]};"
+            if isinstance(statement, grammar.Declare):
+                value = declared(statement, yql, given)
+                said[str(len(said))] = _Piece(text, {f"${statement.name}": self._typed(statement.kind, value)})
+            elif isinstance(statement, grammar.Named | grammar.Pragma):
+                said[str(len(said))] = self._piece(text, given)
+            elif isinstance(statement, grammar.Transaction):
+                yield from self._transact(statement, yql)
+            else:
+                pieces = [*said.values(), self._piece(text, given)]
+                if self._transaction is None:
+                    yield from self._send(pieces)
+                else:
+                    self._transaction.append(pieces)
+
+    def _transact(self, statement: Any, yql: str) -> Iterator[Rows]:
+        waiting = self._transaction
+        if statement.verb == "BEGIN":
+            if waiting is not None:
+                raise fault(yql, statement.start, "a transaction is open already")
+            self._transaction = []
+            return
+        if waiting is None:
+            raise fault(yql, statement.start, f"{statement.verb}: no transaction is open")
+        self._transaction = None
+        if statement.verb == "COMMIT" and waiting:
+            # What stands before several of them is sent once.
+            yield from self._send({id(piece): piece for pieces in waiting for piece in pieces}.values())
+
+    def _piece(self, text: str, given: dict[str, Any]) -> "_Piece":
+        """A statement's text with the values that it names."""
+        named_here = [name for name in names_in(text) if name in given]
+        return _Piece(text, {f"${name}": self._typed(None, parameter(name, given[name])) for name in named_here})
+
+    def _send(self, pieces: Iterable["_Piece"]) -> Iterator[Rows]:
+        values: dict[str, Any] = {}
+        for piece in pieces:
+            values = piece.values | values  # a declared type stands before
         try:
-            found = self._pool.execute_with_retries(to_ydb(yql), values)
+            found = self._pool.execute_with_retries(to_ydb("\n".join(piece.text for piece in pieces)), values)
         except self._ydb.Error as error:
             raise DataError(f"{self.url}: {_first(error)}") from None
         merged: dict[int, Any] = {}
@@ -105,27 +165,25 @@ class Remote:
                 return Type(name)
         return Type("String")
 
-    def _value(self, name: str, value: Any) -> Any:
-        """A value with its type; numbers in an array or list are a vector's bytes."""
-        primitive, typed = self._ydb.PrimitiveType, self._ydb.TypedValue
-        if isinstance(value, np.generic):
-            value = value.item()
-        if isinstance(value, np.ndarray | list | tuple):
-            array = np.asarray(value)
-            if array.ndim != 1 or array.dtype.kind not in "fiu":
-                raise UsageError(f"${name}: expected numbers of one dimension, found shape {array.shape}")
-            form = {"uint8": "Uint8", "int8": "Int8"}.get(str(array.dtype), "Float")
-            return typed(binary.to_binary(array, form), primitive.String)
-        for of, kind in (
-            (bool, primitive.Bool),
-            (int, primitive.Int64),
-            (float, primitive.Double),
-            (str, primitive.Utf8),
-            (bytes, primitive.String),
-        ):
-            if isinstance(value, of):
-                return typed(value, kind)
-        raise UsageError(f"${name}: a value of type {type(value).__name__} cannot be passed")
+    def _typed(self, written: Any, value: Any) -> Any:
+        """A value for the SDK: of the type that is written, else of its own."""
+        if written is None and value.kind == NULL:
+            raise UsageError("a NULL needs its type: DECLARE $name AS String?;")
+        native = value.value.tolist() if isinstance(value.value, np.ndarray) else value.value
+        return self._ydb.TypedValue(native, self._type(value.kind) if written is None else self._written(written))
+
+    def _written(self, kind: Any) -> Any:
+        """The SDK's type of a type in DECLARE."""
+        if kind.name == "Optional":
+            return self._ydb.OptionalType(self._written(kind.items[0]))
+        if kind.name == "List":
+            return self._ydb.ListType(self._written(kind.items[0]))
+        return self._type(named(kind))
+
+    def _type(self, kind: Type) -> Any:
+        if kind.item is not None:
+            return self._ydb.ListType(self._type(kind.item))
+        return getattr(self._ydb.PrimitiveType, kind.name)
 
 
 def _credentials(ydb: Any) -> Any:

@@ -4,6 +4,7 @@ Three things changed since the first Knn module, or are ours: the names ToBinary
 that are stored without Untag, and `//` comments. The text is edited where it says so and otherwise left as it is.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 from vicinal.sql import binary
@@ -22,10 +23,7 @@ def to_ydb(text: str) -> str:
     """
     from vicinal.sql import grammar
 
-    edits: list[tuple[int, int, str]] = []
-    for start, _, comment in comments(text):
-        if comment.startswith("//"):
-            edits.append((start, start + 2, "--"))
+    edits = {(start, start + 2, "--") for start, _, comment in comments(text) if comment.startswith("//")}
     names: dict[str, Any] = {}
     for statement in grammar.parse(text):
         if isinstance(statement, grammar.Named):
@@ -33,12 +31,12 @@ def to_ydb(text: str) -> str:
         for node in _nodes(statement):
             if isinstance(node, grammar.exp.Anonymous) and node.this in _RENAMED:
                 at = node.meta["start"]
-                edits.append((at, node.meta["end"] + 1, _RENAMED[node.this]))
-        for value in _stored(statement):
-            tag = _tag(value, names)
+                edits.add((at, node.meta["end"] + 1, _RENAMED[node.this]))
+        for value, seen in _stored(statement, names):
+            tag = _tag(value, seen)
             if tag:
                 start, end = value.meta["span"]
-                edits += [(start, start, "Untag("), (end, end, f', "{tag}")')]
+                edits |= {(start, start, "Untag("), (end, end, f', "{tag}")')}
     # Of edits at one place an opening stands outside what it opens.
     for start, end, new in sorted(edits, key=lambda one: (one[0], one[1], one[2] != "Untag("), reverse=True):
         text = text[:start] + new + text[end:]
@@ -60,30 +58,54 @@ def _expressions(value: Any) -> Any:
             yield from _expressions(one)
 
 
-def _stored(statement: Any) -> list[Any]:
-    """The expressions whose values a statement stores."""
+def _stored(statement: Any, names: dict[str, Any]) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """The expressions whose values a statement stores, each with the names that it sees."""
     from vicinal.sql import grammar
 
     if isinstance(statement, grammar.Write):
-        if statement.query is None:
-            return [value for row in statement.rows for value in row]
-        if isinstance(statement.query, grammar.exp.Select):
-            return [
-                one.this if isinstance(one, grammar.exp.Alias) else one
-                for one in statement.query.expressions
-                if isinstance(one, grammar.exp.Alias | grammar.exp.Anonymous | grammar.exp.Parameter)
-            ]
-    if isinstance(statement, grammar.Update):
-        return [value for _, value in statement.changes]
-    return []
+        for row in statement.rows:
+            for value in row:
+                yield value, names
+        yield from _outputs(statement.query, names)
+    elif isinstance(statement, grammar.Update):
+        for _, value in statement.changes:
+            yield value, names
+
+
+def _outputs(query: Any, names: dict[str, Any]) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """What a query and those that it reads give; without its tag a vector serves all the same."""
+    from vicinal.sql.grammar import exp
+
+    if isinstance(query, exp.Union):
+        yield from _outputs(query.this, names)
+        yield from _outputs(query.expression, names)
+    elif isinstance(query, exp.Subquery):
+        yield from _outputs(query.this, names)
+    elif isinstance(query, exp.Table) and query.name.removeprefix("$") in names and query.name.startswith("$"):
+        value, seen = names[query.name[1:]]
+        yield from _outputs(value, seen)
+    elif isinstance(query, exp.Select):
+        for one in query.expressions:
+            yield (one.this if isinstance(one, exp.Alias) else one), names
+        if query.args.get("from_") is not None:
+            for source in (query.args["from_"].this, *(join.this for join in query.args.get("joins") or [])):
+                yield from _outputs(source, names)
 
 
 def _tag(node: Any, names: dict[str, Any]) -> str:
     """The tag of an expression's value, empty where it has none."""
-    from vicinal.sql.grammar import exp
+    from vicinal.sql.grammar import Invoke, LambdaBlock, exp
 
     if isinstance(node, exp.Paren):
         return _tag(node.this, names)
+    if isinstance(node, Invoke) and node.this.this.this in names:
+        function, seen = names[node.this.this.this]
+        body = function.this if isinstance(function, exp.Lambda) else None
+        if isinstance(body, LambdaBlock):
+            for name, value in zip(body.args["names"], body.expressions, strict=True):
+                seen = {**seen, name.this: (value, seen)}
+            body = body.this
+        return _tag(body, seen) if body is not None else ""
     if isinstance(node, exp.Parameter) and node.this.this in names:
         value, seen = names[node.this.this]
         return _tag(value, seen)

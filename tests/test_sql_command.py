@@ -272,8 +272,8 @@ YDB_FORM = {
     "UPSERT INTO T SELECT id, e FROM (SELECT id, Knn::ToBinaryString(v) AS e FROM U)": (
         'UPSERT INTO T SELECT id, e FROM (SELECT id, Untag(Knn::ToBinaryStringFloat(v), "FloatVector") AS e FROM U)'
     ),
-    "$r = SELECT 1 AS i, Knn::ToBinaryString(v) AS e; UPSERT INTO T SELECT * FROM $r; REPLACE INTO S SELECT * FROM $r": (
-        '$r = SELECT 1 AS i, Untag(Knn::ToBinaryStringFloat(v), "FloatVector") AS e; '
+    "$r = SELECT Knn::ToBinaryString(v) AS e; UPSERT INTO T SELECT * FROM $r; REPLACE INTO S SELECT * FROM $r": (
+        '$r = SELECT Untag(Knn::ToBinaryStringFloat(v), "FloatVector") AS e; '
         "UPSERT INTO T SELECT * FROM $r; REPLACE INTO S SELECT * FROM $r"
     ),
     "INSERT INTO T SELECT Knn::ToBinaryString(v) AS e FROM U UNION ALL SELECT Knn::ToBinaryString(w) AS e FROM U": (

@@ -17,10 +17,17 @@ K = 7
 
 
 class Stop(Exception):
-    """Raised in the middle of a pass, where a kill or Ctrl-C would come."""
+    """Raised in the middle of a pass, where a kill would come."""
 
 
-def stopped(vectors: np.ndarray, folder: Path, saves: int, groups: np.ndarray | None = None) -> Checkpoint:
+def stopped(
+    vectors: np.ndarray,
+    folder: Path,
+    saves: int,
+    groups: np.ndarray | None = None,
+    stop: type[BaseException] = Stop,
+    said: str | None = None,
+) -> Checkpoint:
     """A checkpoint of a pass that was stopped after so many saves."""
     kept = Checkpoint(folder, question(vectors, "euclidean", K, groups))
     save, seen = kept.save, []
@@ -29,10 +36,10 @@ def stopped(vectors: np.ndarray, folder: Path, saves: int, groups: np.ndarray | 
         save(state)
         seen.append(state["finished"])
         if len(seen) == saves:
-            raise Stop
+            raise stop
 
     kept.save = count  # type: ignore[method-assign]
-    with pytest.raises(Stop):
+    with pytest.raises(stop, match=said):
         Native(vectors, find("euclidean"), 2).self_join(K, groups, checkpoint=kept, every=0)
     return Checkpoint(folder, question(vectors, "euclidean", K, groups))
 
@@ -54,6 +61,11 @@ def test_a_stopped_pass_goes_on_to_the_same_answer(kind: str, grouped: bool, tmp
     rest = Native(vectors, find("euclidean"), 2).self_join(K, groups, checkpoint=kept)
     np.testing.assert_array_equal(rest[0], whole[0])
     assert not (tmp_path / "kept").exists()
+
+
+def test_who_interrupts_is_told_where_the_work_is(tmp_path: Path) -> None:
+    vectors = hard_data("float32", 9000, 6)
+    stopped(vectors, tmp_path / "kept", 1, stop=KeyboardInterrupt, said="finished work is kept in .*kept, and the same")
 
 
 def test_another_question_is_refused_with_what_changed(tmp_path: Path) -> None:

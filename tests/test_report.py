@@ -2,7 +2,9 @@
 
 import json
 import shutil
+import sys
 import time
+import types
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,8 +14,9 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 import vicinal
-from vicinal import report
+from vicinal import Exact, report
 from vicinal.cli import main
+from vicinal.errors import UsageError
 from workplace import Workplace
 
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
@@ -130,7 +133,7 @@ def test_a_brush_over_the_histogram_selects_those_rows_on_the_map(page: Page, ma
 
 def test_a_click_on_a_point_shows_the_sample_and_its_neighbours(page: Page, made: tuple[Path, np.ndarray]) -> None:
     vectors = made[1]
-    places = report.flat_map(vectors, "dot")
+    places = report.flat_map(vectors, "euclidean")
     alone = np.sort(np.linalg.norm(places[:, None] - places[None], axis=2), axis=1)[:, 1]
     row = int(np.argmax(alone))  # nothing else lies under the pointer
     page.locator("text=Map").first.scroll_into_view_if_needed()
@@ -232,10 +235,10 @@ def test_the_map_is_the_principal_components() -> None:
     vectors = np.random.default_rng(1).normal(size=(300, 7)) * [9, 5, 1, 1, 1, 1, 1]
     centred = vectors - vectors.mean(axis=0)
     u, s, _ = np.linalg.svd(centred, full_matrices=False)
-    found = report.flat_map(vectors, "dot")
+    found = report.flat_map(vectors, "euclidean")
     np.testing.assert_allclose(np.abs(found), np.abs(u[:, :2] * s[:2]), rtol=1e-4, atol=1e-4)
-    assert report.flat_map(np.packbits(vectors > 0, axis=1), "bits").shape == (300, 2)
-    assert report.flat_map(np.ones((4, 1)), "dot").tolist() == [[0, 0]] * 4
+    assert report.flat_map(np.packbits(vectors > 0, axis=1), "hamming").shape == (300, 2)
+    assert report.flat_map(np.ones((4, 1)), "euclidean").tolist() == [[0, 0]] * 4
 
 
 @pytest.mark.parametrize(
@@ -262,3 +265,32 @@ def test_near_duplicates_by_radius_and_rows_without_a_vector(work: Workplace) ->
     assert work("report", "run", "-o", "r.html", "--radius", "0.1", "--title", "<mine>").code == 0
     text = Path("r.html").read_text()
     assert '"groups": [{"size": 2, "rows": [4, 20]}]' in text and "<title>&lt;mine&gt; - vicinal" in text
+
+
+@pytest.mark.parametrize(
+    ("metric", "same"), [("cosine", "cosine"), ("inner_product", "euclidean"), ("hamming", "hamming")]
+)
+def test_umap_is_given_the_exact_neighbours(monkeypatch: pytest.MonkeyPatch, metric: str, same: str) -> None:
+    given: dict[str, Any] = {}
+
+    class Stub:
+        def __init__(self, **options: Any) -> None:
+            given.update(options)
+
+        def fit_transform(self, rows: np.ndarray) -> np.ndarray:
+            given["rows"] = rows
+            return rows[:, :2]
+
+    monkeypatch.setitem(sys.modules, "umap", types.SimpleNamespace(UMAP=Stub))
+    vectors = np.random.default_rng(2).normal(size=(40, 16)).astype(np.float32)
+    if metric == "hamming":
+        vectors = np.packbits(vectors > 0, axis=1)
+    report.flat_map(vectors, metric, "umap")
+    indices, distances, _ = given["precomputed_knn"]
+    truth = Exact(same).fit(vectors).neighbors(14)
+    assert given["n_neighbors"] == 15 and given["rows"].shape == (40, 16)
+    np.testing.assert_array_equal(indices, np.column_stack([np.arange(40), truth.indices]))
+    np.testing.assert_array_equal(distances[:, 1:], truth.distances)
+    assert (distances >= 0).all()
+    with pytest.raises(UsageError, match="4 rows are too few for UMAP"):
+        report.flat_map(vectors[:4], metric, "umap")

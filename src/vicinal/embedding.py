@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from vicinal import __version__, datasets, files
-from vicinal.errors import DataError, UsageError, need, some
+from vicinal.errors import DataError, UsageError, kept_in, need, some
 
 FORMAT, FORMAT_VERSION = "vicinal.embeddings", 1
 DTYPES = ("float32", "float16")
@@ -141,19 +141,24 @@ def embed_dataset(
         array = np.lib.format.open_memmap(array_file, "w+", dtype=dtype, shape=(len(ids), dim))
     else:
         array = np.lib.format.open_memmap(array_file, "r+")
-    for start in range(state["done"], len(ids), BLOCK_ROWS):
-        block = texts[start : start + BLOCK_ROWS]
-        vectors = encoder.encode(
-            block, batch_size=batch_size, normalize_embeddings=normalize, convert_to_numpy=True, show_progress_bar=False
-        )
-        array[start : start + len(block)] = vectors
-        array.flush()
-        state["cut"] += [start + row for row in _cut(encoder, block)]
-        state["done"] = start + len(block)
-        with files.whole_file(part / "state.json", overwrite=True) as file:
-            file.write(json.dumps(state).encode())
-        if tell is not None:
-            tell(state["done"], len(ids))
+    with kept_in(part):
+        for start in range(state["done"], len(ids), BLOCK_ROWS):
+            block = texts[start : start + BLOCK_ROWS]
+            vectors = encoder.encode(
+                block,
+                batch_size=batch_size,
+                normalize_embeddings=normalize,
+                convert_to_numpy=True,
+                show_progress_bar=False,
+            )
+            array[start : start + len(block)] = vectors
+            array.flush()
+            state["cut"] += [start + row for row in _cut(encoder, block)]
+            state["done"] = start + len(block)
+            with files.whole_file(part / "state.json", overwrite=True) as file:
+                file.write(json.dumps(state).encode())
+            if tell is not None:
+                tell(state["done"], len(ids))
     empty = [row for row, text in enumerate(texts) if not text.strip()]
     for rows, what in ((empty, "no text: all of them get the same embedding"), (state["cut"], "were cut short")):
         if rows:

@@ -4,9 +4,11 @@ Each carries the exit code of the command line, so that no face has to translate
 what was found, what was expected and how to mend it.
 """
 
+import contextlib
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 
@@ -38,6 +40,19 @@ class MissingExtra(VicinalError, ImportError):
     """A part of the library was asked for whose optional packages are not installed."""
 
     exit_code = 2
+
+
+@contextlib.contextmanager
+def kept_in(folder: str | Path | None) -> Iterator[None]:
+    """Work that keeps what is finished in a folder: who interrupts it is told where it is."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if folder is None or not Path(folder).exists():
+            raise
+        raise KeyboardInterrupt(
+            f"interrupted; finished work is kept in {folder}, and the same command goes on from it"
+        ) from None
 
 
 def need(module: str, extra: str) -> Any:

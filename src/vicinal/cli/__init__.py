@@ -52,8 +52,8 @@ def main(arguments: list[str] | None = None) -> int:
     except VicinalError as error:
         console.error(str(error))
         return error.exit_code
-    except KeyboardInterrupt:
-        console.error("interrupted; no partial output was left")
+    except KeyboardInterrupt as stop:
+        console.error(str(stop) or "interrupted; no partial output was left")
         return INTERRUPTED
     except BrokenPipeError:
         _drop_output()

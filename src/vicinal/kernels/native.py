@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from vicinal.checkpoint import Checkpoint
-from vicinal.errors import UsageError, unknown
+from vicinal.errors import UsageError, kept_in, unknown
 from vicinal.metrics import Metric
 
 _native: Any = None
@@ -69,9 +69,16 @@ class Native:
         rows = _Rows(progress, self._n)
         if checkpoint is None:
             return rows.end(self._alone(self._index.self_join, k, groups, rows))
-        found = self._alone(
-            self._index.self_join, k, groups, rows, checkpoint=checkpoint.save, every=every, resume=checkpoint.load()
-        )
+        with kept_in(checkpoint.folder):
+            found = self._alone(
+                self._index.self_join,
+                k,
+                groups,
+                rows,
+                checkpoint=checkpoint.save,
+                every=every,
+                resume=checkpoint.load(),
+            )
         checkpoint.remove()
         return rows.end(found)
 

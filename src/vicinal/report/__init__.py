@@ -8,6 +8,7 @@ import base64
 import gzip
 import html
 import json
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from vicinal import __version__, datasets, files, runs
 from vicinal.copies import find_copies
 from vicinal.duplicates import check_radius, duplicate_groups
 from vicinal.errors import UsageError, need, unknown
+from vicinal.indexes.exact import Exact
 from vicinal.metrics import find
 from vicinal.vectors import as_vectors, invalid_rows
 
@@ -26,6 +28,7 @@ MAPS = ("pca", "umap")
 TEXT_FIELDS = ("text", "instruction", "prompt", "question", "content", "output", "completion", "response")
 LONGEST = 1000
 SHOWN, GROUP_ROWS = 15, 8
+UMAP_NEIGHBOURS = 15  # its default, the row itself among them
 BLOCK_ROWS = 8192
 
 
@@ -77,7 +80,7 @@ def write_report(
     vectors = arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
     usable = np.delete(np.arange(len(ids)), list(invalid_rows(vectors, metric)))
     places = np.full((len(ids), 2), np.nan, dtype=np.float32)
-    places[usable] = flat_map(vectors[usable] if len(usable) < len(ids) else vectors, metric.kernel, kind)
+    places[usable] = flat_map(vectors[usable] if len(usable) < len(ids) else vectors, run.scorers[0].metric, kind)
     groups = _groups(vectors, usable, limit, run.scorers[0].metric)
     first = next(one for one in run.passes if 0 in one.scorers).neighbors
     data = {
@@ -108,16 +111,36 @@ def write_report(
     return Page(output, len(ids), len(page))
 
 
-def flat_map(vectors: np.ndarray, kernel: str, kind: str = "pca") -> np.ndarray:
+def flat_map(vectors: np.ndarray, metric: str, kind: str = "pca") -> np.ndarray:
     """Two coordinates for each row, so that near rows lie near each other where two dimensions allow it.
 
-    Returns   float32 (n, 2): the first two principal components, or UMAP's places, always the same for the same rows
-    Raises    MissingExtra where umap-learn is not installed
+    Returns   float32 (n, 2): the first two principal components, or UMAP's places, made from the exact neighbours under
+              the metric; always the same for the same rows
+    Raises    MissingExtra where umap-learn is not installed; UsageError for UMAP of fewer than 5 rows
     """
+    kernel = find(metric).kernel
     if kind == "umap":
         umap = need("umap", extra="umap")
+        if len(vectors) < 5:
+            raise UsageError(
+                f"--map umap: {len(vectors)} rows are too few for UMAP, which asks for 5; --map pca serves"
+            )
         rows = np.unpackbits(vectors, axis=1) if kernel == "bits" else np.asarray(vectors, dtype=np.float32)
-        return umap.UMAP(random_state=0, n_jobs=1).fit_transform(rows).astype(np.float32)
+        # UMAP wants distances that are not negative.
+        found = (
+            Exact("euclidean" if find(metric).product else metric)
+            .fit(vectors)
+            .neighbors(min(UMAP_NEIGHBOURS, len(vectors)) - 1)
+        )
+        # UMAP's lists begin with the row itself.
+        indices = np.column_stack([np.arange(len(vectors)), found.indices]).astype(np.int32)
+        distances = np.column_stack([np.zeros(len(vectors), dtype=np.float32), found.distances])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            mapper = umap.UMAP(
+                n_neighbors=indices.shape[1], precomputed_knn=(indices, distances, None), random_state=0, n_jobs=1
+            )
+            return mapper.fit_transform(rows).astype(np.float32)
 
     def block(start: int) -> np.ndarray:
         rows = np.asarray(vectors[start : start + BLOCK_ROWS])

@@ -401,7 +401,7 @@ OUTSIDE = {
     "SELECT interval '1 day'": "1:17: unexpected '1 day'",
     "SELECT DATE '2024-01-01'": "1:13: unexpected '2024-01-01'",
     "SELECT struct(1)": "function struct is outside the subset",
-    "SELECT {'a': 1}": "a struct is outside the subset",
+    "SELECT {'a': 1}": "1:8: a set or a dictionary, {...}, is outside the subset",
     "SELECT x -> x FROM Facts": "1:10: unexpected ->",
     "SELECT 1 IS DISTINCT FROM 2": "1:8: IS DISTINCT FROM is outside the subset",
     "SELECT 'a' 'b'": "a string beside another is outside the subset",
@@ -454,8 +454,42 @@ def test_what_is_outside_the_subset_is_named_with_its_place(facts: Database, sta
     assert "this statement cannot be run" not in said, said
 
 
+def test_a_null_within_a_vector_is_an_error(facts: Database) -> None:
+    for form, element in (("Float", "Float"), ("Int8", "Int8"), ("Bit", "Float")):
+        text = f"SELECT Knn::ToBinaryString{form}(ListMap([1, 300], ($x) -> (IF($x > 5, NULL, CAST($x AS {element})))))"
+        assert refusal(facts, text) == f"1:1: this statement cannot be run: {form} vector: an element is NULL"
+
+
+ENDS = {
+    "CREATE TABLE": "1:8: expected a table's name, found the end of the statement",
+    "SELECT 1;\n DROP": "2:2: expected TABLE, found the end of the statement",
+    "PRAGMA": "1:1: expected a pragma's name, found the end of the statement",
+    "SELECT id FROM Facts\nWHERE": "2:1: unexpected the end of the statement",
+    "SELECT id FROM Facts ORDER BY": "1:22: unexpected the end of the statement",
+    "SELECT id FROM Facts GROUP BY": "1:22: unexpected the end of the statement",
+    "SELECT , id FROM Facts": "1:8: unexpected ,",
+    "SELECT id,, id FROM Facts": "1:11: unexpected ,",
+    "SELECT Row_Number() OVER (PARTITION BY) FROM Facts": "1:39: unexpected )",
+    "UPDATE Facts SET user = , fact = 'a'": "1:25: unexpected ,",
+    "INSERT INTO Facts (id) VALUES ()": "1:32: unexpected )",
+    "$x = ; SELECT 1": "1:4: unexpected the end of the statement",
+    "SELECT id {1} FROM Facts": "a set or a dictionary, {...}, is outside the subset",
+}
+
+
+@pytest.mark.parametrize("statement", ENDS)
+def test_a_statement_that_breaks_off_is_named_where_it_does(facts: Database, statement: str) -> None:
+    assert ENDS[statement] in refusal(facts, statement)
+
+
+def test_a_comma_may_stand_after_the_last(facts: Database) -> None:
+    facts.execute('UPSERT INTO Facts (id, user,) VALUES (123, "Jones",)')
+    assert list(facts.execute("SELECT id, user, FROM Facts")) == [(123, "Jones")]
+    assert list(facts.execute("SELECT [1, 2,], [1, 1 + 1,]")) == [([1, 2], [1, 2])]
+
+
 WRONG = {
-    "SELECT": "",
+    "SELECT": "1:1: SELECT names no columns",
     'SELECT "abc': "1:8: this string has no end",
     "SELECT 1 /* a": "1:10: this comment has no end",
     "SELECT 5y": "1:8: 5y is no number",
@@ -488,7 +522,6 @@ WRONG = {
     "CREATE TABLE Facts (id Int32, PRIMARY KEY (id))": "1:14: table Facts exists already",
     "CREATE TABLE t (id Int32, PRIMARY KEY (no))": "1:40: PRIMARY KEY names column no",
     "SELECT id FROM Facts LIMIT 'a'": "LIMIT takes a whole number, found String",
-    "SELECT id FROM Facts ORDER BY": "",
     "SELECT Max(id), user FROM Facts": "this statement cannot be run",
     "COMMIT": "COMMIT: no transaction is open",
     "$f = ($x) -> ($x); SELECT $f": "$f is a lambda",

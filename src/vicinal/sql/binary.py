@@ -354,8 +354,11 @@ def encode_column(lists: "pyarrow.Array", name: str) -> "pyarrow.Array":
     """A column of lists of numbers as a column of byte strings."""
     import pyarrow
 
-    rows = [None if row is None else to_binary(np.asarray(row, np.float64), name) for row in lists.to_pylist()]
-    return pyarrow.array(rows, pyarrow.binary())
+    rows = lists.to_pylist()
+    if any(row is not None and None in row for row in rows):
+        raise UsageError(f"{name} vector: an element is NULL")
+    found = [None if row is None else to_binary(np.asarray(row, np.float64), name) for row in rows]
+    return pyarrow.array(found, pyarrow.binary())
 
 
 def decode_column(strings: "pyarrow.Array") -> "pyarrow.Array":

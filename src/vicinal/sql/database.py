@@ -707,7 +707,8 @@ def _nothing(*_: Any) -> Any:
 
 def _first_line(error: Exception) -> str:
     said = str(error).partition("\n")[0]
-    return re.sub(r"^[\w ]*(Error|Exception): ", "", said)
+    said = re.sub(r"^[\w ]*(Error|Exception): ", "", said)
+    return re.sub(r"^Python exception occurred while executing the UDF: \w+: ", "", said)
 
 
 def _check_name(name: Any, text: str) -> None:

@@ -217,10 +217,9 @@ class _Parser(Parser):
 
     def raise_error(self, message: str, token: Any = None) -> None:
         token = token or self._curr
-        if not token.text or token.token_type == TokenType.SENTINEL:
+        found = token.text
+        if token.token_type == TokenType.SENTINEL:
             token, found = self._tokens[-1], "the end of the statement"
-        else:
-            found = token.text
         if found.upper() in ("ROWS", "RANGE", "GROUPS"):
             message = f"a window's frame, {found.upper()}, is outside the subset"
         elif message.startswith(("Required", "Expected table name", "Invalid expression")):
@@ -228,6 +227,35 @@ class _Parser(Parser):
         elif message.startswith(("expected", "Expecting", "Expected")):
             message = f"expected {message.split(' ', 1)[1]}, found {found}"
         super().raise_error(message, token)
+
+    def _parse_bracket(self, this: Any = None) -> Any:
+        if self._curr.token_type == TokenType.L_BRACE:
+            self.raise_error("a set or a dictionary, {...}, is outside the subset")
+        return super()._parse_bracket(this)
+
+    def _advance(self, times: int = 1) -> None:
+        # Beyond the end there is no token, which a text that breaks off would run into.
+        super()._advance(min(times, self._tokens_size - self._index))
+
+    def _parse_csv(self, parse_method: Any, sep: Any = TokenType.COMMA) -> Any:
+        """Several of a kind; a comma may stand after the last, but nowhere else without one before it."""
+        items = []
+        while True:
+            item = parse_method()
+            if item is None and (not items or self._curr.token_type == sep):
+                if self._curr.token_type == sep or items:
+                    self.raise_error("Required")
+                return items
+            if item is not None:
+                items.append(item)
+            if not self._match(sep):
+                return items
+
+    def _needed(self, parse: Any) -> Any:
+        node = parse()
+        if node is None:
+            self.raise_error("Required")
+        return node
 
     def _refuse(self, *tokens: Any) -> None:
         words = " ".join(token.text.upper() for token in tokens)
@@ -289,7 +317,7 @@ class _Parser(Parser):
         return Invoke(this=name, expressions=arguments).update_positions(token)
 
     def _cast(self) -> Any:
-        this = self._parse_disjunction()
+        this = self._needed(self._parse_disjunction)
         if not self._match(TokenType.ALIAS):
             self.raise_error("expected AS in CAST")
         node = CastTo(this=this)
@@ -332,7 +360,7 @@ class _Parser(Parser):
         if self._match(TokenType.L_BRACE):
             body = self._block()
         elif self._match(TokenType.L_PAREN):
-            body = self._parse_disjunction()
+            body = self._needed(self._parse_disjunction)
             self._match_r_paren()
         else:
             self.raise_error("expected { or ( after ->")
@@ -347,7 +375,7 @@ class _Parser(Parser):
             self.expect(TokenType.BLOCK_END, ";")
         if not self._match_text_seq("RETURN"):
             self.raise_error("expected RETURN")
-        node = LambdaBlock(this=self._parse_disjunction(), names=names, expressions=values)
+        node = LambdaBlock(this=self._needed(self._parse_disjunction), names=names, expressions=values)
         self._match(TokenType.BLOCK_END)
         self.expect(TokenType.R_BRACE, "}")
         return node
@@ -360,9 +388,18 @@ class _Parser(Parser):
     def _parse_group(self, *args: Any, **kwargs: Any) -> Any:
         token = self._curr
         group = super()._parse_group(*args, **kwargs)
+        if group is not None and not any(group.args.values()):
+            self.raise_error("Required")
         if group is not None:
             group.meta["start"] = token.start
         return group
+
+    def _parse_partition_by(self) -> Any:
+        token = self._curr
+        found = super()._parse_partition_by()
+        if token.token_type == TokenType.PARTITION_BY and not found:
+            self.raise_error("Required")
+        return found
 
     def _parse_limit(self, *args: Any, **kwargs: Any) -> Any:
         token = self._curr
@@ -409,9 +446,8 @@ class _Parser(Parser):
 
     def name(self, what: str) -> Name:
         token = self._curr
-        if token.token_type != TokenType.IDENTIFIER and not (
-            (token.text and token.text[0].isalpha()) or token.text[:1] == "_"
-        ):
+        word = token.text[:1].isalpha() or token.text[:1] == "_"
+        if token.token_type == TokenType.SENTINEL or (token.token_type != TokenType.IDENTIFIER and not word):
             self.raise_error(f"expected {what}")
         self._advance()
         return Name(token.text, token.start)
@@ -447,7 +483,7 @@ class _Parser(Parser):
     def _value(self) -> Any:
         if self._curr.token_type == TokenType.SELECT:
             return self._parse_select()
-        return self._parse_disjunction()
+        return self._needed(self._parse_disjunction)
 
     def statement(self) -> Statement:
         first = self._curr
@@ -488,7 +524,8 @@ class _Parser(Parser):
 
     def create(self) -> Statement:
         if not self._match(TokenType.TABLE):
-            self.raise_error(f"CREATE {self._curr.text.upper()} is outside the subset")
+            self.name("TABLE")
+            self.raise_error(f"CREATE {self._prev.text.upper()} is outside the subset", self._prev)
         exists = self.words("IF", "NOT", "EXISTS")
         table = self.name("a table's name")
         self.expect(TokenType.L_PAREN, "(")
@@ -524,18 +561,21 @@ class _Parser(Parser):
 
     def drop(self) -> Statement:
         if not self._match(TokenType.TABLE):
-            self.raise_error(f"DROP {self._curr.text.upper()} is outside the subset")
+            self.name("TABLE")
+            self.raise_error(f"DROP {self._prev.text.upper()} is outside the subset", self._prev)
         exists = self.words("IF", "EXISTS")
         return DropTable(self.name("a table's name"), exists)
 
     def alter(self) -> Statement:
         if not self._match(TokenType.TABLE):
-            self.raise_error(f"ALTER {self._curr.text.upper()} is outside the subset")
+            self.name("TABLE")
+            self.raise_error(f"ALTER {self._prev.text.upper()} is outside the subset", self._prev)
         table = self.name("a table's name")
         if self.words("DROP", "INDEX"):
             return DropIndex(table, self.name("an index's name"))
         if not self.words("ADD", "INDEX"):
-            self.raise_error(f"ALTER TABLE {self._curr.text.upper()} is outside the subset")
+            self.name("ADD INDEX or DROP INDEX")
+            self.raise_error(f"ALTER TABLE {self._prev.text.upper()} is outside the subset", self._prev)
         return self.index(table)
 
     def index(self, table: Name) -> AddIndex:
@@ -589,6 +629,8 @@ class _Parser(Parser):
     def row(self) -> list[Any]:
         self.expect(TokenType.L_PAREN, "(")
         values = self._parse_csv(self._parse_disjunction)
+        if not values:
+            self.raise_error("Required")
         self.expect(TokenType.R_PAREN, ")")
         return values
 
@@ -599,7 +641,7 @@ class _Parser(Parser):
         while True:
             name = self.name("a column")
             self.expect(TokenType.EQ, "=")
-            changes.append((name, self._parse_disjunction()))
+            changes.append((name, self._needed(self._parse_disjunction)))
             if not self._match(TokenType.COMMA):
                 break
         return Update(table, changes, self.where())
@@ -609,7 +651,7 @@ class _Parser(Parser):
         return Delete(self.name("a table's name"), self.where())
 
     def where(self) -> Any:
-        return self._parse_disjunction() if self._match(TokenType.WHERE) else None
+        return self._needed(self._parse_disjunction) if self._match(TokenType.WHERE) else None
 
     def transaction(self) -> Statement:
         verb = self._prev.text.upper()

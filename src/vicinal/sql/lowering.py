@@ -835,6 +835,8 @@ class Lowering:
             *("expressions", "from_", "joins", "where", "group", "having"),
             *("order", "limit", "offset", "distinct", "windows"),
         )
+        if not node.expressions:
+            raise self.error(node, "SELECT names no columns")
         scope, source = Scope(), ""
         if node.args.get("from_") is not None:
             source = self._from(node, scope)

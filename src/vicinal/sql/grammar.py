@@ -239,7 +239,7 @@ class _Parser(Parser):
 
     def _parse_csv(self, parse_method: Any, sep: Any = TokenType.COMMA) -> Any:
         """Several of a kind; a comma may stand after the last, but nowhere else without one before it."""
-        items = []
+        items: list[Any] = []
         while True:
             item = parse_method()
             if item is None and (not items or self._curr.token_type == sep):

@@ -77,19 +77,17 @@ private:
         const CodedBlock& coded = blocks_.at(block, columns.region);
         tiles.set_rows(coded.side, coded.codes.data());
         std::vector<double> unbounded(std::max<size_t>(coded.side.size, stored_.block()), kInfinity);
-        std::vector<int32_t> scores, row;
-        if (!tiles.scores(nearest, unbounded.data(), scores)) return;
-        const int64_t stride = padded(columns.size, kPanel);
-        for (int i = 0; i < coded.side.size; ++i) {
+        std::vector<int32_t> row;
+        tiles.scores(nearest, unbounded.data(), [&](int i, const int32_t* scores) {
             row.clear();
             for (int c = 0; c < columns.size; ++c) {
-                if (counts(blocks_.query(block, i), stored_.first(nearest) + c)) row.push_back(scores[i * stride + c]);
+                if (counts(blocks_.query(block, i), stored_.first(nearest) + c)) row.push_back(scores[c]);
             }
-            if (static_cast<int64_t>(row.size()) < k_) continue;
+            if (static_cast<int64_t>(row.size()) < k_) return;
             std::nth_element(row.begin(), row.begin() + (k_ - 1), row.end(), std::greater<>());
             const double upper = stored_.coder().upper(coded.side, i, columns, row[k_ - 1] + tiles.row_base(i));
             lower_radius(radii_, blocks_.query(block, i), stored_.coder().radius(upper));
-        }
+        });
     }
 
     void scan() {

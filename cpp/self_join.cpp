@@ -40,7 +40,7 @@ public:
           locks_(stored_.blocks()) {
         const int threads = context.pool.threads();
         for (int i = 0; i < threads; ++i) {
-            workers_.push_back({Tiles(stored_.layer(), stored_.coder(), context.isa), {}, Measure(stored_, nullptr, context.isa), {}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}});
+            workers_.push_back({Tiles(stored_.layer(), stored_.coder(), context.isa), {}, Measure(stored_, nullptr, context.isa), {}, {}, {}, {}, {}, {}, {}, {}, {}, {}});
         }
         queue_limit_ = static_cast<size_t>(stored_.block() * std::min<int64_t>(2 * k + 16, stored_.block()));
         for (int64_t p = 0, block = 0; p < stored_.size(); p += kPanel) {
@@ -68,7 +68,6 @@ public:
         }
         const Timer seeding;
         context_.pool.run(stored_.blocks(), [&](int worker, int64_t block) { seed(workers_[worker], block); }, watch);
-        for (Worker& worker : workers_) worker.scores = {};
         context_.stats.seconds_seed = seeding.seconds();
         const Timer scanning;
         const auto save = [&] { watch.save(state); };
@@ -139,7 +138,6 @@ private:
         Tiles tiles;
         std::optional<Tiles> sketch;
         Measure measure;
-        std::vector<int32_t> scores;
         std::vector<Waiting> queue, later;
         std::vector<double> distances;  // of the queue's pairs
         std::vector<uint32_t> starts, order, columns;
@@ -187,32 +185,30 @@ private:
 
     void seed_from_diagonal(Worker& worker, int64_t block) {
         const Side& side = stored_.side(block);
-        const int64_t first = stored_.first(block), stride = padded(side.size, kPanel);
-        auto& scores = worker.scores;
-        if (!worker.tiles.scores(block, &radii_[first], scores)) return;
+        const int64_t first = stored_.first(block);
         // The highest score of every so many columns: columns all distinct, so the k-th of them bounds the k-th of all.
         const int64_t whole = side.size / kPanel * kPanel;
         const int64_t lanes = std::min(whole, padded(3 * k_, kPanel));
+        if (lanes < k_) return;
         std::vector<int32_t> highest(lanes);
-        for (int i = 0; i < side.size; ++i) {
-            int32_t* own = &scores[i * stride];
-            own[i] = std::numeric_limits<int32_t>::min();
+        worker.tiles.scores(block, &radii_[first], [&](int i, int32_t* own) {
+            constexpr int32_t kNone = std::numeric_limits<int32_t>::min();
+            own[i] = kNone;
             if (groups_) {
                 for (int c = 0; c < side.size; ++c) {
-                    if (!counts(first + i, first + c)) own[c] = std::numeric_limits<int32_t>::min();
+                    if (!counts(first + i, first + c)) own[c] = kNone;
                 }
             }
-            std::fill(highest.begin(), highest.end(), std::numeric_limits<int32_t>::min());
+            std::fill(highest.begin(), highest.end(), kNone);
             for (int64_t c = 0; c < whole; c += lanes) {
                 const int64_t width = std::min(lanes, whole - c);
                 for (int64_t j = 0; j < width; ++j) highest[j] = std::max(highest[j], own[c + j]);
             }
-            if (lanes < k_) continue;
             std::nth_element(highest.begin(), highest.begin() + (k_ - 1), highest.end(), std::greater<>());
-            if (highest[k_ - 1] == std::numeric_limits<int32_t>::min()) continue;
+            if (highest[k_ - 1] == kNone) return;
             const double upper = stored_.coder().upper(side, i, side, highest[k_ - 1] + worker.tiles.row_base(i));
             lower_radius(radii_, first + i, stored_.coder().radius(upper));
-        }
+        });
     }
 
     bool counts(int64_t a, int64_t b) const { return !groups_ || groups_[stored_.row(a)] != groups_[stored_.row(b)]; }

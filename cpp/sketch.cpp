@@ -15,7 +15,7 @@ namespace {
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr int64_t kSmallest = 16384;         // rows, from which a choice is worth its time
 constexpr int64_t kFewestPairs = 128 << 20;  // and pairs
-constexpr int64_t kSample = 2048;
+constexpr int64_t kSample = 1536;
 constexpr int64_t kAsked = 384;       // rows of the sample whose pairs are tried
 constexpr int64_t kMeasured = 96;     // of them, those whose radii are looked for
 constexpr int kIterations = 4;
@@ -104,10 +104,6 @@ public:
         sampled_ = std::min(kSample, std::max<int64_t>(n / 32, std::min<int64_t>(n, 2 * columns)));
         sample_.assign(sampled_ * stride_, 0);
         each(sampled_, [&](int64_t i) { take(stored_.rows(), stored_.row(position(i)), &sample_[i * stride_]); });
-        std::vector<float> across(dim_ * sampled_);
-        for (int64_t i = 0; i < sampled_; ++i) {
-            for (int64_t c = 0; c < dim_; ++c) across[c * sampled_ + i] = sample_[i * stride_ + c];
-        }
         basis_.columns = columns;
         auto& directions = basis_.directions;
         directions.resize(dim_ * columns);
@@ -120,7 +116,7 @@ public:
         for (int i = 0; i < kIterations; ++i) {
             project(sample_, sampled_, stride_, dim_, directions, products);
             std::vector<float> next(directions.size());
-            project(across, dim_, sampled_, sampled_, products, next);
+            project_across(products, next);
             directions.swap(next);
             orthonormalise(directions, dim_, columns);
         }
@@ -251,24 +247,21 @@ private:
         std::vector<std::mutex> locks(n);
         pool_.run(stored_.blocks(), [&](int, int64_t block) {
             Tiles tiles(stored_.layer(), coder_, isa_);
-            std::vector<int32_t> scores, highest;
             tiles.set_rows(coded.side, coded.codes.data());
-            tiles.scores(block, any.data(), scores);
             const Side& columns = stored_.side(block);
-            const int64_t stride = padded(columns.size, kPanel);
             const size_t kept = std::min<int64_t>(k + 1, columns.size);  // a stored row itself is among them
-            for (int i = 0; i < n; ++i) {
-                highest.assign(&scores[i * stride], &scores[i * stride] + columns.size);
-                std::nth_element(highest.begin(), highest.begin() + (kept - 1), highest.end(), std::greater<>());
+            tiles.scores(block, any.data(), [&](int i, int32_t* scores) {
+                std::nth_element(scores, scores + (kept - 1), scores + columns.size, std::greater<>());
                 const std::lock_guard lock(locks[i]);
                 for (size_t j = 0; j < kept; ++j) {
-                    const double score = static_cast<double>(highest[j]) + tiles.row_base(i);
+                    const double score = static_cast<double>(scores[j]) + tiles.row_base(i);
                     found[i].push_back(static_cast<float>(std::max(0.0, -2 * coded.side.scale * columns.scale * score)));
                 }
-            }
+            });
         }, watch_);
-        std::vector<double> radii(n);
+        std::vector<double> radii(n, kInfinity);
         for (int i = 0; i < n; ++i) {
+            if (found[i].empty()) continue;
             const size_t rank = std::min<size_t>(k, found[i].size() - 1);
             std::nth_element(found[i].begin(), found[i].begin() + rank, found[i].end());
             radii[i] = std::sqrt(static_cast<double>(found[i][rank]));
@@ -292,6 +285,20 @@ private:
             const int64_t first = task * kChunk;
             ops_.project(&x[first * stride], std::min(kChunk, n - first), stride, dim, directions.data(), m,
                          &out[first * m]);
+        }, watch_);
+    }
+
+    // The sample's coordinates, each over all rows, times what each row has.
+    void project_across(const std::vector<float>& products, std::vector<float>& out) const {
+        constexpr int64_t kTogether = 32;  // coordinates
+        const int64_t m = basis_.columns;
+        pool_.run((dim_ + kTogether - 1) / kTogether, [&](int, int64_t task) {
+            const int64_t first = task * kTogether, n = std::min(kTogether, dim_ - first);
+            std::vector<float> across(n * sampled_);
+            for (int64_t i = 0; i < sampled_; ++i) {
+                for (int64_t c = 0; c < n; ++c) across[c * sampled_ + i] = sample_[i * stride_ + first + c];
+            }
+            ops_.project(across.data(), n, sampled_, sampled_, products.data(), m, &out[first * m]);
         }, watch_);
     }
 

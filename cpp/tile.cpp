@@ -73,17 +73,18 @@ const Candidate* Tiles::candidates(int first_column, const Survivor* pairs, size
     return candidates_.data();
 }
 
-bool Tiles::scores(int64_t block, const double* any_radii, std::vector<int32_t>& out) {
-    begin(block, any_radii, any_radii);
-    const int size = layer_.side(block).size;
-    const int64_t stride = padded(size, kPanel);
-    out.resize(padded(side_.size, kRowStep) * stride);
+void Tiles::fill_scores(int first_row) {
+    const int64_t stride = padded(layer_.side(block_).size, kPanel);
+    scores_.resize(kRowStep * stride);
     ScanJob job = this->job();
-    for (int column = 0; column < size; column += kPanel) {
+    job.rows += first_row * job.row_bytes;
+    job.row_base += first_row;
+    job.row_floor += first_row;
+    job.n_rows = static_cast<int>(padded(std::min(kRowStep, side_.size - first_row), scan_.row_step));
+    for (int column = 0; column < layer_.side(block_).size; column += kPanel) {
         set_panel(job, column);
-        scan_.scores(job, out.data() + column, stride);
+        scan_.scores(job, scores_.data() + column, stride);
     }
-    return whole_;
 }
 
 }  // namespace vicinal

@@ -57,12 +57,16 @@ public:
     // Whether the scores of the block in hand bound distances from above too.
     bool whole() const { return whole_; }
 
-    // All scores of the rows with a stored block's columns, less row_base; false where they bound nothing from above.
-    bool scores(int64_t block, const double* any_radii, std::vector<int32_t>& out);
+    // All scores of the rows with a stored block's columns, less row_base, a few rows at a time: use(row, its scores) may
+    // change them. False, and no use, where they bound nothing from above.
+    template <class Use>
+    bool scores(int64_t block, const double* any_radii, Use&& use);
     int32_t row_base(int row) const { return row_keys_.base[row]; }
 
 private:
     ScanJob job() const;
+    // Fills scores_ with those of kRowStep rows from this one on.
+    void fill_scores(int first_row);
     // The job's columns: a panel of the block in hand.
     void set_panel(ScanJob& job, int first_column) const;
 
@@ -78,7 +82,7 @@ private:
     Keys row_keys_, column_keys_;
     std::vector<Survivor> survivors_;
     std::vector<uint8_t> columns_;
-    std::vector<int32_t> products_;
+    std::vector<int32_t> products_, scores_;
     std::vector<float> lower_;
     std::vector<Candidate> candidates_;
 };
@@ -102,6 +106,18 @@ void Tiles::scan(bool diagonal, Keep&& keep, Use&& use) {
         }
         if (kept > 0) use(first, survivors_.data(), kept);
     }
+}
+
+template <class Use>
+bool Tiles::scores(int64_t block, const double* any_radii, Use&& use) {
+    begin(block, any_radii, any_radii);
+    if (!whole_) return false;
+    const int64_t stride = padded(layer_.side(block).size, kPanel);
+    for (int first = 0; first < side_.size; first += kRowStep) {
+        fill_scores(first);
+        for (int i = first; i < std::min(first + kRowStep, side_.size); ++i) use(i, &scores_[(i - first) * stride]);
+    }
+    return true;
 }
 
 // A pair that may still matter: a row (a stored position or a query) and a stored position.

@@ -40,6 +40,7 @@ FLOORS = {
     "scorers": 6,
     "runs": 7,
     "learn": 7,
+    "lm": 7,
     "sql": 7,
     "scoring": 8,
     "selection": 8,

@@ -31,6 +31,7 @@ COMMANDS = (
     "diagnose",
     "learn",
     "apply",
+    "lm",
     "sql",
     "info",
 )

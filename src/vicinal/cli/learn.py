@@ -69,7 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Read, learn, measure, save."""
     from vicinal import files
-    from vicinal.errors import UsageError, need
+    from vicinal.errors import UsageError, kept_in, need
     from vicinal.learn import learning, losses
     from vicinal.learn.descent import Watch
 
@@ -91,7 +91,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     files.check_folder(output, arguments.overwrite)
     checkpoint = Path(arguments.checkpoint or f"{str(output).rstrip('/')}.checkpoint")
     began = time.perf_counter()
-    with console.progress() as progress:
+    with kept_in(checkpoint), console.progress() as progress:
         watch = Watch(progress and progress("learning"), console.detail)
         learned = _learn(arguments, plan, source, checkpoint, watch)
     learned.heads.save(output, arguments.overwrite)

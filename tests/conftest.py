@@ -1,7 +1,9 @@
 """The fixtures that tests of several rooms use."""
 
 import os
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -10,6 +12,9 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 from vicinal.kernels.native import isas
 from workplace import Workplace
+
+# pytorch-metric-learning imports this module, which changes faiss's classes for everyone.
+sys.modules["faiss.contrib.torch_utils"] = ModuleType("faiss.contrib.torch_utils")
 
 
 @pytest.fixture

@@ -124,7 +124,7 @@ def test_a_store_is_appended_in_blocks_and_searched_from_the_disk(dtype: str, tm
 @pytest.mark.parametrize("index", ["auto", "kdtree", "hnsw", "ivf"])
 def test_any_index_serves_and_missing_neighbours_are_guarded(index: str, tmp_path: Path) -> None:
     keys, values = store_at(tmp_path / "s", n=300)
-    parameters = {"n_lists": 20, "n_probe": 1} if index == "ivf" else {}
+    parameters: dict[str, Any] = {"n_lists": 20, "n_probe": 1} if index == "ivf" else {}
     store = Datastore.open(tmp_path / "s", index=index, **parameters)
     distances, words = store.search(keys[:5], 300)
     assert words[:, 0].tolist() == values[:5].tolist() and (distances[:, 0] == 0).all()

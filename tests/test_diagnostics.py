@@ -258,7 +258,9 @@ def test_the_command_with_labels(digits: Workplace) -> None:
     assert told["convergence"]["rows"][-1] == 600 and len(told["confusion"]["counts"]) == 10
     for figure in told["figures"]:
         assert all(figure[key] for key in ("title", "unit", "formula", "source", "meaning"))
-        assert figure["title"] in answer.out and figure["meaning"] in answer.out
+        assert all(figure[key] in answer.out for key in ("title", "unit", "formula", "source", "meaning"))
+    assert re.search(r"^  rows +\d+ .* 600$", answer.out, re.MULTILINE)
+    assert re.search(rf"^  one nn error .* {figures['one_nn_error']['value']:.4f}$", answer.out, re.MULTILINE)
     assert re.search(r"^  k +1 +2 +3 +5 +10 +20 +30 +50$", answer.out, re.MULTILINE)
     assert re.search(rf"^  uniform +{told['leave_one_out']['uniform'][0]:.4f} ", answer.out, re.MULTILINE)
     row = told["confusion"]["counts"][3]

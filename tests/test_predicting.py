@@ -3,13 +3,16 @@
 import csv
 import json
 import math
+import re
 from typing import Any
 
 import numpy as np
 import pytest
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor, LocalOutlierFactor
 
-from workplace import Workplace, distances, read_table
+from vicinal.embedding import FORMAT, hash_of
+from vicinal.files import sha256
+from workplace import Answer, Workplace, distances, read_table
 
 RANDOM = np.random.default_rng(3)
 KINDS = [["cat", "dog", "owl"][int(code)] for code in RANDOM.integers(0, 3, 30)]
@@ -47,8 +50,9 @@ def test_the_neighbours_are_named_on_request(known: Workplace) -> None:
         for row, record in enumerate(known(*command, "-k", 3, "--with-neighbors").records):
             assert [one[name] for one in record["neighbors"]] == [known_by[at] for at in nearest[row]]
             np.testing.assert_allclose([one["distance"] for one in record["neighbors"]], far[row, nearest[row]], 1e-6)
-    first = known(*CLASSIFY, "-k", 1, "--with-neighbors").records[0]["neighbors"][0]
-    assert first["id"] == f"r{nearest[0, 0]}"
+    for command in (CLASSIFY, REGRESS):
+        first = known(*command, "-k", 1, "--with-neighbors").records[0]["neighbors"][0]
+        assert first["id"] == f"r{nearest[0, 0]}"
 
 
 @pytest.mark.parametrize("name", ["p.jsonl", "p.jsonl.gz", "p.csv", "p.parquet"])
@@ -82,6 +86,11 @@ def test_values_are_scikit_learns(known: Workplace, weights: str) -> None:
     np.testing.assert_allclose([record["spread"] for record in records], spread, rtol=1e-5)
 
 
+def summary_of(answer: Answer) -> dict[str, Any]:
+    """The summary among the lines on standard error."""
+    return next(json.loads(line) for line in answer.err.splitlines() if line.startswith("{"))
+
+
 def curve(vectors: np.ndarray, k: int) -> float:
     """Leave-one-out accuracy by the textbook."""
     far = distances(vectors, "euclidean")
@@ -101,7 +110,7 @@ def test_choose_k_is_leave_one_out_and_auto_takes_its_best(known: Workplace) -> 
     assert [float(line.split()[2]) for line in lines[1:]] == [round(one, 4) for one in truth]
     best = int(np.argmax(truth)) + 1
     assert lines[best].endswith("best: uniform")
-    chosen = json.loads(known(*CLASSIFY, "-k", "auto", "--max-k", 12, "--json").err.splitlines()[0])
+    chosen = summary_of(known(*CLASSIFY, "-k", "auto", "--max-k", 12, "--json"))
     assert (chosen["k"], chosen["leave_one_out_accuracy"]) == (best, round(truth[best - 1], 6))
     both = json.loads(known(*CLASSIFY, "-k", 4, "--weights", "auto", "--json").err.splitlines()[0])
     assert both["weights"] == (
@@ -165,6 +174,7 @@ def test_labels_that_do_not_fit_are_named(known: Workplace) -> None:
         [*({"label": n} for n in (1, 2, 1, 2)), {"label": math.nan}] * 6
     )
     assert "1 of 30 labels are numbers and the others are not (rows 4)" in said([*rows[:4], {"label": 7}, *rows[5:]])
+    assert "row 4: expected a label, found blank text" in said([*rows[:4], {"label": " "}, *rows[5:]])
     assert "all 30 rows have the label 'cat'; a vote needs at least two classes" in said([{"label": "cat"}] * 30)
     assert "expected FILE or FILE:FIELD" in known.refuses(2, *CLASSIFY[:3], "none.jsonl:kind", *CLASSIFY[4:])
     assert "no such field" in known.refuses(3, *CLASSIFY[:3], "train.jsonl:knid", *CLASSIFY[4:])
@@ -192,6 +202,39 @@ def test_a_k_that_a_class_cannot_stand_is_refused_unless_allowed(known: Workplac
         assert known(*CLASSIFY, "-k", least + 1, *way).code == 0
     assert known(*CLASSIFY, "-k", least).code == 0
     assert "k = 40, but only 30 rows are known; using k = 30" in known(*REGRESS, "-k", 40).err
+
+
+def test_a_chosen_k_that_a_class_cannot_stand_is_warned_of(known: Workplace) -> None:
+    known.lines("lone.jsonl", [{"label": "lone" if row == 3 else "most"} for row in range(30)])
+    for command in (("choose-k", "emb.npy"), ("classify", "emb.npy", "--queries", "asked.npy", "-k", "auto")):
+        ask = (*command, "--labels", "lone.jsonl", "--weights", "uniform", "--max-k")
+        assert re.search(
+            r"the chosen k = [2-9] is larger than a class of lone.jsonl:label: 'lone' \(1\)", known(*ask, 9).err
+        )
+        assert "larger than" not in known(*ask, 1).err
+    known.lines("ids.jsonl", [{"label": f"row {row}"} for row in range(30)])
+    for command in (("choose-k", "emb.npy"), ("diagnose", "emb.npy")):
+        assert "all 30 labels are different" in known.refuses(3, *command, "--labels", "ids.jsonl")
+
+
+def test_labels_of_other_rows_than_the_note_beside_the_embeddings_says_are_refused(known: Workplace) -> None:
+    data, rows = known.folder / "train.jsonl", read_table(known.folder / "train.jsonl")
+    note = {"format": FORMAT, "data": "train.jsonl", "rows": 30, "data_sha256": sha256(data)}
+    known.write("emb.npy.json", json.dumps({**note, "ids_sha256": hash_of([row["id"] for row in rows])}))
+    known.lines("later.jsonl", [{**row, "kind": "cat" if row["kind"] == "owl" else row["kind"]} for row in rows])
+    known.lines("bare.jsonl", [{"kind": row["kind"], "price": row["price"]} for row in rows])
+    known.lines("mixed.jsonl", [rows[1], rows[0], *rows[2:]])
+    for name in ("train", "later", "bare"):
+        ask = ("classify", "emb.npy", "--labels", f"{name}.jsonl:kind", "--queries", "asked.npy", "-k", 1)
+        assert known(*ask).code == 0
+    for asked in (
+        ("classify", "emb.npy", "--labels", "mixed.jsonl:kind", "--queries", "asked.npy"),
+        ("regress", "emb.npy", "--targets", "mixed.jsonl:price", "--queries", "asked.npy"),
+        ("choose-k", "emb.npy", "--labels", "mixed.jsonl:kind"),
+        ("diagnose", "emb.npy", "--labels", "mixed.jsonl:kind"),
+        ("outliers", "emb.npy", "--ids", "mixed.jsonl"),
+    ):
+        assert "whose ids are others than mixed.jsonl's or in another order" in known.refuses(3, *asked)
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ from vicinal.graph import Neighbors
 from vicinal.indexes.exact import Exact
 from vicinal.kernels import Progress
 from vicinal.labels import Labels
-from vicinal.predicting import Curve
+from vicinal.predicting import Curve, refuse_lone_classes
 from vicinal.scores import copy_groups, hubness
 from vicinal.votes import WEIGHTS, accuracy_by_k
 
@@ -42,6 +42,7 @@ DIMENSION_K, HUB_K, ERROR_K = 20, 10, 30
 UNEVEN = 0.01  # norms that differ by more are not those of normalised rows
 DOMINATES = 0.5  # the share of all variance from which a column dominates
 DISAGREES = 0.1  # the share of neighbours from which the choice of metric matters
+MOST_CLASSES = 4000  # of which a square table of counts is made
 FALLING = 0.005  # a 1-NN error that still falls by more from half the rows to all has not settled
 
 
@@ -107,6 +108,8 @@ def diagnose(
     pairs   : how many boundary pairs at most, of which the share `evaluation` is set aside
     Raises    as `Exact.neighbors`; UsageError for inner products, which are no distances
     """
+    if labels is not None:
+        refuse_lone_classes(labels)
     found = index.fit(vectors, invalid={}).neighbors(k, progress=progress)
     ids = list(range(len(vectors))) if ids is None else ids
     norms = np.sqrt((np.asarray(vectors, dtype=np.float64) ** 2).sum(axis=1))
@@ -127,9 +130,13 @@ def diagnose(
         return Diagnosis(**common, figures=figures, warnings=warnings)
     ks = list(range(1, found.k + 1))
     curve = Curve("accuracy", ks, {name: accuracy_by_k(found, labels.codes, ks, name) for name in WEIGHTS})
-    best_k, _ = curve.best
+    best_k, best_weights = curve.best
     convergence = error_by_share(found, labels.codes)
-    table = confusion(found, labels.codes, len(labels.classes), best_k)
+    table = None
+    if len(labels.classes) <= MOST_CLASSES:
+        table = confusion(found, labels.codes, len(labels.classes), best_k, best_weights)
+    else:
+        warnings.append(f"{len(labels.classes):,} classes: confusion is told of at most {MOST_CLASSES:,}")
     error_k = min(ERROR_K, found.k)
     errors = label_errors(found, labels.codes, len(labels.classes), error_k)
     kappa = None if second is None else cohen_kappa(labels.codes, second)
@@ -465,6 +472,18 @@ def pair_records(found: Diagnosis, top: int | None = None) -> list[dict[str, Any
     ]
 
 
+def convergence_table(found: Diagnosis) -> dict[str, list]:
+    """The 1-NN error and the lower end that it gives, had only so many rows been there; ascending."""
+    if found.convergence is None or found.labels is None:
+        return {}
+    shares, errors = found.convergence
+    return {
+        "rows": [round(float(one) * found.n) for one in shares],
+        "one_nn_error": [round(float(one), 6) for one in errors],
+        "cover_hart_lower": [round(bayes_interval(float(one), len(found.labels.classes))[0], 6) for one in errors],
+    }
+
+
 def as_json(found: Diagnosis) -> dict[str, Any]:
     """Everything, as JSON takes it: numbers that are not finite are null."""
     told: dict[str, Any] = {
@@ -476,18 +495,16 @@ def as_json(found: Diagnosis) -> dict[str, Any]:
     }
     told["figures"] = [{**asdict(one), "value": _finite(one.value)} for one in found.figures]
     told["warnings"] = found.warnings
-    if found.labels is None or found.curve is None or found.convergence is None or found.confusion is None:
+    if found.labels is None or found.curve is None:
         return told
-    shares, errors = found.convergence
     told["leave_one_out"] = {"ks": found.curve.ks} | {
         name: [round(float(one), 6) for one in values] for name, values in found.curve.scores.items()
     }
-    told["convergence"] = {
-        "rows": [round(float(one) * found.n) for one in shares],
-        "one_nn_error": [round(float(one), 6) for one in errors],
-        "cover_hart_lower": [round(bayes_interval(float(one), len(found.labels.classes))[0], 6) for one in errors],
+    told["convergence"] = convergence_table(found)
+    told["confusion"] = {
+        "classes": found.labels.classes,
+        "counts": None if found.confusion is None else found.confusion.tolist(),
     }
-    told["confusion"] = {"classes": found.labels.classes, "counts": found.confusion.tolist()}
     told["label_errors"] = error_records(found)
     told["pairs"] = pair_records(found)
     if found.kappa is not None:

@@ -6,8 +6,7 @@ from typing import Any
 import numpy as np
 
 from vicinal import pictures
-from vicinal.diagnosing import Diagnosis, Figure, error_records, pair_records
-from vicinal.diagnostics import bayes_interval
+from vicinal.diagnosing import Diagnosis, Figure, convergence_table, error_records, pair_records
 
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 62rem; padding: 0 1rem; color: #1a1a1a; }
@@ -29,10 +28,13 @@ def lines(found: Diagnosis, top: int = 10) -> list[str]:
     for one in found.figures:
         out.append(f"{one.title:<{width}}  {number(one):>10}  {one.unit}")
         out.append(f"{'':<{width}}  {'':>10}  {one.meaning}")
+        out.append(f"{'':<{width}}  {'':>10}  = {one.formula} ({one.source})")
     out += ["", *(f"warning: {text}" for text in found.warnings)]
     if found.curve is not None:
         out += ["", "leave-one-out accuracy over k, and n / k", *_curve(found)]
-        out += ["", f"the {top} classes that are taken for others the most", *_classes(found, top)]
+        out += ["", "had only a part of the rows been there: has the 1-NN error settled?", *_convergence(found)]
+        classes = _classes(found, top)
+        out += ["", f"the {len(classes)} classes that are taken for others the most", *classes] if classes else []
     for title, records in (
         (f"likely label errors, the first {top}", error_records(found, top)),
         (f"boundary pairs, the first {top}", pair_records(found, top)),
@@ -48,6 +50,13 @@ def _curve(found: Diagnosis) -> list[str]:
     rows = {"k": [f"{k:,}" for k in shown], "n / k": [f"{found.n / k:,.0f}" for k in shown]}
     rows |= {name: [f"{values[k - 1]:.4f}" for k in shown] for name, values in found.curve.scores.items()}
     return [f"  {name:<9}" + "".join(f"{cell:>9}" for cell in cells) for name, cells in rows.items()]
+
+
+def _convergence(found: Diagnosis) -> list[str]:
+    told = convergence_table(found)
+    rows = {"rows": [f"{n:,}" for n in told.pop("rows")]}
+    rows |= {name: [f"{one:.4f}" for one in values] for name, values in told.items()}
+    return [f"  {name.replace('_', ' '):<16}" + "".join(f"{cell:>9}" for cell in cells) for name, cells in rows.items()]
 
 
 def class_records(found: Diagnosis) -> list[dict[str, Any]]:
@@ -131,19 +140,19 @@ def _drawn(found: Diagnosis) -> list[Any]:
     if found.curve is not None and found.labels is not None:
         drawn.append(pictures.curve_of_k(found.curve, found.n))
     if found.convergence is not None and found.labels is not None:
-        shares, errors = found.convergence
-        lower = np.array([bayes_interval(float(one), len(found.labels.classes))[0] for one in errors])
+        told = convergence_table(found)
+        rows = np.array(told["rows"])
         best_k, best_weights = found.curve.best if found.curve is not None else (1, "uniform")
-        best = 1 - found.curve.scores[best_weights][best_k - 1] if found.curve is not None else errors[-1]
+        best = 1 - found.curve.scores[best_weights][best_k - 1] if found.curve is not None else np.nan
         drawn.append(
             pictures.line(
                 "Has the 1-NN error settled?",
                 "rows",
                 "share of rows",
                 {
-                    "1-NN error, the interval's upper end": (shares * found.n, errors),
-                    "Cover-Hart lower end": (shares * found.n, lower),
-                    "best k-NN error": (shares[[0, -1]] * found.n, np.array([best, best])),
+                    "1-NN error, the interval's upper end": (rows, np.array(told["one_nn_error"])),
+                    "Cover-Hart lower end": (rows, np.array(told["cover_hart_lower"])),
+                    "best k-NN error": (rows[[0, -1]], np.array([best, best])),
                 },
                 log_x=True,
             )

@@ -14,7 +14,7 @@ from vicinal.errors import DataError, UsageError
 from vicinal.graph import Neighbors
 from vicinal.metrics import BY_NAME, Metric
 from vicinal.scores import hubness, local_intrinsic_dimension
-from vicinal.votes import class_probabilities, classes_by_k
+from vicinal.votes import BLOCK_VOTES, Weights, class_probabilities, classes_by_k
 
 MISSED = 0.01  # the largest part of a subsample's nearest neighbours that may lie beyond the lists
 
@@ -128,7 +128,9 @@ def error_by_share(neighbors: Neighbors, labels: np.ndarray, points: int = 10) -
     return shares, errors
 
 
-def confusion(neighbors: Neighbors, labels: np.ndarray, n_classes: int, k: int) -> np.ndarray:
+def confusion(
+    neighbors: Neighbors, labels: np.ndarray, n_classes: int, k: int, weights: Weights = "uniform"
+) -> np.ndarray:
     """How many rows of each class (down) are voted into each class (across) by their k nearest others.
 
     Returns   int64 (n_classes, n_classes); its diagonal holds what leave-one-out gets right
@@ -136,7 +138,7 @@ def confusion(neighbors: Neighbors, labels: np.ndarray, n_classes: int, k: int) 
     >>> confusion(Neighbors([[1], [0], [1]], [[1], [1], [1]]), np.array([0, 0, 1]), 2, 1).tolist()
     [[2, 0], [1, 0]]
     """
-    voted = classes_by_k(neighbors, labels, [k])[0]
+    voted = classes_by_k(neighbors, labels, [k], weights)[0]
     there = voted >= 0
     pairs = labels[there].astype(np.int64) * n_classes + voted[there]
     return np.bincount(pairs, minlength=n_classes**2).reshape(n_classes, n_classes)
@@ -213,12 +215,18 @@ def label_errors(
     Returns      by falling odds of the two shares, each raised by 1 / (10 k) so that none is 0; of equals the lower row
     Source       Wilson 1972 edits the rows that their neighbours outvote; here they are ranked, never removed
     """
-    shares = class_probabilities(neighbors.nearest(k), labels, n_classes)
-    rows = np.arange(len(labels))
-    mine = shares[rows, labels]
-    shares[rows, labels] = -1
-    other = shares.argmax(axis=1)
-    theirs = shares[rows, other]
+    nearest, n = neighbors.nearest(k), len(labels)
+    mine, theirs, other = np.empty(n), np.empty(n), np.empty(n, dtype=np.int64)
+    step = max(1, BLOCK_VOTES // n_classes)
+    for start in range(0, n, step):
+        block = slice(start, min(start + step, n))
+        part = Neighbors(nearest.indices[block], nearest.distances[block], nearest.metric, nearest.dim)
+        shares = class_probabilities(part, labels, n_classes)
+        rows = np.arange(len(shares))
+        mine[block] = shares[rows, labels[block]]
+        shares[rows, labels[block]] = -1
+        other[block] = shares.argmax(axis=1)
+        theirs[block] = shares[rows, other[block]]
     odds = (theirs + 0.1 / k) / (mine + 0.1 / k)
     found = np.flatnonzero((theirs >= least) & (mine <= own))
     found = found[np.lexsort((found, -odds[found]))]

@@ -1,6 +1,7 @@
 """Labels and target values of rows, out of a data set's field: `train.jsonl:label`."""
 
 import math
+import warnings
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,12 +64,12 @@ def read_labels(spec: str, option: str, n: int, source: str) -> Labels:
     Raises    DataError where a row has no label, there are not n, or they are all the same.
     """
     path, field = parse(spec, option)
-    ids, _, columns = read_columns(path, wanted={field: "label"})
-    found = columns[field]
-    _count(path, len(found), "labels", n, source)
+    ids, found = _column(path, field, "label", "labels", n, source)
     for row, label in enumerate(found):
         if isinstance(label, float) and not math.isfinite(label):
             raise DataError(f"{path}: {field}: row {row}: expected a label, found {label}; mend or remove the row")
+        if isinstance(label, str) and not label.strip():
+            raise DataError(f"{path}: {field}: row {row}: expected a label, found blank text; mend or remove the row")
     kinds = Counter("text" if isinstance(label, str) else "number" for label in found)
     if len(kinds) > 1:
         rare = min(kinds, key=lambda kind: kinds[kind])
@@ -87,15 +88,14 @@ def read_labels(spec: str, option: str, n: int, source: str) -> Labels:
     return Labels(f"{path}:{field}", ids, np.array([code[label] for label in found], dtype=np.int64), classes)
 
 
-def read_targets(spec: str, option: str, n: int, source: str) -> np.ndarray:
-    """The target value of each of n rows, float64 (n,).
+def read_targets(spec: str, option: str, n: int, source: str) -> tuple[list[Id], np.ndarray]:
+    """The id and the target value of each of n rows, float64 (n,).
 
     Raises    DataError where a row's value is missing or not a finite number, or there are not n.
     """
     path, field = parse(spec, option, field="target")
-    _, _, columns = read_columns(path, wanted={field: "number"})
-    _count(path, len(columns[field]), "values", n, source)
-    return np.array(columns[field], dtype=np.float64)
+    ids, found = _column(path, field, "number", "values", n, source)
+    return ids, np.array(found, dtype=np.float64)
 
 
 def read_ids(spec: str | None, option: str, n: int, source: str) -> list[Id]:
@@ -106,9 +106,17 @@ def read_ids(spec: str | None, option: str, n: int, source: str) -> list[Id]:
     if spec is None:
         return list(range(n))
     path, field = parse(spec, option, field="id")
-    ids, _, _ = read_columns(path, field)
+    ids, notes, _ = read_columns(path, field)
+    for note in notes:  # of ids that are missing, or there twice
+        warnings.warn(note, stacklevel=2)
     _count(path, len(ids), "ids", n, source)
     return ids
+
+
+def _column(path: Path, field: str, kind: str, what: str, n: int, source: str) -> tuple[list[Id], list]:
+    ids, _, columns = read_columns(path, wanted={field: kind})
+    _count(path, len(ids), what, n, source)
+    return ids, columns[field]
 
 
 def _count(path: Path, found: int, what: str, n: int, source: str) -> None:

@@ -84,7 +84,8 @@ def curve_of_k(curve: Curve, n: int) -> Any:
     k, weights = curve.best
     best = curve.scores[weights][k - 1]
     place.plot([k], [best], "o", color="black", fillstyle="none", markersize=9)
-    place.annotate(f"k = {k}: {best:.4f}", (k, best), xytext=(6, -14), textcoords="offset points")
+    place.annotate(f"k = {k}: {best:.4f}", (k, best), xytext=(0, 9), textcoords="offset points", ha="center")
+    place.margins(y=0.12)  # room for these words above the best, where no curve is
     ticks = [tick for tick in (1, 2, 5, 10, 20, 50, 100, 200) if curve.ks[0] <= tick <= curve.ks[-1]]
     _log_ticks(place, ticks, [f"{tick}\n{n / tick:,.0f}" for tick in ticks])
     place.set_xlabel("k, and below it n / k: the model's complexity")

@@ -1,5 +1,6 @@
 """Predictions of whole sets: vectors and labels in, classes, values or outliers out, with one neighbour pass."""
 
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -45,8 +46,10 @@ def leave_one_out(
     """The score of every k from 1 to max_k, or to the number of other rows, from one pass over the index's rows.
 
     known   : the labels (accuracy) or float values (R2) of the rows
-    Raises    as `Exact.neighbors`
+    Raises    as `Exact.neighbors`; DataError where no class has two rows, so that none could be told
     """
+    if isinstance(known, Labels):
+        refuse_lone_classes(known)
     found = index.neighbors(max_k, progress=progress)
     ks = list(range(1, found.k + 1))
     if isinstance(known, Labels):
@@ -67,14 +70,34 @@ def table(curve: Curve, n: int) -> list[str]:
     return lines
 
 
-def refuse_small_classes(labels: Labels, k: int) -> None:
-    """Raises UsageError where a class has fewer rows than k: the others can outvote it wherever it is."""
+def smaller_than(labels: Labels, k: int) -> str:
+    """The classes with fewer rows than k, whom the others can outvote wherever they are, in words; empty for none."""
     small = [f"{labels.classes[code]!r} ({labels.counts[code]})" for code in np.flatnonzero(labels.counts < k)]
-    if small:
+    which = "a class" if len(small) == 1 else f"{len(small)} classes"
+    return f"larger than {which} of {labels.place}: {some(small)}, which the others outvote" if small else ""
+
+
+def refuse_small_classes(labels: Labels, k: int) -> None:
+    """Raises UsageError where a class has fewer rows than k."""
+    if found := smaller_than(labels, k):
         raise UsageError(
-            f"-k: {k} is larger than {'a class' if len(small) == 1 else f'{len(small)} classes'} of {labels.place}: "
-            f"{some(small)}, which the others outvote; give -k {labels.counts.min()} or less, -k auto, --weights "
-            "distance, or --allow-small-classes"
+            f"-k: {k} is {found}; give -k {labels.counts.min()} or less, -k auto, --weights distance, or "
+            "--allow-small-classes"
+        )
+
+
+def warn_of_small_classes(labels: Labels, k: int, weights: str) -> None:
+    """Warns where the k that leave-one-out chose is larger than a class, if each neighbour has one vote."""
+    if weights == "uniform" and (found := smaller_than(labels, k)):
+        warnings.warn(f"the chosen k = {k} is {found}; give a smaller --max-k, or --weights distance", stacklevel=2)
+
+
+def refuse_lone_classes(labels: Labels) -> None:
+    """Raises DataError where no class has two rows."""
+    if labels.counts.max() < 2:
+        raise DataError(
+            f"{labels.place}: all {len(labels.codes)} labels are different, so no row's neighbours can have its own; "
+            "is it the right field? Values, not classes, are for regress and for choose-k --targets"
         )
 
 

@@ -47,9 +47,9 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     stored = training.vectors(arguments, arguments.embeddings, "NPY", index, at_least=2)
     known: labels.Labels | np.ndarray
     if arguments.labels is not None:
-        known = labels.read_labels(arguments.labels, "--labels", len(stored), arguments.embeddings)
+        known = training.labels_of(arguments, len(stored))
     else:
-        known = labels.read_targets(arguments.targets, "--targets", len(stored), arguments.embeddings)
+        known = training.targets_of(arguments, len(stored))[1]
     start = time.perf_counter()
     weightings = WEIGHTS if arguments.weights == "both" else (arguments.weights,)
     with console.progress() as progress:
@@ -57,6 +57,8 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         tell = progress and progress(f"{index.metric.name} neighbours")
         curve = predicting.leave_one_out(index, known, most, weightings, tell)
     k, weights = curve.best
+    if isinstance(known, labels.Labels):
+        predicting.warn_of_small_classes(known, k, weights)
     if arguments.picture is not None:
         pictures.save(pictures.curve_of_k(curve, len(stored)), arguments.picture, arguments.overwrite)
     if arguments.json:

@@ -29,13 +29,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Look, search, vote, write."""
-    from vicinal import labels, predicting
+    from vicinal import predicting
 
     index = training.index_of(arguments)
     stored = training.vectors(arguments, arguments.embeddings, "NPY", index, at_least=2)
-    known = labels.read_labels(arguments.labels, "--labels", len(stored), arguments.embeddings)
+    known = training.labels_of(arguments, len(stored))
     asked = training.queries(arguments, index, stored)
-    ids = labels.read_ids(arguments.ids, "--ids", len(asked), arguments.queries)
+    ids = training.ids_of(arguments, len(asked), arguments.queries)
     training.check_output(arguments, ids)
     most = training.number_of_voters(arguments)
     if arguments.k != "auto" and arguments.weights == "uniform" and not arguments.allow_small_classes:
@@ -45,6 +45,8 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         index.fit(stored, invalid={})
         k, weights, curve = training.voters(arguments, index, known, progress and progress("choosing k"))
         k = training.at_most(k, len(stored))
+        if arguments.k == "auto" and not arguments.allow_small_classes:
+            predicting.warn_of_small_classes(known, k, weights)
         found = index.search(asked, k, progress=progress and progress(f"{k} neighbours of {arguments.queries}"))
     records = predicting.classify(found, known, weights, ids, arguments.with_neighbors)
     types = {"probability": "double", "probabilities": "string", "neighbors": "string"}

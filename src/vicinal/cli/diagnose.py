@@ -65,7 +65,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     vectors = training.vectors(arguments, arguments.embeddings, "NPY", index, at_least=3)
     known = second = None
     if arguments.labels is not None:
-        known = labels.read_labels(arguments.labels, "--labels", len(vectors), arguments.embeddings)
+        known = training.labels_of(arguments, len(vectors))
     if known is not None and arguments.second_labels is not None:
         other = labels.read_labels(arguments.second_labels, "--second-labels", len(vectors), arguments.embeddings)
         second = diagnosing.matched(known, other)

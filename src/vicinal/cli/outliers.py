@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Look, search, score, write."""
-    from vicinal import config, labels, predicting
+    from vicinal import config, predicting
     from vicinal.errors import UsageError
 
     index = training.index_of(arguments)
@@ -45,7 +45,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             f"--metric: {index.metric.name} is no distance, and outliers need one; use cosine or euclidean"
         )
     stored = training.vectors(arguments, arguments.embeddings, "NPY", index, at_least=3)
-    ids = labels.read_ids(arguments.ids, "--ids", len(stored), arguments.embeddings)
+    ids = training.ids_of(arguments, len(stored), arguments.embeddings)
     training.check_output(arguments, ids)
     start = time.perf_counter()
     with console.progress() as progress:

@@ -25,13 +25,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Look, search, average, write."""
-    from vicinal import labels, predicting
+    from vicinal import predicting
 
     index = training.index_of(arguments)
     stored = training.vectors(arguments, arguments.embeddings, "NPY", index, at_least=2)
-    values = labels.read_targets(arguments.targets, "--targets", len(stored), arguments.embeddings)
+    known, values = training.targets_of(arguments, len(stored))
     asked = training.queries(arguments, index, stored)
-    ids = labels.read_ids(arguments.ids, "--ids", len(asked), arguments.queries)
+    ids = training.ids_of(arguments, len(asked), arguments.queries)
     training.check_output(arguments, ids)
     training.number_of_voters(arguments)
     start = time.perf_counter()
@@ -40,7 +40,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         k, weights, curve = training.voters(arguments, index, values, progress and progress("choosing k"))
         k = training.at_most(k, len(stored))
         found = index.search(asked, k, progress=progress and progress(f"{k} neighbours of {arguments.queries}"))
-    evidence: list[int | str] | None = list(range(len(stored))) if arguments.with_neighbors else None
+    evidence = known if arguments.with_neighbors else None
     types = {"value": "double", "spread": "double", "neighbors": "string"}
     training.write(arguments, predicting.regress(found, values, weights, ids, evidence), types)
     r2 = None if curve is None else round(float(curve.scores[weights][k - 1]), 6)

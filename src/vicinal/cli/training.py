@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from vicinal.datasets import Id
     from vicinal.indexes.exact import Exact
+    from vicinal.labels import Labels
 
 MAX_K = "50"
 
@@ -69,6 +70,34 @@ def index_of(arguments: argparse.Namespace) -> "Exact":
 
     threads = None if arguments.threads is None else config.whole_number(arguments.threads, "--threads")
     return Exact(arguments.metric, threads)
+
+
+def labels_of(arguments: argparse.Namespace, n: int) -> "Labels":
+    """The labels of the n rows, of the rows that a note beside the array says it is of."""
+    from vicinal import embedding, labels
+
+    found = labels.read_labels(arguments.labels, "--labels", n, arguments.embeddings)
+    embedding.verify(arguments.embeddings, labels.parse(arguments.labels, "--labels")[0], found.ids, contents=False)
+    return found
+
+
+def targets_of(arguments: argparse.Namespace, n: int) -> "tuple[list[Id], np.ndarray]":
+    """The ids and the target values of the n rows, as `labels_of`."""
+    from vicinal import embedding, labels
+
+    ids, values = labels.read_targets(arguments.targets, "--targets", n, arguments.embeddings)
+    embedding.verify(arguments.embeddings, labels.parse(arguments.targets, "--targets")[0], ids, contents=False)
+    return ids, values
+
+
+def ids_of(arguments: argparse.Namespace, n: int, array: str) -> "list[Id]":
+    """The ids of the n rows of an array, as `labels_of`; their numbers where no file is named."""
+    from vicinal import embedding, labels
+
+    ids = labels.read_ids(arguments.ids, "--ids", n, array)
+    if arguments.ids is not None:
+        embedding.verify(array, labels.parse(arguments.ids, "--ids")[0], ids, contents=False)
+    return ids
 
 
 def queries(arguments: argparse.Namespace, index: "Exact", stored: "np.ndarray") -> "np.ndarray":

@@ -168,9 +168,10 @@ def _ks(ks: Any) -> list[int]:
 
 
 def _weightings(weights: Any) -> list:
-    listed = [weights] if isinstance(weights, str) or callable(weights) else list(weights)
+    listed = list(weights) if np.iterable(weights) and not isinstance(weights, str) else [weights]
     if not listed:
         raise UsageError(f"weights: expected at least one of {', '.join(WEIGHTS)}")
+    listed = ["uniform" if one is None else one for one in listed]  # as scikit-learn reads None
     for one in listed:
         if not callable(one) and one not in WEIGHTS:
             raise UsageError(unknown("weights", one, WEIGHTS))

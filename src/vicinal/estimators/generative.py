@@ -69,7 +69,7 @@ class GenerativeKNNClassifier(KNeighborsClassifier):
 
     def predict_proba(self, X: Any) -> np.ndarray:  # noqa: N803
         """p(c|x) of each class, float64 (n_queries, n_classes), in the order of classes_."""
-        inside, counts, priors = self._counts(X)
+        inside, counts, priors, _ = self._counts(X)
         with np.errstate(divide="ignore"):
             joint = np.log(priors) + np.log(inside) - np.log(np.maximum(counts, 1))  # V_K(x) is the same for all
         return np.exp(joint - np.logaddexp.reduce(joint, axis=1, keepdims=True))
@@ -86,30 +86,41 @@ class GenerativeKNNClassifier(KNeighborsClassifier):
         Returns   float64 (n_queries,), natural logarithm; inf where the K nearest rows are copies of x
         Raises    UsageError where the metric's balls have no volume
         """
-        conditional = self.class_log_density(X)
+        conditional, priors = self._conditional(X)
         with np.errstate(divide="ignore"):
-            return np.logaddexp.reduce(np.log(self._counts(X)[2]) + conditional, axis=1)
+            return np.logaddexp.reduce(np.log(priors) + conditional, axis=1)
 
     def class_log_density(self, X: Any) -> np.ndarray:  # noqa: N803
         """log p(x|c) of each class, float64 (n_queries, n_classes); -inf where none of the K nearest is of the class.
 
         X, Raises   as `log_density`
         """
-        inside, counts, _ = self._counts(X)
-        volume = self._log_volume(self.kneighbors(X)[0][:, -1])
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return np.where(inside > 0, np.log(inside) - np.log(np.maximum(counts, 1)) - volume[:, None], -np.inf)
+        return self._conditional(X)[0]
 
-    def _counts(self, X: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # noqa: N803
-        """n_c(x), n_c and p(c), each (n_queries or 1, n_classes); a training row is not counted where it asks."""
+    def _conditional(self, X: Any) -> tuple[np.ndarray, np.ndarray]:  # noqa: N803
+        """log p(x|c) and p(c)."""
         check_is_fitted(self)
-        rows = self._y[self.kneighbors(X, return_distance=False)]
+        self._log_volume(np.ones(1))  # what cannot be done is said before the search
+        inside, counts, priors, radius = self._counts(X)
+        volume = self._log_volume(radius)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            found = np.log(inside) - np.log(np.maximum(counts, 1)) - volume[:, None]
+        return np.where(inside > 0, found, -np.inf), priors
+
+    def _counts(self, X: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:  # noqa: N803
+        """n_c(x), n_c and p(c), each (n_queries or 1, n_classes), and how far the K-th nearest is, (n_queries,).
+
+        A training row is not counted where it asks.
+        """
+        check_is_fitted(self)
+        far, named = self.kneighbors(X)
+        rows, radius = self._y[named], far[:, -1]
         inside = np.stack([(rows == code).sum(axis=1) for code in range(len(self.classes_))], axis=1)
         if X is not None:
-            return inside, self.class_count_[None], self.priors_[None]
+            return inside, self.class_count_[None], self.priors_[None], radius
         counts = self.class_count_ - np.eye(len(self.classes_), dtype=np.int64)[self._y]
         priors = self.priors_[None] if self.priors is not None else counts / (len(self._y) - 1)
-        return inside, counts, priors
+        return inside, counts, priors, radius
 
     def _log_volume(self, radius: np.ndarray) -> np.ndarray:
         metric = self._served_metric()

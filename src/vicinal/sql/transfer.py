@@ -236,7 +236,7 @@ class _Parquet:
         import pyarrow
 
         start = 0
-        for batch in self._file.iter_batches(batch_size=BATCH):
+        for batch in self._file.iter_batches(batch_size=BATCH, use_threads=False):
             columns = dict(zip(batch.schema.names, batch.columns, strict=True))
             if self._numbered:
                 columns[self._key] = pyarrow.array(np.arange(start, start + len(batch), dtype=np.uint64))
@@ -370,7 +370,9 @@ def _write_parquet(batches: Any, entry: catalog.Table, file: IO[bytes], total: i
 
     done = 0
     schema = pyarrow.schema([one.with_metadata({_YQL: entry.columns[one.name].kind.name}) for one in batches.schema])
-    with pyarrow.parquet.ParquetWriter(file, schema, compression="zstd", use_dictionary=False) as writer:
+    # Vectors do not compress.
+    compression = {name: "none" if one.kind == STRING else "zstd" for name, one in entry.columns.items()}
+    with pyarrow.parquet.ParquetWriter(file, schema, compression=compression, use_dictionary=False) as writer:
         for batch in batches:
             writer.write_batch(batch.replace_schema_metadata().cast(schema))
             done += len(batch)

@@ -482,6 +482,20 @@ def test_a_statement_that_breaks_off_is_named_where_it_does(facts: Database, sta
     assert ENDS[statement] in refusal(facts, statement)
 
 
+@pytest.mark.parametrize("text", ["(" * 3000 + "1" + ")" * 3000, " + ".join(["1"] * 3000)], ids=["deep", "long"])
+def test_what_is_nested_too_deeply_is_said(db: Database, text: str) -> None:
+    assert refusal(db, f"SELECT 2;\n SELECT {text}") == "2:2: this statement is nested too deeply"
+
+
+def test_a_statement_said_again_gives_what_is_there_then(facts: Database) -> None:
+    text = "SELECT COUNT(*) AS n, $q AS q FROM Facts"
+    assert list(facts.execute(text, {"q": 1})) == [(1, 1)]
+    facts.execute("UPSERT INTO Facts (id) VALUES (1); CREATE TABLE Facts2 (id Int32, PRIMARY KEY (id))")
+    assert list(facts.execute(text, {"q": "a"})) == [(2, "a")]
+    facts.execute("DROP TABLE Facts")
+    assert "unknown table Facts" in refusal(facts, "SELECT COUNT(*) AS n FROM Facts")
+
+
 def test_a_comma_may_stand_after_the_last(facts: Database) -> None:
     facts.execute('UPSERT INTO Facts (id, user,) VALUES (123, "Jones",)')
     assert list(facts.execute("SELECT id, user, FROM Facts")) == [(123, "Jones")]

@@ -183,7 +183,10 @@ class Database:
             names[name] = parameter(name, value)
         for statement in statements:
             with self._lock:
-                found = self._statement(statement, yql, names, given)
+                try:
+                    found = self._statement(statement, yql, names, given)
+                except RecursionError:
+                    raise fault(yql, statement.start, "this statement is nested too deeply") from None
             if found is not None:
                 yield found
 

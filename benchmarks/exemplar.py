@@ -82,33 +82,47 @@ def speed() -> list[dict[str, Any]]:
     return rows
 
 
-def quality(name: str, vectors: np.ndarray, labels: np.ndarray, n_queries: int) -> list[dict[str, Any]]:
-    """precision@10 and MAP@R of each ranking, over queries that are rows."""
+def quality(name: str, vectors: np.ndarray, labels: np.ndarray, n_queries: int, examples: int) -> list[dict[str, Any]]:
+    """precision@10 and MAP@R of each ranking; a query is so many rows of one class, and the others are to be found."""
     rows = vectors.astype(np.float64)
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-    classes, numbers, counts = np.unique(labels, return_inverse=True, return_counts=True)
-    del classes
-    asked = np.random.default_rng(0).choice(np.flatnonzero(counts[numbers] > 10), n_queries, replace=False)
-    table = []
-    rankers: list[tuple[str, Any]] = [("cosine k-NN", None)]
+    _, numbers, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    random = np.random.default_rng(0)
+    asked = []
+    for row in random.choice(np.flatnonzero(counts[numbers] > 10 + examples), n_queries, replace=False):
+        same = np.flatnonzero(numbers == numbers[row])
+        asked.append(np.append(row, random.choice(same[same != row], examples - 1, replace=False)))
+
+    def by_similarity(pick: Any) -> Any:
+        def order(query: np.ndarray, most: int) -> np.ndarray:
+            found = np.lexsort((np.arange(len(rows)), -pick(rows @ rows[query].T)))
+            return found[~np.isin(found, query)][:most]
+
+        return order
+
+    rankers: list[tuple[str, Any]] = [("cosine k-NN", by_similarity(lambda near: near.max(axis=1)))]
+    if examples > 1:
+        rankers = [
+            ("cosine to the nearest example", rankers[0][1]),
+            ("cosine to the mean of the examples", by_similarity(lambda near: near.mean(axis=1))),
+        ]
     for C in (0.01, 0.1, 1.0):  # noqa: N806
-        rankers.append((f"exemplar SVM, C = {C}", ExemplarSVM(C).fit(rows)))
-    rankers.append(("ridge, C = 0.1", ExemplarSVM(0.1, loss="squared").fit(rows)))
-    for title, svm in rankers:
+        svm = ExemplarSVM(C).fit(rows)
+        rankers.append((f"exemplar SVM, C = {C}", lambda query, most, svm=svm: svm.rank(query, most).indices))
+    ridge = ExemplarSVM(0.1, loss="squared").fit(rows)
+    rankers.append(("ridge, C = 0.1", lambda query, most: ridge.rank(query, most).indices))
+    table = []
+    for title, order in rankers:
         precision, average = [], []
-        for row in asked:
-            relevant = int(counts[numbers[row]]) - 1
-            if svm is None:
-                order = np.lexsort((np.arange(len(rows)), -(rows @ rows[row])))
-                order = order[order != row][: max(10, relevant)]
-            else:
-                order = svm.rank(int(row), max(10, relevant)).indices
-            hit = numbers[order] == numbers[row]
+        for query in asked:
+            relevant = int(counts[numbers[query[0]]]) - examples
+            hit = numbers[order(query, max(10, relevant))] == numbers[query[0]]
             precision.append(hit[:10].mean())
             first = hit[:relevant]
             average.append((np.cumsum(first) / np.arange(1, len(first) + 1) * first).sum() / relevant)
-        row = {"data": name, "n": len(rows), "dim": rows.shape[1], "ranking": title, "queries": n_queries}
-        table.append({**row, "precision@10": float(np.mean(precision)), "MAP@R": float(np.mean(average))})
+        row = {"data": name, "n": len(rows), "dim": rows.shape[1], "examples": examples, "ranking": title}
+        table.append({**row, "queries": n_queries, "precision@10": float(np.mean(precision))})
+        table[-1]["MAP@R"] = float(np.mean(average))
         table[-1]["precision_error"] = float(np.std(precision) / np.sqrt(n_queries))
         print(table[-1], flush=True)
     return table
@@ -127,6 +141,7 @@ def main() -> None:
     parser.add_argument("--speed", action="store_true")
     parser.add_argument("--quality", nargs="*", metavar="NAME=EMB.npy:DATA:FIELD")
     parser.add_argument("--queries", type=int, default=200)
+    parser.add_argument("--examples", type=int, nargs="*", default=[1, 10], help="so many rows of a class a query")
     asked = parser.parse_args()
     if asked.speed:
         (RESULTS / "exemplar-speed.json").write_text(json.dumps(speed(), indent=1) + "\n")
@@ -134,12 +149,13 @@ def main() -> None:
         from sklearn.datasets import load_digits
 
         digits = load_digits()
-        table = quality("digits, pixels", digits.data, digits.target, asked.queries)
+        sets = [("digits, pixels", digits.data, digits.target)]
         for one in asked.quality:
             name, _, places = one.partition("=")
             embeddings, data, field = places.rsplit(":", 2)
             vectors = np.load(embeddings)
-            table += quality(name, vectors, read(data, field, len(vectors)), asked.queries)
+            sets.append((name, vectors, read(data, field, len(vectors))))
+        table = [row for one in sets for examples in asked.examples for row in quality(*one, asked.queries, examples)]
         (RESULTS / "exemplar-quality.json").write_text(json.dumps(table, indent=1) + "\n")
 
 

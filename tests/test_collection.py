@@ -46,6 +46,9 @@ def test_texts_are_replaced_by_id_and_removed(animals: Collection) -> None:
     animals.add(["one", "two"], ids=["same", "same"])
     assert [hit.text for hit in animals.get(["same", "absent"])] == ["two"]
     assert animals.delete(["p", "absent", "same"]) == 2 and len(animals) == 4
+    asked: list[dict] = []
+    animals.search("ddd", 9, lambda note: not asked.append(note))  # type: ignore[func-returns-value]
+    assert len(asked) == 4, "a filter is asked of the texts that are there"
     assert sorted(map(str, animals.ids)) == ["4", "q", "r", "t"]
     animals.delete(animals.ids)
     assert len(animals) == 0 and animals.search("aaa", 3) == [] and animals.rank("aaa", 3) == []

@@ -277,7 +277,10 @@ class Collection:
         if where is None or self.index is None:
             return None
         if callable(where):
-            return np.array([bool(where(one)) for one in self._metadata], dtype=bool)
+            mask = np.zeros(self.index.n_rows, dtype=bool)
+            rows = self._live()
+            mask[rows] = [bool(where(dict(self._metadata[row]))) for row in rows]
+            return mask
         if not isinstance(where, str):
             return where if isinstance(where, np.ndarray) else list(where)  # type: ignore[call-overload]
         if self._table is None:

@@ -5,6 +5,7 @@ Writing: a file or folder is made beside its final name and renamed into place o
 a run which fails or is killed leaves nothing under the final name.
 """
 
+import ctypes
 import hashlib
 import json
 import math
@@ -102,6 +103,13 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def _exchanged(first: Path, second: Path) -> bool:
+    """Lets two names change places in one step, so that neither is ever missing; False where the system cannot."""
+    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None) if os.name == "posix" else None
+    here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    return rename is not None and rename(here, os.fsencode(first), here, os.fsencode(second), exchange) == 0
+
+
 @contextmanager
 def whole_file(path: str | Path, overwrite: bool = False) -> Iterator[IO[bytes]]:
     """A binary file that gets its final name only when the block ends without an error.
@@ -145,14 +153,15 @@ def whole_folder(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
                 os.fsync(handle.fileno())
         _sync_folder(part)
         refuse_existing(path, overwrite)
-        if path.exists():
-            path.rename(old)
-        try:
+        if not path.exists():
             part.rename(path)
-        except OSError:
-            if old.exists():
+        elif not _exchanged(part, path):
+            path.rename(old)
+            try:
+                part.rename(path)
+            except OSError:
                 old.rename(path)
-            raise
+                raise
         _sync_folder(path.parent)
     except OSError as error:
         error.filename = error.filename or str(path)  # a full disk names no file

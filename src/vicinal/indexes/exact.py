@@ -43,24 +43,31 @@ class Exact(Index):
 
     def _start(self) -> None:
         super()._start()
-        self._ready: tuple[np.ndarray, Kernel] | None = None
+        self._held: tuple[np.ndarray, Kernel] | None = None
         self._valid: np.ndarray | None = None
 
     def _make(self) -> None:
-        self._valid = None if self._dead is None else np.flatnonzero(~self._dead)
-        vectors = self._stored() if self._valid is None else self._stored()[self._valid]
-        self._ready = (
-            (vectors, pick(self.metric, vectors.dtype)(vectors, self.metric, self.threads)) if len(vectors) else None
-        )
+        self._shrink()
+        _ = self._ready
 
     def _grow(self) -> None:
-        self._make()
+        self._shrink()
 
     def _shrink(self) -> None:
-        self._make()
+        """The kernel is made when it is next asked, so that many small changes in a row cost one pass."""
+        self._held, self._valid = None, None if self._dead is None else np.flatnonzero(~self._dead)
 
     def _restore(self, copies: Copies, files: dict[str, Path], manifest: dict[str, Any]) -> None:
-        self._make()
+        self._stored()  # which the folder must have
+        self._shrink()
+
+    @property
+    def _ready(self) -> tuple[np.ndarray, Kernel] | None:
+        """The vectors that count, and the kernel over them; None where there are none."""
+        if self._held is None and len(self):
+            vectors = self._stored() if self._valid is None else self._stored()[self._valid]
+            self._held = vectors, pick(self.metric, vectors.dtype)(vectors, self.metric, self.threads)
+        return self._held
 
     @property
     def engine(self) -> str:
@@ -71,7 +78,8 @@ class Exact(Index):
     @property
     def engine_bytes(self) -> int:
         """The native kernel's codes, a byte a coordinate; the other kernels keep none."""
-        return len(self) * self.dim if self._ready is not None and self._ready[1].name == "native" else 0
+        ready = self._ready
+        return len(self) * self.dim if ready is not None and ready[1].name == "native" else 0
 
     def neighbors(
         self,

@@ -54,8 +54,8 @@ class Faiss(Index):
         """An untrained faiss index for n entries."""
         raise NotImplementedError
 
-    def _parameters(self, k: int, selector: Any) -> Any:
-        """What steers one search."""
+    def _parameters(self, k: int, selector: Any = None, wider: float = 1.0) -> Any:
+        """What steers one search; among some of the entries it looks at `wider` times as many."""
         raise NotImplementedError
 
     def _build(self, n: int) -> None:
@@ -88,9 +88,10 @@ class Faiss(Index):
         faiss = _faiss()
         bits = None if allowed is None else np.packbits(allowed, bitorder="little")
         selector = None if bits is None else faiss.IDSelectorBitmap(bits)
+        wider = 1.0 if allowed is None else len(allowed) / max(1, int(np.count_nonzero(allowed)))
         with _Threads(self.threads):
             _, found = self._faiss.search(
-                queries, min(self._asked(k), self._faiss.ntotal), params=self._parameters(k, selector)
+                queries, min(self._asked(k), self._faiss.ntotal), params=self._parameters(k, selector, wider)
             )
         return found
 
@@ -146,8 +147,9 @@ class HNSW(Faiss):
         engine.hnsw.efConstruction = self._settings["ef_construction"]
         return engine
 
-    def _parameters(self, k: int, selector: Any) -> Any:
-        return _faiss().SearchParametersHNSW(efSearch=max(k, self._settings["ef_search"]), sel=selector)
+    def _parameters(self, k: int, selector: Any = None, wider: float = 1.0) -> Any:
+        width = round(wider * max(k, self._settings["ef_search"]))
+        return _faiss().SearchParametersHNSW(efSearch=width, sel=selector)
 
     def _read(self, files: dict[str, Path], n: int) -> None:
         super()._read(files, n)
@@ -160,6 +162,9 @@ class _Lists(Faiss):
     def _n_lists(self, n: int) -> int:
         wanted = self._settings["n_lists"]
         return min(n, wanted if wanted is not None else max(1, round(4 * np.sqrt(n))))
+
+    def _probes(self, wider: float) -> int:
+        return min(round(wider * self._settings["n_probe"]), self._faiss.nlist)
 
     def _training(self, n: int) -> int:
         return max(64 * self._n_lists(n), 65_536)
@@ -215,8 +220,8 @@ class IVF(_Lists):
         quantizer, n_lists = self._quantizer(n)
         return self._settled(_faiss().IndexIVFFlat(quantizer, self.dim, n_lists, self._metric()), quantizer)
 
-    def _parameters(self, k: int, selector: Any) -> Any:
-        return _faiss().SearchParametersIVF(nprobe=min(self._settings["n_probe"], self._faiss.nlist), sel=selector)
+    def _parameters(self, k: int, selector: Any = None, wider: float = 1.0) -> Any:
+        return _faiss().SearchParametersIVF(nprobe=self._probes(wider), sel=selector)
 
 
 class _Codes(Faiss):
@@ -382,8 +387,8 @@ class IVFPQ(_Lists, _Codes):
         super()._read(files, n)
         self._faiss.precompute_table()  # which no file may ask for: its size is not bound by the file's
 
-    def _parameters(self, k: int, selector: Any) -> Any:
-        return _faiss().IVFPQSearchParameters(nprobe=min(self._settings["n_probe"], self._faiss.nlist), sel=selector)
+    def _parameters(self, k: int, selector: Any = None, wider: float = 1.0) -> Any:
+        return _faiss().IVFPQSearchParameters(nprobe=self._probes(wider), sel=selector)
 
 
 class PQ(_Codes):
@@ -422,7 +427,7 @@ class PQ(_Codes):
     def _training(self, n: int) -> int:
         return max(65_536, 64 << self._settings["n_bits"])
 
-    def _parameters(self, k: int, selector: Any) -> Any:
+    def _parameters(self, k: int, selector: Any = None, wider: float = 1.0) -> Any:
         return None
 
 

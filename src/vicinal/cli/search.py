@@ -194,7 +194,7 @@ def _by_svm(index: Any, arguments: argparse.Namespace, k: int) -> Any:
     if index.metric.nonzero:  # directions: the classifier sees rows of length 1, as the distance does
         vectors = index.metric.prepare(vectors)
     svm = ExemplarSVM(arguments.C, negatives).fit(vectors)
-    rows = _rows(index, arguments.positive, arguments.positive_id, "--positive")
+    rows = np.array(list(dict.fromkeys(_rows(index, arguments.positive, arguments.positive_id, "--positive").tolist())))
     if len(rows):
         names = index.ids.of(rows)
         questions: list = [(names if len(names) > 1 else names[0], np.searchsorted(live, rows))]

@@ -113,7 +113,7 @@ class Binary(Index):
             assert self._kernel is not None
             return self._kernel.search(queries, k)[0]
         if structure == "graph":
-            self._faiss.hnsw.efSearch = max(k, self._settings["ef_search"])
+            self._faiss.hnsw.efSearch = min(max(k, self._settings["ef_search"]), self._faiss.ntotal)
         else:
             self._faiss.nprobe = min(self._settings["n_probe"], self._faiss.nlist)
         with _Threads(self.threads):

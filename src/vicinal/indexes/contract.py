@@ -54,7 +54,7 @@ class Parameter:
     default: Any
     about: str
     low: int = 1
-    high: int = 1 << 31
+    high: int = (1 << 31) - 1
     choices: tuple[str, ...] = ()
     searching: bool = False
 

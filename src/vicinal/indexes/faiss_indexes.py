@@ -148,7 +148,7 @@ class HNSW(Faiss):
         return engine
 
     def _parameters(self, k: int, selector: Any = None, wider: float = 1.0) -> Any:
-        width = round(wider * max(k, self._settings["ef_search"]))
+        width = min(round(wider * max(k, self._settings["ef_search"])), self._faiss.ntotal)
         return _faiss().SearchParametersHNSW(efSearch=width, sel=selector)
 
     def _read(self, files: dict[str, Path], n: int) -> None:
@@ -245,6 +245,11 @@ class _Codes(Faiss):
         elif pieces not in divisors:
             raise UsageError(f"n_subquantizers: expected a divisor of dim {self.dim}, got {pieces}: {divisors}")
         return pieces, min(self._settings["n_bits"], max(1, int(np.log2(n))))
+
+    def _codebooks(self, engine: Any) -> None:
+        """How they are trained; where vectors decide, rounds of clustering beyond the tenth change no answer."""
+        engine.pq.cp.min_points_per_centroid = 1  # it need not say so itself
+        engine.pq.cp.niter = 10 if self._settings["keep_vectors"] else 25
 
     def _make(self) -> None:
         super()._make()
@@ -380,7 +385,7 @@ class IVFPQ(_Lists, _Codes):
         quantizer, n_lists = self._quantizer(n)
         pieces, bits = self._shape(n)
         engine = _faiss().IndexIVFPQ(quantizer, self.dim, n_lists, pieces, bits, self._metric())
-        engine.pq.cp.min_points_per_centroid = 1
+        self._codebooks(engine)
         return self._settled(engine, quantizer)
 
     def _read(self, files: dict[str, Path], n: int) -> None:
@@ -421,7 +426,7 @@ class PQ(_Codes):
 
     def _new(self, n: int) -> Any:
         engine = _faiss().IndexPQ(self.dim, *self._shape(n), self._metric())
-        engine.pq.cp.min_points_per_centroid = 1
+        self._codebooks(engine)
         return engine
 
     def _training(self, n: int) -> int:

@@ -284,6 +284,39 @@ def read_lines(work: Workplace, name: str) -> list[dict[str, Any]]:
     return sorted(read_table(work.folder / name), key=lambda row: int(row["id"][1:]))
 
 
+def test_kappa_of_two_files_and_of_one_part_of_the_pairs(digits: Workplace) -> None:
+    assert digits("diagnose", "digits.npy", "--labels", "a.jsonl", "--pairs", 20, "--write-pairs", "p.csv").code == 0
+    pairs = read_table(digits.folder / "p.csv")
+    assert all(row["id"] == f"d{row['row']}" and row["other_id"] == f"d{row['other_row']}" for row in pairs)
+    one, other = ({row["id"]: row["label"] for row in read_lines(digits, name)} for name in ("a.jsonl", "b.jsonl"))
+    for split in ("train", "evaluation", None):
+        rows = [row[key] for row in pairs if split in (None, row["split"]) for key in ("id", "other_id")]
+        part = ("--pairs", "p.csv", *(("--split", split) if split else ()))
+        told = json.loads(digits("kappa", "a.jsonl", "b.jsonl", *part, "--json").out)
+        expected = cohen_kappa_score([one[row] for row in rows], [other[row] for row in rows])
+        assert told["n"] == len(rows) and told["value"] == pytest.approx(expected)
+    expert = [{"id": row, "label": other[row]} for row in rows]  # who labels the pairs alone
+    digits.lines("expert.jsonl", expert)
+    assert json.loads(digits("kappa", "a.jsonl", "expert.jsonl", "--json").out) == {
+        **told,
+        "only_one": 600 - len(rows),
+        "only_other": 0,
+    }
+    said = digits("kappa", "a.jsonl", "expert.jsonl").out
+    assert f"Cohen's kappa {told['value']:.4f}, 95 % interval {told['low']:.4f} to {told['high']:.4f}" in said
+    assert f"Only in a.jsonl:label: {600 - len(rows)} rows; only in expert.jsonl:label: 0" in said
+    digits.lines("bare.jsonl", [{"label": row["label"]} for row in expert])
+    digits.lines("strange.jsonl", [{**row, "id": f"x{row['id']}"} for row in expert])
+    for code, arguments, complaint in (
+        (3, ("a.jsonl", "bare.jsonl"), "one of them names its rows by their numbers, as a file without ids does"),
+        (3, ("a.jsonl", "strange.jsonl"), "none of its ids (xd"),
+        (3, ("a.jsonl", "b.jsonl", "--pairs", "a.jsonl"), "a.jsonl:1: other_id: expected a label in every row"),
+        (2, ("a.jsonl", "b.jsonl", "--split", "train"), "--split: needs --pairs FILE"),
+        (2, ("a.jsonl", "b.jsonl", "--confidence", "95"), "expected a share between 0 and 1, got 95"),
+    ):
+        assert complaint in digits.refuses(code, "kappa", *arguments)
+
+
 def test_the_command_without_labels(digits: Workplace) -> None:
     told = json.loads(digits("diagnose", "digits.npy", "--json", "--metric", "cosine", "--html", "page.html").out)
     assert (told["n"], told["dim"], told["metric"], told["k"]) == (600, 64, "cosine", 50)

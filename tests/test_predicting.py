@@ -19,6 +19,7 @@ KINDS = [["cat", "dog", "owl"][int(code)] for code in RANDOM.integers(0, 3, 30)]
 PRICES = RANDOM.normal(size=30)
 ASKED = RANDOM.normal(size=(7, 4)).astype(np.float32)
 CLASSIFY = ("classify", "emb.npy", "--labels", "train.jsonl:kind", "--queries", "asked.npy")
+MAHALANOBIS = (*CLASSIFY, "--metric", "mahalanobis")
 REGRESS = ("regress", "emb.npy", "--targets", "train.jsonl:price", "--queries", "asked.npy")
 
 
@@ -237,9 +238,31 @@ def test_labels_of_other_rows_than_the_note_beside_the_embeddings_says_are_refus
         assert "whose ids are others than mixed.jsonl's or in another order" in known.refuses(3, *asked)
 
 
+def test_mahalanobis_of_the_rows_own_covariance_and_of_a_matrix(known: Workplace) -> None:
+    learned = np.diag([4.0, 1.0, 0.25, 0.0])
+    known.save("learned.npy", learned)
+    own = np.linalg.inv(np.cov(known.vectors, rowvar=False, dtype=np.float64))
+    for matrix, option in ((own, ()), (learned, ("--matrix", "learned.npy"))):
+        difference = ASKED[:, None].astype(float) - known.vectors[None]
+        far = np.sqrt(np.einsum("qri,ij,qrj->qr", difference, matrix, difference))
+        nearest = far.argsort(axis=1)[:, :3]
+        records = known(*REGRESS, "-k", 3, "--metric", "mahalanobis", *option, "--with-neighbors").records
+        assert [[one["id"] for one in record["neighbors"]] for record in records] == [
+            [f"r{row}" for row in rows] for rows in nearest
+        ]
+        first = [record["neighbors"][0]["distance"] for record in records]
+        np.testing.assert_allclose(first, far.min(axis=1), rtol=1e-6)
+    for command in (("outliers", "emb.npy", "-k", 5), ("diagnose", "emb.npy")):
+        assert known(*command, "--metric", "mahalanobis").code == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
+        ((*CLASSIFY, "--matrix", "wide.npy"), 2, "--matrix: it is for --metric mahalanobis, not for euclidean"),
+        ((*MAHALANOBIS, "--matrix", "wide.npy"), 3, "shape (3, 5), expected (4, 4) finite numbers for emb.npy"),
+        ((*MAHALANOBIS, "--matrix", "negative.npy"), 3, "negative.npy: matrix: expected no negative eigenvalue"),
+        (("outliers", "flat.npy", *MAHALANOBIS[-2:]), 3, "the covariance of 30 rows has rank 3 of 4, so it has no inv"),
         ((*CLASSIFY, "--metric", "cosin"), 2, "unknown metric 'cosin': did you mean 'cosine'?"),
         ((*CLASSIFY, "-k", "many"), 2, '-k: expected a whole number above 0, got "many"'),
         ((*CLASSIFY, "-k", "auto", "--max-k", "0"), 2, '--max-k: expected a whole number above 0, got "0"'),
@@ -253,5 +276,7 @@ def test_labels_of_other_rows_than_the_note_beside_the_embeddings_says_are_refus
 )
 def test_what_is_wrong_is_named(known: Workplace, arguments: tuple, code: int, said: str) -> None:
     known.save("wide.npy", np.ones((3, 5), np.float32))
+    known.save("negative.npy", -np.eye(4))
+    known.save("flat.npy", np.c_[known.vectors[:, :3], known.vectors[:, 0]])
     known.save("nan.npy", np.where(np.arange(3)[:, None] == 2, np.nan, ASKED[:3]))
     assert said in known.refuses(code, *arguments)

@@ -91,7 +91,7 @@ def number(figure: Figure) -> str:
 
 
 def _row(record: dict[str, Any]) -> str:
-    return "  " + "  ".join(f"{name} {value}" for name, value in record.items() if name != "row")
+    return "  " + "  ".join(f"{name} {value}" for name, value in record.items() if name not in ("row", "other_row"))
 
 
 def page(found: Diagnosis) -> str:

@@ -57,9 +57,10 @@ def parse(spec: str, option: str, field: str = "label") -> tuple[Path, str]:
     return Path(path), name
 
 
-def read_labels(spec: str, option: str, n: int, source: str) -> Labels:
+def read_labels(spec: str, option: str, n: int | None, source: str) -> Labels:
     """The label of each of n rows, in the order of the file.
 
+    n       : None for a column that stands alone, of any length, which may also hold one class only
     source  : what has n rows, for messages
     Raises    DataError where a row has no label, there are not n, or they are all the same.
     """
@@ -75,11 +76,11 @@ def read_labels(spec: str, option: str, n: int, source: str) -> Labels:
         rare = min(kinds, key=lambda kind: kinds[kind])
         odd = [row for row, label in enumerate(found) if isinstance(label, str) == (rare == "text")]
         raise DataError(
-            f"{path}: {field}: {kinds[rare]} of {n} labels are {rare}s and the others are not (rows {some(odd)}); "
-            "write them all alike"
+            f"{path}: {field}: {kinds[rare]} of {len(found)} labels are {rare}s and the others are not "
+            f"(rows {some(odd)}); write them all alike"
         )
     classes = sorted(set(found))
-    if len(classes) < 2:
+    if len(classes) < 2 and n is not None:
         raise DataError(
             f"{path}: {field}: all {n} rows have the label {classes[0]!r}; a vote needs at least two classes: is it "
             "the right field?"
@@ -113,12 +114,14 @@ def read_ids(spec: str | None, option: str, n: int, source: str) -> list[Id]:
     return ids
 
 
-def _column(path: Path, field: str, kind: str, what: str, n: int, source: str) -> tuple[list[Id], list]:
+def _column(path: Path, field: str, kind: str, what: str, n: int | None, source: str) -> tuple[list[Id], list]:
     ids, _, columns = read_columns(path, wanted={field: kind})
     _count(path, len(ids), what, n, source)
     return ids, columns[field]
 
 
-def _count(path: Path, found: int, what: str, n: int, source: str) -> None:
-    if found != n:
+def _count(path: Path, found: int, what: str, n: int | None, source: str) -> None:
+    if found == 0:
+        raise DataError(f"{path}: found no rows, and so no {what}")
+    if n is not None and found != n:
         raise DataError(f"{path}: found {found} {what}, but {source} has {n} rows; one a row, in the same order")

@@ -29,6 +29,7 @@ COMMANDS = (
     "outliers",
     "choose-k",
     "diagnose",
+    "kappa",
     "learn",
     "apply",
     "lm",

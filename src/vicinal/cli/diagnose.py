@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Look, search, tell."""
     from vicinal import config, datasets, diagnosing, diagnosis_page, files, labels
-    from vicinal.errors import UsageError, need
+    from vicinal.errors import DataError, UsageError, need, some
 
     index = training.index_of(arguments)
     if index.metric.product or index.metric.kernel == "bits":
@@ -68,7 +68,14 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         known = training.labels_of(arguments, len(vectors))
     if known is not None and arguments.second_labels is not None:
         other = labels.read_labels(arguments.second_labels, "--second-labels", len(vectors), arguments.embeddings)
-        second = diagnosing.matched(known, other)
+        rows, second = diagnosing.matched(known, other)
+        if len(rows) < len(known.ids):
+            there = set(other.ids)
+            missing = [one for one in known.ids if one not in there]
+            raise DataError(
+                f"{other.place}: {len(missing)} ids of {known.place} are missing: {some(missing)}; `vicinal kappa` "
+                "compares files of which one labels only a part"
+            )
     start = time.perf_counter()
     with console.progress() as progress:
         found = diagnosing.diagnose(
@@ -85,7 +92,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         )
     kind = "string" if known is not None and known.is_text else "double"
     types = {"row": "int64", "label": kind, "suggested": kind, "agreement": "double", "own": "double"}
-    types |= {"other_id": "id", "other_label": kind, "distance": "double", "split": "string"}
+    types |= {"other_id": "id", "other_row": "int64", "other_label": kind, "distance": "double", "split": "string"}
     for path, records in (
         (arguments.write_errors, diagnosing.error_records(found)),
         (arguments.write_pairs, diagnosing.pair_records(found)),

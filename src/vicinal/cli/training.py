@@ -13,8 +13,10 @@ if TYPE_CHECKING:
     from vicinal.datasets import Id
     from vicinal.indexes.exact import Exact
     from vicinal.labels import Labels
+    from vicinal.metrics import Metric
 
 MAX_K = "50"
+MAHALANOBIS = "mahalanobis"
 
 
 def add_rows(parser: argparse.ArgumentParser, what: str) -> None:
@@ -23,7 +25,13 @@ def add_rows(parser: argparse.ArgumentParser, what: str) -> None:
 
     parser.add_argument("embeddings", metavar="NPY", help=what)
     parser.add_argument(
-        "--metric", metavar="NAME", default="euclidean", help=f"{', '.join(BY_NAME)} (default euclidean)"
+        "--metric", metavar="NAME", default="euclidean", help=f"{', '.join(BY_NAME)}, mahalanobis (default euclidean)"
+    )
+    parser.add_argument(
+        "--matrix",
+        metavar="NPY",
+        help="the M of mahalanobis, sqrt((x - y)' M (x - y)): an array (dim, dim), learned or the inverse of a "
+        "covariance (default: the inverse of the rows' own)",
     )
     parser.add_argument("--threads", metavar="N", help="threads (default: the machine's cores)")
     parser.add_argument("--json", action="store_true", help="a summary as JSON: on stdout, or stderr without an output")
@@ -66,10 +74,47 @@ def vectors(arguments: argparse.Namespace, path: str, place: str, index: "Exact"
 def index_of(arguments: argparse.Namespace) -> "Exact":
     """An empty index of the metric and threads that were asked for."""
     from vicinal import config
+    from vicinal.errors import UsageError
     from vicinal.indexes.exact import Exact
 
     threads = None if arguments.threads is None else config.whole_number(arguments.threads, "--threads")
+    if arguments.metric == MAHALANOBIS:
+        return Exact(_mahalanobis(arguments), threads)
+    if arguments.matrix is not None:
+        raise UsageError(f"--matrix: it is for --metric mahalanobis, not for {arguments.metric}")
     return Exact(arguments.metric, threads)
+
+
+def _mahalanobis(arguments: argparse.Namespace) -> "Metric":
+    """The metric of the matrix that was given, or of the rows' own covariance."""
+    import numpy as np
+
+    from vicinal import config, files
+    from vicinal.errors import DataError, UsageError
+    from vicinal.indexes.exact import Exact
+    from vicinal.metrics import mahalanobis
+
+    rows = vectors(arguments, arguments.embeddings, "NPY", Exact(), at_least=2)
+    n, dim = rows.shape
+    if arguments.matrix is not None:
+        matrix = files.load_npy(config.input_file(arguments.matrix, "--matrix"))
+        if matrix.shape != (dim, dim) or matrix.dtype.kind not in "fiu" or not np.isfinite(matrix).all():
+            raise DataError(
+                f"{arguments.matrix}: found {matrix.dtype} of shape {matrix.shape}, expected ({dim}, {dim}) finite "
+                f"numbers for {arguments.embeddings}"
+            )
+        try:
+            return mahalanobis(matrix)
+        except UsageError as error:
+            raise DataError(f"{arguments.matrix}: {error}") from None
+    covariance = np.cov(rows, rowvar=False, dtype=np.float64).reshape(dim, dim)
+    rank = int(np.linalg.matrix_rank(covariance, hermitian=True))
+    if rank < dim:
+        raise DataError(
+            f"{arguments.embeddings}: the covariance of {n} rows has rank {rank} of {dim}, so it has no inverse; give "
+            "--matrix: learned, or precision_ of sklearn.covariance.LedoitWolf, whose covariance is shrunk"
+        )
+    return mahalanobis(np.linalg.inv(covariance))
 
 
 def labels_of(arguments: argparse.Namespace, n: int) -> "Labels":

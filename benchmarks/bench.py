@@ -3,7 +3,7 @@
 make bench                                    MNIST, GloVe (100,000 rows), Gaussian noise; under a quarter of an hour
 make bench DATA="name=a.npy b.npy"            further vectors; name=a.npy+b.npy joins files of one dim
 make bench ARGS="--quick"                     small samples, under two minutes
-python -m benchmarks.bench --report           makes docs/benchmarks.md and its plots from benchmarks/results alone
+python -m benchmarks.bench --report           makes docs/benchmarks.md and its plots from benchmarks/results/kernel alone
 """
 
 import argparse
@@ -19,7 +19,7 @@ from typing import Any
 from benchmarks import growth, measuring, peers, report, sets
 from benchmarks.sets import Absent, DataSet
 
-RESULTS = Path(__file__).parent / "results"
+RESULTS = Path(__file__).parent / "results" / "kernel"
 WORKS = ("self-join", "search", "one query", "memory", "isas", "growth")
 METRICS = ("euclidean", "cosine", "manhattan")
 PART = 2_000  # faiss's rows where it is not the headline: manhattan, k = 100

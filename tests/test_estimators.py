@@ -195,6 +195,13 @@ def test_mahalanobis_of_a_covariance_and_of_a_learned_matrix() -> None:
         assert ours._fit_method == EXACT
         np.testing.assert_array_equal(ours.kneighbors(QUERIES)[1], rows)
         np.testing.assert_allclose(ours.kneighbors(QUERIES)[0], far, rtol=1e-9)
+    far_off = np.eye(20)[0] * 1e9  # seconds since 1970, say; the truth is that of what float64 keeps of the rows
+    asked, stored = (array + far_off for array in (QUERIES, X))
+    difference = asked[:, None] - stored
+    truth = np.sqrt(np.einsum("qri,ij,qrj->qr", difference, matrix, difference))
+    ours = estimators.NearestNeighbors(metric="mahalanobis", metric_params={"VI": matrix}).fit(stored)
+    np.testing.assert_array_equal(ours.kneighbors(asked)[1], truth.argsort(axis=1)[:, :5])
+    np.testing.assert_allclose(ours.kneighbors(asked)[0], np.sort(truth, axis=1)[:, :5], rtol=1e-12)
     flat = np.diag([1.0] + [0.0] * 19)  # a learned matrix that looks at one column alone
     one = estimators.KNeighborsRegressor(1, metric="mahalanobis", metric_params={"VI": flat}).fit(X, VALUES[:, 0])
     nearest = np.abs(QUERIES[:, :1] - X[:, 0]).argmin(axis=1)

@@ -228,12 +228,14 @@ METRICS = (
 )
 
 
-def mahalanobis(matrix: object) -> Metric:
+def mahalanobis(matrix: object, origin: object = None) -> Metric:
     """The metric sqrt((x - y)' M (x - y)) of a symmetric positive semi-definite matrix M (dim, dim).
 
     Vectors are whitened once, in float64, by L with M = L L'; their Euclidean distances are M's. For a covariance C,
     give M = inverse of C.
 
+    origin  : a point amid the vectors (dim,), which they are taken from first: no distance changes, and vectors that
+              all lie far from 0 keep their digits
     Raises    UsageError where M is not square, symmetric and positive semi-definite.
     Source    Mahalanobis 1936
     >>> mahalanobis([[4.0, 0.0], [0.0, 1.0]]).pairwise(np.array([[0.0, 0.0]]), np.array([[1.0, 0.0]]))
@@ -248,7 +250,12 @@ def mahalanobis(matrix: object) -> Metric:
     if values.min(initial=0) < -1e-8 * max(1e-300, float(np.abs(values).max(initial=0))):
         raise UsageError(f"matrix: expected no negative eigenvalue, found {values.min():g}")
     root = axes * np.sqrt(np.maximum(values, 0))
-    return replace(BY_NAME["euclidean"], name="mahalanobis", aliases=frozenset(), whiten=lambda rows: rows @ root)
+    amid = np.zeros(len(m)) if origin is None else np.asarray(origin, dtype=np.float64)
+    if amid.shape != (len(m),) or not np.isfinite(amid).all():
+        raise UsageError(f"origin: expected {len(m)} finite numbers, found shape {amid.shape}")
+    return replace(
+        BY_NAME["euclidean"], name="mahalanobis", aliases=frozenset(), whiten=lambda rows: (rows - amid) @ root
+    )
 
 
 BY_NAME = {name: metric for metric in METRICS for name in (metric.name, *sorted(metric.aliases))}

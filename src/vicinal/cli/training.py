@@ -95,7 +95,7 @@ def _mahalanobis(arguments: argparse.Namespace) -> "Metric":
     from vicinal.metrics import mahalanobis
 
     rows = vectors(arguments, arguments.embeddings, "NPY", Exact(), at_least=2)
-    n, dim = rows.shape
+    (n, dim), amid = rows.shape, rows.mean(axis=0, dtype=np.float64)
     if arguments.matrix is not None:
         matrix = files.load_npy(config.input_file(arguments.matrix, "--matrix"))
         if matrix.shape != (dim, dim) or matrix.dtype.kind not in "fiu" or not np.isfinite(matrix).all():
@@ -104,7 +104,7 @@ def _mahalanobis(arguments: argparse.Namespace) -> "Metric":
                 f"numbers for {arguments.embeddings}"
             )
         try:
-            return mahalanobis(matrix)
+            return mahalanobis(matrix, amid)
         except UsageError as error:
             raise DataError(f"{arguments.matrix}: {error}") from None
     covariance = np.cov(rows, rowvar=False, dtype=np.float64).reshape(dim, dim)
@@ -114,7 +114,7 @@ def _mahalanobis(arguments: argparse.Namespace) -> "Metric":
             f"{arguments.embeddings}: the covariance of {n} rows has rank {rank} of {dim}, so it has no inverse; give "
             "--matrix: learned, or precision_ of sklearn.covariance.LedoitWolf, whose covariance is shrunk"
         )
-    return mahalanobis(np.linalg.inv(covariance))
+    return mahalanobis(np.linalg.inv(covariance), amid)
 
 
 def labels_of(arguments: argparse.Namespace, n: int) -> "Labels":

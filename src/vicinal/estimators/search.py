@@ -64,8 +64,10 @@ class ExactFit(NeighborsBase):
         if isinstance(name, str) and name in METRICS and not params:
             return BY_NAME[name]
         matrix = self._mahalanobis_matrix() if name == "mahalanobis" and len(params) == 1 else None
+        if matrix is None or issparse(self._fit_X):
+            return None
         try:
-            return None if matrix is None else mahalanobis(matrix)
+            return mahalanobis(matrix, self._fit_X.mean(axis=0, dtype=np.float64))
         except UsageError:  # not the matrix of a metric: what it means is scikit-learn's to say
             return None
 

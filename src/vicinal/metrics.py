@@ -272,4 +272,9 @@ def find(name: str | Metric) -> Metric:
         return name
     if isinstance(name, str) and name in BY_NAME:
         return BY_NAME[name]
+    if name == "mahalanobis":
+        raise UsageError(
+            "metric 'mahalanobis' needs its matrix: give vicinal.mahalanobis(M) in Python; elsewhere whiten the "
+            "vectors first, as the transform of what vicinal.learn learned does, and take euclidean"
+        )
     raise UsageError(unknown("metric", name, BY_NAME))

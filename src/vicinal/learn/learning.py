@@ -5,7 +5,7 @@ were learned from and rows of classes that were not. All of the table comes from
 """
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ BOTH_WAYS = ("recall@1 ->", "recall@10 ->", "recall@1 <-", "recall@10 <-")
 SHARE = 0.1  # of rows, and of classes, that each held-out part takes
 FEWEST_CLASSES = 8  # of which any are held out whole
 MOST_ROWS, MOST_WATCHED = 5_000, 2_000  # of a part of the table, and of what is watched while learning
+FEWEST_BATCHES = 25  # of an epoch: small sets are walked over several times before recall is looked at again
 LOOKED_AT = 20_000  # rows from which a head's start is made
 WORSE = 1e-9
 
@@ -190,7 +191,7 @@ def learn_from_labels(
     asked = {"vectors": sha256_of(vectors), "labels": sha256_of(codes), **_asked(plan)}
     course = descend(
         tower.weights,
-        lambda number: (parts.train[batch] for batch in sampler.epoch(number)),
+        lambda number: (parts.train[batch] for batch in _walks(sampler.epoch, number)),
         loss_of,
         recall if len(parts.watched) > 1 else None,
         plan.schedule,
@@ -289,7 +290,7 @@ def learn_from_pairs(
     train = np.unique(pairs[kept])
     tower = _Tower(vectors, train, plan, "head", plan.dim or vectors.shape[1])
 
-    def epoch(number: int) -> Iterator[np.ndarray]:
+    def walk(number: int) -> Iterator[np.ndarray]:
         order = np.random.default_rng([plan.schedule.seed, number]).permutation(kept)
         return (order[at : at + plan.batch_size] for at in range(0, len(order), plan.batch_size))
 
@@ -304,7 +305,7 @@ def learn_from_pairs(
     asked = {"vectors": sha256_of(vectors), "labels": sha256_of(np.column_stack([pairs, same])), **_asked(plan)}
     course = descend(
         tower.weights,
-        epoch,
+        lambda number: _walks(walk, number),
         loss_of,
         recall if count else None,
         plan.schedule,
@@ -349,7 +350,7 @@ def learn_joint(
     weights = {f"{side}{name}": one for side, tower in enumerate(towers) for name, one in tower.weights.items()}
     weights["scale"] = scale
 
-    def epoch(number: int) -> Iterator[np.ndarray]:
+    def walk(number: int) -> Iterator[np.ndarray]:
         mixed = np.random.default_rng([plan.schedule.seed, number]).permutation(train)
         return iter(np.array_split(mixed, max(1, round(len(mixed) / plan.batch_size))))
 
@@ -365,7 +366,7 @@ def learn_joint(
     asked = {"vectors": sha256_of(first), "labels": sha256_of(second), **_asked(plan)}
     course = descend(
         weights,
-        epoch,
+        lambda number: _walks(walk, number),
         loss_of,
         lambda: float(np.mean(both_ways(watched, True)[::2])),
         plan.schedule,
@@ -379,6 +380,16 @@ def learn_joint(
     chance = {name: min(1.0, int(name.split()[0].partition("@")[2]) / count) for name in BOTH_WAYS}
     heads = tuple(tower.head() for tower in towers)
     return _finish(heads, course, plan, [Part("held-out pairs", count, None, figures, chance)])
+
+
+def _walks(walk: Callable[[int], Iterable[np.ndarray]], number: int) -> Iterator[np.ndarray]:
+    """The batches of an epoch: of as many walks over the rows as make FEWEST_BATCHES."""
+    batches, at = 0, 0
+    while batches < FEWEST_BATCHES:
+        for batch in walk((number << 10) + at):
+            batches += 1
+            yield batch
+        at += 1
 
 
 def _met(queries: np.ndarray, stored: np.ndarray, threads: int | None) -> tuple[float, float]:

@@ -81,7 +81,7 @@ def build(
     Raises             as `Datastore.create`, `blocks`
     """
     about = fingerprint(model, tokenizer, layer)
-    stream = blocks(model, tokens, about["layer"], context)
+    stream = blocks(model, tokens, about["layer"], context, with_logp=False)
     first = next(stream)
     with Datastore.create(folder, first.keys.shape[1], about["n_words"], dtype, about, overwrite) as store:
         store.append(first.keys, first.targets)

@@ -7,6 +7,7 @@ a hook, so that any causal model serves. The value is the token that came next.
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -120,8 +121,9 @@ class _Tap:
 class Block:
     """A few positions of a text.
 
-    keys      : float32 (m, dim); targets: int64 (m,), the tokens that came next; logp: float64 (m,), the model's log p
-                of them
+    keys    : float32 (m, dim)
+    targets : int64 (m,), the tokens that came next
+    logp    : float64 (m,), the model's log p of them; NaN where it was not asked for
     """
 
     keys: np.ndarray
@@ -130,13 +132,19 @@ class Block:
 
 
 def blocks(
-    model: Any, tokens: np.ndarray, layer: str | None = None, context: int | None = None, batch_size: int = 8
+    model: Any,
+    tokens: np.ndarray,
+    layer: str | None = None,
+    context: int | None = None,
+    batch_size: int = 8,
+    with_logp: bool = True,
 ) -> Iterator[Block]:
     """Every position of a text but the last, with its key, its next token and what the model said of it.
 
     tokens  : whole numbers (n,)
     context : how many tokens the model sees at once; None for what it was made for, at most 1,024. Windows overlap by
-              half, so that every position but the first has half a window before it
+              half, so that every position beyond the first window has half a window before it
+    with_logp : whether the model's log p is wanted; without it most models need not compute their logits
     """
     torch = need("torch", extra="hf")
     tokens = np.asarray(tokens)
@@ -151,6 +159,7 @@ def blocks(
     half = max(1, width // 2)
     starts = list(range(0, max(1, len(tokens) - 1 - (width - half)), half)) or [0]
     device = next(model.parameters()).device
+    few = {} if with_logp or "logits_to_keep" not in signature(model.forward).parameters else {"logits_to_keep": 1}
     tap = _Tap(model, layer or last_feed_forward(model))
     training = model.training
     model.eval()
@@ -162,7 +171,8 @@ def blocks(
                 rows = np.stack(
                     [np.pad(tokens[one : one + length], (0, max(0, one + length - len(tokens)))) for one in group]
                 )
-                logits = model(input_ids=torch.from_numpy(rows.astype(np.int64)).to(device), use_cache=False).logits
+                ids = torch.from_numpy(rows.astype(np.int64)).to(device)
+                logits = model(input_ids=ids, use_cache=False, **few).logits
                 keys = tap.of(len(group))
                 for row, one in enumerate(group):
                     first = 0 if one == 0 else width - half  # what an earlier window has told
@@ -170,9 +180,12 @@ def blocks(
                     if first >= last:
                         continue
                     targets = tokens[one + first + 1 : one + last + 1].astype(np.int64)
-                    said = torch.log_softmax(logits[row, first:last].double(), dim=-1)
-                    logp = said.gather(1, torch.from_numpy(targets).to(device)[:, None])[:, 0]
-                    yield Block(keys[row, first:last].float().cpu().numpy(), targets, logp.cpu().numpy())
+                    logp = np.full(len(targets), np.nan)
+                    if with_logp:
+                        said = logits[row, first:last].float()
+                        own = said.gather(1, torch.from_numpy(targets).to(device)[:, None])[:, 0]
+                        logp = (own.double() - torch.logsumexp(said, dim=-1).double()).cpu().numpy()
+                    yield Block(keys[row, first:last].float().cpu().numpy(), targets, logp)
     finally:
         tap.remove()
         model.train(training)

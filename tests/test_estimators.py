@@ -343,8 +343,9 @@ def test_choosing_k_says_what_it_left_out_and_what_it_cannot_use() -> None:
         estimators.KNeighborsRegressorCV(ks=[8, 9]).fit(rows, y)
     with pytest.raises(ValueError, match="unknown weights 'near'"):
         estimators.KNeighborsRegressorCV(weights=["near"]).fit(rows, y)
+    number: Any = 3
     with pytest.raises(ValueError, match="unknown weights 3: choose from uniform, distance"):
-        estimators.KNeighborsRegressorCV(weights=3).fit(rows, y)
+        estimators.KNeighborsRegressorCV(weights=number).fit(rows, y)
     assert estimators.KNeighborsRegressorCV([1, 2], weights=None).fit(rows, y).weights_ == "uniform"
     one = estimators.KNeighborsClassifierCV(ks=[1, 3], weights=lambda far: 1 / (1 + far)).fit(rows, np.zeros(8))
     assert one.best_score_ == 1.0 and one.n_neighbors_ == 1

@@ -27,7 +27,7 @@ class LeaveOneOutSearch(MultiOutputMixin, BaseEstimator):
         self,
         ks: Sequence[int] = KS,
         *,
-        weights: str | Callable | None | Sequence[str | Callable | None] = WEIGHTS,
+        weights: str | Callable | Sequence[str | Callable | None] | None = WEIGHTS,
         algorithm: str = "auto",
         leaf_size: int = 30,
         p: float = 2,

@@ -193,6 +193,39 @@ def test_a_run_that_was_stopped_ends_where_it_would_have(kind: str, tmp_path: Pa
         learn_from_labels(x + 1, codes, names, plan, tmp_path / "kept")
 
 
+def test_who_interrupts_is_told_and_the_same_command_goes_on(work: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(work)
+    command = ("learn", "x.npy", "--labels", "x.jsonl", "--loss", "n-pair", *QUICK, "-o")
+    assert work(*command, "whole").code == 0
+    looked: list[int] = []
+
+    def interrupted(*arguments: Any) -> float:
+        looked.append(1)
+        if len(looked) == 4:
+            raise KeyboardInterrupt
+        return recall_at(*arguments)
+
+    monkeypatch.setattr(learning, "recall_at", interrupted)
+    answer = work(*command, "h")
+    assert answer.code == 130 and "finished work is kept in h.checkpoint, and the same command goes on" in answer.err
+    assert Path("h.checkpoint").is_dir() and not Path("h").exists()
+    monkeypatch.setattr(learning, "recall_at", recall_at)
+    assert work(*command, "h").code == 0 and not Path("h.checkpoint").exists()
+    for name in ("A", "b"):
+        np.testing.assert_array_equal(np.load(f"h/head.{name}.npy"), np.load(f"whole/head.{name}.npy"))
+
+
+def test_progress_is_told_in_rows_with_loss_and_recall() -> None:
+    x, codes = planted(400)
+    told: list[tuple[int, int, str]] = []
+    plan = Plan("triplet", schedule=Schedule(epochs=2), device="cpu")
+    learn_from_labels(x, codes, list(range(CLASSES)), plan, None, descent.Watch(lambda *one: told.append(one)))
+    rows = len(split(codes, 0).train)
+    assert [done for done, _, _ in told] == sorted(done for done, _, _ in told)
+    assert told[-1][:2] == (2 * rows, 2 * rows) and told[0][0] < rows
+    assert all("epoch" in said and "loss" in said and "held-out recall@1 0." in said for _, _, said in told)
+
+
 def test_the_best_epoch_is_kept_and_learning_stops_early() -> None:
     """A loss that leads away: recall falls, so the start stays and the run ends after the patience."""
     weight = torch.zeros(1, requires_grad=True)
@@ -356,6 +389,16 @@ def test_what_a_head_is_not_applied_to(work: Workplace) -> None:
     (work.folder / "h/manifest.json").write_text(json.dumps(manifest))
     (work.folder / "h/head.A.npy").write_bytes(b"x")
     assert "h/head.A.npy: damaged" in work.refuses(3, "apply", "h", "nan.npy", "-o", "o.npy")
+
+
+def test_rows_that_are_not_finite_are_named_before_anything_is_learned(work: Workplace) -> None:
+    work.lines("two.jsonl", [{"label": "ab"[row % 2]} for row in range(30)])
+    work.vectors[4, 1] = np.inf
+    work.save("inf.npy", work.vectors)
+    refused = work.refuses(3, "learn", "inf.npy", "--labels", "two.jsonl", "--loss", "triplet", "-o", "h")
+    assert "inf.npy: 1 row cannot be used (1 with NaN or infinite value: 4)" in refused
+    refused = work.refuses(3, "learn", "--joint", "emb.npy", "inf.npy", "--loss", "clip", "-o", "h")
+    assert "inf.npy: 1 row cannot be used" in refused
 
 
 def test_labels_that_cannot_be_learned_from(work: Workplace) -> None:

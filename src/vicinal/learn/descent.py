@@ -91,7 +91,7 @@ def descend(
     loss_of    : batch -> a tensor of one number
     recall     : the held-out recall@1 of the present weights; None where nothing is held out: the last epoch stays
     checkpoint : where the state is kept after each epoch, and gone on from
-    rows       : of an epoch, for the progress
+    rows       : of an epoch, for the progress, where a batch is as long as it has rows; 0 where it is not
     Raises     DataError where a loss or a gradient is not finite, naming epoch and batch; the weights are then those
                of the last whole epoch, and so is the checkpoint
     """
@@ -111,11 +111,10 @@ def descend(
         if recall is None:
             course.recalls = [float("nan")] * len(course.losses)
         kept = _restore(state, weights, free, descent)
-    batches = 1  # of the epoch before
     for number in range(len(course.losses), schedule.epochs + 1):
         if recall is not None and number - 1 - course.best >= schedule.patience:
             break
-        before, total, count = _copy(weights), 0.0, 0
+        before, total, count, seen = _copy(weights), 0.0, 0, 0
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed((schedule.seed << 20) + number)
             for at, batch in enumerate(epoch(number), start=1):
@@ -141,15 +140,15 @@ def descend(
                 descent.step()
                 total, count = total + value, count + 1
                 if watch.progress is not None:
-                    seen = (number - 1) * rows + min(rows, count * rows // max(count, batches))
-                    watch.progress(seen, schedule.epochs * rows, _said(number, total / count, course.recalls[-1]))
+                    seen += len(batch) if rows else 0
+                    done = (number - 1) * rows + min(rows, seen)
+                    watch.progress(done, schedule.epochs * rows, _said(number, total / count, course.recalls[-1]))
         if not count:
             raise DataError("there was no batch to learn from")
         course.losses.append(total / count)
         course.recalls.append(float("nan") if recall is None else recall())
         if recall is None or course.recalls[-1] > course.recalls[course.best]:
             course.best, kept = number, _copy(weights)
-        batches = count
         if watch.epochs is not None:
             watch.epochs(_said(number, course.losses[-1], course.recalls[-1]))
         if checkpoint is not None:

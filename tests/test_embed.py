@@ -119,6 +119,86 @@ def test_embeddings_of_another_file_or_order_are_refused(work: Workplace, model:
     assert work(*ask("edited.jsonl")).code == 0  # an array without a note is taken as it is
 
 
+def test_a_damaged_note_and_another_model_are_refused(work: Workplace, model: str) -> None:
+    rows(work)
+    ask = ("embed", "t.jsonl", "--field", "head", "--model", model, "-o")
+    assert work(*ask, "e.npy").code == 0
+    assert work(*ask, "unit.npy", "--normalize").code == 0
+    score = ("score", "t.jsonl", "--embeddings", "e.npy", "-k", 2)
+    said = work.refuses(3, *score, "--reference", "unit.npy", "-o", "s.jsonl")
+    assert f"unit.npy was made by {model}, normalized, but " in said and "no distances to each other" in said
+    assert work(*score, "--run", "run", "-o", "s.jsonl").code == 0
+    again = ("score", "--append", "t.jsonl", "--previous", "run", "-o", "all.jsonl", "--embeddings")
+    assert "unit.npy.json: " in work.refuses(3, *again, "unit.npy")
+    note = json.loads(Path("unit.npy.json").read_text())
+    work.write("unit.npy.json", json.dumps({**note, "normalized": False, "model": "elsewhere"}))
+    assert work(*again, "unit.npy").code == 0  # the same files of a model that lay in another folder
+    work.write("e.npy.json", "{")
+    assert "e.npy.json: cannot be read as JSON" in work.refuses(3, *score, "-o", "t.s.jsonl")
+    work.write("e.npy.json", '{"format": "vicinal.embeddings", "rows": 5}')
+    assert "e.npy.json: damaged: no 'data'" in work.refuses(3, *score, "-o", "t.s.jsonl")
+    work.write("e.npy.json", '{"format": "of another program"}')
+    assert work(*score, "-o", "t.s.jsonl").code == 0
+
+
+def test_rows_are_cut_by_tokens_and_the_prompt_counts(
+    work: Workplace, model: str, encoder: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Bytes:
+        """A tokenizer of bytes, of which a character may be several."""
+
+        def __call__(self, texts: list[str], truncation: bool, max_length: int) -> dict[str, list]:
+            return {"input_ids": [list(text.encode())[:max_length] for text in texts]}
+
+    class Model:
+        max_seq_length = 12
+        tokenizer = Bytes()
+        prompts = {"query": "q: ", "none": ""}  # noqa: RUF012
+        default_prompt_name = None
+
+        def encode(self, texts: list[str], **options: Any) -> np.ndarray:
+            return np.full((len(texts), 3), 1e6)
+
+    fake: Any = Model()
+    monkeypatch.setattr(embedding, "_load", lambda m, d: fake)
+    texts = ["\U0001f600" * 3, "\U0001f600" * 4, "twelve bytes", "nine byte"]
+    work.lines("t.jsonl", [{"id": i, "head": text} for i, text in enumerate(texts)])
+    ask = ("embed", "t.jsonl", "--field", "head", "--model", model, "--overwrite", "--json", "-o", "e.npy")
+    assert json.loads(work(*ask).out)["cut_rows"] == [1]
+    fake.default_prompt_name = "query"
+    assert json.loads(work(*ask).out)["cut_rows"] == [0, 1, 2]
+    fake.max_seq_length = float("inf")
+    note = json.loads(work(*ask).out)
+    assert (note["cut_rows"], note["longest"], note["dim"]) == ([], None, 3)
+    said = work.refuses(2, *ask[:-1], "h.npy", "--dtype", "float16")
+    assert "t.jsonl: row 0, 0: its embedding is too large for float16; use --dtype float32" in said
+
+
+def test_kept_work_goes_on_after_a_move_and_begins_anew_where_damaged(
+    work: Workplace, model: str, encoder: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedding, "BLOCK_ROWS", 3)
+    rows(work, 6)
+    real, asked = encoder.encode, []
+
+    def stopped(block: list[str], **options: Any) -> Any:
+        asked.append(len(block))
+        if len(asked) in (2, 4):
+            raise KeyboardInterrupt
+        return real(block, **options)
+
+    monkeypatch.setattr(encoder, "encode", stopped)
+    options = ("--field", "head", "--model", model, "-o", "e.npy")
+    assert work("embed", "t.jsonl", *options).code == 130
+    Path("t.jsonl").rename("moved.jsonl")
+    Path("e.npy.part/array.npy").write_bytes(b"damaged")
+    assert work("embed", "moved.jsonl", *options).code == 130  # the first three again, and broken off
+    assert work("embed", "moved.jsonl", *options).code == 0
+    assert asked == [3, 3, 3, 3, 3]
+    assert json.loads(Path("e.npy.json").read_text())["data"].endswith("moved.jsonl")
+    np.testing.assert_allclose(np.load("e.npy"), real([*TEXTS, TEXTS[0]]), atol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("code", "options", "said"),
     [

@@ -42,21 +42,8 @@ def scored(folder: Path, n: int, dim: int = 6) -> np.ndarray:
     np.save(folder / "v.npy", vectors)
     texts = ({"id": f"id{i}", "text": f"text of {i} <b>&amp;</b> </script> ü", "topic": "t"} for i in range(n))
     (folder / "d.jsonl").write_text("".join(json.dumps(one) + "\n" for one in texts))
-    ask = [
-        "score",
-        "d.jsonl",
-        "--embeddings",
-        "v.npy",
-        "-k",
-        "4",
-        "--by",
-        "mean,lof,density",
-        "--run",
-        "run",
-        "-o",
-        "s.jsonl",
-    ]
-    assert main([str(one) for one in ask]) == 0
+    ask = "score d.jsonl --embeddings v.npy -k 4 --by mean,lof,density,hubness --run run -o s.jsonl"
+    assert main(ask.split()) == 0
     return vectors
 
 
@@ -191,6 +178,58 @@ def test_the_cut_says_what_it_drops_and_selects_it(page: Page, made: tuple[Path,
     assert selected(page) == []
 
 
+@pytest.mark.parametrize(("end", "strategy"), [("low", "highest"), ("high", "lowest"), ("both", "middle")])
+def test_the_cut_drops_what_select_drops(
+    page: Page, made: tuple[Path, np.ndarray], end: str, strategy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(made[0].parent)
+    ask = "select d.jsonl s.jsonl --by hubness --keep 70% --overwrite -o kept.jsonl --strategy"  # hubness has many ties
+    assert main([*ask.split(), strategy]) == 0
+    decisions = map(json.loads, Path("kept.jsonl.decisions.jsonl").read_text().splitlines())
+    page.select_option("#score", label="hubness")
+    page.select_option("#end", end)
+    page.fill("#percent", "30")
+    page.click("#show")
+    assert sorted(selected(page)) == [one["row"] for one in decisions if one["decision"] == "dropped"]
+    hubness = np.load("run/scores.npy")[3]
+    kept = np.delete(hubness, selected(page))
+    said = f"30 % drops 180 rows, keeps 420 rows from {kept.min():g} to {kept.max():g}"
+    assert page.inner_text("#cut") == said
+
+
+def test_odd_texts_and_rows_without_a_score(browser: Browser, work: Workplace) -> None:
+    texts = [
+        "<script>alert(1)</script>",
+        "</script><!--",
+        "\u05e9\u05dc\u05d5\u05dd \u202e x",
+        "\ud800",
+        "%%DATA%%",
+        "x" * 3000,
+        None,
+        5,
+    ]
+    work.lines("odd.jsonl", [{"id": f"<b>{i}</b>", "text": text} for i, text in enumerate(texts)])
+    vectors = np.ones((8, 3), np.float32)
+    vectors[7] = np.nan
+    work.save("odd.npy", vectors)
+    options = ("--on-invalid", "null", "--by", "mean,mean:ratio", "-k", 3, "--run", "run", "-o", "s.jsonl")
+    assert work("score", "odd.jsonl", "--embeddings", "odd.npy", *options).code == 0
+    assert work("report", "run", "-o", "odd.html", "--title", "%%TEXTS%% <i>").code == 0
+    for page in opened(browser, Path("odd.html").absolute()):
+        assert page.inner_text("h1") == "%%TEXTS%% <i>"
+        assert ids_of(page) == [f"<b>{i}</b>" for i in range(7)]  # equal scores: the lower row first
+        assert page.evaluate(f"{NAMED.format('bars')}.data.all.length") == 1
+        assert page.inner_text("#meaning").endswith("1 sample without this score.")
+        for row, text in enumerate(texts[:5]):
+            page.click(f"#list .row >> nth={row}")
+            page.wait_for_function(f"document.querySelector('#sample h3')?.textContent === 'Sample <b>{row}</b>'")
+            assert page.evaluate("document.querySelector('#sample .text').textContent") == text
+        page.select_option("#score", label="mean:ratio")  # which no row has
+        page.wait_for_function("document.querySelectorAll('#list .row').length === 0")
+        assert page.inner_text("#meaning").endswith("8 samples without this score.")
+        assert sum(page.evaluate(f"Array.from({NAMED.format('bars')}.data.all)")) == 0
+
+
 def test_the_keyboard_is_enough(page: Page) -> None:
     page.keyboard.press("/")
     page.keyboard.type("text of 77 ")
@@ -213,6 +252,7 @@ def test_it_follows_the_dark_of_the_system(browser: Browser, made: tuple[Path, n
     for page in opened(browser, made[0], color_scheme="dark"):
         assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(20, 24, 26)"
         assert page.evaluate(f"{NAMED.format('map')}.below[0].axis_label_text_color") == "#e8ecee"
+        assert page.evaluate(f"{NAMED.format('colors')}.palette[0]") == "#3A528B"  # no dark violet on black
 
 
 @pytest.mark.slow
@@ -239,6 +279,8 @@ def test_the_map_is_the_principal_components() -> None:
     np.testing.assert_allclose(np.abs(found), np.abs(u[:, :2] * s[:2]), rtol=1e-4, atol=1e-4)
     assert report.flat_map(np.packbits(vectors > 0, axis=1), "hamming").shape == (300, 2)
     assert report.flat_map(np.ones((4, 1)), "euclidean").tolist() == [[0, 0]] * 4
+    line = vectors[:1] + np.arange(9)[:, None] * np.ones(7)
+    assert (report.flat_map(line, "euclidean")[:, 1] == 0).all()  # rounding makes no second direction
 
 
 @pytest.mark.parametrize(
@@ -282,7 +324,7 @@ def test_umap_is_given_the_exact_neighbours(monkeypatch: pytest.MonkeyPatch, met
             return rows[:, :2]
 
     monkeypatch.setitem(sys.modules, "umap", types.SimpleNamespace(UMAP=Stub))
-    vectors = np.random.default_rng(2).normal(size=(40, 16)).astype(np.float32)
+    vectors: np.ndarray = np.random.default_rng(2).normal(size=(40, 16)).astype(np.float32)
     if metric == "hamming":
         vectors = np.packbits(vectors > 0, axis=1)
     report.flat_map(vectors, metric, "umap")

@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import json
+import math
 import shutil
 import warnings
 from collections.abc import Callable
@@ -16,7 +17,8 @@ from vicinal.errors import DataError, UsageError, kept_in, need, some
 
 FORMAT, FORMAT_VERSION = "vicinal.embeddings", 1
 DTYPES = ("float32", "float16")
-BLOCK_ROWS = 1024
+BLOCK_ROWS = 512
+ARRAY = "array.npy"
 
 Progress = Callable[[int, int], None]
 
@@ -39,21 +41,42 @@ def hash_of(ids: list[datasets.Id]) -> str:
 
 
 def read_note(array: str | Path) -> dict[str, Any] | None:
-    """The note beside an array, or None where there is none that is ours."""
+    """The note beside an array, or None where there is none that is ours.
+
+    Raises    DataError where it is damaged, for then nobody knows what the array is of.
+    """
     path = note_path(array)
     if not path.is_file():
         return None
     try:
         note = json.loads(path.read_text(encoding="utf-8"))
-        ours = note["format"] == FORMAT
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read as JSON ({error}); embed again, or remove the note") from None
+    if not isinstance(note, dict) or note.get("format") != FORMAT:
         return None
-    try:
-        if ours:
-            note["data_sha256"], note["ids_sha256"], note["rows"], note["data"]
-    except KeyError as error:
-        raise DataError(f"{path}: damaged: no {error}; embed again, or remove the note") from None
-    return note if ours else None
+    missing = [key for key in ("data", "data_sha256", "ids_sha256", "rows", "model", "normalized") if key not in note]
+    if missing:
+        raise DataError(f"{path}: damaged: no {missing[0]!r}; embed again, or remove the note")
+    return note
+
+
+def verify_alike(array: str | Path, other: str | Path) -> None:
+    """Raises DataError where the notes beside two arrays say that their rows lie in different spaces.
+
+    Arrays without a note are taken as they are; fields may differ, as they do between data sets.
+    """
+    one, two = read_note(array), read_note(other)
+    if one is None or two is None:
+        return
+    same_model = one["model"] == two["model"] or (
+        one.get("model_sha256") is not None and one.get("model_sha256") == two.get("model_sha256")
+    )
+    if not same_model or one["normalized"] != two["normalized"]:
+        said = [f"{note['model']}{', normalized' if note['normalized'] else ''}" for note in (one, two)]
+        raise DataError(
+            f"{note_path(array)}: {array} was made by {said[0]}, but {other} by {said[1]}, so their rows have no "
+            "distances to each other; embed one of them again"
+        )
 
 
 def verify(array: str | Path, data: str | Path, ids: list[datasets.Id], contents: bool = True) -> None:
@@ -141,15 +164,13 @@ def embed_dataset(
     }
     state = _read_state(part, asked)
     encoder = _load(model, device)
-    dim = int(encoder.get_embedding_dimension())
     tell = None if progress is None else progress(f"embedding {Path(data).name}")
     part.mkdir(exist_ok=True)
-    array_file = part / "array.npy"
-    if state is None or not array_file.is_file():
+    array = None if state is None else _kept_array(part, len(ids), dtype)
+    if state is None or array is None:
         state = {"asked": asked, "done": 0, "cut": []}
-        array = np.lib.format.open_memmap(array_file, "w+", dtype=dtype, shape=(len(ids), dim))
-    else:
-        array = np.lib.format.open_memmap(array_file, "r+")
+    elif tell is not None:
+        tell(state["done"], len(ids))
     with kept_in(part):
         for start in range(state["done"], len(ids), BLOCK_ROWS):
             block = texts[start : start + BLOCK_ROWS]
@@ -160,7 +181,14 @@ def embed_dataset(
                 convert_to_numpy=True,
                 show_progress_bar=False,
             )
-            array[start : start + len(block)] = vectors
+            if array is None:
+                shape = (len(ids), vectors.shape[1])
+                array = np.lib.format.open_memmap(part / ARRAY, "w+", dtype=dtype, shape=shape)
+            with np.errstate(over="ignore"):
+                array[start : start + len(block)] = vectors
+            if not np.isfinite(array[start : start + len(block)]).all():
+                shutil.rmtree(part)  # the same question can only end here again
+                _refuse_not_finite(array, start, vectors, ids, data)
             array.flush()
             state["cut"] += [start + row for row in _cut(encoder, block)]
             state["done"] = start + len(block)
@@ -168,6 +196,7 @@ def embed_dataset(
                 file.write(json.dumps(state).encode())
             if tell is not None:
                 tell(state["done"], len(ids))
+    assert array is not None
     empty = [row for row, text in enumerate(texts) if not text.strip()]
     for rows, what in ((empty, "no text: all of them get the same embedding"), (state["cut"], "were cut short")):
         if rows:
@@ -178,8 +207,8 @@ def embed_dataset(
         "format_version": FORMAT_VERSION,
         "vicinal": __version__,
         **asked,
-        "dim": dim,
-        "longest": getattr(encoder, "max_seq_length", None),
+        "dim": array.shape[1],
+        "longest": _longest(encoder),
         "cut_rows": state["cut"],
         "empty_rows": empty,
     }
@@ -223,17 +252,40 @@ def _load(model: str, device: str | None) -> Any:
         ) from None
 
 
+def _longest(encoder: Any) -> int | None:
+    """How many tokens of a text the model reads; None where it reads all."""
+    longest = getattr(encoder, "max_seq_length", None)
+    return int(longest) if longest is not None and math.isfinite(longest) else None
+
+
 def _cut(encoder: Any, texts: list[str]) -> list[int]:
     """The texts that are longer than the model reads."""
-    longest = getattr(encoder, "max_seq_length", None)
+    longest = _longest(encoder)
     if longest is None:
         return []
-    # No token is shorter than a character, so short texts need no counting.
-    long = [row for row, text in enumerate(texts) if len(text) + 2 > longest]
-    if not long:
-        return []
-    tokens = encoder.tokenizer([texts[row] for row in long], truncation=True, max_length=longest + 1)["input_ids"]
-    return [row for row, found in zip(long, tokens, strict=True) if len(found) > longest]
+    # What the model is told before each text counts too. A character may be several tokens, so every text is counted.
+    before = getattr(encoder, "prompts", {}).get(getattr(encoder, "default_prompt_name", None)) or ""
+    tokens = encoder.tokenizer([before + text for text in texts], truncation=True, max_length=longest + 1)["input_ids"]
+    return [row for row, found in enumerate(tokens) if len(found) > longest]
+
+
+def _refuse_not_finite(
+    array: np.ndarray, start: int, vectors: np.ndarray, ids: list[datasets.Id], data: str | Path
+) -> None:
+    row = int(np.flatnonzero(~np.isfinite(array[start : start + len(vectors)]).all(axis=1))[0])
+    named = f"{data}: row {start + row}, {ids[start + row]}"
+    if np.isfinite(vectors[row]).all():
+        raise UsageError(f"{named}: its embedding is too large for {array.dtype}; use --dtype float32")
+    raise DataError(f"{named}: the model gave an embedding that is not finite; look at its text")
+
+
+def _kept_array(part: Path, rows: int, dtype: str) -> np.memmap | None:
+    """The array that was begun, or None where it is not there or damaged, so that the work begins anew."""
+    try:
+        array = np.lib.format.open_memmap(part / ARRAY, "r+")
+    except (OSError, ValueError):
+        return None
+    return array if array.ndim == 2 and (len(array), array.dtype) == (rows, np.dtype(dtype)) else None
 
 
 def _model_hash(folder: Path) -> str:
@@ -252,12 +304,14 @@ def _read_state(part: Path, asked: dict[str, Any]) -> dict[str, Any] | None:
         state = json.loads((part / "state.json").read_text(encoding="utf-8"))
         before, _, _ = state["asked"], state["done"], state["cut"]
     except FileNotFoundError:
-        if {file.name for file in part.iterdir()} <= {"array.npy"}:
+        if {file.name for file in part.iterdir()} <= {ARRAY}:
             return None
         raise UsageError(f"{part}: holds files that vicinal did not write; move it away") from None
     except (OSError, ValueError, KeyError, TypeError, NotADirectoryError):
         raise UsageError(f"{part}: not the kept work of `vicinal embed`; move it away") from None
-    changed = [key for key in asked if before.get(key) != asked[key]]
+    # A file may have moved: its checksum tells what it is.
+    moved = {"data"} | ({"model"} if asked["model_sha256"] else set())
+    changed = [key for key in asked if key not in moved and before.get(key) != asked[key]]
     if changed:
         raise UsageError(
             f"{part}: holds the work of another run; changed since: {', '.join(changed)}. Ask the same again, or "

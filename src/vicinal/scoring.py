@@ -265,6 +265,8 @@ def append_dataset(
             if len(new) != len(found):
                 raise DataError(f"{data} has {len(found)} rows, but {added} has {len(new)}; each row needs one")
             embedding.verify(added, data, found)
+            for part in before.parts:
+                embedding.verify_alike(added, part.embeddings[0].path)
         ids += found
         for name, values in more.items():
             columns.setdefault(name, []).extend(values)
@@ -443,6 +445,7 @@ def _reference(path: Path, arrays: dict[Path, np.ndarray], passes: dict[Question
                     f"{path}: found dim {vectors.shape[1]}, but {embeddings} has dim {arrays[embeddings].shape[1]}; "
                     "a reference must be embedded with the same model"
                 )
+            embedding.verify_alike(path, embeddings)
             refuse_dtype(vectors, find(metric), str(path))
             refuse_invalid(invalid_rows(vectors, find(metric)), range(len(vectors)), str(path))
     return vectors

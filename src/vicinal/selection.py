@@ -44,7 +44,13 @@ class Strategy:
 STRATEGIES = (
     Strategy("highest", "the highest scores", "scores", lambda p: p),
     Strategy("lowest", "the lowest scores", "scores", lambda p: 1 - p),
-    Strategy("middle", "the scores around the median: both tails are cut", "scores", lambda p: 1 - abs(2 * p - 1)),
+    # Rounded, so that rows equally far above and below the median tie, and the lower row decides.
+    Strategy(
+        "middle",
+        "the scores around the median: both tails are cut",
+        "scores",
+        lambda p: np.round(1 - abs(2 * p - 1), 12),
+    ),
     Strategy("k-center", "each next row the farthest from all chosen before", "embeddings"),
     Strategy("facility", "the rows that serve the others' neighbourhoods best", "neighbours"),
 )

@@ -98,10 +98,10 @@ def write_report(
         "group_count": len(groups),
         "duplicates": sum(group["size"] - 1 for group in groups),
     }
-    order = np.argsort(run.values[0], kind="stable")[: np.isfinite(run.values[0]).sum()]
+    rows, scored = np.arange(len(ids)), np.isfinite(run.values[0]).sum()
     early = {
-        *order[:SHOWN].tolist(),
-        *order[::-1][:SHOWN].tolist(),
+        *np.lexsort((rows, run.values[0]))[:scored][:SHOWN].tolist(),
+        *np.lexsort((rows, -run.values[0]))[:scored][:SHOWN].tolist(),
         *(row for one in groups[:SHOWN] for row in one["rows"]),
     }
     data["early"] = {row: texts[row] for row in sorted(early)}
@@ -152,8 +152,9 @@ def flat_map(vectors: np.ndarray, metric: str, kind: str = "pca") -> np.ndarray:
     for start in starts:
         centred = block(start) - mean
         spread += centred.T @ centred
-    _, axes = np.linalg.eigh(spread)
+    variances, axes = np.linalg.eigh(spread)
     axes = axes[:, ::-1][:, :2]
+    axes[:, variances[::-1][:2] <= 1e-12 * variances[-1]] = 0  # rounding is no direction
     axes = axes * np.where(axes[np.abs(axes).argmax(axis=0), np.arange(axes.shape[1])] < 0, -1, 1)
     out = np.zeros((len(vectors), 2), dtype=np.float32)
     for start in starts:
@@ -212,8 +213,11 @@ def _page(
     kind: str,
 ) -> str:
     from bokeh.embed import components
+    from bokeh.palettes import Viridis256
     from bokeh.resources import Resources
 
+    # On each background without the colours that it would swallow.
+    data = {**data, "light": Viridis256[:236], "dark": Viridis256[64:]}
     script, parts = components(_figures(data, places, values, kind))
     filled = {
         "TITLE": html.escape(str(data["title"])),
@@ -249,7 +253,7 @@ def _figures(data: dict[str, Any], places: np.ndarray, values: np.ndarray, kind:
     source = ColumnDataSource(columns, name="rows")
     finite = values[0][np.isfinite(values[0])]
     low, high = np.quantile(finite, [0.01, 0.99]) if len(finite) else (0.0, 1.0)
-    colors = LinearColorMapper(palette="Viridis256", low=float(low), high=float(high), nan_color="#999", name="colors")
+    colors = LinearColorMapper(palette=data["light"], low=float(low), high=float(high), nan_color="#999", name="colors")
     size = 3 if len(places) > 20_000 else 4 if len(places) > 4000 else 6
     axis = "principal component" if kind == "pca" else "UMAP axis"
     plot = figure(
@@ -270,7 +274,7 @@ def _figures(data: dict[str, Any], places: np.ndarray, values: np.ndarray, kind:
     for name, width, line in (("focus", 16, 2.5), ("near", 10, 1.5)):
         ring = ColumnDataSource({"x": [], "y": []}, name=name)
         plot.scatter("x", "y", source=ring, size=width, fill_color=None, line_color="#e4572e", line_width=line)
-    plot.add_layout(ColorBar(color_mapper=colors, name="bar", width=10), "right")
+    plot.add_layout(ColorBar(color_mapper=colors, name="bar", width=10, background_fill_color=None), "right")
     bars = ColumnDataSource({"left": [], "right": [], "all": [], "part": []}, name="bars")
     histogram = figure(
         name="histogram",
@@ -288,8 +292,9 @@ def _figures(data: dict[str, Any], places: np.ndarray, values: np.ndarray, kind:
         paint = {"fill_color": color, "nonselection_fill_color": color, **plain}
         histogram.quad("left", "right", column, 0, source=bars, **paint)
     histogram.y_range.start = 0
-    cut = Span(location=None, dimension="height", line_color="#e4572e", line_dash="dashed", line_width=2, name="cut")
-    histogram.add_layout(cut)
+    dashes = {"line_color": "#e4572e", "line_dash": "dashed", "line_width": 2}
+    for edge in ("cut from", "cut to"):
+        histogram.add_layout(Span(location=None, dimension="height", name=edge, **dashes))
     for one in (plot, histogram):
         one.toolbar.logo = None
         one.background_fill_color = one.border_fill_color = None

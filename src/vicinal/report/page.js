@@ -7,7 +7,7 @@
   const format = (x) => (Number.isFinite(x) ? String(Number(x.toPrecision(4))) : "none");
   const count = (x, word) => `${x.toLocaleString("en")} ${word}${x === 1 ? "" : "s"}`;
   let columns, rows, bars, focus, near, cut, colors, figures;
-  let order = []; // rows with a score, lowest first
+  let order = [], down = []; // rows with a score, lowest first and highest first; of equal scores the lower row first
   let flipped = false; // whether a high score means crowded
   let current = null;
   let list = "unique";
@@ -41,19 +41,38 @@
     const found = new Uint32Array(n);
     let m = 0;
     for (let i = 0; i < n; i++) if (Number.isFinite(s[i])) found[m++] = i;
-    order = found.subarray(0, m).sort((a, b) => s[a] - s[b] || a - b);
+    order = found.slice(0, m).sort((a, b) => s[a] - s[b] || a - b);
+    down = found.slice(0, m).sort((a, b) => s[b] - s[a] || a - b);
+  }
+
+  // Rows with a score by how far their rank is from the middle, nearest first, as `vicinal select --strategy middle`.
+  function fromMiddle() {
+    const s = scores(), m = order.length;
+    const far = new Float64Array(n);
+    for (let i = 0; i < m;) {
+      let end = i;
+      while (end < m && s[order[end]] === s[order[i]]) end++;
+      for (let j = i; j < end; j++) far[order[j]] = Math.abs(i + end - m);
+      i = end;
+    }
+    return order.slice().sort((a, b) => far[a] - far[b] || a - b);
   }
 
   function drawBars() {
     const s = scores();
-    if (!order.length) return;
+    if (!order.length) {
+      bars.data = { left: [], right: [], all: [], part: [] };
+      return;
+    }
     const low = s[order[0]], high = s[order[order.length - 1]];
-    const width = (high - low || 1) / 60;
-    const all = new Float64Array(60), part = new Float64Array(60);
-    const bin = (x) => Math.min(59, Math.floor((x - low) / width));
+    const bins = high > low ? 60 : 1;
+    const width = high > low ? (high - low) / bins : Math.abs(low) / 10 || 1; // equal scores are one bar
+    const first = high > low ? low : low - width / 2;
+    const all = new Float64Array(bins), part = new Float64Array(bins);
+    const bin = (x) => Math.max(0, Math.min(bins - 1, Math.floor((x - first) / width)));
     for (const i of order) all[bin(s[i])]++;
     for (const i of rows.selected.indices) if (Number.isFinite(s[i])) part[bin(s[i])]++;
-    const left = Float64Array.from(all, (_, i) => low + i * width);
+    const left = Float64Array.from(all, (_, i) => first + i * width);
     bars.data = { left, right: left.map((x) => x + width), all, part };
   }
 
@@ -72,7 +91,10 @@
     document.querySelector("[data-list=unique]").textContent = names[0];
     document.querySelector("[data-list=redundant]").textContent = names[1];
     flipped = crowded;
-    $("meaning").textContent = `High is ${data.high[number]}. Drag across the bars to see those samples on the map.`;
+    const without = n - order.length;
+    $("meaning").textContent = `High is ${data.high[number]}. Drag across the bars to see those samples on the map.` +
+      (without ? ` ${count(without, "sample")} without this score.` : "");
+    $("colour").textContent = `Colour is ${data.labels[number]} (${data.units[number]}). Click a point to see the sample.`;
     drawBars();
     drawCut();
     drawList();
@@ -80,30 +102,31 @@
   }
 
   function cutRows() {
-    const share = Number($("percent").value) / 100;
-    const all = Math.round(share * order.length);
-    const end = $("end").value;
-    if (end === "low") return [order.slice(0, all), [order[all]]];
-    if (end === "high") return [order.slice(order.length - all), [order[order.length - all - 1]]];
-    const half = Math.floor(all / 2);
-    const rest = order.length - (all - half);
-    return [[...order.slice(0, half), ...order.slice(rest)], [order[half], order[rest - 1]]];
+    const kept = order.length - Math.round(Number($("percent").value) / 100 * order.length);
+    const ranked = { low: () => down, high: () => order, both: fromMiddle }[$("end").value]();
+    return [ranked.slice(kept), ranked.slice(0, kept)];
   }
 
   function drawCut() {
-    const [gone, edge] = cutRows();
-    const s = scores();
-    const at = edge.filter((row) => row !== undefined).map((row) => format(s[row]));
-    cut.location = gone.length && edge[0] !== undefined ? s[edge[0]] : null;
+    const [gone, kept] = cutRows();
+    const s = scores(), end = $("end").value;
+    let low = Infinity, high = -Infinity;
+    for (const row of kept) {
+      low = Math.min(low, s[row]);
+      high = Math.max(high, s[row]);
+    }
+    cut[0].location = gone.length && end !== "high" ? low : null;
+    cut[1].location = gone.length && end !== "low" ? high : null;
     $("cut").textContent = gone.length
-      ? `${$("percent").value} % drops ${count(gone.length, "row")}, keeps ${count(order.length - gone.length, "row")} from ${at.join(" to ")}`
-      : "0 % drops nothing";
+      ? `${$("percent").value} % drops ${count(gone.length, "row")}, keeps ${count(kept.length, "row")} from ${format(low)} to ${format(high)}`
+      : `${$("percent").value} % drops nothing`;
   }
 
   const item = (row, head, text) => {
     const button = element("button", { className: "row", type: "button" },
       element("b", { textContent: head }),
-      element("span", {}, element("i", { textContent: `${data.ids[row]} ` }), text));
+      element("span", {}, element("i", {}, element("bdi", { textContent: data.ids[row] })), " ",
+        element("bdi", { textContent: text })));
     button.dataset.row = row;
     if (row === current) button.setAttribute("aria-current", "true");
     button.addEventListener("click", () => show(row));
@@ -129,7 +152,7 @@
       return;
     }
     let shown, said;
-    const top = () => [[...order.slice(-data.shown)].reverse(), "The highest of this score."];
+    const top = () => [[...down.slice(0, data.shown)], "The highest of this score."];
     const bottom = () => [[...order.slice(0, data.shown)], "The lowest of this score."];
     if (list === "unique") [shown, said] = flipped ? bottom() : top();
     if (list === "redundant") [shown, said] = flipped ? top() : bottom();
@@ -163,7 +186,7 @@
     }
     $("sample").replaceChildren(
       element("h3", { textContent: `Sample ${data.ids[row]}` }), facts,
-      element("p", { className: "text", textContent: t[row] || "(no text)" }),
+      element("p", { className: "text", dir: "auto", textContent: t[row] || "(no text)" }),
       element("h3", { textContent: `Its ${neighbours.length} nearest` }),
       element("p", { className: "hint", textContent: `${data.metric} distance: ${data.unit}` }),
       element("ol", { id: "neighbours" }, ...neighbours.map(([other, d]) => item(other, format(d), t[other]))));
@@ -202,6 +225,7 @@
     document.documentElement.classList.toggle("dark", dark);
     $("theme").textContent = dark ? "Light" : "Dark";
     const ink = dark ? "#e8ecee" : "#1d2326", soft = dark ? "#37424a" : "#e3e7e8";
+    colors.palette = dark ? data.dark : data.light;
     for (const figure of Object.values(figures)) {
       for (const axis of [...figure.below, ...figure.left]) {
         axis.setv({ axis_label_text_color: ink, major_label_text_color: ink, axis_line_color: soft,
@@ -243,7 +267,8 @@
   function start() {
     const models = Bokeh.documents.flatMap((one) => [...one.all_models ?? one._all_models.values()]);
     const named = (name) => models.find((model) => model.name === name);
-    [rows, bars, focus, near, cut, colors] = ["rows", "bars", "focus", "near", "cut", "colors"].map(named);
+    [rows, bars, focus, near, colors] = ["rows", "bars", "focus", "near", "colors"].map(named);
+    cut = ["cut from", "cut to"].map(named);
     columns = data.labels.map((_, number) => (number ? rows.data["s" + number] : rows.data.score));
     figures = { map: named("map"), histogram: named("histogram") };
     $("score").append(...data.labels.map((label, i) => element("option", { value: i, textContent: label })));

@@ -324,6 +324,13 @@ def test_invalid_rows_stay_invalid_when_rows_are_appended(work: Workplace) -> No
     assert append(work).out == work.score(*ask, data="all.jsonl", embeddings="all.npy").out
 
 
+def test_ids_that_the_kept_run_has_already_are_told(work: Workplace) -> None:
+    split(work, 40)
+    assert work.score("--run", "run", data="old.jsonl", embeddings="old.npy").code == 0
+    said = work("score", "--append", "old.jsonl", "--embeddings", "old.npy", "--previous", "run").err
+    assert "old.jsonl: 40 of its ids are those of earlier rows too (" in said
+
+
 def test_what_does_not_fit_a_kept_run_is_refused(work: Workplace) -> None:
     split(work, 40)
     assert work.score("--run", "run", data="old.jsonl", embeddings="old.npy").code == 0
@@ -343,6 +350,12 @@ def test_what_does_not_fit_a_kept_run_is_refused(work: Workplace) -> None:
     assert "old.npy: has changed since the run was kept" in work.refuses(3, *ask, "new.npy")
     Path("old.npy").unlink()
     assert "old.npy: missing; the kept run was made from it" in work.refuses(3, *ask, "new.npy")
+    work.save("old.npy", np.load("all.npy")[:40])
+    work.save("ref.npy", np.ones((5, 4)))
+    assert work.score("--run", "far", "--reference", "ref.npy", data="old.jsonl", embeddings="old.npy").code == 0
+    work.save("ref.npy", np.zeros((5, 4)))
+    said = work.refuses(3, "score", "--append", "new.jsonl", "--embeddings", "new.npy", "--previous", "far")
+    assert "ref.npy: has changed since the run was kept" in said
     (work.folder / "empty").mkdir()
     said = work.refuses(3, "score", "--append", "new.jsonl", "--embeddings", "new.npy", "--previous", "empty")
     assert "empty/manifest.json: cannot be read" in said

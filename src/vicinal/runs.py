@@ -1,7 +1,7 @@
 """Kept runs: what was scored, how, and with which neighbours, in a folder that a report or a longer run starts from.
 
-The data and the embeddings stay where they are; the folder holds their places and checksums, the neighbours of every
-pass, and the scores. A run that rows were added to has several parts, whose rows follow each other.
+The data, the embeddings and the references stay where they are; the folder holds their places and checksums, the
+neighbours of every pass, and the scores. A run that rows were added to has several parts, whose rows follow each other.
 """
 
 import json
@@ -66,7 +66,8 @@ class Pass:
 class Kept:
     """A kept run.
 
-    values : float32 (n_scorers, n), NaN where a row has no score
+    values     : float32 (n_scorers, n), NaN where a row has no score
+    references : the other sets that scores are against
     """
 
     parts: tuple[Part, ...]
@@ -76,6 +77,7 @@ class Kept:
     nested: bool
     id_field: str
     on_invalid: str
+    references: tuple[Source, ...] = ()
 
     def plan(self) -> Plan:
         """The plan of the run, without an output."""
@@ -83,9 +85,8 @@ class Kept:
 
     def verify(self) -> None:
         """Raises DataError where a file that the run was made from is gone or has changed."""
-        for part in self.parts:
-            for source in (part.data, *part.embeddings):
-                source.verify()
+        for source in (*self.references, *(one for part in self.parts for one in (part.data, *part.embeddings))):
+            source.verify()
 
     def save(self, folder: str | Path, overwrite: bool = False) -> None:
         """Writes the folder, whole or not at all.
@@ -103,6 +104,7 @@ class Kept:
                 "id_field": self.id_field,
                 "on_invalid": self.on_invalid,
                 "data": [asdict(one) for one in self.parts],
+                "references": [asdict(one) for one in self.references],
                 "scorers": [_plain(one) for one in self.scorers],
                 "passes": [
                     {"metric": one.neighbors.metric, "dim": one.neighbors.dim, "scorers": list(one.scorers)}
@@ -134,8 +136,9 @@ class Kept:
             scorers = tuple(_planned(one) for one in manifest["scorers"])
             asked = [(one["metric"], one["dim"], tuple(one["scorers"])) for one in manifest["passes"]]
             sums = {name: part["sha256"] for name, part in manifest["parts"].items()}
-            rest = {"nested": manifest["nested"], "id_field": manifest["id_field"]}
+            rest: dict[str, Any] = {"nested": manifest["nested"], "id_field": manifest["id_field"]}
             rest["on_invalid"] = manifest["on_invalid"]
+            rest["references"] = tuple(Source(**one) for one in manifest["references"])
         except OSError as error:
             raise DataError(
                 f"{file}: cannot be read ({error.strerror}); expected a folder of `vicinal score --run`"

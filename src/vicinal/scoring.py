@@ -267,6 +267,10 @@ def append_dataset(
             embedding.verify(added, data, found)
             for part in before.parts:
                 embedding.verify_alike(added, part.embeddings[0].path)
+        known = set(ids)
+        again = [one for one in found if one in known]
+        if again:
+            warnings.warn(f"{data}: {len(again)} of its ids are those of earlier rows too ({some(again)})", stacklevel=2)
         ids += found
         for name, values in more.items():
             columns.setdefault(name, []).extend(values)
@@ -333,6 +337,7 @@ def _kept(
     on_invalid: str,
 ) -> runs.Kept:
     questions = [_question(one) for one in plan.scorers]
+    references = sorted({asked[3] for asked in questions if asked[3] is not None})
     return runs.Kept(
         parts=tuple(parts),
         scorers=tuple(replace(one, threads=None) for one in plan.scorers),
@@ -344,6 +349,7 @@ def _kept(
         nested=plan.nested,
         id_field=id_field,
         on_invalid=on_invalid,
+        references=tuple(runs.Source.of(path, len(files.load_npy(path))) for path in references),
     )
 
 

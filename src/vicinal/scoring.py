@@ -270,7 +270,9 @@ def append_dataset(
         known = set(ids)
         again = [one for one in found if one in known]
         if again:
-            warnings.warn(f"{data}: {len(again)} of its ids are those of earlier rows too ({some(again)})", stacklevel=2)
+            warnings.warn(
+                f"{data}: {len(again)} of its ids are those of earlier rows too ({some(again)})", stacklevel=2
+            )
         ids += found
         for name, values in more.items():
             columns.setdefault(name, []).extend(values)

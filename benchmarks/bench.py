@@ -3,7 +3,7 @@
 make bench                                    MNIST, GloVe (100,000 rows), Gaussian noise; under a quarter of an hour
 make bench DATA="name=a.npy b.npy"            further vectors; name=a.npy+b.npy joins files of one dim
 make bench ARGS="--quick"                     small samples, under two minutes
-python -m benchmarks.bench --report           makes docs/benchmarks.md and its plots from benchmarks/results/kernel alone
+python -m benchmarks.bench --report           makes docs/benchmarks.md and its plots from results/kernel alone
 """
 
 import argparse

@@ -112,6 +112,37 @@ def test_copies_in_several_groups_are_one_distinct_vector(work: Workplace, k: in
     agree(answer.scores, np.array(expected))
 
 
+@pytest.mark.parametrize("metric", ["euclidean", "manhattan", "cosine"])
+def test_copies_of_one_conversation_are_copies_too(work: Workplace, metric: str) -> None:
+    vectors = np.array([[1, 0], [1, 1], [1, 1], [1, 1], [0, 1], [-1, 2], [np.nan, 0]], dtype=np.float32)
+    work.save("v.npy", vectors)
+    chats = ["a", "b", "b", "b", "c", "d", "d"]
+    work.lines("d.jsonl", [{"id": i, "chat": chat} for i, chat in enumerate(chats)])
+    ask = (
+        "--by",
+        "distinct,mean",
+        "-k",
+        2,
+        "--group",
+        "chat",
+        "--evidence",
+        "--on-invalid",
+        "null",
+        "--metric",
+        metric,
+    )
+    answer = work.score(*ask, data="d.jsonl", embeddings="v.npy")
+    far = distances(vectors[:6], metric)
+    found = [record["scores"]["distinct"] for record in answer.records]
+    agree(found[0]["score"], (far[0, 1] + far[0, 4]) / 2)  # not the first two of the three copies
+    assert [one["multiplicity"] for one in found] == [1, 3, 3, 3, 1, 1, 1]
+    assert found[0]["neighbors"] == [1, 4]
+    assert found[6]["score"] is None
+    for one in (found, [record["scores"]["mean"] for record in answer.records]):
+        assert [record["duplicate_group"] for record in one] == [0, 1, 1, 1, 4, 5, 6]
+        assert [record["duplicate_size"] for record in one] == [1, 3, 3, 3, 1, 1, 1]
+
+
 def test_fewer_distinct_vectors_than_k_give_null_and_a_warning(work: Workplace) -> None:
     work.save("two.npy", np.repeat([[0.0], [1.0]], 15, axis=0))
     answer = work.score("--by", "distinct,mean", "-k", 3, embeddings="two.npy")

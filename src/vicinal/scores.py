@@ -58,7 +58,8 @@ def copy_groups(neighbors: Neighbors) -> np.ndarray:
     """Which rows are copies of each other: the lowest row of each row's group.
 
     Copies are rows at distance 0. A group is found whole even where it has more members than a row has neighbours,
-    because every member's first neighbour is the group's lowest other row.
+    because every member's first neighbour is the group's lowest other row. Where rows of one conversation are no
+    neighbours of each other, copies that all lie in one are not seen.
 
     Returns   int64 (n,); a row without a copy has its own number
     Raises    UsageError for inner products, where distance 0 means something else
@@ -71,21 +72,23 @@ def copy_groups(neighbors: Neighbors) -> np.ndarray:
     return components(len(neighbors), copies, neighbors.indices[copies, 0])
 
 
-def multiplicity(neighbors: Neighbors) -> np.ndarray:
-    """How many copies of each row there are, itself included: the size of its group in `copy_groups`.
+def multiplicity(neighbors: Neighbors, copies: np.ndarray | None = None) -> np.ndarray:
+    """How many copies of each row there are, itself included: the size of its group.
 
+    copies  : the groups, where more is known of them than `copy_groups` can tell
     Returns   int64 (n,), 1 where a row has no copy
 
     >>> multiplicity(Neighbors([[2], [0], [0]], [[0], [7], [0]])).tolist()
     [2, 1, 2]
     """
-    group = copy_groups(neighbors)
+    group = copy_groups(neighbors) if copies is None else copies
     return np.bincount(group, minlength=len(group))[group]
 
 
-def distinct(neighbors: Neighbors, k: int) -> Neighbors:
+def distinct(neighbors: Neighbors, k: int, copies: np.ndarray | None = None) -> Neighbors:
     """Each row's k nearest distinct vectors: no copy of the row itself, and of several copies the lowest row.
 
+    copies  : as in `multiplicity`
     Returns   Neighbors (n, k); index -1, distance inf where a row's list holds fewer than k distinct vectors. A pass
               with more neighbours finds them: copies take places in the lists
     Raises    as `copy_groups`
@@ -94,7 +97,7 @@ def distinct(neighbors: Neighbors, k: int) -> Neighbors:
     ...                    [[0, 5, 5], [0, 5, 5], [0, 5, 5], [0, 5, 5]]), k=1).indices.ravel().tolist()
     [2, 2, 0, 0]
     """
-    group = copy_groups(neighbors)
+    group = copy_groups(neighbors) if copies is None else copies
     crowded = np.bincount(group, minlength=len(group))[group] > 1
     rows = np.flatnonzero(crowded | crowded[neighbors.indices].any(axis=1)) if crowded.any() else np.empty(0, np.int64)
     missing = ((0, 0), (0, max(0, k - neighbors.k)))
@@ -267,7 +270,7 @@ class Score:
     distinct  : whether it reads the k nearest distinct vectors, which `distinct` gives
     lengths   : whether its distances must be lengths, so that inner products will not do
     volume    : whether it needs the volume of a ball
-    also      : whole numbers that are reported beside the score, by name
+    also      : whole numbers that are reported beside the score, by name; they are given the copies too
     """
 
     name: str
@@ -280,7 +283,7 @@ class Score:
     distinct: bool = False
     lengths: bool = False
     volume: bool = False
-    also: dict[str, Callable[[Neighbors], np.ndarray]] = field(default_factory=dict)
+    also: dict[str, Callable[[Neighbors, np.ndarray | None], np.ndarray]] = field(default_factory=dict)
 
     def unfit(self, metric: Metric) -> str:
         """Why the score cannot be computed from this metric's distances; empty where it can."""

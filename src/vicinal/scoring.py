@@ -18,8 +18,9 @@ import numpy as np
 
 from vicinal import datasets, embedding, files, runs, scores
 from vicinal.config import Plan, ScorerPlan
+from vicinal.copies import find_copies
 from vicinal.errors import DataError, UsageError, some
-from vicinal.graph import Neighbors
+from vicinal.graph import Neighbors, components
 from vicinal.indexes.exact import Exact, at_most, cores
 from vicinal.metrics import find
 from vicinal.vectors import as_vectors, invalid_rows, refuse_dtype, refuse_invalid
@@ -38,6 +39,7 @@ class Scored:
 
     values    : float32 (n,); NaN where the row has no score, and `errors` or `undefined` says why by row number
     found     : the neighbours that the score is of
+    copies    : the lowest row of each row's group of exact copies; None where there is no such thing
     errors    : rows that no distance could be computed for
     undefined : rows that have neighbours, but none that the score is defined for
     also      : further whole numbers a row, by name
@@ -50,6 +52,7 @@ class Scored:
     seconds: float
     values: np.ndarray
     found: Neighbors
+    copies: np.ndarray | None = None
     errors: dict[int, str] = field(default_factory=dict)
     undefined: dict[int, str] = field(default_factory=dict)
     also: dict[str, np.ndarray] = field(default_factory=dict)
@@ -143,10 +146,7 @@ class Run:
     def _evidence(self, one: Scored) -> Iterator[dict[str, Any]]:
         """Each row's neighbours and their distances, and its group of copies; a reference's rows go by their number."""
         nearest = one.found.nearest(one.k)
-        copies = None
-        if one.plan.reference is None and not find(nearest.metric or "euclidean").product:
-            group = scores.copy_groups(one.found)
-            copies = group, np.bincount(group, minlength=len(group))
+        sizes = None if one.copies is None else scores.multiplicity(one.found, one.copies)
         for row in range(len(self.ids)):
             there = nearest.indices[row] >= 0
             rows = nearest.indices[row][there].tolist()
@@ -154,9 +154,8 @@ class Run:
                 "neighbors": rows if one.plan.reference is not None else [self.ids[other] for other in rows],
                 "distances": _shortest(nearest.distances[row][there]),
             }
-            if copies is not None:
-                group, sizes = copies
-                cell |= {"duplicate_group": self.ids[group[row]], "duplicate_size": int(sizes[group[row]])}
+            if one.copies is not None and sizes is not None:
+                cell |= {"duplicate_group": self.ids[one.copies[row]], "duplicate_size": int(sizes[row])}
             yield cell
 
 
@@ -428,15 +427,16 @@ def _scored_from_passes(
             else:  # nothing is known, or there were too few rows for so many neighbours
                 kept = None if checkpoint is None else Path(checkpoint) / f"pass{number}-{metric}"
                 found = index.neighbors(k, groups=labels, progress=tell, checkpoint=kept)
+        copies = None if reference is not None else _copies(found, arrays[path], labels, invalid)
         view = None
-        if any(one.score.distinct for one in members):
+        if copies is not None and any(one.score.distinct for one in members):
             most = max(one.k for one in members if one.score.distinct)
-            view = _distinct(found, min(most, found.k), arrays[path], labels, metric, threads)
+            view = _distinct(found, min(most, found.k), copies, arrays[path], labels, metric, threads)
         seconds = time.perf_counter() - start
         graphs[asked] = found
         errors = dict(sorted((invalid | lonely.get(asked, {})).items()))
         for one in members:
-            done[one.label] = _scored(one, found, view, arrays[path].shape[1], index.engine, seconds, errors)
+            done[one.label] = _scored(one, found, view, copies, arrays[path].shape[1], index.engine, seconds, errors)
     if checkpoint is not None:
         with contextlib.suppress(OSError):  # it holds something else too
             Path(checkpoint).rmdir()
@@ -494,16 +494,36 @@ def _lonely(
     return {int(row): reason for row in np.flatnonzero(valid & (others < k))}
 
 
+def _copies(
+    found: Neighbors, vectors: np.ndarray | None, groups: np.ndarray | None, invalid: dict[int, str]
+) -> np.ndarray | None:
+    """The lowest row of each row's group of exact copies, in its own `groups` too; None for inner products."""
+    if find(found.metric or "euclidean").product:
+        return None
+    copies = scores.copy_groups(found)
+    if groups is None or vectors is None:
+        return copies
+    # Rows of one group are no neighbours of each other, so there the values tell.
+    n, rows = len(found), np.delete(np.arange(len(found)), list(invalid))
+    same = find_copies(vectors[rows] if invalid else vectors)
+    return components(n, np.append(np.arange(n), rows), np.append(copies, rows[same.first[same.group]]))
+
+
 def _distinct(
-    found: Neighbors, k: int, vectors: np.ndarray, groups: np.ndarray | None, metric: str, threads: int
+    found: Neighbors,
+    k: int,
+    copies: np.ndarray,
+    vectors: np.ndarray,
+    groups: np.ndarray | None,
+    metric: str,
+    threads: int,
 ) -> Neighbors:
     """Each row's k nearest distinct vectors; where copies fill a list, the distinct vectors alone are searched."""
-    view = scores.distinct(found, k)
+    view = scores.distinct(found, k, copies)
     valid = found.indices[:, 0] >= 0
     short = np.flatnonzero(valid & (view.indices[:, -1] < 0))
     if not len(short):
         return view
-    copies = scores.copy_groups(found)
     key = copies if groups is None else copies * (groups.max() + 1) + groups
     rows = np.flatnonzero(valid)
     stored = rows[np.unique(key[rows], return_index=True)[1]]  # one row for each distinct vector in each group
@@ -542,14 +562,16 @@ def _scored_from_graph(one: ScorerPlan, graph: Neighbors, folder: Path, wrong: d
     few = np.flatnonzero((graph.indices[:, :k] < 0).any(axis=1))
     errors = wrong | {int(row): f"fewer than {k} neighbours" for row in few if row not in wrong}
     one = replace(one, metric=graph.metric or one.metric, embedding_path=None)
-    view = scores.distinct(graph, k) if one.score.distinct else None
-    return _scored(one, graph, view, None, f"saved neighbours ({folder})", 0.0, errors)
+    copies = _copies(graph, None, None, {})
+    view = scores.distinct(graph, k, copies) if one.score.distinct else None
+    return _scored(one, graph, view, copies, None, f"saved neighbours ({folder})", 0.0, errors)
 
 
 def _scored(
     one: ScorerPlan,
     found: Neighbors,
     view: Neighbors | None,
+    copies: np.ndarray | None,
     dim: int | None,
     engine: str,
     seconds: float,
@@ -573,8 +595,8 @@ def _scored(
             if row not in errors and row not in undefined:
                 undefined[int(row)] = "the median of all rows is 0, so there is no ratio to it"
         values[[*errors, *undefined]] = np.nan
-    also = {name: compute(found) for name, compute in score.also.items()}
-    return Scored(one, k, dim, engine, seconds, values.astype(np.float32), source, errors, undefined, also)
+    also = {name: compute(found, copies) for name, compute in score.also.items()}
+    return Scored(one, k, dim, engine, seconds, values.astype(np.float32), source, copies, errors, undefined, also)
 
 
 def _shortest(values: np.ndarray) -> list[float | None]:

@@ -235,7 +235,7 @@ def _start(init: Any, x: np.ndarray, codes: np.ndarray, n_components: int | None
     if init not in INITS:
         raise UsageError(unknown("init", init, INITS))
     if init == "identity":
-        return np.eye(rows, dim)
+        return np.eye(int(rows), dim)
     axes = np.linalg.svd(x - x.mean(axis=0))[2]
     if init == "lda":
         axes = np.vstack([LDA().fit(x, codes).components_, axes])

@@ -71,7 +71,7 @@ def interpolate(lm_logp: object, distances: object, values: object, lambda_: flo
         raise DataError(f"values: found word {words.max()}, but lm_logp has {log_lm.shape[1]} words")
     p_knn = np.zeros_like(log_lm)
     np.add.at(p_knn, (np.arange(len(words))[:, None], np.maximum(words, 0)), weights)
-    return _log_mixed(log_lm, p_knn, weights.any(axis=1)[:, None], lambda_)
+    return _log_mixed(log_lm, p_knn, np.any(weights, axis=1, keepdims=True), lambda_)
 
 
 def target_logp(
@@ -95,4 +95,4 @@ def target_logp(
     if log_lm.shape != (len(weights),) or words.shape != log_lm.shape:
         raise DataError(f"expected {len(weights)} values a side, found lm_logp {log_lm.shape}, targets {words.shape}")
     p_knn = np.where(np.asarray(values) == words[:, None], weights, 0.0).sum(axis=1)
-    return _log_mixed(log_lm, p_knn, weights.any(axis=1), lambda_)
+    return _log_mixed(log_lm, p_knn, np.asarray(weights.any(axis=1)), lambda_)

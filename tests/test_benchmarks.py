@@ -1,12 +1,15 @@
 """The benchmark's own arithmetic: what it extrapolates, the share of the roof, and what its checks see."""
 
+import re
 import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from benchmarks import learning
 from benchmarks.checks import against_faiss, against_truth, truth, without_own
 from benchmarks.measuring import extrapolated, roof_share
 
@@ -40,3 +43,14 @@ def test_checks_see_a_wrong_row_and_a_nearer_one() -> None:
     assert against_faiss(LINE, None, right, right, "euclidean")["recall"] == 1.0
     assert against_faiss(LINE, None, wrong, right, "euclidean")["closer_than_ours"] == 1
     assert against_faiss(LINE, None, right, wrong, "euclidean")["beyond_float32"] == 1
+
+
+@pytest.mark.parametrize("page", learning.DOCS, ids=lambda page: page.name)
+def test_the_tables_of_learning_are_made_from_the_results(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    works = learning.results()["works"]
+    made = learning.tables(works)
+    assert set(re.findall("<!-- table: (.*?) -->", text)) <= set(made), "a table without results"
+    assert learning.written(text, made) == text, "run python -m benchmarks.learning --tables"
+    for work, rows in works.items():
+        assert {row["seed"] for row in rows} == set(learning.LM_SEEDS if work == "lm" else learning.SEEDS)

@@ -33,10 +33,10 @@ inline float round_up(double value) {
     return rounded < value ? std::nextafter(rounded, std::numeric_limits<float>::infinity()) : rounded;
 }
 
-// In float32 and no higher: where float32 ends, and where it begins, a little lower.
+// In float32 and no higher: where float32 ends, and where it begins, a little lower. What is no number bounds nothing.
 inline float round_down(double value) {
-    const double below = std::min(value - std::abs(value) * 2e-7 - 1e-37, 1e38);
-    return below < -1e38 ? -std::numeric_limits<float>::infinity() : static_cast<float>(below);
+    if (!(value > -1e38)) return -std::numeric_limits<float>::infinity();
+    return static_cast<float>(std::min(value - std::abs(value) * 2e-7 - 1e-37, 1e38));
 }
 
 }  // namespace vicinal

@@ -168,6 +168,7 @@ double DotCoder::finish(double sum) const {
 
 // How far the true inner product of the row with any of the columns can lie from what codes and shifts say.
 double DotCoder::allowance(const Side& rows, int row, const Side& columns) const {
+    if (!(rows.slacks[row] < kInfinity && columns.slack_highest < kInfinity)) return kInfinity;
     const double length = rows.scale * std::sqrt(static_cast<double>(rows.squared_norms[row])) * (1 + 1e-12);
     return length * columns.slack_highest + rows.slacks[row] * (columns.length_highest + columns.slack_highest) +
            (static_cast<double>(dim_) + 64) * 0x1p-50 * rows.reach * columns.reach + 1e-290 * factor_ * factor_;

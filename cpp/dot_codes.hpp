@@ -18,7 +18,7 @@
 //     <q, q'>  -  |x|^2 / 2 s s'  -  |y|^2 / 2 s s'  >=  -(w^2 + 2 (|s q| slack' + slack (|s' q'| + slack'))) / 2 s s'.
 // And no row is nearer than the difference of the lengths: where that is more than every w, a tile is left out.
 //
-// Data in a few tight regions far from each other have a centre each (regions.cpp), or the codes would say nothing within
+// Data in a few tight regions far from each other have a centre each (centre.cpp), or the codes would say nothing within
 // a region. Between regions no product counts: a pair is as far as the centres, less both lengths.
 //
 // Inner product. <x, y> = <x - c, y - c> + h(x) + h(y) with h(x) = <x, c> - |c|^2 / 2, and the first term is
@@ -28,7 +28,8 @@
 // float32: each is relative to |x - c|, and `slack` is raised by 2^-20 |x - c|, which is more than their sum. Values too
 // small for float32 lose at most 2^-70 a coordinate, in units where the largest is about 1. The radius w is raised by a
 // billionth, more than the float64 distance itself can have lost, and by 1e-150 for squares that underflow. A row whose
-// coordinates are not finite after scaling has infinite slack: it is always measured.
+// coordinates are not finite after scaling has infinite slack: it is always measured. Sums of squares that leave float64
+// (values beyond 1e150) are the caller's to refuse.
 #pragma once
 
 #include <vector>

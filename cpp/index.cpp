@@ -97,6 +97,9 @@ struct Index::State {
 
 Index::Index(const Matrix& vectors, Metric metric, int threads, const std::string& isa, int sketch,
              const Watch& watch) {
+    if (sketch < -1 || sketch > 4096 || (sketch > 0 && sketch % kProjected != 0)) {
+        throw std::invalid_argument("sketch must be -1, 0 or a multiple of 16 up to 4096");
+    }
     const Timer timer;
     state_ = std::make_unique<State>(vectors, metric, threads, isa, sketch, watch);
     state_->stats.seconds_build = timer.seconds();

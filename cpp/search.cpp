@@ -33,9 +33,7 @@ public:
           blocks_(context, queries),
           radii_(queries.matrix.n_vectors, kInfinity),
           locks_(blocks_.count()) {
-        for (int i = 0; i < context.pool.threads(); ++i) {
-            workers_.push_back({Tiles(stored_.layer(), stored_.coder(), context.isa), {}, Measure(stored_, &queries, context.isa), {}, {}});
-        }
+        for (int i = 0; i < context.pool.threads(); ++i) workers_.emplace_back(context, queries);
     }
 
     void run() {
@@ -59,6 +57,10 @@ private:
     static constexpr size_t kQueue = 2048;
 
     struct Worker {
+        Worker(const Context& context, const Rows& queries)
+            : tiles(context.stored.layer(), context.stored.coder(), context.isa),
+              measure(context.stored, &queries, context.isa) {}
+
         Tiles tiles;
         std::optional<Tiles> sketch;
         Measure measure;

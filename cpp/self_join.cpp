@@ -38,10 +38,7 @@ public:
           lists_(indices, distances, k),
           radii_(stored_.size(), kInfinity),
           locks_(stored_.blocks()) {
-        const int threads = context.pool.threads();
-        for (int i = 0; i < threads; ++i) {
-            workers_.push_back({Tiles(stored_.layer(), stored_.coder(), context.isa), {}, Measure(stored_, nullptr, context.isa), {}, {}, {}, {}, {}, {}, {}, {}, {}, {}});
-        }
+        for (int i = 0; i < context.pool.threads(); ++i) workers_.emplace_back(context);
         queue_limit_ = static_cast<size_t>(stored_.block() * std::min<int64_t>(2 * k + 16, stored_.block()));
         for (int64_t p = 0, block = 0; p < stored_.size(); p += kPanel) {
             while (stored_.first(block + 1) <= p) ++block;
@@ -57,6 +54,9 @@ public:
         if (watch.resume) {
             if (watch.resume->layout != state.layout) throw std::invalid_argument("the checkpoint belongs to another join");
             state.finished = watch.resume->finished;
+            if (state.finished < 0 || state.finished > static_cast<int64_t>(tasks_.size())) {
+                throw std::invalid_argument("the checkpoint is damaged");
+            }
             for (int64_t p = 0; p < stored_.size(); ++p) {
                 if (!lists_.valid(stored_.row(p), stored_.rows().matrix.n_vectors)) {
                     throw std::invalid_argument("the checkpoint is damaged");
@@ -98,7 +98,8 @@ private:
         std::vector<std::vector<int32_t>> near(blocks), far(blocks);
         std::vector<std::vector<bool>> taken(blocks, std::vector<bool>(blocks));
         nearest_.resize(blocks);
-        context_.pool.run(blocks, [&](int, int64_t row) { nearest_[row] = stored_.blocks_by_distance(row); });
+        context_.pool.run(blocks, [&](int, int64_t row) { nearest_[row] = stored_.blocks_by_distance(row); },
+                          context_.watch);
         for (int32_t row = 0; row < blocks; ++row) {
             tasks_.push_back({row, {row}});
             taken[row][row] = true;
@@ -135,6 +136,10 @@ private:
     }
 
     struct Worker {
+        explicit Worker(const Context& context)
+            : tiles(context.stored.layer(), context.stored.coder(), context.isa),
+              measure(context.stored, nullptr, context.isa) {}
+
         Tiles tiles;
         std::optional<Tiles> sketch;
         Measure measure;

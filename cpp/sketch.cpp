@@ -67,7 +67,8 @@ double pairs_asked(const Stored& stored, const Rows* queries) {
 
 // A quarter of the coordinates at most, since a self-join has little memory to spare.
 int largest_size(const Stored& stored, const Rows* queries) {
-    const int64_t dim = stored.rows().matrix.dim, most = queries ? std::min<int64_t>(5 * dim / 12, 160) : std::min<int64_t>(dim / 4, 128);
+    const int64_t dim = stored.rows().matrix.dim;
+    const int64_t most = queries ? std::min<int64_t>(5 * dim / 12, 160) : std::min<int64_t>(dim / 4, 128);
     return static_cast<int>(most / kProjected * kProjected);
 }
 

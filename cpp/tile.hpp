@@ -140,7 +140,10 @@ public:
           rows_(queries ? *queries : stored.rows()),
           queries_(queries != nullptr),
           ops_(*isa.rows),
-          x_(padded(rows_.matrix.dim, 8)) {}
+          x_(padded(rows_.matrix.dim, 8)) {
+        const Matrix& m = stored.rows().matrix;
+        if (m.column_stride > 0 && m.column_stride <= 8) row_bytes_ = m.dim * m.column_stride;
+    }
 
     // Hands every pair's distance to use(row, column, distance); best where pairs of one row follow each other.
     template <class Use>
@@ -177,7 +180,7 @@ public:
 private:
     void fetch(int32_t column) const {
         const std::byte* p = stored_.rows().at(stored_.row(column));
-        for (int64_t b = 0; b < stored_.rows().matrix.row_stride; b += 64) __builtin_prefetch(p + b);
+        for (int64_t b = 0; b < row_bytes_; b += 64) __builtin_prefetch(p + b);
     }
 
     const Stored& stored_;
@@ -185,6 +188,7 @@ private:
     bool queries_;
     const RowOps& ops_;
     std::vector<double> x_;
+    int64_t row_bytes_ = 1;  // of a stored row that lies in one piece
     int64_t count_ = 0;
 };
 

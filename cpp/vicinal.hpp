@@ -65,7 +65,7 @@ struct Within {
 class Index {
 public:
     // isa "" asks the environment variable VICINAL_ISA, and then takes the best; threads 0 takes all processors; sketch
-    // says of how many coordinates sketches are (sketch.hpp), 0 for none, or -1 for what pays.
+    // says of how many coordinates sketches are (sketch.hpp), a multiple of 16 up to 4096, 0 for none, or -1 for what pays.
     Index(const Matrix& vectors, Metric metric, int threads, const std::string& isa, int sketch = -1,
           const Watch& watch = {});
     ~Index();

@@ -9,6 +9,8 @@
 namespace vicinal {
 namespace {
 
+constexpr size_t kAtOnce = 1 << 20;  // pairs between two looks at whether to stop
+
 struct Pair {
     int32_t from, to;
     double distance;
@@ -17,19 +19,31 @@ struct Pair {
 // Puts pairs into rows, each row ascending by (distance, row).
 Within collect(Pool& pool, const Watch& watch, int64_t n, std::vector<std::vector<Pair>>& found) {
     Within result;
-    result.indptr.assign(n + 1, 0);
-    for (const auto& pairs : found) {
-        for (const Pair& pair : pairs) ++result.indptr[pair.from + 1];
-    }
-    for (int64_t i = 0; i < n; ++i) result.indptr[i + 1] += result.indptr[i];
-    std::vector<Neighbour> sorted(result.indptr[n]);
-    std::vector<int64_t> next(result.indptr.begin(), result.indptr.end() - 1);
-    for (auto& pairs : found) {
-        for (const Pair& pair : pairs) sorted[next[pair.from]++] = {pair.distance, static_cast<uint32_t>(pair.to)};
-        pairs = {};
-    }
-    result.indices.resize(sorted.size());
-    result.distances.resize(sorted.size());
+    std::vector<Neighbour> sorted;
+    // Hands on all pairs, a few at a time, unless the caller has had enough.
+    const auto each = [&](std::vector<Pair>& pairs, auto&& use) {
+        for (size_t first = 0; first < pairs.size() && !pool.stopped(); first += kAtOnce) {
+            const size_t last = std::min(pairs.size(), first + kAtOnce);
+            for (size_t i = first; i < last; ++i) use(pairs[i]);
+        }
+    };
+    pool.run(1, [&](int, int64_t) {  // as a task, so that the caller still ticks
+        result.indptr.assign(n + 1, 0);
+        for (auto& pairs : found) each(pairs, [&](const Pair& pair) { ++result.indptr[pair.from + 1]; });
+        if (pool.stopped()) return;
+        for (int64_t i = 0; i < n; ++i) result.indptr[i + 1] += result.indptr[i];
+        sorted.resize(result.indptr[n]);
+        std::vector<int64_t> next(result.indptr.begin(), result.indptr.end() - 1);
+        for (auto& pairs : found) {
+            each(pairs, [&](const Pair& pair) {
+                sorted[next[pair.from]++] = {pair.distance, static_cast<uint32_t>(pair.to)};
+            });
+            pairs = {};
+        }
+        if (pool.stopped()) return;
+        result.indices.resize(sorted.size());
+        result.distances.resize(sorted.size());
+    }, watch);
     const int64_t chunk = 256;
     pool.run((n + chunk - 1) / chunk, [&](int, int64_t task) {
         for (int64_t i = task * chunk; i < std::min(n, (task + 1) * chunk); ++i) {
@@ -44,6 +58,10 @@ Within collect(Pool& pool, const Watch& watch, int64_t n, std::vector<std::vecto
 }
 
 struct Worker {
+    Worker(const Context& context, const Rows* queries)
+        : tiles(context.stored.layer(), context.stored.coder(), context.isa),
+          measure(context.stored, queries, context.isa) {}
+
     Tiles tiles;
     Measure measure;
     std::vector<Waiting> queue;
@@ -51,9 +69,7 @@ struct Worker {
 
 std::vector<Worker> make_workers(const Context& context, const Rows* queries) {
     std::vector<Worker> workers;
-    for (int i = 0; i < context.pool.threads(); ++i) {
-        workers.push_back({Tiles(context.stored.layer(), context.stored.coder(), context.isa), Measure(context.stored, queries, context.isa), {}});
-    }
+    for (int i = 0; i < context.pool.threads(); ++i) workers.emplace_back(context, queries);
     return workers;
 }
 
@@ -83,7 +99,7 @@ Within within_self(const Context& context, double radius, const int64_t* groups)
     const auto add = [&](std::vector<Pair>& pairs, int64_t a, int64_t b, double distance) {
         const auto [first_a, last_a] = stored.copies(a);
         const auto [first_b, last_b] = stored.copies(b);
-        for (const int32_t* x = first_a; x != last_a; ++x) {
+        for (const int32_t* x = first_a; x != last_a && !context.pool.stopped(); ++x) {
             for (const int32_t* y = first_b; y != last_b; ++y) {
                 if (*x == *y) continue;
                 pairs.push_back({*x, *y, distance});
@@ -110,16 +126,18 @@ Within within_self(const Context& context, double radius, const int64_t* groups)
     }, context.watch);
     for (const Worker& worker : workers) context.stats.candidates += worker.measure.count();
     if (stored.copies().any() && !groups) {
-        std::vector<double> x(padded(stored.rows().matrix.dim, 8));
-        for (int64_t p = 0; p < stored.size(); ++p) {
-            const auto [begin, end] = stored.copies(p);
-            if (end - begin < 2) continue;
-            double sum;
-            context.isa.rows->load(stored.rows(), *begin, x.data());
-            context.isa.rows->measure(stored.rows(), stored.coder().sum(), x.data(), begin, 1, &sum);
-            const double distance = stored.coder().finish(sum);
-            if (distance <= radius) add(found[0], p, p, distance);
-        }
+        context.pool.run(blocks, [&](int worker, int64_t block) {
+            std::vector<double> x(padded(stored.rows().matrix.dim, 8));
+            for (int64_t p = stored.first(block); p < stored.first(block + 1) && !context.pool.stopped(); ++p) {
+                const auto [begin, end] = stored.copies(p);
+                if (end - begin < 2) continue;
+                double sum;
+                context.isa.rows->load(stored.rows(), *begin, x.data());
+                context.isa.rows->measure(stored.rows(), stored.coder().sum(), x.data(), begin, 1, &sum);
+                const double distance = stored.coder().finish(sum);
+                if (distance <= radius) add(found[worker], p, p, distance);
+            }
+        }, context.watch);
     }
     return collect(context.pool, context.watch, n, found);
 }

@@ -3,6 +3,9 @@
 The brute force here shares no line with the table of metrics, so that a mistake there cannot hide in both.
 """
 
+import subprocess
+import sys
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from oracle import HARD, fit_for, hard_data
+from vicinal import Exact
 from vicinal.kernels.native import DTYPES as DTYPE_NAMES
 from vicinal.kernels.native import _native as native
 from vicinal.kernels.native import isas
@@ -167,6 +171,97 @@ def test_strides() -> None:
         want = native.Index(np.ascontiguousarray(view), "euclidean").self_join(5)
         for a, b in zip(got, want, strict=True):
             np.testing.assert_array_equal(a, b)
+
+
+def test_a_field_of_records() -> None:
+    """Strides that are no multiple of the value's size."""
+    rng = np.random.default_rng(0)
+    records = np.zeros(300, dtype=[("kind", "u1"), ("vector", "f4", (9,))])
+    records["vector"] = rng.normal(size=(300, 9))
+    index = Exact().fit(records["vector"])
+    plain = records["vector"].copy()
+    np.testing.assert_array_equal(index.neighbors(4).indices, Exact().fit(plain).neighbors(4).indices)
+    np.testing.assert_array_equal(index.search(records["vector"][:9], 4).indices, index.search(plain[:9], 4).indices)
+    first = np.zeros((300, 1), np.int64)
+    np.testing.assert_array_equal(index.distances(first), index.distances(first, plain))
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("metric", (*DOT, "manhattan"))
+@pytest.mark.parametrize("giant", [1e25, 1e37, 1e140])
+def test_a_row_far_beyond_all_others(giant: float, metric: str, isa: str) -> None:
+    """It is in no sample, so that it leaves the codes' range, and the codes of others in its block are zeros."""
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(5_000, 4)) * 1e-3
+    vectors[1] = giant
+    index = native.Index(vectors, metric, isa=isa, threads=2)
+    truth = brute(vectors[:40], vectors, metric)
+    with np.errstate(over="ignore"):  # as float32
+        asked = nearest(truth, 5, np.ones((40, 5_000), bool))
+        joined = nearest(truth, 5, ~np.eye(40, 5_000, dtype=bool))
+    for got, want in zip(index.search(vectors[:40], 5), asked, strict=True):
+        np.testing.assert_array_equal(got, want)
+    for got, want in zip(index.self_join(5), joined, strict=True):
+        np.testing.assert_array_equal(got[:40], want)
+
+
+@pytest.mark.parametrize("sketch", [-2, 5, 8192])
+def test_a_sketch_is_of_whole_groups(sketch: int) -> None:
+    with pytest.raises(ValueError, match="multiple of 16"):
+        native.Index(np.eye(3), "euclidean", sketch=sketch)
+
+
+ON_ITS_OWN = """
+import os, resource, signal
+import numpy as np
+from vicinal.kernels.native import _native as native
+vectors = np.random.default_rng(0).normal(size=(2_000, 8)).astype(np.float32)
+"""
+FORKED = """
+index = native.Index(vectors, "euclidean", threads=2)
+before = index.search(vectors[:5], 3)[0].tolist()
+child = os.fork()
+if child == 0:
+    signal.alarm(60)
+    same = index.search(vectors[:5], 3)[0].tolist() == before and index.self_join(2)[0].shape == (2_000, 2)
+    del index
+    os._exit(0 if same else 1)
+assert os.waitpid(child, 0)[1] == 0
+print("well")
+"""
+FEW_THREADS = """
+alone = native.Index(vectors, "euclidean", threads=1).self_join(3)[0]
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + (2 << 30), used + (2 << 30)))
+signal.alarm(60)
+index = native.Index(vectors, "euclidean", threads=200)
+assert (index.self_join(3)[0] == alone).all()
+assert 1 <= index.stats()["threads"] < 100, index.stats()
+print("well")
+"""
+
+
+def wide_stacks() -> None:
+    """So that a process of little memory can start few threads."""
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_STACK, (1 << 28, resource.getrlimit(resource.RLIMIT_STACK)[1]))
+
+
+@pytest.mark.parametrize(
+    ("does", "before"),
+    [(FORKED, None), (FEW_THREADS, wide_stacks)],
+    ids=["a forked child has threads of its own", "as many threads as the machine gives"],
+)
+def test_a_process_where(does: str, before: Callable[[], None] | None) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", ON_ITS_OWN + does],
+        preexec_fn=before,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert (done.stdout, done.returncode) == ("well\n", 0), done.stderr
 
 
 def test_mixed_dtypes() -> None:

@@ -243,7 +243,10 @@ class Exact(Index):
         if kernel is None or not n:
             return RadiusNeighbors(np.zeros(n + 1), np.zeros(0), np.zeros(0), self.metric.name)
         labels = labels if labels is None or rows is None else labels[rows]
-        indptr, indices, distances = kernel.within(far, array, labels, asked, progress)
+        try:
+            indptr, indices, distances = kernel.within(far, array, labels, asked, progress)
+        except MemoryError:
+            raise UsageError(f"not enough memory for all rows within {far:g} of {n} rows; lower the radius") from None
         if rows is not None:
             indices = rows[indices]
             if array is None:

@@ -41,7 +41,7 @@ class Native:
         isa = isa or os.environ.get("VICINAL_ISA", "")
         if isa and isa not in isas():
             raise UsageError(f"VICINAL_ISA: {unknown('instruction set', isa, isas())}; leave it unset for the best")
-        self._index = _native.Index(vectors, _native_name(metric), threads, isa)
+        self._index = _native.Index(_readable(vectors), _native_name(metric), threads, isa)
         self._n, self._turn = len(vectors), Lock()
         self.version = isa or isas()[0]
 
@@ -139,7 +139,7 @@ def pairs(
         return None
     asked, named = _readable(queries), np.ascontiguousarray(rows, dtype=np.int64)
     isa = os.environ.get("VICINAL_ISA", "")
-    return _native.pairs(vectors, inverse_norms, _native_name(metric), asked, named, threads, isa)
+    return _native.pairs(_readable(vectors), inverse_norms, _native_name(metric), asked, named, threads, isa)
 
 
 class _Rows:
@@ -162,6 +162,7 @@ def _native_name(metric: Metric) -> str:
     return "euclidean" if metric.whiten is not None else metric.name
 
 
-def _readable(queries: np.ndarray) -> np.ndarray:
-    """Queries as a type that the extension reads; other whole numbers become float64."""
-    return queries if queries.dtype.name in DTYPES else queries.astype(np.float64)
+def _readable(array: np.ndarray) -> np.ndarray:
+    """An array as the extension reads it: other whole numbers become float64, a field of records lies alone."""
+    array = array if array.dtype.name in DTYPES else array.astype(np.float64)
+    return array if all(stride % array.itemsize == 0 for stride in array.strides) else np.ascontiguousarray(array)

@@ -151,13 +151,16 @@ def slow_k_center(far: np.ndarray, keep: int, weight: np.ndarray, first: int) ->
 
 
 @pytest.mark.parametrize("metric", [name for name in METRIC_NAMES if name != "inner_product"])
-@pytest.mark.parametrize("kind", ["plain", "40 % copies of one row", "few integers, many ties"])
-@pytest.mark.parametrize("pool", [(1, 2), (4, 10), (512, 4096)])
+@pytest.mark.parametrize(
+    "kind",
+    ["plain", "40 % copies of one row", "few integers, many ties", "offset by 1e8", "rows within 1e-4", "very small"],
+)
+@pytest.mark.parametrize("pool", [(1, 2, 1), (4, 10, 7), (512, 4096, 2048)])
 def test_k_center_is_the_farthest_point_greedy(
-    metric: str, kind: str, pool: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+    metric: str, kind: str, pool: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(select, "POOL", pool[0])
-    monkeypatch.setattr(select, "RENEWED", pool[1])
+    for name, size in zip(("POOL", "RENEWED", "PART"), pool, strict=True):
+        monkeypatch.setattr(select, name, size)
     vectors = fit_for(metric, hard_data(kind, 90, 9))
     n = len(vectors)
     far = find(metric).pairwise(vectors, vectors).astype(np.float32).astype(np.float64)

@@ -19,7 +19,7 @@ from vicinal.graph import Neighbors
 from vicinal.indexes.exact import Exact
 from vicinal.metrics import Metric, find
 
-POOL, RENEWED = 512, 4096
+POOL, RENEWED, PART = 512, 4096, 2048
 UNITS = 1 << 32
 
 
@@ -130,13 +130,22 @@ def k_center(
     choose(first)
     seen = np.zeros(n, dtype=np.int64)  # how many of the choices a row's distance takes into account
 
+    parts: list[Exact] = []  # the choices, so many at a time, each searched as often as it takes and made once
+
     def renew(rows: np.ndarray) -> None:
-        """Brings distances up to date; rows that lack about equally many choices are searched together."""
-        lacking = np.log2(len(order) - seen[rows]).astype(np.int64)
-        for size in np.unique(lacking):
-            asking = rows[lacking == size]
-            late = np.array(order[seen[asking].min() :])
-            found = Exact(metric, threads).fit(vectors[late], invalid={}).search(vectors[asking], 1)
+        """Brings distances up to date."""
+        if not len(rows):
+            return
+        for start in range(int(seen[rows].min()) // PART * PART, len(order), PART):
+            late = np.array(order[start : start + PART])
+            asking = rows[seen[rows] < start + len(late)]
+            if start // PART < len(parts):
+                index = parts[start // PART]
+            else:
+                index = Exact(metric, threads).fit(vectors[late], invalid={})
+                if len(late) == PART and start // PART == len(parts):
+                    parts.append(index)
+            found = index.search(vectors[asking], 1)
             closer = found.distances[:, 0] < far[asking]
             far[asking[closer]] = found.distances[closer, 0]
             near[asking[closer]] = late[found.indices[closer, 0]]
@@ -147,7 +156,7 @@ def k_center(
         # The farthest few compete alone, as long as the best of them is above what all others were at most.
         while True:
             key = np.where(open_, far * weight, -1.0)
-            ranked = np.lexsort((np.arange(n), -key))[:RENEWED]
+            ranked = _largest(key, RENEWED)
             ranked = ranked[open_[ranked]]
             if (seen[ranked[:POOL]] == len(order)).all():
                 break
@@ -155,21 +164,50 @@ def k_center(
         pool, rest = np.sort(ranked[:POOL]), ranked[POOL:]
         bound = (-key[rest[0]], rest[0]) if len(rest) else (np.inf, n)
         prepared = metric.prepare(np.asarray(vectors[pool]) if metric.whiten is None else metric.whiten(vectors[pool]))
+        least = _least_distances(prepared, metric)
         while len(order) < keep and open_[pool].any():
             key = np.where(open_[pool], far[pool] * weight[pool], -1.0)
             best = int(np.argmax(key))
             if (-key[best], pool[best]) > bound:
                 break
             choose(int(pool[best]))
-            others = np.flatnonzero(open_[pool])
+            others = np.flatnonzero(open_[pool] & ~(least[best] >= far[pool]))  # no other has come closer
+            if not len(others):
+                continue
             distance = metric.finish(metric.measure(prepared[others], prepared[best][None])).astype(np.float32)
             closer = distance < far[pool[others]]
             far[pool[others[closer]]], near[pool[others[closer]]] = distance[closer], pool[best]
-            seen[pool[others]] = len(order)
+        seen[pool[open_[pool]]] = len(order)
     chosen = np.zeros(n, dtype=bool)
     chosen[order] = True  # a chosen row keeps the distance that it was chosen at
     renew(np.flatnonzero(~chosen & (seen < len(order))))
     return Choice(np.array(order), near, np.where(np.isfinite(far), far, np.nan))
+
+
+def _largest(key: np.ndarray, count: int) -> np.ndarray:
+    """The rows of the largest keys, largest first, ties to the lower row."""
+    if count < len(key):
+        rows = np.flatnonzero(key >= np.partition(key, len(key) - count)[len(key) - count])
+    else:
+        rows = np.arange(len(key))
+    return rows[np.argsort(-key[rows], kind="stable")[:count]]
+
+
+def _least_distances(prepared: np.ndarray, metric: Metric) -> np.ndarray:
+    """A lower bound of the distance of every two rows, (n, n), from their inner products where the metric has some.
+
+    It may be NaN, which bounds nothing.
+
+    An inner product of d terms is off by at most d eps / 2 of the lengths' product, its measured difference by as much;
+    the margin is more than both.
+    """
+    if metric.kernel != "dot":
+        return np.full((len(prepared), len(prepared)), -np.inf)
+    rows = prepared.astype(np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):
+        squares = np.einsum("ij,ij->i", rows, rows)
+        margin = 8 * (rows.shape[1] + 8) * np.finfo(np.float64).eps * squares.max()
+        return metric.finish(np.maximum(squares[:, None] + squares - 2 * (rows @ rows.T) - margin, 0))
 
 
 def facility_location(

@@ -1,5 +1,6 @@
 """A pass that was stopped goes on from its checkpoint, to the same answer, and never to another question's."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from oracle import hard_data
 from vicinal import Exact, cli
 from vicinal.checkpoint import Checkpoint, question
 from vicinal.errors import UsageError
+from vicinal.files import MANIFEST
 from vicinal.kernels import blas
 from vicinal.kernels.native import Native
 from vicinal.metrics import find
@@ -98,6 +100,20 @@ def test_a_damaged_checkpoint_and_a_foreign_folder_are_refused(tmp_path: Path) -
     with pytest.raises(UsageError, match="holds files that vicinal did not write"):
         Exact().fit(vectors).neighbors(K, checkpoint=tmp_path / "photos")
     assert (tmp_path / "photos" / "cat.jpg").exists()
+
+
+@pytest.mark.parametrize(
+    "change", [{"finished": -5}, {"finished": 10**9}, {"finished": "x"}, {"layout": 1}, {"layout": None}], ids=str
+)
+def test_a_state_that_this_kernel_did_not_write_is_refused(change: dict, tmp_path: Path) -> None:
+    vectors = hard_data("float32", 9000, 6)
+    stopped(vectors, tmp_path / "kept", 1)
+    file = tmp_path / "kept" / MANIFEST
+    manifest = json.loads(file.read_text())
+    manifest["state"].update(change)
+    file.write_text(json.dumps(manifest))
+    with pytest.raises(UsageError, match="kept: damaged, or another version's; remove the folder"):
+        Exact().fit(vectors).neighbors(K, checkpoint=tmp_path / "kept")
 
 
 def test_the_commands_take_a_checkpoint(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

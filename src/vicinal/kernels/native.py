@@ -69,16 +69,25 @@ class Native:
         rows = _Rows(progress, self._n)
         if checkpoint is None:
             return rows.end(self._alone(self._index.self_join, k, groups, rows))
+        resume = checkpoint.load()
+        again = f"{checkpoint.folder}: damaged, or another version's; remove the folder to start again"
+        if resume is not None and not all(_is_number(resume.get(name)) for name in ("finished", "layout")):
+            raise UsageError(again)
         with kept_in(checkpoint.folder):
-            found = self._alone(
-                self._index.self_join,
-                k,
-                groups,
-                rows,
-                checkpoint=checkpoint.save,
-                every=every,
-                resume=checkpoint.load(),
-            )
+            try:
+                found = self._alone(
+                    self._index.self_join,
+                    k,
+                    groups,
+                    rows,
+                    checkpoint=checkpoint.save,
+                    every=every,
+                    resume=resume,
+                )
+            except ValueError as error:
+                if resume is None or not str(error).startswith("the checkpoint"):
+                    raise
+                raise UsageError(again) from None
         checkpoint.remove()
         return rows.end(found)
 
@@ -156,6 +165,11 @@ class _Rows:
         """What the call found, once its end is told."""
         self(1, 1)
         return found
+
+
+def _is_number(value: object) -> bool:
+    """Whether a checkpoint's value is a whole number of 64 bits."""
+    return isinstance(value, int) and 0 <= value < 1 << 64
 
 
 def _native_name(metric: Metric) -> str:

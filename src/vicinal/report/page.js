@@ -42,7 +42,14 @@
     let m = 0;
     for (let i = 0; i < n; i++) if (Number.isFinite(s[i])) found[m++] = i;
     order = found.slice(0, m).sort((a, b) => s[a] - s[b] || a - b);
-    down = found.slice(0, m).sort((a, b) => s[b] - s[a] || a - b);
+    down = new Uint32Array(m);
+    for (let end = m, filled = 0; end > 0;) { // rows of equal scores keep their order
+      let begin = end - 1;
+      while (begin > 0 && s[order[begin - 1]] === s[order[begin]]) begin--;
+      down.set(order.subarray(begin, end), filled);
+      filled += end - begin;
+      end = begin;
+    }
   }
 
   // Rows with a score by how far their rank is from the middle, nearest first, as `vicinal select --strategy middle`.

@@ -236,7 +236,8 @@ def read_pairs(path: str | Path, ids: list[Id], source: str) -> tuple[np.ndarray
             if isinstance(found, list | dict | bool) or found not in number:
                 what = f"no id {found!r}" if side in row else f"no field {side!r}"
                 raise DataError(
-                    f"{path}:{line}: {what}: expected one of the {len(ids)} ids of {source} ({some(ids[:5], 3)})"
+                    f"{path}:{line}: {what}: expected one of the {len(ids)} ids of {source}: {some(ids, 3)}; "
+                    "--ids FILE names the data set whose ids pairs speak of"
                 )
             named.append(number[found])
         truth = truths.get(str(row.get("same")).lower())

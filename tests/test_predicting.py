@@ -220,8 +220,10 @@ def test_a_chosen_k_that_a_class_cannot_stand_is_warned_of(known: Workplace) -> 
 
 def test_labels_of_other_rows_than_the_note_beside_the_embeddings_says_are_refused(known: Workplace) -> None:
     data, rows = known.folder / "train.jsonl", read_table(known.folder / "train.jsonl")
-    note = {"format": FORMAT, "data": "train.jsonl", "rows": 30, "data_sha256": sha256(data)}
-    known.write("emb.npy.json", json.dumps({**note, "ids_sha256": hash_of([row["id"] for row in rows])}))
+    note = {"format": FORMAT, "data": "train.jsonl", "rows": 30, "data_sha256": sha256(data), "model": "m"}
+    known.write(
+        "emb.npy.json", json.dumps({**note, "normalized": True, "ids_sha256": hash_of([row["id"] for row in rows])})
+    )
     known.lines("later.jsonl", [{**row, "kind": "cat" if row["kind"] == "owl" else row["kind"]} for row in rows])
     known.lines("bare.jsonl", [{"kind": row["kind"], "price": row["price"]} for row in rows])
     known.lines("mixed.jsonl", [rows[1], rows[0], *rows[2:]])

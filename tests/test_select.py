@@ -165,7 +165,7 @@ def test_k_center_is_the_farthest_point_greedy(
     n = len(vectors)
     far = find(metric).pairwise(vectors, vectors).astype(np.float32).astype(np.float64)
     for weight in (np.ones(n), np.random.default_rng(0).random(n)):
-        for keep in (1, 2, 30, n):
+        for keep in (2, 20) if pool[0] == 1 else (1, 2, 30, n):  # the smallest parts ask a thousand times
             found = select.k_center(vectors, keep, metric, weight, first=3)
             assert found.order.tolist() == slow_k_center(far, keep, weight, 3)
             for row in range(n):

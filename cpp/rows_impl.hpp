@@ -333,16 +333,24 @@ void products(const int8_t* rows, const uint8_t* columns, int64_t row_bytes, con
     }
 }
 
-using Float16 = float __attribute__((vector_size(64)));
-static_assert(kProjected * sizeof(float) == sizeof(Float16));
+// As wide as a register, and as many sums at once as leave room for the rest.
+#if defined(__AVX512F__)
+constexpr int kWide = 16, kTileRows = 4, kTileVectors = 2;
+#elif defined(__AVX2__)
+constexpr int kWide = 8, kTileRows = 4, kTileVectors = 2;
+#else
+constexpr int kWide = 4, kTileRows = 2, kTileVectors = 4;
+#endif
+using Wide = float __attribute__((vector_size(kWide * sizeof(float))));
+static_assert(kProjected % (kTileVectors * kWide) == 0 || kTileVectors * kWide == 2 * kProjected);
 
 template <int kRows, int kVectors>
 inline void project_tile(const float* x, int64_t stride, int64_t dim, const float* directions, int64_t m, float* out) {
-    Float16 sums[kRows][kVectors] = {};
+    Wide sums[kRows][kVectors] = {};
     for (int64_t c = 0; c < dim; ++c, directions += m) {
         for (int v = 0; v < kVectors; ++v) {
-            Float16 own;
-            std::memcpy(&own, directions + v * kProjected, sizeof own);
+            Wide own;
+            std::memcpy(&own, directions + v * kWide, sizeof own);
             for (int r = 0; r < kRows; ++r) sums[r][v] += own * x[r * stride + c];
         }
     }
@@ -351,15 +359,15 @@ inline void project_tile(const float* x, int64_t stride, int64_t dim, const floa
 
 void project(const float* x, int64_t n, int64_t stride, int64_t dim, const float* directions, int64_t m, float* out) {
     for (int64_t row = 0; row < n;) {
-        const bool four = row + 4 <= n;
+        const bool all = row + kTileRows <= n;
         for (int64_t j = 0; j < m;) {
-            const bool two = j + 2 * kProjected <= m;
-            const auto tile = four ? two ? project_tile<4, 2> : project_tile<4, 1>
-                                   : two ? project_tile<1, 2> : project_tile<1, 1>;
+            const bool wide = j + kTileVectors * kWide <= m;
+            const auto tile = all ? wide ? project_tile<kTileRows, kTileVectors> : project_tile<kTileRows, kTileVectors / 2>
+                                  : wide ? project_tile<1, kTileVectors> : project_tile<1, kTileVectors / 2>;
             tile(x + row * stride, stride, dim, directions + j, m, out + row * m + j);
-            j += (two ? 2 : 1) * kProjected;
+            j += (wide ? kTileVectors : kTileVectors / 2) * kWide;
         }
-        row += four ? 4 : 1;
+        row += all ? kTileRows : 1;
     }
 }
 

@@ -98,7 +98,7 @@ private:
             all.resize(stored_.blocks());
             std::iota(all.begin(), all.end(), 0);
         }
-        if (sketches_may_pay(stored_, &queries_, context_.sketch)) {
+        if (sketches_may_pay(stored_, &queries_, context_.sketch, context_.isa)) {
             context_.pool.run(blocks_.count(), [&](int worker, int64_t block) {
                 const auto& near = blocks_.near(block);
                 join(workers_[worker], block, near.data(), near.size());

@@ -15,6 +15,7 @@ namespace {
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr int64_t kSmallest = 16384;         // rows, from which a choice is worth its time
 constexpr int64_t kFewestPairs = 128 << 20;  // and pairs
+constexpr double kSlowest = 16;               // products a cycle, below which what else a pair costs outweighs them
 constexpr int64_t kSample = 1536;
 constexpr int64_t kAsked = 384;       // rows of the sample whose pairs are tried
 constexpr int64_t kMeasured = 96;     // of them, those whose radii are looked for
@@ -23,7 +24,7 @@ constexpr int64_t kChunk = 64;        // rows of a task
 // What a pair costs in the scan beside its products, and what one that passes costs, in processor cycles.
 constexpr double kPairCycles = 0.4;
 constexpr double kPassedCycles = 70;
-constexpr double kPassedBytesACycle = 20;
+constexpr double kPassedBytesACycle = 20, kPassedAProduct = 0.25;  // the lesser of the two; per product of the scan
 
 // Gram and Schmidt, each column twice against those before it.
 void orthonormalise(std::vector<float>& directions, int64_t dim, int columns) {
@@ -137,7 +138,7 @@ public:
         const std::vector<double> left = what_is_left(stored, sizes), left_asking = what_is_left(asking, sizes);
         double highest = 0;
         for (float product : stored.products) highest = std::max<double>(highest, std::abs(product));
-        std::vector<int64_t> passed(sizes.size());
+        std::vector<int64_t> counts(sizes.size());
         int64_t pairs = 0;
         for (size_t a = 0; a < asking.squares.size(); ++a) {
             for (size_t b = 0; b < (queries_ ? stored.squares.size() : a); ++b, ++pairs) {
@@ -152,19 +153,20 @@ public:
                     const double rest = left_asking[a * sizes.size() + s] - left[b * sizes.size() + s];
                     const double reach = radius + 2 * highest / 127 * std::sqrt(sizes[s] / 12.0);
                     if (square + rest * rest > reach * reach) break;  // and so it is with every larger sketch
-                    ++passed[s];
+                    ++counts[s];
                 }
             }
         }
         const double rate = coder_.scan(isa_).products_a_cycle;
+        const double passed = std::min(kPassedBytesACycle, kPassedAProduct * rate);
         double least = 0.85 * (static_cast<double>(dim_) / rate + kPairCycles);
         int best = 0;
         for (size_t s = 0; s < sizes.size(); ++s) {
-            const double share = static_cast<double>(passed[s]) / static_cast<double>(pairs);
+            const double share = static_cast<double>(counts[s]) / static_cast<double>(pairs);
             const double made = static_cast<double>(stored_.size() + (queries_ ? queries_->matrix.n_vectors : 0));
             const double making = 4 * static_cast<double>(dim_) * sizes[s] / rate * made / pairs_asked(stored_, queries_);
             const double cost = sizes[s] / rate + kPairCycles + making +
-                                share * (kPassedCycles + static_cast<double>(dim_) / kPassedBytesACycle);
+                                share * (kPassedCycles + static_cast<double>(dim_) / passed);
             if (cost >= least) continue;
             least = cost;
             best = sizes[s];
@@ -373,16 +375,17 @@ void Sketch::code(const Rows& rows, const int32_t* which, int n, CodedBlock& out
     for (int i = 0; i < n; ++i) put_row(ops_, &sketches[static_cast<size_t>(i) * size], size, lost[i], i, layout_.row_bytes, out);
 }
 
-bool sketches_may_pay(const Stored& stored, const Rows* queries, int size) {
+bool sketches_may_pay(const Stored& stored, const Rows* queries, int size, const Isa& isa) {
     const auto* coder = dynamic_cast<const DotCoder*>(&stored.coder());
     if (!coder || coder->sum() != Sum::squares || coder->regions() > 1 || size == 0) return false;
+    if (size < 0 && coder->scan(isa).products_a_cycle < kSlowest) return false;
     return size > 0 || (largest_size(stored, queries) >= 2 * kProjected && stored.size() >= kSmallest &&
                         pairs_asked(stored, queries) >= kFewestPairs);
 }
 
 std::unique_ptr<Sketch> make_sketch(const Stored& stored, const Rows* queries, int64_t k, int size, const Isa& isa,
                                     Pool& pool, const Watch& watch) {
-    if (!sketches_may_pay(stored, queries, size)) return nullptr;
+    if (!sketches_may_pay(stored, queries, size, isa)) return nullptr;
     const auto& coder = dynamic_cast<const DotCoder&>(stored.coder());
     Basis basis;
     {

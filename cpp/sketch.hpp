@@ -56,7 +56,7 @@ private:
 };
 
 // Whether the rows and the pairs are of a kind and so many that a choice is worth its time, or a size is given.
-bool sketches_may_pay(const Stored& stored, const Rows* queries, int size);
+bool sketches_may_pay(const Stored& stored, const Rows* queries, int size, const Isa& isa);
 
 // Null where no sketch pays. `queries` are the rows that ask; null where the stored rows do. `size` -1 chooses; another
 // number of coordinates is taken as it is, 0 for none.

@@ -300,9 +300,9 @@ def test_sketches_are_used_where_they_pay(isa: str) -> None:
     vectors = (few + 0.01 * rng.normal(size=(17_000, 128))).astype(np.float32)
     index = native.Index(vectors, "euclidean", isa=isa)
     indices, distances = index.self_join(5)
-    assert index.stats()["sketch"] > 0 or isa == "amx"
+    assert index.stats()["sketch"] > 0 or isa in ("amx", "portable")
     found, far = index.search(vectors[8_000:], 6)
-    assert index.stats()["sketch"] > 0 or isa == "amx"
+    assert index.stats()["sketch"] > 0 or isa in ("amx", "portable")
     for row in rng.choice(np.arange(8_000, len(vectors)), 30, replace=False):
         truth = brute(vectors[row : row + 1], vectors, "euclidean")[0]
         order = np.lexsort((np.arange(len(vectors)), truth))

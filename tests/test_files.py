@@ -2,6 +2,7 @@
 
 import errno
 import io
+import os
 import pickle
 import re
 import signal
@@ -16,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vicinal import Neighbors, files
+from vicinal.checkpoint import Checkpoint
 from vicinal.errors import DataError, UsageError
 from vicinal.metrics import find
 from vicinal.vectors import as_vectors, invalid_rows, refuse_invalid
@@ -294,10 +296,88 @@ def test_a_kill_around_the_renames_leaves_a_whole_folder(tmp_path: Path, at: int
     else:
         assert Neighbors.load(tmp_path / "graph").distances[0, 0] == (2 if one_step else 1)
     # Whatever lies beside it is whole too, and does not hinder the next run.
-    beside = sorted(Neighbors.load(path).distances[0, 0] for path in tmp_path.glob(".graph.*.part"))
-    assert beside == ([1, 2] if at == 2 else [1] if one_step else [2])
+    beside = [(path.suffix, Neighbors.load(path).distances[0, 0]) for path in sorted(tmp_path.glob(".graph.*"))]
+    assert sorted(beside) == ([(".old", 1), (".part", 2)] if at == 2 else [(".part", 1 if one_step else 2)])
     graph.save(tmp_path / "graph", overwrite=True)
     assert Neighbors.load(tmp_path / "graph").distances[0, 0] == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["graph"]
+
+
+WRITES = """
+import os, sys
+from vicinal import files
+file, folder = files.whole_file("x", overwrite=True), files.whole_folder("f", overwrite=True)
+with file as text, folder as part:
+    text.write(b"half"); text.flush()
+    (part / "half.npy").write_bytes(b"half")
+    if "forked" in sys.argv and os.fork():
+        os.kill(os.getpid(), 9)
+    print(os.getpid(), flush=True)
+    sys.stdin.read()
+    os._exit(0)
+"""
+
+
+@pytest.mark.parametrize("forked", [False, True])
+def test_what_a_killed_run_left_goes_with_the_next_and_what_a_living_one_makes_stays(
+    tmp_path: Path, forked: bool
+) -> None:
+    """Also where the maker itself is killed while its forked child goes on."""
+
+    def write() -> list[str]:
+        with files.whole_file(tmp_path / "x", overwrite=True) as file:
+            file.write(b"ours")
+        with files.whole_folder(tmp_path / "f", overwrite=True) as part:
+            (part / "manifest.json").write_text(OURS)
+        return sorted(path.name for path in tmp_path.iterdir())
+
+    others = [".x.part", ".x.0123abcd.part.part", ".xx.0123abcd.part", ".x.0123ABCD.part", "x.0123abcd.part"]
+    for name in others:
+        (tmp_path / name).touch()
+    (tmp_path / ".x.01234567.part").symlink_to(tmp_path / "x.0123abcd.part")
+    kept = [*sorted(path.name for path in tmp_path.iterdir()), "f", "x"]
+    with start(WRITES, *(["forked"] if forked else []), cwd=tmp_path) as child:
+        assert child.stdout is not None
+        maker = int(child.stdout.readline())
+        made = sorted(path.name for path in tmp_path.iterdir() if re.search(r"\.[0-9a-f]{8}\.part$", path.name))
+        made = [name for name in made if name not in kept]
+        assert [name[:3] for name in made] == [".f.", ".x."]
+        assert write() == sorted(kept + made)
+        os.kill(maker, signal.SIGKILL)
+        child.communicate(timeout=60)  # its pipes end with the last process that holds them
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(kept + made)
+    assert write() == sorted(kept)
+
+
+def test_a_part_that_another_takes_for_a_leftover_before_it_is_locked_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock, seen = files._locked, []
+
+    def late(descriptor: int) -> bool:
+        seen.append(descriptor)
+        if len(seen) <= 2:
+            files.remove_leftovers(tmp_path / "x")
+            files.remove_leftovers(tmp_path / "f")
+        return lock(descriptor)
+
+    monkeypatch.setattr(files, "_locked", late)
+    with files.whole_file(tmp_path / "x") as file:
+        file.write(b"whole")
+    assert len(seen) == 3
+    seen.clear()
+    with files.whole_folder(tmp_path / "f") as part:
+        (part / "manifest.json").write_text(OURS)
+    assert len(seen) == 3
+    assert [path.name for path in sorted(tmp_path.iterdir())] == ["f", "x"]
+
+
+def test_a_checkpoint_leaves_nothing_when_it_ends(tmp_path: Path) -> None:
+    kept = Checkpoint(tmp_path / "kept", {"n": 1}, arrays=("a",))
+    kept.save({"a": np.zeros(2)})
+    (tmp_path / ".kept.0123abcd.part").mkdir()
+    kept.remove()
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_full_disk_is_an_error_that_names_the_output(tmp_path: Path) -> None:

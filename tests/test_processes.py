@@ -71,9 +71,10 @@ def test_a_kill_in_the_middle_of_writing_leaves_nothing_new_under_the_final_name
         _, err = child.communicate(timeout=60)
     assert child.returncode == -signal.SIGKILL and err == ""
     assert (output.read_text() if output.exists() else None) == old
-    # What it left under another name does not hinder the next run.
+    # What it left under another name does not hinder the next run, and goes with it.
     assert work(*arguments, "--overwrite").code == 0
     assert len(read_table(output)) == 30
+    assert not list(output.parent.glob(".*.part"))
 
 
 @pytest.mark.parametrize("old", [None, "old content"])

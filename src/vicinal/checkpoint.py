@@ -82,6 +82,7 @@ class Checkpoint:
     def remove(self) -> None:
         """Ends it, once the answer is given."""
         shutil.rmtree(self._folder, ignore_errors=True)
+        files.remove_leftovers(self._folder)
 
     def _check_folder(self) -> None:
         files.check_folder(self._folder, overwrite=True)

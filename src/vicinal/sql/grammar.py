@@ -7,7 +7,7 @@ takes for an alias, is refused here.
 
 import functools
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from vicinal.errors import need
 from vicinal.sql.faults import SqlError, fault, place
@@ -192,13 +192,13 @@ class _Dialect(Dialect):
 
 
 class _Parser(Parser):
-    FUNCTIONS = {}  # noqa: RUF012 - every call is Anonymous: lowering has the one table of functions
+    FUNCTIONS: ClassVar[dict[str, Any]] = {}  # every call is Anonymous: lowering has the one table of functions
     FUNCTION_PARSERS = {  # noqa: RUF012
         "CAST": lambda self: self._cast(),
         "NOTHING": lambda self: self._nothing(),
     }
     NO_PAREN_FUNCTION_PARSERS = {"CASE": lambda self: self._parse_case()}  # noqa: RUF012
-    NO_PAREN_FUNCTIONS = {}  # noqa: RUF012
+    NO_PAREN_FUNCTIONS: ClassVar[dict[Any, Any]] = {}
     COLUMN_OPERATORS = {TokenType.DOT: None}  # noqa: RUF012
     PRIMARY_PARSERS = {  # noqa: RUF012
         **Parser.PRIMARY_PARSERS,
@@ -211,7 +211,7 @@ class _Parser(Parser):
         TokenType.TRUE: lambda self, token: exp.Boolean(this=True).update_positions(token),
         TokenType.FALSE: lambda self, token: exp.Boolean(this=False).update_positions(token),
     }
-    PLACEHOLDER_PARSERS = {}  # noqa: RUF012
+    PLACEHOLDER_PARSERS: ClassVar[dict[Any, Any]] = {}
 
     # What is outside the subset, where sqlglot would read something else.
 

@@ -23,8 +23,9 @@ import pyarrow
 import vicinal.sql
 from vicinal.sql import binary
 from vicinal.sql.catalog import Table
+from vicinal.sql.expressions import Deferred
 from vicinal.sql.grammar import read
-from vicinal.sql.lowering import Deferred, Lowering
+from vicinal.sql.lowering import Lowering
 from vicinal.sql.transfer import export_table, import_table
 from vicinal.sql.types import STRING, Type
 

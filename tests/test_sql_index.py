@@ -238,7 +238,7 @@ def test_levels_and_clusters_may_be_left_out() -> None:
         db.execute(f"UPSERT INTO T (id, e) VALUES {rows}")
         db.execute("""ALTER TABLE T ADD INDEX i GLOBAL USING vector_kmeans_tree ON (e)
             WITH (distance=euclidean, vector_type="float", vector_dimension=2)""")
-        (tree,) = db._forest(db.tables()["T"], "i").trees.values()
+        (tree,) = db._indexes._forest(db.tables()["T"], "i").trees.values()
         assert (len(tree.levels), tree.leaves) == (1, 20)  # the root of 400
         order = "ORDER BY Knn::EuclideanDistance(e, Knn::ToBinaryString([200.f, 5.f])) LIMIT 10"
         exact = list(db.execute(f"SELECT id FROM T {order}"))

@@ -9,6 +9,8 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
+from vicinal.sql.faults import fault
+from vicinal.sql.statements import Name
 from vicinal.sql.types import Type, from_duck
 
 INDEXES = "~indexes"
@@ -38,6 +40,17 @@ class Index:
         """The hidden column with each row's cluster."""
         return f"~{self.name}"
 
+    @property
+    def functions(self) -> tuple[str, ...]:
+        """The functions that it serves, the first as it was named."""
+        if "similarity" in self.settings:
+            if self.settings["similarity"] == "inner_product":
+                return ("InnerProductSimilarity",)
+            return "CosineSimilarity", "CosineDistance"
+        if self.settings.get("distance") == "cosine":
+            return "CosineDistance", "CosineSimilarity"
+        return ({"manhattan": "ManhattanDistance"}.get(self.settings.get("distance", ""), "EuclideanDistance"),)
+
 
 @dataclass
 class Table:
@@ -53,6 +66,12 @@ class Table:
 def quoted(name: str) -> str:
     """A name as DuckDB reads it."""
     return '"' + name.replace('"', '""') + '"'
+
+
+def check_name(name: Name, text: str) -> None:
+    """Raises SqlError where a table, column or index cannot have the name."""
+    if not name.text or "~" in name.text or "\0" in name.text:
+        raise fault(text, name.start, f"the name {name.text!r} cannot be used: empty, or with ~ or a zero byte")
 
 
 def logical(physical: str) -> str:

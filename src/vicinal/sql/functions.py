@@ -1,7 +1,7 @@
 """The one table of functions: what the language accepts, the reference page says, and the tests run.
 
-`example` is an expression; `answer` is what `vicinal sql` prints for it. `make` gives the DuckDB expression from a
-`Lowering`, the call's node and its lowered arguments.
+`example` is an expression; `answer` is what `vicinal sql` prints for it. `make` gives the DuckDB expression from the
+statement's `Expressions`, the call's node and its lowered arguments.
 """
 
 from collections.abc import Callable
@@ -15,9 +15,10 @@ from vicinal.sql import binary
 from vicinal.sql.types import DOUBLE, FLOAT, INT64, NULL, UINT64, Type, list_of
 
 if TYPE_CHECKING:
-    from vicinal.sql.lowering import Expression, Lowering
+    from vicinal.sql.conversion import Expression
+    from vicinal.sql.expressions import Expressions
 
-Make = Callable[["Lowering", Any, list["Expression"]], "Expression"]
+Make = Callable[["Expressions", Any, list["Expression"]], "Expression"]
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Function:
 def _encode(form: str) -> Make:
     about = binary.find_format(form)
 
-    def make(low: "Lowering", node: Any, args: list["Expression"]) -> "Expression":
+    def make(low: "Expressions", node: Any, args: list["Expression"]) -> "Expression":
         (vector,) = args
         kind = Type("String", tag=about.tag)
         if vector.kind == NULL:
@@ -59,7 +60,7 @@ def _encode(form: str) -> Make:
     return make
 
 
-def _decode(low: "Lowering", node: Any, args: list["Expression"]) -> "Expression":
+def _decode(low: "Expressions", node: Any, args: list["Expression"]) -> "Expression":
     string = low.bytes(args[0], node)
     if string.known:
         return low.constant(binary.from_binary(string.value), list_of(FLOAT))
@@ -67,7 +68,7 @@ def _decode(low: "Lowering", node: Any, args: list["Expression"]) -> "Expression
 
 
 def _distance(name: str) -> Make:
-    def make(low: "Lowering", node: Any, args: list["Expression"]) -> "Expression":
+    def make(low: "Expressions", node: Any, args: list["Expression"]) -> "Expression":
         tags = [one.kind.tag for one in args]
         a, b = (low.bytes(one, node) for one in args)
         if tags[0] and tags[1] and tags[0] != tags[1]:
@@ -90,7 +91,7 @@ def _distance_of_two(name: str, a: bytes | None, b: bytes | None) -> float | Non
     return binary.distance_column(name, columns[0], columns[1])[0].as_py()
 
 
-def _untag(low: "Lowering", node: Any, args: list["Expression"]) -> "Expression":
+def _untag(low: "Expressions", node: Any, args: list["Expression"]) -> "Expression":
     value, tag = args
     if not tag.known or not isinstance(tag.value, bytes):
         raise low.error(node, "the tag must be a string literal")
@@ -100,7 +101,7 @@ def _untag(low: "Lowering", node: Any, args: list["Expression"]) -> "Expression"
     return low.retyped(value, value.kind.untagged)
 
 
-def _as_tagged(low: "Lowering", node: Any, args: list["Expression"]) -> "Expression":
+def _as_tagged(low: "Expressions", node: Any, args: list["Expression"]) -> "Expression":
     value, tag = args
     if not tag.known or not isinstance(tag.value, bytes):
         raise low.error(node, "the tag must be a string literal")
@@ -110,20 +111,20 @@ def _as_tagged(low: "Lowering", node: Any, args: list["Expression"]) -> "Express
 
 
 def _math(sql: str) -> Make:
-    def make(low: "Lowering", node: Any, args: list["Expression"]) -> "Expression":
+    def make(low: "Expressions", node: Any, args: list["Expression"]) -> "Expression":
         values = [low.sql(low.number(one, DOUBLE, node)) for one in args]
         return low.made(sql.format(*values), DOUBLE, args)
 
     return make
 
 
-def _abs(low: "Lowering", node: Any, args: list["Expression"]) -> "Expression":
+def _abs(low: "Expressions", node: Any, args: list["Expression"]) -> "Expression":
     if not args[0].kind.numeric:
         raise low.error(node, f"expected a number, found {args[0].kind}")
     return low.made(f"abs({low.sql(args[0])})", args[0].kind, args)
 
 
-def _if(low: "Lowering", node: Any, args: list["Expression"]) -> "Expression":
+def _if(low: "Expressions", node: Any, args: list["Expression"]) -> "Expression":
     condition = low.condition(args[0], node)
     branches = args[1:] if len(args) == 3 else [args[1], low.constant(None, NULL)]
     kind = low.common(branches, node)
@@ -131,23 +132,23 @@ def _if(low: "Lowering", node: Any, args: list["Expression"]) -> "Expression":
     return low.made(f"CASE WHEN {condition} THEN {yes} ELSE {no} END", kind, args)
 
 
-def _coalesce(low: "Lowering", node: Any, args: list["Expression"]) -> "Expression":
+def _coalesce(low: "Expressions", node: Any, args: list["Expression"]) -> "Expression":
     kind = low.common(args, node)
     return low.made(f"coalesce({', '.join(low.sql(low.converted(one, kind, node)) for one in args)})", kind, args)
 
 
-def _length(low: "Lowering", node: Any, args: list["Expression"]) -> "Expression":
+def _length(low: "Expressions", node: Any, args: list["Expression"]) -> "Expression":
     kind = Type("Uint32")
     if args[0].kind.name == "Utf8":
         return low.made(f"CAST(strlen({low.sql(args[0])}) AS UINTEGER)", kind, args)
     return low.made(f"CAST(octet_length({low.sql(low.bytes(args[0], node))}) AS UINTEGER)", kind, args)
 
 
-def _same(low: "Lowering", node: Any, args: list["Expression"]) -> "Expression":
+def _same(low: "Expressions", node: Any, args: list["Expression"]) -> "Expression":
     return args[0]
 
 
-def _list_map(low: "Lowering", node: Any, args: list["Expression"]) -> "Expression":
+def _list_map(low: "Expressions", node: Any, args: list["Expression"]) -> "Expression":
     values, function = args
     if values.kind.item is None:
         raise low.error(node, f"ListMap: expected a list, found {values.kind}")
@@ -157,13 +158,13 @@ def _list_map(low: "Lowering", node: Any, args: list["Expression"]) -> "Expressi
     )
 
 
-def _list_length(low: "Lowering", node: Any, args: list["Expression"]) -> "Expression":
+def _list_length(low: "Expressions", node: Any, args: list["Expression"]) -> "Expression":
     if args[0].kind.item is None:
         raise low.error(node, f"ListLength: expected a list, found {args[0].kind}")
     return low.made(f"CAST(len({low.sql(args[0])}) AS UBIGINT)", UINT64, args)
 
 
-def _list_replicate(low: "Lowering", node: Any, args: list["Expression"]) -> "Expression":
+def _list_replicate(low: "Expressions", node: Any, args: list["Expression"]) -> "Expression":
     value, times = args
     if not times.kind.whole:
         raise low.error(node, f"ListReplicate: expected a whole number, found {times.kind}")
@@ -171,18 +172,18 @@ def _list_replicate(low: "Lowering", node: Any, args: list["Expression"]) -> "Ex
     return low.made(f"list_transform(range({count}), lambda _: {one})", list_of(value.kind), args)
 
 
-def _list_flatten(low: "Lowering", node: Any, args: list["Expression"]) -> "Expression":
+def _list_flatten(low: "Expressions", node: Any, args: list["Expression"]) -> "Expression":
     kind = args[0].kind
     if kind.item is None or kind.item.item is None:
         raise low.error(node, f"ListFlatten: expected a list of lists, found {kind}")
     return low.made(f"flatten({low.sql(args[0])})", kind.item, args)
 
 
-def _as_list(low: "Lowering", node: Any, args: list["Expression"]) -> "Expression":
+def _as_list(low: "Expressions", node: Any, args: list["Expression"]) -> "Expression":
     return low.listed(args, node)
 
 
-def _range(low: "Lowering", node: Any, args: list["Expression"]) -> "Expression":
+def _range(low: "Expressions", node: Any, args: list["Expression"]) -> "Expression":
     if not all(one.known and one.kind.numeric for one in args):
         raise low.error(node, "ListFromRange takes number literals here")
     kind = low.common(args, node)
@@ -192,7 +193,7 @@ def _range(low: "Lowering", node: Any, args: list["Expression"]) -> "Expression"
 
 
 def _time(name: str) -> Make:
-    def make(low: "Lowering", node: Any, args: list["Expression"]) -> "Expression":
+    def make(low: "Expressions", node: Any, args: list["Expression"]) -> "Expression":
         if not args[0].known or args[0].kind.name != "String":
             raise low.error(node, f"{name} takes a string literal")
         return low.time(args[0], Type(name), node)
@@ -200,21 +201,21 @@ def _time(name: str) -> Make:
     return make
 
 
-def _json(low: "Lowering", node: Any, args: list["Expression"]) -> "Expression":
+def _json(low: "Expressions", node: Any, args: list["Expression"]) -> "Expression":
     if not args[0].known or not isinstance(args[0].value, bytes):
         raise low.error(node, "Json takes a string literal")
     return low.converted(args[0], Type("Json"), node)
 
 
-def _count(low: "Lowering", node: Any, args: list["Expression"]) -> "Expression":
+def _count(low: "Expressions", node: Any, args: list["Expression"]) -> "Expression":
     return low.made(f"CAST(count({low.distinct(node)}{low.sql(args[0]) if args else '*'}) AS UBIGINT)", UINT64, args)
 
 
-def _count_if(low: "Lowering", node: Any, args: list["Expression"]) -> "Expression":
+def _count_if(low: "Expressions", node: Any, args: list["Expression"]) -> "Expression":
     return low.made(f"CAST(count_if({low.condition(args[0], node)}) AS UBIGINT)", UINT64, args)
 
 
-def _sum(low: "Lowering", node: Any, args: list["Expression"]) -> "Expression":
+def _sum(low: "Expressions", node: Any, args: list["Expression"]) -> "Expression":
     kind = args[0].kind
     if not kind.numeric:
         raise low.error(node, f"SUM: expected a number, found {kind}")
@@ -222,12 +223,12 @@ def _sum(low: "Lowering", node: Any, args: list["Expression"]) -> "Expression":
     return low.made(f"CAST(sum({low.distinct(node)}{low.sql(args[0])}) AS {total.duck})", total, args)
 
 
-def _avg(low: "Lowering", node: Any, args: list["Expression"]) -> "Expression":
+def _avg(low: "Expressions", node: Any, args: list["Expression"]) -> "Expression":
     return low.made(f"avg({low.distinct(node)}{low.sql(low.number(args[0], DOUBLE, node))})", DOUBLE, args)
 
 
 def _keeping(sql: str) -> Make:
-    def make(low: "Lowering", node: Any, args: list["Expression"]) -> "Expression":
+    def make(low: "Expressions", node: Any, args: list["Expression"]) -> "Expression":
         if sql in ("min", "max") and args[0].kind.item is not None:
             raise low.error(node, f"{sql.upper()} of {args[0].kind} is outside the subset")
         return low.made(f"{sql}({low.sql(args[0])})", args[0].kind.untagged, args)

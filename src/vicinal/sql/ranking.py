@@ -20,9 +20,12 @@ import numpy as np
 
 from vicinal.sql import binary
 from vicinal.sql.catalog import Table, quoted
+from vicinal.sql.conversion import next_target
+from vicinal.sql.expressions import Deferred, Scope, Source
 from vicinal.sql.functions import DISTANCES
-from vicinal.sql.grammar import Name, exp, start_of
-from vicinal.sql.lowering import Deferred, Lowering, Scope, Source
+from vicinal.sql.lowering import Lowering
+from vicinal.sql.query_grammar import exp, start_of
+from vicinal.sql.statements import Name
 
 MOST_TARGETS = 4096
 MOST_PLACES = 1024
@@ -107,8 +110,6 @@ class Ranking:
             return database.rows(low.select(self.select), low)
 
     def _scan(self, database: Any, low: Lowering, side: tuple[str, Table, str], columns: str, best: Best | None) -> Any:
-        from vicinal.sql.lowering import next_target
-
         alias, table, embedding = side
         inner = low.fresh()
         known = [(one.name, f"t0.{quoted(one.physical)}", one.kind) for one in table.columns.values()]

@@ -14,9 +14,11 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from vicinal.errors import DataError, UsageError, need
-from vicinal.sql.database import Rows, declared, parameter
+from vicinal.sql import statements
 from vicinal.sql.faults import fault
 from vicinal.sql.lexer import names_in
+from vicinal.sql.parameters import declared, parameter
+from vicinal.sql.rows import Rows, last
 from vicinal.sql.types import NULL, Type, list_of, named
 from vicinal.sql.ydb import to_ydb
 
@@ -74,10 +76,7 @@ class Remote:
 
     def execute(self, yql: str, parameters: Mapping[str, Any] | None = None) -> Rows:
         """Runs statements; the rows of the last SELECT."""
-        rows = Rows([], [], [])
-        for rows in self.run(yql, parameters):  # noqa: B007
-            pass
-        return rows
+        return last(self.run(yql, parameters))
 
     def run(
         self, yql: str, parameters: Mapping[str, Any] | None = None, names: dict[str, Any] | None = None
@@ -87,18 +86,18 @@ class Remote:
         names : what was said before of names and pragmas; a prompt hands in the same dict each time
         Raises    DataError with what the server said.
         """
-        from vicinal.sql import grammar
+        from vicinal.sql.grammar import parse
 
         given = {name.removeprefix("$"): value for name, value in (parameters or {}).items()}
         said: dict[str, _Piece] = {} if names is None else names
-        for statement in grammar.parse(yql):
+        for statement in parse(yql):
             text = f"{yql[statement.start : statement.end]};"
-            if isinstance(statement, grammar.Declare):
+            if isinstance(statement, statements.Declare):
                 value = declared(statement, yql, given)
                 said[str(len(said))] = _Piece(text, {f"${statement.name}": self._typed(statement.kind, value)})
-            elif isinstance(statement, grammar.Named | grammar.Pragma):
+            elif isinstance(statement, statements.Named | statements.Pragma):
                 said[str(len(said))] = self._piece(text, given)
-            elif isinstance(statement, grammar.Transaction):
+            elif isinstance(statement, statements.Transaction):
                 yield from self._transact(statement, yql)
             else:
                 pieces = [*said.values(), self._piece(text, given)]

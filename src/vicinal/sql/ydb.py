@@ -7,7 +7,7 @@ that are stored without Untag, and `//` comments. The text is edited where it sa
 from collections.abc import Iterator
 from typing import Any
 
-from vicinal.sql import binary
+from vicinal.sql import binary, statements
 from vicinal.sql.lexer import comments
 
 _RENAMED = {"Knn::ToBinaryString": "Knn::ToBinaryStringFloat", "Knn::FromBinaryString": "Knn::FloatFromBinaryString"}
@@ -21,15 +21,16 @@ def to_ydb(text: str) -> str:
     >>> print(to_ydb("UPSERT INTO F (id, e) VALUES (1, Knn::ToBinaryString([1.f])) // a fact"))
     UPSERT INTO F (id, e) VALUES (1, Untag(Knn::ToBinaryStringFloat([1.f]), "FloatVector")) -- a fact
     """
-    from vicinal.sql import grammar
+    from vicinal.sql.grammar import parse
+    from vicinal.sql.query_grammar import exp
 
     edits = {(start, start + 2, "--") for start, _, comment in comments(text) if comment.startswith("//")}
     names: dict[str, Any] = {}
-    for statement in grammar.parse(text):
-        if isinstance(statement, grammar.Named):
+    for statement in parse(text):
+        if isinstance(statement, statements.Named):
             names[statement.name] = (statement.value, dict(names))
         for node in _nodes(statement):
-            if isinstance(node, grammar.exp.Anonymous) and node.this in _RENAMED:
+            if isinstance(node, exp.Anonymous) and node.this in _RENAMED:
                 at = node.meta["start"]
                 edits.add((at, node.meta["end"] + 1, _RENAMED[node.this]))
         for value, seen in _stored(statement, names):
@@ -49,7 +50,7 @@ def _nodes(statement: Any) -> Any:
 
 
 def _expressions(value: Any) -> Any:
-    from vicinal.sql.grammar import exp
+    from vicinal.sql.query_grammar import exp
 
     if isinstance(value, exp.Expression):
         yield from value.walk()
@@ -60,21 +61,19 @@ def _expressions(value: Any) -> Any:
 
 def _stored(statement: Any, names: dict[str, Any]) -> Iterator[tuple[Any, dict[str, Any]]]:
     """The expressions whose values a statement stores, each with the names that it sees."""
-    from vicinal.sql import grammar
-
-    if isinstance(statement, grammar.Write):
+    if isinstance(statement, statements.Write):
         for row in statement.rows:
             for value in row:
                 yield value, names
         yield from _outputs(statement.query, names)
-    elif isinstance(statement, grammar.Update):
+    elif isinstance(statement, statements.Update):
         for _, value in statement.changes:
             yield value, names
 
 
 def _outputs(query: Any, names: dict[str, Any]) -> Iterator[tuple[Any, dict[str, Any]]]:
     """What a query and those that it reads give; without its tag a vector serves all the same."""
-    from vicinal.sql.grammar import exp
+    from vicinal.sql.query_grammar import exp
 
     if isinstance(query, exp.Union):
         yield from _outputs(query.this, names)
@@ -94,7 +93,7 @@ def _outputs(query: Any, names: dict[str, Any]) -> Iterator[tuple[Any, dict[str,
 
 def _tag(node: Any, names: dict[str, Any]) -> str:
     """The tag of an expression's value, empty where it has none."""
-    from vicinal.sql.grammar import Invoke, LambdaBlock, exp
+    from vicinal.sql.query_grammar import Invoke, LambdaBlock, exp
 
     if isinstance(node, exp.Paren):
         return _tag(node.this, names)

@@ -1,0 +1,80 @@
+"""The rows that a SELECT gives."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from vicinal.errors import need
+from vicinal.sql.types import Type
+
+
+class Rows:
+    """The answer of a SELECT: iterates over tuples.
+
+    columns : names in order
+    kinds   : their types in YQL
+    """
+
+    def __init__(self, found: Any, columns: list[str], kinds: list[Type]) -> None:
+        self._found, self.columns, self.kinds = found, columns, kinds  # an Arrow table, or a few tuples
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    def __iter__(self) -> Iterator[tuple[Any, ...]]:
+        if isinstance(self._found, list):
+            yield from self._found
+            return
+        for batch in self._found.to_batches():
+            yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
+
+    def __getitem__(self, row: int) -> tuple[Any, ...]:
+        if not -len(self) <= row < len(self):
+            raise IndexError(row)
+        row = row % len(self)
+        if isinstance(self._found, list):
+            return self._found[row]
+        return next(iter(Rows(self._found.slice(row, 1), self.columns, self.kinds)))
+
+    def __repr__(self) -> str:
+        return f"Rows({', '.join(self.columns)}; {len(self)})"
+
+    def arrow(self) -> Any:
+        """The rows as a pyarrow Table."""
+        if not isinstance(self._found, list):
+            return self._found
+        pyarrow = need("pyarrow", extra="sql")
+        columns = zip(*self._found, strict=True) if self._found else ([] for _ in self.columns)
+        arrays = [pyarrow.array(list(one), _arrow_type(kind)) for one, kind in zip(columns, self.kinds, strict=True)]
+        return pyarrow.Table.from_arrays(arrays, names=self.columns)
+
+    def df(self) -> Any:
+        """The rows as a pandas DataFrame."""
+        need("pandas", extra="sql")
+        return self.arrow().to_pandas()
+
+
+def last(answers: Iterable[Rows]) -> Rows:
+    """The last of several answers; no rows where there is none."""
+    rows = Rows([], [], [])
+    for rows in answers:  # noqa: B007
+        pass
+    return rows
+
+
+def _arrow_type(kind: Type) -> Any:
+    pyarrow = need("pyarrow", extra="sql")
+    if kind.item is not None:
+        return pyarrow.list_(_arrow_type(kind.item))
+    named_types = {
+        "Bool": pyarrow.bool_(),
+        "Float": pyarrow.float32(),
+        "Double": pyarrow.float64(),
+        "String": pyarrow.binary(),
+        "Date": pyarrow.date32(),
+        "Datetime": pyarrow.timestamp("s"),
+        "Timestamp": pyarrow.timestamp("us"),
+        "Null": pyarrow.int32(),
+    }
+    if kind.whole:
+        return getattr(pyarrow, kind.name.lower())()
+    return named_types.get(kind.name, pyarrow.string())

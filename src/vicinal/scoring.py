@@ -21,7 +21,8 @@ from vicinal.config import Plan, ScorerPlan
 from vicinal.copies import find_copies
 from vicinal.errors import DataError, UsageError, some
 from vicinal.graph import Neighbors, components
-from vicinal.indexes.exact import Exact, at_most, cores
+from vicinal.indexes.arguments import cores
+from vicinal.indexes.exact import Exact, at_most
 from vicinal.metrics import find
 from vicinal.vectors import as_vectors, invalid_rows, refuse_dtype, refuse_invalid
 

@@ -16,7 +16,7 @@ from vicinal.cli.console import Console
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `vicinal duplicates`."""
-    from vicinal.indexes.exact import ON_INVALID
+    from vicinal.indexes.arguments import ON_INVALID
     from vicinal.metrics import BY_NAME
 
     parser.add_argument("data", metavar="DATA", help="the data set")

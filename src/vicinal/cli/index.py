@@ -25,7 +25,7 @@ from vicinal.cli.console import Console
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of each of its actions."""
     from vicinal.indexes import INDEXES
-    from vicinal.indexes.contract import ON_INVALID
+    from vicinal.indexes.arguments import ON_INVALID
     from vicinal.metrics import BY_NAME
 
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True, title="actions")

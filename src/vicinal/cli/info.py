@@ -21,7 +21,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     import numpy as np
 
     from vicinal import __version__
-    from vicinal.indexes.exact import cores
+    from vicinal.indexes.arguments import cores
     from vicinal.kernels import KERNELS
     from vicinal.kernels.native import MISSING, isas
     from vicinal.metrics import METRICS

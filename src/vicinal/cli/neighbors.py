@@ -14,7 +14,7 @@ from vicinal.cli.console import Console
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `vicinal neighbors`."""
-    from vicinal.indexes.exact import ON_INVALID
+    from vicinal.indexes.arguments import ON_INVALID
     from vicinal.metrics import BY_NAME
 
     parser.add_argument("embeddings", metavar="NPY", help="the embeddings, one row a sample")

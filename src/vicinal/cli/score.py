@@ -24,7 +24,7 @@ from vicinal.cli.console import Console
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `vicinal score`."""
     from vicinal.datasets import SUFFIXES
-    from vicinal.indexes.exact import ON_INVALID
+    from vicinal.indexes.arguments import ON_INVALID
     from vicinal.metrics import BY_NAME
     from vicinal.scores import SCORES
 

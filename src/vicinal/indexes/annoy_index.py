@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from vicinal.errors import DataError, need
-from vicinal.indexes.contract import Index, Parameter
+from vicinal.indexes.arguments import Parameter
+from vicinal.indexes.contract import Index
 from vicinal.metrics import Metric
 
 SPACES = {"euclidean": "euclidean", "cosine": "angular", "manhattan": "manhattan", "hamming": "hamming"}

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from vicinal.errors import DataError, UsageError
-from vicinal.indexes.contract import Index, Parameter
+from vicinal.indexes.arguments import Parameter
+from vicinal.indexes.contract import Index
 from vicinal.indexes.faiss_indexes import _faiss, _Threads, check_graph, read_engine
 from vicinal.kernels import Kernel, pick
 from vicinal.metrics import Metric

@@ -10,9 +10,8 @@ from vicinal.checkpoint import Checkpoint, question
 from vicinal.copies import Copies
 from vicinal.errors import DataError, UsageError
 from vicinal.graph import Neighbors, RadiusNeighbors, check_k
-from vicinal.indexes.contract import ON_INVALID as ON_INVALID
-from vicinal.indexes.contract import Index, as_radius, k_that_fits, too_large
-from vicinal.indexes.contract import cores as cores
+from vicinal.indexes.arguments import as_radius, k_that_fits, too_large
+from vicinal.indexes.contract import Index
 from vicinal.kernels import Kernel, Progress, pick
 from vicinal.metrics import METRICS, Metric
 

@@ -16,7 +16,8 @@ import numpy as np
 
 from vicinal.copies import Copies
 from vicinal.errors import DataError, UsageError
-from vicinal.indexes.contract import Index, Parameter
+from vicinal.indexes.arguments import Parameter
+from vicinal.indexes.contract import Index
 from vicinal.metrics import Metric
 
 METRICS = ("euclidean", "sqeuclidean", "cosine", "inner_product")

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from vicinal.indexes.contract import Index, Parameter
+from vicinal.indexes.arguments import Parameter
+from vicinal.indexes.contract import Index
 from vicinal.metrics import Metric
 
 METRICS = ("euclidean", "sqeuclidean", "cosine", "manhattan")

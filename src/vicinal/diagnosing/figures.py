@@ -1,49 +1,37 @@
-"""The diagnosis of a data set: vectors, and labels where there are any, into figures, warnings and lists.
+"""The figures of a diagnosis, each with what is needed to read it, and the warnings that follow from them.
 
-One neighbour pass serves all figures. Beside it, a sample of rows is measured against random others (relative
-contrast) and searched by a second metric (do cosine and euclidean agree?).
+Beside the one neighbour pass, a sample of rows is measured against random others (relative contrast) and searched by a
+second metric (do cosine and euclidean agree?).
 """
 
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
-from vicinal.datasets import Id, read_columns
 from vicinal.diagnostics import (
-    BoundaryPairs,
     Kappa,
     LabelErrors,
     bayes_interval,
-    boundary_pairs,
-    cohen_kappa,
-    confusion,
     disagreement,
-    error_by_share,
     hubness_skew,
-    label_errors,
     mle_dimension,
     relative_contrast,
     two_nn_dimension,
 )
-from vicinal.errors import DataError, some
+from vicinal.errors import some
 from vicinal.graph import Neighbors
 from vicinal.indexes.exact import Exact
-from vicinal.kernels import Progress
 from vicinal.labels import Labels
-from vicinal.predicting import Curve, refuse_lone_classes
-from vicinal.scores import copy_groups, hubness
-from vicinal.votes import WEIGHTS, accuracy_by_k
+from vicinal.predicting import Curve
+from vicinal.scores import copy_groups
 
 SEED = 20_26
 SAMPLED, PARTNERS = 2000, 200  # rows and random others of each, for the mean distance
 COMPARED, COMPARED_K = 500, 10  # rows, and neighbours of each, for cosine against euclidean
-DIMENSION_K, HUB_K, ERROR_K = 20, 10, 30
+DIMENSION_K, HUB_K = 20, 10
 UNEVEN = 0.01  # norms that differ by more are not those of normalised rows
 DOMINATES = 0.5  # the share of all variance from which a column dominates
 DISAGREES = 0.1  # the share of neighbours from which the choice of metric matters
-MOST_CLASSES = 4000  # of which a square table of counts is made
 FALLING = 0.005  # a 1-NN error that still falls by more from half the rows to all has not settled
 
 
@@ -60,150 +48,10 @@ class Figure:
     meaning: str
 
 
-@dataclass(frozen=True, eq=False)
-class Diagnosis:
-    """What the neighbours say of a data set; fields that need labels are None without them."""
-
-    source: str
-    n: int
-    dim: int
-    metric: str
-    k: int
-    ids: list[Id]
-    neighbors: Neighbors
-    norms: np.ndarray
-    figures: list[Figure]
-    warnings: list[str]
-    labels: Labels | None = None
-    curve: Curve | None = None
-    convergence: tuple[np.ndarray, np.ndarray] | None = None
-    confusion: np.ndarray | None = None
-    errors: LabelErrors | None = None
-    pairs: BoundaryPairs | None = None
-    kappa: Kappa | None = None
-    occurrences: np.ndarray = field(default_factory=lambda: np.zeros(0))
-
-    def label(self, code: int) -> str | int | float:
-        """The label of a code, as it was written."""
-        assert self.labels is not None
-        return self.labels.classes[code]
-
-
-def diagnose(
-    source: str,
-    vectors: np.ndarray,
-    index: Exact,
-    k: int = 50,
-    labels: Labels | None = None,
-    second: np.ndarray | None = None,
-    ids: list[Id] | None = None,
-    pairs: int = 100,
-    evaluation: float = 0.5,
-    progress: Progress | None = None,
-) -> Diagnosis:
-    """All figures of a data set, from one pass over k neighbours of each row.
-
-    source  : what the vectors are called
-    index   : an index of the metric, which is fitted to the vectors here
-    labels  : the label of each row; second: another judge's, as codes of the same classes, for kappa
-    pairs   : how many boundary pairs at most, of which the share `evaluation` is set aside
-    Raises    as `Exact.neighbors`; UsageError for inner products, which are no distances
-    """
-    if labels is not None:
-        refuse_lone_classes(labels)
-    found = index.fit(vectors, invalid={}).neighbors(k, progress=progress)
-    ids = list(range(len(vectors))) if ids is None else ids
-    norms = np.sqrt((np.asarray(vectors, dtype=np.float64) ** 2).sum(axis=1))
-    figures, warnings = _without_labels(vectors, index, found, norms)
-    hub_k = min(HUB_K, found.k)
-    common = {
-        "source": source,
-        "n": len(vectors),
-        "dim": vectors.shape[1],
-        "metric": index.metric.name,
-        "k": found.k,
-        "ids": ids,
-        "neighbors": found,
-        "norms": norms,
-        "occurrences": hubness(found, hub_k),
-    }
-    if labels is None:
-        return Diagnosis(**common, figures=figures, warnings=warnings)
-    ks = list(range(1, found.k + 1))
-    curve = Curve("accuracy", ks, {name: accuracy_by_k(found, labels.codes, ks, name) for name in WEIGHTS})
-    best_k, best_weights = curve.best
-    convergence = error_by_share(found, labels.codes)
-    table = None
-    if len(labels.classes) <= MOST_CLASSES:
-        table = confusion(found, labels.codes, len(labels.classes), best_k, best_weights)
-    else:
-        warnings.append(f"{len(labels.classes):,} classes: confusion is told of at most {MOST_CLASSES:,}")
-    error_k = min(ERROR_K, found.k)
-    errors = label_errors(found, labels.codes, len(labels.classes), error_k)
-    kappa = None if second is None else cohen_kappa(labels.codes, second)
-    told, said = _with_labels(curve, convergence, errors, labels, kappa, error_k, len(vectors))
-    return Diagnosis(
-        **common,
-        figures=told + figures,
-        warnings=said + warnings,
-        labels=labels,
-        curve=curve,
-        convergence=convergence,
-        confusion=table,
-        errors=errors,
-        pairs=boundary_pairs(found, labels.codes, pairs, evaluation),
-        kappa=kappa,
-    )
-
-
-def matched(labels: Labels, other: Labels, only: set[Id] | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """The rows that both judges label, and the other's labels of them as codes that continue those of `labels`.
-
-    only    : the ids that count; None for all
-    Returns   int64 (n_both,), rows of `labels`, and int64 (n_both,)
-    Raises    DataError where an id is there twice, or the two files have no id or no label in common
-    """
-    place = {one: row for row, one in enumerate(other.ids)}
-    for name, ids in ((labels.place, labels.ids), (other.place, other.ids)):
-        if len(set(ids)) < len(ids):
-            raise DataError(f"{name}: ids occur more than once, so labels cannot be matched by id; make them distinct")
-    if len(labels.ids) != len(other.ids) and any(one.ids == list(range(len(one.ids))) for one in (labels, other)):
-        raise DataError(
-            f"{labels.place} has {len(labels.ids)} rows and {other.place} {len(other.ids)}, and one of them names its "
-            "rows by their numbers, as a file without ids does; give both the same ids"
-        )
-    rows = [row for row, one in enumerate(labels.ids) if one in place and (only is None or one in only)]
-    if not rows:
-        counted = "" if only is None else " that counts"
-        raise DataError(
-            f"{other.place}: none of its ids ({some(other.ids)}){counted} is one of {labels.place} ({some(labels.ids)})"
-        )
-    code = {label: number for number, label in enumerate(labels.classes)}
-    if not set(code) & set(other.classes):
-        raise DataError(
-            f"{other.place}: none of its labels ({some(other.classes)}) is one of {labels.place} "
-            f"({some(labels.classes)}); write them alike"
-        )
-    codes = np.array([code.setdefault(label, len(code)) for label in other.classes])
-    return np.array(rows), codes[other.codes[[place[labels.ids[row]] for row in rows]]]
-
-
-def ids_of_pairs(path: Path, split: str | None) -> set[Id]:
-    """The ids of the rows in boundary pairs that were written as a table, of one part or of both.
-
-    Raises    DataError where the file is no such table, or has no pairs of the part
-    """
-    first, _, columns = read_columns(path, "id", {"other_id": "label", "split": "label"})
-    parts = zip(first, columns["other_id"], columns["split"], strict=True)
-    ids = {one for *both, part in parts if split in (None, part) for one in both}
-    if not ids:
-        raise DataError(f"{path}: found no pairs" + (f" of the part {split}" if split else ""))
-    return ids
-
-
-def _without_labels(
+def figures_of_vectors(
     vectors: np.ndarray, index: Exact, found: Neighbors, norms: np.ndarray
 ) -> tuple[list[Figure], list[str]]:
+    """The figures that need no labels, and the warnings."""
     metric, n, dim = index.metric, *vectors.shape
     warnings = []
     random = np.random.default_rng(SEED)
@@ -350,7 +198,7 @@ def _cosine_against_euclidean(vectors: np.ndarray, norms: np.ndarray, random: np
     return disagreement(one, other)
 
 
-def _with_labels(
+def figures_of_labels(
     curve: Curve,
     convergence: tuple[np.ndarray, np.ndarray],
     errors: LabelErrors,
@@ -359,6 +207,7 @@ def _with_labels(
     error_k: int,
     n: int,
 ) -> tuple[list[Figure], list[str]]:
+    """The figures of labelled rows, and the warnings."""
     best_k, best_weights = curve.best
     best = 1 - float(curve.scores[best_weights][best_k - 1])
     one_nn = 1 - float(curve.scores["uniform"][0])
@@ -458,85 +307,3 @@ def _with_labels(
 
 def _even(norms: np.ndarray) -> bool:
     return bool(norms.max() - norms.min() <= UNEVEN * norms.mean())
-
-
-def error_records(found: Diagnosis, top: int | None = None) -> list[dict[str, Any]]:
-    """The likely label errors, the most suspicious first."""
-    if found.errors is None or found.labels is None:
-        return []
-    errors = found.errors
-    return [
-        {
-            "id": found.ids[errors.rows[at]],
-            "row": int(errors.rows[at]),
-            "label": found.label(found.labels.codes[errors.rows[at]]),
-            "suggested": found.label(errors.suggested[at]),
-            "agreement": round(float(errors.agreement[at]), 4),
-            "own": round(float(errors.own[at]), 4),
-        }
-        for at in range(len(errors) if top is None else min(top, len(errors)))
-    ]
-
-
-def pair_records(found: Diagnosis, top: int | None = None) -> list[dict[str, Any]]:
-    """The boundary pairs in the order in which they were chosen."""
-    if found.pairs is None or found.labels is None:
-        return []
-    pairs = found.pairs
-    return [
-        {
-            "id": found.ids[pairs.first[at]],
-            "other_id": found.ids[pairs.second[at]],
-            "label": found.label(found.labels.codes[pairs.first[at]]),
-            "other_label": found.label(found.labels.codes[pairs.second[at]]),
-            "distance": float(str(pairs.distances[at])),
-            "row": int(pairs.first[at]),
-            "other_row": int(pairs.second[at]),
-            "split": "evaluation" if pairs.evaluation[at] else "train",
-        }
-        for at in range(len(pairs) if top is None else min(top, len(pairs)))
-    ]
-
-
-def convergence_table(found: Diagnosis) -> dict[str, list]:
-    """The 1-NN error and the lower end that it gives, had only so many rows been there; ascending."""
-    if found.convergence is None or found.labels is None:
-        return {}
-    shares, errors = found.convergence
-    return {
-        "rows": [round(float(one) * found.n) for one in shares],
-        "one_nn_error": [round(float(one), 6) for one in errors],
-        "cover_hart_lower": [round(bayes_interval(float(one), len(found.labels.classes))[0], 6) for one in errors],
-    }
-
-
-def as_json(found: Diagnosis) -> dict[str, Any]:
-    """Everything, as JSON takes it: numbers that are not finite are null."""
-    told: dict[str, Any] = {
-        "source": found.source,
-        "n": found.n,
-        "dim": found.dim,
-        "metric": found.metric,
-        "k": found.k,
-    }
-    told["figures"] = [{**asdict(one), "value": _finite(one.value)} for one in found.figures]
-    told["warnings"] = found.warnings
-    if found.labels is None or found.curve is None:
-        return told
-    told["leave_one_out"] = {"ks": found.curve.ks} | {
-        name: [round(float(one), 6) for one in values] for name, values in found.curve.scores.items()
-    }
-    told["convergence"] = convergence_table(found)
-    told["confusion"] = {
-        "classes": found.labels.classes,
-        "counts": None if found.confusion is None else found.confusion.tolist(),
-    }
-    told["label_errors"] = error_records(found)
-    told["pairs"] = pair_records(found)
-    if found.kappa is not None:
-        told["kappa"] = asdict(found.kappa)
-    return told
-
-
-def _finite(value: float | None) -> float | None:
-    return None if value is None or not np.isfinite(value) else float(value)

@@ -11,7 +11,7 @@ import json
 import math
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -275,6 +275,32 @@ def _copy_parquet(path: str | Path, target: IO[bytes], kept: np.ndarray) -> None
                 part = batch.filter(pyarrow.array(kept[start : start + batch.num_rows]))
                 start += batch.num_rows
                 writer.write_batch(part)
+
+
+def refuse_itself(output: str | Path, inputs: Iterable[str | Path]) -> None:
+    """Raises UsageError where an output is one of the data sets that it is made from."""
+    output = Path(output)
+    if output.exists() and any(Path(path).exists() and output.samefile(path) for path in inputs):
+        raise UsageError(f"{output}: is the data set itself, which is never overwritten; name another output")
+
+
+def refuse_other_count(data: str | Path, n: int, source: object, found: int) -> None:
+    """Raises DataError where what belongs to a data set's n rows has another number of rows."""
+    if found != n:
+        raise DataError(
+            f"{data} has {n} rows, but {source} has {found}; each row of the data set needs one row there, in the same "
+            "order"
+        )
+
+
+def numbered(column: list[Any]) -> np.ndarray:
+    """A whole number for each value, the same for equal ones, by first occurrence: int64 (n,).
+
+    >>> numbered(["b", "a", "b"]).tolist()
+    [0, 1, 0]
+    """
+    numbers: dict[Any, int] = {}
+    return np.array([numbers.setdefault(value, len(numbers)) for value in column], dtype=np.int64)
 
 
 def check_table(path: str | Path, ids: list[Id]) -> None:

@@ -64,11 +64,7 @@ def score_dataset(
         warnings.warn(note, stacklevel=2)
     sizes = [(neighbors, len(graph))] if graph is not None else [(path, len(array)) for path, array in arrays.items()]
     for source, size in sizes:
-        if size != len(ids):
-            raise DataError(
-                f"{plan.input_path} has {len(ids)} rows, but {source} has {size}; each row of the data set needs one "
-                "row of the embeddings, in the same order"
-            )
+        datasets.refuse_other_count(plan.input_path, len(ids), source, size)
     for path in arrays:
         embedding.verify(path, plan.input_path, ids)
     if output is not None:
@@ -167,8 +163,7 @@ def _check_output(plan: Plan, overwrite: bool, inputs: list[Path]) -> Path | Non
         output = output / NESTED_FILE
     if output is not None:
         datasets.suffix(output)
-        if output.exists() and any(path.exists() and output.samefile(path) for path in inputs):
-            raise UsageError(f"{output}: is the data set itself, which is never overwritten; name another output")
+        datasets.refuse_itself(output, inputs)
         files.check_file(output, overwrite, parents=plan.nested)
     return output
 

@@ -63,7 +63,7 @@ def scored_from_passes(
         if left < 2:
             reasons = ", ".join(sorted(set(rows.values())))
             raise DataError(f"{path}: {left} of {len(arrays[path])} rows can be used ({reasons}), expected at least 2")
-    groups = {name: _numbered(column) for name, column in columns.items()}
+    groups = {name: datasets.numbered(column) for name, column in columns.items()}
     lonely = {asked: _lonely(plan, passes[asked], groups[asked[2]], wrong[asked[:2]], ids) for asked in passes
               if asked[2] is not None and asked[3] is None}  # fmt: skip
     if on_invalid == "error":
@@ -142,12 +142,6 @@ def _against(
         indices[:old], distances[:old] = before.indices, before.distances
     indices[rows], distances[rows] = found.indices, found.distances
     return Neighbors(indices, distances, found.metric, found.dim)
-
-
-def _numbered(column: list[Any]) -> np.ndarray:
-    """A whole number for each value, the same for equal ones."""
-    numbers: dict[Any, int] = {}
-    return np.array([numbers.setdefault(value, len(numbers)) for value in column], dtype=np.int64)
 
 
 def _lonely(

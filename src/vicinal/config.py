@@ -238,6 +238,14 @@ def whole_number(value: object, place: str) -> int:
     return _whole_number(Setting(value, place))
 
 
+def threads(value: object, place: str = "--threads") -> int | None:
+    """How many threads were asked for; None for the machine's cores.
+
+    Raises    as `whole_number`
+    """
+    return None if value is None else whole_number(value, place)
+
+
 def _whole_number(setting: Setting) -> int:
     value = setting.value
     if (

@@ -26,6 +26,7 @@ import numpy as np
 from vicinal.errors import DataError, UsageError
 
 MANIFEST = "manifest.json"
+MANIFEST_AT_MOST = 1 << 24  # bytes
 ALONE = fcntl.LOCK_EX | fcntl.LOCK_NB
 
 
@@ -288,6 +289,36 @@ def _is_ours(folder: Path) -> bool:
         return manifest["format"].startswith("vicinal.") and {file.name for file in folder.iterdir()} <= known
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False
+
+
+def read_manifest(folder: str | Path, form: str, version: int, what: str, command: str) -> dict[str, Any]:
+    """The manifest of a folder of ours, of that format and version; what else it must hold, its reader knows.
+
+    what, command : what such a folder holds, and which command writes it
+    Raises          DataError, naming the file, where it cannot be read, or is none of ours, or of another version
+    """
+    file = Path(folder) / MANIFEST
+    try:
+        if file.stat().st_size > MANIFEST_AT_MOST:
+            raise DataError(f"{file}: {file.stat().st_size} bytes, expected at most {MANIFEST_AT_MOST}")
+        manifest = json.loads(file.read_text(encoding="utf-8"))
+        ours, found = manifest["format"] == form, manifest["format_version"]
+    except OSError as error:
+        raise DataError(
+            f"{file}: cannot be read ({error.strerror}); expected a folder written by `{command}`"
+        ) from None
+    except (ValueError, KeyError, TypeError, RecursionError):
+        ours, found = False, None
+    if not ours:
+        raise other_manifest(file, what, command)
+    if found != version:
+        raise DataError(f"{file}: format version {found!r}, this vicinal reads {version}: update vicinal")
+    return manifest
+
+
+def other_manifest(file: Path, what: str, command: str) -> DataError:
+    """What to say of a manifest that is not what it should be."""
+    return DataError(f"{file}: not a manifest of {what}; expected a folder of `{command}`")
 
 
 def save_arrays(folder: Path, arrays: dict[str, np.ndarray]) -> dict[str, Any]:

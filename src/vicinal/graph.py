@@ -11,6 +11,7 @@ from vicinal import files
 from vicinal.errors import DataError, UsageError
 
 FORMAT, FORMAT_VERSION = "vicinal.neighbors", 1
+WHAT, COMMAND = "saved neighbours", "vicinal neighbors"
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,7 +133,7 @@ class Neighbors:
         Raises    DataError, naming the file, where the folder is not one of ours, is of a newer format, or is damaged.
         """
         folder = Path(folder)
-        manifest = _manifest(folder / files.MANIFEST)
+        manifest = _manifest(folder)
         arrays = {}
         for name in ("indices", "distances"):
             file = folder / f"{name}.npy"
@@ -215,23 +216,15 @@ def _take(array: np.ndarray, order: np.ndarray) -> np.ndarray:
     return np.take_along_axis(array, order, axis=1)
 
 
-def _manifest(file: Path) -> dict:
+def _manifest(folder: Path) -> dict:
+    manifest = files.read_manifest(folder, FORMAT, FORMAT_VERSION, WHAT, COMMAND)
     try:
-        manifest = json.loads(file.read_text(encoding="utf-8"))
-        whole, version = manifest["format"] == FORMAT, manifest["format_version"]
-        if whole and version == FORMAT_VERSION:
-            whole = isinstance(manifest["metric"], str | None) and {"n", "k"} <= manifest.keys()
-            whole = whole and isinstance(manifest.get("dim"), int | None)
-            for name in ("indices.npy", "distances.npy"):
-                whole = whole and isinstance(manifest["parts"][name]["sha256"], str)
-    except OSError as error:
-        raise DataError(
-            f"{file}: cannot be read ({error.strerror}); expected a folder written by `vicinal neighbors`"
-        ) from None
-    except (ValueError, KeyError, TypeError):
-        whole, version = False, None
+        whole = isinstance(manifest["metric"], str | None) and {"n", "k"} <= manifest.keys()
+        whole = whole and isinstance(manifest.get("dim"), int | None)
+        for name in ("indices.npy", "distances.npy"):
+            whole = whole and isinstance(manifest["parts"][name]["sha256"], str)
+    except (KeyError, TypeError):
+        whole = False
     if not whole:
-        raise DataError(f"{file}: not a manifest of saved neighbours; expected a folder of `vicinal neighbors`")
-    if version != FORMAT_VERSION:
-        raise DataError(f"{file}: format version {version!r}, this vicinal reads {FORMAT_VERSION}: update vicinal")
+        raise files.other_manifest(folder / files.MANIFEST, WHAT, COMMAND)
     return manifest

@@ -17,6 +17,7 @@ from vicinal.errors import DataError
 from vicinal.graph import Neighbors
 
 FORMAT, FORMAT_VERSION = "vicinal.run", 1
+WHAT, COMMAND = "a kept run", "vicinal score --run"
 
 
 @dataclass(frozen=True)
@@ -121,14 +122,8 @@ class Kept:
         Raises    DataError, naming the file, where the folder is no kept run or is damaged.
         """
         folder = Path(folder)
-        file = folder / files.MANIFEST
+        manifest = files.read_manifest(folder, FORMAT, FORMAT_VERSION, WHAT, COMMAND)
         try:
-            manifest = json.loads(file.read_text(encoding="utf-8"))
-            if manifest["format"] != FORMAT:
-                raise ValueError
-            if manifest["format_version"] != FORMAT_VERSION:
-                found = manifest["format_version"]
-                raise DataError(f"{file}: format version {found!r}, this vicinal reads {FORMAT_VERSION}; update it")
             parts = tuple(
                 Part(Source(**one["data"]), tuple(Source(**source) for source in one["embeddings"]))
                 for one in manifest["data"]
@@ -139,14 +134,8 @@ class Kept:
             rest: dict[str, Any] = {"nested": manifest["nested"], "id_field": manifest["id_field"]}
             rest["on_invalid"] = manifest["on_invalid"]
             rest["references"] = tuple(Source(**one) for one in manifest["references"])
-        except OSError as error:
-            raise DataError(
-                f"{file}: cannot be read ({error.strerror}); expected a folder of `vicinal score --run`"
-            ) from None
-        except DataError:
-            raise
         except (ValueError, KeyError, TypeError, AttributeError):
-            raise DataError(f"{file}: not that of a kept run; expected a folder of `vicinal score --run`") from None
+            raise files.other_manifest(folder / files.MANIFEST, WHAT, COMMAND) from None
 
         def array(name: str) -> np.ndarray:
             path = folder / f"{name}.npy"

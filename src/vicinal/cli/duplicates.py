@@ -56,7 +56,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             output=arguments.output,
             on_invalid=arguments.on_invalid,
             id_field=arguments.id_field,
-            threads=None if arguments.threads is None else config.whole_number(arguments.threads, "--threads"),
+            threads=config.threads(arguments.threads),
             overwrite=arguments.overwrite,
             progress=progress,
         )

@@ -173,7 +173,7 @@ def _build(arguments: argparse.Namespace, console: Console) -> int:
     from vicinal.vectors import as_vectors
 
     settings = parameters(arguments.set)
-    threads = None if arguments.threads is None else config.whole_number(arguments.threads, "--threads")
+    threads = config.threads(arguments.threads)
     files.check_folder(arguments.output, arguments.overwrite)
     vectors, theirs = _vectors(arguments.embeddings, "NPY")
     metric = arguments.metric or theirs or "euclidean"
@@ -291,7 +291,7 @@ def _evaluate(arguments: argparse.Namespace, console: Console) -> int:
 
     k = config.whole_number(arguments.k, "-k")
     n_queries = config.whole_number(arguments.n_queries, "--n-queries")
-    threads = None if arguments.threads is None else config.whole_number(arguments.threads, "--threads")
+    threads = config.threads(arguments.threads)
     if arguments.sweep is not None:
         pictures.check(arguments.sweep, arguments.overwrite)
     indexes = {folder: load_index(folder, threads) for folder in arguments.indexes}

@@ -44,7 +44,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     from vicinal.vectors import as_vectors, invalid_rows, refuse_dtype, refuse_invalid
 
     k = config.whole_number(arguments.k, "-k")
-    threads = None if arguments.threads is None else config.whole_number(arguments.threads, "--threads")
+    threads = config.threads(arguments.threads)
     index = Exact(arguments.metric, threads)
     files.check_folder(arguments.output, arguments.overwrite)
     path = config.input_file(arguments.embeddings, "NPY")

@@ -53,7 +53,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     from vicinal.metrics import find
 
     k = config.whole_number(arguments.k, "-k")
-    threads = None if arguments.threads is None else config.whole_number(arguments.threads, "--threads")
+    threads = config.threads(arguments.threads)
     if arguments.output is not None:
         files.check_file(arguments.output, arguments.overwrite)
         if datasets.suffix(arguments.output) not in (".jsonl", ".jsonl.gz"):

@@ -69,7 +69,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             dedup=arguments.dedup,
             quota=arguments.quota,
             id_field=arguments.id_field,
-            threads=None if arguments.threads is None else config.whole_number(arguments.threads, "--threads"),
+            threads=config.threads(arguments.threads),
             overwrite=arguments.overwrite,
             progress=progress,
         )

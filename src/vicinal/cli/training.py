@@ -77,7 +77,7 @@ def index_of(arguments: argparse.Namespace) -> "Exact":
     from vicinal.errors import UsageError
     from vicinal.indexes.exact import Exact
 
-    threads = None if arguments.threads is None else config.whole_number(arguments.threads, "--threads")
+    threads = config.threads(arguments.threads)
     if arguments.metric == MAHALANOBIS:
         return Exact(_mahalanobis(arguments), threads)
     if arguments.matrix is not None:

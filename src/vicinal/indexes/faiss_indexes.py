@@ -10,7 +10,7 @@ distances are those of the decoded vectors, and `error` says by how much they ar
 """
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -160,6 +160,11 @@ class HNSW(Faiss):
 class _Lists(Faiss):
     """What the indexes with lists have in common."""
 
+    parameters: ClassVar[tuple[Parameter, ...]] = (
+        Parameter("n_lists", None, "how many lists (default: 4 sqrt(n))"),
+        Parameter("n_probe", 32, "how many lists a query looks into", searching=True),
+    )
+
     def _n_lists(self, n: int) -> int:
         wanted = self._settings["n_lists"]
         return min(n, wanted if wanted is not None else max(1, round(4 * np.sqrt(n))))
@@ -202,10 +207,6 @@ class IVF(_Lists):
 
     name = "ivf"
     about = "lists: quick to build, 4 dim + 8 bytes a vector"
-    parameters = (
-        Parameter("n_lists", None, "how many lists (default: 4 sqrt(n))"),
-        Parameter("n_probe", 32, "how many lists a query looks into", searching=True),
-    )
     recall = 0.9
 
     def __init__(
@@ -228,6 +229,11 @@ class IVF(_Lists):
 class _Codes(Faiss):
     """What the indexes of codes have in common: vectors that may be thrown away, and the error that this brings."""
 
+    parameters: ClassVar[tuple[Parameter, ...]] = (
+        Parameter("n_subquantizers", None, "pieces of a vector, a divisor of dim (default: about dim / 4)"),
+        Parameter("n_bits", 8, "bits of the code of each piece", high=12),
+        Parameter("keep_vectors", True, "measure distances from the vectors; else from the codes"),
+    )
     error: dict[str, float] | None = None
 
     def _start(self) -> None:
@@ -360,13 +366,7 @@ class IVFPQ(_Lists, _Codes):
 
     name = "ivfpq"
     about = "lists of codes: n_subquantizers + 8 bytes a vector"
-    parameters = (
-        Parameter("n_lists", None, "how many lists (default: 4 sqrt(n))"),
-        Parameter("n_probe", 32, "how many lists a query looks into", searching=True),
-        Parameter("n_subquantizers", None, "pieces of a vector, a divisor of dim (default: about dim / 4)"),
-        Parameter("n_bits", 8, "bits of the code of each piece", high=12),
-        Parameter("keep_vectors", True, "measure distances from the vectors; else from the codes"),
-    )
+    parameters = (*_Lists.parameters, *_Codes.parameters)
     recall = 0.9
 
     def __init__(
@@ -407,11 +407,6 @@ class PQ(_Codes):
 
     name = "pq"
     about = "codes: n_subquantizers bytes a vector, every one compared"
-    parameters = (
-        Parameter("n_subquantizers", None, "pieces of a vector, a divisor of dim (default: about dim / 4)"),
-        Parameter("n_bits", 8, "bits of the code of each piece", high=12),
-        Parameter("keep_vectors", True, "measure distances from the vectors; else from the codes"),
-    )
     filters = False
     recall = 0.98
 

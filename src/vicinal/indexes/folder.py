@@ -39,7 +39,6 @@ PARTS = {
     "engine.faiss",
     "engine.annoy",
 }
-MANIFEST_AT_MOST = 1 << 24  # bytes
 
 
 def save(index: Index, folder: str | Path, overwrite: bool = False) -> None:
@@ -108,21 +107,7 @@ def read_manifest(folder: str | Path) -> dict[str, Any]:
     from vicinal.indexes import INDEXES
 
     file = Path(folder) / files.MANIFEST
-    try:
-        if file.stat().st_size > MANIFEST_AT_MOST:
-            raise DataError(f"{file}: {file.stat().st_size} bytes, expected at most {MANIFEST_AT_MOST}")
-        manifest = json.loads(file.read_text(encoding="utf-8"))
-        ours, version = manifest["format"] == FORMAT, manifest["format_version"]
-    except OSError as error:
-        raise DataError(
-            f"{file}: cannot be read ({error.strerror}); expected a folder written by `vicinal index build`"
-        ) from None
-    except (ValueError, KeyError, TypeError, RecursionError):
-        ours, version = False, None
-    if not ours:
-        raise DataError(f"{file}: not a manifest of an index; expected a folder of `vicinal index build`")
-    if version != FORMAT_VERSION:
-        raise DataError(f"{file}: format version {version!r}, this vicinal reads {FORMAT_VERSION}: update vicinal")
+    manifest = files.read_manifest(folder, FORMAT, FORMAT_VERSION, "an index", "vicinal index build")
     kinds = {kind.name: kind for kind in INDEXES}
     if manifest.get("type") not in kinds:
         raise DataError(f"{file}: {unknown('type', manifest.get('type'), kinds)}")

@@ -44,7 +44,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     most = config.whole_number(arguments.max_k, "--max-k")
     if arguments.picture is not None:
         pictures.check(arguments.picture, arguments.overwrite)
-    stored = training.vectors(arguments, arguments.embeddings, "NPY", index, at_least=2)
+    stored = training.vectors(arguments.embeddings, "NPY", index, at_least=2)
     known: labels.Labels | np.ndarray
     if arguments.labels is not None:
         known = training.labels_of(arguments, len(stored))

@@ -62,7 +62,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     if arguments.html is not None:
         files.check_file(arguments.html, arguments.overwrite)
         need("matplotlib", extra="report")
-    vectors = training.vectors(arguments, arguments.embeddings, "NPY", index, at_least=3)
+    vectors = training.vectors(arguments.embeddings, "NPY", index, at_least=3)
     known = second = None
     if arguments.labels is not None:
         known = training.labels_of(arguments, len(vectors))

@@ -119,7 +119,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     return actions[arguments.action](arguments, console)
 
 
-def parameters(settings: list[str], kind: Any = None) -> dict[str, Any]:
+def parameters(settings: list[str]) -> dict[str, Any]:
     """NAME=VALUE as an index takes it: a whole number, true or false, none, or a word."""
     from vicinal.errors import UsageError
 

@@ -44,7 +44,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         raise UsageError(
             f"--metric: {index.metric.name} is no distance, and outliers need one; use cosine or euclidean"
         )
-    stored = training.vectors(arguments, arguments.embeddings, "NPY", index, at_least=3)
+    stored = training.vectors(arguments.embeddings, "NPY", index, at_least=3)
     ids = training.ids_of(arguments, len(stored), arguments.embeddings)
     training.check_output(arguments, ids)
     start = time.perf_counter()

@@ -28,7 +28,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     from vicinal import predicting
 
     index = training.index_of(arguments)
-    stored = training.vectors(arguments, arguments.embeddings, "NPY", index, at_least=2)
+    stored = training.vectors(arguments.embeddings, "NPY", index, at_least=2)
     known, values = training.targets_of(arguments, len(stored))
     asked = training.queries(arguments, index, stored)
     ids = training.ids_of(arguments, len(asked), arguments.queries)

@@ -59,7 +59,7 @@ def add_votes(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--with-neighbors", action="store_true", help="name the neighbours in each record")
 
 
-def vectors(arguments: argparse.Namespace, path: str, place: str, index: "Exact", at_least: int = 1) -> "np.ndarray":
+def vectors(path: str, place: str, index: "Exact", at_least: int = 1) -> "np.ndarray":
     """The rows of a file, all of which can be used."""
     from vicinal import config, files
     from vicinal.vectors import as_vectors, invalid_rows, refuse_dtype, refuse_invalid
@@ -94,7 +94,7 @@ def _mahalanobis(arguments: argparse.Namespace) -> "Metric":
     from vicinal.indexes.exact import Exact
     from vicinal.metrics import mahalanobis
 
-    rows = vectors(arguments, arguments.embeddings, "NPY", Exact(), at_least=2)
+    rows = vectors(arguments.embeddings, "NPY", Exact(), at_least=2)
     (n, dim), amid = rows.shape, rows.mean(axis=0, dtype=np.float64)
     if arguments.matrix is not None:
         matrix = files.load_npy(config.input_file(arguments.matrix, "--matrix"))
@@ -149,7 +149,7 @@ def queries(arguments: argparse.Namespace, index: "Exact", stored: "np.ndarray")
     """The rows to predict for; as wide as those that are known."""
     from vicinal.errors import DataError
 
-    asked = vectors(arguments, arguments.queries, "--queries", index)
+    asked = vectors(arguments.queries, "--queries", index)
     if asked.shape[1] != stored.shape[1]:
         raise DataError(
             f"{arguments.queries}: found dim {asked.shape[1]}, {arguments.embeddings} has dim {stored.shape[1]}"

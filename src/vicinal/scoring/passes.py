@@ -64,7 +64,7 @@ def scored_from_passes(
             reasons = ", ".join(sorted(set(rows.values())))
             raise DataError(f"{path}: {left} of {len(arrays[path])} rows can be used ({reasons}), expected at least 2")
     groups = {name: datasets.numbered(column) for name, column in columns.items()}
-    lonely = {asked: _lonely(plan, passes[asked], groups[asked[2]], wrong[asked[:2]], ids) for asked in passes
+    lonely = {asked: _lonely(passes[asked], groups[asked[2]], wrong[asked[:2]], ids) for asked in passes
               if asked[2] is not None and asked[3] is None}  # fmt: skip
     if on_invalid == "error":
         for rows in lonely.values():
@@ -145,7 +145,7 @@ def _against(
 
 
 def _lonely(
-    plan: Plan, members: list[ScorerPlan], groups: np.ndarray, invalid: dict[int, str], ids: list[datasets.Id]
+    members: list[ScorerPlan], groups: np.ndarray, invalid: dict[int, str], ids: list[datasets.Id]
 ) -> dict[int, str]:
     """The rows that have fewer than k others outside their own group."""
     k = at_most(max(one.k for one in members), len(ids) - len(invalid) - 1)

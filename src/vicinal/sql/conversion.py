@@ -278,7 +278,7 @@ class Conversion:
             raise self.error(node, f"expected Bool, found {value.kind}")
         return self.sql(self.converted(value, BOOL, node))
 
-    def unwrapped(self, args: list[Expression], node: Any) -> Expression:
+    def unwrapped(self, args: list[Expression]) -> Expression:
         """The value, or an error where it is NULL."""
         text = self.sql(args[0])
         message = self._bind("Unwrap: found NULL", UTF8)

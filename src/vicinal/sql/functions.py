@@ -240,7 +240,6 @@ def _rank(sql: str) -> Make:
     return lambda low, node, args: low.made(f"{sql}()", UINT64, args)
 
 
-_V = "Knn::ToBinaryString{}({})"
 _A, _B = "Knn::ToBinaryStringFloat([1.f, 2.f, 3.f])", "Knn::ToBinaryStringFloat([4.f, 5.f, 6.f])"
 _BYTES = "Vector as a byte string, format {}: {}."
 
@@ -387,7 +386,7 @@ FUNCTIONS = (
         "The value itself; NULL is an error.",
         "Unwrap(Just(1))",
         "1",
-        lambda low, node, args: low.unwrapped(args, node),
+        lambda low, node, args: low.unwrapped(args),
         (1, 2),
     ),
     Function(

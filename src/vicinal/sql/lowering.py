@@ -299,11 +299,11 @@ class Lowering(Expressions):
         if node.args.get("from_") is None:
             return ""
         tables = [node.args["from_"].this, *(join.this for join in node.args.get("joins") or [])]
-        views = [(one, one.meta["view"]) for one in tables if "view" in one.meta]
-        texts = [self._visited(one, view, node, scope) for one, view in views if view != "PRIMARY KEY"]
+        views = [one.meta["view"] for one in tables if "view" in one.meta]
+        texts = [self._visited(view, node, scope) for view in views if view != "PRIMARY KEY"]
         return " AND ".join(texts)
 
-    def _visited(self, table: Any, view: Name, node: Any, scope: Scope) -> str:
+    def _visited(self, view: Name, node: Any, scope: Scope) -> str:
         source = scope.sources[0]
         known = source.table
         if known is None or len(scope.sources) != 1:

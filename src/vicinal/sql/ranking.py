@@ -143,7 +143,7 @@ def plan(low: Lowering, select: Any) -> Ranking | None:
         window = item.this if isinstance(item, exp.Alias) else None
         if isinstance(window, exp.Window):
             k = _places(select.args["where"].this, item.alias)
-            found = k is not None and _ranked(low, inner, window, sides)
+            found = k is not None and _ranked(inner, window, sides)
             if found:
                 function, down, facts, targets = found
                 conditions = _split(inner.args.get("where"), sides)
@@ -212,7 +212,7 @@ def _conjuncts(node: Any) -> list[Any]:
     return _conjuncts(node.this) + _conjuncts(node.expression) if isinstance(node, exp.And) else [node]
 
 
-def _ranked(low: Lowering, inner: Any, window: Any, sides: dict[str, Table]) -> Any:
+def _ranked(inner: Any, window: Any, sides: dict[str, Table]) -> Any:
     """The distance, its direction and the two sides that a window ranks by."""
     if not isinstance(window.this, exp.Anonymous) or str(window.this.this).lower() != "row_number":
         return None

@@ -71,7 +71,7 @@ _FROM_DUCK = {duck: name for name, duck in DUCK.items() if name != "Null"}
 _ALIASES = {"Text": "Utf8", "Bytes": "String"}
 _BY_LOWER = {name.lower(): name for name in COLUMN_TYPES} | {name.lower(): to for name, to in _ALIASES.items()}
 
-BOOL, INT32, INT64, UINT64 = Type("Bool"), Type("Int32"), Type("Int64"), Type("Uint64")
+BOOL, INT64, UINT64 = Type("Bool"), Type("Int64"), Type("Uint64")
 FLOAT, DOUBLE, UTF8, STRING, NULL = Type("Float"), Type("Double"), Type("Utf8"), Type("String"), Type("Null")
 TIMES = ("Date", "Datetime", "Timestamp")
 

@@ -15,6 +15,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 
 from vicinal.errors import DataError, UsageError
 from vicinal.lm import KNNLM, Datastore, evaluation, interpolate, target_logp
+from vicinal.lm import datastore as room_of_keys
 from vicinal.lm import transformer as room
 from workplace import Workplace
 
@@ -86,6 +87,8 @@ def test_adding_log_probabilities_to_logits_is_not_the_mixture() -> None:
         (([[0.0], [0.0]], [[1.0]], [[0]], 0.5, 1.0), DataError, "expected \\(1, n_words\\)"),
         (([[0.0]], [[1.0]], [[0]], 1.5, 1.0), UsageError, "lambda_: expected a number from 0 to 1"),
         (([[0.0]], [[1.0]], [[0]], 0.5, 0.0), UsageError, "T: expected a number above 0"),
+        (([[0.0, 2.0]], [[0.0]], [[0]], 0.5, 1.0), DataError, "row 0 sums to 8.38906 .* not logits"),
+        (([[0.0], [math.nan]], [[0.0]] * 2, [[0]] * 2, 0.5, 1.0), DataError, "row 1 sums to nan"),
     ],
 )
 def test_what_cannot_be_interpolated(arguments: Any, error: type, said: str) -> None:
@@ -156,13 +159,18 @@ def test_what_a_store_refuses(tmp_path: Path) -> None:
         store.append(np.empty((0, 3)), np.empty(0, dtype=int))
     with pytest.raises(UsageError, match="dtype"), Datastore.create(folder, 3, 9, "int8"):
         pass
+    with pytest.raises(UsageError, match="n_words at most 2147483648, as values are int32"):
+        Datastore.create(folder, 3, 2**31 + 1).__enter__()
+    beyond = "row 0 is NaN, infinite or beyond .*, the largest of a float32 store of dim 3"
+    with pytest.raises(DataError, match=beyond), Datastore.create(folder, 3, 9, "float32") as store:
+        store.append([[1e19, 1e19, 1e19], [-1e19, -1e19, -1e19]], [0, 1])
     store_at(folder, model="small", n_words=70_000)
     assert Datastore.open(folder, {"model": "small"}).about["model"] == "small"
     with pytest.raises(DataError, match="model: the store has small, asked was large"):
         Datastore.open(folder, {"model": "large", "n_words": 70_000})
     with pytest.raises(UsageError, match="exists already"), Datastore.create(folder, 3, 9):
         pass
-    with pytest.raises(DataError, match="expected a folder of `vicinal lm build`"):
+    with pytest.raises(DataError, match="expected a folder written by `vicinal lm build`"):
         Datastore.open(tmp_path / "none")
     manifest = json.loads((folder / "manifest.json").read_text())
     for change, said in (
@@ -269,6 +277,8 @@ def test_texts_and_layers_that_cannot_be_used() -> None:
         list(room.blocks(model, tokens(9), "nowhere"))
     with pytest.raises(UsageError, match="context"):
         list(room.blocks(model, tokens(9), context=1))
+    with pytest.raises(UsageError, match="context: the model sees 2 to 64 tokens at once, got 65"):
+        list(room.blocks(model, tokens(9), context=65))
     with pytest.raises(UsageError, match="no feed-forward network found in Linear"):
         room.last_feed_forward(torch.nn.Linear(2, 2))
 
@@ -302,6 +312,33 @@ def test_logits_are_those_of_the_mixture_and_generate_follows_the_store(kind: st
     assert beams[0].tolist() == text[:11].tolist()
     several = KNNLM(model, store).generate(ids, max_new_tokens=4, do_sample=True, pad_token_id=0)
     assert several.shape == (2, 13)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_the_largest_keys_have_finite_distances_and_queries_are_rounded_like_keys(dtype: str, tmp_path: Path) -> None:
+    most = room_of_keys.largest(dtype, 9)
+    with Datastore.create(tmp_path / "s", 9, 5, dtype) as store:
+        store.append(np.full((1, 9), most), [1])
+        store.append(np.full((1, 9), -most), [2])
+    distances, words = Datastore.open(tmp_path / "s").search(np.full((1, 9), 3 * most), 2)
+    assert words.tolist() == [[1, 2]] and np.isfinite(distances).all() and distances[0, 0] == 0
+
+
+def test_one_with_in_another_mixes_once(tmp_path: Path) -> None:
+    model, text = tiny(), tokens(60)
+    evaluation.build(tmp_path / "s", model, text)
+    mixed = KNNLM(model, Datastore.open(tmp_path / "s"), lambda_=0.4, T=3.0, k=8)
+    ids = torch.from_numpy(tokens(9, seed=3)[None])
+    once = mixed(ids).logits
+    with mixed:
+        torch.testing.assert_close(model(ids).logits, once)  # gradients are asked for, as by default
+        torch.testing.assert_close(mixed(ids).logits, once)
+        torch.testing.assert_close(model(ids).logits, once)
+    with torch.no_grad():
+        assert not torch.allclose(model(ids).logits, once)
+    for wrong in ({"lambda_": 1.5}, {"T": 0.0}, {"k": 0}):
+        with pytest.raises(UsageError, match=f"{next(iter(wrong))}: expected"):
+            KNNLM(model, mixed.store, **wrong)
 
 
 def test_a_store_of_another_model_or_vocabulary_is_refused(tmp_path: Path) -> None:
@@ -360,6 +397,8 @@ def test_build_and_eval(work: Workplace) -> None:
     assert told["without"] == pytest.approx(math.exp(-logp.mean()))
     shown = work(*evaluate, "-k", "64", "--index", "hnsw")
     assert shown.code == 0 and "from the validation text; k 64" in shown.out and "-" in shown.out.splitlines()[2]
+    many = work(*evaluate, "-k", "100000", "--json")
+    assert json.loads(many.out)["k"] == n - 1 and f"k = 100000, but only {n - 1} rows are known" in many.err
     # What is chosen on the validation text depends on it alone.
     work.write("other.txt", "zzzz. " * 20)
     again = json.loads(work(*evaluate[:-1], "other.txt", "-k", "64", "--json").out)
@@ -389,7 +428,7 @@ def test_the_choice_is_the_best_of_its_grid_and_of_no_neighbour_at_all() -> None
         random.integers(0, 5, 200),
     )
     best = evaluation.choose(asked)
-    scale = float(asked.distances.mean())
+    scale = float(asked.distances.mean(dtype=np.float64))
     every = {
         (one, scale * step): asked.perplexity(one, scale * step)
         for one in evaluation.LAMBDAS
@@ -398,6 +437,9 @@ def test_the_choice_is_the_best_of_its_grid_and_of_no_neighbour_at_all() -> None
     assert best.with_neighbors == pytest.approx(min(every.values()))
     assert every[best.lambda_, best.T] == pytest.approx(best.with_neighbors)
     assert best.without == pytest.approx(float(np.exp(-asked.lm_logp.mean())))
+    sure = np.where(np.arange(200) < 3, -900.0, asked.lm_logp)  # e^-900 is 0 in float64
+    far = evaluation.choose(evaluation.Asked(sure, asked.distances, asked.values, np.full(200, 9)))
+    assert far.with_neighbors == far.without == pytest.approx(float(np.exp(-sure.mean())))
     useless = evaluation.Asked(asked.lm_logp, asked.distances, asked.values, np.full(200, 9))
     assert evaluation.choose(useless).lambda_ == 0.0
     assert evaluation.evaluate(useless, best).missing == 1.0

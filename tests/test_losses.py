@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from vicinal.errors import DataError, UsageError
 from vicinal.learn import MPerClass, clip, contrastive, mining, n_pair, triplet
+from vicinal.learn.descent import loss_of_labels
 from vicinal.learn.losses import DISTANCES, LOSSES, REDUCTIONS, as_distance, find
 
 EUCLIDEAN = distances.LpDistance(normalize_embeddings=False, p=2, power=2)
@@ -160,6 +161,30 @@ def test_equal_rows_give_no_nan() -> None:
     assert torch.isfinite(z.grad).all()
 
 
+@pytest.mark.parametrize("distance", [one.name for one in DISTANCES])
+def test_rows_of_zeros_do_not_drown_others(distance: str) -> None:
+    """A direction has no gradient at 0; scaled by 1 / length it would be 1e12 times any other."""
+    z = torch.tensor([[0.0, 0], [1, 2], [2, -1], [0, 0]], dtype=torch.float64, requires_grad=True)
+    same = torch.tensor([True, False])
+    values = [contrastive(z[:2], z[2:], same, distance=distance), triplet(z[:2], z[1:3], z[2:], distance=distance)]
+    values += [n_pair(z[:2], z[2:], distance=distance), clip(z[:2], z[2:], distance=distance)]
+    for one in values:
+        (gradient,) = torch.autograd.grad(one.sum(), z)
+        assert torch.isfinite(one).all() and gradient.abs().max() < 1_000
+
+
+def test_distances_of_a_batch_hold_for_equal_rows_and_half_precision() -> None:
+    unit = functional.normalize(torch.randn(64, 64, generator=torch.Generator().manual_seed(0)), dim=1)
+    both = torch.cat([unit, unit])
+    found = as_distance("euclidean").matrix(both, both)
+    assert found[:64, 64:].diagonal().max() == 0  # by products of rows they would be up to 1e-3
+    for dtype in (torch.float16, torch.bfloat16):
+        half = both.to(dtype).requires_grad_()
+        for miner in mining.MINERS:
+            loss_of_labels("triplet", half[:16], torch.arange(16) % 4, miner).backward()
+        assert half.grad is not None and torch.isfinite(half.grad).all()
+
+
 def test_distances_and_reductions_are_arguments() -> None:
     z, _ = batch(8)
     a, b = z[:4], z[4:]
@@ -240,6 +265,8 @@ def test_m_per_class() -> None:
         assert all(count % min(4, least) == 0 for count in handfuls)
     for one, other in zip(batches, sampler.epoch(0), strict=True):
         np.testing.assert_array_equal(one, other)
+    last = list(MPerClass(np.arange(132) % 33, m=4, batch_size=32).epoch(0))  # 33 handfuls and none left alone
+    assert sorted({len(rows) // 4 for rows in last}) == [6, 7]
     assert any(len(a) != len(b) or (a != b).any() for a, b in zip(batches, sampler.epoch(1), strict=True))
     theirs = samplers.MPerClassSampler(np.arange(60) % 6, 4, 24, 48)
     assert len(list(theirs)) == sum(map(len, MPerClass(np.arange(48) % 6, 4, 24)))  # the same rows an epoch

@@ -8,6 +8,7 @@ from scipy.optimize import check_grad, minimize
 from sklearn.base import clone
 from sklearn.datasets import load_wine
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import StratifiedKFold, cross_val_score
 from sklearn.neighbors import NeighborhoodComponentsAnalysis
 from sklearn.pipeline import make_pipeline
@@ -17,8 +18,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 import vicinal
 from vicinal.errors import DataError, UsageError
 from vicinal.estimators import KNeighborsClassifier
-from vicinal.learn import ITML, LDA, LMNN, MMC, NCA, RCA, WithinClassWhitening
-from vicinal.learn import mahalanobis as room
+from vicinal.learn import ITML, LDA, LMNN, MMC, NCA, RCA, WithinClassWhitening, lmnn, pairwise
 from vicinal.learn.mahalanobis import LEARNERS
 
 SEEDED = (NCA, ITML, MMC, RCA)
@@ -98,7 +98,7 @@ def lmnn_by_hand(linear: np.ndarray, x: np.ndarray, y: np.ndarray, k: int, mu: f
 
 @pytest.mark.parametrize("impostors", [1, 64])
 def test_lmnn_ends_at_the_minimum_over_all_triplets(impostors: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(room, "IMPOSTORS", impostors)
+    monkeypatch.setattr(lmnn, "IMPOSTORS", impostors)
     x, y = two_columns(36, dim=3)
     x /= x.std(axis=0)
     y[:2] = 3  # a class of two rows, fewer than n_neighbors + 1
@@ -112,12 +112,12 @@ def test_lmnn_ends_at_the_minimum_over_all_triplets(impostors: int, monkeypatch:
 
 def test_lmnn_gradient() -> None:
     x, y = two_columns(30, dim=3)
-    targets = room._targets(x, y, 2)
+    targets = lmnn._targets(x, y, 2)
     pairs = np.array([(i, j) for i in range(30) for j in range(30) if y[i] != y[j]])
     rest = (x, targets, pairs[:, 0], pairs[:, 1], 0.3)
     at = np.random.default_rng(1).normal(size=6)
-    error = check_grad(lambda f: room._lmnn(f, *rest)[0], lambda f: room._lmnn(f, *rest)[1], at)
-    assert error < 1e-4 * np.abs(room._lmnn(at, *rest)[1]).max()
+    error = check_grad(lambda f: lmnn._lmnn(f, *rest)[0], lambda f: lmnn._lmnn(f, *rest)[1], at)
+    assert error < 1e-4 * np.abs(lmnn._lmnn(at, *rest)[1]).max()
 
 
 def test_lmnn_starts_and_sizes() -> None:
@@ -230,24 +230,45 @@ def test_drawn_pairs_are_distinct_and_of_their_kind() -> None:
     random = np.random.RandomState(0)
     for n, count in ((10, 100), (500, 300)):
         codes = random.randint(0, 5, n)
-        pairs, same = room._draw_pairs(codes, count, random)
+        pairs, same = pairwise._draw_pairs(codes, count, random)
         assert (pairs[:, 0] < pairs[:, 1]).all() and len(np.unique(pairs, axis=0)) == len(pairs)
         assert ((codes[pairs[:, 0]] == codes[pairs[:, 1]]) == same).all()
         assert (same.sum() > 0.9 * count and (~same).sum() > 0.9 * count) or n == 10
     assert len(pairs) <= 600
-    pairs, same = room._draw_pairs(np.array([0, 0, 1]), 100, random)
+    pairs, same = pairwise._draw_pairs(np.array([0, 0, 1]), 100, random)
     assert sorted(map(tuple, pairs.tolist())) == [(0, 1), (0, 2), (1, 2)] and same.sum() == 1
 
 
 @pytest.mark.parametrize("kind", LEARNERS)
 def test_one_class_is_refused(kind: Any) -> None:
     x, _ = two_columns()
-    with pytest.raises(ValueError, match="class"):
+    with pytest.raises(DataError, match="all 60 rows are of the class 0; a metric"):
         made(kind).fit(x, np.zeros(60, dtype=int))
 
 
+@pytest.mark.parametrize("kind", LEARNERS)
+def test_values_beyond_the_kernel_are_refused(kind: Any) -> None:
+    x, y = two_columns()
+    with pytest.raises(DataError, match=r"60 of 60 rows have a value beyond 1e\+18 \(row 0\); scale the columns"):
+        made(kind).fit(x * 1e30 + 1e20, y)
+
+
+@pytest.mark.parametrize(
+    "rows", [np.ones((40, 3)), np.repeat(np.random.default_rng(0).normal(size=(20, 3)), 2, axis=0)]
+)
+def test_lda_needs_means_that_differ(rows: np.ndarray) -> None:
+    with pytest.raises(DataError, match="the means of the 2 classes are equal"):
+        LDA().fit(rows, np.arange(40) % 2)
+
+
+def test_mmc_says_where_it_was_not_yet_at_rest() -> None:
+    x, y = two_columns()
+    with pytest.warns(ConvergenceWarning, match="MMC: stopped after max_iter = 2 steps"):
+        MMC(max_iter=2, random_state=0).fit(x, y)
+
+
 @pytest.mark.filterwarnings("ignore:The number of unique classes")
-@pytest.mark.parametrize("kind", [NCA, LMNN, ITML, MMC, RCA, WithinClassWhitening])
+@pytest.mark.parametrize("kind", LEARNERS)
 def test_classes_of_one_row_each_are_refused(kind: Any) -> None:
     x, _ = two_columns()
     with pytest.raises(DataError, match="each of the 60 classes has a single row"):

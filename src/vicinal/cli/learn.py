@@ -21,10 +21,9 @@ from typing import TYPE_CHECKING, Any
 from vicinal.cli.console import Console
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from vicinal.learn.descent import Watch
-    from vicinal.learn.learning import Learned, Plan
+    from vicinal.learn.learning import Learned
+    from vicinal.learn.tower import Plan
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,12 +50,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--unsquared", action="store_true", help="triplet: of distances, not of their squares")
     parser.add_argument("--temperature", metavar="X", help="n-pair (default 0.07)")
     parser.add_argument("--distance", choices=[one.name for one in DISTANCES], help="what the loss measures")
-    parser.add_argument("--miner", choices=MINERS, default="semi-hard", help="which triplets (default semi-hard)")
+    parser.add_argument("--miner", choices=MINERS, help="triplet: which ones (default semi-hard)")
     parser.add_argument("--batch-size", metavar="N", default="128", help="rows, or pairs, of a batch (default 128)")
-    parser.add_argument("--per-class", metavar="M", default="4", help="rows of a class in a batch (default 4)")
+    parser.add_argument("--per-class", metavar="M", help="of --labels: rows of a class in a batch (default 4)")
     parser.add_argument("--allow-small-classes", action="store_true", help="classes of a single row are negatives")
     parser.add_argument("--epochs", metavar="N", default="50", help="at most (default 50)")
-    parser.add_argument("--patience", metavar="N", default="5", help="epochs without a better recall@1 (default 5)")
+    parser.add_argument("--patience", metavar="N", default="5", help="epochs without a better MAP@R (default 5)")
     parser.add_argument("--learning-rate", metavar="X", default="0.001", help="of AdamW (default 0.001)")
     parser.add_argument("--weight-decay", metavar="X", default="0", help="of AdamW (default 0)")
     parser.add_argument("--seed", metavar="N", default="0", help="of the split, the batches and the start (default 0)")
@@ -70,7 +69,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     """Read, learn, measure, save."""
     from vicinal import files
     from vicinal.errors import UsageError, kept_in, need
-    from vicinal.learn import learning, losses
+    from vicinal.learn import losses, measuring
     from vicinal.learn.descent import Watch
 
     given = [name for name in ("labels", "pairs", "joint") if getattr(arguments, name)]
@@ -99,7 +98,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     if arguments.json:
         print(json.dumps({**learned.heads.about, "output": arguments.output}))
     else:
-        for line in learning.lines(learned.table):
+        for line in measuring.lines(learned.table):
             print(line)
     run_, best = len(learned.course.losses) - 1, learned.course.best
     seconds = time.perf_counter() - began
@@ -112,8 +111,8 @@ def _plan(arguments: argparse.Namespace, source: str) -> "Plan":
     from vicinal.cli.training import share
     from vicinal.errors import UsageError
     from vicinal.learn.descent import Schedule
-    from vicinal.learn.learning import Plan
     from vicinal.learn.losses import find
+    from vicinal.learn.tower import Plan
 
     def whole(name: str) -> int | None:
         value = getattr(arguments, name)
@@ -132,6 +131,14 @@ def _plan(arguments: argparse.Namespace, source: str) -> "Plan":
         if name not in known:
             shown = "unsquared" if name == "squared" else name
             raise UsageError(f"--{shown}: {arguments.loss} has none; its options are {', '.join(known)}")
+    for name, fits, where in (
+        ("miner", arguments.loss == "triplet", "--loss triplet"),
+        ("hidden", arguments.head == "mlp", "--head mlp"),
+        ("per_class", source == "labels", "--labels"),
+        ("allow_small_classes", source == "labels", "--labels"),
+    ):
+        if getattr(arguments, name) and not fits:
+            raise UsageError(f"--{name.replace('_', '-')}: goes with {where} alone")
     if options.get("temperature", 1.0) <= 0 or options.get("margin", 1.0) <= 0:
         raise UsageError("--margin and --temperature: expected a number above 0")
     if not (arguments.seed.isascii() and arguments.seed.isdigit()):
@@ -150,8 +157,8 @@ def _plan(arguments: argparse.Namespace, source: str) -> "Plan":
         dim=whole("dim"),
         hidden=whole("hidden"),
         normalize=not arguments.no_normalize,
-        miner=arguments.miner,
-        m=whole("per_class") or 0,
+        miner=arguments.miner or Plan.miner,
+        m=Plan.m if arguments.per_class is None else whole("per_class") or 0,
         batch_size=whole("batch_size") or 0,
         alone=arguments.allow_small_classes,
         schedule=schedule,
@@ -161,32 +168,19 @@ def _plan(arguments: argparse.Namespace, source: str) -> "Plan":
 
 
 def _learn(arguments: argparse.Namespace, plan: "Plan", source: str, checkpoint: Path, watch: "Watch") -> "Learned":
-    from vicinal import embedding
-    from vicinal.labels import parse, read_ids, read_labels
-    from vicinal.learn import learning
+    from vicinal.cli.training import ids_of, labels_of, vectors
+    from vicinal.indexes.exact import Exact
+    from vicinal.learn import learning, pairs
 
     if source == "joint":
-        sides = (_rows(arguments.joint[0]), _rows(arguments.joint[1]))
+        sides = [vectors(one, "--joint", Exact(), at_least=2) for one in arguments.joint]
         names = tuple(Path(one).stem for one in arguments.joint)
         names = names if names[0] != names[1] else ("first", "second")
-        return learning.learn_joint(sides, (names[0], names[1]), plan, checkpoint, watch)
-    vectors = _rows(arguments.embeddings)
+        return learning.learn_joint((sides[0], sides[1]), (names[0], names[1]), plan, checkpoint, watch)
+    rows = vectors(arguments.embeddings, "NPY", Exact(), at_least=2)
     if source == "labels":
-        known = read_labels(arguments.labels, "--labels", len(vectors), arguments.embeddings)
-        embedding.verify(arguments.embeddings, parse(arguments.labels, "--labels")[0], known.ids)
-        return learning.learn_from_labels(vectors, known.codes, known.classes, plan, checkpoint, watch)
-    ids = read_ids(arguments.ids, "--ids", len(vectors), arguments.embeddings)
-    pairs, same = learning.read_pairs(arguments.pairs, ids, arguments.ids or arguments.embeddings)
-    return learning.learn_from_pairs(vectors, pairs, same, plan, checkpoint, watch)
-
-
-def _rows(path: str) -> "np.ndarray":
-    """The rows of a file, all finite."""
-    from vicinal import config, files
-    from vicinal.metrics import find
-    from vicinal.vectors import as_vectors, invalid_rows, refuse_invalid
-
-    file = config.input_file(path, "NPY")
-    rows = as_vectors(files.load_npy(file), str(file), at_least=2)
-    refuse_invalid(invalid_rows(rows, find("euclidean")), range(len(rows)), str(file), remedy="")
-    return rows
+        known = labels_of(arguments, len(rows))
+        return learning.learn_from_labels(rows, known.codes, known.classes, plan, checkpoint, watch)
+    ids = ids_of(arguments, len(rows), arguments.embeddings)
+    found, same = pairs.read_pairs(arguments.pairs, ids, arguments.ids or arguments.embeddings)
+    return learning.learn_from_pairs(rows, found, same, plan, checkpoint, watch)

@@ -105,12 +105,14 @@ def _eval(
     arguments: argparse.Namespace, console: Console, model: Any, tokenizer: Any, context: Any, start: float
 ) -> int:
     from vicinal import config
+    from vicinal.cli.training import at_most
     from vicinal.lm import Datastore, evaluation, transformer
 
-    threads = None if arguments.threads is None else config.whole_number(arguments.threads, "--threads")
+    threads = config.threads(arguments.threads)
     k = config.whole_number(arguments.k, "-k")
     about = transformer.fingerprint(model, tokenizer, arguments.layer)
     store = Datastore.open(arguments.store, about, arguments.index, threads)
+    k = at_most(k, len(store))
     asked = []
     with console.progress() as progress:
         for name in ("validation", "text"):

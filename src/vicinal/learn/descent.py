@@ -11,13 +11,15 @@ from typing import Any
 import numpy as np
 
 from vicinal.checkpoint import Checkpoint
-from vicinal.diagnostics import recall_at
+from vicinal.diagnostics import map_at_r, recall_at
 from vicinal.errors import DataError, UsageError, need, unknown
 from vicinal.indexes.exact import Exact
 from vicinal.learn.losses import as_distance, contrastive, find, n_pair, triplet
 from vicinal.learn.mining import MINERS, all_pairs, n_pairs
 
 Tensor = Any  # torch is an extra
+FASTEST = 1e30  # of the rates: beyond it torch's floats overflow
+LISTS = ("losses", "recalls", "scores")  # of a course
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,8 @@ class Schedule:
     """How long and how fast to learn.
 
     epochs   : at most
-    patience : epochs without a better held-out recall@1, after which it ends; the best epoch's weights are kept
+    patience : epochs without a better score on what is held out, after which it ends; the best epoch's weights are kept
+    learning_rate, weight_decay : of AdamW
     """
 
     epochs: int = 50
@@ -53,11 +56,32 @@ class Schedule:
         for name in ("epochs", "patience"):
             if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
                 raise UsageError(f"{name}: expected a whole number above 0, got {getattr(self, name)!r}")
-        if not self.learning_rate > 0 or not self.weight_decay >= 0:
+        if not 0 < self.learning_rate <= FASTEST or not 0 <= self.weight_decay <= FASTEST:
             raise UsageError(
-                f"expected learning_rate above 0 and weight_decay of at least 0, got {self.learning_rate!r} and "
-                f"{self.weight_decay!r}"
+                f"expected learning_rate above 0 and weight_decay of at least 0, both at most {FASTEST:g}, got "
+                f"{self.learning_rate!r} and {self.weight_decay!r}"
             )
+
+
+@dataclass(frozen=True)
+class Seen:
+    """How good the weights are on what is held out: recall@1, which is told, and the score that decides.
+
+    recall@1 takes few values and is soon near 1, where it says nothing more; the score looks at all mates of a row.
+    """
+
+    recall: float
+    score: float
+
+
+def look(vectors: np.ndarray, codes: np.ndarray, threads: int | None = None) -> Seen:
+    """recall@1 of rows among themselves, and MAP@R as the score.
+
+    vectors : (n, dim); codes: int (n,), from 0
+    """
+    k = min(len(codes) - 1, max(1, int(np.bincount(codes).max()) - 1))
+    found = Exact(threads=threads).fit(vectors).neighbors(k)
+    return Seen(recall_at(found, codes, 1), map_at_r(found, codes))
 
 
 @dataclass
@@ -66,11 +90,13 @@ class Course:
 
     losses  : the mean loss of each epoch, NaN for the start
     recalls : the held-out recall@1 after each epoch; NaN where nothing is held out
+    scores  : the held-out score after each epoch, by which the best one is told; NaN likewise
     best    : the epoch whose weights were kept
     """
 
     losses: list[float] = field(default_factory=list)
     recalls: list[float] = field(default_factory=list)
+    scores: list[float] = field(default_factory=list)
     best: int = 0
 
 
@@ -78,18 +104,18 @@ def descend(
     weights: dict[str, Tensor],
     epoch: Callable[[int], Iterable[Any]],
     loss_of: Callable[[Any], Tensor],
-    recall: Callable[[], float] | None,
+    judge: Callable[[], Seen] | None,
     schedule: Schedule,
     checkpoint: Checkpoint | None = None,
     watch: Watch = SILENT,
     rows: int = 0,
 ) -> Course:
-    """Changes the weights, in place, to those of the epoch with the best held-out recall@1.
+    """Changes the weights, in place, to those of the epoch with the best held-out score.
 
     weights    : name -> tensor that asks for a gradient, or a buffer that does not and is only kept
     epoch      : number -> the batches of that epoch; the same for the same number
     loss_of    : batch -> a tensor of one number
-    recall     : the held-out recall@1 of the present weights; None where nothing is held out: the last epoch stays
+    judge      : how good the present weights are; None where nothing is held out: the last epoch stays
     checkpoint : where the state is kept after each epoch, and gone on from
     rows       : of an epoch, for the progress, where a batch is as long as it has rows; 0 where it is not
     Raises     DataError where a loss or a gradient is not finite, naming epoch and batch; the weights are then those
@@ -102,17 +128,15 @@ def descend(
     descent = torch.optim.AdamW(free.values(), lr=schedule.learning_rate, weight_decay=schedule.weight_decay)
     course, kept = Course(), _copy(weights)
     state = None if checkpoint is None else checkpoint.load()
+    nothing = Seen(float("nan"), float("nan"))
     if state is None:
-        course.losses.append(float("nan"))
-        course.recalls.append(float("nan") if recall is None else recall())
+        _note(course, float("nan"), nothing if judge is None else judge())
     else:
-        course = Course(state["losses"], state["recalls"], state["best"])
-        course.losses[0] = float("nan")
-        if recall is None:
-            course.recalls = [float("nan")] * len(course.losses)
+        lists = [[float("nan") if one is None else one for one in state[name]] for name in LISTS]
+        course = Course(lists[0], lists[1], lists[2], state["best"])
         kept = _restore(state, weights, free, descent)
     for number in range(len(course.losses), schedule.epochs + 1):
-        if recall is not None and number - 1 - course.best >= schedule.patience:
+        if judge is not None and number - 1 - course.best >= schedule.patience:
             break
         before, total, count, seen = _copy(weights), 0.0, 0, 0
         with torch.random.fork_rng(devices=[]):
@@ -127,11 +151,9 @@ def descend(
                 )
                 if not finite:
                     _put(weights, before)
-                    where = (
-                        ""
-                        if checkpoint is None
-                        else f"; the state before epoch {number} is kept in {checkpoint.folder}"
-                    )
+                    where = ""
+                    if checkpoint is not None and checkpoint.folder.exists():
+                        where = f"; the state before epoch {number} is kept in {checkpoint.folder}"
                     what = f"the loss is {value}" if not np.isfinite(value) else "a gradient is not finite"
                     raise DataError(
                         f"epoch {number}, step {at}: {what}; look for NaN or huge values in that batch, or lower the "
@@ -145,9 +167,8 @@ def descend(
                     watch.progress(done, schedule.epochs * rows, _said(number, total / count, course.recalls[-1]))
         if not count:
             raise DataError("there was no batch to learn from")
-        course.losses.append(total / count)
-        course.recalls.append(float("nan") if recall is None else recall())
-        if recall is None or course.recalls[-1] > course.recalls[course.best]:
+        _note(course, total / count, nothing if judge is None else judge())
+        if judge is None or course.scores[-1] > course.scores[course.best]:
             course.best, kept = number, _copy(weights)
         if watch.epochs is not None:
             watch.epochs(_said(number, course.losses[-1], course.recalls[-1]))
@@ -155,6 +176,12 @@ def descend(
             checkpoint.save(_state(course, weights, kept, free, descent))
     _put(weights, kept)
     return course
+
+
+def _note(course: Course, loss: float, seen: Seen) -> None:
+    course.losses.append(loss)
+    course.recalls.append(seen.recall)
+    course.scores.append(seen.score)
 
 
 def _said(number: int, loss: float, recall: float) -> str:
@@ -182,7 +209,7 @@ def state_arrays(weights: dict[str, Tensor]) -> tuple[str, ...]:
 def _state(course: Course, weights: Any, kept: Any, free: Any, descent: Any) -> dict[str, Any]:
     """What a checkpoint keeps; JSON has no NaN."""
     state: dict[str, Any] = {"best": course.best}
-    for name in ("losses", "recalls"):
+    for name in LISTS:
         state[name] = [None if np.isnan(one) else one for one in getattr(course, name)]
     for name, tensor in weights.items():
         state[f"now.{name}"] = tensor.detach().cpu().numpy()
@@ -212,7 +239,8 @@ def _restore(state: dict[str, Any], weights: Any, free: Any, descent: Any) -> di
 def loss_of_labels(name: str, embedded: Tensor, labels: Tensor, miner: str = "semi-hard", **options: Any) -> Tensor:
     """One number for a batch of embeddings and their classes: the loss over the pairs or triplets that are in it.
 
-    name  : contrastive (all pairs), triplet (of `miner`), n-pair (one anchor and one positive a class)
+    name  : contrastive (all pairs), triplet (of `miner`), n-pair (one anchor and one positive a class; rows of classes
+            with a single row in the batch are negatives of all)
     Means are over items with a loss above zero; for contrastive those of similar and of dissimilar pairs are added.
     """
     find(name, "labels")
@@ -221,13 +249,26 @@ def loss_of_labels(name: str, embedded: Tensor, labels: Tensor, miner: str = "se
         return _both(contrastive(embedded[i], embedded[j], same, **options), same)
     if name == "n-pair":
         first, second = n_pairs(labels)
-        return n_pair(embedded[first], embedded[second], reduction="mean", **options)
+        return n_pair(embedded[first], embedded[second], _others(embedded, labels, second), reduction="mean", **options)
     if miner not in MINERS:
         raise UsageError(unknown("miner", miner, MINERS))
     detached = embedded.detach()
     distances = as_distance(options.get("distance", "euclidean")).matrix(detached, detached)
     anchor, positive, negative = MINERS[miner](distances, labels)
     return triplet(embedded[anchor], embedded[positive], embedded[negative], reduction="nonzero_mean", **options)
+
+
+def _others(embedded: Tensor, labels: Tensor, second: Tensor) -> Tensor:
+    """The negatives of each anchor where rows without a mate are among them; else None, for the others' positives."""
+    torch = need("torch", extra="learn")
+    _, code, sizes = torch.unique(labels, return_inverse=True, return_counts=True)
+    lone = torch.nonzero(sizes[code] == 1, as_tuple=True)[0]
+    if not len(lone):
+        return None
+    n = len(second)
+    apart = ~torch.eye(n, dtype=torch.bool, device=second.device)
+    positives = second.expand(n, n)[apart].reshape(n, n - 1)
+    return embedded[torch.cat([positives, lone.expand(n, len(lone))], dim=1)]
 
 
 def loss_of_pairs(a: Tensor, b: Tensor, same: Tensor, **options: Any) -> Tensor:
@@ -274,25 +315,26 @@ class SiameseNetwork:
         """Learns, and leaves the tower with the weights of the best epoch.
 
         loader     : walked once an epoch
-        validation : batches (inputs, labels) that are held out; their recall@1 stops learning early
+        validation : batches (inputs, labels) that are held out; their MAP@R stops learning early
         Raises     DataError where a loss is not finite: the tower has the weights of the last whole epoch
         """
         torch = need("torch", extra="learn")
         weights = dict(self.tower.named_parameters()) | dict(self.tower.named_buffers())
         held_out = None if validation is None else list(validation)
 
-        def recall() -> float:
+        def judge() -> Seen:
             assert held_out is not None
-            vectors = self.embed([inputs for inputs, _ in held_out])
             labels = torch.cat([labels for _, labels in held_out]).cpu().numpy()
             codes = np.unique(labels, return_inverse=True)[1]
-            return recall_at(Exact().fit(vectors).neighbors(1), codes, 1)
+            if not len(codes) or np.bincount(codes).max() < 2:
+                raise DataError(f"validation: {len(codes)} rows, no two of one class; recall@1 needs two")
+            return look(self.embed([inputs for inputs, _ in held_out]), codes)
 
         training = self.tower.training
         self.tower.train()
         try:
-            judge = None if held_out is None else recall
-            return descend(weights, lambda _: loader, self._loss, judge, schedule or Schedule(), None, watch)
+            watched = None if held_out is None else judge
+            return descend(weights, lambda _: loader, self._loss, watched, schedule or Schedule(), None, watch)
         finally:
             self.tower.train(training)
 

@@ -95,10 +95,20 @@ class Head:
         z = x @ a["A"].T + a["b"]
         if "H" in a:
             z += np.maximum(x @ a["H"].T + a["h"], 0) @ a["C"].T
-        if self.normalize:
-            length = np.sqrt((z * z).sum(axis=1, keepdims=True))
-            z /= np.maximum(length, 1e-12)
-        return z
+        return unit(z) if self.normalize else z
+
+
+def unit(rows: np.ndarray) -> np.ndarray:
+    """Rows at length 1, float32, however long or short they were; rows of zeros stay.
+
+    >>> (5 * unit(np.float32([[3e30, 4e30], [0, 0]]))).round(3).tolist()
+    [[3.0, 4.0], [0.0, 0.0]]
+    """
+    z = np.asarray(rows, dtype=np.float32)
+    largest = np.abs(z).max(axis=1, keepdims=True, initial=0)
+    z = z / np.where(largest > 0, largest, 1)  # no square overflows
+    length = np.sqrt((z * z).sum(axis=1, keepdims=True))
+    return z / np.where(length > 0, length, 1)
 
 
 @dataclass(frozen=True)
@@ -133,19 +143,7 @@ class Heads:
         """
         folder = Path(folder)
         file = folder / files.MANIFEST
-        try:
-            manifest = json.loads(file.read_text(encoding="utf-8"))
-            ours, version = manifest["format"] == FORMAT, manifest["format_version"]
-        except OSError as error:
-            raise DataError(
-                f"{file}: cannot be read ({error.strerror}); expected a folder of `vicinal learn`"
-            ) from None
-        except (ValueError, KeyError, TypeError):
-            ours, version = False, None
-        if not ours:
-            raise DataError(f"{file}: not a manifest of a head; expected a folder of `vicinal learn`")
-        if version != FORMAT_VERSION:
-            raise DataError(f"{file}: format version {version!r}, this vicinal reads {FORMAT_VERSION}: update vicinal")
+        manifest = files.read_manifest(folder, FORMAT, FORMAT_VERSION, "a head", "vicinal learn")
         try:
             towers = []
             for one in manifest["towers"]:
@@ -201,5 +199,13 @@ def apply_to_file(
         header = {"descr": np.lib.format.dtype_to_descr(np.dtype(dtype)), "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(file, header)
         for start in range(0, len(rows), head.step):
-            file.write(head.block(rows[start : start + head.step]).astype(dtype).tobytes())
+            with np.errstate(over="ignore", invalid="ignore"):
+                block = head.block(rows[start : start + head.step]).astype(dtype)
+            wrong = np.flatnonzero(~np.isfinite(block).all(axis=1))
+            if len(wrong):
+                raise DataError(
+                    f"{embeddings}: row {start + wrong[0]}: what the head gives is too large for {dtype}; "
+                    + ("use --dtype float32" if dtype == "float16" else "its values are far beyond those learned from")
+                )
+            file.write(block.tobytes())
     return shape

@@ -49,15 +49,23 @@ def _squares(a: Tensor, b: Tensor) -> Tensor:
     return ((a - b) ** 2).sum(-1)
 
 
-def _unit(a: Tensor) -> Tensor:
-    return need("torch", extra="learn").nn.functional.normalize(a, dim=-1)
+def unit(a: Tensor) -> Tensor:
+    """The rows at length 1. A row of zeros stays, with a gradient of 1: one of 1 / length would drown all others."""
+    length = _root((a * a).sum(-1, keepdim=True))
+    return a / need("torch", extra="learn").where(length > 0, length, 1.0)
+
+
+def _far(a: Tensor, b: Tensor) -> Tensor:
+    """Euclidean distances; from differences, as products give equal rows 1e-3 apart. In float32 at least."""
+    torch = need("torch", extra="learn")
+    if a.dtype in (torch.float16, torch.bfloat16):
+        a, b = a.float(), b.float()
+    return torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist")
 
 
 DISTANCES = (
-    Distance(
-        "euclidean", lambda a, b: _root(_squares(a, b)), _squares, lambda a, b: need("torch", "learn").cdist(a, b)
-    ),
-    Distance("cosine", lambda a, b: 1 - (_unit(a) * _unit(b)).sum(-1), None, lambda a, b: 1 - _unit(a) @ _unit(b).T),
+    Distance("euclidean", lambda a, b: _root(_squares(a, b)), _squares, _far),
+    Distance("cosine", lambda a, b: 1 - (unit(a) * unit(b)).sum(-1), None, lambda a, b: 1 - unit(a) @ unit(b).T),
     Distance("inner_product", lambda a, b: -(a * b).sum(-1), None, lambda a, b: -a @ b.T),
 )
 

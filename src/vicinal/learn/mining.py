@@ -84,8 +84,8 @@ def n_pairs(labels: Tensor) -> tuple[Tensor, Tensor]:
 class MPerClass:
     """Batches with m rows of each class that is in them, as far as the classes have so many.
 
-    A class's rows are walked in random order, m at a time, and these handfuls are mixed and dealt into batches, so
-    that each row comes once an epoch (a few twice, where the last handful is filled up).
+    A class's rows are walked in random order, m at a time, and these handfuls are mixed and dealt into batches of like
+    size, so that each row comes once an epoch (a few twice, where the last handful is filled up).
 
     labels     : int (n,), codes from 0
     m          : rows of a class in a handful
@@ -133,7 +133,5 @@ class MPerClass:
             if len(walk) > self.m:
                 walk = np.concatenate([walk, walk[: -len(walk) % self.m]])
             handfuls += [walk[at : at + self.m] for at in range(0, len(walk), self.m)]
-        order = random.permutation(len(handfuls))
-        room = self.batch_size // self.m
-        for start in range(0, len(order), room):
-            yield np.concatenate([handfuls[at] for at in order[start : start + room]])
+        for dealt in np.array_split(random.permutation(len(handfuls)), len(self)):
+            yield np.concatenate([handfuls[at] for at in dealt])

@@ -19,9 +19,20 @@ from vicinal.indexes.choice import index as make_index
 from vicinal.vectors import as_vectors
 
 FORMAT, FORMAT_VERSION = "vicinal.datastore", 1
+WHAT, COMMAND = "a datastore", "vicinal lm build"
+MOST_WORDS = 2**31
 DTYPES = ("float16", "float32")
-LARGEST = {"float16": 65_504.0, "float32": 1e19}  # squared distances stay finite in float32
 BLOCK_BYTES = 1 << 24
+
+
+def largest(dtype: str | np.dtype, dim: int) -> float:
+    """The largest value that a key may have: it fits the dtype, and squared distances stay finite in float32.
+
+    >>> largest("float16", 768)
+    65504.0
+    """
+    reach = float(np.sqrt(np.finfo(np.float32).max / (4 * dim)))
+    return min(float(np.finfo(dtype).max), reach * (1 - 1e-6))
 
 
 class Datastore:
@@ -73,8 +84,11 @@ class Datastore:
         """
         if dtype not in DTYPES:
             raise UsageError(f"dtype: expected float16 or float32, got {dtype!r}")
-        if dim < 1 or n_words < 1:
-            raise UsageError(f"dim and n_words: expected whole numbers above 0, got {dim!r} and {n_words!r}")
+        if dim < 1 or not 1 <= n_words <= MOST_WORDS:
+            raise UsageError(
+                f"dim and n_words: expected whole numbers above 0, n_words at most {MOST_WORDS}, as values are int32, "
+                f"got {dim!r} and {n_words!r}"
+            )
         with files.whole_folder(folder, overwrite) as part:
             with open(part / "keys.npy", "wb") as keys, open(part / "values.npy", "wb") as values:
                 writer = Writer(keys, values, dim, n_words, np.dtype(dtype))
@@ -115,7 +129,7 @@ class Datastore:
                      folder is none of ours, of a newer format, or damaged
         """
         folder = Path(folder)
-        manifest = read_manifest(folder)
+        manifest = _manifest(folder)
         refuse_other(folder, manifest["about"], about)
         arrays = {}
         for name, shape in (("keys", (manifest["n"], manifest["dim"])), ("values", (manifest["n"],))):
@@ -135,9 +149,13 @@ class Datastore:
     def search(self, queries: object, k: int) -> tuple[np.ndarray, np.ndarray]:
         """The k nearest keys of each query: squared distances float32 and values int32, each (n_queries, k).
 
-        Where an index finds fewer than k, the distance is inf and the value -1.
+        Queries are rounded as the keys were. Where an index finds fewer than k, the distance is inf and the value -1.
         """
-        found = self.index.search(queries, k)
+        rows = as_vectors(queries, "queries", at_least=0)
+        most = largest(self.keys.dtype, self.dim)
+        with np.errstate(invalid="ignore"):
+            rounded = np.clip(rows, -most, most).astype(self.keys.dtype)
+        found = self.index.search(rounded, k)
         values = np.where(found.indices >= 0, self.values[np.maximum(found.indices, 0)], -1)
         return found.distances, values.astype(np.int32)
 
@@ -165,11 +183,12 @@ class Writer:
                 f"{words.min()} to {words.max()}"
             )
         with np.errstate(invalid="ignore"):
-            wrong = np.flatnonzero(~(np.abs(block).max(axis=1) <= LARGEST[self._dtype.name]))
+            most = largest(self._dtype, self._dim)
+            wrong = np.flatnonzero(~(np.abs(block).max(axis=1) <= most))
         if len(wrong):
             raise DataError(
                 f"keys {self.n} to {self.n + len(block) - 1}: row {self.n + wrong[0]} is NaN, infinite or beyond "
-                f"{LARGEST[self._dtype.name]:g}, the largest of a {self._dtype.name} store"
+                f"{most:g}, the largest of a {self._dtype.name} store of dim {self._dim}"
             )
         self._files[0].write(np.ascontiguousarray(block, dtype=self._dtype).tobytes())
         self._files[1].write(np.ascontiguousarray(words, dtype=np.int32).tobytes())
@@ -186,26 +205,16 @@ class Writer:
             file.seek(0, 2)
 
 
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of a store, or DataError."""
-    file = folder / files.MANIFEST
+def _manifest(folder: Path) -> dict[str, Any]:
+    manifest = files.read_manifest(folder, FORMAT, FORMAT_VERSION, WHAT, COMMAND)
     try:
-        manifest = json.loads(file.read_text(encoding="utf-8"))
-        ours, version = manifest["format"] == FORMAT, manifest["format_version"]
-        if ours and version == FORMAT_VERSION:
-            ours = all(type(manifest[name]) is int for name in ("n", "dim", "n_words"))
-            ours = ours and isinstance(manifest["about"], dict)
-            ours = ours and all(
-                isinstance(manifest["parts"][f"{name}.npy"]["sha256"], str) for name in ("keys", "values")
-            )
-    except OSError as error:
-        raise DataError(f"{file}: cannot be read ({error.strerror}); expected a folder of `vicinal lm build`") from None
-    except (ValueError, KeyError, TypeError):
-        ours, version = False, None
-    if not ours:
-        raise DataError(f"{file}: not a manifest of a datastore; expected a folder of `vicinal lm build`")
-    if version != FORMAT_VERSION:
-        raise DataError(f"{file}: format version {version!r}, this vicinal reads {FORMAT_VERSION}: update vicinal")
+        sums = [manifest["parts"][f"{name}.npy"]["sha256"] for name in ("keys", "values")]
+        whole = all(type(manifest[name]) is int for name in ("n", "dim", "n_words"))
+        whole = whole and isinstance(manifest["about"], dict) and all(isinstance(one, str) for one in sums)
+    except (KeyError, TypeError):
+        whole = False
+    if not whole:
+        raise files.other_manifest(folder / files.MANIFEST, WHAT, COMMAND)
     return manifest
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from vicinal.errors import DataError, UsageError
 from vicinal.lm.datastore import Datastore
-from vicinal.lm.interpolation import knn_weights, target_logp
+from vicinal.lm.interpolation import knn_weights, log_mixed, target_logp
 from vicinal.lm.transformer import Block, blocks, fingerprint
 
 LAMBDAS = tuple(round(0.05 * step, 2) for step in range(20))
@@ -101,7 +101,7 @@ def ask(store: Datastore, stream: Iterable[Block], k: int, progress: Any = None,
     def search() -> None:
         nonlocal done
         if waiting:
-            keys = np.concatenate([one.keys for one in waiting]).astype(store.keys.dtype)
+            keys = np.concatenate([one.keys for one in waiting])
             rest = (np.concatenate([getattr(one, name) for one in waiting]) for name in ("logp", "targets"))
             parts.append((*store.search(keys, k), *rest))
             done += len(keys)
@@ -125,17 +125,14 @@ def choose(asked: Asked) -> Choice:
     near = asked.distances[np.isfinite(asked.distances)]
     if not len(near):
         raise DataError("no neighbour was found for any position")
-    scale = float(near.mean()) or 1.0
+    scale = float(near.mean(dtype=np.float64)) or 1.0
     without, best = asked.perplexity(0.0, 1.0), None
-    p_lm = np.exp(asked.lm_logp)
     for step in T_STEPS:
         weights = knn_weights(asked.distances, asked.values, scale * step)
         p_knn = np.where(asked.values == asked.targets[:, None], weights, 0.0).sum(axis=1)
         known = weights.any(axis=1)
         for lambda_ in LAMBDAS:
-            share = np.where(known, lambda_, 0.0)
-            with np.errstate(divide="ignore"):
-                found = float(np.exp(-np.log(share * p_knn + (1 - share) * p_lm).mean()))
+            found = float(np.exp(-log_mixed(asked.lm_logp, p_knn, known, lambda_).mean()))
             if best is None or found < best.with_neighbors:
                 best = Choice(lambda_, scale * step, without, found)
     assert best is not None

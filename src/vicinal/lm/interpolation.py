@@ -38,7 +38,7 @@ def knn_weights(distances: object, values: object, T: float) -> np.ndarray:  # n
     return weights / np.where(total > 0, total, 1.0)
 
 
-def _log_mixed(log_lm: np.ndarray, p_knn: np.ndarray, known: np.ndarray, lambda_: float) -> np.ndarray:
+def log_mixed(log_lm: np.ndarray, p_knn: np.ndarray, known: np.ndarray, lambda_: float) -> np.ndarray:
     """logaddexp(log(1 - lambda) + log p_LM, log lambda + log p_kNN); log p_LM where a row has no neighbour."""
     if not (isinstance(lambda_, int | float | np.number) and 0 <= lambda_ <= 1):
         raise UsageError(f"lambda_: expected a number from 0 to 1, got {lambda_!r}")
@@ -50,13 +50,14 @@ def _log_mixed(log_lm: np.ndarray, p_knn: np.ndarray, known: np.ndarray, lambda_
 def interpolate(lm_logp: object, distances: object, values: object, lambda_: float, T: float) -> np.ndarray:  # noqa: N803
     """log p of every word, from the model's log p and the neighbours of the context.
 
-    lm_logp   : (n, n_words), log p_LM; natural logarithms that sum to 1 as probabilities
+    lm_logp   : (n, n_words), log p_LM; natural logarithms that sum to 1 as probabilities, to within 1 %
     distances : (n, k), squared Euclidean distances of the neighbours; inf where one is missing
     values    : (n, k), the word that followed each; -1 where one is missing
     lambda_   : the weight of p_kNN, 0 to 1
     T         : the temperature of the distances
     Returns     float64 (n, n_words). A row without any neighbour keeps log p_LM
-    Raises      UsageError, DataError as `knn_weights`, and where a value is not below n_words
+    Raises      UsageError, DataError as `knn_weights`, where a value is not below n_words, and where a row of lm_logp
+                is NaN or does not sum to 1, as logits do not
     Source      Khandelwal et al. 2020, equations 2 and 3
 
     >>> half = np.log([[0.5, 0.5, 1e-9]])
@@ -69,9 +70,16 @@ def interpolate(lm_logp: object, distances: object, values: object, lambda_: flo
         raise DataError(f"lm_logp: expected ({len(words)}, n_words), found shape {log_lm.shape}")
     if words.max(initial=-1) >= log_lm.shape[1]:
         raise DataError(f"values: found word {words.max()}, but lm_logp has {log_lm.shape[1]} words")
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = np.exp(log_lm).sum(axis=1)
+    wrong = np.flatnonzero(~(np.abs(total - 1) <= 0.01))
+    if len(wrong):
+        raise DataError(
+            f"lm_logp: row {wrong[0]} sums to {total[wrong[0]]:g} as probabilities, expected 1; give log p, not logits"
+        )
     p_knn = np.zeros_like(log_lm)
     np.add.at(p_knn, (np.arange(len(words))[:, None], np.maximum(words, 0)), weights)
-    return _log_mixed(log_lm, p_knn, np.any(weights, axis=1, keepdims=True), lambda_)
+    return log_mixed(log_lm, p_knn, np.any(weights, axis=1, keepdims=True), lambda_)
 
 
 def target_logp(
@@ -95,4 +103,4 @@ def target_logp(
     if log_lm.shape != (len(weights),) or words.shape != log_lm.shape:
         raise DataError(f"expected {len(weights)} values a side, found lm_logp {log_lm.shape}, targets {words.shape}")
     p_knn = np.where(np.asarray(values) == words[:, None], weights, 0.0).sum(axis=1)
-    return _log_mixed(log_lm, p_knn, np.asarray(weights.any(axis=1)), lambda_)
+    return log_mixed(log_lm, p_knn, np.asarray(weights.any(axis=1)), lambda_)

@@ -153,9 +153,11 @@ def blocks(
     words = int(model.get_output_embeddings().weight.shape[0])
     if tokens.min() < 0 or tokens.max() >= words:
         raise DataError(f"tokens: found {tokens.min()} to {tokens.max()}, but the model knows 0 to {words - 1}")
-    width = min(1024, getattr(model.config, "max_position_embeddings", 1024)) if context is None else context
-    if width < 2:
-        raise UsageError(f"context: expected at least 2 tokens, got {width}")
+    most = getattr(model.config, "max_position_embeddings", None) or 0  # 0 or below: as many as one likes
+    width = context or (min(1024, most) if most > 0 else 1024)
+    if not 2 <= width <= (most if most > 0 else width):
+        what = f"the model sees 2 to {most} tokens at once" if most > 0 else "expected at least 2 tokens"
+        raise UsageError(f"context: {what}, got {width}")
     half = max(1, width // 2)
     starts = list(range(0, max(1, len(tokens) - 1 - (width - half)), half)) or [0]
     device = next(model.parameters()).device
@@ -198,11 +200,12 @@ class KNNLM:
     store        : a Datastore made from it
     lambda_, T   : as of `interpolate`; k: how many neighbours
     tokenizer    : where it is given, the store must be of its vocabulary
-    Raises         DataError, naming both sides, where the store is of another model or vocabulary
+    Raises         DataError, naming both sides, where the store is of another model or vocabulary; UsageError where
+                   lambda_, T or k is out of range
 
     Keys are taken by a hook at the last feed-forward network's input, and logits are replaced by a hook at the model's
     output: sampling, beams and whatever else `generate` does run on the mixture. A loss that the model was asked for is
-    that of the mixture.
+    that of the mixture. Nothing of it has a gradient.
     """
 
     def __init__(
@@ -216,20 +219,28 @@ class KNNLM:
         layer: str | None = None,
     ) -> None:
         refuse_other(store.folder, store.about, fingerprint(model, tokenizer, layer))
-        self.model, self.store, self.lambda_, self.T, self.k = model, store, lambda_, T, k
+        interpolate([[0.0]], [[0.0]], [[0]], lambda_, T)
+        if not isinstance(k, int | np.integer) or isinstance(k, bool) or k < 1:
+            raise UsageError(f"k: expected a whole number above 0, got {k!r}")
+        self.model, self.store, self.lambda_, self.T, self.k = model, store, lambda_, T, min(k, len(store))
         self._layer = layer or last_feed_forward(model)
         self._tap: _Tap | None = None
         self._handle: Any = None
+        self._depth = 0  # one `with` in another mixes once
 
     def __enter__(self) -> "KNNLM":
-        self._tap = _Tap(self.model, self._layer)
-        self._handle = self.model.register_forward_hook(self._mix, with_kwargs=True)
+        self._depth += 1
+        if self._depth == 1:
+            self._tap = _Tap(self.model, self._layer)
+            self._handle = self.model.register_forward_hook(self._mix, with_kwargs=True)
         return self
 
     def __exit__(self, *_: object) -> None:
         assert self._tap is not None
-        self._tap.remove()
-        self._handle.remove()
+        self._depth -= 1
+        if not self._depth:
+            self._tap.remove()
+            self._handle.remove()
 
     def __call__(self, *arguments: Any, **named: Any) -> Any:
         """The model's output, its logits log p of the mixture."""
@@ -249,7 +260,7 @@ class KNNLM:
         logits = output.logits
         batch, length, words = logits.shape
         keys = self._tap.of(batch)[:, -length:].reshape(batch * length, -1).float().cpu().numpy()
-        lm_logp = torch.log_softmax(logits.double(), dim=-1).reshape(-1, words).cpu().numpy()
+        lm_logp = torch.log_softmax(logits.detach().double(), dim=-1).reshape(-1, words).cpu().numpy()
         distances, values = self.store.search(keys, self.k)
         mixed = interpolate(lm_logp, distances, values, self.lambda_, self.T)
         output.logits = torch.from_numpy(mixed).to(logits.device, logits.dtype).reshape(logits.shape)

@@ -174,7 +174,12 @@ def test_outputs_are_judged_before_any_row_is_read(work: Workplace, monkeypatch:
         (*SCORE, "-o", "none/o.jsonl"): "none/o.jsonl: the folder none does not exist; make it first",
         (*SCORE, "-o", "file/o.jsonl"): "file/o.jsonl: file is a file, expected a folder",
         (*SCORE, "-o", "folder.jsonl", "--overwrite"): "folder.jsonl: expected a file's name, found a folder",
-        (*SCORE, "-o", "data.jsonl", "--overwrite"): "data.jsonl: is the data set itself, which is never overwritten",
+        (
+            *SCORE,
+            "-o",
+            "data.jsonl",
+            "--overwrite",
+        ): "data.jsonl: this command reads it, and never overwrites",
         (
             "score",
             "mixed.jsonl",
@@ -200,6 +205,30 @@ def test_outputs_are_judged_before_any_row_is_read(work: Workplace, monkeypatch:
     assert "is the data set itself" in work.refuses(2, "score", "--config", "c.yaml", "--overwrite")
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("outliers", "emb.npy", "--ids", "data.jsonl:id", "-o", "data.jsonl"),
+        ("classify", "emb.npy", "--labels", "data.jsonl:text", "--queries", "emb.npy", "-o", "./data.jsonl"),
+        ("regress", "emb.npy", "--targets", "data.jsonl:id", "--queries", "emb.npy", "-o", "data.jsonl"),
+        ("diagnose", "emb.npy", "--labels", "data.jsonl", "--html", "data.jsonl"),
+        ("diagnose", "emb.npy", "--labels", "data.jsonl:text", "--write-pairs", "data.jsonl"),
+        ("choose-k", "emb.npy", "--labels", "data.jsonl:text", "--picture", "emb.npy"),
+        ("apply", "head", "emb.npy", "-o", "emb.npy"),
+        ("select", "data.jsonl", "scores.jsonl", "--keep", "5", "-o", "scores.jsonl"),
+        ("search", "index", "--queries", "emb.npy", "-o", "emb.npy"),
+        ("index", "export", "emb.npy", "-o", "emb.npy"),
+    ],
+)
+@pytest.mark.parametrize("overwrite", [(), ("--overwrite",)])
+def test_what_a_command_reads_it_never_overwrites(work: Workplace, arguments: tuple, overwrite: tuple) -> None:
+    work.lines("scores.jsonl", [])
+    before = {name: (work.folder / name).read_bytes() for name in work.files()}
+    said = work.refuses(2, *arguments, *overwrite)
+    assert said == f"{arguments[-1]}: this command reads it, and never overwrites what it reads; name another output"
+    assert {name: (work.folder / name).read_bytes() for name in work.files()} == before
+
+
 def test_a_wrong_configuration_is_said_with_its_place(work: Workplace) -> None:
     work.write("c.yaml", "embedding_path: emb.npy\nk: five\n")
     said = work.refuses(2, "score", "data.jsonl", "--config", "c.yaml", "-o", "o.jsonl")
@@ -222,7 +251,7 @@ def test_a_wrong_configuration_is_said_with_its_place(work: Workplace) -> None:
         (("score", "data.txt", *SCORE[2:]), "DATA: expected a file"),
         (("score", "emb.npy", *SCORE[2:]), "emb.npy: expected a name that ends in .jsonl, .jsonl.gz, .csv, .parquet"),
         (("score", "data.jsonl", "--embeddings", "x"), '--embeddings: expected a file, got "x": there is nothing at '),
-        (("score", "data.jsonl"), "embedding_path: missing; give the .npy file there or as --embeddings"),
+        (("score", "data.jsonl"), "no embeddings were given; write: vicinal score DATA.jsonl --embeddings EMB.npy"),
         (("score", "--embeddings", "emb.npy"), "no data set was given; write: vicinal score DATA.jsonl --embeddings"),
         ((*SCORE, "--input-path", "data.jsonl"), "the data set is given twice, as DATA and as --input-path"),
         (("neighbors", "none.npy", "-o", "g"), 'NPY: expected a file, got "none.npy": there is nothing at '),

@@ -36,6 +36,7 @@ OTHER_NAMES = {
     "group": "group_field",
 }
 REFERENCE = "@reference"
+COMMAND_LINE = "the command line"
 OVERRIDES = (*SCORER_KEYS, "by", "sub_name", *(key for key in NESTED_KEYS if key != "scorers"))
 
 
@@ -107,7 +108,7 @@ def read_plan(config: str | Path | None, overrides: dict[str, Any], neighbors_gi
     """
     given = {key: Setting(value, _option(key)) for key, value in overrides.items() if value is not None}
     if config is None:
-        return _flat_plan({}, given, "the command line", neighbors_given)
+        return _flat_plan({}, given, COMMAND_LINE, neighbors_given)
     top, where = _read_yaml(Path(config))
     if "scorers" in top:
         return _nested_plan(top, given, where, neighbors_given)
@@ -209,6 +210,8 @@ def _scorer(settings: Settings, where: str, label: str, neighbors_given: bool) -
         raise UsageError(f"{metric.place}: {unknown('metric', metric.value, metrics.BY_NAME)}")
     threads = settings.get("max_workers")
     if "embedding_path" not in settings and not neighbors_given:
+        if where == COMMAND_LINE:
+            raise UsageError("no embeddings were given; write: vicinal score DATA.jsonl --embeddings EMB.npy")
         raise UsageError(f"{where}: embedding_path: missing; give the .npy file there or as --embeddings")
     k = _whole_number(settings["k"]) if "k" in settings else 5
     if k < score.least_k:

@@ -10,10 +10,12 @@ import os
 import sys
 import warnings
 from importlib import import_module
+from pathlib import Path
+from typing import Any
 
 from vicinal import __version__
 from vicinal.cli.console import Console
-from vicinal.errors import VicinalError
+from vicinal.errors import UsageError, VicinalError
 
 COMMANDS = (
     "embed",
@@ -37,6 +39,7 @@ COMMANDS = (
     "info",
 )
 
+OUTPUTS = ("output", "output_path", "decisions", "html", "picture", "sweep", "write_errors", "write_pairs")
 INTERRUPTED = 130
 CLOSED_PIPE = 141
 
@@ -111,4 +114,24 @@ def _run(arguments: list[str], console: Console) -> int:
         top.print_help(sys.stderr)
         return 2
     console.listen(parsed.verbose, parsed.quiet)
+    _refuse_inputs(vars(parsed))
     return parsed.run(parsed, console)
+
+
+def _refuse_inputs(given: dict[str, Any]) -> None:
+    """Raises UsageError where an output is a file that another argument names, as FILE or as FILE:FIELD."""
+    others = [value for name, value in given.items() if name not in OUTPUTS]
+    texts = [text for value in others for text in (value if isinstance(value, list) else [value])]
+    read = [part for text in texts if isinstance(text, str) for part in (text, text.rpartition(":")[0])]
+    for output in filter(None, map(given.get, OUTPUTS)):
+        if any(_is_one_file(output, path) for path in read):
+            raise UsageError(
+                f"{output}: this command reads it, and never overwrites what it reads; name another output"
+            )
+
+
+def _is_one_file(one: str, other: str) -> bool:
+    try:
+        return Path(one).is_file() and Path(one).samefile(other)
+    except (OSError, ValueError):  # no name of a file, or of none that is there
+        return False

@@ -100,6 +100,15 @@ def test_work_that_was_stopped_goes_on_to_the_same_bytes(
     assert json.loads(Path("e.npy.json").read_text()) == json.loads(Path("whole.npy.json").read_text())
 
 
+def test_a_kill_while_the_first_state_is_written_hinders_nothing(work: Workplace, model: str) -> None:
+    rows(work)
+    Path("e.npy.part").mkdir()
+    Path("e.npy.part/array.npy").write_bytes(b"half")
+    Path("e.npy.part/.state.json.0123abcd.part").write_bytes(b"half")
+    assert work("embed", "t.jsonl", "--field", "head", "-o", "e.npy", "--model", model).code == 0
+    assert np.load("e.npy").shape == (5, 384) and not Path("e.npy.part").exists()
+
+
 def test_embeddings_of_another_file_or_order_are_refused(work: Workplace, model: str) -> None:
     rows(work)
     assert work("embed", "t.jsonl", "--field", "head", "-o", "e.npy", "--model", model).code == 0

@@ -1,6 +1,7 @@
 """The drawing in ARCHITECTURE.md, held against the code: imports only go down."""
 
 import ast
+import re
 from pathlib import Path
 
 import vicinal
@@ -27,6 +28,7 @@ FLOORS = {
     "scores": 5,
     "votes": 5,
     "labels": 3,
+    "notes": 3,
     "predicting": 6,
     "diagnostics": 6,
     "diagnosing": 7,
@@ -80,3 +82,12 @@ def test_every_room_has_a_telling_name_and_a_docstring() -> None:
     for path in HOME.rglob("*.py"):
         assert not NAMELESS & set(path.relative_to(HOME).with_suffix("").parts), path
         assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))), f"{path} needs a docstring"
+
+
+def test_the_drawing_shows_every_room_on_its_floor() -> None:
+    drawing = (Path(__file__).parent.parent / "ARCHITECTURE.md").read_text(encoding="utf-8").split("```")[1]
+    shown = {name: int(floor) for name, floor in re.findall(r"^  (\w+)(?:\.py|/) +(\d+)   ", drawing, flags=re.M)}
+    assert shown == {name: floor for name, floor in FLOORS.items() if name != "__main__"}
+    for name in shown:
+        kind = f"{name}/" if (HOME / name).is_dir() else f"{name}.py"
+        assert f"\n  {kind} " in drawing

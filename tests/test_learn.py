@@ -14,7 +14,6 @@ from sklearn.datasets import load_digits
 from vicinal import files
 from vicinal.checkpoint import Checkpoint
 from vicinal.diagnostics import map_at_r, recall_at
-from vicinal.embedding import FORMAT, hash_of
 from vicinal.errors import DataError, UsageError
 from vicinal.indexes.exact import Exact
 from vicinal.learn import Head, Heads, Schedule, SiameseNetwork, descent, learning
@@ -22,6 +21,7 @@ from vicinal.learn.learning import learn_from_labels
 from vicinal.learn.measuring import Part, measure, split
 from vicinal.learn.pairs import read_pairs
 from vicinal.learn.tower import Plan
+from vicinal.notes import FORMAT, hash_of
 from workplace import Workplace, environment
 
 CLASSES = 20

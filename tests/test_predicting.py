@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor, LocalOutlierFactor
 
-from vicinal.embedding import FORMAT, hash_of
 from vicinal.files import sha256
+from vicinal.notes import FORMAT, hash_of
 from workplace import Answer, Workplace, distances, read_table
 
 RANDOM = np.random.default_rng(3)

@@ -1,4 +1,4 @@
-"""From text to embeddings, and the note beside an array that says of which file, which rows and which model it is."""
+"""From text to embeddings, by models of sentence-transformers."""
 
 import contextlib
 import hashlib
@@ -12,99 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from vicinal import __version__, datasets, files
+from vicinal import __version__, datasets, files, notes
 from vicinal.errors import DataError, UsageError, kept_in, need, some
 
-FORMAT, FORMAT_VERSION = "vicinal.embeddings", 1
 DTYPES = ("float32", "float16")
 BLOCK_ROWS = 512
 ARRAY = "array.npy"
 
 Progress = Callable[[int, int], None]
-
-
-def note_path(array: str | Path) -> Path:
-    """Where the note of an array lies.
-
-    >>> note_path("emb.npy").name
-    'emb.npy.json'
-    """
-    return Path(f"{array}.json")
-
-
-def hash_of(ids: list[datasets.Id]) -> str:
-    """The SHA-256 of the ids in their order, each as JSON on a line of its own."""
-    digest = hashlib.sha256()
-    for one in ids:
-        digest.update(json.dumps(one).encode("ascii") + b"\n")
-    return digest.hexdigest()
-
-
-def read_note(array: str | Path) -> dict[str, Any] | None:
-    """The note beside an array, or None where there is none that is ours.
-
-    Raises    DataError where it is damaged, for then nobody knows what the array is of.
-    """
-    path = note_path(array)
-    if not path.is_file():
-        return None
-    try:
-        note = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read as JSON ({error}); embed again, or remove the note") from None
-    if not isinstance(note, dict) or note.get("format") != FORMAT:
-        return None
-    missing = [key for key in ("data", "data_sha256", "ids_sha256", "rows", "model", "normalized") if key not in note]
-    if missing:
-        raise DataError(f"{path}: damaged: no {missing[0]!r}; embed again, or remove the note")
-    return note
-
-
-def verify_alike(array: str | Path, other: str | Path) -> None:
-    """Raises DataError where the notes beside two arrays say that their rows lie in different spaces.
-
-    Arrays without a note are taken as they are; fields may differ, as they do between data sets.
-    """
-    one, two = read_note(array), read_note(other)
-    if one is None or two is None:
-        return
-    same_model = one["model"] == two["model"] or (
-        one.get("model_sha256") is not None and one.get("model_sha256") == two.get("model_sha256")
-    )
-    if not same_model or one["normalized"] != two["normalized"]:
-        said = [f"{note['model']}{', normalized' if note['normalized'] else ''}" for note in (one, two)]
-        raise DataError(
-            f"{note_path(array)}: {array} was made by {said[0]}, but {other} by {said[1]}, so their rows have no "
-            "distances to each other; embed one of them again"
-        )
-
-
-def verify(array: str | Path, data: str | Path, ids: list[datasets.Id], contents: bool = True) -> None:
-    """Raises DataError where the note beside an array says that it is of another file, or of its rows in another order.
-
-    Arrays without a note are taken as they are.
-
-    contents : whether the file must be the very one; otherwise, as for labels that came later, any that names the same
-               rows by id, or names none
-    """
-    note = read_note(array)
-    if note is None or note["data_sha256"] == files.sha256(data):
-        return
-    if (
-        not contents
-        and note["rows"] == len(ids)
-        and (ids == list(range(len(ids))) or note["ids_sha256"] == hash_of(ids))
-    ):
-        return
-    path = note_path(array)
-    remedy = f"embed {data} again, or remove the note if you know that its rows are these"
-    if note["rows"] != len(ids):
-        said = f"{array} was made from {note['data']} of {note['rows']} rows, but {data} has {len(ids)}"
-    elif note["ids_sha256"] != hash_of(ids):
-        said = f"{array} was made from {note['data']}, whose ids are others than {data}'s or in another order"
-    else:
-        said = f"{array} was made from {note['data']}, which had the same ids as {data} but other contents"
-    raise DataError(f"{path}: {said}; {remedy}")
 
 
 def embed_dataset(
@@ -133,7 +48,7 @@ def embed_dataset(
     Raises      UsageError, DataError, MissingExtra
     """
     output = Path(output)
-    part, note_file = Path(f"{output}.part"), note_path(output)
+    part, note_file = Path(f"{output}.part"), notes.note_path(output)
     if output.suffix != ".npy":
         raise UsageError(f"{output}: expected a name that ends in .npy")
     for path in (output, note_file):
@@ -141,9 +56,9 @@ def embed_dataset(
     if dtype not in DTYPES:
         raise UsageError(f"dtype: expected float32 or float16, got {dtype!r}")
     datasets.suffix(data)
-    ids, notes, columns = datasets.read_columns(data, id_field, dict.fromkeys(fields, "text"))
-    for note in notes:
-        warnings.warn(note, stacklevel=2)
+    ids, warned, columns = datasets.read_columns(data, id_field, dict.fromkeys(fields, "text"))
+    for one in warned:
+        warnings.warn(one, stacklevel=2)
     if not ids:
         raise DataError(f"{data}: holds no rows; there is nothing to embed")
     for field in fields:
@@ -153,7 +68,7 @@ def embed_dataset(
     asked = {
         "data": str(Path(data).resolve()),
         "data_sha256": files.sha256(data),
-        "ids_sha256": hash_of(ids),
+        "ids_sha256": notes.hash_of(ids),
         "rows": len(ids),
         "model": str(Path(model).resolve()) if Path(model).is_dir() else model,
         "model_sha256": _model_hash(Path(model)) if Path(model).is_dir() else None,
@@ -203,8 +118,8 @@ def embed_dataset(
             named = some([ids[row] for row in rows])
             warnings.warn(f"{data}: {len(rows)} of {len(ids)} rows: {what}: {named}", stacklevel=2)
     whole = {
-        "format": FORMAT,
-        "format_version": FORMAT_VERSION,
+        "format": notes.FORMAT,
+        "format_version": notes.FORMAT_VERSION,
         "vicinal": __version__,
         **asked,
         "dim": array.shape[1],
@@ -300,6 +215,7 @@ def _read_state(part: Path, asked: dict[str, Any]) -> dict[str, Any] | None:
     """What was done of this question before; UsageError where the folder holds another's work."""
     if not part.exists():
         return None
+    files.remove_leftovers(part / "state.json")
     try:
         state = json.loads((part / "state.json").read_text(encoding="utf-8"))
         before, _, _ = state["asked"], state["done"], state["cut"]

@@ -167,7 +167,7 @@ def _vectors(path: str, place: str) -> tuple[Any, str | None]:
 
 
 def _build(arguments: argparse.Namespace, console: Console) -> int:
-    from vicinal import config, embedding, files
+    from vicinal import config, files, notes
     from vicinal.errors import UsageError
     from vicinal.indexes.choice import index as make
     from vicinal.vectors import as_vectors
@@ -185,9 +185,9 @@ def _build(arguments: argparse.Namespace, console: Console) -> int:
     if arguments.data is not None:
         data = str(config.input_file(arguments.data, "--data"))
         ids, payload = read_rows(data, arguments.id_field, len(vectors))
-        embedding.verify(arguments.embeddings, data, list(range(len(vectors))) if ids is None else ids)
+        notes.verify(arguments.embeddings, data, list(range(len(vectors))) if ids is None else ids)
     index = index.fit(vectors, arguments.on_invalid, ids=ids, payload=payload)
-    note = embedding.read_note(arguments.embeddings)
+    note = notes.read_note(arguments.embeddings)
     index.embedding = None if note is None else {name: note.get(name) for name in ("model", "normalized")}
     index.save(arguments.output, arguments.overwrite)
     if index.reason:

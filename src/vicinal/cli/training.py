@@ -119,29 +119,29 @@ def _mahalanobis(arguments: argparse.Namespace) -> "Metric":
 
 def labels_of(arguments: argparse.Namespace, n: int) -> "Labels":
     """The labels of the n rows, of the rows that a note beside the array says it is of."""
-    from vicinal import embedding, labels
+    from vicinal import labels, notes
 
     found = labels.read_labels(arguments.labels, "--labels", n, arguments.embeddings)
-    embedding.verify(arguments.embeddings, labels.parse(arguments.labels, "--labels")[0], found.ids, contents=False)
+    notes.verify(arguments.embeddings, labels.parse(arguments.labels, "--labels")[0], found.ids, contents=False)
     return found
 
 
 def targets_of(arguments: argparse.Namespace, n: int) -> "tuple[list[Id], np.ndarray]":
     """The ids and the target values of the n rows, as `labels_of`."""
-    from vicinal import embedding, labels
+    from vicinal import labels, notes
 
     ids, values = labels.read_targets(arguments.targets, "--targets", n, arguments.embeddings)
-    embedding.verify(arguments.embeddings, labels.parse(arguments.targets, "--targets")[0], ids, contents=False)
+    notes.verify(arguments.embeddings, labels.parse(arguments.targets, "--targets")[0], ids, contents=False)
     return ids, values
 
 
 def ids_of(arguments: argparse.Namespace, n: int, array: str) -> "list[Id]":
     """The ids of the n rows of an array, as `labels_of`; their numbers where no file is named."""
-    from vicinal import embedding, labels
+    from vicinal import labels, notes
 
     ids = labels.read_ids(arguments.ids, "--ids", n, array)
     if arguments.ids is not None:
-        embedding.verify(array, labels.parse(arguments.ids, "--ids")[0], ids, contents=False)
+        notes.verify(array, labels.parse(arguments.ids, "--ids")[0], ids, contents=False)
     return ids
 
 

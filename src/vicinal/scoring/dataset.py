@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from vicinal import datasets, embedding, files, runs
+from vicinal import datasets, files, notes, runs
 from vicinal.config import Plan
 from vicinal.errors import DataError, UsageError, some
 from vicinal.graph import Neighbors
@@ -59,14 +59,14 @@ def score_dataset(
         raise UsageError(f"{neighbors}: expected a folder written by `vicinal neighbors`, found no folder there")
     graph = None if neighbors is None else Neighbors.load(neighbors)
     arrays = {path: as_vectors(files.load_npy(path), str(path), at_least=2) for path in _embedding_paths(plan)}
-    ids, notes, columns = datasets.read_columns(plan.input_path, id_field, _fields(plan))
-    for note in notes:
-        warnings.warn(note, stacklevel=2)
+    ids, warned, columns = datasets.read_columns(plan.input_path, id_field, _fields(plan))
+    for one in warned:
+        warnings.warn(one, stacklevel=2)
     sizes = [(neighbors, len(graph))] if graph is not None else [(path, len(array)) for path, array in arrays.items()]
     for source, size in sizes:
         datasets.refuse_other_count(plan.input_path, len(ids), source, size)
     for path in arrays:
-        embedding.verify(path, plan.input_path, ids)
+        notes.verify(path, plan.input_path, ids)
     if output is not None:
         datasets.check_table(output, ids)
     if graph is not None:
@@ -118,15 +118,15 @@ def append_dataset(
     columns: dict[str, list[Any]] = {}
     for data in (*earlier, plan.input_path):
         datasets.suffix(data)
-        found, notes, more = datasets.read_columns(data, before.id_field, _fields(whole), first_row=len(ids))
-        for note in notes:
-            warnings.warn(note, stacklevel=2)
+        found, warned, more = datasets.read_columns(data, before.id_field, _fields(whole), first_row=len(ids))
+        for one in warned:
+            warnings.warn(one, stacklevel=2)
         if data == plan.input_path:
             if len(new) != len(found):
                 raise DataError(f"{data} has {len(found)} rows, but {added} has {len(new)}; each row needs one")
-            embedding.verify(added, data, found)
+            notes.verify(added, data, found)
             for part in before.parts:
-                embedding.verify_alike(added, part.embeddings[0].path)
+                notes.verify_alike(added, part.embeddings[0].path)
         known = set(ids)
         again = [one for one in found if one in known]
         if again:

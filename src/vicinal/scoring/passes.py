@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from vicinal import datasets, embedding, files, scores
+from vicinal import datasets, files, notes, scores
 from vicinal.config import Plan, ScorerPlan
 from vicinal.copies import find_copies
 from vicinal.errors import DataError, UsageError
@@ -121,7 +121,7 @@ def _reference(path: Path, arrays: dict[Path, np.ndarray], passes: dict[Question
                     f"{path}: found dim {vectors.shape[1]}, but {embeddings} has dim {arrays[embeddings].shape[1]}; "
                     "a reference must be embedded with the same model"
                 )
-            embedding.verify_alike(path, embeddings)
+            notes.verify_alike(path, embeddings)
             refuse_dtype(vectors, find(metric), str(path))
             refuse_invalid(invalid_rows(vectors, find(metric)), range(len(vectors)), str(path))
     return vectors

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from vicinal import datasets, embedding, files
+from vicinal import datasets, files, notes
 from vicinal.duplicates import check_radius, duplicate_groups, representatives
 from vicinal.errors import DataError, UsageError
 from vicinal.metrics import Metric, find
@@ -45,11 +45,11 @@ def find_duplicates(
         datasets.refuse_itself(output, [data])
     vectors = as_vectors(files.load_npy(embeddings), str(embeddings))
     refuse_dtype(vectors, measure, str(embeddings))
-    ids, notes, columns = datasets.read_columns(data, id_field, {quality: "number"} if quality else {})
-    for note in notes:
-        warnings.warn(note, stacklevel=2)
+    ids, warned, columns = datasets.read_columns(data, id_field, {quality: "number"} if quality else {})
+    for one in warned:
+        warnings.warn(one, stacklevel=2)
     datasets.refuse_other_count(data, len(ids), embeddings, len(vectors))
-    embedding.verify(embeddings, data, ids)
+    notes.verify(embeddings, data, ids)
     wrong = invalid_rows(vectors, measure)
     if on_invalid == "error":
         refuse_invalid(wrong, ids, str(embeddings))

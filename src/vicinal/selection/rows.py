@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from vicinal import datasets, embedding, files, scores
+from vicinal import datasets, files, notes, scores
 from vicinal.config import whole_number
 from vicinal.duplicates import check_radius, duplicate_groups, representatives
 from vicinal.errors import DataError, UsageError, unknown
@@ -110,9 +110,9 @@ def select_rows(
     if vectors is not None:
         refuse_dtype(vectors, measure, str(embeddings))
     fields = ({quality: "number"} if quality else {}) | ({quota: "label"} if quota and quota != quality else {})
-    ids, notes, columns = datasets.read_columns(data, id_field, fields)
-    for note in notes:
-        warnings.warn(note, stacklevel=2)
+    ids, warned, columns = datasets.read_columns(data, id_field, fields)
+    for one in warned:
+        warnings.warn(one, stacklevel=2)
     n = len(ids)
     count = count_of(keep, n)
     usable = np.ones(n, dtype=bool)
@@ -124,7 +124,7 @@ def select_rows(
         reasons |= {int(row): "no score" for row in np.flatnonzero(~usable)}
     if vectors is not None:
         datasets.refuse_other_count(data, n, embeddings, len(vectors))
-        embedding.verify(str(embeddings), data, ids)
+        notes.verify(str(embeddings), data, ids)
         wrong = invalid_rows(vectors, measure)
         usable[list(wrong)] = False
         reasons = {**wrong, **reasons}

@@ -38,13 +38,19 @@ struct Keys {
 // Rows whose codes a block of n makes room for: it is read as the rows of a ScanJob and packed into whole panels.
 inline int64_t coded_rows(int64_t n) { return std::max(padded(n, kRowStep), padded(n, kPanel)); }
 
-// Rows coded one after the other.
-struct CodedBlock {
-    std::vector<int8_t> codes;
+// What the thresholds need to know of coded rows, and where it is kept.
+struct Marks {
     std::vector<int32_t> squared_norms, sums;
     std::vector<float> slacks, lengths;
     std::vector<double> shifts;
     Side side;
+};
+
+// Rows coded one after the other; of turned rows their sketches too (sketch.hpp).
+struct CodedBlock : Marks {
+    std::vector<int8_t> codes;
+    std::vector<int32_t> tails;  // of each row four codes more, which only its sketch has; empty where there are none
+    Marks sketch;
 };
 
 class Coder {

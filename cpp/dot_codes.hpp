@@ -35,20 +35,19 @@
 #include <vector>
 
 #include "coder.hpp"
+#include "rotation.hpp"
 
 namespace vicinal {
-
-// Makes room for the codes of so many rows of one scale.
-void start_block(CodedBlock& block, int n, int64_t row_bytes, float scale);
-// Codes row i of a block: x, of which roundings have lost at most `lost` beside those named above. An infinite loss
-// leaves zeros and the infinite slack.
-void put_row(const RowOps& ops, const float* x, int64_t dim, double lost, int i, int64_t row_bytes, CodedBlock& block);
 
 class DotCoder final : public Coder {
 public:
     // Chooses centre and factor from the rows.
     DotCoder(const Rows& rows, Metric metric, const RowOps& ops);
 
+    // The same of turned rows, with their sketches (sketch.hpp), and all of one scale that serves both.
+    void code_turned(const Rows& rows, const int32_t* which, int n, const Rotation& rotation, CodedBlock& out) const;
+    // Whether codes have their full range, so that turned rows of so many coordinates can be coded too.
+    bool full_range() const { return highest_code_ == 127 && dim_ + 8 <= (1 << 28) / (127 * 255); }
     // f (x - c) in float32, zeros up to the next multiple of 8; of the first region's centre.
     void moved(const Rows& rows, int64_t row, float* out) const;
     int regions() const override { return static_cast<int>(centres_.size()); }
@@ -71,6 +70,10 @@ public:
     const ScanOps& scan(const Isa& isa) const override { return *isa.dot; }
 
 private:
+    // Codes row i of a block: x, of which roundings have lost at most `lost` beside those named above. An infinite loss
+    // leaves zeros and the infinite slack.
+    void put_row(const float* x, double lost, int i, CodedBlock& block) const;
+    void put_length(double square, int i, CodedBlock& block) const;
     double allowance(const Side& rows, int row, const Side& columns) const;
     double apart(const Side& rows, const Side& columns) const {
         return apart_[rows.region * centres_.size() + columns.region];

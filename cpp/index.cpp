@@ -82,8 +82,9 @@ struct Index::State {
             const Timer& timer;
             ~Stop() { stats.seconds = timer.seconds(); }
         } stop{stats, timer};
+        if (stored->half_turned()) stored->turn(nullptr, pool, watch);
         if (groups && stored->copies().any()) {
-            const Stored apart(vectors.rows, *coder, groups, isa, pool, watch);
+            Stored apart(vectors.rows, *coder, groups, isa, pool, watch);
             return call(Context{apart, isa, sketch, pool, watch, stats});
         }
         return call(Context{*stored, isa, sketch, pool, watch, stats});

@@ -18,7 +18,7 @@ private:
 };
 
 struct Context {
-    const Stored& stored;
+    Stored& stored;
     const Isa& isa;
     int sketch;  // as Index has it
     Pool& pool;

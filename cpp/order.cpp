@@ -85,6 +85,7 @@ void place_by_pivots(const Rows& rows, const std::vector<int32_t>& which, int re
     CodedBlock columns;
     coder.code(rows, picked.data(), pivots, region, highest, columns);
     const Panels panels(columns, layout_of(coder, rows.matrix.dim));
+    const Range all{0, panels.layout().bytes};
     const std::vector<double> radii(std::max(pivots, kChunk), 0);
     const auto score = [&](const CodedBlock& coded, std::vector<int32_t>& out) {
         const auto size = static_cast<int>(padded(coded.side.size, kRowStep));
@@ -92,7 +93,7 @@ void place_by_pivots(const Rows& rows, const std::vector<int32_t>& which, int re
         coder.keys(coded.side, radii.data(), columns.side, radii.data(), row_keys, column_keys);
         out.resize(static_cast<size_t>(size) * pivots);
         for (int first = 0; first < pivots; first += kPanel) {
-            const ScanJob job = {coded.codes.data(), coder.row_bytes(), size, panels.at(first / kPanel), panels.groups(),
+            const ScanJob job = {coded.codes.data(), coder.row_bytes(), size, panels.at(first / kPanel, all), panels.groups(all),
                                  row_keys.base.data(), row_keys.floor.data(), &column_keys.base[first],
                                  &column_keys.floor[first]};
             coder.scan(isa).scores(job, out.data() + first, pivots);

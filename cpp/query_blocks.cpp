@@ -68,16 +68,8 @@ void QueryBlocks::sort(const DotCoder& coder, const Context& context) {
 
 void QueryBlocks::code(int64_t block) {
     for (int region = 0; region < coder_.regions(); ++region) {
-        double highest = 0;
-        for (int i = 0; i < size(block); ++i) highest = std::max(highest, coder_.peak(queries_, query(block, i), region));
-        coder_.code(queries_, first(block), size(block), region, highest, blocks_[block * coder_.regions() + region]);
+        stored_.code(queries_, first(block), size(block), region, blocks_[block * coder_.regions() + region]);
     }
-}
-
-void QueryBlocks::code_sketches(const Sketch& sketch, Pool& pool, const Watch& watch) {
-    sketches_.resize(count());
-    pool.run(count(), [&](int, int64_t block) { sketch.code(queries_, first(block), size(block), sketches_[block]); },
-             watch);
 }
 
 }  // namespace vicinal

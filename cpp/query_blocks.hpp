@@ -3,8 +3,8 @@
 
 #include <vector>
 
+#include "dot_codes.hpp"
 #include "join.hpp"
-#include "sketch.hpp"
 #include "tile.hpp"
 
 namespace vicinal {
@@ -15,6 +15,8 @@ public:
     QueryBlocks(const Context& context, const Rows& queries);
 
     int64_t count() const { return (static_cast<int64_t>(order_.size()) + size_ - 1) / size_; }
+    // The most queries that a block has.
+    int64_t highest() const { return std::min<int64_t>(size_, static_cast<int64_t>(order_.size())); }
     int size(int64_t block) const {
         return static_cast<int>(std::min<int64_t>(size_, static_cast<int64_t>(order_.size()) - block * size_));
     }
@@ -32,9 +34,6 @@ public:
     // A block's codes from the centre of a region.
     const CodedBlock& at(int64_t block, int region) const { return blocks_[block * coder_.regions() + region]; }
 
-    void code_sketches(const Sketch& sketch, Pool& pool, const Watch& watch);
-    const CodedBlock& sketches(int64_t block) const { return sketches_[block]; }
-
 private:
     void sort(const DotCoder& coder, const Context& context);
     const int32_t* first(int64_t block) const { return &order_[block * size_]; }
@@ -45,7 +44,7 @@ private:
     int64_t size_;
     std::vector<int32_t> order_;
     std::vector<std::vector<int32_t>> near_;
-    std::vector<CodedBlock> blocks_, sketches_;
+    std::vector<CodedBlock> blocks_;
 };
 
 }  // namespace vicinal

@@ -13,6 +13,7 @@
 #include "join.hpp"
 #include "merge.hpp"
 #include "query_blocks.hpp"
+#include "sketch.hpp"
 
 namespace vicinal {
 namespace {
@@ -32,7 +33,8 @@ public:
           lists_(indices, distances, k),
           blocks_(context, queries),
           radii_(queries.matrix.n_vectors, kInfinity),
-          locks_(blocks_.count()) {
+          locks_(blocks_.count()),
+          queue_limit_(static_cast<size_t>(blocks_.highest() * std::min<int64_t>(2 * k + 16, stored_.block()))) {
         for (int i = 0; i < context.pool.threads(); ++i) workers_.emplace_back(context, queries);
     }
 
@@ -54,8 +56,6 @@ public:
     }
 
 private:
-    static constexpr size_t kQueue = 2048;
-
     struct Worker {
         Worker(const Context& context, const Rows& queries)
             : tiles(context.stored.layer(), context.stored.coder(), context.isa),
@@ -64,7 +64,8 @@ private:
         Tiles tiles;
         std::optional<Tiles> sketch;
         Measure measure;
-        std::vector<Waiting> queue;
+        std::vector<Waiting> queue, later;
+        std::vector<double> distances;  // of the queue's pairs
         std::vector<double> radii;
     };
 
@@ -77,7 +78,7 @@ private:
         const int32_t nearest = blocks_.near(block)[0];
         const Side& columns = stored_.side(nearest);
         const CodedBlock& coded = blocks_.at(block, columns.region);
-        tiles.set_rows(coded.side, coded.codes.data());
+        tiles.set_rows(coded);
         std::vector<double> unbounded(std::max<size_t>(coded.side.size, stored_.block()), kInfinity);
         std::vector<int32_t> row;
         tiles.scores(nearest, unbounded.data(), [&](int i, const int32_t* scores) {
@@ -98,7 +99,7 @@ private:
             all.resize(stored_.blocks());
             std::iota(all.begin(), all.end(), 0);
         }
-        if (sketches_may_pay(stored_, &queries_, context_.sketch, context_.isa)) {
+        if (sketches_may_pay(stored_, &queries_, k_, context_.sketch, context_.isa)) {
             context_.pool.run(blocks_.count(), [&](int worker, int64_t block) {
                 const auto& near = blocks_.near(block);
                 join(workers_[worker], block, near.data(), near.size());
@@ -119,11 +120,13 @@ private:
     }
 
     void prepare_sketch() {
-        sketch_ = make_sketch(stored_, &queries_, k_, context_.sketch, context_.isa, context_.pool, context_.watch);
-        if (!sketch_) return;
-        context_.stats.sketch = sketch_->size();
-        blocks_.code_sketches(*sketch_, context_.pool, context_.watch);
-        for (Worker& worker : workers_) worker.sketch.emplace(sketch_->layer(), stored_.coder(), context_.isa);
+        const bool turned = stored_.rotation() != nullptr;
+        if (!take_sketches(stored_, &queries_, k_, context_.sketch, context_.isa, context_.pool, context_.watch)) return;
+        if (!turned) {
+            context_.pool.run(blocks_.count(), [&](int, int64_t block) { blocks_.code(block); }, context_.watch);
+        }
+        context_.stats.sketch = static_cast<int>(stored_.sketches().range().bytes);
+        for (Worker& worker : workers_) worker.sketch.emplace(stored_.sketches(), stored_.coder(), context_.isa);
     }
 
     // A block of queries with the stored blocks named.
@@ -131,15 +134,12 @@ private:
         worker.radii.resize(blocks_.size(block));
         const std::vector<double> none(stored_.block(), stored_.coder().nowhere());
         Tiles& tiles = worker.tiles;
-        if (worker.sketch) {
-            const CodedBlock& sketches = blocks_.sketches(block);
-            worker.sketch->set_rows(sketches.side, sketches.codes.data());
-        }
+        if (worker.sketch) worker.sketch->set_rows(blocks_.at(block, 0));
         for (size_t other = 0; other < n_others && !context_.pool.stopped(); ++other) {
             const int32_t columns = others[other];
             const int64_t first_column = stored_.first(columns);
             const CodedBlock& coded = blocks_.at(block, stored_.side(columns).region);
-            tiles.set_rows(coded.side, coded.codes.data());
+            tiles.set_rows(coded);
             for (int i = 0; i < coded.side.size; ++i) worker.radii[i] = read_radius(radii_, blocks_.query(block, i));
             const auto keep = [&](int row, int column) { return counts(blocks_.query(block, row), first_column + column); };
             const auto wait = [&](int first, const Survivor* pairs, size_t n) {
@@ -148,7 +148,7 @@ private:
                     const Candidate& c = candidates[i];
                     worker.queue.push_back(Waiting::of(blocks_.query(block, c.row), first_column + c.column, c.lower));
                 }
-                if (worker.queue.size() >= kQueue) measure(worker, block);
+                if (worker.queue.size() >= queue_limit_) measure(worker, block);
             };
             tiles.begin(columns, worker.radii.data(), none.data());
             if (!tiles.some()) continue;
@@ -165,15 +165,24 @@ private:
     }
 
     void measure(Worker& worker, int64_t block) {
-        std::erase_if(worker.queue, [&](const Waiting& pair) { return !(pair.lower <= read_radius(radii_, pair.row)); });
-        std::sort(worker.queue.begin(), worker.queue.end(), [](const Waiting& a, const Waiting& b) {
+        auto& queue = worker.queue;
+        const auto drop = [&] {
+            std::erase_if(queue, [&](const Waiting& pair) { return !(pair.lower <= read_radius(radii_, pair.row)); });
+        };
+        drop();
+        std::sort(queue.begin(), queue.end(), [](const Waiting& a, const Waiting& b) {
             return a.row != b.row ? a.row < b.row : a.column < b.column;
         });
-        worker.measure.run(worker.queue.data(), worker.queue.size(), [&](int32_t query, int32_t column, double distance) {
+        in_rounds(queue, worker.later, k_, [&] {
+            worker.distances.clear();
+            worker.measure.run(queue.data(), queue.size(),
+                               [&](int32_t, int32_t, double distance) { worker.distances.push_back(distance); });
             const std::lock_guard lock(locks_[block]);
-            if (lists_.offer(query, {distance, static_cast<uint32_t>(stored_.row(column))})) tighten(query);
-        });
-        worker.queue.clear();
+            for (size_t i = 0; i < queue.size(); ++i) {
+                const Neighbour found{worker.distances[i], static_cast<uint32_t>(stored_.row(queue[i].column))};
+                if (lists_.offer(queue[i].row, found)) tighten(queue[i].row);
+            }
+        }, drop);
     }
 
     void tighten(int64_t query) {
@@ -198,15 +207,15 @@ private:
     }
 
     const Context& context_;
-    const Stored& stored_;
+    Stored& stored_;
     Rows queries_;
     int64_t k_;
     const int64_t *groups_, *query_groups_;
     Lists lists_;
     QueryBlocks blocks_;
-    std::unique_ptr<Sketch> sketch_;
     Radii radii_;
     std::vector<std::mutex> locks_;
+    size_t queue_limit_;
     std::vector<Worker> workers_;
 };
 

@@ -24,7 +24,6 @@ namespace {
 constexpr size_t kStride = 16;  // column blocks in a task
 constexpr int32_t kNear = 9;    // blocks that are joined first, itself among them
 constexpr int32_t kSeed = 9;    // blocks that thresholds for a large k come from
-constexpr int64_t kSmall = 16;  // up to this k, pairs are measured after every tile and not at the end of a task
 constexpr int64_t kCheap = 128;  // bytes of a row up to which scanning costs less than measuring
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
@@ -129,10 +128,9 @@ private:
 
     void prepare_sketch() {
         if (near_tasks_ == static_cast<int64_t>(tasks_.size())) return;
-        sketch_ = make_sketch(stored_, nullptr, k_, context_.sketch, context_.isa, context_.pool, context_.watch);
-        if (!sketch_) return;
-        context_.stats.sketch = sketch_->size();
-        for (Worker& worker : workers_) worker.sketch.emplace(sketch_->layer(), stored_.coder(), context_.isa);
+        if (!take_sketches(stored_, nullptr, k_, context_.sketch, context_.isa, context_.pool, context_.watch)) return;
+        context_.stats.sketch = static_cast<int>(stored_.sketches().range().bytes);
+        for (Worker& worker : workers_) worker.sketch.emplace(stored_.sketches(), stored_.coder(), context_.isa);
     }
 
     struct Worker {
@@ -257,7 +255,6 @@ private:
         for (size_t i = 0; i < out.size(); ++i) out[i] = read_radius(radii_, stored_.first(block) + i);
     }
 
-    // The most promising pairs of each row first: with them measured, fewer of the others matter.
     void measure(Worker& worker, int64_t row_block) {
         auto& queue = worker.queue;
         auto& later = worker.later;
@@ -272,25 +269,7 @@ private:
         later.resize(queue.size());
         for (const Waiting& pair : queue) later[starts[pair.row - first_row]++] = pair;
         queue.swap(later);
-        for (size_t step = k_ <= kSmall ? k_ : (k_ + 1) / 2; !queue.empty(); step = k_ <= kSmall ? queue.size() : 2 * step) {
-            later.clear();
-            size_t now = 0;
-            for (size_t begin = 0, end; begin < queue.size(); begin = end) {
-                for (end = begin + 1; end < queue.size() && queue[end].row == queue[begin].row; ++end) {}
-                const size_t first = std::min(step, end - begin);
-                if (first < end - begin) {
-                    std::nth_element(queue.begin() + begin, queue.begin() + begin + first, queue.begin() + end,
-                                     [](const Waiting& a, const Waiting& b) { return a.lower < b.lower; });
-                    later.insert(later.end(), queue.begin() + begin + first, queue.begin() + end);
-                }
-                std::copy_n(queue.begin() + begin, first, queue.begin() + now);
-                now += first;
-            }
-            queue.resize(now);
-            enter(worker, row_block);
-            queue.swap(later);
-            drop(queue);
-        }
+        in_rounds(queue, later, k_, [&] { enter(worker, row_block); }, [&] { drop(queue); });
     }
 
     void drop(std::vector<Waiting>& queue) {
@@ -377,7 +356,7 @@ private:
     }
 
     const Context& context_;
-    const Stored& stored_;
+    Stored& stored_;
     int64_t k_;
     const int64_t* groups_;
     Lists lists_;
@@ -388,7 +367,6 @@ private:
     std::vector<Task> tasks_;
     std::vector<int32_t> blocks_from_;           // the block of every kPanel-th position
     int64_t near_tasks_ = 0;  // those on the diagonal and near it, which come first
-    std::unique_ptr<Sketch> sketch_;
     size_t queue_limit_;
 };
 

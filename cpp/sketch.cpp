@@ -6,7 +6,7 @@
 #include <limits>
 #include <mutex>
 
-#include "centre.hpp"
+#include "dot_codes.hpp"
 #include "tile.hpp"
 
 namespace vicinal {
@@ -16,10 +16,12 @@ constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr int64_t kSmallest = 16384;         // rows, from which a choice is worth its time
 constexpr int64_t kFewestPairs = 128 << 20;  // and pairs
 constexpr double kSlowest = 16;               // products a cycle, below which what else a pair costs outweighs them
+constexpr int kLargest = 192;                 // coordinates of a sketch
 constexpr int64_t kSample = 1536;
 constexpr int64_t kAsked = 384;       // rows of the sample whose pairs are tried
 constexpr int64_t kMeasured = 96;     // of them, those whose radii are looked for
 constexpr int kIterations = 4;
+constexpr double kScale = 1.2;        // of turned codes, to that of others
 constexpr int64_t kChunk = 64;        // rows of a task
 // What a pair costs in the scan beside its products, and what one that passes costs, in processor cycles.
 constexpr double kPairCycles = 0.4;
@@ -66,30 +68,22 @@ double pairs_asked(const Stored& stored, const Rows* queries) {
     return queries ? n * static_cast<double>(queries->matrix.n_vectors) : n * n / 2;
 }
 
-// A quarter of the coordinates at most, since a self-join has little memory to spare.
-int largest_size(const Stored& stored, const Rows* queries) {
-    const int64_t dim = stored.rows().matrix.dim;
-    const int64_t most = queries ? std::min<int64_t>(5 * dim / 12, 160) : std::min<int64_t>(dim / 4, 128);
-    return static_cast<int>(most / kProjected * kProjected);
+int largest_size(const Stored& stored) {
+    return static_cast<int>(std::min<int64_t>(stored.rows().matrix.dim / 2, kLargest) / kProjected * kProjected);
 }
 
-// |P'P - I|, in the Frobenius norm, which is no less than the spectral one.
-double distance_from_orthonormal(const std::vector<float>& directions, int64_t dim, int columns) {
-    std::vector<double> gram(static_cast<size_t>(columns) * columns);
-    for (int64_t c = 0; c < dim; ++c) {
-        const float* row = &directions[c * columns];
-        for (int i = 0; i < columns; ++i) {
-            for (int j = 0; j < columns; ++j) gram[i * columns + j] += static_cast<double>(row[i]) * row[j];
-        }
+// The coordinates of a sketch of so many, beside what fills up groups of four and those for what is left.
+int told_by(const Stored& stored, int size) {
+    const int64_t dim = stored.rows().matrix.dim;
+    return static_cast<int>(size - 4 - (padded(dim, 4) - dim));
+}
+
+// Rows that lie too far out could no longer be told apart by their codes.
+bool can_be_turned(const Stored& stored) {
+    for (int64_t block = 0; block < stored.blocks(); ++block) {
+        if (!(stored.side(block).longest < 1e14)) return false;
     }
-    double square = 0;
-    for (int i = 0; i < columns; ++i) {
-        for (int j = 0; j < columns; ++j) {
-            const double off = gram[i * columns + j] - (i == j ? 1 : 0);
-            square += off * off;
-        }
-    }
-    return std::sqrt(square) * 1.001 + 1e-9;
+    return true;
 }
 
 // Finds the directions and chooses the size.
@@ -102,12 +96,9 @@ public:
 
     // The directions in which a sample of the rows varies most, the first first.
     void find_directions(int columns) {
-        const int64_t n = stored_.size();
-        sampled_ = std::min(kSample, std::max<int64_t>(n / 32, std::min<int64_t>(n, 2 * columns)));
-        sample_.assign(sampled_ * stride_, 0);
-        each(sampled_, [&](int64_t i) { take(stored_.rows(), stored_.row(position(i)), &sample_[i * stride_]); });
-        basis_.columns = columns;
-        auto& directions = basis_.directions;
+        columns_ = columns;
+        take_sample();
+        auto& directions = directions_;
         directions.resize(dim_ * columns);
         uint64_t state = 1;
         for (float& value : directions) {
@@ -122,22 +113,23 @@ public:
             directions.swap(next);
             orthonormalise(directions, dim_, columns);
         }
-        basis_.error = distance_from_orthonormal(directions, dim_, columns);
     }
 
-    bool sound() const { return basis_.error < 1e-3; }
+    // Those that the stored rows are turned by.
+    void take_directions(const Rotation& rotation) {
+        columns_ = rotation.columns();
+        directions_ = rotation.directions();
+        take_sample();
+    }
 
     // The size that costs least, or 0.
-    int choose(int64_t k) const {
+    int choose(int64_t k, const std::vector<int>& sizes) const {
         // A part of the sample, and of the rows that ask: the same part where the stored rows do.
         const Part stored = part(nullptr), asking = queries_ ? part(queries_) : stored;
         const std::vector<double> radii = final_radii(asking.measured, k);
-        const int columns = basis_.columns;
-        std::vector<int> sizes;
-        for (int size = 2 * kProjected; size <= columns; size += kProjected) sizes.push_back(size);
+        const int columns = columns_;
         const std::vector<double> left = what_is_left(stored, sizes), left_asking = what_is_left(asking, sizes);
-        double highest = 0;
-        for (float product : stored.products) highest = std::max<double>(highest, std::abs(product));
+        const double scale = kScale * stored_.side(stored_.blocks() / 2).scale;
         std::vector<int64_t> counts(sizes.size());
         int64_t pairs = 0;
         for (size_t a = 0; a < asking.squares.size(); ++a) {
@@ -146,12 +138,12 @@ public:
                 if (!queries_) radius = std::max(radius, radii[b % radii.size()]);
                 double square = 0;
                 for (size_t s = 0, j = 0; s < sizes.size(); ++s) {
-                    for (; static_cast<int>(j) < sizes[s] - 1; ++j) {
+                    for (; static_cast<int>(j) < told_by(stored_, sizes[s]); ++j) {
                         const double off = asking.products[a * columns + j] - stored.products[b * columns + j];
                         square += off * off;
                     }
                     const double rest = left_asking[a * sizes.size() + s] - left[b * sizes.size() + s];
-                    const double reach = radius + 2 * highest / 127 * std::sqrt(sizes[s] / 12.0);
+                    const double reach = radius + 2 * scale * std::sqrt(sizes[s] / 12.0);
                     if (square + rest * rest > reach * reach) break;  // and so it is with every larger sketch
                     ++counts[s];
                 }
@@ -164,7 +156,7 @@ public:
         for (size_t s = 0; s < sizes.size(); ++s) {
             const double share = static_cast<double>(counts[s]) / static_cast<double>(pairs);
             const double made = static_cast<double>(stored_.size() + (queries_ ? queries_->matrix.n_vectors : 0));
-            const double making = 4 * static_cast<double>(dim_) * sizes[s] / rate * made / pairs_asked(stored_, queries_);
+            const double making = stored_.rotation() ? 0 : 8 * static_cast<double>(dim_) * sizes[s] / rate * made / pairs_asked(stored_, queries_);
             const double cost = sizes[s] / rate + kPairCycles + making +
                                 share * (kPassedCycles + static_cast<double>(dim_) / passed);
             if (cost >= least) continue;
@@ -174,19 +166,22 @@ public:
         return best;
     }
 
-    // The first columns of the basis.
-    Basis basis(int columns) const {
-        Basis first;
-        first.columns = columns;
-        first.error = basis_.error;
-        first.directions.resize(dim_ * columns);
-        for (int64_t c = 0; c < dim_; ++c) {
-            std::copy_n(&basis_.directions[c * basis_.columns], columns, &first.directions[c * columns]);
-        }
-        return first;
+    // What gives sketches of this size.
+    std::unique_ptr<const Rotation> rotation(int size) const {
+        const Part some = part(nullptr);
+        double rests = 0;
+        for (double rest : what_is_left(some, {size})) rests += rest / static_cast<double>(some.squares.size());
+        return std::make_unique<Rotation>(directions_, dim_, columns_, told_by(stored_, size), rests);
     }
 
 private:
+    void take_sample() {
+        const int64_t n = stored_.size();
+        sampled_ = std::min(kSample, std::max<int64_t>(n / 32, std::min<int64_t>(n, 2 * columns_)));
+        sample_.assign(sampled_ * stride_, 0);
+        each(sampled_, [&](int64_t i) { take(stored_.rows(), stored_.row(position(i)), &sample_[i * stride_]); });
+    }
+
     // A few hundred rows, evenly taken.
     struct Part {
         std::vector<int32_t> measured;  // of these rows, a few whose radii are looked for
@@ -210,8 +205,8 @@ private:
             else std::copy_n(&sample_[i * stride_], stride_, own);
             for (int64_t c = 0; c < dim_; ++c) out.squares[a] += static_cast<double>(own[c]) * own[c];
         }
-        out.products.resize(asked * basis_.columns);
-        project(moved, asked, stride_, dim_, basis_.directions, out.products);
+        out.products.resize(asked * columns_);
+        project(moved, asked, stride_, dim_, directions_, out.products);
         return out;
     }
 
@@ -221,8 +216,8 @@ private:
         for (size_t a = 0; a < part.squares.size(); ++a) {
             double square = part.squares[a];
             for (size_t s = 0, j = 0; s < sizes.size(); ++s) {
-                for (; static_cast<int>(j) < sizes[s] - 1; ++j) {
-                    square -= static_cast<double>(part.products[a * basis_.columns + j]) * part.products[a * basis_.columns + j];
+                for (; static_cast<int>(j) < told_by(stored_, sizes[s]); ++j) {
+                    square -= static_cast<double>(part.products[a * columns_ + j]) * part.products[a * columns_ + j];
                 }
                 left[a * sizes.size() + s] = std::sqrt(std::max(0.0, square));
             }
@@ -241,16 +236,14 @@ private:
     std::vector<double> final_radii(const std::vector<int32_t>& which, int64_t k) const {
         const auto n = static_cast<int>(which.size());
         const Rows& rows = queries_ ? *queries_ : stored_.rows();
-        double highest = 0;
-        for (int32_t row : which) highest = std::max(highest, coder_.peak(rows, row, 0));
         CodedBlock coded;
-        coder_.code(rows, which.data(), n, 0, highest, coded);
+        stored_.code(rows, which.data(), n, 0, coded);
         const std::vector<double> any(std::max(n, stored_.block()), 0);
         std::vector<std::vector<float>> found(n);  // squared distances
         std::vector<std::mutex> locks(n);
         pool_.run(stored_.blocks(), [&](int, int64_t block) {
             Tiles tiles(stored_.layer(), coder_, isa_);
-            tiles.set_rows(coded.side, coded.codes.data());
+            tiles.set_rows(coded);
             const Side& columns = stored_.side(block);
             const size_t kept = std::min<int64_t>(k + 1, columns.size);  // a stored row itself is among them
             tiles.scores(block, any.data(), [&](int i, int32_t* scores) {
@@ -283,7 +276,7 @@ private:
 
     void project(const std::vector<float>& x, int64_t n, int64_t stride, int64_t dim, const std::vector<float>& directions,
                  std::vector<float>& out) const {
-        const int64_t m = basis_.columns;
+        const int64_t m = columns_;
         pool_.run((n + kChunk - 1) / kChunk, [&](int, int64_t task) {
             const int64_t first = task * kChunk;
             ops_.project(&x[first * stride], std::min(kChunk, n - first), stride, dim, directions.data(), m,
@@ -294,7 +287,7 @@ private:
     // The sample's coordinates, each over all rows, times what each row has.
     void project_across(const std::vector<float>& products, std::vector<float>& out) const {
         constexpr int64_t kTogether = 32;  // coordinates
-        const int64_t m = basis_.columns;
+        const int64_t m = columns_;
         pool_.run((dim_ + kTogether - 1) / kTogether, [&](int, int64_t task) {
             const int64_t first = task * kTogether, n = std::min(kTogether, dim_ - first);
             std::vector<float> across(n * sampled_);
@@ -313,90 +306,41 @@ private:
     Pool& pool_;
     const Watch& watch_;
     int64_t dim_, stride_, sampled_ = 0;
-    std::vector<float> sample_;
-    Basis basis_;
+    std::vector<float> sample_, directions_;  // directions_: dim x columns_
+    int columns_ = 0;
 };
 
 }  // namespace
 
-Sketch::Sketch(const Stored& stored, const DotCoder& coder, Basis&& basis, int size, const Isa& isa, Pool& pool,
-               const Watch& watch)
-    : coder_(coder),
-      ops_(*isa.rows),
-      dim_(stored.rows().matrix.dim),
-      basis_(std::move(basis)),
-      layout_{size, padded(size, kRowAlign), 4, 128},
-      layer_(stored.layer().firsts(), layout_, false, false) {
-    pool.run(stored.blocks(), [&](int, int64_t block) {
-        thread_local CodedBlock coded;
-        thread_local std::vector<int32_t> which;
-        which.resize(layer_.count(block));
-        for (size_t i = 0; i < which.size(); ++i) which[i] = stored.row(layer_.first(block) + i);
-        code(stored.rows(), which.data(), layer_.count(block), coded);
-        layer_.put(block, coded);
-    }, watch);
-}
-
-void Sketch::code(const Rows& rows, const int32_t* which, int n, CodedBlock& out) const {
-    const int columns = basis_.columns, size = this->size();
-    const int64_t stride = padded(dim_, 8);
-    const double summing = static_cast<double>(dim_) * 0x1p-24 * (1 + 0x1p-10) * std::sqrt(size) * (1 + basis_.error);
-    const double error = basis_.error + summing + 0x1p-20;
-    thread_local std::vector<float> moved, products, sketches;
-    moved.assign(kChunk * stride, 0);
-    products.resize(kChunk * columns);
-    sketches.assign(static_cast<size_t>(n) * size, 0);
-    std::vector<double> lost(n, kInfinity);
-    double highest = 0;
-    for (int begin = 0; begin < n; begin += kChunk) {
-        const int64_t taken = std::min<int64_t>(kChunk, n - begin);
-        for (int64_t i = 0; i < taken; ++i) coder_.moved(rows, which[begin + i], &moved[i * stride]);
-        ops_.project(moved.data(), taken, stride, dim_, basis_.directions.data(), columns, products.data());
-        for (int64_t i = 0; i < taken; ++i) {
-            float* sketch = &sketches[(begin + i) * size];
-            double square = 0, within = 0, peak = 0;
-            for (int64_t c = 0; c < dim_; ++c) square += static_cast<double>(moved[i * stride + c]) * moved[i * stride + c];
-            if (!(square < 1e30)) continue;
-            for (int j = 0; j + 1 < size; ++j) {
-                sketch[j] = products[i * columns + j];
-                within += static_cast<double>(sketch[j]) * sketch[j];
-                peak = std::max<double>(peak, std::abs(sketch[j]));
-            }
-            const double rest = std::sqrt(std::max(0.0, square - within));
-            const double length = std::sqrt(square) * (1 + 0x1p-19);
-            const double off = 2 * error * (1 + error) * length * length;
-            sketch[size - 1] = static_cast<float>(rest);
-            lost[begin + i] = error * length + (off < rest * rest ? off / rest : std::sqrt(off)) +
-                              std::sqrt(static_cast<double>(dim_)) * 0x1p-69;
-            highest = std::max(highest, std::max(peak, rest * (1 + 0x1p-20)));
-        }
-    }
-    start_block(out, n, layout_.row_bytes, round_up(highest / 127 * (1 + 1e-6)));
-    for (int i = 0; i < n; ++i) put_row(ops_, &sketches[static_cast<size_t>(i) * size], size, lost[i], i, layout_.row_bytes, out);
-}
-
-bool sketches_may_pay(const Stored& stored, const Rows* queries, int size, const Isa& isa) {
+bool sketches_may_pay(const Stored& stored, const Rows* queries, int64_t k, int size, const Isa& isa) {
     const auto* coder = dynamic_cast<const DotCoder*>(&stored.coder());
-    if (!coder || coder->sum() != Sum::squares || coder->regions() > 1 || size == 0) return false;
-    if (size < 0 && coder->scan(isa).products_a_cycle < kSlowest) return false;
-    return size > 0 || (largest_size(stored, queries) >= 2 * kProjected && stored.size() >= kSmallest &&
-                        pairs_asked(stored, queries) >= kFewestPairs);
+    if (!coder || coder->sum() != Sum::squares || coder->regions() > 1 || !coder->full_range() || size == 0) return false;
+    if (size > 0) return told_by(stored, size) > 0 && size <= padded(stored.rows().matrix.dim, 4);
+    if (coder->scan(isa).products_a_cycle < kSlowest) return false;
+    return k <= stored.sketches_pay_for() ||
+           (largest_size(stored) >= 2 * kProjected && stored.size() >= kSmallest &&
+            pairs_asked(stored, queries) >= kFewestPairs && can_be_turned(stored));
 }
 
-std::unique_ptr<Sketch> make_sketch(const Stored& stored, const Rows* queries, int64_t k, int size, const Isa& isa,
-                                    Pool& pool, const Watch& watch) {
-    if (!sketches_may_pay(stored, queries, size, isa)) return nullptr;
-    const auto& coder = dynamic_cast<const DotCoder&>(stored.coder());
-    Basis basis;
-    {
-        Sketcher sketcher(stored, queries, coder, isa, pool, watch);
-        sketcher.find_directions(size > 0 ? size : largest_size(stored, queries));
-        if (!sketcher.sound()) return nullptr;
-        if (size < 0) size = sketcher.choose(k);
-        if (size == 0) return nullptr;
-        basis = sketcher.basis(size);
+bool take_sketches(Stored& stored, const Rows* queries, int64_t k, int size, const Isa& isa, Pool& pool,
+                   const Watch& watch) {
+    if (!sketches_may_pay(stored, queries, k, size, isa)) return false;
+    if (k <= stored.sketches_pay_for() || (size > 0 && stored.rotation())) return true;
+    Sketcher sketcher(stored, queries, dynamic_cast<const DotCoder&>(stored.coder()), isa, pool, watch);
+    if (stored.rotation()) {
+        sketcher.take_directions(*stored.rotation());
+        if (!sketcher.choose(k, {static_cast<int>(stored.sketches().range().bytes)})) return false;
+    } else {
+        const int largest = largest_size(stored);
+        sketcher.find_directions(size > 0 ? static_cast<int>(padded(size, kProjected)) : largest);
+        std::vector<int> sizes;
+        for (int one = 2 * kProjected; one <= largest; one += kProjected) sizes.push_back(one);
+        if (size < 0) size = sketcher.choose(k, sizes);
+        if (size == 0) return false;
+        stored.turn(sketcher.rotation(size), pool, watch);
     }
-    return std::make_unique<Sketch>(stored, coder, std::move(basis), size, isa, pool, watch);
+    stored.let_sketches_pay_for(k);
+    return true;
 }
 
 }  // namespace vicinal

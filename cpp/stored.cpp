@@ -5,6 +5,7 @@
 #include <cstring>
 #include <numeric>
 
+#include "dot_codes.hpp"
 #include "order.hpp"
 
 namespace vicinal {
@@ -97,7 +98,7 @@ Copies find_copies(const Rows& rows, const int64_t* groups, const RowOps& ops, P
 
 Panels::Panels(int64_t panels, const Layout& layout)
     : layout_(layout),
-      packed_(padded(layout.dim, layout.width)),
+      packed_(layout.bytes + layout.tail),
       // A tile of the last panel may read up to 64 bytes a column beyond its end (and meets zeros in the rows).
       bytes_(panels * kPanel * packed_ + 64 * kPanel) {
     std::memset(bytes_.get() + panels * kPanel * packed_, 0, 64 * kPanel);
@@ -152,24 +153,30 @@ static void unpack_panel(const uint8_t* in, int64_t count, int64_t row_bytes, in
 void Panels::pack(int64_t panel, const CodedBlock& coded) {
     const auto run = layout_.width == 4 ? pack_panel<4> : pack_panel<8>;
     for (int64_t first = 0; first < coded.side.size; first += kPanel) {
-        run(&coded.codes[first * layout_.row_bytes], layout_.row_bytes, groups(), layout_.offset,
-            bytes_.get() + (panel + first / kPanel) * kPanel * packed_);
+        uint8_t* out = bytes_.get() + (panel + first / kPanel) * kPanel * packed_;
+        run(&coded.codes[first * layout_.row_bytes], layout_.row_bytes, layout_.bytes / layout_.width, layout_.offset, out);
+        if (layout_.tail == 0) continue;
+        uint8_t* tail = out + kPanel * layout_.bytes;
+        std::memset(tail, 0, kPanel * layout_.tail);
+        if (!coded.tails.empty()) {
+            run(reinterpret_cast<const int8_t*>(&coded.tails[first]), layout_.tail, 1, layout_.offset, tail);
+        }
     }
 }
 
-void Panels::unpack(int64_t panel, int64_t size, int8_t* out) const {
+void Panels::unpack(int64_t panel, int64_t size, const Range& range, int8_t* out) const {
     const auto run = layout_.width == 4 ? unpack_panel<4> : unpack_panel<8>;
-    std::memset(out, 0, padded(size, kRowStep) * layout_.row_bytes);
+    std::memset(out, 0, padded(size, kRowStep) * range.row_bytes());
     for (int64_t first = 0; first < size; first += kPanel) {
-        run(at(panel + first / kPanel), std::min<int64_t>(kPanel, size - first), layout_.row_bytes, groups(),
-            layout_.offset, out + first * layout_.row_bytes);
+        run(at(panel + first / kPanel, range), std::min<int64_t>(kPanel, size - first), range.row_bytes(), groups(range),
+            layout_.offset, out + first * range.row_bytes());
     }
 }
 
-void Panels::unpack_columns(int64_t panel, uint8_t* out) const {
-    const int64_t used = 4 * groups();
-    for (int c = 0; c < kPanel; ++c) std::memset(out + c * row_bytes() + used, 0, row_bytes() - used);
-    columns_of_four(at(panel), row_bytes(), groups(), out);
+void Panels::unpack_columns(int64_t panel, const Range& range, uint8_t* out) const {
+    const int64_t row_bytes = range.row_bytes();
+    for (int c = 0; c < kPanel; ++c) std::memset(out + c * row_bytes + range.bytes, 0, row_bytes - range.bytes);
+    columns_of_four(at(panel, range), row_bytes, groups(range), out);
 }
 
 static std::vector<int64_t> panels_before(const std::vector<int64_t>& firsts) {
@@ -178,21 +185,23 @@ static std::vector<int64_t> panels_before(const std::vector<int64_t>& firsts) {
     return panels;
 }
 
-Layer::Layer(std::vector<int64_t> firsts, const Layout& layout, bool shifts, bool lengths)
-    : firsts_(std::move(firsts)),
-      first_panels_(panels_before(firsts_)),
-      panels_(first_panels_.back(), layout),
-      squared_norms_(size()),
-      sums_(size()),
-      slacks_(size()),
-      lengths_(lengths ? size() : 0),
-      shifts_(shifts ? size() : 0),
-      sides_(firsts_.size() - 1) {
-    for (int64_t b = 0; b < blocks(); ++b) block_ = std::max(block_, count(b));
+Blocks::Blocks(std::vector<int64_t> firsts) : firsts_(std::move(firsts)), first_panels_(panels_before(firsts_)) {
+    for (int64_t b = 0; b < count(); ++b) highest_ = std::max(highest_, size(b));
 }
 
-void Layer::put(int64_t block, const CodedBlock& coded) {
-    const int64_t first = this->first(block), count = coded.side.size;
+Layer::Layer(const Blocks& blocks, const Panels& panels, const Range& range, bool shifts, bool lengths)
+    : blocks_(&blocks),
+      panels_(&panels),
+      range_(range),
+      squared_norms_(blocks.size()),
+      sums_(blocks.size()),
+      slacks_(blocks.size()),
+      lengths_(lengths ? blocks.size() : 0),
+      shifts_(shifts ? blocks.size() : 0),
+      sides_(blocks.count()) {}
+
+void Layer::put(int64_t block, const Marks& coded) {
+    const int64_t first = blocks_->first(block), count = coded.side.size;
     std::copy_n(coded.squared_norms.begin(), count, &squared_norms_[first]);
     std::copy_n(coded.sums.begin(), count, &sums_[first]);
     std::copy_n(coded.slacks.begin(), count, &slacks_[first]);
@@ -205,7 +214,6 @@ void Layer::put(int64_t block, const CodedBlock& coded) {
     side.shifts = shifts_.data() + (shifts_.empty() ? 0 : first);
     side.lengths = lengths_.empty() || coded.lengths.empty() ? nullptr : &lengths_[first];
     sides_[block] = side;
-    panels_.pack(first_panels_[block], coded);
 }
 
 Stored::Stored(const Rows& rows, const Coder& coder, const int64_t* groups, const Isa& isa, Pool& pool,
@@ -221,8 +229,10 @@ Stored::Stored(const Rows& rows, const Coder& coder, Copies&& copies, Order&& or
     : rows_(rows),
       coder_(&coder),
       copies_(std::move(copies)),
-      layer_(choose_firsts(order, coder), layout_of(coder, rows.matrix.dim),
-             coder.sum() == Sum::products || coder.sum() == Sum::absolutes, coder.sum() == Sum::squares),
+      blocks_(choose_firsts(order, coder)),
+      panels_(blocks_.panels(), layout_of(coder, rows.matrix.dim, coder.sum() == Sum::squares)),
+      layer_(blocks_, panels_, {0, panels_.layout().bytes}, coder.sum() == Sum::products || coder.sum() == Sum::absolutes,
+             coder.sum() == Sum::squares),
       order_(std::move(order.rows)),
       ops_(isa.rows),
       columns_(padded(blocks(), kProjected)),
@@ -231,13 +241,10 @@ Stored::Stored(const Rows& rows, const Coder& coder, Copies&& copies, Order&& or
     const int64_t n = size(), dim = rows.matrix.dim;
     pool.run(blocks(), [&](int, int64_t b) {
         thread_local CodedBlock coded;
-        const int64_t first = layer_.first(b);
-        const int count = layer_.count(b);
-        const int region = coder.region(rows_, order_[first]);
-        double highest = 0;
-        for (int i = 0; i < count; ++i) highest = std::max(highest, coder.peak(rows_, order_[first + i], region));
-        coder.code(rows_, &order_[first], count, region, highest, coded);
-        layer_.put(b, coded);
+        const int64_t first = blocks_.first(b);
+        const int count = blocks_.size(b);
+        code(rows_, &order_[first], count, coder.region(rows_, order_[first]), coded);
+        put(b, coded);
         std::vector<float> middle(dim);
         for (int i = 0; i < count; ++i) {
             const int8_t* code = &coded.codes[i * coder.row_bytes()];
@@ -257,6 +264,36 @@ Stored::Stored(const Rows& rows, const Coder& coder, Copies&& copies, Order&& or
     }
     fingerprint_ = static_cast<uint64_t>(block());
     for (int32_t row : order_) fingerprint_ = (fingerprint_ ^ static_cast<uint64_t>(row)) * 0x9e3779b97f4a7c15u;
+}
+
+void Stored::put(int64_t block, const CodedBlock& coded) {
+    panels_.pack(blocks_.panel(block), coded);
+    layer_.put(block, coded);
+    if (sketches_) sketches_->put(block, coded.sketch);
+}
+
+void Stored::code(const Rows& rows, const int32_t* which, int n, int region, CodedBlock& out) const {
+    if (rotation_) return dynamic_cast<const DotCoder&>(*coder_).code_turned(rows, which, n, *rotation_, out);
+    double highest = 0;
+    for (int i = 0; i < n; ++i) highest = std::max(highest, coder_->peak(rows, which[i], region));
+    coder_->code(rows, which, n, region, highest, out);
+}
+
+void Stored::turn(std::unique_ptr<const Rotation> rotation, Pool& pool, const Watch& watch) {
+    if (rotation) {
+        const Layout& layout = panels_.layout();
+        const Range range{rotation->first(), layout.bytes - rotation->first() + layout.tail};
+        auto sketches = std::make_unique<Layer>(blocks_, panels_, range, false, false);
+        rotation_ = std::move(rotation);
+        sketches_ = std::move(sketches);
+    }
+    half_turned_ = true;
+    pool.run(blocks(), [&](int, int64_t b) {
+        thread_local CodedBlock coded;
+        code(rows_, &order_[blocks_.first(b)], blocks_.size(b), 0, coded);
+        put(b, coded);
+    }, watch);
+    half_turned_ = false;
 }
 
 void Stored::distances_to_middles(const float* rows, int64_t n, int64_t stride, std::vector<float>& out) const {

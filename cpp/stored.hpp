@@ -8,6 +8,7 @@
 #include "coder.hpp"
 #include "order.hpp"
 #include "pool.hpp"
+#include "rotation.hpp"
 
 namespace vicinal {
 
@@ -34,17 +35,26 @@ private:
     std::unique_ptr<uint8_t, Free> data_;
 };
 
-// How the codes of a row lie in memory.
+// How the codes of a row lie in a panel.
 struct Layout {
-    int64_t dim;
-    int64_t row_bytes;  // of a row in a row block
-    int width;          // coordinates that lie together in a panel
+    int64_t bytes;      // a multiple of width
+    int64_t tail;       // bytes beyond them that only sketches have: a group or none
+    int64_t row_bytes;  // of a row in a CodedBlock
+    int width;          // coordinates that lie together
     uint8_t offset;     // what a panel's byte is above a row's
 };
 
-inline Layout layout_of(const Coder& coder, int64_t dim) {
-    return {dim, coder.row_bytes(), coder.group_bytes(), coder.offset()};
+inline Layout layout_of(const Coder& coder, int64_t dim, bool tail = false) {
+    const int width = coder.group_bytes();
+    return {padded(dim, width), tail ? width : 0, coder.row_bytes(), width, coder.offset()};
 }
+
+// Bytes of each row's codes in their panel, whole groups: all but the tail, or from some coordinate to the tail.
+struct Range {
+    int64_t first, bytes;
+
+    int64_t row_bytes() const { return padded(bytes, kRowAlign); }
+};
 
 // Codes packed in panels, as a ScanJob wants its columns.
 class Panels {
@@ -54,16 +64,17 @@ public:
         pack(0, coded);
     }
 
-    const uint8_t* at(int64_t panel) const { return bytes_.get() + panel * kPanel * packed_; }
-    int groups() const { return static_cast<int>(packed_ / layout_.width); }
-    int64_t row_bytes() const { return layout_.row_bytes; }
-    int dim() const { return static_cast<int>(layout_.dim); }
+    const Layout& layout() const { return layout_; }
+    int groups(const Range& range) const { return static_cast<int>(range.bytes / layout_.width); }
+    const uint8_t* at(int64_t panel, const Range& range) const {
+        return bytes_.get() + kPanel * (panel * packed_ + range.first);
+    }
     // Rows from the first of a panel on.
     void pack(int64_t panel, const CodedBlock& coded);
     // The codes of rows from the first of a panel on, one after the other, as a ScanJob wants its rows.
-    void unpack(int64_t panel, int64_t size, int8_t* out) const;
-    // The columns of a panel of the dot kernel one after the other, as they are; zeros from groups to row_bytes.
-    void unpack_columns(int64_t panel, uint8_t* out) const;
+    void unpack(int64_t panel, int64_t size, const Range& range, int8_t* out) const;
+    // The columns of a panel of the dot kernel one after the other, as they are; zeros up to row_bytes.
+    void unpack_columns(int64_t panel, const Range& range, uint8_t* out) const;
 
 private:
     Layout layout_;
@@ -71,31 +82,51 @@ private:
     Bytes bytes_;
 };
 
-// Blocks of coded rows: their panels, and what the thresholds need to know of them.
-class Layer {
+// Where the blocks of rows begin, and their panels.
+class Blocks {
 public:
     // firsts: the position of each block's first row, and the end.
-    Layer(std::vector<int64_t> firsts, const Layout& layout, bool shifts, bool lengths);
+    explicit Blocks(std::vector<int64_t> firsts);
 
     int64_t size() const { return firsts_.back(); }
-    const std::vector<int64_t>& firsts() const { return firsts_; }
     // The most rows that a block can have.
-    int block() const { return block_; }
-    int64_t blocks() const { return static_cast<int64_t>(sides_.size()); }
+    int highest() const { return highest_; }
+    int64_t count() const { return static_cast<int64_t>(firsts_.size()) - 1; }
     int64_t first(int64_t block) const { return firsts_[block]; }
-    int count(int64_t block) const { return static_cast<int>(firsts_[block + 1] - firsts_[block]); }
-    const Side& side(int64_t block) const { return sides_[block]; }
-    const Panels& panels() const { return panels_; }
+    int size(int64_t block) const { return static_cast<int>(firsts_[block + 1] - firsts_[block]); }
     // The panel that a block's columns from this one on lie in.
-    int64_t panel(int64_t block, int column) const { return first_panels_[block] + column / kPanel; }
-    void put(int64_t block, const CodedBlock& coded);
-    // The codes of a block, one row after the other, as a ScanJob wants them.
-    void unpack(int64_t block, int8_t* out) const { panels_.unpack(first_panels_[block], sides_[block].size, out); }
+    int64_t panel(int64_t block, int column = 0) const { return first_panels_[block] + column / kPanel; }
+    int64_t panels() const { return first_panels_.back(); }
 
 private:
     std::vector<int64_t> firsts_, first_panels_;
-    int block_ = 192;
-    Panels panels_;
+    int highest_ = 192;
+};
+
+// A range of the coded rows' bytes, and what the thresholds need to know of it.
+class Layer {
+public:
+    Layer(const Blocks& blocks, const Panels& panels, const Range& range, bool shifts, bool lengths);
+
+    const Blocks& blocks() const { return *blocks_; }
+    const Side& side(int64_t block) const { return sides_[block]; }
+    const Range& range() const { return range_; }
+    int groups() const { return panels_->groups(range_); }
+    // The codes of a block's columns from this one on, a panel.
+    const uint8_t* at(int64_t block, int column) const { return panels_->at(blocks_->panel(block, column), range_); }
+    // Those columns one after the other, and the codes of all of a block, as a ScanJob wants its rows.
+    void unpack_columns(int64_t block, int column, uint8_t* out) const {
+        panels_->unpack_columns(blocks_->panel(block, column), range_, out);
+    }
+    void unpack(int64_t block, int8_t* out) const {
+        panels_->unpack(blocks_->panel(block), sides_[block].size, range_, out);
+    }
+    void put(int64_t block, const Marks& marks);
+
+private:
+    const Blocks* blocks_;
+    const Panels* panels_;
+    Range range_;
     std::vector<int32_t> squared_norms_, sums_;
     std::vector<float> slacks_, lengths_;
     std::vector<double> shifts_;
@@ -105,13 +136,27 @@ private:
 class Stored {
 public:
     Stored(const Rows& rows, const Coder& coder, const int64_t* groups, const Isa& isa, Pool& pool, const Watch& watch);
+    Stored(const Stored&) = delete;
+    Stored& operator=(const Stored&) = delete;
 
     const Layer& layer() const { return layer_; }
-    int64_t size() const { return layer_.size(); }
-    int block() const { return layer_.block(); }
-    int64_t first(int64_t block) const { return layer_.first(block); }
-    int64_t blocks() const { return layer_.blocks(); }
+    int64_t size() const { return blocks_.size(); }
+    int block() const { return blocks_.highest(); }
+    int64_t first(int64_t block) const { return blocks_.first(block); }
+    int64_t blocks() const { return blocks_.count(); }
     const Side& side(int64_t block) const { return layer_.side(block); }
+    // Turns the rows, so that they have sketches; for good. A call that is stopped leaves codes that belong to nothing,
+    // until it is called again: with null it ends what was begun.
+    void turn(std::unique_ptr<const Rotation> rotation, Pool& pool, const Watch& watch);
+    bool half_turned() const { return half_turned_; }
+    const Rotation* rotation() const { return rotation_.get(); }
+    // The highest k that sketches are known to pay for; 0 where none is.
+    int64_t sketches_pay_for() const { return pays_for_; }
+    void let_sketches_pay_for(int64_t k) { pays_for_ = std::max(pays_for_, k); }
+    // Of turned rows only.
+    const Layer& sketches() const { return *sketches_; }
+    // Codes other rows as the stored ones are coded, from the centre of a region.
+    void code(const Rows& rows, const int32_t* which, int n, int region, CodedBlock& out) const;
     // The given row that lies at this position; the first of its copies.
     int32_t row(int64_t position) const { return order_[position]; }
     // The copies of the row at this position, itself among them.
@@ -132,10 +177,18 @@ private:
     Stored(const Rows& rows, const Coder& coder, Copies&& copies, Order&& order, const Isa& isa, Pool& pool,
            const Watch& watch);
 
+    void put(int64_t block, const CodedBlock& coded);
+
     Rows rows_;
     const Coder* coder_;
     Copies copies_;
+    Blocks blocks_;
+    Panels panels_;
     Layer layer_;
+    std::unique_ptr<const Rotation> rotation_;
+    std::unique_ptr<Layer> sketches_;
+    bool half_turned_ = false;
+    int64_t pays_for_ = 0;
     std::vector<int32_t> order_;
     std::vector<int32_t> class_of_;  // position -> representative's place in copies_, where there are copies
     const RowOps* ops_;

@@ -1,6 +1,8 @@
 // See tile.hpp.
 #include "tile.hpp"
 
+#include <cstring>
+
 namespace vicinal {
 
 Tiles::Tiles(const Layer& layer, const Coder& coder, const Isa& isa)
@@ -8,34 +10,47 @@ Tiles::Tiles(const Layer& layer, const Coder& coder, const Isa& isa)
       coder_(coder),
       scan_(coder.scan(isa)),
       row_ops_(*isa.rows),
-      row_keys_(static_cast<int>(padded(layer.block(), kRowStep))),
-      column_keys_(static_cast<int>(padded(layer.block(), kPanel))),
-      survivors_(static_cast<size_t>(padded(layer.block(), kRowStep)) * kPanel) {}
+      row_keys_(static_cast<int>(padded(layer.blocks().highest(), kRowStep))),
+      column_keys_(static_cast<int>(padded(layer.blocks().highest(), kPanel))),
+      survivors_(static_cast<size_t>(padded(layer.blocks().highest(), kRowStep)) * kPanel) {}
 
-void Tiles::set_rows(const Side& side, const int8_t* codes) {
-    side_ = side;
-    codes_ = codes;
+void Tiles::set_rows(const CodedBlock& coded) {
+    const Range& range = layer_.range();
+    if (range.first == 0) {
+        side_ = coded.side;
+        codes_ = coded.codes.data();
+        return;
+    }
+    side_ = coded.sketch.side;
+    const int64_t row_bytes = range.row_bytes(), all_bytes = coder_.row_bytes(), own = range.bytes - sizeof coded.tails[0];
+    unpacked_.assign(row_keys_.base.size() * row_bytes, 0);
+    for (int i = 0; i < side_.size; ++i) {
+        std::copy_n(&coded.codes[i * all_bytes + range.first], own, &unpacked_[i * row_bytes]);
+        std::memcpy(&unpacked_[i * row_bytes + own], &coded.tails[i], sizeof coded.tails[i]);
+    }
+    codes_ = unpacked_.data();
 }
 
 void Tiles::set_stored_rows(int64_t block) {
-    unpacked_.resize(row_keys_.base.size() * layer_.panels().row_bytes());
+    unpacked_.resize(row_keys_.base.size() * layer_.range().row_bytes());
     layer_.unpack(block, unpacked_.data());
-    set_rows(layer_.side(block), unpacked_.data());
+    side_ = layer_.side(block);
+    codes_ = unpacked_.data();
 }
 
 ScanJob Tiles::job() const {
     ScanJob job = {};
     job.rows = codes_;
-    job.row_bytes = layer_.panels().row_bytes();
+    job.row_bytes = layer_.range().row_bytes();
     job.n_rows = static_cast<int>(padded(side_.size, scan_.row_step));
-    job.groups = layer_.panels().groups();
+    job.groups = layer_.groups();
     job.row_base = row_keys_.base.data();
     job.row_floor = row_keys_.floor.data();
     return job;
 }
 
 void Tiles::set_panel(ScanJob& job, int first_column) const {
-    job.panel = layer_.panels().at(layer_.panel(block_, first_column));
+    job.panel = layer_.at(block_, first_column);
     job.column_base = &column_keys_.base[first_column];
     job.column_floor = &column_keys_.floor[first_column];
 }
@@ -46,10 +61,10 @@ void Tiles::begin(int64_t block, const double* row_radii, const double* column_r
 }
 
 size_t Tiles::narrow(int first_column, Survivor* pairs, size_t n) {
-    const int64_t row_bytes = layer_.panels().row_bytes();
+    const int64_t row_bytes = layer_.range().row_bytes();
     columns_.resize(kPanel * row_bytes);
     products_.resize(n);
-    layer_.panels().unpack_columns(layer_.panel(block_, first_column), columns_.data());
+    layer_.unpack_columns(block_, first_column, columns_.data());
     row_ops_.products(codes_, columns_.data(), row_bytes, pairs, n, products_.data());
     size_t kept = 0;
     for (size_t i = 0; i < n; ++i) {

@@ -31,7 +31,8 @@ class Tiles {
 public:
     Tiles(const Layer& layer, const Coder& coder, const Isa& isa);
 
-    void set_rows(const Side& side, const int8_t* codes);
+    // Rows that stay where they are meanwhile.
+    void set_rows(const CodedBlock& coded);
     void set_stored_rows(int64_t block);
     const Side& rows() const { return side_; }
 
@@ -130,6 +131,33 @@ struct Waiting {
         return {static_cast<int32_t>(row), static_cast<int32_t>(column), lower};
     }
 };
+
+inline constexpr int64_t kSmall = 16;  // up to this k, pairs are measured after every tile and in two rounds
+
+// Has the pairs of a queue, sorted by row, measured in rounds, the most promising of each row first: with them measured,
+// fewer of the others matter. enter() measures what is in the queue then, drop() takes out of it what no longer matters.
+template <class Enter, class Drop>
+void in_rounds(std::vector<Waiting>& queue, std::vector<Waiting>& later, int64_t k, Enter&& enter, Drop&& drop) {
+    for (size_t step = k <= kSmall ? k : (k + 1) / 2; !queue.empty(); step = k <= kSmall ? queue.size() : 2 * step) {
+        later.clear();
+        size_t now = 0;
+        for (size_t begin = 0, end; begin < queue.size(); begin = end) {
+            for (end = begin + 1; end < queue.size() && queue[end].row == queue[begin].row; ++end) {}
+            const size_t first = std::min(step, end - begin);
+            if (first < end - begin) {
+                std::nth_element(queue.begin() + begin, queue.begin() + begin + first, queue.begin() + end,
+                                 [](const Waiting& a, const Waiting& b) { return a.lower < b.lower; });
+                later.insert(later.end(), queue.begin() + begin + first, queue.begin() + end);
+            }
+            std::copy_n(queue.begin() + begin, first, queue.begin() + now);
+            now += first;
+        }
+        queue.resize(now);
+        enter();
+        queue.swap(later);
+        drop();
+    }
+}
 
 // Measures pairs exactly.
 class Measure {

@@ -159,7 +159,7 @@ Within within_queries(const Context& context, double radius, const Rows& queries
         const auto query = [&](int row) { return blocks.query(asking, row); };
         for (int64_t block = stored.blocks() * part / parts; block < last && !context.pool.stopped(); ++block) {
             const CodedBlock& coded = blocks.at(asking, stored.side(block).region);
-            own.tiles.set_rows(coded.side, coded.codes.data());
+            own.tiles.set_rows(coded);
             const int64_t first_column = stored.first(block);
             own.tiles.run(block, radii.data(), none.data(), false,
                 [&](int row, int column) {

@@ -1,10 +1,12 @@
 // The lower bound never exceeds the true distance, and the threshold of a pair at its own distance always lets it pass:
 // over millions of pairs, random and adversarial, on every instruction set.
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <functional>
 #include <random>
+#include <stdexcept>
 
 #include "absolute_codes.hpp"
 #include "bits_codes.hpp"
@@ -16,7 +18,7 @@ namespace {
 using namespace vicinal;
 
 int failures = 0;
-int sketches = 0, sizes_apart = 0, regions_apart = 0;  // so that no case goes untested unseen
+int sketches = 0, stopped_turns = 0, sizes_apart = 0, regions_apart = 0;  // so that no case goes untested unseen
 
 #define CHECK(condition)                                                          \
     do {                                                                          \
@@ -73,7 +75,7 @@ int64_t test(const Stored& stored, const Layer& layer, const Isa& isa) {
     std::vector<double> x(padded(rows.matrix.dim, 8));
     for (int64_t block = 0; block < stored.blocks(); ++block) {
         const Side& own = layer.side(block);
-        std::vector<int8_t> codes(padded(own.size, kRowStep) * layer.panels().row_bytes());
+        std::vector<int8_t> codes(padded(own.size, kRowStep) * layer.range().row_bytes());
         layer.unpack(block, codes.data());
         for (int64_t other = 0; other < stored.blocks(); ++other) {
             const Side& columns = layer.side(other);
@@ -98,9 +100,8 @@ int64_t test(const Stored& stored, const Layer& layer, const Isa& isa) {
                 std::vector<Survivor> out(padded(own.size, kRowStep) * kPanel);
                 for (int first = 0; first < columns.size; first += kPanel) {
                     const ScanOps& scan = coder.scan(isa);
-                    const ScanJob job = {codes.data(), layer.panels().row_bytes(), static_cast<int>(padded(own.size, scan.row_step)),
-                                         layer.panels().at(layer.panel(other, first)),
-                                         layer.panels().groups(), row_keys.base.data(), row_keys.floor.data(),
+                    const ScanJob job = {codes.data(), layer.range().row_bytes(), static_cast<int>(padded(own.size, scan.row_step)),
+                                         layer.at(other, first), layer.groups(), row_keys.base.data(), row_keys.floor.data(),
                                          &column_keys.base[first], &column_keys.floor[first]};
                     const size_t n = scan.survivors(job, out.data());
                     for (size_t i = 0; i < n; ++i) {
@@ -126,16 +127,63 @@ int64_t test(const Coder& coder, const Rows& rows, const Isa& isa) {
     const Stored stored(rows, coder, nullptr, isa, pool, {});
     int64_t pairs = test(stored, stored.layer(), isa);
     for (const int size : {16, 32, 96}) {
-        const auto sketch = make_sketch(stored, nullptr, 1, size, isa, pool, {});
-        if (sketch) pairs += test(stored, sketch->layer(), isa);
-        sketches += sketch != nullptr;
+        Stored turned(rows, coder, nullptr, isa, pool, {});
+        if (!take_sketches(turned, nullptr, 1, size, isa, pool, {})) continue;
+        pairs += test(turned, turned.layer(), isa) + test(turned, turned.sketches(), isa);
+        ++sketches;
     }
     return pairs;
+}
+
+// A turn that is stopped, as often as one tick later each time lets it be, and ended by the next call.
+void test_stopped_turn() {
+    const int n = 3000, dim = 1024;
+    std::mt19937_64 random(1);
+    std::normal_distribution<float> normal;
+    std::vector<float> values(static_cast<size_t>(n) * dim);
+    for (float& value : values) value = normal(random);
+    Rows rows;
+    rows.matrix = {values.data(), n, dim, dim * 4, 4, DType::f32};
+    const Isa& isa = find_isa("portable");
+    const DotCoder coder(rows, Metric::euclidean, *isa.rows);
+    Pool pool(2);
+    for (int allowed = 0;; ++allowed) {
+        Stored stored(rows, coder, nullptr, isa, pool, {});
+        Watch watch;
+        int ticks = 0;
+        watch.tick = [&](int64_t, int64_t) {
+            if (ticks++ == allowed) throw std::runtime_error("stop");
+        };
+        try {
+            take_sketches(stored, nullptr, 1, 128, isa, pool, watch);
+            CHECK(!stored.half_turned());
+            return;
+        } catch (const std::runtime_error&) {
+        }
+        if (!stored.half_turned()) continue;
+        ++stopped_turns;
+        stored.turn(nullptr, pool, {});
+        CHECK(!stored.half_turned() && stored.sketches().range().bytes == 128);
+        const Layer& layer = stored.layer();
+        std::vector<int8_t> codes(padded(stored.block(), kRowStep) * layer.range().row_bytes());
+        CodedBlock coded;
+        std::vector<int32_t> which;
+        for (int64_t block = 0; block < stored.blocks(); ++block) {
+            const int size = layer.side(block).size;
+            which.resize(size);
+            for (int i = 0; i < size; ++i) which[i] = stored.row(stored.first(block) + i);
+            stored.code(rows, which.data(), size, 0, coded);
+            layer.unpack(block, codes.data());
+            CHECK(std::equal(codes.begin(), codes.begin() + size * layer.range().row_bytes(), coded.codes.begin()));
+            CHECK(std::equal(coded.slacks.begin(), coded.slacks.begin() + size, layer.side(block).slacks));
+        }
+    }
 }
 
 }  // namespace
 
 int main() {
+    test_stopped_turn();
     int64_t pairs = 0;
     for (const std::string& name : isas()) {
         const Isa& isa = find_isa(name);
@@ -185,6 +233,6 @@ int main() {
         }
     }
     CHECK(sketches > 100 && sizes_apart > 100 && regions_apart > 100);
-    std::printf("%lld pairs, %d sketches, %d failures\n", static_cast<long long>(pairs), sketches, failures);
+    std::printf("%lld pairs, %d sketches, %d turns stopped, %d failures\n", static_cast<long long>(pairs), sketches, stopped_turns, failures);
     return failures != 0;
 }

@@ -157,13 +157,12 @@ void DotCoder::code(const Rows& rows, const int32_t* which, int n, int region, d
     side.lengths = out.lengths.empty() ? nullptr : out.lengths.data();
 }
 
-void DotCoder::code_turned(const Rows& rows, const int32_t* which, int n, const Rotation& rotation,
+void DotCoder::code_turned(const Rows& rows, const int32_t* which, int n, const Rotation& rotation, float* turned,
                            CodedBlock& out) const {
     constexpr int64_t kChunk = 64;
     const int64_t stride = padded(dim_, 8), turned_stride = rotation.dim_padded();
-    thread_local std::vector<float> moved, turned;
+    thread_local std::vector<float> moved;
     moved.assign(kChunk * stride, 0);
-    turned.resize(padded(n, kChunk) * turned_stride);
     std::vector<double> squares(n), rests(n);
     double highest = 0;
     for (int begin = 0; begin < n; begin += kChunk) {

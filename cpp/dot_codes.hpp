@@ -44,8 +44,10 @@ public:
     // Chooses centre and factor from the rows.
     DotCoder(const Rows& rows, Metric metric, const RowOps& ops);
 
-    // The same of turned rows, with their sketches (sketch.hpp), and all of one scale that serves both.
-    void code_turned(const Rows& rows, const int32_t* which, int n, const Rotation& rotation, CodedBlock& out) const;
+    // The same of turned rows, with their sketches (sketch.hpp), and all of one scale that serves both; `turned` has room
+    // for n x rotation.dim_padded().
+    void code_turned(const Rows& rows, const int32_t* which, int n, const Rotation& rotation, float* turned,
+                     CodedBlock& out) const;
     // Whether codes have their full range, so that turned rows of so many coordinates can be coded too.
     bool full_range() const { return highest_code_ == 127 && dim_ + 8 <= (1 << 28) / (127 * 255); }
     // f (x - c) in float32, zeros up to the next multiple of 8; of the first region's centre.

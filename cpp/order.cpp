@@ -104,8 +104,8 @@ void place_by_pivots(const Rows& rows, const std::vector<int32_t>& which, int re
     score(columns, scores);
     const std::vector<int32_t> place = chain(scores, pivots);
     pool.run((n + kChunk - 1) / kChunk, [&](int, int64_t task) {
-        thread_local CodedBlock coded;
-        thread_local std::vector<int32_t> own;
+        CodedBlock coded;
+        std::vector<int32_t> own;
         const int64_t first = task * kChunk;
         const int count = static_cast<int>(std::min<int64_t>(kChunk, n - first));
         coder.code(rows, &which[first], count, region, *std::max_element(&peaks[first], &peaks[first] + count), coded);

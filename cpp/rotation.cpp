@@ -5,6 +5,7 @@
 #include <cmath>
 #include <numbers>
 #include <numeric>
+#include <utility>
 
 namespace vicinal {
 namespace {
@@ -107,22 +108,25 @@ Rotation::Rotation(const std::vector<float>& directions, int64_t dim, int column
                    double usual_rest)
     : dim_(dim), told_(told), columns_(static_cast<int>(padded(told, kProjected))), usual_rest_(usual_rest), directions_(dim * columns_),
       roots_(dim * columns_), weights_(columns_ * dim_padded()) {
-    const Columns chosen = mixed(directions, dim, columns, told);
-    const Columns y = reflections(chosen, dim, first(), told), w = weights(y, dim, told);
-    Columns y_lost(y.size()), w_lost(w.size());
+    Columns chosen = mixed(directions, dim, columns, told);
+    for (int j = 0; j < told; ++j) {
+        for (int64_t c = 0; c < dim; ++c) directions_[c * columns_ + j] = static_cast<float>(chosen[j * dim + c]);
+    }
+    const Columns y = reflections(std::move(chosen), dim, first(), told), w = weights(y, dim, told);
+    double y_squares = 0, w_squares = 0;
     for (int j = 0; j < told; ++j) {
         for (int64_t c = 0; c < dim; ++c) {
             const int64_t at = j * dim + c;
-            directions_[c * columns_ + j] = static_cast<float>(chosen[at]);
             const float root = roots_[c * columns_ + j] = static_cast<float>(y[at]);
             const float weight = weights_[j * dim_padded() + c] = static_cast<float>(w[at]);
-            y_lost[at] = y[at] - root;
-            w_lost[at] = w[at] - weight;
+            y_squares += (y[at] - root) * (y[at] - root);
+            w_squares += (w[at] - weight) * (w[at] - weight);
         }
     }
+    const double y_lost = std::sqrt(y_squares), w_lost = std::sqrt(w_squares);
     const auto off = [](double n) { return (66 + n / 64) * 0x1p-24 * (1 + 0x1p-10); };
     const double y_length = spectral(y, dim, told), w_length = spectral(w, dim, told);
-    error_ = frobenius(w_lost) * (y_length + frobenius(y_lost)) + w_length * frobenius(y_lost) +
+    error_ = w_lost * (y_length + y_lost) + w_length * y_lost +
              (1 + 0x1p-10) * (w_length * off(static_cast<double>(dim)) * frobenius(y) + off(told) * frobenius(w) * y_length) +
              4 * 0x1p-24 * (1 + w_length * y_length) + 1e-9;
 }

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <limits>
 #include <mutex>
+#include <optional>
 
 #include "dot_codes.hpp"
 #include "tile.hpp"
@@ -17,7 +18,7 @@ constexpr int64_t kSmallest = 16384;         // rows, from which a choice is wor
 constexpr int64_t kFewestPairs = 128 << 20;  // and pairs
 constexpr double kSlowest = 16;               // products a cycle, below which what else a pair costs outweighs them
 constexpr int kLargest = 192;                 // coordinates of a sketch
-constexpr int64_t kSample = 1536;
+constexpr int64_t kSample = 1024;
 constexpr int64_t kAsked = 384;       // rows of the sample whose pairs are tried
 constexpr int64_t kMeasured = 96;     // of them, those whose radii are looked for
 constexpr int kIterations = 4;
@@ -97,7 +98,10 @@ public:
     // The directions in which a sample of the rows varies most, the first first.
     void find_directions(int columns) {
         columns_ = columns;
-        take_sample();
+        const int64_t n = stored_.size();
+        sampled_ = std::min(kSample, std::max<int64_t>(n / 64, std::min<int64_t>(n, 2 * columns_)));
+        sample_.assign(sampled_ * stride_, 0);
+        each(sampled_, [&](int64_t i) { take(stored_.rows(), stored_.row(i * n / sampled_), &sample_[i * stride_]); });
         auto& directions = directions_;
         directions.resize(dim_ * columns);
         uint64_t state = 1;
@@ -119,7 +123,6 @@ public:
     void take_directions(const Rotation& rotation) {
         columns_ = rotation.columns();
         directions_ = rotation.directions();
-        take_sample();
     }
 
     // The size that costs least, or 0.
@@ -166,22 +169,16 @@ public:
         return best;
     }
 
-    // What gives sketches of this size.
-    std::unique_ptr<const Rotation> rotation(int size) const {
+    // What gives sketches of this size; ends the work.
+    std::unique_ptr<const Rotation> rotation(int size) {
         const Part some = part(nullptr);
         double rests = 0;
         for (double rest : what_is_left(some, {size})) rests += rest / static_cast<double>(some.squares.size());
+        sample_ = {};
         return std::make_unique<Rotation>(directions_, dim_, columns_, told_by(stored_, size), rests);
     }
 
 private:
-    void take_sample() {
-        const int64_t n = stored_.size();
-        sampled_ = std::min(kSample, std::max<int64_t>(n / 32, std::min<int64_t>(n, 2 * columns_)));
-        sample_.assign(sampled_ * stride_, 0);
-        each(sampled_, [&](int64_t i) { take(stored_.rows(), stored_.row(position(i)), &sample_[i * stride_]); });
-    }
-
     // A few hundred rows, evenly taken.
     struct Part {
         std::vector<int32_t> measured;  // of these rows, a few whose radii are looked for
@@ -189,20 +186,19 @@ private:
         std::vector<double> squares;
     };
 
-    // Of the sample where rows is null, of these rows else.
+    // Of the stored rows where rows is null: others than the sample, which the directions fit too well.
     Part part(const Rows* rows) const {
-        const int64_t n = rows ? rows->matrix.n_vectors : sampled_, asked = std::min(kAsked, n);
+        const int64_t n = rows ? rows->matrix.n_vectors : stored_.size(), asked = std::min(kAsked, n);
         const int64_t measured = std::min(kMeasured, asked);
         Part out;
         out.squares.resize(asked);
         std::vector<float> moved(asked * stride_);
         for (int64_t a = 0; a < asked; ++a) {
-            const int64_t i = a * n / asked;
-            const int32_t row = rows ? static_cast<int32_t>(i) : stored_.row(position(i));
+            const int64_t i = (2 * a + 1) * n / (2 * asked);
+            const int32_t row = rows ? static_cast<int32_t>(i) : stored_.row(i);
             if (a * measured % asked < measured) out.measured.push_back(row);
             float* own = &moved[a * stride_];
-            if (rows) take(*rows, row, own);
-            else std::copy_n(&sample_[i * stride_], stride_, own);
+            take(rows ? *rows : stored_.rows(), row, own);
             for (int64_t c = 0; c < dim_; ++c) out.squares[a] += static_cast<double>(own[c]) * own[c];
         }
         out.products.resize(asked * columns_);
@@ -265,8 +261,6 @@ private:
         return radii;
     }
 
-    int64_t position(int64_t sample) const { return sample * stored_.size() / sampled_; }
-
     template <class Use>
     void each(int64_t n, Use&& use) const {
         pool_.run((n + kChunk - 1) / kChunk, [&](int, int64_t task) {
@@ -326,18 +320,20 @@ bool take_sketches(Stored& stored, const Rows* queries, int64_t k, int size, con
                    const Watch& watch) {
     if (!sketches_may_pay(stored, queries, k, size, isa)) return false;
     if (k <= stored.sketches_pay_for() || (size > 0 && stored.rotation())) return true;
-    Sketcher sketcher(stored, queries, dynamic_cast<const DotCoder&>(stored.coder()), isa, pool, watch);
+    std::optional<Sketcher> sketcher(std::in_place, stored, queries, dynamic_cast<const DotCoder&>(stored.coder()), isa, pool, watch);
     if (stored.rotation()) {
-        sketcher.take_directions(*stored.rotation());
-        if (!sketcher.choose(k, {static_cast<int>(stored.sketches().range().bytes)})) return false;
+        sketcher->take_directions(*stored.rotation());
+        if (!sketcher->choose(k, {static_cast<int>(stored.sketches().range().bytes)})) return false;
     } else {
         const int largest = largest_size(stored);
-        sketcher.find_directions(size > 0 ? static_cast<int>(padded(size, kProjected)) : largest);
+        sketcher->find_directions(size > 0 ? static_cast<int>(padded(size, kProjected)) : largest);
         std::vector<int> sizes;
         for (int one = 2 * kProjected; one <= largest; one += kProjected) sizes.push_back(one);
-        if (size < 0) size = sketcher.choose(k, sizes);
+        if (size < 0) size = sketcher->choose(k, sizes);
         if (size == 0) return false;
-        stored.turn(sketcher.rotation(size), pool, watch);
+        auto rotation = sketcher->rotation(size);
+        sketcher.reset();  // its room goes to the turn
+        stored.turn(std::move(rotation), pool, watch);
     }
     stored.let_sketches_pay_for(k);
     return true;

@@ -240,7 +240,7 @@ Stored::Stored(const Rows& rows, const Coder& coder, Copies&& copies, Order&& or
       middles_squared_(columns_) {
     const int64_t n = size(), dim = rows.matrix.dim;
     pool.run(blocks(), [&](int, int64_t b) {
-        thread_local CodedBlock coded;
+        CodedBlock coded;
         const int64_t first = blocks_.first(b);
         const int count = blocks_.size(b);
         code(rows_, &order_[first], count, coder.region(rows_, order_[first]), coded);
@@ -273,10 +273,17 @@ void Stored::put(int64_t block, const CodedBlock& coded) {
 }
 
 void Stored::code(const Rows& rows, const int32_t* which, int n, int region, CodedBlock& out) const {
-    if (rotation_) return dynamic_cast<const DotCoder&>(*coder_).code_turned(rows, which, n, *rotation_, out);
+    if (rotation_) {
+        const auto room = std::make_unique_for_overwrite<float[]>(n * rotation_->dim_padded());
+        return code_turned(rows, which, n, room.get(), out);
+    }
     double highest = 0;
     for (int i = 0; i < n; ++i) highest = std::max(highest, coder_->peak(rows, which[i], region));
     coder_->code(rows, which, n, region, highest, out);
+}
+
+void Stored::code_turned(const Rows& rows, const int32_t* which, int n, float* room, CodedBlock& out) const {
+    dynamic_cast<const DotCoder&>(*coder_).code_turned(rows, which, n, *rotation_, room, out);
 }
 
 void Stored::turn(std::unique_ptr<const Rotation> rotation, Pool& pool, const Watch& watch) {
@@ -288,9 +295,12 @@ void Stored::turn(std::unique_ptr<const Rotation> rotation, Pool& pool, const Wa
         sketches_ = std::move(sketches);
     }
     half_turned_ = true;
-    pool.run(blocks(), [&](int, int64_t b) {
-        thread_local CodedBlock coded;
-        code(rows_, &order_[blocks_.first(b)], blocks_.size(b), 0, coded);
+    // In one piece, which goes back at once: what threads of their own take and give stays with the process.
+    const int64_t each = block() * rotation_->dim_padded();
+    const auto room = std::make_unique_for_overwrite<float[]>(pool.threads() * each);
+    pool.run(blocks(), [&](int worker, int64_t b) {
+        CodedBlock coded;
+        code_turned(rows_, &order_[blocks_.first(b)], blocks_.size(b), &room[worker * each], coded);
         put(b, coded);
     }, watch);
     half_turned_ = false;

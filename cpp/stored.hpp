@@ -178,6 +178,7 @@ private:
            const Watch& watch);
 
     void put(int64_t block, const CodedBlock& coded);
+    void code_turned(const Rows& rows, const int32_t* which, int n, float* room, CodedBlock& out) const;
 
     Rows rows_;
     const Coder* coder_;

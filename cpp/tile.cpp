@@ -12,7 +12,7 @@ Tiles::Tiles(const Layer& layer, const Coder& coder, const Isa& isa)
       row_ops_(*isa.rows),
       row_keys_(static_cast<int>(padded(layer.blocks().highest(), kRowStep))),
       column_keys_(static_cast<int>(padded(layer.blocks().highest(), kPanel))),
-      survivors_(static_cast<size_t>(padded(layer.blocks().highest(), kRowStep)) * kPanel) {}
+      survivors_(std::make_unique_for_overwrite<Survivor[]>(padded(layer.blocks().highest(), kRowStep) * kPanel)) {}
 
 void Tiles::set_rows(const CodedBlock& coded) {
     const Range& range = layer_.range();

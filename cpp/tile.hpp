@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <memory>
 #include <vector>
 
 #include "stored.hpp"
@@ -81,7 +82,7 @@ private:
     int64_t block_ = 0;
     bool whole_ = false;
     Keys row_keys_, column_keys_;
-    std::vector<Survivor> survivors_;
+    std::unique_ptr<Survivor[]> survivors_;  // not touched beyond what passes
     std::vector<uint8_t> columns_;
     std::vector<int32_t> products_, scores_;
     std::vector<float> lower_;
@@ -97,7 +98,7 @@ void Tiles::scan(bool diagonal, Keep&& keep, Use&& use) {
         set_panel(job, first);
         // Rows beyond the panel's last column meet these columns in their own panel.
         if (diagonal) job.n_rows = static_cast<int>(padded(std::min(first + kPanel, side_.size), scan_.row_step));
-        const size_t passed = scan_.survivors(job, survivors_.data());
+        const size_t passed = scan_.survivors(job, survivors_.get());
         size_t kept = 0;
         for (size_t i = 0; i < passed; ++i) {
             const Survivor s = survivors_[i];
@@ -105,7 +106,7 @@ void Tiles::scan(bool diagonal, Keep&& keep, Use&& use) {
             if (s.row >= side_.size || column >= columns.size || (diagonal && s.row >= column)) continue;
             if (keep(s.row, column)) survivors_[kept++] = s;
         }
-        if (kept > 0) use(first, survivors_.data(), kept);
+        if (kept > 0) use(first, survivors_.get(), kept);
     }
 }
 

@@ -106,7 +106,8 @@ def _part_of(path: Path, make: Callable[[Path], None]) -> Iterator[Path]:
     """A new file or folder beside `path`, locked until the block ends, so that others see that its maker lives.
 
     The lock is of the opened file: other threads and processes meet it, forked children share it, and it ends with the
-    last of its holders, however that one ends. Where a system cannot lock, nobody else can either, and all stays.
+    last of its holders, however that one ends. Where a system cannot lock, nobody else can either, and all stays. Where
+    locks of a network's files do not reach other machines, two of them must not write one output at once.
     """
     while True:
         part = _beside(path, "part")

@@ -13,6 +13,7 @@ FLOORS = {
     "payload": 1,
     "errors": 0,
     "files": 1,
+    "devices": 1,
     "metrics": 1,
     "copies": 1,
     "graph": 2,

@@ -16,7 +16,7 @@ from vicinal.checkpoint import Checkpoint
 from vicinal.diagnostics import map_at_r, recall_at
 from vicinal.errors import DataError, UsageError
 from vicinal.indexes.exact import Exact
-from vicinal.learn import Head, Heads, Schedule, SiameseNetwork, descent, learning
+from vicinal.learn import Head, Heads, Schedule, SiameseNetwork, descent, learning, measuring
 from vicinal.learn.learning import learn_from_labels
 from vicinal.learn.measuring import Part, measure, split
 from vicinal.learn.pairs import read_pairs
@@ -153,6 +153,22 @@ def test_what_is_learned_does_not_depend_on_the_scale(kind: str, scale: float) -
     plain, scaled = (learn_from_labels(one, codes, list(range(CLASSES)), plan) for one in (x, x * np.float32(scale)))
     assert plain.course.scores == scaled.course.scores and plain.course.best > 0
     np.testing.assert_array_equal(plain.heads.towers[0].apply(x), scaled.heads.towers[0].apply(x * np.float32(scale)))
+
+
+@pytest.mark.filterwarnings("ignore:learning made", "ignore:no epoch was better")
+def test_learned_rows_are_measured_from_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, codes = planted(400)
+    seen: list[np.ndarray] = []
+
+    def watched(vectors: np.ndarray, *rest: Any) -> dict[str, float]:
+        seen.append(vectors)
+        return measure(vectors, *rest)
+
+    monkeypatch.setattr(measuring, "measure", watched)
+    plan = Plan("triplet", schedule=Schedule(epochs=1), device="cpu")
+    learned = learn_from_labels(x, codes, list(range(CLASSES)), plan)
+    assert [isinstance(one, np.memmap) for one in seen] == [False, True] * 2
+    np.testing.assert_array_equal(seen[1], learned.heads.towers[0].apply(x))
 
 
 def test_labels_may_come_later_but_of_the_same_rows(work: Workplace) -> None:
@@ -519,6 +535,7 @@ def test_labels_that_cannot_be_learned_from(work: Workplace) -> None:
         (("--labels", "x.jsonl", "--loss", "triplet", "--seed", "-1"), "--seed: expected a whole number"),
         (("--labels", "x.jsonl", "--loss", "triplet", "--ids", "x.jsonl"), "--ids: names the rows of --pairs"),
         (("--labels", "x.jsonl", "--loss", "triplet", "--device", "abacus"), "device:"),
+        (("--labels", "x.jsonl", "--loss", "triplet", "--device", "cuda:99"), "device:"),
     ],
 )
 def test_options_that_cannot_be_used(work: Workplace, options: tuple[str, ...], said: str) -> None:
@@ -575,6 +592,10 @@ def test_a_siamese_network_takes_pairs_and_triplets_as_they_come() -> None:
     for loss, loader in batches.items():
         course = SiameseNetwork(tower(), loss).fit(loader, schedule=Schedule(epochs=8, learning_rate=0.01))
         assert course.losses[-1] < course.losses[1] and course.best == 8
+    with pytest.raises(DataError, match=r"epoch 2: there was no batch.*must come anew each epoch"):
+        SiameseNetwork(tower()).fit(iter([(x[:64], y[:64])]))
+    with pytest.raises(DataError, match="validation: 3 rows, no two of one class"):
+        SiameseNetwork(tower()).fit([(x[:64], y[:64])], [(x[:3], torch.arange(3))])
     with pytest.raises(DataError, match="a batch has 2 parts, but triplet takes"):
         SiameseNetwork(tower()).fit([(x[:5], x[5:10])])
     with pytest.raises(UsageError, match="option of triplet"):

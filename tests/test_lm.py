@@ -405,6 +405,8 @@ def test_build_and_eval(work: Workplace) -> None:
     assert (again["lambda_"], again["T"], again["validation"]) == (told["lambda_"], told["T"], told["validation"])
     assert "may not be chosen on the test part" in work.refuses(2, *evaluate[:-1], "valid.txt")
     assert "expected a file" in work.refuses(2, *evaluate[:-1], "none.txt")
+    refused = work.refuses(2, "lm", "build", "--model", "model", "--text", "train.txt", "-o", "s", "--device", "abacus")
+    assert "device: " in refused
     (work.folder / "none").mkdir()
     assert "--model: none: cannot be loaded" in work.refuses(2, *build[:3], "none", *build[4:], "other")
     saved(work.folder / "changed", seed=1)

@@ -166,7 +166,7 @@ def descend(
                     done = (number - 1) * rows + min(rows, seen)
                     watch.progress(done, schedule.epochs * rows, _said(number, total / count, course.recalls[-1]))
         if not count:
-            raise DataError("there was no batch to learn from")
+            raise DataError(f"epoch {number}: there was no batch to learn from; batches must come anew each epoch")
         _note(course, total / count, nothing if judge is None else judge())
         if judge is None or course.scores[-1] > course.scores[course.best]:
             course.best, kept = number, _copy(weights)

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from vicinal import devices
 from vicinal.errors import UsageError, need, unknown
 from vicinal.learn.descent import Schedule
 from vicinal.learn.heads import KINDS, Head
@@ -59,10 +60,7 @@ class Tower:
     def __init__(self, vectors: np.ndarray, train: np.ndarray, plan: Plan, name: str, dim: int) -> None:
         self.torch = need("torch", extra="learn")
         self.vectors, self._plan, self._name = vectors, plan, name
-        try:
-            self.device = self.torch.device(plan.device or ("cuda" if self.torch.cuda.is_available() else "cpu"))
-        except RuntimeError as error:
-            raise UsageError(f"device: {str(error).partition(chr(10))[0]}") from None
+        self.device = devices.device(plan.device, extra="learn")
         arrays, self._size = start(vectors, train, plan, dim)
         self.weights = {
             key: self.torch.from_numpy(one.copy()).to(self.device).requires_grad_() for key, one in arrays.items()

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from vicinal import devices
 from vicinal.errors import DataError, UsageError, need, some
 from vicinal.lm.datastore import Datastore, hash_of, refuse_other
 from vicinal.lm.interpolation import interpolate
@@ -31,10 +32,10 @@ FEED_FORWARD = (
 def load(model: str, device: str | None = None) -> tuple[Any, Any]:
     """A causal model and its tokenizer: of a folder, or of a name that transformers knows.
 
-    Raises    UsageError where it cannot be loaded; MissingExtra
+    Raises    UsageError where it cannot be loaded or there is no such device; MissingExtra
     """
     library = need("transformers", extra="hf")
-    torch = need("torch", extra="hf")
+    place = devices.device(device, extra="hf")
     folder, logging = Path(model).is_dir(), library.utils.logging
     bars = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
@@ -50,7 +51,7 @@ def load(model: str, device: str | None = None) -> tuple[Any, Any]:
     finally:
         if bars:
             logging.enable_progress_bar()
-    return loaded.to(device or ("cuda" if torch.cuda.is_available() else "cpu")).eval(), tokenizer
+    return loaded.to(place).eval(), tokenizer
 
 
 def fingerprint(model: Any, tokenizer: Any = None, layer: str | None = None) -> dict[str, Any]:

@@ -104,6 +104,20 @@ Columns weights(const Columns& roots, int64_t dim, int m) {
 
 }  // namespace
 
+void orthonormalise(std::vector<float>& directions, int64_t dim, int columns) {
+    Columns own(dim * columns);
+    for (int j = 0; j < columns; ++j) {
+        double* x = &own[j * dim];
+        for (int64_t c = 0; c < dim; ++c) x[c] = directions[c * columns + j];
+        for (int i = 0; i < j; ++i) subtract(product(x, &own[i * dim], dim), &own[i * dim], x, dim);
+        const double square = product(x, x, dim), inverse = square > 0 ? 1 / std::sqrt(square) : 0;
+        for (int64_t c = 0; c < dim; ++c) x[c] *= inverse;
+    }
+    for (int j = 0; j < columns; ++j) {
+        for (int64_t c = 0; c < dim; ++c) directions[c * columns + j] = static_cast<float>(own[j * dim + c]);
+    }
+}
+
 Rotation::Rotation(const std::vector<float>& directions, int64_t dim, int columns, int told,
                    double usual_rest)
     : dim_(dim), told_(told), columns_(static_cast<int>(padded(told, kProjected))), usual_rest_(usual_rest), directions_(dim * columns_),

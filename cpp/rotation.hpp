@@ -21,6 +21,9 @@
 
 namespace vicinal {
 
+// Makes the columns (directions[coordinate][column]) about orthonormal, each against those before it.
+void orthonormalise(std::vector<float>& directions, int64_t dim, int columns);
+
 class Rotation {
 public:
     // directions: dim x columns, nearly orthonormal, of which the first `told` count. usual_rest: about how much of a row

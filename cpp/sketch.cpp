@@ -29,41 +29,6 @@ constexpr double kPairCycles = 0.4;
 constexpr double kPassedCycles = 70;
 constexpr double kPassedBytesACycle = 20, kPassedAProduct = 0.25;  // the lesser of the two; per product of the scan
 
-// Gram and Schmidt, each column twice against those before it.
-void orthonormalise(std::vector<float>& directions, int64_t dim, int columns) {
-    std::vector<double> own(dim * columns);
-    for (int j = 0; j < columns; ++j) {
-        for (int64_t c = 0; c < dim; ++c) own[j * dim + c] = directions[c * columns + j];
-    }
-    for (int j = 0; j < columns; ++j) {
-        double* x = &own[j * dim];
-        const auto scale = [&] {
-            double square = 0;
-            for (int64_t c = 0; c < dim; ++c) square += x[c] * x[c];
-            const double inverse = square > 0 ? 1 / std::sqrt(square) : 0;
-            for (int64_t c = 0; c < dim; ++c) x[c] *= inverse;
-        };
-        scale();
-        for (int round = 0; round < 2; ++round) {
-            for (int i = 0; i < j; ++i) {
-                const double* y = &own[i * dim];
-                double lanes[4] = {};
-                int64_t c = 0;
-                for (; c + 4 <= dim; c += 4) {
-                    for (int l = 0; l < 4; ++l) lanes[l] += x[c + l] * y[c + l];
-                }
-                double product = (lanes[0] + lanes[1]) + (lanes[2] + lanes[3]);
-                for (; c < dim; ++c) product += x[c] * y[c];
-                for (c = 0; c < dim; ++c) x[c] -= product * y[c];
-            }
-            scale();
-        }
-    }
-    for (int j = 0; j < columns; ++j) {
-        for (int64_t c = 0; c < dim; ++c) directions[c * columns + j] = static_cast<float>(own[j * dim + c]);
-    }
-}
-
 double pairs_asked(const Stored& stored, const Rows* queries) {
     const auto n = static_cast<double>(stored.size());
     return queries ? n * static_cast<double>(queries->matrix.n_vectors) : n * n / 2;

@@ -137,7 +137,7 @@ int64_t test(const Coder& coder, const Rows& rows, const Isa& isa) {
 
 // A turn that is stopped, as often as one tick later each time lets it be, and ended by the next call.
 void test_stopped_turn() {
-    const int n = 3000, dim = 1024;
+    const int n = 4000, dim = 1024;
     std::mt19937_64 random(1);
     std::normal_distribution<float> normal;
     std::vector<float> values(static_cast<size_t>(n) * dim);
@@ -146,7 +146,7 @@ void test_stopped_turn() {
     rows.matrix = {values.data(), n, dim, dim * 4, 4, DType::f32};
     const Isa& isa = find_isa("portable");
     const DotCoder coder(rows, Metric::euclidean, *isa.rows);
-    Pool pool(2);
+    Pool pool(1);
     for (int allowed = 0;; ++allowed) {
         Stored stored(rows, coder, nullptr, isa, pool, {});
         Watch watch;

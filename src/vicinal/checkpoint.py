@@ -6,7 +6,6 @@ another question is never built on it.
 
 import hashlib
 import json
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -81,8 +80,7 @@ class Checkpoint:
 
     def remove(self) -> None:
         """Ends it, once the answer is given."""
-        shutil.rmtree(self._folder, ignore_errors=True)
-        files.remove_leftovers(self._folder)
+        files.remove_kept(self._folder)
 
     def _check_folder(self) -> None:
         files.check_folder(self._folder, overwrite=True)

@@ -151,6 +151,12 @@ def remove_leftovers(path: str | Path, ending: str = "part") -> None:
                 _remove_unlocked(path.parent / name)
 
 
+def remove_kept(folder: str | Path) -> None:
+    """Removes a folder of kept work once it has served, and what killed runs left of it."""
+    shutil.rmtree(folder, ignore_errors=True)
+    remove_leftovers(folder)
+
+
 def _remove_unlocked(leftover: Path) -> None:
     descriptor = os.open(leftover, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:

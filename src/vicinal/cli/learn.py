@@ -13,7 +13,6 @@ Pairs are lines with the fields a and b, ids, and same, true or false. Needs pip
 
 import argparse
 import json
-import shutil
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -94,7 +93,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         watch = Watch(progress and progress("learning"), console.detail)
         learned = _learn(arguments, plan, source, checkpoint, watch)
     learned.heads.save(output, arguments.overwrite)
-    shutil.rmtree(checkpoint, ignore_errors=True)
+    files.remove_kept(checkpoint)
     if arguments.json:
         print(json.dumps({**learned.heads.about, "output": arguments.output}))
     else:

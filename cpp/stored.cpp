@@ -287,6 +287,10 @@ void Stored::code_turned(const Rows& rows, const int32_t* which, int n, float* r
 }
 
 void Stored::turn(std::unique_ptr<const Rotation> rotation, Pool& pool, const Watch& watch) {
+    // In one piece, which goes back at once: what threads of their own take and give stays with the process. Before
+    // anything changes, for it may be refused.
+    const int64_t each = block() * (rotation ? *rotation : *rotation_).dim_padded();
+    const auto room = std::make_unique_for_overwrite<float[]>(pool.threads() * each);
     if (rotation) {
         const Layout& layout = panels_.layout();
         const Range range{rotation->first(), layout.bytes - rotation->first() + layout.tail};
@@ -295,9 +299,6 @@ void Stored::turn(std::unique_ptr<const Rotation> rotation, Pool& pool, const Wa
         sketches_ = std::move(sketches);
     }
     half_turned_ = true;
-    // In one piece, which goes back at once: what threads of their own take and give stays with the process.
-    const int64_t each = block() * rotation_->dim_padded();
-    const auto room = std::make_unique_for_overwrite<float[]>(pool.threads() * each);
     pool.run(blocks(), [&](int worker, int64_t b) {
         CodedBlock coded;
         code_turned(rows_, &order_[blocks_.first(b)], blocks_.size(b), &room[worker * each], coded);

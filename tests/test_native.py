@@ -239,6 +239,22 @@ assert (index.self_join(3)[0] == alone).all()
 assert 1 <= index.stats()["threads"] < 100, index.stats()
 print("well")
 """
+NO_ROOM_TO_TURN = """
+vectors = np.random.default_rng(0).normal(size=(2_000, 4_096)).astype(np.float32)
+index = native.Index(vectors, "euclidean", threads=64, sketch=16)
+before = index.within(87.0, queries=vectors[:3])[1].tolist()
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+most = resource.getrlimit(resource.RLIMIT_AS)
+resource.setrlimit(resource.RLIMIT_AS, (used + (100 << 20), most[1]))
+try:
+    index.self_join(1)
+except MemoryError:
+    assert index.within(87.0, queries=vectors[:3])[1].tolist() == before
+    print("well")
+resource.setrlimit(resource.RLIMIT_AS, most)
+alone = native.Index(vectors, "euclidean", threads=2, sketch=0).self_join(1)[0]
+assert (index.self_join(1)[0] == alone).all() and index.stats()["sketch"] == 16
+"""
 
 
 def wide_stacks() -> None:
@@ -250,8 +266,12 @@ def wide_stacks() -> None:
 
 @pytest.mark.parametrize(
     ("does", "before"),
-    [(FORKED, None), (FEW_THREADS, wide_stacks)],
-    ids=["a forked child has threads of its own", "as many threads as the machine gives"],
+    [(FORKED, None), (FEW_THREADS, wide_stacks), (NO_ROOM_TO_TURN, None)],
+    ids=[
+        "a forked child has threads of its own",
+        "as many threads as the machine gives",
+        "a turn that memory refuses changes nothing",
+    ],
 )
 def test_a_process_where(does: str, before: Callable[[], None] | None) -> None:
     done = subprocess.run(

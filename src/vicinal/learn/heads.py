@@ -106,9 +106,11 @@ def unit(rows: np.ndarray) -> np.ndarray:
     """
     z = np.asarray(rows, dtype=np.float32)
     largest = np.abs(z).max(axis=1, keepdims=True, initial=0)
-    z = z / np.where(largest > 0, largest, 1)  # no square overflows
+    largest[largest == 0] = 1
+    z = np.divide(z, largest)  # no square overflows
     length = np.sqrt((z * z).sum(axis=1, keepdims=True))
-    return z / np.where(length > 0, length, 1)
+    length[length == 0] = 1
+    return np.divide(z, length)
 
 
 @dataclass(frozen=True)

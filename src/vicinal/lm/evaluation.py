@@ -130,7 +130,7 @@ def choose(asked: Asked) -> Choice:
     for step in T_STEPS:
         weights = knn_weights(asked.distances, asked.values, scale * step)
         p_knn = np.where(asked.values == asked.targets[:, None], weights, 0.0).sum(axis=1)
-        known = weights.any(axis=1)
+        known = np.asarray(weights.any(axis=1))
         for lambda_ in LAMBDAS:
             found = float(np.exp(-log_mixed(asked.lm_logp, p_knn, known, lambda_).mean()))
             if best is None or found < best.with_neighbors:

@@ -49,7 +49,7 @@ public:
     void run() {
         const auto& watch = context_.watch;
         Checkpoint state;
-        state.layout = (stored_.fingerprint() ^ static_cast<uint64_t>(k_)) * 0x9e3779b97f4a7c15u + kStride * Lists::kChildren;
+        state.layout = layout();
         if (watch.resume) {
             if (watch.resume->layout != state.layout) throw std::invalid_argument("the checkpoint belongs to another join");
             state.finished = watch.resume->finished;
@@ -90,6 +90,18 @@ private:
         int32_t row;
         std::vector<int32_t> columns;
     };
+
+    // Names what a position among the tasks, and the lists, mean.
+    uint64_t layout() const {
+        uint64_t name = stored_.fingerprint() ^ static_cast<uint64_t>(k_);
+        const auto add = [&](uint64_t number) { name = (name ^ number) * 0x9e3779b97f4a7c15u; };
+        add(Lists::kChildren);
+        for (const Task& task : tasks_) {
+            add(static_cast<uint64_t>(task.row));
+            for (const int32_t column : task.columns) add(static_cast<uint64_t>(column));
+        }
+        return name;
+    }
 
     // The diagonal, then each block with those near it, then the rest.
     void plan() {

@@ -101,7 +101,7 @@ def measure(data: DataSet, asked: argparse.Namespace, roof: float) -> Iterator[d
             record = measuring.peak_memory(data, metric, min(asked.k), asked.threads)
             yield {"work": "memory", "data": data.name, "metric": metric, "k": min(asked.k), **record}
     if "isas" in asked.works and data.vectors.shape[1] >= 384:
-        yield growth.isas(data.sample(5_000 if asked.quick else 20_000), asked.threads)
+        yield growth.isas(data.sample(5_000 if asked.quick else 60_000), asked.threads)
 
 
 def identity(record: dict[str, Any]) -> tuple[Any, ...]:

@@ -19,7 +19,7 @@ constexpr int64_t kFewestPairs = 128 << 20;  // and pairs
 constexpr double kSlowest = 16;               // products a cycle, below which what else a pair costs outweighs them
 constexpr int kLargest = 192;                 // coordinates of a sketch
 constexpr int64_t kSample = 1024;
-constexpr int64_t kAsked = 384;       // rows of the sample whose pairs are tried
+constexpr int64_t kAsked = 384;       // rows whose pairs are tried, beside the sample
 constexpr int64_t kMeasured = 96;     // of them, those whose radii are looked for
 constexpr int kIterations = 4;
 constexpr double kScale = 1.2;        // of turned codes, to that of others
@@ -92,7 +92,7 @@ public:
 
     // The size that costs least, or 0.
     int choose(int64_t k, const std::vector<int>& sizes) const {
-        // A part of the sample, and of the rows that ask: the same part where the stored rows do.
+        // A part of the stored rows, and of the rows that ask: the same part where the stored rows do.
         const Part stored = part(nullptr), asking = queries_ ? part(queries_) : stored;
         const std::vector<double> radii = final_radii(asking.measured, k);
         const int columns = columns_;

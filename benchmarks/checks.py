@@ -14,7 +14,7 @@ def truth(vectors: np.ndarray, queries: np.ndarray, own: np.ndarray | None, k: i
     """
     from scipy.spatial.distance import cdist
 
-    from vicinal.metrics import find
+    from vicinal.knn.metrics import find
 
     named = find(metric)
     found = np.empty((len(queries), k), dtype=np.int64)

@@ -17,8 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from vicinal import Exact, scores, select
-from vicinal.duplicates import duplicate_groups
+from vicinal import Exact
+from vicinal.analysis import scores, selection
+from vicinal.analysis.duplicates import duplicate_groups
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "wordnet" / "embeddings.npy"
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
@@ -55,8 +56,8 @@ def arithmetic(vectors: np.ndarray, k: int) -> None:
     line("duplicates within 0.02", *best(lambda: duplicate_groups(vectors, 0.02, "cosine"), 1))
     for share in (10, 2):
         keep = len(vectors) // share
-        line(f"facility, keep {keep:,}", *best(lambda keep=keep: select.facility_location(graph, keep), 1))  # type: ignore[misc]
-        line(f"k-center, keep {keep:,}", *best(lambda keep=keep: select.k_center(vectors, keep, "cosine"), 1))  # type: ignore[misc]
+        line(f"facility, keep {keep:,}", *best(lambda keep=keep: selection.facility_location(graph, keep), 1))  # type: ignore[misc]
+        line(f"k-center, keep {keep:,}", *best(lambda keep=keep: selection.k_center(vectors, keep, "cosine"), 1))  # type: ignore[misc]
 
 
 def opening(page: Path) -> None:

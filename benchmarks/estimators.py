@@ -28,9 +28,9 @@ from sklearn.model_selection import GridSearchCV
 
 from vicinal import estimators as ours
 from vicinal import neighbors
-from vicinal.diagnostics import label_errors
-from vicinal.kernels.native import isas
-from vicinal.labels import read_labels
+from vicinal.analysis.diagnostics import label_errors
+from vicinal.data.labels import read_labels
+from vicinal.knn.kernels.native import isas
 
 RESULT = Path(__file__).parent / "results" / "estimators" / "results.json"
 SEED = 20_26

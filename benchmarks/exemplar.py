@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from vicinal import ExemplarSVM
-from vicinal.datasets import read_rows
+from vicinal.data.tables import read_rows
 
 RESULTS = Path(__file__).parent / "results"
 

@@ -11,7 +11,7 @@ Row = dict[str, Any]
 
 def roofs() -> dict[str, float]:
     """The int8 multiply-adds a second of one core, by instruction set, best first."""
-    from vicinal.kernels.native import isas as usable
+    from vicinal.knn.kernels.native import isas as usable
 
     return {isa: peers.roof(isa) for isa in usable()}
 

@@ -30,11 +30,11 @@ from sklearn.model_selection import StratifiedKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from vicinal.datasets import read_rows
-from vicinal.diagnostics import map_at_r, recall_at
+from vicinal.analysis.diagnostics import map_at_r, recall_at
+from vicinal.data.labels import read_labels
+from vicinal.data.tables import read_rows
 from vicinal.estimators import KNeighborsClassifier
 from vicinal.indexes.exact import Exact
-from vicinal.labels import read_labels
 from vicinal.learn import ITML, LDA, LMNN, MMC, NCA, RCA, Schedule, WithinClassWhitening, learning
 from vicinal.learn.measuring import MEASURES
 from vicinal.learn.tower import Plan

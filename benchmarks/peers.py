@@ -159,8 +159,8 @@ def native(vectors: np.ndarray, metric: str, threads: int, isa: str = "") -> "Na
 
     Raises    Absent where it was not built.
     """
-    from vicinal.kernels.native import MISSING, Native
-    from vicinal.metrics import find
+    from vicinal.knn.kernels.native import MISSING, Native
+    from vicinal.knn.metrics import find
 
     if MISSING:
         raise Absent(f"the native kernel: {MISSING}")
@@ -169,7 +169,7 @@ def native(vectors: np.ndarray, metric: str, threads: int, isa: str = "") -> "Na
 
 def roof(isa: str) -> float:
     """Int8 multiply-adds a second that one core does with this instruction set, measured."""
-    from vicinal.kernels import native as module
+    from vicinal.knn.kernels import native as module
 
     return float(module._native.int8_roof(isa)) * 1e9
 

@@ -20,8 +20,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, f1_score
 from sklearn.model_selection import train_test_split
 
-from vicinal import Exact, datasets, scores, select
-from vicinal.graph import Neighbors
+from vicinal import Exact
+from vicinal.analysis import scores, selection
+from vicinal.data import tables
+from vicinal.knn.neighbors import Neighbors
 
 HOME = Path(__file__).parent.parent / "examples" / "wordnet"
 K = 10
@@ -34,8 +36,8 @@ def by_score(merit: Callable[[np.ndarray], np.ndarray], quota: bool) -> Choose:
 
     def choose(_: np.ndarray, graph: Neighbors, labels: np.ndarray, keep: int, __: int) -> np.ndarray:
         place = scores.percentile(scores.mean_distance(graph, K)) / 100
-        groups = (labels, select.shares(labels, keep)) if quota else (None, None)
-        return select.by_merit(merit(place), keep, *groups).order
+        groups = (labels, selection.shares(labels, keep)) if quota else (None, None)
+        return selection.by_merit(merit(place), keep, *groups).order
 
     return choose
 
@@ -47,15 +49,15 @@ def randomly(_: np.ndarray, graph: Neighbors, __: np.ndarray, keep: int, seed: i
 
 def k_center(vectors: np.ndarray, _: Neighbors, __: np.ndarray, keep: int, seed: int) -> np.ndarray:
     """Farthest points."""
-    return select.k_center(vectors, keep, "cosine").order
+    return selection.k_center(vectors, keep, "cosine").order
 
 
 def facility(quota: bool) -> Choose:
     """The rows that serve the others best."""
 
     def choose(_: np.ndarray, graph: Neighbors, labels: np.ndarray, keep: int, __: int) -> np.ndarray:
-        groups = (labels, select.shares(labels, keep)) if quota else (None, None)
-        return select.facility_location(graph, keep, None, *groups).order
+        groups = (labels, selection.shares(labels, keep)) if quota else (None, None)
+        return selection.facility_location(graph, keep, None, *groups).order
 
     return choose
 
@@ -82,7 +84,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--output", help="the figures as JSON")
     asked = parser.parse_args()
-    _, _, columns = datasets.read_columns(asked.data, "id", {asked.label: "label"})
+    _, _, columns = tables.read_columns(asked.data, "id", {asked.label: "label"})
     vectors = np.load(asked.embeddings)
     names, labels = np.unique(columns[asked.label], return_inverse=True)
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in STRATEGIES}

@@ -10,7 +10,7 @@ import pytest
 # Threads of faiss that wait in a loop starve each other where the machine has other work.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
-from vicinal.kernels.native import isas
+from vicinal.knn.kernels.native import isas
 from workplace import Workplace
 
 # pytorch-metric-learning imports this module, which changes faiss's classes for everyone.

@@ -4,7 +4,7 @@ import functools
 
 import numpy as np
 
-from vicinal.metrics import find
+from vicinal.knn.metrics import find
 
 
 def brute_force(vectors: np.ndarray, queries: np.ndarray | None, k: int, metric: str) -> tuple[np.ndarray, np.ndarray]:

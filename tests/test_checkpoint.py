@@ -8,12 +8,12 @@ import pytest
 
 from oracle import hard_data
 from vicinal import Exact, cli
-from vicinal.checkpoint import Checkpoint, question
 from vicinal.errors import UsageError
-from vicinal.files import MANIFEST
-from vicinal.kernels import blas
-from vicinal.kernels.native import Native
-from vicinal.metrics import find
+from vicinal.knn.checkpoint import Checkpoint, question
+from vicinal.knn.kernels import blas
+from vicinal.knn.kernels.native import Native
+from vicinal.knn.metrics import find
+from vicinal.storage.manifests import MANIFEST
 
 K = 7
 
@@ -127,6 +127,6 @@ def test_the_commands_take_a_checkpoint(tmp_path: Path, capsys: pytest.CaptureFi
 
 
 def test_a_kernel_that_keeps_no_checkpoint_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vicinal.kernels.KERNELS", (blas.Blas,))
+    monkeypatch.setattr("vicinal.knn.kernels.KERNELS", (blas.Blas,))
     with pytest.raises(UsageError, match="the blas kernel keeps none"):
         Exact().fit(hard_data("plain", 9, 2)).neighbors(2, checkpoint=tmp_path / "kept")

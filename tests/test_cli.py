@@ -297,7 +297,7 @@ def test_the_commands_are_told_with_their_options(work: Workplace) -> None:
 
 
 def test_every_key_of_a_configuration_has_an_option(work: Workplace) -> None:
-    from vicinal.config import OVERRIDES
+    from vicinal.tasks.score.config import OVERRIDES
 
     told = work("score", "--help").out
     for key in OVERRIDES:
@@ -374,7 +374,7 @@ def test_a_fault_of_ours_is_one_of_exit_code_1_and_the_traceback_is_for_verbose(
 def test_a_full_disk_is_named_and_leaves_nothing(work: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
     import errno
 
-    from vicinal.datasets import JsonLines
+    from vicinal.data.tables import JsonLines
 
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -387,7 +387,7 @@ def test_a_full_disk_is_named_and_leaves_nothing(work: Workplace, monkeypatch: p
 
 
 def test_info_names_a_kernel_for_every_metric(work: Workplace) -> None:
-    from vicinal.metrics import METRICS
+    from vicinal.knn.metrics import METRICS
 
     about = json.loads(work("info", "--json").out)
     assert about["vicinal"] == vicinal.__version__ and about["cores"] >= 1

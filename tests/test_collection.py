@@ -109,7 +109,7 @@ def test_a_folder_holds_it_and_the_command_reads_it(
 
 
 def test_faces_say_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    from vicinal.integrations import haystack, langchain, llama_index
+    from vicinal.retrieval import haystack, langchain, llama_index
 
     def absent(name: str) -> Any:
         raise ModuleNotFoundError(f"No module named {name!r}", name=name)

@@ -8,8 +8,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vicinal import config
 from vicinal.errors import UsageError
+from vicinal.tasks.score import config
 
 NESTED = """\
 input_path: data.jsonl

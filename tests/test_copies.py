@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vicinal import copies
-from vicinal.copies import find_copies
+from vicinal.knn import copies
+from vicinal.knn.copies import find_copies
 
 
 @settings(max_examples=200, deadline=None)

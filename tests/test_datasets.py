@@ -15,14 +15,14 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from vicinal import datasets
+from vicinal.data import tables
 from vicinal.errors import DataError, UsageError
 from workplace import read_table
 
 
 def ids_of(path: Path, content: str | bytes) -> tuple[list, list[str]]:
     path.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
-    ids, warnings = datasets.read_ids(path)
+    ids, warnings = tables.read_ids(path)
     return ids, [warning.removeprefix(f"{path}: ") for warning in warnings]
 
 
@@ -30,7 +30,7 @@ def fault(path: Path, content: str | bytes) -> str:
     """What is said of a file, without its name: `2: not valid JSON`."""
     path.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
     with pytest.raises(DataError) as caught:
-        datasets.read_ids(path)
+        tables.read_ids(path)
     assert str(caught.value).startswith(f"{path}:") and "\n" not in str(caught.value)
     return str(caught.value).removeprefix(f"{path}:")
 
@@ -113,7 +113,7 @@ def test_duplicate_ids_are_kept_with_one_warning(jsonl: Path) -> None:
 
 def test_the_field_of_ids_can_be_named(jsonl: Path) -> None:
     jsonl.write_text('{"key": "a", "id": 1}\n')
-    assert datasets.read_ids(jsonl, "key") == (["a"], [])
+    assert tables.read_ids(jsonl, "key") == (["a"], [])
 
 
 def test_an_empty_data_set_has_no_rows(jsonl: Path) -> None:
@@ -135,14 +135,14 @@ def test_texts_are_never_all_in_memory(jsonl: Path, monkeypatch: pytest.MonkeyPa
             nonlocal alive
             alive -= 1
 
-    read = datasets.read_rows
+    read = tables.read_rows
 
     def counted(path: Any) -> Iterator[tuple[int, dict]]:
         for line, row in read(path):
             yield line, Row(row)
 
-    monkeypatch.setattr(datasets, "read_rows", counted)
-    assert datasets.read_ids(jsonl)[0] == [1, 1, 1]
+    monkeypatch.setattr(tables, "read_rows", counted)
+    assert tables.read_ids(jsonl)[0] == [1, 1, 1]
     assert most <= 2
 
 
@@ -165,7 +165,7 @@ def test_csv_cells_are_strings_and_may_hold_quotes_and_lines(tmp_path: Path) -> 
     path = tmp_path / "d.csv"
     content = 'id,text\r\n1,"a ""quoted"" word, and\r\ntwo lines"\r\n"x, y",\r\n'
     assert ids_of(path, content) == (["1", "x, y"], [])
-    assert list(datasets.read_rows(path)) == [
+    assert list(tables.read_rows(path)) == [
         (3, {"id": "1", "text": 'a "quoted" word, and\r\ntwo lines'}),
         (4, {"id": "x, y", "text": ""}),
     ]
@@ -173,7 +173,7 @@ def test_csv_cells_are_strings_and_may_hold_quotes_and_lines(tmp_path: Path) -> 
     assert ids_of(path, "text\na\nb\n") == ([0, 1], ["all 2 rows have no 'id'; their row number (from 0) is used"])
     (missing,) = ids_of(path, "id,a\n,x\n5,y\n")[1]
     assert missing == "1 of 2 rows has no 'id'; their row number (from 0) is used"
-    assert datasets.read_ids(path)[0] == [0, "5"]
+    assert tables.read_ids(path)[0] == [0, "5"]
     assert ids_of(path, "id,,\n1,x,y\n") == (["1"], [])
 
 
@@ -223,23 +223,23 @@ def test_what_is_wrong_with_a_parquet_file_is_named(tmp_path: Path) -> None:
     assert fault(path, '{"id": 1}\n').startswith(" not a readable parquet file: ")
     path.unlink()
     with pytest.raises(DataError, match=r"d\.parquet: cannot be read: "):
-        datasets.read_ids(path)
+        tables.read_ids(path)
 
 
 def test_a_name_of_another_kind_is_refused_with_the_choices(tmp_path: Path) -> None:
     for name in ("d.json", "d", "d.csv.gz", "jsonl", "d.txt"):
         with pytest.raises(UsageError, match=re.escape("ends in .jsonl, .jsonl.gz, .csv, .parquet")):
-            datasets.read_ids(tmp_path / name)
-    assert datasets.suffix("DATA.JSONL") == ".jsonl"
+            tables.read_ids(tmp_path / name)
+    assert tables.suffix("DATA.JSONL") == ".jsonl"
 
 
 def test_a_missing_or_unreadable_data_set_is_named(tmp_path: Path) -> None:
     for name in ("d.jsonl", "d.jsonl.gz", "d.csv"):
         with pytest.raises(DataError, match=rf"{re.escape(name)}: cannot be read: No such file"):
-            datasets.read_ids(tmp_path / name)
+            tables.read_ids(tmp_path / name)
         (tmp_path / name).mkdir()
         with pytest.raises(DataError, match=rf"{re.escape(name)}: cannot be read: Is a directory"):
-            datasets.read_ids(tmp_path / name)
+            tables.read_ids(tmp_path / name)
 
 
 ANY_TEXT = st.text(st.characters(codec=None), max_size=8)  # lone surrogates too
@@ -251,11 +251,11 @@ def test_ids_come_back_from_json_lines_as_they_went(
     tmp_path_factory: pytest.TempPathFactory, ids: list, packed: bool
 ) -> None:
     path = tmp_path_factory.getbasetemp() / ("ids.jsonl.gz" if packed else "ids.jsonl")
-    datasets.check_table(path, ids)
-    with datasets.table_writer(path, overwrite=True) as table:
+    tables.check_table(path, ids)
+    with tables.table_writer(path, overwrite=True) as table:
         for one in ids:
             table.add({"id": one, "score": 0.5})
-    read, warnings = datasets.read_ids(path)
+    read, warnings = tables.read_ids(path)
     assert [(type(one), one) for one in read] == [(type(one), one) for one in ids] and not warnings
     assert read_table(path) == [{"id": one, "score": 0.5} for one in ids]
 
@@ -266,8 +266,8 @@ def test_strings_come_back_from_csv_and_parquet_as_they_went(
 ) -> None:
     for name in ("ids.csv", "ids.parquet"):
         path = tmp_path_factory.getbasetemp() / name
-        datasets.check_table(path, [*ids])
-        with datasets.table_writer(path, overwrite=True) as table:
+        tables.check_table(path, [*ids])
+        with tables.table_writer(path, overwrite=True) as table:
             for one in ids:
                 table.add({"id": one, "score": 0.5})
         assert [row["id"] for row in read_table(path)] == ids
@@ -275,7 +275,7 @@ def test_strings_come_back_from_csv_and_parquet_as_they_went(
 
 def test_the_same_scores_make_the_same_bytes(tmp_path: Path) -> None:
     for name in ("a.jsonl.gz", "b.jsonl.gz"):
-        with datasets.table_writer(tmp_path / name) as table:
+        with tables.table_writer(tmp_path / name) as table:
             table.add({"id": "ü", "score": 0.1})
     content = (tmp_path / "a.jsonl.gz").read_bytes()
     assert content == (tmp_path / "b.jsonl.gz").read_bytes()
@@ -293,7 +293,7 @@ def test_ids_that_a_table_cannot_hold_are_refused_before_any_work(tmp_path: Path
     ]
     for name, ids, said in cases:
         with pytest.raises(UsageError) as caught:
-            datasets.check_table(tmp_path / name, ids)
+            tables.check_table(tmp_path / name, ids)
         assert said in str(caught.value)
     fine: dict[str, list[Any]] = {
         "x.csv": [1, "a", 2**70],
@@ -301,19 +301,19 @@ def test_ids_that_a_table_cannot_hold_are_refused_before_any_work(tmp_path: Path
         "x.jsonl": [1, "\udc80"],
     }
     for name, ids in fine.items():
-        datasets.check_table(tmp_path / name, ids)
+        tables.check_table(tmp_path / name, ids)
 
 
 def test_a_failure_while_writing_any_kind_of_table_leaves_nothing(tmp_path: Path) -> None:
     for name in ("x.jsonl", "x.jsonl.gz", "x.csv", "x.parquet"):
-        with pytest.raises(RuntimeError), datasets.table_writer(tmp_path / name) as table:
+        with pytest.raises(RuntimeError), tables.table_writer(tmp_path / name) as table:
             table.add({"id": 1, "score": 0.5})
             raise RuntimeError
     assert list(tmp_path.iterdir()) == []
 
 
 def test_csv_output_has_a_header_and_empty_cells_for_null(tmp_path: Path) -> None:
-    with datasets.table_writer(tmp_path / "x.csv") as table:
+    with tables.table_writer(tmp_path / "x.csv") as table:
         table.add({"id": 'a "b", c', "score": None, "error": "why"})
         table.add({"id": 2, "score": 0.25, "error": None})
     with open(tmp_path / "x.csv", newline="") as file:

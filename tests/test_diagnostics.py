@@ -13,8 +13,7 @@ from sklearn.datasets import load_digits, load_wine
 from sklearn.metrics import cohen_kappa_score
 
 from vicinal import Exact, Neighbors, neighbors
-from vicinal.diagnosing import diagnose
-from vicinal.diagnostics import (
+from vicinal.analysis.diagnostics import (
     bayes_interval,
     boundary_pairs,
     cohen_kappa,
@@ -27,8 +26,9 @@ from vicinal.diagnostics import (
     relative_contrast,
     two_nn_dimension,
 )
+from vicinal.data.labels import Labels
 from vicinal.errors import DataError
-from vicinal.labels import Labels
+from vicinal.tasks.diagnose import diagnose
 from workplace import Workplace, read_table
 
 DIGITS, DIGIT = load_digits(return_X_y=True)

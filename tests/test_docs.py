@@ -15,7 +15,7 @@ import pytest
 
 import vicinal.sql
 from vicinal import cli
-from vicinal.metrics import METRICS
+from vicinal.knn.metrics import METRICS
 from vicinal.sql.functions import FUNCTIONS
 from vicinal.sql.reference import page
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vicinal import embedding
+from vicinal.data import embed
 from workplace import Workplace
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of the libraries below
@@ -27,14 +27,14 @@ def model() -> str:
 @pytest.fixture(scope="session")
 def encoder(model: str) -> Any:
     """The model, loaded once."""
-    return embedding._load(model, "cpu")
+    return embed._load(model, "cpu")
 
 
 @pytest.fixture(autouse=True)
 def loaded(monkeypatch: pytest.MonkeyPatch, encoder: Any) -> None:
     """The command loads the model that is loaded already, or says what is wrong with another."""
-    real = embedding._load
-    monkeypatch.setattr(embedding, "_load", lambda m, d: encoder if "model" in m else real(m, d))
+    real = embed._load
+    monkeypatch.setattr(embed, "_load", lambda m, d: encoder if "model" in m else real(m, d))
 
 
 TEXTS = ["a small dog", "a little puppy", "interest rates rose", "", "the cat sat " * 200]
@@ -75,7 +75,7 @@ def test_fields_are_joined_and_rows_normalised_on_request(work: Workplace, model
 def test_work_that_was_stopped_goes_on_to_the_same_bytes(
     work: Workplace, model: str, encoder: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(embedding, "BLOCK_ROWS", 3)
+    monkeypatch.setattr(embed, "BLOCK_ROWS", 3)
     rows(work, 12)
     ask = ("embed", "t.jsonl", "--field", "head", "--model", model, "-o")
     assert work(*ask, "whole.npy").code == 0
@@ -169,7 +169,7 @@ def test_rows_are_cut_by_tokens_and_the_prompt_counts(
             return np.full((len(texts), 3), 1e6)
 
     fake: Any = Model()
-    monkeypatch.setattr(embedding, "_load", lambda m, d: fake)
+    monkeypatch.setattr(embed, "_load", lambda m, d: fake)
     texts = ["\U0001f600" * 3, "\U0001f600" * 4, "twelve bytes", "nine byte"]
     work.lines("t.jsonl", [{"id": i, "head": text} for i, text in enumerate(texts)])
     ask = ("embed", "t.jsonl", "--field", "head", "--model", model, "--overwrite", "--json", "-o", "e.npy")
@@ -186,7 +186,7 @@ def test_rows_are_cut_by_tokens_and_the_prompt_counts(
 def test_kept_work_goes_on_after_a_move_and_begins_anew_where_damaged(
     work: Workplace, model: str, encoder: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(embedding, "BLOCK_ROWS", 3)
+    monkeypatch.setattr(embed, "BLOCK_ROWS", 3)
     rows(work, 6)
     real, asked = encoder.encode, []
 

@@ -26,8 +26,8 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from oracle import brute_force
 from ours_for_theirs import CANNOT, MODULES, OURS
 from vicinal import estimators, neighbors
+from vicinal.analysis.scores import local_outlier_factor
 from vicinal.estimators.search import EXACT, TREE_ROWS
-from vicinal.scores import local_outlier_factor
 
 ALL = [getattr(estimators, name) for name in estimators.__all__]
 SEVEN = [(getattr(estimators, name), getattr(stock, name)) for name in OURS]

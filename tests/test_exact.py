@@ -10,7 +10,7 @@ import vicinal
 from oracle import brute_force, fit_for, hard_data
 from vicinal import Exact
 from vicinal.errors import DataError, NotFitted, UsageError
-from vicinal.metrics import METRICS
+from vicinal.knn.metrics import METRICS
 
 NAMES = [metric.name for metric in METRICS]
 

@@ -79,8 +79,8 @@ CASES = {
 @pytest.mark.parametrize("case", list(CASES))
 def test_decision_values_are_linear_svcs(case: str, C: float, hat: bool, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: N803
     if not hat:
-        monkeypatch.setattr("vicinal.exemplar.HAT_AT_MOST", 0)
-        monkeypatch.setattr("vicinal.exemplar.SHORT", 10**9)
+        monkeypatch.setattr("vicinal.indexes.exemplar_svm.HAT_AT_MOST", 0)
+        monkeypatch.setattr("vicinal.indexes.exemplar_svm.SHORT", 10**9)
     rows = CASES[case]()
     svm = ExemplarSVM(C).fit(rows)
     n = len(rows)

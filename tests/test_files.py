@@ -16,11 +16,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vicinal import Neighbors, files
-from vicinal.checkpoint import Checkpoint
+from vicinal import Neighbors
 from vicinal.errors import DataError, UsageError
-from vicinal.metrics import find
-from vicinal.vectors import as_vectors, invalid_rows, refuse_invalid
+from vicinal.knn.checkpoint import Checkpoint
+from vicinal.knn.metrics import find
+from vicinal.knn.vectors import as_vectors, invalid_rows, refuse_invalid
+from vicinal.storage import atomic
+from vicinal.storage.npy import load_npy
 from workplace import start
 
 
@@ -36,7 +38,7 @@ SMALL = npy(np.arange(6, dtype=np.float32).reshape(3, 2))
 def fault(path: Path, content: bytes) -> str:
     path.write_bytes(content)
     with pytest.raises(DataError) as caught:
-        files.load_npy(path)
+        load_npy(path)
     assert str(caught.value).startswith(f"{path}: ")
     return str(caught.value).removeprefix(f"{path}: ")
 
@@ -64,7 +66,7 @@ def test_a_damaged_header_is_refused_or_read_but_never_a_fault_of_ours(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # numpy's own, of odd headers
         try:
-            assert isinstance(files.load_npy(path), np.ndarray)
+            assert isinstance(load_npy(path), np.ndarray)
         except DataError as error:
             assert str(error).startswith(f"{path}: ") and "\n" not in str(error)
 
@@ -93,9 +95,9 @@ def test_other_things_than_an_array_are_named(tmp_path: Path) -> None:
     assert "found a zip archive (.npz?); save its one array" in fault(tmp_path / "x.npz", packed.getvalue())
     assert "starts with b'1,2\\n3,'" in fault(tmp_path / "x.csv", b"1,2\n3,4\n")
     with pytest.raises(DataError, match=r"none\.npy: cannot be read: No such file"):
-        files.load_npy(tmp_path / "none.npy")
+        load_npy(tmp_path / "none.npy")
     with pytest.raises(DataError, match="cannot be read: Is a directory"):
-        files.load_npy(tmp_path)
+        load_npy(tmp_path)
 
 
 def test_a_file_that_may_not_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,7 +105,7 @@ def test_a_file_that_may_not_be_read_is_named(tmp_path: Path, monkeypatch: pytes
     with socket.socket(socket.AF_UNIX) as unreadable:
         unreadable.bind("emb.npy")
         with pytest.raises(DataError, match=r"^emb\.npy: cannot be read: "):
-            files.load_npy("emb.npy")
+            load_npy("emb.npy")
 
 
 @pytest.mark.parametrize("order", ["C", "F"])
@@ -111,7 +113,7 @@ def test_a_file_that_may_not_be_read_is_named(tmp_path: Path, monkeypatch: pytes
 def test_every_layout_and_byte_order_gives_the_values_written(tmp_path: Path, dtype: str, order: str) -> None:
     array = np.arange(6).reshape(3, 2).astype(dtype, order=order)  # type: ignore[call-overload]
     (tmp_path / "x.npy").write_bytes(npy(array))
-    read = files.load_npy(tmp_path / "x.npy")
+    read = load_npy(tmp_path / "x.npy")
     assert isinstance(read, np.memmap) and not read.flags.writeable
     vectors = as_vectors(read)
     np.testing.assert_array_equal(vectors, [[0, 1], [2, 3], [4, 5]])
@@ -121,7 +123,7 @@ def test_every_layout_and_byte_order_gives_the_values_written(tmp_path: Path, dt
 @pytest.mark.parametrize("shape", [(0, 3), (3, 0), (0,)])
 def test_an_array_without_elements_is_read_with_its_shape(tmp_path: Path, shape: tuple[int, ...]) -> None:
     (tmp_path / "x.npy").write_bytes(npy(np.empty(shape, np.float32)))
-    assert files.load_npy(tmp_path / "x.npy").shape == shape
+    assert load_npy(tmp_path / "x.npy").shape == shape
 
 
 @pytest.mark.parametrize(
@@ -175,7 +177,7 @@ def test_invalid_rows_are_counted_and_the_first_ones_named() -> None:
 
 
 def test_a_file_has_its_name_only_when_it_is_whole(tmp_path: Path) -> None:
-    with files.whole_file(tmp_path / "x") as file:
+    with atomic.whole_file(tmp_path / "x") as file:
         file.write(b"content")
         (part,) = tmp_path.iterdir()
         assert re.fullmatch(r"\.x\.[0-9a-f]{8}\.part", part.name)
@@ -185,14 +187,14 @@ def test_a_file_has_its_name_only_when_it_is_whole(tmp_path: Path) -> None:
 @pytest.mark.parametrize("fault", [RuntimeError, KeyboardInterrupt])
 def test_a_failure_leaves_the_old_file_and_nothing_beside_it(tmp_path: Path, fault: type[BaseException]) -> None:
     (tmp_path / "x").write_bytes(b"old")
-    with pytest.raises(fault), files.whole_file(tmp_path / "x", overwrite=True) as file:
+    with pytest.raises(fault), atomic.whole_file(tmp_path / "x", overwrite=True) as file:
         file.write(b"new")
         raise fault
     assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("x", b"old")]
 
 
 def test_a_file_that_appears_meanwhile_is_not_overwritten(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="exists already"), files.whole_file(tmp_path / "x") as file:
+    with pytest.raises(UsageError, match="exists already"), atomic.whole_file(tmp_path / "x") as file:
         file.write(b"ours")
         (tmp_path / "x").write_bytes(b"theirs")
     assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("x", b"theirs")]
@@ -207,17 +209,17 @@ def test_outputs_that_cannot_be_written_are_refused_at_once(tmp_path: Path) -> N
         tmp_path / "file" / "x": f"{tmp_path / 'file'} is a file, expected a folder",
     }
     for path, said in cases.items():
-        for check in (files.check_file, files.check_folder):
+        for check in (atomic.check_file, atomic.check_folder):
             with pytest.raises(UsageError) as caught:
                 check(path, False)
             assert said in str(caught.value)
     with pytest.raises(UsageError, match="expected a file's name, found a folder"):
-        files.check_file(tmp_path / "folder", True)
+        atomic.check_file(tmp_path / "folder", True)
     with pytest.raises(UsageError, match="holds files that vicinal did not write"):
-        files.check_folder(tmp_path / "file", True)
-    files.check_file(tmp_path / "a" / "b" / "x", False, parents=True)
+        atomic.check_folder(tmp_path / "file", True)
+    atomic.check_file(tmp_path / "a" / "b" / "x", False, parents=True)
     with pytest.raises(UsageError, match="is a file, expected a folder"):
-        files.check_file(tmp_path / "file" / "b" / "x", False, parents=True)
+        atomic.check_file(tmp_path / "file" / "b" / "x", False, parents=True)
 
 
 OURS = '{"format": "vicinal.test", "parts": {"a.npy": {}}}'
@@ -241,8 +243,8 @@ def test_a_folder_with_anything_that_is_not_ours_is_never_replaced(tmp_path: Pat
     for name, text in content.items():
         (folder / name).write_text(text)
     with pytest.raises(UsageError, match="did not write, so it is not replaced"):
-        files.check_folder(folder, True)
-    with pytest.raises(UsageError, match="did not write"), files.whole_folder(folder, True):
+        atomic.check_folder(folder, True)
+    with pytest.raises(UsageError, match="did not write"), atomic.whole_folder(folder, True):
         raise AssertionError("nothing may be written")
     assert {file.name: file.read_text() for file in folder.iterdir()} == content
     assert list(tmp_path.iterdir()) == [folder]
@@ -250,9 +252,9 @@ def test_a_folder_with_anything_that_is_not_ours_is_never_replaced(tmp_path: Pat
 
 def test_a_failure_leaves_the_old_folder_and_nothing_beside_it(tmp_path: Path) -> None:
     for text in (OURS, OURS + " "):
-        with files.whole_folder(tmp_path / "f", overwrite=True) as part:
+        with atomic.whole_folder(tmp_path / "f", overwrite=True) as part:
             (part / "manifest.json").write_text(text)
-    with pytest.raises(RuntimeError), files.whole_folder(tmp_path / "f", overwrite=True) as part:
+    with pytest.raises(RuntimeError), atomic.whole_folder(tmp_path / "f", overwrite=True) as part:
         (part / "manifest.json").write_text("half")
         raise RuntimeError
     assert [path.name for path in tmp_path.iterdir()] == ["f"]
@@ -263,8 +265,9 @@ KILLED_AT_RENAME = """
 import os, signal, sys
 from pathlib import Path
 import vicinal
-from vicinal import files
-rename, exchanged, wanted, calls = Path.rename, files._exchanged, int(sys.argv[1]), []
+from vicinal.storage import atomic
+from vicinal.storage.npy import load_npy
+rename, exchanged, wanted, calls = Path.rename, atomic._exchanged, int(sys.argv[1]), []
 def killed(self, target):
     calls.append(self)
     if len(calls) == wanted:
@@ -277,7 +280,7 @@ def killed_around(first, second):
     os.kill(os.getpid(), signal.SIGKILL)
     return done
 Path.rename = killed
-files._exchanged = killed_around if wanted < 1 else lambda first, second: False
+atomic._exchanged = killed_around if wanted < 1 else lambda first, second: False
 vicinal.Neighbors([[1], [0]], [[2.0], [2.0]]).save("graph", overwrite=True)
 """
 
@@ -305,8 +308,9 @@ def test_a_kill_around_the_renames_leaves_a_whole_folder(tmp_path: Path, at: int
 
 WRITES = """
 import os, sys
-from vicinal import files
-file, folder = files.whole_file("x", overwrite=True), files.whole_folder("f", overwrite=True)
+from vicinal.storage import atomic
+from vicinal.storage.npy import load_npy
+file, folder = atomic.whole_file("x", overwrite=True), atomic.whole_folder("f", overwrite=True)
 with file as text, folder as part:
     text.write(b"half"); text.flush()
     (part / "half.npy").write_bytes(b"half")
@@ -325,9 +329,9 @@ def test_what_a_killed_run_left_goes_with_the_next_and_what_a_living_one_makes_s
     """Also where the maker itself is killed while its forked child goes on."""
 
     def write() -> list[str]:
-        with files.whole_file(tmp_path / "x", overwrite=True) as file:
+        with atomic.whole_file(tmp_path / "x", overwrite=True) as file:
             file.write(b"ours")
-        with files.whole_folder(tmp_path / "f", overwrite=True) as part:
+        with atomic.whole_folder(tmp_path / "f", overwrite=True) as part:
             (part / "manifest.json").write_text(OURS)
         return sorted(path.name for path in tmp_path.iterdir())
 
@@ -352,21 +356,21 @@ def test_what_a_killed_run_left_goes_with_the_next_and_what_a_living_one_makes_s
 def test_a_part_that_another_takes_for_a_leftover_before_it_is_locked_is_made_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lock, seen = files._locked, []
+    lock, seen = atomic._locked, []
 
     def late(descriptor: int) -> bool:
         seen.append(descriptor)
         if len(seen) <= 2:
-            files.remove_leftovers(tmp_path / "x")
-            files.remove_leftovers(tmp_path / "f")
+            atomic.remove_leftovers(tmp_path / "x")
+            atomic.remove_leftovers(tmp_path / "f")
         return lock(descriptor)
 
-    monkeypatch.setattr(files, "_locked", late)
-    with files.whole_file(tmp_path / "x") as file:
+    monkeypatch.setattr(atomic, "_locked", late)
+    with atomic.whole_file(tmp_path / "x") as file:
         file.write(b"whole")
     assert len(seen) == 3
     seen.clear()
-    with files.whole_folder(tmp_path / "f") as part:
+    with atomic.whole_folder(tmp_path / "f") as part:
         (part / "manifest.json").write_text(OURS)
     assert len(seen) == 3
     assert [path.name for path in sorted(tmp_path.iterdir())] == ["f", "x"]
@@ -382,10 +386,10 @@ def test_a_checkpoint_leaves_nothing_when_it_ends(tmp_path: Path) -> None:
 
 def test_a_full_disk_is_an_error_that_names_the_output(tmp_path: Path) -> None:
     full = OSError(errno.ENOSPC, "No space left on device")
-    with pytest.raises(OSError, match="No space left on device") as caught, files.whole_file(tmp_path / "o.jsonl"):
+    with pytest.raises(OSError, match="No space left on device") as caught, atomic.whole_file(tmp_path / "o.jsonl"):
         raise full
     assert caught.value.filename == str(tmp_path / "o.jsonl")
-    with pytest.raises(OSError, match="No space left on device") as caught, files.whole_folder(tmp_path / "graph"):
+    with pytest.raises(OSError, match="No space left on device") as caught, atomic.whole_folder(tmp_path / "graph"):
         raise OSError(errno.ENOSPC, "No space left on device")
     assert caught.value.filename == str(tmp_path / "graph")
     assert not list(tmp_path.iterdir())

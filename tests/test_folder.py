@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from vicinal.errors import DataError, UsageError
-from vicinal.files import MANIFEST
 from vicinal.indexes import INDEXES
 from vicinal.indexes import load_index as load
-from vicinal.metrics import find, mahalanobis
+from vicinal.knn.metrics import find, mahalanobis
+from vicinal.storage.manifests import MANIFEST
 from workplace import environment
 
 FROZEN = Path(__file__).parent / "frozen"

@@ -12,7 +12,7 @@ from oracle import brute_force
 from vicinal.errors import DataError, NotFitted, UsageError
 from vicinal.indexes import BY_NAME, INDEXES, Index, contract
 from vicinal.indexes import load_index as load
-from vicinal.metrics import METRICS, find
+from vicinal.knn.metrics import METRICS, find
 
 EXAMPLES = Path(__file__).parent.parent / "examples" / "wordnet"
 N, K = 2_000, 10

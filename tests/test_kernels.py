@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 
 import vicinal
 from oracle import HARD, brute_force, fit_for, hard_case, hard_data
-from vicinal import Exact, kernels
+from vicinal import Exact
 from vicinal.errors import UsageError
-from vicinal.kernels import blas, brute, native
-from vicinal.metrics import METRICS, find, mahalanobis
+from vicinal.knn import kernels
+from vicinal.knn.kernels import blas, brute, native
+from vicinal.knn.metrics import METRICS, find, mahalanobis
 
 NAMES = [metric.name for metric in METRICS]
 

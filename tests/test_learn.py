@@ -11,17 +11,17 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
-from vicinal import files
-from vicinal.checkpoint import Checkpoint
-from vicinal.diagnostics import map_at_r, recall_at
+from vicinal.analysis.diagnostics import map_at_r, recall_at
+from vicinal.data.provenance import FORMAT, hash_of
 from vicinal.errors import DataError, UsageError
 from vicinal.indexes.exact import Exact
+from vicinal.knn.checkpoint import Checkpoint
 from vicinal.learn import Head, Heads, Schedule, SiameseNetwork, descent, learning, measuring
 from vicinal.learn.learning import learn_from_labels
 from vicinal.learn.measuring import Part, measure, split
 from vicinal.learn.pairs import read_pairs
 from vicinal.learn.tower import Plan
-from vicinal.notes import FORMAT, hash_of
+from vicinal.storage import manifests
 from workplace import Workplace, environment
 
 CLASSES = 20
@@ -174,7 +174,7 @@ def test_learned_rows_are_measured_from_a_file(monkeypatch: pytest.MonkeyPatch) 
 def test_labels_may_come_later_but_of_the_same_rows(work: Workplace) -> None:
     x, codes = write(work)
     ids: list[int | str] = [f"r{row}" for row in range(len(x))]
-    note = {"format": FORMAT, "data": "x.jsonl", "data_sha256": files.sha256("x.jsonl"), "ids_sha256": hash_of(ids)}
+    note = {"format": FORMAT, "data": "x.jsonl", "data_sha256": manifests.sha256("x.jsonl"), "ids_sha256": hash_of(ids)}
     text = json.dumps({**note, "rows": len(x), "model": "m", "normalized": False})
     (work.folder / "x.npy.json").write_text(text)
     rows = [{"id": one, "label": f"d{code}"} for one, code in zip(ids, codes, strict=True)]

@@ -10,8 +10,10 @@ import pytest
 
 import vicinal
 from oracle import hard_data
-from vicinal import Exact, runs, scores
-from vicinal.metrics import find
+from vicinal import Exact
+from vicinal.analysis import scores
+from vicinal.knn.metrics import find
+from vicinal.tasks.score import runs
 from workplace import Workplace, agree, distances, read_table, true_scores
 
 EVERY = [score.by for score in scores.SCORES]

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from oracle import HARD, fit_for, hard_data
 from vicinal import Exact
-from vicinal.kernels.native import DTYPES as DTYPE_NAMES
-from vicinal.kernels.native import _native as native
-from vicinal.kernels.native import isas
+from vicinal.knn.kernels.native import DTYPES as DTYPE_NAMES
+from vicinal.knn.kernels.native import _native as native
+from vicinal.knn.kernels.native import isas
 
 ISAS = isas()
 
@@ -214,7 +214,7 @@ def test_a_sketch_is_of_whole_groups(sketch: int) -> None:
 ON_ITS_OWN = """
 import os, resource, signal
 import numpy as np
-from vicinal.kernels.native import _native as native
+from vicinal.knn.kernels.native import _native as native
 vectors = np.random.default_rng(0).normal(size=(2_000, 8)).astype(np.float32)
 """
 FORKED = """

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor, LocalOutlierFactor
 
-from vicinal.files import sha256
-from vicinal.notes import FORMAT, hash_of
+from vicinal.data.provenance import FORMAT, hash_of
+from vicinal.storage.manifests import sha256
 from workplace import Answer, Workplace, distances, read_table
 
 RANDOM = np.random.default_rng(3)

@@ -14,7 +14,7 @@ from workplace import Workplace, agree, read_table, start, true_scores
 # The command, which says "in the middle" after ten records and then waits.
 WRITES_AND_WAITS = """
 import sys
-from vicinal import datasets
+from vicinal.data import tables
 from vicinal.cli import main
 
 def waits(kind):
@@ -27,7 +27,7 @@ def waits(kind):
             sys.stdin.read()
     kind.add = add_and_wait
 
-for kind in (datasets.JsonLines, datasets.CsvLines, datasets.Parquet):
+for kind in (tables.JsonLines, tables.CsvLines, tables.Parquet):
     waits(kind)
 sys.exit(main(sys.argv[1:]))
 """

@@ -14,9 +14,10 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 import vicinal
-from vicinal import Exact, report
+from vicinal import Exact
 from vicinal.cli import main
 from vicinal.errors import UsageError
+from vicinal.tasks import report
 from workplace import Workplace
 
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",

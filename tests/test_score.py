@@ -11,7 +11,7 @@ import pyarrow.parquet
 import pytest
 
 from vicinal import Exact, KNNScorer
-from vicinal.kernels.native import isas
+from vicinal.knn.kernels.native import isas
 from workplace import Workplace, agree, distances, read_table, true_scores
 
 NESTED = """\
@@ -346,7 +346,7 @@ def test_too_large_a_k_for_the_memory_is_an_error_that_says_how_much(work: Workp
     def too_large(*_: Any, **__: Any) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("vicinal.kernels.native.Native.self_join", too_large)
-    monkeypatch.setattr("vicinal.kernels.blas.Blas.self_join", too_large)
+    monkeypatch.setattr("vicinal.knn.kernels.native.Native.self_join", too_large)
+    monkeypatch.setattr("vicinal.knn.kernels.blas.Blas.self_join", too_large)
     said = work.refuses(2, "score", "data.jsonl", "--embeddings", "emb.npy", "-k", "20")
     assert said == "not enough memory: 20 neighbours of 30 rows take 0.0 GiB and as much again; lower k"

@@ -9,12 +9,12 @@ import pytest
 
 from oracle import brute_force
 from vicinal import HNSW, Exact
-from vicinal.annbenchmarks import read, write
 from vicinal.errors import DataError, UsageError
-from vicinal.exemplar import ExemplarSVM
 from vicinal.indexes import INDEXES, load_index
+from vicinal.indexes.annbenchmarks import read, write
 from vicinal.indexes.evaluation import evaluate, questions, sweep
-from vicinal.kernels.native import isas
+from vicinal.indexes.exemplar_svm import ExemplarSVM
+from vicinal.knn.kernels.native import isas
 from workplace import Workplace
 
 

@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 
 import vicinal
 from oracle import fit_for, hard_data
-from vicinal import select
-from vicinal.duplicates import duplicate_groups, representatives
+from vicinal.analysis import selection
+from vicinal.analysis.duplicates import duplicate_groups, representatives
 from vicinal.errors import UsageError
-from vicinal.metrics import METRICS, find
-from vicinal.selection import STRATEGIES, count_of
+from vicinal.knn.metrics import METRICS, find
+from vicinal.tasks.select import STRATEGIES, count_of
 from workplace import Workplace, distances
 
 NAMES = [strategy.name for strategy in STRATEGIES]
@@ -56,7 +56,7 @@ def test_groups_are_the_components_of_the_pairs_within_the_radius(metric: str, k
 def test_groups_of_more_pairs_than_fit_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     vectors = hard_data("plain", 300, 3)
     expected = [duplicate_groups(vectors, radius).tolist() for radius in (0.3, 0.6, 9.0)]
-    monkeypatch.setattr("vicinal.duplicates.MOST_PAIRS", 100)
+    monkeypatch.setattr("vicinal.analysis.duplicates.MOST_PAIRS", 100)
     assert [duplicate_groups(vectors, radius).tolist() for radius in (0.3, 0.6, 9.0)] == expected
 
 
@@ -160,13 +160,13 @@ def test_k_center_is_the_farthest_point_greedy(
     metric: str, kind: str, pool: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, size in zip(("POOL", "RENEWED", "PART"), pool, strict=True):
-        monkeypatch.setattr(select, name, size)
+        monkeypatch.setattr(selection, name, size)
     vectors = fit_for(metric, hard_data(kind, 90, 9))
     n = len(vectors)
     far = find(metric).pairwise(vectors, vectors).astype(np.float32).astype(np.float64)
     for weight in (np.ones(n), np.random.default_rng(0).random(n)):
         for keep in (2, 20) if pool[0] == 1 else (1, 2, 30, n):  # the smallest parts ask a thousand times
-            found = select.k_center(vectors, keep, metric, weight, first=3)
+            found = selection.k_center(vectors, keep, metric, weight, first=3)
             assert found.order.tolist() == slow_k_center(far, keep, weight, 3)
             for row in range(n):
                 before = found.order.tolist()
@@ -201,7 +201,7 @@ def test_facility_location_is_the_plain_greedy(kind: str, metric: str) -> None:
     graph = vicinal.neighbors(vectors, 6, metric)
     for weight in (np.ones(80), np.random.default_rng(0).random(80)):
         for keep in (1, 10, 80):
-            found = select.facility_location(graph, keep, weight)
+            found = selection.facility_location(graph, keep, weight)
             assert found.order.tolist() == slow_facility(graph, keep, weight)
     assert (found.because[found.order] == found.order).all()
 
@@ -210,17 +210,17 @@ def test_facility_location_is_the_plain_greedy(kind: str, metric: str) -> None:
 def test_shares_are_within_one_of_their_part_and_exact_in_all(raw: list[int], data: st.DataObject) -> None:
     groups = np.unique(raw, return_inverse=True)[1]
     keep = data.draw(st.integers(1, len(groups)))
-    seats = select.shares(groups, keep)
+    seats = selection.shares(groups, keep)
     sizes = np.bincount(groups)
     assert seats.sum() == keep and (seats <= sizes).all()
     assert (np.abs(seats - keep * sizes / len(groups)) < 1).all()
     most = np.array([data.draw(st.integers(0, int(size))) for size in sizes])
     if most.sum() >= keep:
-        capped = select.shares(groups, keep, most)
+        capped = selection.shares(groups, keep, most)
         assert capped.sum() == keep and (capped <= most).all()
     else:
         with pytest.raises(UsageError, match="rows are there to be kept"):
-            select.shares(groups, keep, most)
+            selection.shares(groups, keep, most)
 
 
 def test_representatives_are_the_best_and_first() -> None:
@@ -462,12 +462,12 @@ def test_quotas_hold_for_the_greedy_strategies(n: int, seed: int, data: st.DataO
     vectors, groups = random.normal(size=(n, 3)), random.integers(3, size=n)
     groups = np.unique(groups, return_inverse=True)[1]
     keep = data.draw(st.integers(1, n))
-    seats = select.shares(groups, keep)
+    seats = selection.shares(groups, keep)
     graph = vicinal.neighbors(vectors, min(4, n - 1))
     for found in (
-        select.k_center(vectors, keep, groups=groups, seats=seats),
-        select.facility_location(graph, keep, groups=groups, seats=seats),
-        select.by_merit(random.normal(size=n), keep, groups, seats),
+        selection.k_center(vectors, keep, groups=groups, seats=seats),
+        selection.facility_location(graph, keep, groups=groups, seats=seats),
+        selection.by_merit(random.normal(size=n), keep, groups, seats),
     ):
         assert len(set(found.order.tolist())) == keep
         assert np.bincount(groups[found.order], minlength=len(seats)).tolist() == seats.tolist()

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import vicinal.sql
 from vicinal.errors import UsageError
-from vicinal.kernels.native import isas
+from vicinal.knn.kernels.native import isas
 from vicinal.sql import binary
 from vicinal.sql.database import Database
 from vicinal.sql.faults import SqlError

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vicinal import Neighbors
+from vicinal.analysis.votes import class_probabilities, classes_by_k, values_by_k, vote_weights
 from vicinal.errors import DataError, UsageError
-from vicinal.votes import class_probabilities, classes_by_k, values_by_k, vote_weights
 
 NONE = np.inf
 LINE = Neighbors(
@@ -67,7 +67,7 @@ def test_many_classes_are_counted_in_blocks(monkeypatch: pytest.MonkeyPatch) -> 
     found = Neighbors(random.integers(0, 50, (50, 5)), np.sort(random.random((50, 5)), axis=1))
     labels = random.integers(0, 9, 50)
     whole = classes_by_k(found, labels, [1, 5])
-    monkeypatch.setattr("vicinal.votes.BLOCK_VOTES", 40)
+    monkeypatch.setattr("vicinal.analysis.votes.BLOCK_VOTES", 40)
     np.testing.assert_array_equal(classes_by_k(found, labels, [1, 5]), whole)
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from vicinal.errors import UsageError
-from vicinal.where import matches
+from vicinal.indexes.filters import matches
 
 COLUMNS = {
     "size": pyarrow.array([1, 2, 3, None]),

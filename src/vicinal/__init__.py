@@ -7,14 +7,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from vicinal.collection import Collection
-    from vicinal.exemplar import ExemplarSVM
-    from vicinal.graph import Neighbors
     from vicinal.indexes import HNSW, IVF, IVFPQ, PQ, Annoy, BallTree, Binary, Exact, Index, KDTree, load_index
     from vicinal.indexes.choice import index
     from vicinal.indexes.exact import neighbors
-    from vicinal.metrics import mahalanobis
-    from vicinal.scorers import KNNScorer
+    from vicinal.indexes.exemplar_svm import ExemplarSVM
+    from vicinal.knn.metrics import mahalanobis
+    from vicinal.knn.neighbors import Neighbors
+    from vicinal.retrieval.collection import Collection
+    from vicinal.tasks.score.scorers import KNNScorer
 
 __version__ = "0.1.0"
 
@@ -25,17 +25,17 @@ _HOME = {
     "Exact": "vicinal.indexes.exact",
     "HNSW": "vicinal.indexes",
     "IVF": "vicinal.indexes",
-    "Collection": "vicinal.collection",
-    "ExemplarSVM": "vicinal.exemplar",
+    "Collection": "vicinal.retrieval.collection",
+    "ExemplarSVM": "vicinal.indexes.exemplar_svm",
     "IVFPQ": "vicinal.indexes",
     "Index": "vicinal.indexes",
     "KDTree": "vicinal.indexes",
-    "KNNScorer": "vicinal.scorers",
-    "Neighbors": "vicinal.graph",
+    "KNNScorer": "vicinal.tasks.score.scorers",
+    "Neighbors": "vicinal.knn.neighbors",
     "PQ": "vicinal.indexes",
     "index": "vicinal.indexes.choice",
     "load_index": "vicinal.indexes",
-    "mahalanobis": "vicinal.metrics",
+    "mahalanobis": "vicinal.knn.metrics",
     "neighbors": "vicinal.indexes.exact",
 }
 __all__ = [

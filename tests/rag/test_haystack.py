@@ -8,7 +8,7 @@ import pytest
 from haystack import Document, Pipeline
 from haystack.testing.document_store import DocumentStoreBaseTests
 
-from vicinal.integrations.haystack import VicinalDocumentStore, embedding_retriever
+from vicinal.retrieval.haystack import VicinalDocumentStore, embedding_retriever
 
 VECTORS = np.random.default_rng(0).normal(size=(20, 8))
 

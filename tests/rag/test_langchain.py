@@ -8,7 +8,7 @@ from langchain_core.documents import Document
 from langchain_core.embeddings import DeterministicFakeEmbedding
 from langchain_tests.integration_tests import RetrieversIntegrationTests, VectorStoreIntegrationTests
 
-from vicinal.integrations.langchain import SVMRetriever, VicinalVectorStore
+from vicinal.retrieval.langchain import SVMRetriever, VicinalVectorStore
 
 TEXTS = ["a cat", "a lion", "a stone", "a river", "a hill"]
 

@@ -19,7 +19,7 @@ from llama_index.core.vector_stores.types import (
 )
 
 from vicinal.errors import UsageError
-from vicinal.integrations.llama_index import VicinalVectorStore
+from vicinal.retrieval.llama_index import VicinalVectorStore
 
 VECTORS = np.random.default_rng(0).normal(size=(40, 8))
 

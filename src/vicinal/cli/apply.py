@@ -15,7 +15,7 @@ from vicinal.cli.console import Console
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `vicinal apply`."""
-    from vicinal.embedding import DTYPES
+    from vicinal.data.embed import DTYPES
 
     parser.add_argument("head", metavar="FOLDER", help="a folder of `vicinal learn`")
     parser.add_argument("embeddings", metavar="NPY", help="the embeddings, one row a sample")
@@ -28,8 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Read, apply, write."""
-    from vicinal import config
     from vicinal.learn.heads import apply_to_file
+    from vicinal.tasks.score import config
 
     start = time.perf_counter()
     path = config.input_file(arguments.embeddings, "NPY")

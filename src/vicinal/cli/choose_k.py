@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `vicinal choose-k`."""
-    from vicinal.votes import WEIGHTS
+    from vicinal.analysis.votes import WEIGHTS
 
     training.add_rows(parser, "the embeddings of the rows whose labels or values are known")
     known = parser.add_mutually_exclusive_group(required=True)
@@ -37,8 +37,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Look, search, score every k, print."""
-    from vicinal import config, labels, pictures, predicting
-    from vicinal.votes import WEIGHTS
+    from vicinal.analysis.votes import WEIGHTS
+    from vicinal.data import labels
+    from vicinal.tasks import pictures, predict
+    from vicinal.tasks.score import config
 
     index = training.index_of(arguments)
     most = config.whole_number(arguments.max_k, "--max-k")
@@ -55,10 +57,10 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     with console.progress() as progress:
         index.fit(stored, invalid={})
         tell = progress and progress(f"{index.metric.name} neighbours")
-        curve = predicting.leave_one_out(index, known, most, weightings, tell)
+        curve = predict.leave_one_out(index, known, most, weightings, tell)
     k, weights = curve.best
     if isinstance(known, labels.Labels):
-        predicting.warn_of_small_classes(known, k, weights)
+        predict.warn_of_small_classes(known, k, weights)
     if arguments.picture is not None:
         pictures.save(pictures.curve_of_k(curve, len(stored)), arguments.picture, arguments.overwrite)
     if arguments.json:
@@ -66,7 +68,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         summary = {"n": len(stored), "metric": index.metric.name, "score": curve.score, "best_k": k}
         print(json.dumps({**summary, "best_weights": weights, "ks": curve.ks, "scores": scores}))
     else:
-        print("\n".join(predicting.table(curve, len(stored))))
+        print("\n".join(predict.table(curve, len(stored))))
     console.note(
         f"best: k = {k}, {weights} weights, leave-one-out {curve.score} {curve.scores[weights][k - 1]:.4f}; "
         f"{len(stored):,} rows in {time.perf_counter() - start:.1f} s"

@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Look, search, vote, write."""
-    from vicinal import predicting
+    from vicinal.tasks import predict
 
     index = training.index_of(arguments)
     stored = training.vectors(arguments.embeddings, "NPY", index, at_least=2)
@@ -39,16 +39,16 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     training.check_output(arguments, ids)
     most = training.number_of_voters(arguments)
     if arguments.k != "auto" and arguments.weights == "uniform" and not arguments.allow_small_classes:
-        predicting.refuse_small_classes(known, most)
+        predict.refuse_small_classes(known, most)
     start = time.perf_counter()
     with console.progress() as progress:
         index.fit(stored, invalid={})
         k, weights, curve = training.voters(arguments, index, known, progress and progress("choosing k"))
         k = training.at_most(k, len(stored))
         if arguments.k == "auto" and not arguments.allow_small_classes:
-            predicting.warn_of_small_classes(known, k, weights)
+            predict.warn_of_small_classes(known, k, weights)
         found = index.search(asked, k, progress=progress and progress(f"{k} neighbours of {arguments.queries}"))
-    records = predicting.classify(found, known, weights, ids, arguments.with_neighbors)
+    records = predict.classify(found, known, weights, ids, arguments.with_neighbors)
     types = {"probability": "double", "probabilities": "string", "neighbors": "string"}
     training.write(arguments, records, {**types, "label": "string" if known.is_text else "double"})
     summary = {"n": len(stored), "queries": len(asked), "classes": len(known.classes), "k": k, "weights": weights}

@@ -34,8 +34,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Look, search, tell."""
-    from vicinal import config, datasets, diagnosing, diagnosis_page, files, labels
+    from vicinal.data import labels, tables
     from vicinal.errors import DataError, UsageError, need, some
+    from vicinal.storage import atomic
+    from vicinal.tasks import diagnose
+    from vicinal.tasks.diagnose import page
+    from vicinal.tasks.score import config
 
     index = training.index_of(arguments)
     if index.metric.product or index.metric.kernel == "bits":
@@ -57,10 +61,10 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         raise UsageError(f"{', '.join(without)}: needs --labels FILE:FIELD")
     for path in (arguments.write_errors, arguments.write_pairs):
         if path is not None:
-            datasets.suffix(path)
-            files.check_file(path, arguments.overwrite)
+            tables.suffix(path)
+            atomic.check_file(path, arguments.overwrite)
     if arguments.html is not None:
-        files.check_file(arguments.html, arguments.overwrite)
+        atomic.check_file(arguments.html, arguments.overwrite)
         need("matplotlib", extra="report")
     vectors = training.vectors(arguments.embeddings, "NPY", index, at_least=3)
     known = second = None
@@ -68,7 +72,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         known = training.labels_of(arguments, len(vectors))
     if known is not None and arguments.second_labels is not None:
         other = labels.read_labels(arguments.second_labels, "--second-labels", len(vectors), arguments.embeddings)
-        rows, second = diagnosing.matched(known, other)
+        rows, second = diagnose.matched(known, other)
         if len(rows) < len(known.ids):
             there = set(other.ids)
             missing = [one for one in known.ids if one not in there]
@@ -78,7 +82,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             )
     start = time.perf_counter()
     with console.progress() as progress:
-        found = diagnosing.diagnose(
+        found = diagnose.diagnose(
             arguments.embeddings,
             vectors,
             index,
@@ -94,19 +98,19 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     types = {"row": "int64", "label": kind, "suggested": kind, "agreement": "double", "own": "double"}
     types |= {"other_id": "id", "other_row": "int64", "other_label": kind, "distance": "double", "split": "string"}
     for path, records in (
-        (arguments.write_errors, diagnosing.error_records(found)),
-        (arguments.write_pairs, diagnosing.pair_records(found)),
+        (arguments.write_errors, diagnose.error_records(found)),
+        (arguments.write_pairs, diagnose.pair_records(found)),
     ):
         if path is not None:
-            with datasets.table_writer(path, arguments.overwrite, types) as table:
+            with tables.table_writer(path, arguments.overwrite, types) as table:
                 for record in records:
                     table.add(record)
     if arguments.html is not None:
-        with files.whole_file(arguments.html, arguments.overwrite) as file:
-            file.write(diagnosis_page.page(found).encode("utf-8"))
+        with atomic.whole_file(arguments.html, arguments.overwrite) as file:
+            file.write(page.page(found).encode("utf-8"))
     if arguments.json:
-        print(json.dumps(diagnosing.as_json(found)))
+        print(json.dumps(diagnose.as_json(found)))
     else:
-        print("\n".join(diagnosis_page.lines(found, top)))
+        print("\n".join(page.lines(found, top)))
     console.note(f"{found.n:,} rows diagnosed in {time.perf_counter() - start:.1f} s")
     return 0

@@ -17,7 +17,7 @@ from vicinal.cli.console import Console
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `vicinal duplicates`."""
     from vicinal.indexes.arguments import ON_INVALID
-    from vicinal.metrics import BY_NAME
+    from vicinal.knn.metrics import BY_NAME
 
     parser.add_argument("data", metavar="DATA", help="the data set")
     parser.add_argument("--embeddings", metavar="NPY", required=True, help="one row a sample")
@@ -43,11 +43,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Look, search, group."""
-    from vicinal import config, datasets, selection
+    from vicinal.data import tables
+    from vicinal.tasks import select
+    from vicinal.tasks.score import config
 
     start = time.perf_counter()
     with console.progress() as progress:
-        groups = selection.find_duplicates(
+        groups = select.find_duplicates(
             config.input_file(arguments.data, "DATA"),
             config.input_file(arguments.embeddings, "--embeddings"),
             arguments.radius,
@@ -61,7 +63,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             progress=progress,
         )
     if arguments.output is None:
-        lines = datasets.JsonLines(sys.stdout.buffer)
+        lines = tables.JsonLines(sys.stdout.buffer)
         for record in groups:
             lines.add(record)
         sys.stdout.buffer.flush()

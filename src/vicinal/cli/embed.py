@@ -15,7 +15,7 @@ from vicinal.cli.console import Console
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `vicinal embed`."""
-    from vicinal.embedding import DTYPES
+    from vicinal.data.embed import DTYPES
 
     parser.add_argument("data", metavar="DATA", help="the data set")
     parser.add_argument(
@@ -34,8 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Read, embed, write."""
-    from vicinal import config
-    from vicinal.embedding import embed_dataset
+    from vicinal.data.embed import embed_dataset
+    from vicinal.tasks.score import config
 
     start = time.perf_counter()
     with console.progress() as progress:

@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of each of its actions."""
     from vicinal.indexes import INDEXES
     from vicinal.indexes.arguments import ON_INVALID
-    from vicinal.metrics import BY_NAME
+    from vicinal.knn.metrics import BY_NAME
 
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True, title="actions")
 
@@ -139,11 +139,11 @@ def read_rows(path: str, field: str, n: int) -> tuple[list | None, list[dict]]:
     """The ids and the rows of a data set, whose number is that of the vectors."""
     import warnings
 
-    from vicinal import datasets
+    from vicinal.data import tables
     from vicinal.errors import DataError
 
-    ids, warned = datasets.read_ids(path, field)
-    rows = [row for _, row in datasets.read_rows(path)]
+    ids, warned = tables.read_ids(path, field)
+    rows = [row for _, row in tables.read_rows(path)]
     if len(rows) != n:
         raise DataError(f"{path}: found {len(rows)} rows, expected {n}, one a vector")
     for text in warned:
@@ -157,24 +157,28 @@ def read_rows(path: str, field: str, n: int) -> tuple[list | None, list[dict]]:
 
 def _vectors(path: str, place: str) -> tuple[Any, str | None]:
     """The array of a file, and the metric that it asks for."""
-    from vicinal import annbenchmarks, config, files
+    from vicinal.indexes import annbenchmarks
+    from vicinal.storage import npy
+    from vicinal.tasks.score import config
 
     file = config.input_file(path, place)
     if annbenchmarks.is_hdf5(file):
         read = annbenchmarks.read(file)
         return read.train, read.metric
-    return files.load_npy(file), None
+    return npy.load_npy(file), None
 
 
 def _build(arguments: argparse.Namespace, console: Console) -> int:
-    from vicinal import config, files, notes
+    from vicinal.data import provenance
     from vicinal.errors import UsageError
     from vicinal.indexes.choice import index as make
-    from vicinal.vectors import as_vectors
+    from vicinal.knn.vectors import as_vectors
+    from vicinal.storage import atomic
+    from vicinal.tasks.score import config
 
     settings = parameters(arguments.set)
     threads = config.threads(arguments.threads)
-    files.check_folder(arguments.output, arguments.overwrite)
+    atomic.check_folder(arguments.output, arguments.overwrite)
     vectors, theirs = _vectors(arguments.embeddings, "NPY")
     metric = arguments.metric or theirs or "euclidean"
     if theirs is not None and metric != theirs:
@@ -185,9 +189,9 @@ def _build(arguments: argparse.Namespace, console: Console) -> int:
     if arguments.data is not None:
         data = str(config.input_file(arguments.data, "--data"))
         ids, payload = read_rows(data, arguments.id_field, len(vectors))
-        notes.verify(arguments.embeddings, data, list(range(len(vectors))) if ids is None else ids)
+        provenance.verify(arguments.embeddings, data, list(range(len(vectors))) if ids is None else ids)
     index = index.fit(vectors, arguments.on_invalid, ids=ids, payload=payload)
-    note = notes.read_note(arguments.embeddings)
+    note = provenance.read_note(arguments.embeddings)
     index.embedding = None if note is None else {name: note.get(name) for name in ("model", "normalized")}
     index.save(arguments.output, arguments.overwrite)
     if index.reason:
@@ -235,11 +239,12 @@ def _info(arguments: argparse.Namespace, console: Console) -> int:
 
 
 def _add(arguments: argparse.Namespace, console: Console) -> int:
-    from vicinal import config, files
     from vicinal.indexes import load_index
+    from vicinal.storage import npy
+    from vicinal.tasks.score import config
 
     index = load_index(arguments.index)
-    vectors = files.load_npy(config.input_file(arguments.embeddings, "NPY"))
+    vectors = npy.load_npy(config.input_file(arguments.embeddings, "NPY"))
     ids = payload = None
     if arguments.data is not None:
         data = str(config.input_file(arguments.data, "--data"))
@@ -285,9 +290,10 @@ def _changed(index: Any, arguments: argparse.Namespace, console: Console, what: 
 
 
 def _evaluate(arguments: argparse.Namespace, console: Console) -> int:
-    from vicinal import config, pictures
     from vicinal.indexes import load_index
     from vicinal.indexes.evaluation import evaluate, sweep
+    from vicinal.tasks import pictures
+    from vicinal.tasks.score import config
 
     k = config.whole_number(arguments.k, "-k")
     n_queries = config.whole_number(arguments.n_queries, "--n-queries")
@@ -331,9 +337,11 @@ def _questions(indexes: dict[str, Any], arguments: argparse.Namespace, k: int, n
     """
     import numpy as np
 
-    from vicinal import annbenchmarks, config, files
     from vicinal.errors import DataError
+    from vicinal.indexes import annbenchmarks
     from vicinal.indexes.evaluation import Questions, questions
+    from vicinal.storage import npy
+    from vicinal.tasks.score import config
 
     first, one = next(iter(indexes.items()))
     for folder, index in indexes.items():
@@ -354,7 +362,7 @@ def _questions(indexes: dict[str, Any], arguments: argparse.Namespace, k: int, n
             f"{first}: holds codes alone, so that there is no truth to compare with; name an index with vectors of the "
             "same rows beside it, or a set of ann-benchmarks by --queries"
         )
-    given = None if arguments.queries is None else files.load_npy(config.input_file(arguments.queries, "--queries"))
+    given = None if arguments.queries is None else npy.load_npy(config.input_file(arguments.queries, "--queries"))
     source, one = next(iter(whole.items()))
     asked = questions(one, k, given, n_queries, arguments.seed)
     for folder, index in whole.items():
@@ -369,14 +377,16 @@ def _questions(indexes: dict[str, Any], arguments: argparse.Namespace, k: int, n
 def _export(arguments: argparse.Namespace, console: Console) -> int:
     import numpy as np
 
-    from vicinal import annbenchmarks, config, files
     from vicinal.errors import UsageError
-    from vicinal.metrics import find
+    from vicinal.indexes import annbenchmarks
+    from vicinal.knn.metrics import find
+    from vicinal.storage import atomic, npy
+    from vicinal.tasks.score import config
 
     metric = find(arguments.metric or "euclidean").name
     annbenchmarks.check_metric(metric)
-    files.check_file(arguments.output, arguments.overwrite)
-    train = files.load_npy(config.input_file(arguments.embeddings, "NPY"))
+    atomic.check_file(arguments.output, arguments.overwrite)
+    train = npy.load_npy(config.input_file(arguments.embeddings, "NPY"))
     if arguments.test.isdigit():
         n = config.whole_number(arguments.test, "--test")
         if n >= len(train):
@@ -385,7 +395,7 @@ def _export(arguments: argparse.Namespace, console: Console) -> int:
         chosen[np.random.default_rng(arguments.seed).choice(len(train), n, replace=False)] = True
         train, test = train[~chosen], train[chosen]
     else:
-        test = files.load_npy(config.input_file(arguments.test, "--test"))
+        test = npy.load_npy(config.input_file(arguments.test, "--test"))
     annbenchmarks.write(arguments.output, train, test, metric, arguments.overwrite)
     console.note(f"{len(train):,} rows and {len(test):,} queries: {arguments.output}")
     return 0

@@ -22,9 +22,9 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 
     from vicinal import __version__
     from vicinal.indexes.arguments import cores
-    from vicinal.kernels import KERNELS
-    from vicinal.kernels.native import MISSING, isas
-    from vicinal.metrics import METRICS
+    from vicinal.knn.kernels import KERNELS
+    from vicinal.knn.kernels.native import MISSING, isas
+    from vicinal.knn.metrics import METRICS
 
     answers = {
         metric.name: {kernel.name: kernel.covers(metric, np.dtype("float32")) or "yes" for kernel in KERNELS}

@@ -28,9 +28,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Read, match, count."""
-    from vicinal import config, diagnosing, labels
-    from vicinal.diagnostics import cohen_kappa
+    from vicinal.analysis.diagnostics import cohen_kappa
+    from vicinal.data import labels
     from vicinal.errors import UsageError
+    from vicinal.tasks import diagnose
+    from vicinal.tasks.score import config
 
     confidence = training.share(arguments.confidence, "--confidence")
     if not 0 < confidence < 1:
@@ -39,10 +41,10 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         raise UsageError("--split: needs --pairs FILE, which says which rows are of which part")
     only = None
     if arguments.pairs is not None:
-        only = diagnosing.ids_of_pairs(config.input_file(arguments.pairs, "--pairs"), arguments.split)
+        only = diagnose.ids_of_pairs(config.input_file(arguments.pairs, "--pairs"), arguments.split)
     one = labels.read_labels(arguments.one, "FILE", None, "")
     other = labels.read_labels(arguments.other, "FILE", None, "")
-    rows, codes = diagnosing.matched(one, other, only)
+    rows, codes = diagnose.matched(one, other, only)
     found = cohen_kappa(one.codes[rows], codes, confidence)
     wanted = [sum(only is None or label in only for label in judge.ids) for judge in (one, other)]
     alone = [count - found.n for count in wanted]

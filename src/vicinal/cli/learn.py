@@ -66,10 +66,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Read, learn, measure, save."""
-    from vicinal import files
     from vicinal.errors import UsageError, kept_in, need
     from vicinal.learn import losses, measuring
     from vicinal.learn.descent import Watch
+    from vicinal.storage import atomic
 
     given = [name for name in ("labels", "pairs", "joint") if getattr(arguments, name)]
     if len(given) != 1:
@@ -86,14 +86,14 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     if plan.threads is not None:
         torch.set_num_threads(plan.threads)
     output = Path(arguments.output)
-    files.check_folder(output, arguments.overwrite)
+    atomic.check_folder(output, arguments.overwrite)
     checkpoint = Path(arguments.checkpoint or f"{str(output).rstrip('/')}.checkpoint")
     began = time.perf_counter()
     with kept_in(checkpoint), console.progress() as progress:
         watch = Watch(progress and progress("learning"), console.detail)
         learned = _learn(arguments, plan, source, checkpoint, watch)
     learned.heads.save(output, arguments.overwrite)
-    files.remove_kept(checkpoint)
+    atomic.remove_kept(checkpoint)
     if arguments.json:
         print(json.dumps({**learned.heads.about, "output": arguments.output}))
     else:
@@ -106,12 +106,12 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 
 
 def _plan(arguments: argparse.Namespace, source: str) -> "Plan":
-    from vicinal import config
     from vicinal.cli.training import share
     from vicinal.errors import UsageError
     from vicinal.learn.descent import Schedule
     from vicinal.learn.losses import find
     from vicinal.learn.tower import Plan
+    from vicinal.tasks.score import config
 
     def whole(name: str) -> int | None:
         value = getattr(arguments, name)

@@ -55,19 +55,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """The action that was asked for."""
-    from vicinal import config, files
     from vicinal.errors import UsageError
     from vicinal.lm import transformer
+    from vicinal.storage import atomic, manifests
+    from vicinal.tasks.score import config
 
     context = None if arguments.context is None else config.whole_number(arguments.context, "--context")
     start = time.perf_counter()
     if arguments.action == "build":
-        files.check_folder(arguments.output, arguments.overwrite)
+        atomic.check_folder(arguments.output, arguments.overwrite)
         config.input_file(arguments.text, "--text")
     else:
         for name in ("validation", "text"):
             config.input_file(getattr(arguments, name), f"--{name}")
-        if files.sha256(arguments.validation) == files.sha256(arguments.text):
+        if manifests.sha256(arguments.validation) == manifests.sha256(arguments.text):
             raise UsageError(
                 "--validation and --text are the same text; lambda and T may not be chosen on the test part"
             )
@@ -104,9 +105,9 @@ def _build(
 def _eval(
     arguments: argparse.Namespace, console: Console, model: Any, tokenizer: Any, context: Any, start: float
 ) -> int:
-    from vicinal import config
     from vicinal.cli.training import at_most
     from vicinal.lm import Datastore, evaluation, transformer
+    from vicinal.tasks.score import config
 
     threads = config.threads(arguments.threads)
     k = config.whole_number(arguments.k, "-k")

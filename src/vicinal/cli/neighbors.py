@@ -15,7 +15,7 @@ from vicinal.cli.console import Console
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `vicinal neighbors`."""
     from vicinal.indexes.arguments import ON_INVALID
-    from vicinal.metrics import BY_NAME
+    from vicinal.knn.metrics import BY_NAME
 
     parser.add_argument("embeddings", metavar="NPY", help="the embeddings, one row a sample")
     parser.add_argument("-k", "--k", metavar="K", default="5", help="how many neighbours (default 5)")
@@ -39,16 +39,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Look, search, save."""
-    from vicinal import config, files
     from vicinal.indexes.exact import Exact
-    from vicinal.vectors import as_vectors, invalid_rows, refuse_dtype, refuse_invalid
+    from vicinal.knn.vectors import as_vectors, invalid_rows, refuse_dtype, refuse_invalid
+    from vicinal.storage import atomic, npy
+    from vicinal.tasks.score import config
 
     k = config.whole_number(arguments.k, "-k")
     threads = config.threads(arguments.threads)
     index = Exact(arguments.metric, threads)
-    files.check_folder(arguments.output, arguments.overwrite)
+    atomic.check_folder(arguments.output, arguments.overwrite)
     path = config.input_file(arguments.embeddings, "NPY")
-    vectors = as_vectors(files.load_npy(path), str(path), at_least=2)
+    vectors = as_vectors(npy.load_npy(path), str(path), at_least=2)
     refuse_dtype(vectors, index.metric, str(path))
     wrong = invalid_rows(vectors, index.metric)
     if arguments.on_invalid == "error":

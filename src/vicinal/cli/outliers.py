@@ -20,7 +20,7 @@ from vicinal.cli.console import Console
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `vicinal outliers`."""
-    from vicinal.predicting import OUTLIER_SCORES
+    from vicinal.tasks.predict import OUTLIER_SCORES
 
     training.add_rows(parser, "the embeddings, one row a sample")
     parser.add_argument("-k", "--k", metavar="K", default="20", help="how many neighbours (default 20)")
@@ -31,15 +31,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Look, search, score, write."""
-    from vicinal import config, predicting
     from vicinal.errors import UsageError
+    from vicinal.tasks import predict
+    from vicinal.tasks.score import config
 
     index = training.index_of(arguments)
     k = config.whole_number(arguments.k, "-k")
     contamination = None
     if arguments.contamination != "auto":
         contamination = training.share(arguments.contamination, "--contamination")
-        predicting.check_contamination(contamination)
+        predict.check_contamination(contamination)
     if index.metric.product:
         raise UsageError(
             f"--metric: {index.metric.name} is no distance, and outliers need one; use cosine or euclidean"
@@ -51,7 +52,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     with console.progress() as progress:
         index.fit(stored, invalid={})
         found = index.neighbors(k, progress=progress and progress(f"{index.metric.name} neighbours"))
-    scores, flags, limit = predicting.outliers(found, arguments.by, contamination)
+    scores, flags, limit = predict.outliers(found, arguments.by, contamination)
     records = (
         {"id": one, "score": float(score), "outlier": int(flag)}
         for one, score, flag in zip(ids, scores, flags, strict=True)

@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Look, search, average, write."""
-    from vicinal import predicting
+    from vicinal.tasks import predict
 
     index = training.index_of(arguments)
     stored = training.vectors(arguments.embeddings, "NPY", index, at_least=2)
@@ -42,7 +42,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         found = index.search(asked, k, progress=progress and progress(f"{k} neighbours of {arguments.queries}"))
     evidence = known if arguments.with_neighbors else None
     types = {"value": "double", "spread": "double", "neighbors": "string"}
-    training.write(arguments, predicting.regress(found, values, weights, ids, evidence), types)
+    training.write(arguments, predict.regress(found, values, weights, ids, evidence), types)
     r2 = None if curve is None else round(float(curve.scores[weights][k - 1]), 6)
     if arguments.json:
         summary = {"n": len(stored), "queries": len(asked), "k": k, "weights": weights, "metric": index.metric.name}

@@ -16,7 +16,7 @@ from vicinal.cli.console import Console
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `vicinal report`."""
-    from vicinal.report import MAPS
+    from vicinal.tasks.report import MAPS
 
     parser.add_argument("folder", metavar="RUN", help="a folder of vicinal score --run")
     parser.add_argument("-o", "--output", metavar="HTML", required=True, help="the page to write")
@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Load, draw, write."""
-    from vicinal.report import write_report
+    from vicinal.tasks.report import write_report
 
     start = time.perf_counter()
     page = write_report(

@@ -23,10 +23,10 @@ from vicinal.cli.console import Console
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `vicinal score`."""
-    from vicinal.datasets import SUFFIXES
+    from vicinal.analysis.scores import SCORES
+    from vicinal.data.tables import SUFFIXES
     from vicinal.indexes.arguments import ON_INVALID
-    from vicinal.metrics import BY_NAME
-    from vicinal.scores import SCORES
+    from vicinal.knn.metrics import BY_NAME
 
     parser.add_argument("input_path", metavar="DATA", nargs="?", help=f"the data set: {', '.join(SUFFIXES)}")
     parser.add_argument("--config", metavar="FILE", help="a YAML file, flat (one scorer) or nested (several)")
@@ -96,8 +96,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Plan, score, print."""
-    from vicinal import config, datasets, scoring
+    from vicinal.data import tables
     from vicinal.errors import UsageError
+    from vicinal.tasks import score
+    from vicinal.tasks.score import config
 
     if arguments.input_option is not None:
         if arguments.input_path is not None:
@@ -119,7 +121,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     start = time.perf_counter()
     with console.progress() as progress:
         if arguments.append is not None:
-            done = scoring.append_dataset(
+            done = score.append_dataset(
                 plan,
                 arguments.previous,
                 overwrite=arguments.overwrite,
@@ -128,7 +130,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
                 keep=arguments.run_folder,
             )
         else:
-            done = scoring.score_dataset(
+            done = score.score_dataset(
                 plan,
                 neighbors=arguments.neighbors,
                 on_invalid=arguments.on_invalid,
@@ -141,12 +143,12 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             )
     seconds = time.perf_counter() - start
     if done.output is None:
-        lines = datasets.JsonLines(sys.stdout.buffer)
+        lines = tables.JsonLines(sys.stdout.buffer)
         for record in done.records(plan.nested):
             lines.add(record)
         sys.stdout.buffer.flush()
     if arguments.json:
-        print(scoring.summary(done, plan.nested, seconds), file=sys.stderr if done.output is None else sys.stdout)
+        print(score.summary(done, plan.nested, seconds), file=sys.stderr if done.output is None else sys.stdout)
     for one in done.scored:
         console.detail(f"{one.plan.label}: k = {one.k}, {one.plan.metric}, {one.engine}, {one.seconds:.2f} s")
     if done.output is not None:

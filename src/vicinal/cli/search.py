@@ -46,17 +46,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Ask, search, print."""
-    from vicinal import config, datasets, files
     from vicinal.cli.index import parameters
+    from vicinal.data import tables
     from vicinal.errors import DataError, UsageError
     from vicinal.indexes import load_index
-    from vicinal.metrics import find
+    from vicinal.knn.metrics import find
+    from vicinal.storage import atomic
+    from vicinal.tasks.score import config
 
     k = config.whole_number(arguments.k, "-k")
     threads = config.threads(arguments.threads)
     if arguments.output is not None:
-        files.check_file(arguments.output, arguments.overwrite)
-        if datasets.suffix(arguments.output) not in (".jsonl", ".jsonl.gz"):
+        atomic.check_file(arguments.output, arguments.overwrite)
+        if tables.suffix(arguments.output) not in (".jsonl", ".jsonl.gz"):
             raise UsageError(f"{arguments.output}: expected a name that ends in .jsonl or .jsonl.gz")
     svm = arguments.by == "svm"
     queries = [arguments.query_row, arguments.query_id, arguments.queries, arguments.query_text]
@@ -81,11 +83,11 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     fields = _fields(index, arguments.fields)
     records = _by_svm(index, arguments, k) if svm else _by_distance(index, arguments, k)
     if arguments.output is not None:
-        with datasets.table_writer(arguments.output, arguments.overwrite) as table:
+        with tables.table_writer(arguments.output, arguments.overwrite) as table:
             for record, row in records:
                 table.add({**record, **_columns(index, row, fields)})
     else:
-        lines = datasets.JsonLines(sys.stdout.buffer)
+        lines = tables.JsonLines(sys.stdout.buffer)
         for record, row in records:
             lines.add({**record, **_columns(index, row, fields)})
         sys.stdout.buffer.flush()
@@ -125,17 +127,18 @@ def _asked(index: Any, arguments: argparse.Namespace) -> tuple[Any, list, Any]:
     """The queries as vectors, what each is called, and the rows that they are, if any."""
     import numpy as np
 
-    from vicinal import config, files
     from vicinal.errors import UsageError
+    from vicinal.storage import npy
+    from vicinal.tasks.score import config
 
     rows = _rows(index, arguments.query_row, arguments.query_id, "--query")
     if len(rows):
         names = index.ids.of(rows)
         return np.asarray(index.vectors[rows]), names, rows
     if arguments.queries is not None:
-        vectors = files.load_npy(config.input_file(arguments.queries, "--queries"))
+        vectors = npy.load_npy(config.input_file(arguments.queries, "--queries"))
         return vectors, list(range(len(vectors))), None
-    from vicinal.embedding import text_embedder
+    from vicinal.data.embed import text_embedder
 
     made_by = index.embedding or {}
     model = arguments.model or made_by.get("model")
@@ -180,9 +183,9 @@ def _by_distance(index: Any, arguments: argparse.Namespace, k: int) -> Any:
 def _by_svm(index: Any, arguments: argparse.Namespace, k: int) -> Any:
     import numpy as np
 
-    from vicinal import config
     from vicinal.errors import DataError
-    from vicinal.exemplar import ExemplarSVM
+    from vicinal.indexes.exemplar_svm import ExemplarSVM
+    from vicinal.tasks.score import config
 
     negatives = None if arguments.negatives is None else config.whole_number(arguments.negatives, "--negatives")
     if not isinstance(index.vectors, np.ndarray):

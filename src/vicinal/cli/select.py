@@ -18,8 +18,8 @@ from vicinal.cli.console import Console
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `vicinal select`."""
-    from vicinal.metrics import BY_NAME
-    from vicinal.selection import STRATEGIES
+    from vicinal.knn.metrics import BY_NAME
+    from vicinal.tasks.select import STRATEGIES
 
     parser.add_argument("data", metavar="DATA", help="the data set")
     parser.add_argument("scores", metavar="SCORES", nargs="?", help="its scores, by vicinal score")
@@ -46,14 +46,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Read, choose, copy."""
-    from vicinal import config, selection
+    from vicinal.tasks import select
+    from vicinal.tasks.score import config
 
     def given(value: str | None, place: str) -> Path | None:
         return None if value is None else config.input_file(value, place)
 
     start = time.perf_counter()
     with console.progress() as progress:
-        done = selection.select_rows(
+        done = select.select_rows(
             config.input_file(arguments.data, "DATA"),
             given(arguments.scores, "SCORES"),
             arguments.output,

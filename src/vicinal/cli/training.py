@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import numpy as np
 
-    from vicinal.datasets import Id
+    from vicinal.data.labels import Labels
+    from vicinal.data.tables import Id
     from vicinal.indexes.exact import Exact
-    from vicinal.labels import Labels
-    from vicinal.metrics import Metric
+    from vicinal.knn.metrics import Metric
 
 MAX_K = "50"
 MAHALANOBIS = "mahalanobis"
@@ -21,7 +21,7 @@ MAHALANOBIS = "mahalanobis"
 
 def add_rows(parser: argparse.ArgumentParser, what: str) -> None:
     """The rows, the metric, the threads and the output of the command's figures."""
-    from vicinal.metrics import BY_NAME
+    from vicinal.knn.metrics import BY_NAME
 
     parser.add_argument("embeddings", metavar="NPY", help=what)
     parser.add_argument(
@@ -39,7 +39,7 @@ def add_rows(parser: argparse.ArgumentParser, what: str) -> None:
 
 def add_predictions(parser: argparse.ArgumentParser) -> None:
     """The options of commands that write a record of each row."""
-    from vicinal.datasets import SUFFIXES
+    from vicinal.data.tables import SUFFIXES
 
     parser.add_argument("--ids", metavar="FILE[:FIELD]", help="the ids of the rows written (default: row numbers)")
     parser.add_argument("-o", "--output", metavar="FILE", help=f"{', '.join(SUFFIXES)} (default: standard output)")
@@ -48,7 +48,7 @@ def add_predictions(parser: argparse.ArgumentParser) -> None:
 
 def add_votes(parser: argparse.ArgumentParser) -> None:
     """The options of commands that predict."""
-    from vicinal.votes import WEIGHTS
+    from vicinal.analysis.votes import WEIGHTS
 
     parser.add_argument("--queries", metavar="NPY", required=True, help="the embeddings to predict for")
     parser.add_argument(
@@ -61,11 +61,12 @@ def add_votes(parser: argparse.ArgumentParser) -> None:
 
 def vectors(path: str, place: str, index: "Exact", at_least: int = 1) -> "np.ndarray":
     """The rows of a file, all of which can be used."""
-    from vicinal import config, files
-    from vicinal.vectors import as_vectors, invalid_rows, refuse_dtype, refuse_invalid
+    from vicinal.knn.vectors import as_vectors, invalid_rows, refuse_dtype, refuse_invalid
+    from vicinal.storage import npy
+    from vicinal.tasks.score import config
 
     file = config.input_file(path, place)
-    rows = as_vectors(files.load_npy(file), str(file), at_least=at_least)
+    rows = as_vectors(npy.load_npy(file), str(file), at_least=at_least)
     refuse_dtype(rows, index.metric, str(file))
     refuse_invalid(invalid_rows(rows, index.metric), range(len(rows)), str(file), remedy="")
     return rows
@@ -73,9 +74,9 @@ def vectors(path: str, place: str, index: "Exact", at_least: int = 1) -> "np.nda
 
 def index_of(arguments: argparse.Namespace) -> "Exact":
     """An empty index of the metric and threads that were asked for."""
-    from vicinal import config
     from vicinal.errors import UsageError
     from vicinal.indexes.exact import Exact
+    from vicinal.tasks.score import config
 
     threads = config.threads(arguments.threads)
     if arguments.metric == MAHALANOBIS:
@@ -89,15 +90,16 @@ def _mahalanobis(arguments: argparse.Namespace) -> "Metric":
     """The metric of the matrix that was given, or of the rows' own covariance."""
     import numpy as np
 
-    from vicinal import config, files
     from vicinal.errors import DataError, UsageError
     from vicinal.indexes.exact import Exact
-    from vicinal.metrics import mahalanobis
+    from vicinal.knn.metrics import mahalanobis
+    from vicinal.storage import npy
+    from vicinal.tasks.score import config
 
     rows = vectors(arguments.embeddings, "NPY", Exact(), at_least=2)
     (n, dim), amid = rows.shape, rows.mean(axis=0, dtype=np.float64)
     if arguments.matrix is not None:
-        matrix = files.load_npy(config.input_file(arguments.matrix, "--matrix"))
+        matrix = npy.load_npy(config.input_file(arguments.matrix, "--matrix"))
         if matrix.shape != (dim, dim) or matrix.dtype.kind not in "fiu" or not np.isfinite(matrix).all():
             raise DataError(
                 f"{arguments.matrix}: found {matrix.dtype} of shape {matrix.shape}, expected ({dim}, {dim}) finite "
@@ -119,29 +121,29 @@ def _mahalanobis(arguments: argparse.Namespace) -> "Metric":
 
 def labels_of(arguments: argparse.Namespace, n: int) -> "Labels":
     """The labels of the n rows, of the rows that a note beside the array says it is of."""
-    from vicinal import labels, notes
+    from vicinal.data import labels, provenance
 
     found = labels.read_labels(arguments.labels, "--labels", n, arguments.embeddings)
-    notes.verify(arguments.embeddings, labels.parse(arguments.labels, "--labels")[0], found.ids, contents=False)
+    provenance.verify(arguments.embeddings, labels.parse(arguments.labels, "--labels")[0], found.ids, contents=False)
     return found
 
 
 def targets_of(arguments: argparse.Namespace, n: int) -> "tuple[list[Id], np.ndarray]":
     """The ids and the target values of the n rows, as `labels_of`."""
-    from vicinal import labels, notes
+    from vicinal.data import labels, provenance
 
     ids, values = labels.read_targets(arguments.targets, "--targets", n, arguments.embeddings)
-    notes.verify(arguments.embeddings, labels.parse(arguments.targets, "--targets")[0], ids, contents=False)
+    provenance.verify(arguments.embeddings, labels.parse(arguments.targets, "--targets")[0], ids, contents=False)
     return ids, values
 
 
 def ids_of(arguments: argparse.Namespace, n: int, array: str) -> "list[Id]":
     """The ids of the n rows of an array, as `labels_of`; their numbers where no file is named."""
-    from vicinal import labels, notes
+    from vicinal.data import labels, provenance
 
     ids = labels.read_ids(arguments.ids, "--ids", n, array)
     if arguments.ids is not None:
-        notes.verify(array, labels.parse(arguments.ids, "--ids")[0], ids, contents=False)
+        provenance.verify(array, labels.parse(arguments.ids, "--ids")[0], ids, contents=False)
     return ids
 
 
@@ -159,26 +161,27 @@ def queries(arguments: argparse.Namespace, index: "Exact", stored: "np.ndarray")
 
 def check_output(arguments: argparse.Namespace, ids: "list[Id]") -> None:
     """Raises UsageError at once where the records could not be written later."""
-    from vicinal import datasets, files
+    from vicinal.data import tables
+    from vicinal.storage import atomic
 
     if arguments.output is not None:
-        datasets.suffix(arguments.output)
-        files.check_file(arguments.output, arguments.overwrite)
-        datasets.check_table(arguments.output, ids)
+        tables.suffix(arguments.output)
+        atomic.check_file(arguments.output, arguments.overwrite)
+        tables.check_table(arguments.output, ids)
 
 
 def write(arguments: argparse.Namespace, records: Iterable[dict[str, Any]], types: dict[str, str]) -> None:
     """Writes the records: as they are in JSON lines, flat in tables."""
-    from vicinal import datasets
+    from vicinal.data import tables
 
     if arguments.output is None:
-        lines = datasets.JsonLines(sys.stdout.buffer)
+        lines = tables.JsonLines(sys.stdout.buffer)
         for record in records:
             lines.add(record)
         sys.stdout.buffer.flush()
         return
-    plain = datasets.suffix(arguments.output) in (".jsonl", ".jsonl.gz")
-    with datasets.table_writer(arguments.output, arguments.overwrite, types) as table:
+    plain = tables.suffix(arguments.output) in (".jsonl", ".jsonl.gz")
+    with tables.table_writer(arguments.output, arguments.overwrite, types) as table:
         for record in records:
             table.add(record if plain else _flat(record))
 
@@ -204,7 +207,7 @@ def share(text: str, place: str) -> float:
 
 def number_of_voters(arguments: argparse.Namespace) -> int:
     """-k, or --max-k where -k is auto."""
-    from vicinal import config
+    from vicinal.tasks.score import config
 
     if arguments.k == "auto":
         return config.whole_number(arguments.max_k, "--max-k")
@@ -213,8 +216,8 @@ def number_of_voters(arguments: argparse.Namespace) -> int:
 
 def voters(arguments: argparse.Namespace, index: "Exact", known: Any, progress: Any) -> tuple[int, str, Any]:
     """How many neighbours vote and with which weights, and the curve that was asked where they are chosen."""
-    from vicinal.predicting import leave_one_out
-    from vicinal.votes import WEIGHTS
+    from vicinal.analysis.votes import WEIGHTS
+    from vicinal.tasks.predict import leave_one_out
 
     most = number_of_voters(arguments)
     if arguments.k != "auto" and arguments.weights != "auto":

@@ -12,10 +12,10 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, MultiOutputMixin, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
+from vicinal.analysis.votes import WEIGHTS, classes_by_k, r2_by_k
 from vicinal.errors import UsageError, some, unknown
 from vicinal.estimators.stock import KNeighborsClassifier, KNeighborsRegressor
-from vicinal.graph import Neighbors
-from vicinal.votes import WEIGHTS, classes_by_k, r2_by_k
+from vicinal.knn.neighbors import Neighbors
 
 KS = tuple(range(1, 51))
 

@@ -20,10 +20,10 @@ from sklearn.neighbors._base import NeighborsBase
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from vicinal.errors import UsageError
-from vicinal.graph import Neighbors
 from vicinal.indexes.exact import Exact
-from vicinal.metrics import BY_NAME, Metric, mahalanobis
-from vicinal.vectors import invalid_rows
+from vicinal.knn.metrics import BY_NAME, Metric, mahalanobis
+from vicinal.knn.neighbors import Neighbors
+from vicinal.knn.vectors import invalid_rows
 
 METRICS = ("euclidean", "l2", "sqeuclidean", "cosine", "manhattan", "l1", "cityblock")  # the same in both libraries
 TREE_DIM, TREE_ROWS = 4, 20_000  # at most so many columns and more than so many rows: a tree answers sooner

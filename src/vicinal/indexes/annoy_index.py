@@ -8,7 +8,7 @@ import numpy as np
 from vicinal.errors import DataError, need
 from vicinal.indexes.arguments import Parameter
 from vicinal.indexes.contract import Index
-from vicinal.metrics import Metric
+from vicinal.knn.metrics import Metric
 
 SPACES = {"euclidean": "euclidean", "cosine": "angular", "manhattan": "manhattan", "hamming": "hamming"}
 

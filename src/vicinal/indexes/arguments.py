@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from vicinal.errors import UsageError, unknown
-from vicinal.graph import check_k
+from vicinal.knn.neighbors import check_k
 
 ON_INVALID = ("error", "null")
 

@@ -9,8 +9,8 @@ from vicinal.errors import DataError, UsageError
 from vicinal.indexes.arguments import Parameter
 from vicinal.indexes.contract import Index
 from vicinal.indexes.faiss_indexes import _faiss, _Threads, check_graph, read_engine
-from vicinal.kernels import Kernel, pick
-from vicinal.metrics import Metric
+from vicinal.knn.kernels import Kernel, pick
+from vicinal.knn.metrics import Metric
 
 STRUCTURES = ("all", "graph", "lists")
 

@@ -15,8 +15,8 @@ from vicinal.errors import NotFitted, UsageError, unknown
 from vicinal.indexes import BY_NAME
 from vicinal.indexes.contract import Index
 from vicinal.indexes.exact import Exact
-from vicinal.metrics import Metric, find
-from vicinal.vectors import as_vectors
+from vicinal.knn.metrics import Metric, find
+from vicinal.knn.vectors import as_vectors
 
 EXACT_AT_MOST = 400_000_000  # coordinates: one query reads a byte of each, 10 to 40 ms on a common processor
 TREE_DIM, TREE_ROWS = 8, 100_000

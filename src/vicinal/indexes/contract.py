@@ -20,16 +20,16 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from vicinal.copies import Copies
 from vicinal.errors import DataError, UsageError, some, unknown
-from vicinal.graph import Neighbors, RadiusNeighbors
 from vicinal.indexes.arguments import ON_INVALID, Parameter, as_radius, cores, k_that_fits, too_large
 from vicinal.indexes.entries import Entries
-from vicinal.kernels import Kernel, pick
-from vicinal.kernels.native import pairs
-from vicinal.metrics import Metric, find
-from vicinal.payload import Ids, as_table, joined
-from vicinal.vectors import invalid_rows, refuse_invalid
+from vicinal.indexes.payload import Ids, as_table, joined
+from vicinal.knn.copies import Copies
+from vicinal.knn.kernels import Kernel, pick
+from vicinal.knn.kernels.native import pairs
+from vicinal.knn.metrics import Metric, find
+from vicinal.knn.neighbors import Neighbors, RadiusNeighbors
+from vicinal.knn.vectors import invalid_rows, refuse_invalid
 
 SCAN_AT_MOST = 10_000  # a filter that no more rows match than this, or a tenth of all, is answered by an exact scan
 MEASURE_BYTES = 1 << 21
@@ -186,7 +186,7 @@ class Index(Entries):
 
         queries : (n_queries, dim)
         k       : 1 <= k; where fewer rows are there, the rest is index -1, distance inf
-        where   : the rows that may be found: an expression over the payload's columns (`vicinal.where`), a boolean a
+        where   : the rows that may be found: an expression over the payload's columns, a boolean a
                   row, or ids; min(k, matches) rows come
         Returns   Neighbors: row numbers and true distances in the metric's unit, by (distance, row)
         Raises    NotFitted; DataError where the dims differ, a query is NaN, infinite, or zero under cosine, or an id

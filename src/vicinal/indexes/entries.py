@@ -10,9 +10,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from vicinal.copies import Copies, find_copies
 from vicinal.indexes.stored import Stored
-from vicinal.metrics import lane_sum
+from vicinal.knn.copies import Copies, find_copies
+from vicinal.knn.metrics import lane_sum
 
 BLOCK_BYTES = 1 << 26
 REBUILD_BELOW = 0.5  # an engine is built anew once fewer of its entries than this are live

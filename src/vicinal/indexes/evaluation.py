@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from vicinal.errors import DataError, UsageError
-from vicinal.graph import check_k
 from vicinal.indexes.contract import Index, measure_in_numpy
 from vicinal.indexes.exact import Exact
+from vicinal.knn.neighbors import check_k
 
 REPEATS = 3
 SWEEPS = {

@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from vicinal.checkpoint import Checkpoint, question
-from vicinal.copies import Copies
 from vicinal.errors import DataError, UsageError
-from vicinal.graph import Neighbors, RadiusNeighbors, check_k
 from vicinal.indexes.arguments import as_radius, k_that_fits, too_large
 from vicinal.indexes.contract import Index
-from vicinal.kernels import Kernel, Progress, pick
-from vicinal.metrics import METRICS, Metric
+from vicinal.knn.checkpoint import Checkpoint, question
+from vicinal.knn.copies import Copies
+from vicinal.knn.kernels import Kernel, Progress, pick
+from vicinal.knn.metrics import METRICS, Metric
+from vicinal.knn.neighbors import Neighbors, RadiusNeighbors, check_k
 
 TIE_BYTES = 1 << 26
 
@@ -21,7 +21,7 @@ TIE_BYTES = 1 << 26
 class Exact(Index):
     """An index that returns, for every row, the k rows that a float64 brute force over the given values returns.
 
-    metric  : a name or alias from `vicinal.metrics`
+    metric  : a name or alias from `vicinal.knn.metrics`
     threads : how many to use; None for the machine's cores
     order   : by (distance, row number); the answer is the same for any number of threads
 

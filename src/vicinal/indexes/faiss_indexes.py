@@ -14,11 +14,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from vicinal.copies import Copies
 from vicinal.errors import DataError, UsageError
 from vicinal.indexes.arguments import Parameter
 from vicinal.indexes.contract import Index
-from vicinal.metrics import Metric
+from vicinal.knn.copies import Copies
+from vicinal.knn.metrics import Metric
 
 METRICS = ("euclidean", "sqeuclidean", "cosine", "inner_product")
 OVERFETCH = 8  # how many times k entries codes are asked for, where vectors decide

@@ -18,13 +18,13 @@ from typing import Any
 
 import numpy as np
 
-from vicinal import files
-from vicinal.copies import Copies
 from vicinal.errors import DataError, UsageError, VicinalError, some, unknown
 from vicinal.indexes.contract import Index
-from vicinal.metrics import BY_NAME
-from vicinal.payload import Ids
-from vicinal.vectors import invalid_rows
+from vicinal.indexes.payload import Ids
+from vicinal.knn.copies import Copies
+from vicinal.knn.metrics import BY_NAME
+from vicinal.knn.vectors import invalid_rows
+from vicinal.storage import atomic, manifests, npy
 
 FORMAT, FORMAT_VERSION = "vicinal.index", 1
 PARTS = {
@@ -51,7 +51,7 @@ def save(index: Index, folder: str | Path, overwrite: bool = False) -> None:
         raise UsageError(
             f"an index of the metric {index.metric.name} is not saved: save it of whitened vectors instead"
         )
-    with files.whole_folder(folder, overwrite) as part:
+    with atomic.whole_folder(folder, overwrite) as part:
         arrays: dict[str, np.ndarray] = {}
         if isinstance(stored, np.ndarray):
             arrays["vectors"] = np.ascontiguousarray(stored)
@@ -62,7 +62,7 @@ def save(index: Index, folder: str | Path, overwrite: bool = False) -> None:
                 arrays[name] = getattr(index._copies, name)
         if index._centre is not None:
             arrays["centre"] = index._centre
-        parts = files.save_arrays(part, arrays)
+        parts = manifests.save_arrays(part, arrays)
         if index.ids.given:
             names = index.ids.of(np.arange(index.n_rows))
             (part / "ids.json").write_text(json.dumps(names), encoding="ascii")
@@ -71,7 +71,7 @@ def save(index: Index, folder: str | Path, overwrite: bool = False) -> None:
         if len(index):
             index._write(part)
         for file in sorted(part.iterdir()):
-            entry = parts.setdefault(file.name, {"sha256": files.sha256(file)})
+            entry = parts.setdefault(file.name, {"sha256": manifests.sha256(file)})
             entry["bytes"] = file.stat().st_size
         manifest = {
             "format": FORMAT,
@@ -89,7 +89,7 @@ def save(index: Index, folder: str | Path, overwrite: bool = False) -> None:
             "embedding": index.embedding,
             "parts": parts,
         }
-        (part / files.MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+        (part / manifests.MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
 
 
 def _write_payload(file: Path, table: Any) -> None:
@@ -106,8 +106,8 @@ def read_manifest(folder: str | Path) -> dict[str, Any]:
     """
     from vicinal.indexes import INDEXES
 
-    file = Path(folder) / files.MANIFEST
-    manifest = files.read_manifest(folder, FORMAT, FORMAT_VERSION, "an index", "vicinal index build")
+    file = Path(folder) / manifests.MANIFEST
+    manifest = manifests.read_manifest(folder, FORMAT, FORMAT_VERSION, "an index", "vicinal index build")
     kinds = {kind.name: kind for kind in INDEXES}
     if manifest.get("type") not in kinds:
         raise DataError(f"{file}: {unknown('type', manifest.get('type'), kinds)}")
@@ -148,7 +148,7 @@ def load_index(folder: str | Path, threads: int | None = None, kind: type[Index]
             raise DataError(f"{path}: missing; the folder is not whole: build the index again")
         if (
             path.stat().st_size != manifest["parts"][name]["bytes"]
-            or files.sha256(path) != manifest["parts"][name]["sha256"]
+            or manifests.sha256(path) != manifest["parts"][name]["sha256"]
         ):
             raise DataError(f"{path}: damaged: its checksum is not the manifest's; build the index again")
     try:
@@ -164,7 +164,7 @@ def load_index(folder: str | Path, threads: int | None = None, kind: type[Index]
 
 def _fill(index: Index, manifest: dict[str, Any], parts: dict[str, Path], folder: Path) -> None:
     n, dim = manifest["n"], manifest["dim"]
-    arrays = {path.stem: files.load_npy(path) for path in parts.values() if path.suffix == ".npy"}
+    arrays = {path.stem: npy.load_npy(path) for path in parts.values() if path.suffix == ".npy"}
 
     def array(name: str, kind: str, shape: tuple[int | None, ...]) -> np.ndarray:
         found = arrays[name]

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 
 from vicinal.errors import DataError, NotFitted
-from vicinal.metrics import Metric
-from vicinal.payload import Ids
-from vicinal.vectors import as_vectors, invalid_rows, refuse_dtype, refuse_invalid
-from vicinal.where import matches
+from vicinal.indexes.filters import matches
+from vicinal.indexes.payload import Ids
+from vicinal.knn.metrics import Metric
+from vicinal.knn.vectors import as_vectors, invalid_rows, refuse_dtype, refuse_invalid
 
 
 class Stored:

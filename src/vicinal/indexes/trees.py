@@ -11,7 +11,7 @@ import numpy as np
 
 from vicinal.indexes.arguments import Parameter
 from vicinal.indexes.contract import Index
-from vicinal.metrics import Metric
+from vicinal.knn.metrics import Metric
 
 METRICS = ("euclidean", "sqeuclidean", "cosine", "manhattan")
 OVERFETCH = 4  # how many entries more than k, so that rows which float64 sums in another order can change places

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from vicinal.checkpoint import Checkpoint
-from vicinal.diagnostics import map_at_r, recall_at
+from vicinal.analysis.diagnostics import map_at_r, recall_at
 from vicinal.errors import DataError, UsageError, need, unknown
 from vicinal.indexes.exact import Exact
+from vicinal.knn.checkpoint import Checkpoint
 from vicinal.learn.losses import as_distance, contrastive, find, n_pair, triplet
 from vicinal.learn.mining import MINERS, all_pairs, n_pairs
 

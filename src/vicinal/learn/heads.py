@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from vicinal import __version__, files
+from vicinal import __version__
 from vicinal.errors import DataError, UsageError, unknown
-from vicinal.metrics import find
-from vicinal.vectors import BLOCK_BYTES, as_vectors, invalid_rows, refuse_invalid
+from vicinal.knn.metrics import find
+from vicinal.knn.vectors import BLOCK_BYTES, as_vectors, invalid_rows, refuse_invalid
+from vicinal.storage import atomic, manifests, npy
 
 FORMAT, FORMAT_VERSION = "vicinal.head", 1
 KINDS = {"linear": ("A", "b"), "mlp": ("A", "b", "H", "h", "C")}
@@ -122,7 +123,7 @@ class Heads:
 
     def save(self, folder: str | Path, overwrite: bool = False) -> None:
         """Writes the folder, whole or not at all."""
-        with files.whole_folder(folder, overwrite) as part:
+        with atomic.whole_folder(folder, overwrite) as part:
             arrays = {f"{head.name}.{name}": array for head in self.towers for name, array in head.arrays.items()}
             manifest = {
                 "format": FORMAT,
@@ -133,9 +134,9 @@ class Heads:
                     for one in self.towers
                 ],
                 "about": self.about,
-                "parts": files.save_arrays(part, arrays),
+                "parts": manifests.save_arrays(part, arrays),
             }
-            (part / files.MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+            (part / manifests.MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
 
     @classmethod
     def load(cls, folder: str | Path) -> "Heads":
@@ -144,17 +145,17 @@ class Heads:
         Raises    DataError, naming the file, where the folder is none of ours, of a newer format, or damaged
         """
         folder = Path(folder)
-        file = folder / files.MANIFEST
-        manifest = files.read_manifest(folder, FORMAT, FORMAT_VERSION, "a head", "vicinal learn")
+        file = folder / manifests.MANIFEST
+        manifest = manifests.read_manifest(folder, FORMAT, FORMAT_VERSION, "a head", "vicinal learn")
         try:
             towers = []
             for one in manifest["towers"]:
                 arrays = {}
                 for name in KINDS[one["kind"]]:
                     part = folder / f"{one['name']}.{name}.npy"
-                    if files.sha256(part) != manifest["parts"][part.name]["sha256"]:
+                    if manifests.sha256(part) != manifest["parts"][part.name]["sha256"]:
                         raise DataError(f"{part}: damaged: its checksum is not the manifest's; learn again")
-                    arrays[name] = np.array(files.load_npy(part))
+                    arrays[name] = np.array(npy.load_npy(part))
                 towers.append(Head(arrays, bool(one["normalize"]), one["name"]))
             return cls(tuple(towers), manifest["about"])
         except OSError as error:
@@ -193,11 +194,11 @@ def apply_to_file(
     output = Path(output)
     if output.suffix != ".npy":
         raise UsageError(f"{output}: expected a name that ends in .npy")
-    files.check_file(output, overwrite)
+    atomic.check_file(output, overwrite)
     head = Heads.load(folder).tower(tower, folder)
-    rows = head.check(files.load_npy(embeddings), str(embeddings))
+    rows = head.check(npy.load_npy(embeddings), str(embeddings))
     shape = (len(rows), head.dim_out)
-    with files.whole_file(output, overwrite) as file:
+    with atomic.whole_file(output, overwrite) as file:
         header = {"descr": np.lib.format.dtype_to_descr(np.dtype(dtype)), "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(file, header)
         for start in range(0, len(rows), head.step):

@@ -6,7 +6,7 @@ from tempfile import TemporaryFile
 
 import numpy as np
 
-from vicinal.diagnostics import map_at_r, recall_at
+from vicinal.analysis.diagnostics import map_at_r, recall_at
 from vicinal.indexes.exact import Exact
 from vicinal.learn.heads import Head, unit
 

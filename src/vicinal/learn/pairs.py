@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vicinal.datasets import Id, read_rows, suffix
+from vicinal.data.tables import Id, read_rows, suffix
 from vicinal.errors import DataError, some
 
 

@@ -13,10 +13,11 @@ from typing import IO, Any
 
 import numpy as np
 
-from vicinal import __version__, files
+from vicinal import __version__
 from vicinal.errors import DataError, UsageError
 from vicinal.indexes.choice import index as make_index
-from vicinal.vectors import as_vectors
+from vicinal.knn.vectors import as_vectors
+from vicinal.storage import atomic, manifests, npy
 
 FORMAT, FORMAT_VERSION = "vicinal.datastore", 1
 WHAT, COMMAND = "a datastore", "vicinal lm build"
@@ -89,7 +90,7 @@ class Datastore:
                 f"dim and n_words: expected whole numbers above 0, n_words at most {MOST_WORDS}, as values are int32, "
                 f"got {dim!r} and {n_words!r}"
             )
-        with files.whole_folder(folder, overwrite) as part:
+        with atomic.whole_folder(folder, overwrite) as part:
             with open(part / "keys.npy", "wb") as keys, open(part / "values.npy", "wb") as values:
                 writer = Writer(keys, values, dim, n_words, np.dtype(dtype))
                 writer._headers()
@@ -105,9 +106,9 @@ class Datastore:
                 "dim": dim,
                 "n_words": n_words,
                 "about": about or {},
-                "parts": {name: {"sha256": files.sha256(part / name)} for name in ("keys.npy", "values.npy")},
+                "parts": {name: {"sha256": manifests.sha256(part / name)} for name in ("keys.npy", "values.npy")},
             }
-            (part / files.MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+            (part / manifests.MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
 
     @classmethod
     def open(
@@ -136,9 +137,9 @@ class Datastore:
             file = folder / f"{name}.npy"
             if not file.is_file():
                 raise DataError(f"{file}: missing; build the store again")
-            if verify and files.sha256(file) != manifest["parts"][file.name]["sha256"]:
+            if verify and manifests.sha256(file) != manifest["parts"][file.name]["sha256"]:
                 raise DataError(f"{file}: damaged: its checksum is not the manifest's; build the store again")
-            arrays[name] = files.load_npy(file)
+            arrays[name] = npy.load_npy(file)
             if arrays[name].shape != shape:
                 raise DataError(f"{file}: found shape {arrays[name].shape}, the manifest says {shape}")
         made = make_index(index, "sqeuclidean", threads, **parameters) if isinstance(index, str) else index
@@ -206,7 +207,7 @@ class Writer:
 
 
 def _manifest(folder: Path) -> dict[str, Any]:
-    manifest = files.read_manifest(folder, FORMAT, FORMAT_VERSION, WHAT, COMMAND)
+    manifest = manifests.read_manifest(folder, FORMAT, FORMAT_VERSION, WHAT, COMMAND)
     try:
         sums = [manifest["parts"][f"{name}.npy"]["sha256"] for name in ("keys", "values")]
         whole = all(type(manifest[name]) is int for name in ("n", "dim", "n_words"))
@@ -214,7 +215,7 @@ def _manifest(folder: Path) -> dict[str, Any]:
     except (KeyError, TypeError):
         whole = False
     if not whole:
-        raise files.other_manifest(folder / files.MANIFEST, WHAT, COMMAND)
+        raise manifests.other_manifest(folder / manifests.MANIFEST, WHAT, COMMAND)
     return manifest
 
 

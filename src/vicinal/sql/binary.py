@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vicinal.errors import UsageError, unknown
-from vicinal.kernels.native import _native
+from vicinal.knn.kernels.native import _native
 
 if TYPE_CHECKING:
     import pyarrow

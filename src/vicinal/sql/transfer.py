@@ -12,13 +12,14 @@ from typing import IO, Any
 
 import numpy as np
 
-from vicinal import datasets, files
+from vicinal.data import tables
 from vicinal.errors import DataError, UsageError, some, unknown
+from vicinal.knn.vectors import as_vectors
 from vicinal.sql import binary, catalog
 from vicinal.sql.database import Database
 from vicinal.sql.printing import plain
 from vicinal.sql.types import STRING, Type
-from vicinal.vectors import as_vectors
+from vicinal.storage import atomic, npy
 
 BATCH = 16_384
 Progress = Callable[[int, int], None]
@@ -60,7 +61,7 @@ class _Vectors:
     """The rows of a `.npy` and of the data set beside it."""
 
     def __init__(self, path: Path, data: str | Path | None, key: str, column: str, form: str) -> None:
-        self._vectors = as_vectors(files.load_npy(path), str(path), at_least=0)
+        self._vectors = as_vectors(npy.load_npy(path), str(path), at_least=0)
         self._form = form or _natural(self._vectors.dtype)
         self._path, self._key, self._column = path, key, column
         self.count = len(self._vectors)
@@ -102,7 +103,7 @@ class _Beside:
         self._batches: list[dict[str, Any]] = []
         self.kinds: dict[str, Type] = {}
         self.count = 0
-        rows = datasets.read_rows(data)
+        rows = tables.read_rows(data)
         while part := list(itertools.islice(rows, BATCH)):
             self.count += len(part)
             self._batches.append(self._columns(part))
@@ -344,7 +345,7 @@ def export_table(
     if kind.endswith(".parquet"):
         if data is not None:
             raise UsageError("--data goes with a .npy; a .parquet has all columns within")
-        with files.whole_file(path, overwrite) as file:
+        with atomic.whole_file(path, overwrite) as file:
             return _write_parquet(
                 database.stream(entry, list(entry.columns), order, BATCH), entry, file, total, progress
             )
@@ -353,12 +354,12 @@ def export_table(
             f"table {table}: {unknown('column', column, entry.columns)}; --column names the vectors' column"
         )
     if data is None:
-        with files.whole_file(path, overwrite) as file:
+        with atomic.whole_file(path, overwrite) as file:
             batches = database.stream(entry, [*entry.key, column], order, BATCH)
             return _write_vectors(batches, entry, file, None, column, total, progress, path)
-    if datasets.suffix(data) not in (".jsonl", ".jsonl.gz"):
+    if tables.suffix(data) not in (".jsonl", ".jsonl.gz"):
         raise UsageError(f"{data}: expected a name that ends in .jsonl or .jsonl.gz; a .parquet has all columns within")
-    with files.whole_file(path, overwrite) as file, datasets.table_writer(data, overwrite) as lines:
+    with atomic.whole_file(path, overwrite) as file, tables.table_writer(data, overwrite) as lines:
         names = [name for name in entry.columns if name != column]
         batches = database.stream(entry, [*names, column], order, BATCH)
         return _write_vectors(batches, entry, file, lines, column, total, progress, path)

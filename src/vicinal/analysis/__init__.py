@@ -1,0 +1,1 @@
+"""Pure functions of `Neighbors` (and labels): scores, votes, duplicates, diagnostics, selection."""

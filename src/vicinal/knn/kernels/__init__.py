@@ -1,0 +1,90 @@
+"""Exact top-k over arrays: the kernels, and which one serves.
+
+A kernel is a class with
+
+    name, version          what `vicinal info` and summaries call it
+    resumable              whether self_join also takes checkpoint=, to go on from
+    covers(metric, dtype)  "" where it can serve them, else the reason why not
+    Kernel(vectors, metric, threads)
+        .self_join(k, groups, progress)                               each stored row's k nearest others
+        .search(queries, k, groups, query_groups, progress)           each query's k nearest stored rows
+        .within(radius, queries, groups, query_groups, progress)      all rows at a distance of at most the radius
+
+The first two give indices int64 (n, k) and distances (n, k), by (distance, row), -1 and inf for none; the third gives
+indptr, indices and distances, row i's from indptr[i] to indptr[i + 1]. Rows of one group are not each other's
+neighbours. `progress(done, total)` counts rows and may raise, which stops the pass. All kernels give the same answer
+to the bit, so `pick` takes the first that covers.
+"""
+
+from collections.abc import Callable
+from typing import Protocol
+
+import numpy as np
+
+from vicinal.errors import UsageError
+from vicinal.knn.kernels.blas import Blas
+from vicinal.knn.kernels.brute import Brute
+from vicinal.knn.kernels.native import Native
+from vicinal.knn.metrics import Metric
+
+Progress = Callable[[int, int], None]
+
+
+class Kernel(Protocol):
+    """What every kernel offers."""
+
+    name: str
+    version: str
+    resumable: bool
+
+    def __init__(self, vectors: np.ndarray, metric: Metric, threads: int) -> None: ...
+
+    @staticmethod
+    def covers(metric: Metric, dtype: np.dtype) -> str:
+        """Why this kernel cannot serve the metric and dtype; empty where it can."""
+        ...
+
+    def self_join(
+        self, k: int, groups: np.ndarray | None = None, progress: Progress | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Each stored row's k nearest others."""
+        ...
+
+    def search(
+        self,
+        queries: np.ndarray,
+        k: int,
+        groups: np.ndarray | None = None,
+        query_groups: np.ndarray | None = None,
+        progress: Progress | None = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Each query's k nearest stored rows."""
+        ...
+
+    def within(
+        self,
+        radius: float,
+        queries: np.ndarray | None = None,
+        groups: np.ndarray | None = None,
+        query_groups: np.ndarray | None = None,
+        progress: Progress | None = None,
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """All stored rows at a distance of at most the radius, as indptr, indices, distances."""
+        ...
+
+
+KERNELS: tuple[type[Kernel], ...] = (Native, Blas, Brute)
+
+
+def pick(metric: Metric, dtype: np.dtype) -> type[Kernel]:
+    """The first kernel that covers the metric and dtype.
+
+    Raises    UsageError with each kernel's reason where none does.
+    """
+    reasons = []
+    for kernel in KERNELS:
+        reason = kernel.covers(metric, dtype)
+        if not reason:
+            return kernel
+        reasons.append(f"{kernel.name}: {reason}")
+    raise UsageError(f"no kernel serves {metric.name} on {dtype}: {'; '.join(reasons)}")

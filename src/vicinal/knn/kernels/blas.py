@@ -1,0 +1,207 @@
+"""The kernel that runs everywhere: faiss ranks in float32, float64 decides.
+
+For each block of queries
+
+    1. rank      faiss finds, by float32 arithmetic on centred rows, a few more rows than were asked for
+    2. measure   their distances are computed again in float64, from differences of the values as they were given
+    3. certify   every row that faiss left out has a float32 rank of at least S, the worst that it kept. Float32 ranks
+                 are wrong by at most E. So where the k-th measured rank is at most S - E, no row that was left out can
+                 come before it, and the k are proven. Where it is not, faiss is asked for more.
+    4. resolve   the few queries left over (rows closer together than float32 can tell apart) go to the `brute` kernel
+
+Centring moves no distance, and keeps float32 useful for data far from the origin. Exact copies of a row are searched
+once, so that ties between them never reach step 4. Groups and radii are the `brute` kernel's.
+"""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from types import ModuleType
+
+import numpy as np
+
+from vicinal.knn.kernels.brute import MEASURE_BYTES, RANK_BYTES, Brute, blocks
+from vicinal.knn.metrics import Metric
+
+CACHE_BYTES = 200 << 20  # stored rows are kept as float32 up to this size, else made anew for each block of queries
+BLOCK_WORK = 4e10  # multiply-adds of one call to faiss: under a second on two cores, so that Ctrl-C is quick
+OVERFETCH = 4  # how many more rows than asked for faiss is asked for at least
+ESCALATE = 8  # how many times more rows faiss is asked for where the first ones were not enough for a proof
+U32 = 2.0**-24
+LARGEST32 = float(np.finfo(np.float32).max)  # what faiss leaves in a place that it did not fill
+
+
+class Blas:
+    """Exact neighbours by faiss in float32, certified and measured in float64."""
+
+    name = "blas"
+    resumable = False
+
+    def __init__(self, vectors: np.ndarray, metric: Metric, threads: int) -> None:
+        import faiss
+
+        self.version = f"faiss {faiss.__version__}"
+        self._metric, self._threads = metric, threads
+        self._absolute = metric.kernel == "absolute"
+        self._all = Brute(vectors, metric, threads)
+        self.within = self._all.within
+        self._unit = self._all.scale if self._absolute else self._all.scale**2
+        n, dim = len(self._all.rows), vectors.shape[1]
+        self._step = max(1, CACHE_BYTES // 2 // (dim * 4))
+        self._cached = self._stored32_block(slice(0, n)) if n * dim * 4 <= CACHE_BYTES else None
+
+    @staticmethod
+    def covers(metric: Metric, dtype: np.dtype) -> str:
+        """Empty for dense numbers of every kind under a metric of differences."""
+        if metric.kernel not in ("dot", "absolute"):
+            return f"it has no {metric.kernel} kernel"
+        return "its proof needs differences, not products" if metric.product else ""
+
+    def self_join(
+        self, k: int, groups: np.ndarray | None = None, progress: Callable | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Each stored row's k nearest others, of other groups where groups are given."""
+        if groups is not None:
+            return self._all.self_join(k, groups, progress)
+        vectors, rows, copies = self._all.vectors, self._all.rows, self._all.copies
+        found, ranks = self._nearest(vectors, rows, min(k + 1, len(rows)), progress, len(vectors))
+        if copies.any:
+            found, ranks = copies.expand(found, ranks, k + 1)
+            found, ranks = found[copies.group], ranks[copies.group]
+        found, ranks = _without_self(found, ranks, k)
+        return found, self._metric.finish(ranks)
+
+    def search(
+        self,
+        queries: np.ndarray,
+        k: int,
+        groups: np.ndarray | None = None,
+        query_groups: np.ndarray | None = None,
+        progress: Callable | None = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Each query's k nearest stored rows, of other groups where groups are given."""
+        if groups is not None:
+            return self._all.search(queries, k, groups, query_groups, progress)
+        wanted = min(k, len(self._all.rows))
+        found, ranks = self._nearest(queries, np.arange(len(queries)), wanted, progress, len(queries))
+        found, ranks = self._all.copies.expand(found, ranks, k)
+        return found, self._metric.finish(ranks)
+
+    def _nearest(
+        self, queries: np.ndarray, rows: np.ndarray, k: int, progress: Callable | None, total: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The k nearest distinct stored rows of queries[rows], as group numbers and float64 ranks."""
+        import faiss
+
+        n, dim = len(self._all.rows), queries.shape[1]
+        indices = np.empty((len(rows), k), dtype=np.int64)
+        ranks = np.empty((len(rows), k))
+        stored_at_once = n if self._cached is not None else self._step
+        step = max(16, int(BLOCK_WORK / dim / stored_at_once))
+        threads_before = faiss.omp_get_max_threads()
+        faiss.omp_set_num_threads(self._threads)
+        try:
+            with ThreadPoolExecutor(self._threads) as pool:
+                for block in blocks(len(rows), step):
+                    prepared = self._all.prepared(queries, rows[block])
+                    indices[block], ranks[block] = self._nearest_in_block(faiss, pool, prepared, k)
+                    if progress is not None:
+                        progress(block.stop * total // len(rows), total)
+        finally:
+            faiss.omp_set_num_threads(threads_before)
+        return indices, ranks
+
+    def _nearest_in_block(
+        self, faiss: ModuleType, pool: ThreadPoolExecutor, prepared: np.ndarray, k: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        n = len(self._all.rows)
+        indices = np.empty((len(prepared), k), dtype=np.int64)
+        ranks = np.empty((len(prepared), k))
+        queries32, norms = self._as_float32(prepared)
+        pending, wanted = np.arange(len(prepared)), min(n, k + max(OVERFETCH, k // 8))
+        while len(pending):
+            candidates, worst = self._rank(faiss, queries32[pending], wanted)
+            measured = self._measure(pool, prepared[pending], candidates)
+            order = np.lexsort((candidates, measured))[:, :k]
+            indices[pending] = np.take_along_axis(candidates, order, axis=1)
+            ranks[pending] = kept = np.take_along_axis(measured, order, axis=1)
+            complete = wanted == n and bool((worst < LARGEST32).all())
+            pending = pending[~(complete | self._certified(kept[:, -1], worst, norms[pending]))]
+            if wanted * ESCALATE > max(n // 4, k + 8):
+                break
+            wanted *= ESCALATE
+        for block in blocks(len(pending), RANK_BYTES // (n * 8)):
+            left = pending[block]
+            indices[left], ranks[left] = self._all.nearest(pool, prepared[left], k)
+        return indices, ranks
+
+    def _as_float32(self, prepared: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Centred, scaled float32 rows, and their norms (1-norms for the absolute kernel) rounded upwards."""
+        centred = self._all.centred(prepared)
+        norms = np.abs(centred).sum(axis=1) if self._absolute else np.sqrt((centred * centred).sum(axis=1))
+        with np.errstate(over="ignore"):  # a query far outside: faiss cannot rank it, and step 4 will
+            return centred.astype(np.float32), norms * (1 + 1e-6)
+
+    def _stored32_block(self, block: slice) -> np.ndarray:
+        vectors, rows = self._all.vectors, self._all.rows[block]
+        rows32 = np.empty((len(rows), vectors.shape[1]), dtype=np.float32)
+        for part in blocks(len(rows), MEASURE_BYTES // (vectors.shape[1] * 8)):
+            rows32[part] = self._as_float32(self._all.prepared(vectors, rows[part]))[0]
+        return rows32
+
+    def _stored32(self) -> Iterator[tuple[int, np.ndarray]]:
+        if self._cached is not None:
+            yield 0, self._cached
+            return
+        for block in blocks(len(self._all.rows), self._step):
+            yield block.start, self._stored32_block(block)
+
+    def _rank(self, faiss: ModuleType, queries32: np.ndarray, wanted: int) -> tuple[np.ndarray, np.ndarray]:
+        """The `wanted` best groups of each query by float32, in any order, and the worst float32 rank kept."""
+        metric = faiss.METRIC_L1 if self._absolute else faiss.METRIC_L2
+        best: tuple[np.ndarray, np.ndarray] | None = None
+        for start, rows32 in self._stored32():
+            ranks, found = faiss.knn(queries32, rows32, min(wanted, len(rows32)), metric=metric)
+            found = found.astype(np.int64) + start
+            if best is not None:
+                ranks, found = np.hstack([best[0], ranks]), np.hstack([best[1], found])
+                if ranks.shape[1] > wanted:
+                    keep = np.argpartition(ranks, wanted - 1, axis=1)[:, :wanted]
+                    ranks, found = np.take_along_axis(ranks, keep, 1), np.take_along_axis(found, keep, 1)
+            best = ranks, found
+        assert best is not None
+        return best[1], best[0].max(axis=1).astype(np.float64)
+
+    def _measure(self, pool: ThreadPoolExecutor, prepared: np.ndarray, candidates: np.ndarray) -> np.ndarray:
+        """Float64 ranks of (query, candidate group) pairs, from differences of the prepared values."""
+        step = max(1, MEASURE_BYTES // (candidates.shape[1] * prepared.shape[1] * 8))
+
+        def part(block: slice) -> np.ndarray:
+            stored = self._all.prepared(self._all.vectors, self._all.rows[candidates[block].ravel()])
+            stored = stored.reshape(*candidates[block].shape, -1)
+            return self._metric.measure(prepared[block][:, None, :], stored)
+
+        return np.concatenate(list(pool.map(part, blocks(len(prepared), step))))
+
+    def _certified(self, kth: np.ndarray, worst: np.ndarray, norms: np.ndarray) -> np.ndarray:
+        """Whether no row that faiss left out can come before the k-th measured rank."""
+        return (worst < LARGEST32) & (kth * self._unit + self._error(kth, norms) < worst)
+
+    def _error(self, ranks: np.ndarray, norms: np.ndarray) -> np.ndarray:
+        """By how much, at most, float32 is wrong of a row at this true rank from a query of this norm.
+
+        A row y at a distance D from x has norm |y| <= |x| + D, so no norm of a row that was not seen is needed. The
+        terms: the float32 sums, the rounding of both rows to float32, float64's own rounding, and underflow.
+        """
+        dim, ranks = len(self._all.centre), ranks * self._unit
+        reach = 2 * norms + (ranks if self._absolute else np.sqrt(ranks))
+        if self._absolute:
+            return (dim + 11) * U32 * 1.01 * reach + ranks * 1e-12 + dim * 2.0**-120
+        return (dim + 16) * U32 * 1.01 * reach**2 + ranks * 1e-12 + dim * 2.0**-120
+
+
+def _without_self(indices: np.ndarray, ranks: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Each row's first k entries other than the row itself, found by its number wherever it stands."""
+    own = indices == np.arange(len(indices))[:, None]
+    own[~own.any(axis=1), -1] = True  # where the row is beyond its k + 1 nearest, the last one is one too many
+    shape = (len(indices), indices.shape[1] - 1)
+    return indices[~own].reshape(shape)[:, :k], ranks[~own].reshape(shape)[:, :k]

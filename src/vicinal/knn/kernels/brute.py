@@ -1,0 +1,231 @@
+"""The kernel that serves everything: numpy in float64, every query against every stored row.
+
+For each block of queries
+
+    1. rank     every stored row gets a float64 rank and a bound of its error: by a matrix product for the dot kernel,
+                by the metric itself, with no error, for the others
+    2. keep     the rows that could be among the k, or within the radius, for all that the errors allow
+    3. measure  those, from differences of the values as they were given, and sort them by (distance, row)
+
+It is the fastest kernel for nothing and the right one for all: metrics, groups and radii that others do not serve, and
+the queries that others cannot decide.
+
+The error bound is the standard one for inner products: with unit roundoff u, a sum of d products in any order is off by
+at most d u / (1 - d u) times the sum of their absolute values (Higham 2002, Accuracy and Stability, section 3.1).
+"""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from vicinal.knn.copies import find_copies
+from vicinal.knn.metrics import Metric
+
+MEASURE_BYTES = 1 << 21  # float64 scratch of one thread while measuring: it stays in the cache
+RANK_BYTES = 1 << 26
+U64 = 2.0**-53
+
+Progress = Callable[[int, int], None]
+
+
+def blocks(n: int, step: int) -> Iterator[slice]:
+    """The range 0..n cut into slices of at most `step`."""
+    for start in range(0, n, max(1, step)):
+        yield slice(start, min(n, start + max(1, step)))
+
+
+class Brute:
+    """Exact neighbours by ranking every pair in float64."""
+
+    name = "brute"
+    resumable = False
+
+    def __init__(self, vectors: np.ndarray, metric: Metric, threads: int) -> None:
+        self.version = f"numpy {np.__version__}"
+        self.vectors, self.metric, self.threads = vectors, metric, threads
+        self.copies = find_copies(vectors)
+        self.rows = self.copies.first
+        self.centre, self.scale = self._centre_and_scale()
+
+    @staticmethod
+    def covers(metric: Metric, dtype: np.dtype) -> str:
+        """Empty: it serves every metric on every dtype."""
+        return ""
+
+    def self_join(
+        self, k: int, groups: np.ndarray | None = None, progress: Progress | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Each stored row's k nearest others, of other groups where groups are given."""
+        return self._nearest(self.vectors, k, groups, groups, progress, own=True)
+
+    def search(
+        self,
+        queries: np.ndarray,
+        k: int,
+        groups: np.ndarray | None = None,
+        query_groups: np.ndarray | None = None,
+        progress: Progress | None = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Each query's k nearest stored rows, of other groups where groups are given."""
+        return self._nearest(queries, k, groups, query_groups, progress, own=False)
+
+    def within(
+        self,
+        radius: float,
+        queries: np.ndarray | None = None,
+        groups: np.ndarray | None = None,
+        query_groups: np.ndarray | None = None,
+        progress: Progress | None = None,
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """All stored rows at a distance of at most `radius`: of each query, or of each stored row without itself."""
+
+        def keep(low: np.ndarray, high: np.ndarray) -> np.ndarray:
+            return self.metric.finish(low) <= radius
+
+        found, far = [], []
+        asked = self.vectors if queries is None else queries
+        labels = groups if queries is None else query_groups
+        for rows, distances in self._each(asked, keep, groups, labels, progress, own=queries is None):
+            inside = distances <= radius
+            found.append(rows[inside])
+            far.append(distances[inside])
+        indptr = np.append(0, np.cumsum([len(rows) for rows in found])).astype(np.int64)
+        empty = np.zeros(0)
+        return indptr, np.concatenate([empty.astype(np.int64), *found]), np.concatenate([empty, *far])
+
+    def _nearest(
+        self,
+        queries: np.ndarray,
+        k: int,
+        groups: np.ndarray | None,
+        query_groups: np.ndarray | None,
+        progress: Progress | None,
+        own: bool,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        wanted = min(k + own, len(self.rows))
+
+        def keep(low: np.ndarray, high: np.ndarray) -> np.ndarray:
+            return low <= np.partition(high, wanted - 1)[wanted - 1]
+
+        indices, distances = np.full((len(queries), k), -1), np.full((len(queries), k), np.inf)
+        found = self._each(queries, keep, groups, query_groups, progress, own)
+        for query, (rows, far) in enumerate(found):
+            indices[query, : len(rows)], distances[query, : len(far)] = rows[:k], far[:k]
+        return indices, distances
+
+    def _each(
+        self,
+        queries: np.ndarray,
+        keep: Callable[[np.ndarray, np.ndarray], np.ndarray],
+        groups: np.ndarray | None,
+        query_groups: np.ndarray | None,
+        progress: Progress | None,
+        own: bool,
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """For each query the rows that `keep` leaves, with their distances, in the total order."""
+        members, starts = self.copies.members, self.copies.starts
+        with ThreadPoolExecutor(self.threads) as pool:
+            for block in blocks(len(queries), RANK_BYTES // (len(self.rows) * 8)):
+                prepared = self.prepared(queries, np.arange(block.start, block.stop))
+                low, high = self.ranks(prepared)
+
+                def one(
+                    query: int,
+                    first: int = block.start,
+                    prepared: np.ndarray = prepared,
+                    low: np.ndarray = low,
+                    high: np.ndarray = high,
+                ) -> tuple[np.ndarray, np.ndarray]:
+                    label = None if query_groups is None else query_groups[first + query]
+                    if groups is not None:
+                        # A distinct row counts while at least one of its copies may be a neighbour.
+                        allowed = np.logical_or.reduceat(groups[members] != label, starts[:-1])
+                        high[query, ~allowed] = low[query, ~allowed] = np.inf
+                    left = np.flatnonzero(keep(low[query], high[query]))
+                    rank = self.measure(prepared[query], left)
+                    sizes = starts[left + 1] - starts[left]
+                    rows = np.concatenate([members[starts[group] : starts[group + 1]] for group in left] or [left])
+                    rank = np.repeat(rank, sizes)
+                    fits = np.ones(len(rows), dtype=bool) if groups is None else groups[rows] != label
+                    fits &= (rows != first + query) | (not own)
+                    rows, rank = rows[fits], rank[fits]
+                    order = np.lexsort((rows, rank))
+                    return rows[order], self.metric.finish(rank[order])
+
+                yield from pool.map(one, range(len(prepared)))
+                if progress is not None:
+                    progress(block.stop, len(queries))
+
+    def nearest(self, pool: ThreadPoolExecutor, prepared: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """The k nearest distinct rows of prepared queries: their numbers among the distinct rows, and their ranks."""
+        low, high = self.ranks(prepared)
+        bound = np.partition(high, k - 1, axis=1)[:, k - 1]
+
+        def one(query: int) -> tuple[np.ndarray, np.ndarray]:
+            left = np.flatnonzero(low[query] <= bound[query])
+            ranks = self.measure(prepared[query], left)
+            order = np.lexsort((left, ranks))[:k]
+            return left[order], ranks[order]
+
+        found, ranks = zip(*pool.map(one, range(len(prepared))), strict=True)
+        return np.stack(found), np.stack(ranks)
+
+    def prepared(self, vectors: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """These rows as the kernel ranks them."""
+        return self.metric.prepare(vectors[rows])
+
+    def measure(self, query: np.ndarray, distinct: np.ndarray) -> np.ndarray:
+        """The ranks of these distinct rows from one prepared query."""
+        parts = [
+            self.metric.measure(query, self.prepared(self.vectors, self.rows[distinct[block]]))
+            for block in blocks(len(distinct), MEASURE_BYTES // (len(query) * 8))
+        ]
+        return np.concatenate(parts) if parts else np.zeros(0)
+
+    def ranks(self, prepared: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The least and the greatest that the rank of every distinct row can be, each (n_queries, n_distinct)."""
+        n, dim = len(self.rows), prepared.shape[1]
+        low = np.empty((len(prepared), n))
+        if self.metric.kernel != "dot":
+            for query, row in enumerate(prepared):
+                low[query] = self.measure(row, np.arange(n))
+            return low, low.copy()
+        high = np.empty_like(low)
+        queries = self.centred(prepared)
+        norms = np.sqrt((queries * queries).sum(axis=1))[:, None]
+        for block in blocks(n, RANK_BYTES // (dim * 8)):
+            stored = self.centred(self.prepared(self.vectors, self.rows[block]))
+            squares = (stored * stored).sum(axis=1)
+            if self.metric.product:
+                rank = -(queries @ stored.T)
+                reach = norms * np.sqrt(squares)
+            else:
+                rank = norms**2 + squares - 2 * (queries @ stored.T)
+                reach = (norms + np.sqrt(squares)) ** 2
+            error = (dim + 16) * U64 * 1.01 * reach + dim * 2.0**-1000
+            low[:, block], high[:, block] = rank - error, rank + error
+        if not self.metric.product:
+            np.maximum(low, 0, out=low)
+        unit = self.scale**2
+        return low / unit, high / unit
+
+    def centred(self, prepared: np.ndarray) -> np.ndarray:
+        """Prepared rows less the centre, scaled; no difference between rows moves."""
+        return (prepared - self.centre) * self.scale
+
+    def _centre_and_scale(self) -> tuple[np.ndarray, float]:
+        """The mean of the rows (for products, none), and the power of two that brings the largest value to about 1."""
+        rows, dim = self.rows, self.vectors.shape[1]
+        if self.metric.kernel == "bits":
+            return np.zeros(dim), 1.0
+        centre, low, high = np.zeros(dim), np.full(dim, np.inf), np.full(dim, -np.inf)
+        for block in blocks(len(rows), MEASURE_BYTES // (dim * 8)):
+            prepared = self.prepared(self.vectors, rows[block])
+            centre += prepared.sum(axis=0) / len(rows)
+            np.minimum(low, prepared.min(axis=0), out=low)
+            np.maximum(high, prepared.max(axis=0), out=high)
+        if self.metric.product:
+            centre[:] = 0
+        largest = max(np.max(high - centre), np.max(centre - low))
+        return centre, float(2.0 ** -np.ceil(np.log2(largest))) if largest > 0 else 1.0

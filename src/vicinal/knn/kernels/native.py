@@ -1,0 +1,182 @@
+"""The C++ kernel: int8 ranks with proven bounds, survivors measured in float64. Its method is told in `cpp/`.
+
+It reads vectors as they lie, memory-mapped or not, and keeps about one byte a coordinate beside them. Where it was not
+built, because no compiler was at hand, `covers` says so and the next kernel serves.
+"""
+
+import os
+from collections.abc import Callable
+from importlib import import_module
+from threading import Lock
+from typing import Any
+
+import numpy as np
+
+from vicinal.errors import UsageError, kept_in, unknown
+from vicinal.knn.checkpoint import Checkpoint
+from vicinal.knn.metrics import Metric
+
+_native: Any = None
+MISSING = ""
+try:
+    _native = import_module("vicinal.knn.kernels._native")
+except ModuleNotFoundError:
+    MISSING = "it was not built here"
+except ImportError as error:
+    MISSING = f"it cannot be loaded: {error}"
+
+DTYPES = ("float16", "float32", "float64", "int8", "uint8")
+METRICS = ("euclidean", "sqeuclidean", "cosine", "inner_product", "manhattan", "hamming", "jaccard")
+
+Progress = Callable[[int, int], None]
+
+
+class Native:
+    """Exact neighbours by the C++ kernel."""
+
+    name = "native"
+    resumable = True
+
+    def __init__(self, vectors: np.ndarray, metric: Metric, threads: int, isa: str = "") -> None:
+        isa = isa or os.environ.get("VICINAL_ISA", "")
+        if isa and isa not in isas():
+            raise UsageError(f"VICINAL_ISA: {unknown('instruction set', isa, isas())}; leave it unset for the best")
+        self._index = _native.Index(_readable(vectors), _native_name(metric), threads, isa)
+        self._n, self._turn = len(vectors), Lock()
+        self.version = isa or isas()[0]
+
+    @staticmethod
+    def covers(metric: Metric, dtype: np.dtype) -> str:
+        """Empty where the extension is built and has the metric and dtype."""
+        if _native is None:
+            return MISSING
+        if _native_name(metric) not in METRICS:
+            return f"it has no {metric.name}"
+        return "" if dtype.name in DTYPES else f"it reads {', '.join(DTYPES)}"
+
+    def self_join(
+        self,
+        k: int,
+        groups: np.ndarray | None = None,
+        progress: Progress | None = None,
+        checkpoint: Checkpoint | None = None,
+        every: float = 60.0,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Each stored row's k nearest others, of other groups where groups are given.
+
+        checkpoint : where finished work is kept, `every` so many seconds, and found again
+        """
+        rows = _Rows(progress, self._n)
+        if checkpoint is None:
+            return rows.end(self._alone(self._index.self_join, k, groups, rows))
+        resume = checkpoint.load()
+        again = f"{checkpoint.folder}: damaged, or another version's; remove the folder to start again"
+        if resume is not None and not all(_is_number(resume.get(name)) for name in ("finished", "layout")):
+            raise UsageError(again)
+        with kept_in(checkpoint.folder):
+            try:
+                found = self._alone(
+                    self._index.self_join,
+                    k,
+                    groups,
+                    rows,
+                    checkpoint=checkpoint.save,
+                    every=every,
+                    resume=resume,
+                )
+            except ValueError as error:
+                if resume is None or not str(error).startswith("the checkpoint"):
+                    raise
+                raise UsageError(again) from None
+        checkpoint.remove()
+        return rows.end(found)
+
+    def search(
+        self,
+        queries: np.ndarray,
+        k: int,
+        groups: np.ndarray | None = None,
+        query_groups: np.ndarray | None = None,
+        progress: Progress | None = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Each query's k nearest stored rows, of other groups where groups are given."""
+        rows = _Rows(progress, len(queries))
+        return rows.end(self._alone(self._index.search, _readable(queries), k, groups, query_groups, rows))
+
+    def within(
+        self,
+        radius: float,
+        queries: np.ndarray | None = None,
+        groups: np.ndarray | None = None,
+        query_groups: np.ndarray | None = None,
+        progress: Progress | None = None,
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """All stored rows at a distance of at most `radius`: of each query, or of each stored row without itself."""
+        asked = None if queries is None else _readable(queries)
+        rows = _Rows(progress, self._n if queries is None else len(queries))
+        return rows.end(self._alone(self._index.within, radius, asked, groups, query_groups, rows))
+
+    def _alone(self, call: Callable, *arguments: Any, **others: Any) -> Any:
+        """The call's result; its threads are the index's own, so calls from several Python threads take turns."""
+        with self._turn:
+            return call(*arguments, **others)
+
+    def stats(self) -> dict[str, Any]:
+        """What the last call did: pairs decided, candidates measured, seconds of each phase."""
+        return self._index.stats()
+
+
+def isas() -> tuple[str, ...]:
+    """The instruction sets that this machine and build can use, best first; VICINAL_ISA forces one."""
+    return () if _native is None else _native.isas()
+
+
+def pairs(
+    vectors: np.ndarray,
+    queries: np.ndarray,
+    rows: np.ndarray,
+    metric: Metric,
+    threads: int,
+    inverse_norms: np.ndarray | None,
+) -> np.ndarray | None:
+    """The float64 rank of each row named for each query; None where the extension is not built or reads no such type.
+
+    rows          : int64 (n_queries, m), -1 for none, which ranks at infinity
+    inverse_norms : 1 / length of every row, for a metric of directions
+    """
+    if Native.covers(metric, vectors.dtype) or not hasattr(_native, "pairs"):  # an extension built before this source
+        return None
+    asked, named = _readable(queries), np.ascontiguousarray(rows, dtype=np.int64)
+    isa = os.environ.get("VICINAL_ISA", "")
+    return _native.pairs(_readable(vectors), inverse_norms, _native_name(metric), asked, named, threads, isa)
+
+
+class _Rows:
+    """Progress in rows, for a kernel that counts tasks; the end is told even by a call that is over at once."""
+
+    def __init__(self, progress: Progress | None, n: int) -> None:
+        self._progress, self._n = progress, n
+
+    def __call__(self, done: int, total: int) -> None:
+        if self._progress is not None and total > 0:
+            self._progress(done * self._n // total, self._n)
+
+    def end(self, found: Any) -> Any:
+        """What the call found, once its end is told."""
+        self(1, 1)
+        return found
+
+
+def _is_number(value: object) -> bool:
+    """Whether a checkpoint's value is a whole number of 64 bits."""
+    return isinstance(value, int) and 0 <= value < 1 << 64
+
+
+def _native_name(metric: Metric) -> str:
+    return "euclidean" if metric.whiten is not None else metric.name
+
+
+def _readable(array: np.ndarray) -> np.ndarray:
+    """An array as the extension reads it: other whole numbers become float64, a field of records lies alone."""
+    array = array if array.dtype.name in DTYPES else array.astype(np.float64)
+    return array if all(stride % array.itemsize == 0 for stride in array.strides) else np.ascontiguousarray(array)

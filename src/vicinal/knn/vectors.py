@@ -1,0 +1,92 @@
+"""What vectors must be before anything is computed from them, and what to say where they are not."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from vicinal.errors import DataError, some
+from vicinal.knn.metrics import Metric
+
+BLOCK_BYTES = 1 << 24
+LEAVE_OUT = ", or leave them out with --on-invalid null (in Python: on_invalid='null')"
+LARGEST = 1e37  # distances of larger values would not fit float32
+SMALLEST = 1e-140  # the squares of smaller values leave no digits in float64, so that their rows have no direction
+
+
+def as_vectors(vectors: object, name: str = "vectors", at_least: int = 1) -> np.ndarray:
+    """The array as it lies where a kernel can read it, else converted as little as is needed.
+
+    vectors : anything that numpy takes as an array (n, dim) of real numbers
+    name    : what an error calls it, e.g. the file's name
+    Returns   float16, float32, float64, or (u)int of at most 64 bits, in native byte order; never copied if not needed
+    Raises    DataError, naming the shape or dtype found and the one expected.
+    """
+    try:
+        array = np.asanyarray(vectors)
+    except ValueError as error:
+        raise DataError(
+            f"{name}: expected a 2-D array of numbers (rows, dim), found rows that differ: {error}"
+        ) from None
+    if np.ma.is_masked(array):
+        raise DataError(f"{name}: found masked values, expected numbers; fill them or remove their rows")
+    if array.dtype.kind not in "fiu" or array.dtype.itemsize > 8:
+        raise DataError(
+            f"{name}: found dtype {array.dtype}, expected float16, float32, float64 or integers; "
+            "convert it with .astype('float32')"
+        )
+    if array.ndim != 2:
+        hint = "; one vector is written [[...]]" if array.ndim == 1 else ""
+        raise DataError(f"{name}: found shape {array.shape}, expected 2-D (rows, dim){hint}")
+    if array.shape[1] == 0:
+        raise DataError(f"{name}: found shape {array.shape}, expected at least 1 column (dim >= 1)")
+    if array.shape[0] < at_least:
+        plural = "row" if at_least == 1 else "rows"
+        raise DataError(f"{name}: found shape {array.shape}, expected at least {at_least} {plural}")
+    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+
+
+def refuse_dtype(vectors: np.ndarray, metric: Metric, name: str = "vectors") -> None:
+    """Raises DataError where the metric needs packed bits and the array is something else."""
+    if metric.kernel == "bits" and vectors.dtype != np.uint8:
+        raise DataError(
+            f"{name}: found dtype {vectors.dtype}, but {metric.name} needs packed bits: uint8, as numpy.packbits makes "
+            "them"
+        )
+
+
+def invalid_rows(vectors: np.ndarray, metric: Metric) -> dict[int, str]:
+    """The rows that no distance can be computed for, and why, by row number.
+
+    Not a number, infinite, too large for float32 distances, or all zero under a metric of directions.
+    """
+    wrong: dict[int, str] = {}
+    step = max(1, BLOCK_BYTES // (vectors.shape[1] * 8))
+    for start in range(0, len(vectors), step):
+        block = vectors[start : start + step]
+        if block.dtype.kind == "f":
+            # One maximum a row finds every NaN and infinity, and leaves the common case one pass.
+            with np.errstate(over="ignore", invalid="ignore"):
+                high = np.abs(block).max(axis=1).astype(np.float64)
+            for row in np.flatnonzero(~np.isfinite(high)):
+                wrong[start + int(row)] = "NaN or infinite value"
+            for row in np.flatnonzero(np.isfinite(high) & (high > LARGEST)):
+                wrong[start + int(row)] = f"value beyond {LARGEST:g}"
+        if metric.nonzero:
+            small = np.abs(block) <= SMALLEST if block.dtype.kind == "f" else block == 0
+            for row in np.flatnonzero(np.asarray(small).all(axis=1)):
+                wrong[start + int(row)] = f"zero vector, which has no direction for {metric.name}"
+    return dict(sorted(wrong.items()))
+
+
+def refuse_invalid(wrong: dict[int, str], names: Sequence, name: str = "vectors", remedy: str = LEAVE_OUT) -> None:
+    """Raises DataError where rows are invalid: how many, why, the first ones by name, and what else can be done."""
+    if not wrong:
+        return
+    reasons: dict[str, list] = {}
+    for row, reason in wrong.items():
+        reasons.setdefault(reason, []).append(names[row])
+    parts = "; ".join(f"{len(rows)} with {reason}: {some(rows)}" for reason, rows in reasons.items())
+    raise DataError(
+        f"{name}: {len(wrong)} {'row' if len(wrong) == 1 else 'rows'} cannot be used ({parts}); mend or remove them"
+        f"{remedy}"
+    )

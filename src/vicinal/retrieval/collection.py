@@ -1,0 +1,299 @@
+"""Texts with their metadata and vectors, and an index over them: what a retrieval-augmented application keeps.
+
+    embed   any callable: a list of texts -> (n, dim) vectors; or the name or folder of a sentence-transformers model
+
+A collection is saved as the folder of its index, whose columns hold the texts and the metadata, so that
+`vicinal search` reads it too.
+"""
+
+import json
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vicinal.data.embed import text_embedder
+from vicinal.errors import DataError, UsageError
+from vicinal.indexes import Index, load_index
+from vicinal.indexes.choice import index as make_index
+from vicinal.indexes.exemplar_svm import ExemplarSVM
+from vicinal.indexes.filters import matches
+from vicinal.indexes.payload import Id, as_table
+
+Embed = Callable[[list[str]], Any]
+TEXT, METADATA = "text", "metadata"
+
+
+@dataclass(frozen=True)
+class Hit:
+    """One text that a search found.
+
+    distance : in the metric's unit, smaller is closer; of a ranking by SVM, minus the decision value
+    """
+
+    id: Id
+    text: str
+    distance: float
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+
+class Collection:
+    """Texts, each with an id, metadata and a vector, searched by text or vector.
+
+    embed      : texts -> vectors, or the name of a sentence-transformers model; None where vectors are always given
+    metric     : of the index
+    type       : the index, as for `vicinal.index`; "auto" chooses at the first addition
+    parameters : of the index
+
+    >>> lengths = Collection(lambda texts: [[len(text), 1.0] for text in texts], metric="euclidean")
+    >>> lengths.add(["a", "three", "seventeen letters"], ids=["x", "y", "z"], metadata=[{"n": 1}, {"n": 5}, {"n": 17}])
+    ['x', 'y', 'z']
+    >>> [hit.id for hit in lengths.search("four", k=2)], [hit.text for hit in lengths.search("four", 1, where="n > 5")]
+    (['y', 'x'], ['seventeen letters'])
+    """
+
+    def __init__(
+        self,
+        embed: Embed | str | None = None,
+        metric: str = "cosine",
+        type: str = "auto",
+        threads: int | None = None,
+        **parameters: Any,
+    ) -> None:
+        self.embed: Embed | None = text_embedder(embed) if isinstance(embed, str) else embed
+        self._make: Callable[[], Any] = lambda: make_index(type, metric, threads, **parameters)
+        self._make()  # a wrong name or parameter is said at once
+        self.index: Index | None = None
+        self._texts: list[str] = []
+        self._metadata: list[dict[str, Any]] = []
+        self._table: Any = None
+        self._svm: tuple[Any, np.ndarray, ExemplarSVM] | None = None
+
+    def __len__(self) -> int:
+        return 0 if self.index is None else len(self.index)
+
+    def __repr__(self) -> str:
+        return f"Collection(n={len(self)}, index={self.index!r})"
+
+    @property
+    def ids(self) -> list[Id]:
+        """The ids of all texts, in the order of addition."""
+        return [] if self.index is None else [self.index.ids[int(row)] for row in self._live()]
+
+    def add(
+        self,
+        texts: Iterable[str],
+        metadata: Iterable[Mapping[str, Any] | None] | None = None,
+        ids: Iterable[Id | None] | None = None,
+        vectors: object = None,
+    ) -> list[Id]:
+        """Adds texts; an id that is there already is replaced, by the last of its name.
+
+        metadata : one mapping a text, of JSON values
+        ids      : one a text; where it is None, or without ids, a random one is made
+        vectors  : (n, dim), where they are known already
+        Returns    the ids
+        Raises     UsageError where counts differ; DataError where the vectors do not fit; nothing is added then
+        """
+        documents = list(texts)
+        notes = [{} for _ in documents] if metadata is None else [dict(one or {}) for one in metadata]
+        names = [None for _ in documents] if ids is None else list(ids)
+        for what, given in (("metadata", notes), ("ids", names)):
+            if len(given) != len(documents):
+                raise UsageError(f"{what}: expected {len(documents)}, one a text, found {len(given)}")
+        wrong = [text for text in documents if not isinstance(text, str)]
+        if wrong:
+            raise UsageError(f"texts: expected text, found {wrong[0]!r}")
+        for note in notes:
+            _as_json(note)
+        chosen: list[Id] = [str(uuid.uuid4()) if name is None else name for name in names]
+        if not documents:
+            return []
+        array = self._vectors(documents) if vectors is None else np.asarray(vectors)
+        if len(array) != len(documents):
+            raise UsageError(f"vectors: expected {len(documents)}, one a text, found {len(array)}")
+        last = {name: place for place, name in enumerate(chosen)}
+        keep = sorted(last.values())
+        new = [chosen[place] for place in keep]
+        if self.index is None:
+            self.index = self._make().fit(array[keep], ids=new)
+        else:
+            index = self.index
+            index._as_queries(array)  # whatever is wrong with them is said before a row is replaced
+            known = [name for name in new if self._has(name)]
+            if not index.can_add:
+                raise UsageError(f"{index.name}: cannot grow; make the collection of another index")
+            if known:
+                index.remove(known)
+            index.add(array[keep], new)
+        self._texts += [documents[place] for place in keep]
+        self._metadata += [notes[place] for place in keep]
+        self._table = self._svm = None
+        return chosen
+
+    def delete(self, ids: Iterable[Id]) -> int:
+        """Removes texts by id; ids that are not there are passed over. Returns how many were removed."""
+        known = [name for name in dict.fromkeys(ids) if self._has(name)]
+        if known and self.index is not None:
+            self.index.remove(known)
+            self._table = self._svm = None
+        return len(known)
+
+    def get(self, ids: Iterable[Id]) -> list[Hit]:
+        """The texts of ids, at distance 0; ids that are not there are passed over."""
+        return [self._hit(row, 0.0) for row in (self._row(name) for name in ids) if row is not None]
+
+    def vector(self, name: Id) -> np.ndarray:
+        """The vector of an id."""
+        row = self._row(name)
+        if row is None or self.index is None:
+            raise DataError(f"id: not in the collection: {name!r}")
+        return np.asarray(self.index.vectors[[row]])[0]
+
+    def search(self, query: object, k: int = 10, where: object = None) -> list[Hit]:
+        """The k nearest texts, nearest first; fewer where fewer are there.
+
+        query : a text, or a vector (dim,)
+        where : an expression over the metadata (`id` and `text` too), a function metadata -> bool, or
+                ids
+        Raises  as every index; UsageError where a text is asked for and there is nothing to embed it
+        """
+        vector = self._query(query)
+        if self.index is None or not len(self.index):
+            return []
+        found = self.index.search(vector, k, self._allowed(where))
+        return [
+            self._hit(int(row), float(far))
+            for row, far in zip(found.indices[0], found.distances[0], strict=True)
+            if row >= 0
+        ]
+
+    def rank(self, positives: object, k: int = 10, C: float = 0.1) -> list[Hit]:  # noqa: N803
+        """The k texts that an exemplar SVM likes best: more like these examples than like anything else.
+
+        positives : a text, a vector, or ids (a list)
+        C         : as for `ExemplarSVM`
+        """
+        if self.index is None or len(self) < 2:
+            return [] if self.index is None else [self._hit(int(row), 0.0) for row in self._live()[:k]]
+        index, rows = self.index, self._live()
+        if self._svm is None or self._svm[0] != C:
+            self._svm = C, rows, ExemplarSVM(C).fit(self._directions(np.asarray(index.vectors[rows])))
+        svm = self._svm[2]
+        if isinstance(positives, list | tuple) and positives and not isinstance(positives[0], float):
+            asked: Any = np.searchsorted(rows, index.ids.rows(positives, "positives", index._gone()))
+        else:
+            asked = self._directions(np.asarray(self._query(positives)))
+        found = svm.rank(asked, k)
+        return [
+            self._hit(int(rows[place]), -float(decision))
+            for place, decision in zip(found.indices, found.decisions, strict=True)
+            if place >= 0
+        ]
+
+    def save(self, folder: str | Path, overwrite: bool = False) -> None:
+        """Writes the folder of an index; it appears whole or not at all.
+
+        Raises   UsageError where it exists and `overwrite` is false, or nothing was ever added
+        """
+        if self.index is None:
+            raise UsageError("an empty collection has no vectors to save; add texts first")
+        columns: dict[str, list] = {TEXT: self._texts, METADATA: [_as_json(one) for one in self._metadata]}
+        plain = {name for one in self._metadata for name, value in one.items() if isinstance(value, str | int | float)}
+        for name in sorted(plain - {TEXT, METADATA, "id"}):
+            values = [one.get(name) for one in self._metadata]
+            kinds = {type(value) for value in values if value is not None}
+            if len(kinds) == 1 or kinds == {int, float}:
+                columns[name] = values
+        self.index.payload = as_table(columns, self.index.n_rows)
+        self.index.save(folder, overwrite)
+
+    @classmethod
+    def load(cls, folder: str | Path, embed: Embed | str | None = None, threads: int | None = None) -> "Collection":
+        """The collection that `save` wrote; embedders are not saved, so it is given again.
+
+        Raises   DataError, naming the folder, where it is no collection, or damaged
+        """
+        index = load_index(folder, threads)
+        names = [] if index.payload is None else index.payload.column_names
+        if TEXT not in names or METADATA not in names:
+            raise DataError(f"{folder}: an index without texts and metadata; expected one saved by a Collection")
+        made = cls(embed, index.metric.name, index.name, threads, **index.settings)
+        made.index = index
+        made._texts = index.payload[TEXT].to_pylist()
+        try:
+            made._metadata = [json.loads(text) for text in index.payload[METADATA].to_pylist()]
+        except (ValueError, TypeError) as error:
+            raise DataError(
+                f"{folder}: its metadata are not JSON ({error}); expected one saved by a Collection"
+            ) from None
+        return made
+
+    def documents(self, where: object = None) -> list[Hit]:
+        """All texts that a filter leaves, in the order of addition, at distance 0."""
+        if self.index is None:
+            return []
+        allowed = self._allowed(where)
+        rows = self._live()
+        if allowed is not None:
+            mask = allowed if isinstance(allowed, np.ndarray) and allowed.dtype == bool else self.index._mask(allowed)
+            rows = rows[mask[rows]]
+        return [self._hit(int(row), 0.0) for row in rows]
+
+    def _live(self) -> np.ndarray:
+        assert self.index is not None
+        return self.index.rows()
+
+    def _row(self, name: Id) -> int | None:
+        row = None if self.index is None else self.index.ids.find(name)
+        return None if row is None or self.index is None or self.index._gone()[row] else row
+
+    def _has(self, name: Id) -> bool:
+        return self._row(name) is not None
+
+    def _hit(self, row: int, distance: float) -> Hit:
+        assert self.index is not None
+        return Hit(self.index.ids[row], self._texts[row], distance, dict(self._metadata[row]))
+
+    def _vectors(self, texts: list[str]) -> np.ndarray:
+        if self.embed is None:
+            raise UsageError("this collection has no embedder: give vectors, or make it with embed=")
+        array = np.asarray(self.embed(texts))
+        if array.ndim != 2 or len(array) != len(texts):
+            raise UsageError(f"embed: expected {len(texts)} vectors, one a text, got an array of shape {array.shape}")
+        return array
+
+    def _query(self, query: object) -> np.ndarray:
+        return self._vectors([query]) if isinstance(query, str) else np.atleast_2d(np.asarray(query))
+
+    def _directions(self, vectors: np.ndarray) -> np.ndarray:
+        assert self.index is not None
+        return self.index.metric.prepare(vectors) if self.index.metric.nonzero else vectors
+
+    def _allowed(self, where: object) -> Any:
+        if where is None or self.index is None:
+            return None
+        if callable(where):
+            mask = np.zeros(self.index.n_rows, dtype=bool)
+            rows = self._live()
+            mask[rows] = [bool(where(dict(self._metadata[row]))) for row in rows]
+            return mask
+        if not isinstance(where, str):
+            return where if isinstance(where, np.ndarray) else list(where)  # type: ignore[call-overload]
+        if self._table is None:
+            columns: dict[str, Any] = {"id": [str(one) for one in self.index.ids.of(np.arange(self.index.n_rows))]}
+            columns[TEXT] = self._texts
+            for name in {str(name): None for one in self._metadata for name in one}:
+                columns[name] = [one.get(name) for one in self._metadata]
+            self._table = as_table(columns, self.index.n_rows)
+        return matches(where, {name: self._table[name] for name in self._table.column_names})
+
+
+def _as_json(metadata: Mapping[str, Any]) -> str:
+    try:
+        return json.dumps(metadata)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"metadata: expected JSON values: {error}") from None

@@ -1,6 +1,0 @@
-"""The main job: a data set and its embeddings in, a file of scores out."""
-
-from vicinal.scoring.dataset import append_dataset, score_dataset
-from vicinal.scoring.results import Run, Scored, summary
-
-__all__ = ["Run", "Scored", "append_dataset", "score_dataset", "summary"]

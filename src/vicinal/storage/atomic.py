@@ -1,0 +1,221 @@
+"""Files and folders that appear whole or not at all.
+
+A file or folder is made beside its final name and renamed into place once it is complete and on disk, so that a run
+which fails or is killed leaves nothing under the final name. What a killed run leaves beside it (`.name.*.part`) is
+removed when the same output is written again: the lock of its maker ended with the process.
+"""
+
+import ctypes
+import fcntl
+import os
+import re
+import secrets
+import shutil
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO
+
+from vicinal.errors import UsageError
+from vicinal.storage.manifests import is_ours
+
+ALONE = fcntl.LOCK_EX | fcntl.LOCK_NB
+
+
+def refuse_existing(path: str | Path, overwrite: bool) -> None:
+    """Raises UsageError where an output exists and may not be replaced."""
+    path = Path(path)
+    if path.exists() and not overwrite:
+        raise UsageError(f"{path}: exists already; name another output or add --overwrite (in Python: overwrite=True)")
+
+
+def _beside(path: Path, ending: str) -> Path:
+    return path.parent / f".{path.name}.{secrets.token_hex(4)}.{ending}"
+
+
+@contextmanager
+def _part_of(path: Path, make: Callable[[Path], None]) -> Iterator[Path]:
+    """A new file or folder beside `path`, locked until the block ends, so that others see that its maker lives.
+
+    The lock is of the opened file: other threads and processes meet it, forked children share it, and it ends with the
+    last of its holders, however that one ends. Where a system cannot lock, nobody else can either, and all stays. Where
+    locks of a network's files do not reach other machines, two of them must not write one output at once.
+    """
+    while True:
+        part = _beside(path, "part")
+        make(part)
+        try:
+            descriptor = os.open(part, os.O_RDONLY)
+        except FileNotFoundError:
+            continue  # taken for a leftover before it was locked
+        try:
+            if _locked(descriptor) and _lies_at(part, descriptor):
+                yield part
+                return
+        finally:
+            os.close(descriptor)
+
+
+def _locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, ALONE)
+    except BlockingIOError:
+        return False
+    except OSError:  # a system without locks
+        return True
+    return True
+
+
+def _lies_at(path: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
+
+
+def remove_leftovers(path: str | Path, ending: str = "part") -> None:
+    """Removes what killed runs left of an output beside it; what a living run is making is locked, and stays."""
+    path = Path(path)
+    ours = re.compile(rf"\.{re.escape(path.name)}\.[0-9a-f]{{8}}\.{ending}")
+    with suppress(OSError):  # a folder that may be written but not listed
+        for name in filter(ours.fullmatch, os.listdir(path.parent)):
+            with suppress(OSError):
+                _remove_unlocked(path.parent / name)
+
+
+def remove_kept(folder: str | Path) -> None:
+    """Removes a folder of kept work once it has served, and what killed runs left of it."""
+    shutil.rmtree(folder, ignore_errors=True)
+    remove_leftovers(folder)
+
+
+def _remove_unlocked(leftover: Path) -> None:
+    descriptor = os.open(leftover, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        fcntl.flock(descriptor, ALONE)
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            shutil.rmtree(leftover)
+        else:
+            leftover.unlink()
+    finally:
+        os.close(descriptor)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _exchanged(first: Path, second: Path) -> bool:
+    """Lets two names change places in one step, so that neither is ever missing; False where the system cannot."""
+    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None) if os.name == "posix" else None
+    here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    return rename is not None and rename(here, os.fsencode(first), here, os.fsencode(second), exchange) == 0
+
+
+def _replace_in_two_steps(part: Path, path: Path) -> None:
+    """Puts a folder in another's place; a kill between the steps leaves the old one whole beside it, as `.old`."""
+    old = _beside(path, "old")
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        _locked(descriptor)
+        path.rename(old)
+        try:
+            part.rename(path)
+        except OSError:
+            old.rename(path)
+            raise
+        shutil.rmtree(old, ignore_errors=True)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def whole_file(path: str | Path, overwrite: bool = False) -> Iterator[IO[bytes]]:
+    """A binary file that gets its final name only when the block ends without an error.
+
+    Raises    UsageError where the file exists and `overwrite` is false, or its folder does not exist.
+    """
+    path = Path(path)
+    check_file(path, overwrite)
+    remove_leftovers(path)
+    with _part_of(path, lambda part: part.touch(exist_ok=False)) as part:
+        try:
+            with open(part, "wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            refuse_existing(path, overwrite)
+            part.replace(path)
+            _sync_folder(path.parent)
+        except OSError as error:
+            error.filename = error.filename or str(path)  # a full disk names no file
+            raise
+        finally:
+            part.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_folder(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
+    """A folder that gets its final name only when the block ends without an error.
+
+    Only a folder of ours is ever replaced, so that no slip of the hand removes a user's files.
+
+    Raises    UsageError where it exists and may not be replaced.
+    """
+    path = Path(path)
+    check_folder(path, overwrite)
+    remove_leftovers(path)
+    with _part_of(path, Path.mkdir) as part:
+        try:
+            yield part
+            for file in part.iterdir():
+                with open(file, "rb") as handle:
+                    os.fsync(handle.fileno())
+            _sync_folder(part)
+            refuse_existing(path, overwrite)
+            if not path.exists():
+                part.rename(path)
+            elif not _exchanged(part, path):
+                _replace_in_two_steps(part, path)
+            _sync_folder(path.parent)
+        except OSError as error:
+            error.filename = error.filename or str(path)  # a full disk names no file
+            raise
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+    remove_leftovers(path, "old")
+
+
+def check_file(path: str | Path, overwrite: bool, parents: bool = False) -> None:
+    """Raises UsageError at once where `whole_file` could not write there later; `parents` will be made by then."""
+    path = Path(path)
+    if path.is_dir():
+        raise UsageError(f"{path}: expected a file's name, found a folder")
+    refuse_existing(path, overwrite)
+    _check_parent(path, parents)
+
+
+def check_folder(path: str | Path, overwrite: bool) -> None:
+    """Raises UsageError at once where `whole_folder` could not write there later."""
+    path = Path(path)
+    refuse_existing(path, overwrite)
+    if path.exists() and not is_ours(path):
+        raise UsageError(f"{path}: holds files that vicinal did not write, so it is not replaced; name another folder")
+    _check_parent(path, parents=False)
+
+
+def _check_parent(path: Path, parents: bool) -> None:
+    folder = path.parent
+    while parents and not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    if not folder.exists():
+        raise UsageError(f"{path}: the folder {folder} does not exist; make it first")
+    if not folder.is_dir():
+        raise UsageError(f"{path}: {folder} is a file, expected a folder")
+    if not os.access(folder, os.W_OK):
+        raise UsageError(f"{path}: the folder {folder} cannot be written to")

@@ -1,0 +1,1 @@
+"""One public function for each job: score, select, find duplicates, predict, diagnose, report."""

@@ -1,0 +1,144 @@
+"""Pictures of curves, counts and tables of counts, by matplotlib (the extra `report`)."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vicinal.errors import UsageError, need
+from vicinal.storage import atomic
+from vicinal.tasks.predict import Curve
+
+SUFFIXES = (".svg", ".png", ".pdf")
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")  # told apart without colour vision too (Okabe & Ito 2008)
+GREY = "#666666"
+
+
+def check(path: str, overwrite: bool) -> None:
+    """Raises UsageError or MissingExtra at once where a picture could not be drawn or written later."""
+    if not path.lower().endswith(SUFFIXES):
+        raise UsageError(f"{path}: expected a picture's name that ends in {', '.join(SUFFIXES)}")
+    atomic.check_file(path, overwrite)
+    need("matplotlib", extra="report")
+
+
+def save(figure: Any, path: str | Path, overwrite: bool = False) -> None:
+    """Writes a figure; the file appears whole or not at all."""
+    with atomic.whole_file(path, overwrite) as file:
+        figure.savefig(file, format=Path(path).suffix[1:].lower(), dpi=150)
+
+
+def svg(figure: Any) -> str:
+    """A figure as SVG text, to stand inside a page."""
+    text = io.StringIO()
+    need("matplotlib", extra="report")
+    figure.savefig(text, format="svg", metadata={"Date": None})
+    drawn = text.getvalue()
+    return drawn[drawn.index("<svg") :]
+
+
+def axes(title: str, x: str, y: str, size: tuple[float, float] = (6.4, 3.6)) -> tuple[Any, Any]:
+    """An empty figure and its axes, with words at both."""
+    need("matplotlib", extra="report")
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=size, layout="constrained")
+    place = figure.add_subplot()
+    place.set_title(title, fontsize=11, loc="left")
+    place.set_xlabel(x)
+    place.set_ylabel(y)
+    place.spines[["top", "right"]].set_visible(False)
+    return figure, place
+
+
+def recall_and_speed(curves: list[tuple[str, list[tuple[float, float]]]], k: int) -> Any:
+    """Queries a second over recall, a curve an index: up and to the right is better.
+
+    The axis is 1 - (1 - recall)^(1/3), so that there is room where most indexes are.
+    """
+    figure, place = axes("What recall costs", f"recall@{k}", "queries a second", size=(6.4, 4.2))
+    colours = [*COLOURS, "#56b4e9", "#e69f00", GREY, "#000000"]
+    for number, (name, points) in enumerate(curves):
+        recall, speed = zip(*sorted(points), strict=True)
+        colour = colours[number % len(colours)]
+        place.plot(
+            recall, speed, color=colour, label=name, marker="o" if len(points) > 1 else "*", markersize=4, clip_on=False
+        )
+    place.set_yscale("log")
+    place.set_xscale("function", functions=(lambda r: 1 - np.cbrt(1 - r), lambda x: 1 - (1 - x) ** 3))
+    lowest = min(recall for _, points in curves for recall, _ in points)
+    ticks = [tick for tick in (0, 0.2, 0.4, 0.6, 0.8, 0.9, 0.95, 0.99, 0.999, 1) if tick >= lowest - 0.05]
+    place.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    place.set_xlim(max(0, lowest - 0.05), 1)
+    place.grid(True, which="both", alpha=0.25)
+    place.legend(frameon=False, loc="lower left")
+    return figure
+
+
+def curve_of_k(curve: Curve, n: int) -> Any:
+    """The leave-one-out score over k, the best marked; below k stands n / k, the model's complexity."""
+    figure, place = axes("How well the neighbours predict, by their number", "k", f"leave-one-out {curve.score}")
+    for colour, (name, values) in zip(COLOURS, curve.scores.items(), strict=False):
+        place.plot(curve.ks, values, color=colour, label=f"{name} weights", marker=".", markersize=4)
+    k, weights = curve.best
+    best = curve.scores[weights][k - 1]
+    place.plot([k], [best], "o", color="black", fillstyle="none", markersize=9)
+    place.annotate(f"k = {k}: {best:.4f}", (k, best), xytext=(0, 9), textcoords="offset points", ha="center")
+    place.margins(y=0.12)  # room for these words above the best, where no curve is
+    ticks = [tick for tick in (1, 2, 5, 10, 20, 50, 100, 200) if curve.ks[0] <= tick <= curve.ks[-1]]
+    _log_ticks(place, ticks, [f"{tick}\n{n / tick:,.0f}" for tick in ticks])
+    place.set_xlabel("k, and below it n / k: the model's complexity")
+    place.legend(frameon=False, loc="lower center")
+    return figure
+
+
+def line(title: str, x: str, y: str, points: dict[str, tuple[np.ndarray, np.ndarray]], log_x: bool = False) -> Any:
+    """One line a name through its points."""
+    figure, place = axes(title, x, y)
+    for colour, (name, (across, up)) in zip(COLOURS, points.items(), strict=False):
+        place.plot(across, up, color=colour, label=name, marker=".")
+    if log_x:
+        across = max((across for across, _ in points.values()), key=len)
+        ticks = [float(f"{tick:.2g}") for tick in np.geomspace(across[0], across[-1], 5)]
+        _log_ticks(place, ticks, [f"{tick:,.0f}" for tick in ticks])
+    place.legend(frameon=False)
+    return figure
+
+
+def _log_ticks(place: Any, ticks: list, names: list[str]) -> None:
+    place.set_xscale("log")
+    place.minorticks_off()
+    place.set_xticks(ticks, names)
+
+
+def counts(title: str, x: str, values: np.ndarray, marks: dict[str, float] | None = None) -> Any:
+    """How often values occur, with lines at marked ones."""
+    figure, place = axes(title, x, "rows")
+    finite = values[np.isfinite(values)]
+    place.ticklabel_format(useOffset=False)
+    place.locator_params(axis="x", nbins=6)
+    place.hist(finite, bins=min(60, max(5, int(np.sqrt(len(finite))))), color=COLOURS[0])
+    for name, at in (marks or {}).items():
+        place.axvline(at, color=COLOURS[1], linestyle="--", label=f"{name} {at:.3g}")
+    if marks:
+        place.legend(frameon=False)
+    return figure
+
+
+def confusion(title: str, shares: np.ndarray, names: list[str]) -> Any:
+    """A square of shares: the row's label down, the neighbours' across."""
+    size = min(9.0, 2.6 + 0.32 * len(names))
+    figure, place = axes(title, "the neighbours' label", "the row's label", (size + 0.6, size))
+    image = place.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    place.set_xticks(range(len(names)), names, rotation=90, fontsize=8)
+    place.set_yticks(range(len(names)), names, fontsize=8)
+    if len(names) <= 12:
+        for row in range(len(names)):
+            for column in range(len(names)):
+                if shares[row, column] >= 0.005:
+                    colour = "white" if shares[row, column] > 0.5 else "black"
+                    text = f"{100 * shares[row, column]:.0f}"
+                    place.text(column, row, text, ha="center", va="center", fontsize=8, color=colour)
+    figure.colorbar(image, ax=place, shrink=0.8, label="share of the row's label")
+    return figure

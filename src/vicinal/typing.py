@@ -1,0 +1,1 @@
+"""The names of types that signatures use."""

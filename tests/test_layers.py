@@ -1,0 +1,119 @@
+"""The layers that ARCHITECTURE.md draws, held against the code: who may import whom, and no cycles anywhere."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+import vicinal
+
+PACKAGE = Path(vicinal.__file__).parent
+LAYERS = (
+    ("errors",),
+    ("devices", "typing"),
+    ("storage",),
+    ("knn",),
+    ("indexes", "analysis"),
+    ("data",),
+    ("tasks", "retrieval", "estimators", "learn", "lm", "sql"),
+    ("cli",),
+    ("__init__", "__main__"),
+)
+LAYER = {name: number for number, names in enumerate(LAYERS) for name in names}
+VAGUE = {"utils", "util", "common", "helpers", "helper", "core", "manager", "misc", "base"}
+MODULES = {
+    ".".join(["vicinal", *path.relative_to(PACKAGE).with_suffix("").parts]).removesuffix(".__init__"): path
+    for path in sorted(PACKAGE.rglob("*.py"))
+}
+
+
+def entry_of(module: str) -> str:
+    """The entry at the top of the package that a module belongs to."""
+    parts = module.split(".")
+    return parts[1] if len(parts) > 1 else "__init__"
+
+
+def type_checking_lines(tree: ast.AST) -> set[int]:
+    """The lines that only a type checker reads."""
+    blocks = [node for node in ast.walk(tree) if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)]
+    return {line for block in blocks for line in range(block.lineno, (block.end_lineno or block.lineno) + 1)}
+
+
+def imports_of(path: Path) -> set[str]:
+    """The modules of vicinal that a file imports, at its top or inside a function."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    ignored = type_checking_lines(tree)
+    modules = set()
+    for node in ast.walk(tree):
+        if getattr(node, "lineno", 0) in ignored:
+            continue
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "vicinal":
+            for name in node.names:
+                whole = f"{node.module}.{name.name}"
+                modules.add(whole if whole in MODULES else str(node.module))
+        elif isinstance(node, ast.Import):
+            modules |= {name.name for name in node.names if name.name.split(".")[0] == "vicinal"}
+    return modules
+
+
+def cycle_of(graph: dict[str, set[str]]) -> list[str]:
+    """A cycle of a graph as the nodes on it, or an empty list.
+
+    >>> cycle_of({"a": {"b"}, "b": {"c"}, "c": {"b"}})
+    ['b', 'c', 'b']
+    >>> cycle_of({"a": {"b"}, "b": set()})
+    []
+    """
+    done: set[str] = set()
+
+    def visit(node: str, path: list[str]) -> list[str]:
+        if node in path:
+            return [*path[path.index(node) :], node]
+        if node in done:
+            return []
+        for other in sorted(graph.get(node, ())):
+            if cycle := visit(other, [*path, node]):
+                return cycle
+        done.add(node)
+        return []
+
+    for start in sorted(graph):
+        if cycle := visit(start, []):
+            return cycle
+    return []
+
+
+GRAPH = {module: imports_of(path) - {module} for module, path in MODULES.items()}
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if module != "vicinal"])
+def test_a_module_imports_lower_layers_only(module: str) -> None:
+    own = entry_of(module)
+    for other in GRAPH[module]:
+        entry = entry_of(other)
+        # `from vicinal import __version__` is the one thing that every module may import from the top.
+        allowed = entry in (own, "__init__") or LAYER[entry] < LAYER[own]
+        assert allowed, f"{module} (layer {LAYER[own]}) imports {other} (layer {LAYER[entry]})"
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    graph = {module: {other for other in others if other != "vicinal"} for module, others in GRAPH.items()}
+    assert cycle_of(graph) == []
+
+
+def test_every_entry_has_a_layer_and_every_layer_an_entry() -> None:
+    entries = {entry_of(module) for module in MODULES}
+    assert entries == set(LAYER)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_has_a_telling_name_and_a_docstring(module: str) -> None:
+    assert not VAGUE & set(module.split(".")), module
+    assert ast.get_docstring(ast.parse(MODULES[module].read_text(encoding="utf-8"))), f"{module} needs a docstring"
+
+
+def test_the_drawing_shows_every_entry() -> None:
+    drawing = (Path(__file__).parent.parent / "ARCHITECTURE.md").read_text(encoding="utf-8").split("```")[1]
+    shown = set(re.findall(r"^  (\w+)(?:\.py|/) ", drawing, flags=re.MULTILINE))
+    assert shown == set(LAYER) - {"__main__"}

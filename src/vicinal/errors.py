@@ -55,11 +55,23 @@ def kept_in(folder: str | Path | None) -> Iterator[None]:
         ) from None
 
 
-def need(module: str, extra: str) -> Any:
-    """The module of an optional package, or the command that installs it; called where it is used, never at import.
+def need(module: str, extra: str | None = None) -> Any:
+    """Return the module of an optional package; called where it is used, never at import.
 
-    Raises MissingExtra where the package is not there; a fault inside it comes through as it is
+    Parameters
+    ----------
+    module : str
+    extra : str, optional
+        The extra of vicinal that installs the package; None where users install the package itself.
 
+    Raises
+    ------
+    MissingExtra
+        The package is not installed; the message holds the command that installs it. A fault inside the package is
+        raised as it is.
+
+    Examples
+    --------
     >>> need("no_such_package", extra="sql")
     Traceback (most recent call last):
     vicinal.errors.MissingExtra: this needs the package no_such_package: pip install 'vicinal[sql]'
@@ -69,7 +81,8 @@ def need(module: str, extra: str) -> Any:
         return import_module(module)
     except ModuleNotFoundError as error:
         if error.name is not None and error.name.partition(".")[0] == package:
-            raise MissingExtra(f"this needs the package {package}: pip install 'vicinal[{extra}]'") from None
+            what = package if extra is None else f"'vicinal[{extra}]'"
+            raise MissingExtra(f"this needs the package {package}: pip install {what}") from None
         raise
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from vicinal import __version__
+from vicinal.cli import options
 from vicinal.cli.console import Console
 from vicinal.errors import UsageError, VicinalError
 
@@ -114,8 +115,11 @@ def _run(arguments: list[str], console: Console) -> int:
         top.print_help(sys.stderr)
         return 2
     console.listen(parsed.verbose, parsed.quiet)
-    _refuse_inputs(vars(parsed))
-    return parsed.run(parsed, console)
+    try:
+        _refuse_inputs(vars(parsed))
+        return int(parsed.run(parsed, console))
+    except UsageError as error:
+        raise UsageError(options.in_options(str(error), commands.choices[parsed.command], parsed)) from error
 
 
 def _refuse_inputs(given: dict[str, Any]) -> None:

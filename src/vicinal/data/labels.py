@@ -11,6 +11,8 @@ import numpy as np
 from vicinal.data.tables import SUFFIXES, Id, read_columns
 from vicinal.errors import DataError, UsageError, some
 
+DEFAULT_FIELDS = {"targets": "target", "ids": "id"}
+
 
 @dataclass(frozen=True, eq=False)
 class Labels:
@@ -57,36 +59,66 @@ def parse(spec: str, option: str, field: str = "label") -> tuple[Path, str]:
     return Path(path), name
 
 
+def is_file(spec: str) -> bool:
+    """Whether a text names a file, as FILE or FILE:FIELD."""
+    return Path(spec).is_file() or Path(spec.rpartition(":")[0] or ".").is_file()
+
+
 def read_labels(spec: str, option: str, n: int | None, source: str) -> Labels:
-    """The label of each of n rows, in the order of the file.
+    """Return the label of each of n rows, in the order of the file.
 
     n       : None for a column that stands alone, of any length, which may also hold one class only
     source  : what has n rows, for messages
     Raises    DataError where a row has no label, there are not n, or they are all the same.
     """
     path, field = parse(spec, option)
-    ids, found = _column(path, field, "label", "labels", n, source)
-    for row, label in enumerate(found):
+    ids, values = _column(path, field, "label", "labels", n, source)
+    return from_values(values, ids, f"{path}:{field}", several=n is not None)
+
+
+def from_values(values: list, ids: list[Id], place: str, several: bool = True) -> Labels:
+    """Return the labels of rows, checked and numbered.
+
+    Parameters
+    ----------
+    values : list of str, int, float or bool
+        One a row.
+    ids : list
+        The id of each row.
+    place : str
+        What messages call them.
+    several : bool
+        Whether there must be at least two classes.
+
+    Raises
+    ------
+    DataError
+        A label is blank or not finite, texts and numbers are mixed, or all labels are the same.
+
+    Examples
+    --------
+    >>> from_values(["b", "a", "b"], [0, 1, 2], "labels").codes.tolist()
+    [1, 0, 1]
+    """
+    for row, label in enumerate(values):
         if isinstance(label, float) and not math.isfinite(label):
-            raise DataError(f"{path}: {field}: row {row}: expected a label, found {label}; mend or remove the row")
+            raise DataError(f"{place}: row {row}: expected a label, found {label}; mend or remove the row")
         if isinstance(label, str) and not label.strip():
-            raise DataError(f"{path}: {field}: row {row}: expected a label, found blank text; mend or remove the row")
-    kinds = Counter("text" if isinstance(label, str) else "number" for label in found)
+            raise DataError(f"{place}: row {row}: expected a label, found blank text; mend or remove the row")
+    kinds = Counter("text" if isinstance(label, str) else "number" for label in values)
     if len(kinds) > 1:
         rare = min(kinds, key=lambda kind: kinds[kind])
-        odd = [row for row, label in enumerate(found) if isinstance(label, str) == (rare == "text")]
+        odd = [row for row, label in enumerate(values) if isinstance(label, str) == (rare == "text")]
         raise DataError(
-            f"{path}: {field}: {kinds[rare]} of {len(found)} labels are {rare}s and the others are not "
+            f"{place}: {kinds[rare]} of {len(values)} labels are {rare}s and the others are not "
             f"(rows {some(odd)}); write them all alike"
         )
-    classes = sorted(set(found))
-    if len(classes) < 2 and n is not None:
-        raise DataError(
-            f"{path}: {field}: all {n} rows have the label {classes[0]!r}; a vote needs at least two classes: is it "
-            "the right field?"
-        )
+    classes = sorted(set(values))
+    if len(classes) < 2 and several:
+        shown = f"all {len(values)} rows have the label {classes[0]!r}" if classes else "there are no labels"
+        raise DataError(f"{place}: {shown}; a vote needs at least two classes: is it the right field?")
     code = {label: number for number, label in enumerate(classes)}
-    return Labels(f"{path}:{field}", ids, np.array([code[label] for label in found], dtype=np.int64), classes)
+    return Labels(place, ids, np.array([code[label] for label in values], dtype=np.int64), classes)
 
 
 def read_targets(spec: str, option: str, n: int, source: str) -> tuple[list[Id], np.ndarray]:

@@ -91,7 +91,9 @@ def read_columns(
             raise DataError(f"{path}:{line}: {field}: expected a whole number or a string, found {_excerpt(found)}")
         ids.append(found)
         for name, what in wanted.items():
-            columns[name].append(_value(row.get(name), what, f"{path}:{line}: {name}", name in row, kind == ".csv"))
+            columns[name].append(
+                checked_value(row.get(name), what, f"{path}:{line}: {name}", name in row, kind == ".csv")
+            )
     warnings = []
     if missing:
         have = "has" if missing == 1 else "have"
@@ -104,8 +106,25 @@ def read_columns(
     return ids, warnings, columns
 
 
-def _value(value: Any, what: str, place: str, there: bool, text: bool) -> Any:
-    """A row's value of a field that must be of a kind; cells of a CSV are text, and an empty one is none."""
+def checked_value(value: Any, what: str, place: str, there: bool = True, text: bool = False) -> Any:
+    """Return a row's value of a field, converted to its kind.
+
+    Parameters
+    ----------
+    value : object
+    what : {"label", "number", "text", "any"}
+    place : str
+        What the error names: file, line and field.
+    there : bool
+        Whether the row has the field at all.
+    text : bool
+        Whether it is a cell of a CSV: every value is text, and an empty cell is no value.
+
+    Raises
+    ------
+    DataError
+        There is no value, or it is of another kind.
+    """
     if what == "any":
         return value
     if what == "text":

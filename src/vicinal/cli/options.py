@@ -1,0 +1,108 @@
+"""Options that several commands share, and the names of options in messages.
+
+A command passes what the user wrote to its function, which checks it. `number` turns the text of a number into one and
+leaves other text as it is, so that the function refuses it. `in_options` writes the argument that a function names in
+its message as the option that the user typed.
+"""
+
+import argparse
+
+Text = int | float | str
+
+
+def number(text: str | None) -> Text | None:
+    """Return the number that a text holds, or the text itself.
+
+    >>> number("5"), number("0.5"), number("five"), number(None)
+    (5, 0.5, 'five', None)
+    """
+    if text is None:
+        return None
+    digits = text.removeprefix("-")
+    if digits.isascii() and digits.isdigit() and len(digits) < 4000:
+        return int(text)
+    try:
+        return float(text) if text.isascii() and "_" not in text else text
+    except ValueError:
+        return text
+
+
+def in_options(message: str, parser: argparse.ArgumentParser, command: argparse.Namespace) -> str:
+    """Return a message whose leading argument name, such as `radius: `, is written as the option, such as `--radius: `.
+
+    Parameters
+    ----------
+    message : str
+        Of a UsageError.
+    parser : ArgumentParser
+        The command's.
+    command : Namespace
+        What was parsed; `action` names the action of a command that has several.
+    """
+    name, colon, rest = message.partition(": ")
+    for action in _actions(parser, command):
+        if colon and action.dest == name:
+            return f"{_shown(action)}: {rest}"
+    return message
+
+
+def _actions(parser: argparse.ArgumentParser, command: argparse.Namespace) -> list[argparse.Action]:
+    found: list[argparse.Action] = []
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            chosen = action.choices.get(str(getattr(command, action.dest, "")))
+            found += [] if chosen is None else _actions(chosen, command)
+        else:
+            found.append(action)
+    return found
+
+
+def _shown(action: argparse.Action) -> str:
+    """An option as its help shows it first, a positional argument by its metavar."""
+    if action.option_strings:
+        return action.option_strings[0]
+    return str(action.metavar or action.dest)
+
+
+def add_metric(parser: argparse.ArgumentParser, mahalanobis: bool = False) -> None:
+    """Add --metric and, where the command takes mahalanobis, --matrix."""
+    from vicinal.knn.metrics import BY_NAME
+
+    names = ", ".join(BY_NAME) + (", mahalanobis" if mahalanobis else "")
+    parser.add_argument("--metric", metavar="NAME", default="euclidean", help=f"{names} (default euclidean)")
+    if mahalanobis:
+        parser.add_argument(
+            "--matrix",
+            metavar="NPY",
+            help="the M of mahalanobis, sqrt((x - y)' M (x - y)): an array (dim, dim), learned or the inverse of a "
+            "covariance (default: the inverse of the rows' own)",
+        )
+
+
+def add_threads(parser: argparse.ArgumentParser) -> None:
+    """Add --threads."""
+    parser.add_argument("--threads", metavar="N", help="threads (default: the machine's cores)")
+
+
+def add_overwrite(parser: argparse.ArgumentParser) -> None:
+    """Add --overwrite."""
+    parser.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
+
+
+def add_on_invalid(parser: argparse.ArgumentParser, null: str) -> None:
+    """Add --on-invalid; `null` says what happens to the rows under "null"."""
+    from vicinal.data.embeddings import ON_INVALID
+
+    parser.add_argument(
+        "--on-invalid",
+        choices=ON_INVALID,
+        default="error",
+        help=f"rows with NaN, infinity or, under cosine, only zeros: an error, or {null} (default error)",
+    )
+
+
+def add_ids(parser: argparse.ArgumentParser) -> None:
+    """Add --ids, the data set's field of ids."""
+    parser.add_argument(
+        "--ids", "--id-field", dest="ids", metavar="FIELD", help="the data set's field of ids (default id)"
+    )

@@ -1,0 +1,279 @@
+"""A data set as a task sees it: the id of each row and the columns that the task reads, from a file or from memory."""
+
+import os
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vicinal.data import frames, labels, provenance, tables
+from vicinal.data.tables import Id
+from vicinal.errors import DataError, UsageError, some
+from vicinal.storage import npy
+
+NO_FIELDS: Mapping[str, tuple[object, str]] = {}
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """The rows of a data set: their ids, the columns that were asked for, and where their embeddings are.
+
+    Attributes
+    ----------
+    name : str
+        What messages call it: the file, or "data".
+    ids : list of int or str
+        One a row; row numbers where the data set has none.
+    path : Path or None
+        The file that it was read from.
+    table : object
+        The table in memory that it was read from, or None.
+    values : dict of str to list
+        For each argument that named a column or gave values: one value a row.
+    places : dict of str to str
+        For each of them, the place that messages name.
+    embeddings : object
+        The embeddings that the data set itself holds: an array, a `.npy` file or an Arrow column; None where it holds
+        none.
+    """
+
+    name: str
+    ids: list[Id]
+    path: Path | None = None
+    table: Any = None
+    values: dict[str, list[Any]] = field(default_factory=dict)
+    places: dict[str, str] = field(default_factory=dict)
+    embeddings: Any = None
+    sources: tuple[tuple[Path, list[Id]], ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def refuse_other_count(self, source: object, found: int) -> None:
+        """Raise DataError where a source that belongs to these rows has another number of rows."""
+        if found != len(self):
+            raise DataError(
+                f"{self.name} has {len(self)} rows, but {source} has {found}; each row of the data set needs one row "
+                "there, in the same order"
+            )
+
+    def verify(self, array: Path) -> None:
+        """Raise DataError where the note beside an array names other data than this, or its rows in another order."""
+        if self.path is not None:
+            provenance.verify(array, self.path, self.ids)
+        for path, ids in self.sources:
+            provenance.verify(array, path, ids, contents=False)
+
+
+def read(
+    data: object,
+    embeddings: object = None,
+    *,
+    ids: object = None,
+    fields: Mapping[str, tuple[object, str]] = NO_FIELDS,
+    argument: str = "data",
+) -> Dataset:
+    """Return the rows of a data set.
+
+    Parameters
+    ----------
+    data : array_like, path, or table
+        Embeddings (an array of shape (n, dim) or a `.npy` file), a data set file (`.jsonl`, `.jsonl.gz`, `.csv`,
+        `.parquet`), or a table in memory (pandas, polars, pyarrow, Hugging Face datasets, mapping of columns).
+    embeddings : str, path, or array_like, optional
+        Where the embeddings are, if not in `data`: the name of a column of a table, a `.npy` file, or an array. Of a
+        table with exactly one column of lists of numbers, that column is taken.
+    ids : str or sequence, optional
+        The column of ids (default "id"; where there is none, row numbers), or the ids. Where `data` is an array,
+        FILE or FILE:FIELD.
+    fields : mapping of str to (object, str)
+        Argument name -> (what the caller gave, kind). A str is a column of the data set, or FILE:FIELD; another value
+        is one value a row; None is left out. Kinds: "label", "number", "text", "any", as in `tables.read_columns`.
+    argument : str
+        What messages call `data` in memory.
+
+    Returns
+    -------
+    Dataset
+
+    Raises
+    ------
+    UsageError
+        A column is not there, or an argument has another form.
+    DataError
+        A file cannot be read, or the numbers of rows differ.
+
+    Examples
+    --------
+    >>> rows = read({"id": ["a", "b"], "e": [[0.0], [1.0]], "kind": [7, 8]}, fields={"labels": ("kind", "label")})
+    >>> rows.ids, rows.values, len(rows.embeddings)
+    (['a', 'b'], {'labels': [7, 8]}, 2)
+    """
+    given = {name: (spec, kind) for name, (spec, kind) in fields.items() if spec is not None}
+    if isinstance(data, Dataset):
+        raise UsageError(f"{argument}: found a Dataset, expected an array, a path or a table")
+    if frames.is_table(data):
+        return _from_table(data, embeddings, ids, given, argument)
+    if isinstance(data, str | os.PathLike) and not str(data).lower().endswith(".npy"):
+        return _from_file(Path(data), embeddings, ids, given, argument)
+    return _from_array(data, embeddings, ids, given, argument)
+
+
+def _from_table(
+    table: Any, embeddings: object, ids: object, fields: Mapping[str, tuple[object, str]], argument: str
+) -> Dataset:
+    names = frames.column_names(table)
+    if isinstance(embeddings, str) and embeddings in names:
+        source: Any = frames.column(table, embeddings, "embeddings")
+    elif isinstance(embeddings, str) and not embeddings.lower().endswith(".npy"):
+        source = frames.column(table, embeddings, "embeddings")  # which says that there is no such column
+    elif embeddings is not None:
+        source = embeddings
+    else:
+        candidates = frames.vector_columns(table)
+        source = frames.column(table, candidates[0]) if len(candidates) == 1 else None
+        if len(candidates) > 1:
+            raise UsageError(
+                f"embeddings: the table has several columns of vectors ({some(candidates, 9)}); name one: "
+                f"embeddings={candidates[0]!r}"
+            )
+    n = len(frames.column(table, names[0])) if names else 0
+    if isinstance(ids, str):
+        found = _checked_ids(frames.column(table, ids, "ids").to_pylist(), n, f"ids: column {ids!r}")
+    elif ids is not None:
+        found = _checked_ids(ids, n, "ids")
+    elif "id" in names:
+        found = _checked_ids(frames.column(table, "id").to_pylist(), n, "ids: column 'id'")
+    else:
+        found = list(range(n))
+    values: dict[str, list[Any]] = {}
+    places: dict[str, str] = {}
+    sources: list[tuple[Path, list[Id]]] = []
+    for name, (spec, kind) in fields.items():
+        if isinstance(spec, str) and spec not in names and labels.is_file(spec):
+            values[name], places[name] = _from_other_file(spec, kind, n, name, argument, sources)
+        elif isinstance(spec, str):
+            places[name] = f"{argument}: column {spec!r}"
+            cells = frames.column(table, spec, name).to_pylist()
+            values[name] = [
+                tables.checked_value(cell, kind, f"{places[name]}: row {i}") for i, cell in enumerate(cells)
+            ]
+        else:
+            places[name] = name
+            values[name] = _values(spec, kind, n, name)
+    return Dataset(argument, found, None, table, values, places, source, tuple(sources))
+
+
+def _from_file(
+    path: Path, embeddings: object, ids: object, fields: Mapping[str, tuple[object, str]], argument: str
+) -> Dataset:
+    tables.suffix(path)
+    if not path.is_file():
+        there = "a folder" if path.is_dir() else "nothing"
+        raise UsageError(f'{argument}: expected a file, got "{path}": there is {there} at {path.absolute()}')
+    id_field = ids if isinstance(ids, str) else "id"
+    wanted: dict[str, str] = {}
+    for spec, kind in fields.values():
+        if isinstance(spec, str) and not labels.is_file(spec) and wanted.get(spec) != "number":
+            wanted[spec] = kind
+    found, warned, columns = tables.read_columns(path, id_field, wanted)
+    if ids is not None and not isinstance(ids, str):
+        found, warned = _checked_ids(ids, len(found), "ids"), []
+    for text in warned:
+        warnings.warn(text, stacklevel=4)
+    values: dict[str, list[Any]] = {}
+    places: dict[str, str] = {}
+    sources: list[tuple[Path, list[Id]]] = []
+    for name, (spec, kind) in fields.items():
+        if isinstance(spec, str) and spec not in wanted:
+            values[name], places[name] = _from_other_file(spec, kind, len(found), name, str(path), sources)
+        else:
+            places[name] = f"{path}:{spec}" if isinstance(spec, str) else name
+            values[name] = columns[spec] if isinstance(spec, str) else _values(spec, kind, len(found), name)
+    return Dataset(str(path), found, path, None, values, places, embeddings, tuple(sources))
+
+
+def _from_array(
+    data: Any, embeddings: object, ids: object, fields: Mapping[str, tuple[object, str]], argument: str
+) -> Dataset:
+    if embeddings is not None:
+        raise UsageError(
+            f"embeddings: {argument} holds embeddings already; give a data set or a table as {argument}, or leave "
+            "embeddings out"
+        )
+    is_path = isinstance(data, str | os.PathLike)
+    place = str(data) if is_path else "embeddings"
+    if is_path:
+        if not Path(data).is_file():
+            raise UsageError(f'{argument}: expected a file, got "{data}": there is nothing at {Path(data).absolute()}')
+        n = npy.load_npy(data).shape[0] if npy.load_npy(data).ndim else 0
+    else:
+        try:
+            n = len(data)
+        except TypeError:
+            raise DataError(
+                f"{argument}: expected an array (rows, dim), a path or a table, found {type(data).__name__}"
+            ) from None
+    sources: list[tuple[Path, list[Id]]] = []
+    found: list[Id] = list(range(n))
+    if isinstance(ids, str):
+        found = labels.read_ids(ids, "ids", n, place)
+        sources.append((labels.parse(ids, "ids")[0], found))
+    elif ids is not None:
+        found = _checked_ids(ids, n, "ids")
+    values, places = {}, {}
+    for name, (spec, kind) in fields.items():
+        if isinstance(spec, str):
+            values[name], places[name] = _from_other_file(spec, kind, n, name, place, sources)
+        else:
+            places[name] = name
+            values[name] = _values(spec, kind, n, name)
+    return Dataset(place, found, None, None, values, places, data, tuple(sources))
+
+
+def _from_other_file(
+    spec: str, kind: str, n: int, name: str, place: str, sources: list[tuple[Path, list[Id]]]
+) -> tuple[list[Any], str]:
+    """The values of FILE:FIELD and the place that messages name; the file joins those that embeddings must fit."""
+    file, column = labels.parse(spec, name, labels.DEFAULT_FIELDS.get(name, "label"))
+    ids, _, columns = tables.read_columns(file, wanted={column: kind})
+    if len(ids) != n:
+        raise DataError(f"{file}: found {len(ids)} {name}, but {place} has {n} rows; one a row, in the same order")
+    sources.append((file, ids))
+    return columns[column], f"{file}:{column}"
+
+
+def _checked_ids(values: Any, n: int, place: str) -> list[Id]:
+    found = list(values.tolist() if isinstance(values, np.ndarray) else values)
+    if len(found) != n:
+        raise DataError(f"{place}: found {len(found)} ids, expected {n}, one a row")
+    wrong = [
+        row for row, one in enumerate(found) if isinstance(one, bool) or not isinstance(one, int | str | np.integer)
+    ]
+    if wrong:
+        raise DataError(
+            f"{place}: expected a whole number or a string in each row, found {found[wrong[0]]!r} in row {wrong[0]}"
+        )
+    return [int(one) if isinstance(one, np.integer) else one for one in found]
+
+
+def _values(values: Any, kind: str, n: int, name: str) -> list[Any]:
+    """The values that a caller gave, one a row, of a kind."""
+    if hasattr(values, "to_pylist"):
+        plain: Sequence[Any] = values.to_pylist()
+    elif hasattr(values, "tolist"):
+        plain = values.tolist()
+    elif hasattr(values, "to_list"):
+        plain = values.to_list()
+    else:
+        try:
+            plain = list(values)
+        except TypeError:
+            raise UsageError(f"{name}: expected one value a row or the name of a column, got {values!r}") from None
+    if not isinstance(plain, list) or len(plain) != n:
+        found = len(plain) if isinstance(plain, list) else "one value"
+        raise DataError(f"{name}: found {found}, expected {n} values, one a row")
+    return [tables.checked_value(value, kind, f"{name}: row {row}") for row, value in enumerate(plain)]

@@ -1,0 +1,190 @@
+"""The one way in for embeddings: every source is read and checked here, and nowhere else.
+
+`load` reads a file, an array or a column of a table. It checks the dtype, the shape, the rows that no distance is
+defined for, the number of rows, and the note beside a file that says what it was made from. Commands and functions take
+the `Embeddings` that it returns and check nothing again.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from vicinal.data import frames, provenance
+from vicinal.data.dataset import Dataset
+from vicinal.errors import DataError, UsageError, some, unknown
+from vicinal.knn import metrics
+from vicinal.knn.vectors import as_vectors, invalid_rows, refuse_dtype, refuse_invalid
+from vicinal.storage import npy
+
+OnInvalid = Literal["error", "null"]
+ON_INVALID = ("error", "null")
+
+
+@dataclass(frozen=True, eq=False)
+class Embeddings:
+    """Vectors that passed every check.
+
+    Attributes
+    ----------
+    vectors : ndarray, shape (n, dim)
+        float16, float32, float64 or integers; a memory map where they lie in a file.
+    name : str
+        What messages call them: the file, or the argument.
+    path : Path or None
+        The file that they come from.
+    invalid : dict of int to str
+        The reason of each row that no distance is defined for; empty unless `on_invalid` was "null".
+    """
+
+    vectors: np.ndarray
+    name: str
+    path: Path | None = None
+    invalid: dict[int, str] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.vectors)
+
+    def __repr__(self) -> str:
+        return f"Embeddings({self.name!r}, n={len(self)}, dim={self.dim}, dtype={self.vectors.dtype})"
+
+    @property
+    def dim(self) -> int:
+        """The number of coordinates."""
+        return int(self.vectors.shape[1])
+
+    @property
+    def valid(self) -> np.ndarray:
+        """The numbers of the rows that a distance is defined for, ascending, int64."""
+        return np.delete(np.arange(len(self)), list(self.invalid))
+
+
+def load(
+    source: object,
+    *,
+    rows: Dataset | int | None = None,
+    metric: metrics.Metric | str | None = None,
+    on_invalid: OnInvalid | None = None,
+    name: str = "embeddings",
+    at_least: int = 1,
+    like: Embeddings | None = None,
+) -> Embeddings:
+    """Return the vectors of a source after every check.
+
+    Parameters
+    ----------
+    source : array_like, path, Arrow column, or Embeddings
+        Numbers of shape (n, dim), a `.npy` file (memory-mapped), or a column of lists of numbers.
+    rows : Dataset or int, optional
+        The rows that the vectors belong to, one vector a row in the same order. Of a data set in a file, the note
+        beside the vectors' file must name the same data.
+    metric : Metric or str, optional
+        The metric that they are for: it decides the dtype and which rows are invalid. Without it, only NaN, infinite
+        and too large values are invalid.
+    on_invalid : {"error", "null"}, optional
+        "null" keeps invalid rows and names them in `Embeddings.invalid`. "error" refuses them. None refuses them too,
+        without offering "null" as a remedy.
+    name : str
+        What messages call a source that is not a file.
+    at_least : int
+        How many rows there must be.
+    like : Embeddings, optional
+        Vectors that these are compared with: dim and model must be the same.
+
+    Returns
+    -------
+    Embeddings
+
+    Raises
+    ------
+    DataError
+        The file cannot be read; another dtype or shape was expected; rows are invalid; the numbers of rows or the dims
+        differ; the note beside the file names other data or another model.
+    UsageError
+        A path or an option cannot be used.
+
+    Examples
+    --------
+    >>> load([[0.0, 1.0], [2.0, 3.0]])
+    Embeddings('embeddings', n=2, dim=2, dtype=float64)
+    >>> load([[0.0], [float("nan")]], on_invalid="null").invalid
+    {1: 'NaN or infinite value'}
+    """
+    if on_invalid is not None and on_invalid not in ON_INVALID:
+        raise UsageError(f"on_invalid: {unknown('choice', on_invalid, ON_INVALID)}")
+    measure = None if metric is None else metrics.find(metric)
+    vectors, place, path, missing = _read(source, name)
+    vectors = as_vectors(vectors, place, at_least=at_least)
+    if measure is not None:
+        refuse_dtype(vectors, measure, place)
+    if like is not None:
+        _refuse_unlike(vectors, place, path, like)
+    names: Sequence[Any] = range(len(vectors))
+    if isinstance(rows, Dataset):
+        rows.refuse_other_count(place, len(vectors))
+        names = rows.ids
+        if path is not None:
+            rows.verify(path)
+    elif rows is not None and rows != len(vectors):
+        raise DataError(f"{place}: found {len(vectors)} rows, expected {rows}")
+    invalid = invalid_rows(vectors, measure or metrics.find("euclidean")) | missing
+    if invalid and on_invalid != "null":
+        if on_invalid is None:
+            refuse_invalid(invalid, names, place, remedy="")
+        refuse_invalid(invalid, names, place)
+    left = len(vectors) - len(invalid)
+    if invalid and left < max(at_least, 1):
+        reasons = ", ".join(sorted(set(invalid.values())))
+        raise DataError(
+            f"{place}: {left} of {len(vectors)} rows can be used ({reasons}), expected at least {max(at_least, 1)}"
+        )
+    return Embeddings(vectors, place, path, dict(sorted(invalid.items())))
+
+
+def _read(source: object, name: str) -> tuple[object, str, Path | None, dict[int, str]]:
+    """The values of a source, its name, its file, and its rows that are null."""
+    if isinstance(source, Embeddings):
+        return source.vectors, source.name, source.path, {}
+    if isinstance(source, str | os.PathLike):
+        path = input_file(os.fspath(source), name)
+        return npy.load_npy(path), str(path), path, {}
+    if frames.is_table(source):
+        raise UsageError(
+            f"{name}: found a table with the columns {some(frames.column_names(source), 9)}, expected one column or an "
+            "array; name the column of embeddings: embeddings='...'"
+        )
+    if hasattr(source, "__arrow_c_stream__") or type(source).__module__.startswith("pyarrow"):
+        import pyarrow
+
+        values = source if isinstance(source, pyarrow.Array | pyarrow.ChunkedArray) else pyarrow.chunked_array(source)
+        if frames.is_vector_column(values):
+            vectors, missing = frames.vectors_of(values, name)
+            return vectors, name, None, missing
+    return source, name, None, {}
+
+
+def input_file(path: str | os.PathLike[str], argument: str) -> Path:
+    """The path of a file that an argument names.
+
+    Raises
+    ------
+    UsageError
+        There is no file of this name.
+    """
+    file = Path(path)
+    if file.is_file():
+        return file
+    there = "a folder" if file.is_dir() else "no plain file" if file.exists() else "nothing"
+    raise UsageError(f'{argument}: expected a file, got "{path}": there is {there} at {file.absolute()}')
+
+
+def _refuse_unlike(vectors: np.ndarray, name: str, path: Path | None, like: Embeddings) -> None:
+    if vectors.shape[1] != like.dim:
+        raise DataError(
+            f"{name}: found dim {vectors.shape[1]}, {like.name} has dim {like.dim}; embed both with the same model"
+        )
+    if path is not None and like.path is not None:
+        provenance.verify_alike(path, like.path)

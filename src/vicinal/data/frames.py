@@ -1,0 +1,189 @@
+"""Tables in memory: pandas, polars, pyarrow, Hugging Face datasets, or a mapping of columns.
+
+They are read through Arrow's C stream interface, so that none of these packages is a dependency, and are given back
+with new columns as the kind of table that they were.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from vicinal.errors import DataError, UsageError, some, unknown
+
+
+def is_table(data: object) -> bool:
+    """Whether an object is a table in memory: it has named columns.
+
+    >>> import pyarrow
+    >>> is_table(pyarrow.table({"id": [1, 2]})), is_table({"id": [1, 2]}), is_table([[1.0, 2.0]])
+    (True, True, False)
+    """
+    if isinstance(data, Mapping) or _package(data) == "datasets":
+        return True
+    return hasattr(data, "__arrow_c_stream__") and hasattr(data, "columns")
+
+
+def column_names(table: Any) -> list[str]:
+    """The names of a table's columns, in order."""
+    if isinstance(table, Mapping):
+        return [str(name) for name in table]
+    if _package(table) in ("datasets", "pyarrow"):
+        return list(table.column_names)
+    return [str(name) for name in table.columns]
+
+
+def column(table: Any, name: str, argument: str = "column") -> Any:
+    """One column of a table as a pyarrow.ChunkedArray.
+
+    Raises
+    ------
+    UsageError
+        The table has no such column; `argument` names the parameter that asked for it.
+    """
+    import pyarrow
+
+    names = column_names(table)
+    if name not in names:
+        raise UsageError(f"{argument}: {unknown('column', name, names)}")
+    if _package(table) == "datasets":  # its own formats convert float64 to float32 and uint8 to int64; Arrow does not
+        return table.with_format("arrow").select_columns([name])[:].column(0)
+    values = table[name]
+    if isinstance(values, pyarrow.ChunkedArray):
+        return values
+    try:
+        if hasattr(values, "__arrow_c_stream__"):
+            return pyarrow.chunked_array(values)
+        plain = list(values) if isinstance(values, np.ndarray) and values.ndim > 1 else values
+        return pyarrow.chunked_array([pyarrow.array(plain, from_pandas=True)])
+    except (pyarrow.ArrowException, TypeError, ValueError) as error:
+        raise DataError(f"{argument}: column {name!r}: Arrow cannot read its values ({error})") from None
+
+
+def is_vector_column(values: Any) -> bool:
+    """Whether an Arrow column holds a list of numbers in each row."""
+    import pyarrow.types as types
+
+    kind = values.type
+    lists = types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)
+    return lists and (types.is_floating(kind.value_type) or types.is_integer(kind.value_type))
+
+
+def vector_columns(table: Any) -> list[str]:
+    """The names of the columns that hold a list of numbers in each row."""
+    return [name for name in column_names(table) if is_vector_column(column(table, name))]
+
+
+def vectors_of(values: Any, name: str) -> tuple[np.ndarray, dict[int, str]]:
+    """The vectors of an Arrow column of lists, and the reason of each row that has none.
+
+    Parameters
+    ----------
+    values : pyarrow.Array or pyarrow.ChunkedArray
+        Lists of numbers: list, large_list or fixed_size_list.
+    name : str
+        What errors call it.
+
+    Returns
+    -------
+    vectors : ndarray, shape (n, dim)
+        Of the column's own number type, without a copy where the column is one whole chunk. Rows that are null are NaN
+        (0 for whole numbers).
+    missing : dict of int to str
+        The reason for each null row.
+
+    Raises
+    ------
+    DataError
+        The column holds no lists of numbers, or lists of different lengths (it names the rows).
+    """
+    import pyarrow
+    import pyarrow.compute
+
+    if not is_vector_column(values):
+        raise DataError(f"{name}: expected a list of numbers in each row, found a column of type {values.type}")
+    whole = values.combine_chunks() if isinstance(values, pyarrow.ChunkedArray) else values
+    if isinstance(whole, pyarrow.ChunkedArray):
+        whole = pyarrow.concat_arrays(whole.chunks) if whole.num_chunks else pyarrow.array([], values.type)
+    missing = {
+        int(row): "no embedding (null)" for row in np.flatnonzero(whole.is_null().to_numpy(zero_copy_only=False))
+    }
+    present = whole.drop_null() if missing else whole
+    lengths = pyarrow.compute.list_value_length(present).to_numpy(zero_copy_only=False)
+    dim = int(lengths[0]) if len(lengths) else 0
+    odd = np.flatnonzero(lengths != dim)
+    if len(odd):
+        rows = np.delete(np.arange(len(whole)), list(missing))[odd]
+        raise DataError(
+            f"{name}: found rows of different lengths: row 0 has {dim} numbers, {len(odd)} rows have another number "
+            f"({some(rows.tolist())}); embed them with one model"
+        )
+    numbers = present.flatten().to_numpy(zero_copy_only=False)
+    vectors = numbers.reshape(len(present), dim)
+    if missing:
+        empty = np.nan if vectors.dtype.kind == "f" else 0
+        padded = np.full((len(whole), dim), empty, dtype=vectors.dtype)
+        padded[np.delete(np.arange(len(whole)), list(missing))] = vectors
+        vectors = padded
+    return vectors, missing
+
+
+def with_columns(table: Any, columns: Mapping[str, Any]) -> Any:
+    """A table of the same kind with further columns behind its own.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame, polars.DataFrame, pyarrow.Table, datasets.Dataset, mapping, or Arrow stream
+    columns : mapping of str to pyarrow.Array
+
+    Returns
+    -------
+    table
+        A new table of the same kind; a pyarrow.Table where the kind is not known.
+
+    Raises
+    ------
+    UsageError
+        A name is taken already, or the numbers of rows differ.
+    """
+    import pyarrow
+
+    taken = [name for name in columns if name in column_names(table)]
+    if taken:
+        raise UsageError(f"the table has columns {some(taken)} already; give prefix='...' or drop them first")
+    package = _package(table)
+    n = next((len(values) for values in columns.values()), 0)
+    rows = len(next(iter(table.values()), ())) if isinstance(table, Mapping) else _length(table)
+    if columns and rows != n:
+        raise UsageError(f"the table has {rows} rows, but the result has {n}; give the table that it was computed from")
+    if package == "pandas":
+        return table.assign(**{name: _as_pandas(values, table.index) for name, values in columns.items()})
+    if package == "polars":
+        import polars
+
+        return table.with_columns([polars.Series(name, values) for name, values in columns.items()])
+    if package == "datasets":
+        for name, values in columns.items():
+            table = table.add_column(name, values.to_pylist())
+        return table
+    if isinstance(table, Mapping):
+        return {**table, **{name: values.to_pylist() for name, values in columns.items()}}
+    arrow = table if isinstance(table, pyarrow.Table) else pyarrow.table(table)
+    for name, values in columns.items():
+        arrow = arrow.append_column(name, values)
+    return arrow
+
+
+def _as_pandas(values: Any, index: Any) -> Any:
+    series = values.to_pandas()
+    series.index = index
+    return series
+
+
+def _length(table: Any) -> int:
+    return int(table.num_rows) if hasattr(table, "num_rows") else len(table)
+
+
+def _package(data: object) -> str:
+    """The package that the type of an object comes from."""
+    return type(data).__module__.partition(".")[0]

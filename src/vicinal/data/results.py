@@ -1,7 +1,7 @@
 """What a task returns: named columns with one value a row, in the input's order, for a notebook, a table or a file."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ class Columns:
 
     Parameters
     ----------
-    ids : list of int or str
+    ids : sequence of int or str
         The id of each row.
     columns : mapping of str to ndarray or list
         Each of length n. NaN in a float column and None in a list stand for "no value".
@@ -33,8 +33,8 @@ class Columns:
     {'text': ['one', 'two'], 'score': [0.5, None]}
     """
 
-    def __init__(self, ids: list[Id], columns: Mapping[str, Any]) -> None:
-        self.ids = ids
+    def __init__(self, ids: Sequence[Id], columns: Mapping[str, Any]) -> None:
+        self.ids = list(ids)
         self._columns = dict(columns)
 
     def __len__(self) -> int:

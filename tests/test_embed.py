@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas
 import pytest
 
-from vicinal.data import embed
+from vicinal.data import models
+from vicinal.errors import UsageError
+from vicinal.tasks import embed
 from workplace import Workplace
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of the libraries below
@@ -27,14 +30,14 @@ def model() -> str:
 @pytest.fixture(scope="session")
 def encoder(model: str) -> Any:
     """The model, loaded once."""
-    return embed._load(model, "cpu")
+    return models.load_model(model, "cpu")
 
 
 @pytest.fixture(autouse=True)
 def loaded(monkeypatch: pytest.MonkeyPatch, encoder: Any) -> None:
     """The command loads the model that is loaded already, or says what is wrong with another."""
-    real = embed._load
-    monkeypatch.setattr(embed, "_load", lambda m, d: encoder if "model" in m else real(m, d))
+    real = models.load_model
+    monkeypatch.setattr(models, "load_model", lambda m, d: encoder if "model" in m else real(m, d))
 
 
 TEXTS = ["a small dog", "a little puppy", "interest rates rose", "", "the cat sat " * 200]
@@ -169,7 +172,7 @@ def test_rows_are_cut_by_tokens_and_the_prompt_counts(
             return np.full((len(texts), 3), 1e6)
 
     fake: Any = Model()
-    monkeypatch.setattr(embed, "_load", lambda m, d: fake)
+    monkeypatch.setattr(models, "load_model", lambda m, d: fake)
     texts = ["\U0001f600" * 3, "\U0001f600" * 4, "twelve bytes", "nine byte"]
     work.lines("t.jsonl", [{"id": i, "head": text} for i, text in enumerate(texts)])
     ask = ("embed", "t.jsonl", "--field", "head", "--model", model, "--overwrite", "--json", "-o", "e.npy")
@@ -215,7 +218,7 @@ def test_kept_work_goes_on_after_a_move_and_begins_anew_where_damaged(
         (3, ["--field", "n"], "t.jsonl:1: n: expected text, found 0"),
         (2, ["--field", "head", "-o", "e.txt"], "e.txt: expected a name that ends in .npy"),
         (2, ["--field", "head", "-o", "emb.npy"], "emb.npy: exists already"),
-        (2, ["--field", "head", "--batch-size", "0"], '--batch-size: expected a whole number above 0, got "0"'),
+        (2, ["--field", "head", "--batch-size", "0"], "--batch-size: expected a whole number above 0, got 0"),
         (2, ["--field", "head", "--model", "."], "--model: .: cannot be loaded"),
     ],
 )
@@ -249,3 +252,24 @@ def test_a_collection_takes_a_model_by_name(model: str) -> None:
     notes = Collection(model)
     notes.add(["a loaf of bread", "a large wild cat"], ids=["bread", "cat"])
     assert notes.search("lions", 1)[0].id == "cat"
+
+
+def test_python_gives_what_the_command_gives(work: Workplace, model: str) -> None:
+    rows(work)
+    assert work("embed", "t.jsonl", "--field", "head", "-o", "e.npy", "--model", model).code == 0
+    table = {"id": [f"t{i}" for i in range(5)], "head": TEXTS}
+    for data, fields in (("t.jsonl", "head"), (table, ["head"]), (TEXTS, None), (pandas.DataFrame(table), "head")):
+        made = embed.embed(data, model, fields=fields)
+        assert np.array_equal(made.vectors, np.load("e.npy"))
+        assert (made.note["cut_rows"], made.note["empty_rows"]) == ([4], [3])
+    longer = made.add_to(pandas.DataFrame(table))
+    assert np.array_equal(np.stack(longer["embedding"]), made.vectors)
+    assert np.array_equal(np.asarray(made), made.vectors)
+    saved = embed.embed(TEXTS, model, output="again.npy")
+    assert np.array_equal(np.load("again.npy"), saved.vectors) and saved.note == json.loads(
+        Path("again.npy.json").read_text()
+    )
+    with pytest.raises(UsageError, match="fields: expected the names"):
+        embed.embed("t.jsonl", model)
+    with pytest.raises(UsageError, match="unknown column 'haed': did you mean 'head'"):
+        embed.embed(table, model, fields="haed")

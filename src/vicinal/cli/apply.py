@@ -15,7 +15,7 @@ from vicinal.cli.console import Console
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `vicinal apply`."""
-    from vicinal.data.embed import DTYPES
+    from vicinal.tasks.embed import DTYPES
 
     parser.add_argument("head", metavar="FOLDER", help="a folder of `vicinal learn`")
     parser.add_argument("embeddings", metavar="NPY", help="the embeddings, one row a sample")

@@ -10,16 +10,25 @@ import argparse
 import json
 import time
 
+from vicinal.cli import options
 from vicinal.cli.console import Console
+
+FUNCTION = "vicinal.embed"
+PRINTED = ("json",)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `vicinal embed`."""
-    from vicinal.data.embed import DTYPES
+    from vicinal.tasks.embed import DTYPES
 
     parser.add_argument("data", metavar="DATA", help="the data set")
     parser.add_argument(
-        "--field", metavar="FIELD", action="append", required=True, help="a field of text; several are joined"
+        "--field",
+        dest="fields",
+        metavar="FIELD",
+        action="append",
+        required=True,
+        help="a field of text; several are joined",
     )
     parser.add_argument("-o", "--output", metavar="NPY", required=True, help="the array to write")
     parser.add_argument("--model", metavar="MODEL", required=True, help="a folder with a model, or a model's name")
@@ -27,33 +36,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--normalize", action="store_true", help="scale each row to length 1")
     parser.add_argument("--batch-size", metavar="N", default="64", help="rows at a time (default 64)")
     parser.add_argument("--device", metavar="NAME", help="where the model runs: cpu, cuda, ... (default: the best)")
-    parser.add_argument("--overwrite", action="store_true", help="replace an array that exists")
-    parser.add_argument("--id-field", metavar="FIELD", default="id", help="the data set's field of ids (default id)")
+    options.add_overwrite(parser)
+    options.add_ids(parser)
     parser.add_argument("--json", action="store_true", help="the note as JSON on stdout")
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Read, embed, write."""
-    from vicinal.data.embed import embed_dataset
-    from vicinal.tasks.score import config
+    from vicinal.tasks.embed import embed
 
     start = time.perf_counter()
     with console.progress() as progress:
-        note = embed_dataset(
-            config.input_file(arguments.data, "DATA"),
-            arguments.field,
-            arguments.output,
+        made = embed(
+            arguments.data,
             arguments.model,
+            fields=arguments.fields,
             dtype=arguments.dtype,
             normalize=arguments.normalize,
-            batch_size=config.whole_number(arguments.batch_size, "--batch-size"),
+            batch_size=options.number(arguments.batch_size),
             device=arguments.device,
-            id_field=arguments.id_field,
+            ids=arguments.ids,
+            output=arguments.output,
             overwrite=arguments.overwrite,
             progress=progress,
         )
     if arguments.json:
-        print(json.dumps(note))
+        print(json.dumps(made.note))
     seconds = time.perf_counter() - start
-    console.note(f"{note['rows']:,} rows of dim {note['dim']} in {seconds:.1f} s: {arguments.output}")
+    console.note(f"{len(made):,} rows of dim {made.note['dim']} in {seconds:.1f} s: {arguments.output}")
     return 0

@@ -6,11 +6,10 @@ its message as the option that the user typed.
 """
 
 import argparse
+from typing import Any
 
-Text = int | float | str
 
-
-def number(text: str | None) -> Text | None:
+def number(text: str | None) -> Any:
     """Return the number that a text holds, or the text itself.
 
     >>> number("5"), number("0.5"), number("five"), number(None)

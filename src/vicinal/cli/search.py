@@ -138,7 +138,7 @@ def _asked(index: Any, arguments: argparse.Namespace) -> tuple[Any, list, Any]:
     if arguments.queries is not None:
         vectors = npy.load_npy(config.input_file(arguments.queries, "--queries"))
         return vectors, list(range(len(vectors))), None
-    from vicinal.data.embed import text_embedder
+    from vicinal.data.models import text_embedder
 
     made_by = index.embedding or {}
     model = arguments.model or made_by.get("model")

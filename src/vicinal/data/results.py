@@ -20,7 +20,8 @@ class Columns:
     ids : sequence of int or str
         The id of each row.
     columns : mapping of str to ndarray or list
-        Each of length n. NaN in a float column and None in a list stand for "no value".
+        Each of length n, an array of shape (n, m) for lists. NaN in a float column and None in a list stand for "no
+        value".
 
     Examples
     --------
@@ -138,8 +139,11 @@ class Columns:
             if isinstance(values, np.ndarray) and values.ndim == 1:
                 missing = ~np.isfinite(values) if values.dtype.kind == "f" else None
                 out[name] = pyarrow.array(values, mask=missing)
+            elif isinstance(values, np.ndarray):
+                flat = pyarrow.array(np.ascontiguousarray(values).ravel())
+                out[name] = pyarrow.FixedSizeListArray.from_arrays(flat, values.shape[1])
             else:
-                out[name] = pyarrow.array(values.tolist() if isinstance(values, np.ndarray) else values)
+                out[name] = pyarrow.array(values)
         return out
 
 

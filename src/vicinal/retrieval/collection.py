@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from vicinal.data.embed import text_embedder
+from vicinal.data.models import text_embedder
 from vicinal.errors import DataError, UsageError
 from vicinal.indexes import Index, load_index
 from vicinal.indexes.choice import index as make_index

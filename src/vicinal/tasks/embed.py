@@ -1,0 +1,332 @@
+"""Texts in, embeddings out, with a note that says what they were made from.
+
+The work is done in blocks. Where an output is named, each finished block is kept in the folder `OUTPUT.part`, so that
+the same call continues after an interruption.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from vicinal import __version__
+from vicinal.data import dataset, models, provenance
+from vicinal.data.results import Columns
+from vicinal.data.tables import Id
+from vicinal.errors import DataError, UsageError, kept_in, some, unknown
+from vicinal.storage import atomic, manifests
+
+DTYPES = ("float32", "float16")
+BLOCK_ROWS = 512
+ARRAY, STATE = "array.npy", "state.json"
+IN_MEMORY = "(data in memory)"
+
+Progress = Callable[[int, int], None]
+
+
+class Embedded(Columns):
+    """Embeddings of texts: one row a text, in the input's order.
+
+    Attributes
+    ----------
+    vectors : ndarray, shape (n, dim)
+        float32 or float16.
+    note : dict
+        What they were made from: the data and its SHA-256, the model, the fields, the rows that were cut short
+        (`cut_rows`) and those without text (`empty_rows`).
+
+    `numpy.asarray(embedded)` gives the vectors; the column "embedding" holds them in a table.
+    """
+
+    def __init__(self, ids: Sequence[Id], vectors: np.ndarray, note: dict[str, Any]) -> None:
+        super().__init__(ids, {"embedding": vectors})
+        self.vectors, self.note = vectors, note
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.array(self.vectors, dtype=dtype, copy=copy)
+
+    def __repr__(self) -> str:
+        return f"Embedded(n={len(self)}, dim={self.vectors.shape[1]}, dtype={self.vectors.dtype})"
+
+
+@dataclass(frozen=True)
+class _Texts:
+    """What is to be embedded.
+
+    question : what decides the embeddings; kept work of another question is refused
+    """
+
+    texts: list[str]
+    ids: list[Id]
+    place: str
+    question: dict[str, Any]
+
+
+@dataclass
+class _Work:
+    """Finished blocks: in memory, or in a folder that the same call continues from."""
+
+    folder: Path | None
+    shape: tuple[int, str]
+    question: dict[str, Any]
+    done: int = 0
+    cut: list[int] = field(default_factory=list)
+    array: np.ndarray | None = None
+
+    def rows(self, start: int, vectors: np.ndarray) -> np.ndarray:
+        """Put a block in its place and return it as it is stored."""
+        n, dtype = self.shape
+        if self.array is None:
+            whole = (n, vectors.shape[1])
+            if self.folder is None:
+                self.array = np.empty(whole, dtype=dtype)
+            else:
+                self.array = np.lib.format.open_memmap(self.folder / ARRAY, "w+", dtype=dtype, shape=whole)
+        with np.errstate(over="ignore"):
+            self.array[start : start + len(vectors)] = vectors
+        return self.array[start : start + len(vectors)]
+
+    def keep(self, done: int, cut: list[int]) -> None:
+        """Record that the first `done` rows are finished."""
+        self.done, self.cut = done, self.cut + cut
+        if self.folder is not None:
+            assert isinstance(self.array, np.memmap)
+            self.array.flush()
+            state = {"asked": self.question, "done": self.done, "cut": self.cut}
+            with atomic.whole_file(self.folder / STATE, overwrite=True) as file:
+                file.write(json.dumps(state).encode())
+
+
+def embed(
+    data: object,
+    model: str,
+    *,
+    fields: str | Sequence[str] | None = None,
+    dtype: Literal["float32", "float16"] = "float32",
+    normalize: bool = False,
+    batch_size: int = 64,
+    device: str | None = None,
+    ids: object = None,
+    output: str | Path | None = None,
+    overwrite: bool = False,
+    progress: Callable[[str], Progress] | None = None,
+) -> Embedded:
+    """Return the embeddings of texts, by a model of sentence-transformers.
+
+    Parameters
+    ----------
+    data : sequence of str, path, or table
+        The texts; or a data set file or a table in memory, whose texts are in `fields`.
+    model : str
+        A folder that holds a model, or a name that sentence-transformers knows.
+    fields : str or sequence of str, optional
+        The fields that make the text of a row, joined by line ends; empty ones are left out.
+    dtype : {"float32", "float16"}
+    normalize : bool
+        Whether rows are scaled to length 1.
+    batch_size : int
+        Texts that the model takes at a time.
+    device : str, optional
+        Where the model runs: "cpu", "cuda", ...; the best one by default.
+    ids : str or sequence, optional
+        The column of ids (default "id"), or the ids.
+    output : path, optional
+        A `.npy` to write; the note is written beside it, as `OUTPUT.json`. Work that is stopped is kept in the folder
+        `OUTPUT.part`, and the same call continues from it.
+    overwrite : bool
+        Whether files that exist are replaced.
+    progress : callable, optional
+        Called with the name of the work; returns a function that is called with (rows done, rows in all).
+
+    Returns
+    -------
+    Embedded
+
+    Raises
+    ------
+    UsageError, DataError, MissingExtra
+
+    Examples
+    --------
+    >>> vicinal.embed(["a small dog", "interest rates"], "all-MiniLM-L6-v2").vectors.shape  # doctest: +SKIP
+    (2, 384)
+    """
+    if dtype not in DTYPES:
+        raise UsageError(f"dtype: {unknown('dtype', dtype, DTYPES)}")
+    if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+        raise UsageError(f"batch_size: expected a whole number above 0, got {batch_size!r}")
+    _check_output(output, overwrite)
+    wanted = [fields] if isinstance(fields, str) else list(fields or ())
+    settings = {"dtype": dtype, "normalized": normalize, "batch_size": batch_size}
+    task = _texts_of(data, wanted, ids, model, settings)
+    folder = None if output is None else Path(f"{output}.part")
+    work = _open_work(folder, task, dtype)
+    encoder = models.load_model(model, device)
+    if folder is not None:
+        folder.mkdir(exist_ok=True)
+    report = None if progress is None else progress(f"embedding {Path(task.place).name}")
+    with kept_in(folder):
+        _encode_blocks(task, work, encoder, report)
+    note = _note_of(task, work, encoder)
+    assert work.array is not None
+    if output is not None and folder is not None:
+        _write(Path(output), note, work.array, overwrite)
+        shutil.rmtree(folder, ignore_errors=True)
+        return Embedded(task.ids, np.load(output, mmap_mode="r"), note)
+    return Embedded(task.ids, work.array, note)
+
+
+def _check_output(output: str | Path | None, overwrite: bool) -> None:
+    if output is None:
+        return
+    if Path(output).suffix != ".npy":
+        raise UsageError(f"{output}: expected a name that ends in .npy")
+    for path in (Path(output), provenance.note_path(output)):
+        atomic.check_file(path, overwrite)
+
+
+def _texts_of(data: object, fields: list[str], ids: object, model: str, settings: dict[str, Any]) -> _Texts:
+    """Read the texts and say what decides their embeddings."""
+    if not isinstance(data, str | os.PathLike) and not dataset.frames.is_table(data):
+        if fields:
+            raise UsageError("fields: the data are texts already; leave fields out")
+        texts = [str(text) for text in data] if isinstance(data, Sequence) or hasattr(data, "__iter__") else []
+        rows = dataset.read(texts, ids=ids)
+    else:
+        if not fields:
+            raise UsageError("fields: expected the names of the fields that hold the texts, got none")
+        rows = dataset.read(data, ids=ids, fields={name: (name, "text") for name in fields})
+        for name in fields:
+            if len(rows) and not any(rows.values[name]):
+                raise DataError(f"{rows.name}: no row has text in the field {name!r}; name one that has with --field")
+        texts = ["\n".join(filter(None, row)) for row in zip(*(rows.values[name] for name in fields), strict=True)]
+    if not texts:
+        raise DataError(f"{rows.name}: holds no rows; there is nothing to embed")
+    folder = Path(model).is_dir()
+    question = {
+        "data": IN_MEMORY if rows.path is None else str(rows.path.resolve()),
+        "data_sha256": _hash_of_texts(texts) if rows.path is None else manifests.sha256(rows.path),
+        "ids_sha256": provenance.hash_of(rows.ids),
+        "rows": len(texts),
+        "model": str(Path(model).resolve()) if folder else model,
+        "model_sha256": models.hash_of_model(Path(model)) if folder else None,
+        "fields": fields,
+        **settings,
+    }
+    return _Texts(texts, rows.ids, str(rows.path or rows.name), question)
+
+
+def _hash_of_texts(texts: list[str]) -> str:
+    digest = hashlib.sha256()
+    for text in texts:
+        digest.update(json.dumps(text).encode("ascii") + b"\n")
+    return digest.hexdigest()
+
+
+def _encode_blocks(task: _Texts, work: _Work, encoder: Any, report: Progress | None) -> None:
+    n = len(task.texts)
+    if report is not None and work.done:
+        report(work.done, n)
+    for start in range(work.done, n, BLOCK_ROWS):
+        texts = task.texts[start : start + BLOCK_ROWS]
+        vectors = models.encode(encoder, texts, task.question["normalized"], task.question["batch_size"])
+        stored = work.rows(start, vectors)
+        if not np.isfinite(stored).all():
+            if work.folder is not None:
+                shutil.rmtree(work.folder)  # the same question can only end here again
+            raise _not_finite(stored, vectors, start, task)
+        work.keep(start + len(texts), [start + place for place in models.texts_cut(encoder, texts)])
+        if report is not None:
+            report(work.done, n)
+
+
+def _not_finite(stored: np.ndarray, vectors: np.ndarray, start: int, task: _Texts) -> Exception:
+    row = int(np.flatnonzero(~np.isfinite(stored).all(axis=1))[0])
+    place = f"{task.place}: row {start + row}, {task.ids[start + row]}"
+    if np.isfinite(vectors[row]).all():
+        return UsageError(f"{place}: its embedding is too large for {stored.dtype}; use --dtype float32")
+    return DataError(f"{place}: the model gave an embedding that is not finite; look at its text")
+
+
+def _note_of(task: _Texts, work: _Work, encoder: Any) -> dict[str, Any]:
+    """Return the note of the finished work, and warn of texts that were cut short or empty."""
+    empty = [row for row, text in enumerate(task.texts) if not text.strip()]
+    for rows, what in ((empty, "no text: all of them get the same embedding"), (work.cut, "were cut short")):
+        if rows:
+            named = some([task.ids[row] for row in rows])
+            warnings.warn(f"{task.place}: {len(rows)} of {len(task.ids)} rows: {what}: {named}", stacklevel=3)
+    assert work.array is not None
+    return {
+        "format": provenance.FORMAT,
+        "format_version": provenance.FORMAT_VERSION,
+        "vicinal": __version__,
+        **task.question,
+        "dim": work.array.shape[1],
+        "longest": models.longest_text(encoder),
+        "cut_rows": work.cut,
+        "empty_rows": empty,
+    }
+
+
+def _write(output: Path, note: dict[str, Any], array: np.ndarray, overwrite: bool) -> None:
+    note_file = provenance.note_path(output)
+    with atomic.whole_file(note_file, overwrite) as note_text:
+        note_text.write((json.dumps(note, indent=2) + "\n").encode())
+        with atomic.whole_file(output, overwrite) as file:
+            np.lib.format.write_array(file, np.asarray(array), allow_pickle=False)
+        with contextlib.suppress(OSError):
+            note_file.unlink()  # never an old note beside a new array
+
+
+def _open_work(folder: Path | None, task: _Texts, dtype: str) -> _Work:
+    """Return the finished work of this question, or none of it."""
+    work = _Work(folder, (len(task.texts), dtype), task.question)
+    state = None if folder is None else _read_state(folder, task.question)
+    if folder is None or state is None:
+        return work
+    work.array = _kept_array(folder, *work.shape)
+    if work.array is not None:
+        work.done, work.cut = state["done"], state["cut"]
+    return work
+
+
+def _kept_array(folder: Path, rows: int, dtype: str) -> np.memmap | None:
+    """The array that was begun, or None where it is not there or damaged, so that the work begins anew."""
+    try:
+        array = np.lib.format.open_memmap(folder / ARRAY, "r+")
+    except (OSError, ValueError):
+        return None
+    return array if array.ndim == 2 and (len(array), array.dtype) == (rows, np.dtype(dtype)) else None
+
+
+def _read_state(folder: Path, question: dict[str, Any]) -> dict[str, Any] | None:
+    """What was done of this question before; UsageError where the folder holds the work of another one."""
+    if not folder.exists():
+        return None
+    atomic.remove_leftovers(folder / STATE)
+    try:
+        state: dict[str, Any] = json.loads((folder / STATE).read_text(encoding="utf-8"))
+        before, _, _ = state["asked"], state["done"], state["cut"]
+    except FileNotFoundError:
+        if {file.name for file in folder.iterdir()} <= {ARRAY}:
+            return None
+        raise UsageError(f"{folder}: holds files that vicinal did not write; move it away") from None
+    except (OSError, ValueError, KeyError, TypeError, NotADirectoryError):
+        raise UsageError(f"{folder}: not the kept work of `vicinal embed`; move it away") from None
+    # A file may have moved: its checksum identifies it.
+    moved = {"data"} | ({"model"} if question["model_sha256"] else set())
+    changed = [key for key in question if key not in moved and before.get(key) != question[key]]
+    if changed:
+        raise UsageError(
+            f"{folder}: holds the work of another run; changed since: {', '.join(changed)}. Ask the same again, or "
+            "remove it"
+        )
+    return state

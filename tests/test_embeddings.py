@@ -36,6 +36,9 @@ TABLES = {
         {"id": IDS, "embedding": VECTORS, "kind": KINDS},
         schema_overrides={"embedding": polars.Array(polars.Float32, 2)},
     ),
+    "pandas categories": lambda: pandas.DataFrame({"id": IDS, "embedding": list(VECTORS), "kind": KINDS}).astype(
+        {"kind": "category"}
+    ),
     "polars lists": lambda: polars.from_arrow(arrow_table()),
     "datasets": lambda: datasets.Dataset(arrow_table()),
     "datasets selected": lambda: datasets.Dataset(pyarrow.concat_tables([arrow_table(), arrow_table()])).select(

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+import pandas
+import polars
 import pytest
 
 from oracle import brute_force
@@ -95,7 +97,7 @@ def test_auto_says_what_it_chose_and_parameters_are_set(work: Workplace) -> None
     ("code", "arguments", "said"),
     [
         (2, ("search", "my.index"), "no query was given; write --query-row"),
-        (2, ("search", "my.index", "--query-row", 0, "-k", 0), '-k: expected a whole number above 0, got "0"'),
+        (2, ("search", "my.index", "--query-row", 0, "-k", 0), "-k: expected a whole number above 0, got 0"),
         (3, ("search", "my.index", "--query-id", 5), "--query-id: not in the index: 5; it holds 30 rows, whose"),
         (
             3,
@@ -138,13 +140,17 @@ def test_auto_says_what_it_chose_and_parameters_are_set(work: Workplace) -> None
         (
             3,
             ("index", "build", "emb.npy", "-o", "x", "--data", "short.jsonl"),
-            "found 3 rows, expected 30",
+            "short.jsonl has 3 rows, but emb.npy has 30",
         ),
         (3, ("index", "build", "emb.npy", "-o", "x", "--data", "twice.jsonl"), "ids of an index must differ"),
         (3, ("index", "add", "my.index", "emb.npy"), "this index has ids of its own such as 0"),
         (3, ("index", "add", "my.index", "emb.npy", "--data", "d.jsonl"), "ids: 0 is given to rows 0 and 30"),
         (3, ("index", "remove", "my.index", "--id", "7"), "remove: not in the index: 7"),
-        (2, ("index", "remove", "my.index"), "remove: expected ids: --id, --ids or --where is missing"),
+        (
+            2,
+            ("index", "remove", "my.index"),
+            "--id: expected ids, a file of ids, or a filter that matches rows; none were given",
+        ),
         (2, ("index", "evaluate", "my.index", "--sweep", "x.txt"), "x.txt: expected a picture's name"),
         (
             3,
@@ -159,7 +165,11 @@ def test_auto_says_what_it_chose_and_parameters_are_set(work: Workplace) -> None
         (3, ("index", "evaluate", "my.index", "other.index", "-k", "2"), "other.index and my.index hold other vectors"),
         (3, ("index", "evaluate", "my.index", "-k", "30"), "found 30 rows, expected more than k = 30"),
         (2, ("index", "export", "emb.npy", "--metric", "l1", "-o", "x.hdf5"), "ann-benchmarks has no manhattan"),
-        (2, ("index", "export", "emb.npy", "--test", "30", "-o", "x.hdf5"), "--test: expected fewer than the 30 rows"),
+        (
+            2,
+            ("index", "export", "emb.npy", "--test", "30", "-o", "x.hdf5"),
+            "--test: expected a number from 1 to 29, fewer than the rows, got 30",
+        ),
     ],
 )
 def test_what_is_wrong_is_named(built: Workplace, code: int, arguments: tuple, said: str) -> None:
@@ -299,3 +309,65 @@ def test_files_that_are_none_of_ann_benchmarks_are_named(tmp_path: Path) -> None
         read(tmp_path / "z.hdf5")
     with pytest.raises(UsageError, match="exists already"):
         write(tmp_path / "z.hdf5", spread(30, 4), spread(3, 4), "euclidean")
+
+
+def test_python_builds_and_searches_as_the_commands_do(work: Workplace) -> None:
+    from vicinal.tasks import index as indexes
+    from vicinal.tasks.search import search
+
+    records = [{"id": f"r{i}", "kind": "ab"[i % 2], "n": i} for i in range(30)]
+    work.lines("d.jsonl", records)
+    assert work("index", "build", "emb.npy", "--data", "d.jsonl", "-o", "by.command").code == 0
+    ask = ("-k", 3, "--query-id", "r4", "--query-row", 7, "--where", 'kind = "a"')
+    expected = work("search", "by.command", *ask).records
+    columns = {name: [record[name] for record in records] for name in ("id", "kind", "n")}
+    tables = [
+        {**columns, "embedding": work.vectors.tolist()},
+        pandas.DataFrame({**columns, "embedding": list(work.vectors)}),
+        polars.DataFrame({**columns, "embedding": work.vectors}),
+        polars.DataFrame({**columns, "embedding": work.vectors}, schema_overrides={"kind": polars.Categorical}),
+    ]
+    built = [indexes.index(data=table) for table in tables]
+    built.append(indexes.index(data="d.jsonl", embeddings="emb.npy", output="by.python"))
+    payload = {name: columns[name] for name in ("kind", "n")}
+    built.append(indexes.index(data=work.vectors, ids=columns["id"], payload=payload))
+    for one in (*built, "by.python", "by.command"):
+        hits = search(one, k=3, query_ids=["r4"], query_rows=[7], where='kind = "a"')
+        assert list(hits.records()) == expected
+    assert hits.to_pandas()["kind"].tolist() == ["a"] * 6
+    plain = search(tables[1], work.vectors[:2], k=1)
+    assert (plain.ids, plain["distance"].tolist()) == (["r0", "r1"], [0.0, 0.0])
+    assert search("emb.npy", "emb.npy", k=1).ids == list(range(30))
+
+
+def test_vectors_of_another_model_are_refused_wherever_an_index_meets_them(work: Workplace) -> None:
+    """The notes beside the arrays say which model made them; an index keeps that of its rows."""
+    from vicinal.tasks import index as indexes
+    from vicinal.tasks.search import search
+
+    def note(array: str, model: str, normalized: bool = False) -> None:
+        work.save(array, work.vectors)
+        about = {"format": "vicinal.embeddings", "format_version": 1, "data": "x", "data_sha256": "", "ids_sha256": ""}
+        text = json.dumps({**about, "rows": 30, "model": model, "normalized": normalized})
+        work.write(f"{array}.json", text)
+
+    for array, model, normalized in (("one.npy", "m1", False), ("other.npy", "m2", False), ("unit.npy", "m1", True)):
+        note(array, model, normalized)
+    assert work("index", "build", "one.npy", "-o", "one.index").code == 0
+    assert work("search", "one.index", "--queries", "one.npy", "-k", 1).code == 0
+    assert work("search", "one.index", "--queries", "emb.npy", "-k", 1).code == 0  # without a note it is taken
+    before = (work.folder / "one.index" / "manifest.json").read_bytes()
+    for array in ("other.npy", "unit.npy"):
+        for command in (
+            ("index", "add", "one.index", array),
+            ("search", "one.index", "--queries", array),
+            ("search", "one.index", "--queries", array, "--by", "svm"),
+            ("index", "evaluate", "one.index", "--queries", array, "-k", 2),
+            ("index", "export", "one.npy", "--test", array, "-o", "set.hdf5"),
+        ):
+            assert "so their rows have no distances to each other" in work.refuses(3, *command)
+        with pytest.raises(DataError, match=r"but the rows of one\.index by m1"):
+            search("one.index", array)
+        with pytest.raises(DataError, match="but the rows of the index by m1"):
+            indexes.add_to_index(indexes.index(data="one.npy"), array)
+    assert (work.folder / "one.index" / "manifest.json").read_bytes() == before

@@ -8,6 +8,8 @@ its message as the option that the user typed.
 import argparse
 from typing import Any
 
+from vicinal.errors import UsageError
+
 
 def number(text: str | None) -> Any:
     """Return the number that a text holds, or the text itself.
@@ -105,3 +107,25 @@ def add_ids(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--ids", "--id-field", dest="ids", metavar="FIELD", help="the data set's field of ids (default id)"
     )
+
+
+def add_settings(parser: argparse.ArgumentParser, about: str) -> None:
+    """Add --set NAME=VALUE, as often as needed."""
+    parser.add_argument("--set", dest="settings", action="append", default=[], metavar="NAME=VALUE", help=about)
+
+
+def settings(texts: list[str]) -> dict[str, Any]:
+    """Return NAME=VALUE texts as an index takes them: a whole number, true or false, none, or a word.
+
+    >>> settings(["M=16", "keep_vectors=false"])
+    {'M': 16, 'keep_vectors': False}
+    """
+    found: dict[str, Any] = {}
+    words = {"true": True, "false": False, "none": None}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name or not value:
+            raise UsageError(f"--set: expected NAME=VALUE such as ef_search=100, got {text!r}")
+        plain = number(value)
+        found[name] = plain if isinstance(plain, int) else words.get(value.lower(), value)
+    return found

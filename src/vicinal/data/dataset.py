@@ -2,6 +2,7 @@
 
 import os
 import warnings
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,8 +37,11 @@ class Dataset:
     places : dict of str to str
         For each of them, the place that messages name.
     embeddings : object
-        The embeddings that the data set itself holds: an array, a `.npy` file or an Arrow column; None where it holds
-        none.
+        Where its embeddings are: an array, a `.npy` file or an Arrow column; None where none were given.
+    sources : tuple of (Path, list)
+        Other files that values were read from, and their ids.
+    id_field : str
+        The column of ids.
     """
 
     name: str
@@ -48,9 +52,24 @@ class Dataset:
     places: dict[str, str] = field(default_factory=dict)
     embeddings: Any = None
     sources: tuple[tuple[Path, list[Id]], ...] = ()
+    id_field: str = "id"
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def columns(self) -> Any:
+        """Return all columns of the data set but the ids and the vectors: a mapping of columns, or one mapping a row.
+
+        None where there are no columns. A file is read again for it.
+        """
+        if self.table is not None:
+            names = [name for name in frames.column_names(self.table) if name != self.id_field]
+            arrow = {name: frames.column(self.table, name) for name in names}
+            return {name: values for name, values in arrow.items() if not frames.is_vector_column(values)} or None
+        if self.path is None:
+            return None
+        rows = (row for _, row in tables.read_rows(self.path))
+        return [{name: value for name, value in row.items() if name != self.id_field} for row in rows]
 
     def refuse_other_count(self, source: object, found: int) -> None:
         """Raise DataError where a source that belongs to these rows has another number of rows."""
@@ -75,6 +94,7 @@ def read(
     ids: object = None,
     fields: Mapping[str, tuple[object, str]] = NO_FIELDS,
     argument: str = "data",
+    unique_ids: bool = False,
 ) -> Dataset:
     """Return the rows of a data set.
 
@@ -94,6 +114,8 @@ def read(
         is one value a row; None is left out. Kinds: "label", "number", "text", "any", as in `tables.read_columns`.
     argument : str
         What messages call `data` in memory.
+    unique_ids : bool
+        Whether an id that occurs twice is refused; a file's are warned of otherwise.
 
     Returns
     -------
@@ -104,7 +126,7 @@ def read(
     UsageError
         A column is not there, or an argument has another form.
     DataError
-        A file cannot be read, or the numbers of rows differ.
+        A file cannot be read, the numbers of rows differ, or ids that must differ do not.
 
     Examples
     --------
@@ -115,11 +137,28 @@ def read(
     given = {name: (spec, kind) for name, (spec, kind) in fields.items() if spec is not None}
     if isinstance(data, Dataset):
         raise UsageError(f"{argument}: found a Dataset, expected an array, a path or a table")
-    if frames.is_table(data):
-        return _from_table(data, embeddings, ids, given, argument)
-    if isinstance(data, str | os.PathLike) and not str(data).lower().endswith(".npy"):
-        return _from_file(Path(data), embeddings, ids, given, argument)
-    return _from_array(data, embeddings, ids, given, argument)
+    with warnings.catch_warnings(record=True) as raised:
+        warnings.simplefilter("always")
+        if frames.is_table(data):
+            rows = _from_table(data, embeddings, ids, given, argument)
+        elif isinstance(data, str | os.PathLike) and not str(data).lower().endswith(".npy"):
+            rows = _from_file(Path(data), embeddings, ids, given, argument)
+        else:
+            rows = _from_array(data, embeddings, ids, given, argument)
+    if unique_ids:
+        _refuse_repeated(rows)
+    for warning in raised:
+        warnings.warn(warning.message, warning.category, stacklevel=3)
+    return rows
+
+
+def _refuse_repeated(rows: Dataset) -> None:
+    repeated = [one for one, count in Counter(rows.ids).items() if count > 1]
+    if repeated:
+        raise DataError(
+            f"{rows.name}: {len(repeated)} ids occur more than once ({some(repeated)}); ids of an index must differ: "
+            "name another field with --ids (in Python: ids='...')"
+        )
 
 
 def _from_table(
@@ -164,7 +203,9 @@ def _from_table(
         else:
             places[name] = name
             values[name] = _values(spec, kind, n, name)
-    return Dataset(argument, found, None, table, values, places, source, tuple(sources))
+    return Dataset(
+        argument, found, None, table, values, places, source, tuple(sources), ids if isinstance(ids, str) else "id"
+    )
 
 
 def _from_file(
@@ -183,7 +224,7 @@ def _from_file(
     if ids is not None and not isinstance(ids, str):
         found, warned = _checked_ids(ids, len(found), "ids"), []
     for text in warned:
-        warnings.warn(text, stacklevel=4)
+        warnings.warn(text, stacklevel=2)
     values: dict[str, list[Any]] = {}
     places: dict[str, str] = {}
     sources: list[tuple[Path, list[Id]]] = []
@@ -193,7 +234,7 @@ def _from_file(
         else:
             places[name] = f"{path}:{spec}" if isinstance(spec, str) else name
             values[name] = columns[spec] if isinstance(spec, str) else _values(spec, kind, len(found), name)
-    return Dataset(str(path), found, path, None, values, places, embeddings, tuple(sources))
+    return Dataset(str(path), found, path, None, values, places, embeddings, tuple(sources), id_field)
 
 
 def _from_array(

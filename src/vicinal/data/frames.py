@@ -47,17 +47,32 @@ def column(table: Any, name: str, argument: str = "column") -> Any:
     if name not in names:
         raise UsageError(f"{argument}: {unknown('column', name, names)}")
     if _package(table) == "datasets":  # its own formats convert float64 to float32 and uint8 to int64; Arrow does not
-        return table.with_format("arrow").select_columns([name])[:].column(0)
+        return _simple(table.with_format("arrow").select_columns([name])[:].column(0))
     values = table[name]
     if isinstance(values, pyarrow.ChunkedArray):
-        return values
+        return _simple(values)
     try:
         if hasattr(values, "__arrow_c_stream__"):
-            return pyarrow.chunked_array(values)
+            return _simple(pyarrow.chunked_array(values))
         plain = list(values) if isinstance(values, np.ndarray) and values.ndim > 1 else values
         return pyarrow.chunked_array([pyarrow.array(plain, from_pandas=True)])
     except (pyarrow.ArrowException, TypeError, ValueError) as error:
         raise DataError(f"{argument}: column {name!r}: Arrow cannot read its values ({error})") from None
+
+
+def _simple(values: Any) -> Any:
+    """An Arrow column without views and dictionaries, which Arrow's own functions do not compare with plain values.
+
+    polars gives text as string_view; pandas and polars give categories as dictionaries.
+    """
+    import pyarrow
+
+    kind = values.type.value_type if pyarrow.types.is_dictionary(values.type) else values.type
+    if pyarrow.types.is_string_view(kind):
+        kind = pyarrow.string()
+    elif pyarrow.types.is_binary_view(kind):
+        kind = pyarrow.binary()
+    return values if kind == values.type else values.cast(kind)
 
 
 def is_vector_column(values: Any) -> bool:

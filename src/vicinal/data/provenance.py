@@ -49,21 +49,42 @@ def read_note(array: str | Path) -> dict[str, Any] | None:
     return note
 
 
-def verify_alike(array: str | Path, other: str | Path) -> None:
-    """Raises DataError where the notes beside two arrays say that their rows lie in different spaces.
+def model_of(array: str | Path) -> dict[str, Any] | None:
+    """Return the model that the note beside an array names: model, model_sha256, normalized; None without a note."""
+    note = read_note(array)
+    return None if note is None else {name: note.get(name) for name in ("model", "model_sha256", "normalized")}
 
-    Arrays without a note are taken as they are; fields may differ, as they do between data sets.
+
+def verify_alike(array: str | Path, other: str | Path) -> None:
+    """Raise DataError where the notes beside two arrays say that their rows lie in different spaces.
+
+    Arrays without a note are taken as they are; the fields may differ, as they do between data sets.
     """
-    one, two = read_note(array), read_note(other)
-    if one is None or two is None:
+    verify_model(array, model_of(other), str(other))
+
+
+def verify_model(array: str | Path, other: dict[str, Any] | None, name: str) -> None:
+    """Raise DataError where the note beside an array names another model than the one of `other`.
+
+    Parameters
+    ----------
+    array : path
+        Without a note, it is taken as it is.
+    other : dict or None
+        What `model_of` returned for the vectors that the array is compared with; None where it is not known.
+    name : str
+        What messages call those vectors.
+    """
+    one = model_of(array)
+    if one is None or other is None:
         return
-    same_model = one["model"] == two["model"] or (
-        one.get("model_sha256") is not None and one.get("model_sha256") == two.get("model_sha256")
+    same_model = one["model"] == other.get("model") or (
+        one["model_sha256"] is not None and one["model_sha256"] == other.get("model_sha256")
     )
-    if not same_model or one["normalized"] != two["normalized"]:
-        said = [f"{note['model']}{', normalized' if note['normalized'] else ''}" for note in (one, two)]
+    if not same_model or one["normalized"] != other.get("normalized"):
+        shown = [f"{model.get('model')}{', normalized' if model.get('normalized') else ''}" for model in (one, other)]
         raise DataError(
-            f"{note_path(array)}: {array} was made by {said[0]}, but {other} by {said[1]}, so their rows have no "
+            f"{note_path(array)}: {array} was made by {shown[0]}, but {name} by {shown[1]}, so their rows have no "
             "distances to each other; embed one of them again"
         )
 

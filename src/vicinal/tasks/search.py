@@ -1,0 +1,320 @@
+"""Search an index, a saved one, or plain data: by rows, ids, vectors or texts; by distance or by an exemplar SVM."""
+
+import datetime
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from vicinal.data import dataset, tables
+from vicinal.data.embeddings import load
+from vicinal.data.models import text_embedder
+from vicinal.data.results import Columns
+from vicinal.data.tables import Id
+from vicinal.errors import DataError, UsageError, unknown
+from vicinal.indexes.contract import Index
+from vicinal.indexes.exemplar_svm import ExemplarSVM
+from vicinal.knn.metrics import find
+from vicinal.knn.neighbors import check_k
+from vicinal.storage import atomic
+from vicinal.tasks import index as indexes
+
+
+class Hits(Columns):
+    """What a search returns: one row a hit, query by query, nearest first.
+
+    The columns are "query" (the row's id, the number of the query vector, or the text), "rank" (from 1), "distance" (in
+    the metric's unit; "decision" where an exemplar SVM ranked), and the columns of the index. `ids` are those of the
+    hits, `rows` their row numbers in the index.
+    """
+
+    def __init__(self, ids: Sequence[Id], rows: np.ndarray, columns: dict[str, Any]) -> None:
+        super().__init__(ids, columns)
+        self.rows = rows
+
+    def records(self) -> Iterator[dict[str, Any]]:
+        """Yield one mapping a hit: query, rank, id, distance or decision, and the columns of the index."""
+        for record in super().records():
+            identity = record.pop("id")
+            start = {name: record.pop(name) for name in ("query", "rank")}
+            yield {**start, "id": identity, **record}
+
+
+@dataclass(frozen=True)
+class _Queries:
+    """Queries as vectors, what each is called, and the rows of the index that they are (None where they are none)."""
+
+    vectors: np.ndarray
+    names: list[Any]
+    rows: np.ndarray | None
+
+
+def search(
+    index: Index | str | Path | object,
+    queries: object = None,
+    k: int = 10,
+    *,
+    query_rows: Sequence[int] | None = None,
+    query_ids: Sequence[Id] | None = None,
+    query_texts: Sequence[str] | None = None,
+    model: str | None = None,
+    where: object = None,
+    metric: str | None = None,
+    by: Literal["distance", "svm"] = "distance",
+    positive_rows: Sequence[int] | None = None,
+    positive_ids: Sequence[Id] | None = None,
+    C: float = 0.1,  # noqa: N803
+    negatives: int | None = None,
+    include_positives: bool = False,
+    fields: Sequence[str] | None = None,
+    settings: dict[str, Any] | None = None,
+    threads: int | None = None,
+    output: str | Path | None = None,
+    overwrite: bool = False,
+) -> Hits:
+    """Return the k nearest rows of each query.
+
+    Parameters
+    ----------
+    index : Index, path, array_like or table
+        An index, the folder of one, or data, which are searched exactly.
+    queries : array_like or path, optional
+        Vectors of shape (n_queries, dim), or a `.npy` file.
+    k : int
+        How many rows for each query; fewer where fewer match.
+    query_rows, query_ids : sequence, optional
+        Rows of the index, by number or by id; a row is left out of its own result.
+    query_texts : sequence of str, optional
+        Texts, embedded by `model`.
+    model : str, optional
+        Of sentence-transformers; the one that made the index's embeddings by default.
+    where : str, optional
+        Only rows that this filter matches, such as 'label = "noun.animal"'.
+    metric : str, optional
+        The metric that the index is expected to have; of plain data, the metric to search with (default "euclidean").
+    by : {"distance", "svm"}
+        "svm" ranks by an exemplar SVM: more like the examples than like anything else.
+    positive_rows, positive_ids : sequence, optional
+        The examples of one exemplar SVM; or give queries, each of which is one example.
+    C : float
+        The weight of errors of the SVM.
+    negatives : int, optional
+        How many rows stand for all others.
+    include_positives : bool
+        Whether the examples are ranked too.
+    fields : sequence of str, optional
+        The columns of the index to return; all by default.
+    settings : dict, optional
+        Parameters of searching, such as {"ef_search": 100}.
+    threads : int, optional
+        Of an index that is loaded or made here; the machine's cores by default.
+    output : path, optional
+        A `.jsonl` or `.jsonl.gz` file to write.
+    overwrite : bool
+        Whether an output that exists is replaced.
+
+    Returns
+    -------
+    Hits
+
+    Raises
+    ------
+    UsageError
+        No query or two kinds of queries were given; a filter, a column or a setting is unknown.
+    DataError
+        The dims differ, queries were made by another model, or a row or id is not there.
+
+    Examples
+    --------
+    >>> hits = search([[0.0], [1.0], [3.0]], [[0.9]], k=2)
+    >>> hits.ids, hits["distance"].round(3).tolist()
+    ([1, 0], [0.1, 0.9])
+    """
+    check_k(k)
+    _check_output(output, overwrite)
+    given = {"query_rows": query_rows, "query_ids": query_ids, "queries": queries, "query_texts": query_texts}
+    _check_questions({name: value for name, value in given.items() if value is not None}, by, where, positive_rows,
+                     positive_ids)  # fmt: skip
+    opened, folder = _opened(index, metric, threads)
+    opened.set(**(settings or {}))
+    columns = _columns_of(opened, fields)
+    asked = None
+    if any(value is not None for value in given.values()):
+        asked = _queries_of(opened, folder, query_rows, query_ids, queries, query_texts, model)
+    if by == "svm":
+        examples = _rows_of(opened, positive_rows, positive_ids, "positive")
+        found = list(_by_svm(opened, folder, asked, examples, k, ExemplarSVM(C, negatives), include_positives))
+    else:
+        assert asked is not None
+        found = list(_by_distance(opened, asked, k, where))
+    hits = _hits(opened, found, columns, "decision" if by == "svm" else "distance")
+    if output is not None:
+        hits.write(output, overwrite)
+    return hits
+
+
+def _check_output(output: str | Path | None, overwrite: bool) -> None:
+    if output is not None:
+        atomic.check_file(output, overwrite)
+        if tables.suffix(output) not in (".jsonl", ".jsonl.gz"):
+            raise UsageError(f"{output}: expected a name that ends in .jsonl or .jsonl.gz")
+
+
+def _check_questions(given: dict[str, Any], by: str, where: object, rows: object, ids: object) -> None:
+    """Raise UsageError where the queries or the examples do not say one question."""
+    examples = rows is not None or ids is not None
+    if by not in ("distance", "svm"):
+        raise UsageError(f"by: {unknown('choice', by, ('distance', 'svm'))}")
+    if not given and not examples:
+        raise UsageError(
+            "no query was given; write --query-row, --query-id, --queries, --query-text or, with --by svm, --positive"
+        )
+    if len({"rows" if name in ("query_rows", "query_ids") else name for name in given}) > 1:
+        raise UsageError("queries are rows, vectors (--queries) or texts (--query-text); give one kind of them")
+    if given and examples:
+        raise UsageError("a query and --positive are two ways to give the example; give one of them")
+    if examples and by != "svm":
+        raise UsageError("--positive belongs to --by svm")
+    if by == "svm" and where is not None:
+        raise UsageError("--where is not for --by svm, whose negatives are all other rows; leave it out")
+
+
+def _opened(index: Any, metric: str | None, threads: int | None) -> tuple[Index, Path | None]:
+    wanted = None if metric is None else find(metric).name
+    if isinstance(index, Index):
+        opened, folder = index, None
+    elif isinstance(index, str | Path) and not str(index).lower().endswith((".npy", *tables.SUFFIXES)):
+        opened, folder = indexes.open_index(index, threads)
+    else:
+        return indexes.index("exact", metric, threads, data=index), None
+    if wanted is not None and wanted != opened.metric.name:
+        raise DataError(f"{folder or 'the index'}: built with {opened.metric.name}, but --metric asks for {wanted}")
+    return opened, folder
+
+
+def _columns_of(index: Index, fields: Sequence[str] | None) -> list[str]:
+    known = [] if index.payload is None else list(index.payload.column_names)
+    for name in fields or ():
+        if name not in known:
+            raise UsageError(f"fields: {unknown('column', name, known)}")
+    return known if fields is None else list(fields)
+
+
+def _queries_of(
+    index: Index,
+    folder: Path | None,
+    numbers: Sequence[int] | None,
+    ids: Sequence[Id] | None,
+    queries: object,
+    texts: Sequence[str] | None,
+    model: str | None,
+) -> _Queries:
+    if numbers is not None or ids is not None:
+        rows = _rows_of(index, numbers, ids, "query")
+        return _Queries(np.asarray(index.vectors[rows]), index.ids.of(rows), rows)
+    if queries is not None:
+        source = dataset.read(queries, argument="queries").embeddings
+        loaded = load(source, metric=index.metric, name="queries", at_least=0)
+        indexes.refuse_other_model(loaded, index, folder)
+        return _Queries(loaded.vectors, list(range(len(loaded))), None)
+    made_by = index.embedding or {}
+    chosen = model or made_by.get("model")
+    if chosen is None:
+        raise UsageError("--query-text needs --model: the index does not say which model made its embeddings")
+    wanted = [texts] if isinstance(texts, str) else list(texts or ())
+    return _Queries(text_embedder(chosen, bool(made_by.get("normalized")))(wanted), wanted, None)
+
+
+def _rows_of(index: Index, numbers: Iterable[Any] | None, ids: Iterable[Id] | None, argument: str) -> np.ndarray:
+    """The rows of numbers and ids, int64, in the order given."""
+    live = index.rows()
+    rows: list[int] = []
+    for number in numbers or ():
+        whole = isinstance(number, int | np.integer) and not isinstance(number, bool)
+        if not whole or number not in live:
+            hint = f"; ids such as {index.ids[0]!r} are given by --{argument}-id" if index.ids.given else ""
+            raise DataError(
+                f"--{'positive' if argument == 'positive' else 'query-row'}: expected a row from 0 to "
+                f"{index.n_rows - 1} that is there, got {number}{hint}"
+            )
+        rows.append(int(number))
+    missing = np.ones(index.n_rows, dtype=bool)
+    missing[live] = False
+    wanted = [indexes.id_of(index, one) for one in ids or ()]
+    return np.concatenate([np.array(rows, dtype=np.int64), index.ids.rows(wanted, f"--{argument}-id", missing)])
+
+
+def _by_distance(index: Index, asked: _Queries, k: int, where: object) -> Iterator[tuple[Any, int, int, float]]:
+    """Yield (query, rank, row, distance) for each hit."""
+    found = index.search(asked.vectors, k if asked.rows is None else k + 1, where)
+    for place, name in enumerate(asked.names):
+        own = -1 if asked.rows is None else asked.rows[place]
+        pairs = [
+            (int(row), float(distance))
+            for row, distance in zip(found.indices[place], found.distances[place], strict=True)
+            if row >= 0 and row != own
+        ]
+        for rank, (row, distance) in enumerate(pairs[:k], start=1):
+            yield name, rank, row, distance
+
+
+def _by_svm(
+    index: Index,
+    folder: Path | None,
+    asked: _Queries | None,
+    examples: np.ndarray,
+    k: int,
+    svm: ExemplarSVM,
+    include_positives: bool,
+) -> Iterator[tuple[Any, int, int, float]]:
+    """Yield (query, rank, row, decision) for each hit."""
+    place = folder or "the index"
+    if not isinstance(index.vectors, np.ndarray):
+        raise DataError(f"{place}: holds codes alone; --by svm needs an index with its vectors")
+    if index.metric.kernel == "bits":
+        raise DataError(f"{place}: holds packed bits; --by svm needs vectors of numbers")
+    live = index.rows()
+    vectors = np.asarray(index.vectors[live])
+    unit = index.metric.nonzero  # directions: the classifier sees rows of length 1, as the distance does
+    svm.fit(index.metric.prepare(vectors) if unit else vectors)
+    questions: list[tuple[Any, Any]]
+    if asked is None:
+        rows = np.array(list(dict.fromkeys(examples.tolist())))
+        names = index.ids.of(rows)
+        questions = [(names if len(names) > 1 else names[0], np.searchsorted(live, rows))]
+    elif asked.rows is not None:
+        questions = list(zip(asked.names, np.searchsorted(live, asked.rows), strict=True))
+    else:
+        if asked.vectors.shape[1] != index.dim:
+            raise DataError(f"queries: found dim {asked.vectors.shape[1]}, the stored vectors have dim {index.dim}")
+        queries = index.metric.prepare(asked.vectors) if unit else asked.vectors.astype(np.float64)
+        questions = list(zip(asked.names, queries, strict=True))
+    for (name, _), ranking in zip(
+        questions, svm.rank_each([one for _, one in questions], k, include_positives), strict=True
+    ):
+        for rank, (at, decision) in enumerate(zip(ranking.indices, ranking.decisions, strict=True), start=1):
+            if at >= 0:
+                yield name, rank, int(live[at]), float(decision)
+
+
+def _hits(index: Index, found: list[tuple[Any, int, int, float]], fields: list[str], measure: str) -> Hits:
+    rows = np.array([row for _, _, row, _ in found], dtype=np.int64)
+    columns: dict[str, Any] = {
+        "query": [query for query, _, _, _ in found],
+        "rank": np.array([rank for _, rank, _, _ in found], dtype=np.int64),
+        measure: np.array([float(f"{value:.7g}") for _, _, _, value in found]),
+    }
+    for name in fields:
+        cells = index.payload[name].take(rows).to_pylist() if len(rows) else []
+        columns[name] = [_plain(cell) for cell in cells]
+    return Hits(index.ids.of(rows), rows, columns)
+
+
+def _plain(value: Any) -> Any:
+    """A cell as JSON can hold it."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value.isoformat() if isinstance(value, datetime.date | datetime.datetime) else value

@@ -67,12 +67,15 @@ def _simple(values: Any) -> Any:
     """
     import pyarrow
 
-    kind = values.type.value_type if pyarrow.types.is_dictionary(values.type) else values.type
+    kind = values.type
+    if pyarrow.types.is_dictionary(kind):  # pyarrow decodes no dictionary of views, so its texts are cast first
+        chunks = values.chunks if isinstance(values, pyarrow.ChunkedArray) else [values]
+        arrays = [pyarrow.DictionaryArray.from_arrays(one.indices, _simple(one.dictionary)) for one in chunks]
+        decoded = [one.dictionary_decode() for one in arrays]
+        return pyarrow.chunked_array(decoded) if decoded else values.cast(kind.value_type)
     if pyarrow.types.is_string_view(kind):
-        kind = pyarrow.string()
-    elif pyarrow.types.is_binary_view(kind):
-        kind = pyarrow.binary()
-    return values if kind == values.type else values.cast(kind)
+        return values.cast(pyarrow.string())
+    return values.cast(pyarrow.binary()) if pyarrow.types.is_binary_view(kind) else values
 
 
 def is_vector_column(values: Any) -> bool:

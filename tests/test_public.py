@@ -1,0 +1,85 @@
+"""The public face: names, types, results, and that every command has its function and every option its argument."""
+
+import argparse
+import inspect
+import subprocess
+import sys
+from importlib import import_module
+from typing import Any
+
+import pytest
+
+import vicinal
+from vicinal import cli
+
+PACKAGES = ("analysis", "data", "errors", "estimators", "indexes", "learn", "lm", "retrieval", "sql", "tasks")
+# Options of the command line itself, and keys of the YAML forms that are accepted and unused.
+COMMON = {"help", "verbose", "quiet", "run"}
+
+
+def public(name: str) -> Any:
+    """The object of a dotted public name, such as vicinal.learn.train."""
+    found: Any = vicinal
+    for part in name.split(".")[1:]:
+        found = getattr(found, part)
+    return found
+
+
+@pytest.mark.parametrize("name", vicinal.__all__)
+def test_a_public_name_is_there_with_a_docstring(name: str) -> None:
+    found = getattr(vicinal, name)
+    assert inspect.getdoc(found) or not callable(found)
+    assert name in dir(vicinal)
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_package_is_an_attribute_once_vicinal_is_imported(package: str) -> None:
+    code = f"import vicinal; print(vicinal.{package}.__name__)"
+    shown = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    assert shown.strip() == f"vicinal.{package}"
+
+
+def test_importing_vicinal_imports_nothing_heavy() -> None:
+    code = "import sys, vicinal; print(sorted({m.split('.')[0] for m in sys.modules} & {'numpy', 'sklearn', 'torch'}))"
+    assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout == "[]\n"
+
+
+def commands() -> list[tuple[str, str, argparse.ArgumentParser, tuple[str, ...]]]:
+    """Each command, or action of one: its name, its function's name, its parser, and the options that only print."""
+    found = []
+    for name in cli.COMMANDS:
+        module = import_module(f"vicinal.cli.{name.replace('-', '_')}")
+        parser = argparse.ArgumentParser()
+        module.add_arguments(parser)
+        if hasattr(module, "FUNCTIONS"):
+            (actions,) = [one for one in parser._actions if isinstance(one, argparse._SubParsersAction)]
+            assert set(actions.choices) == set(module.FUNCTIONS), name
+            found += [
+                (f"{name} {action}", module.FUNCTIONS[action], actions.choices[action], module.PRINTED)
+                for action in actions.choices
+            ]
+        else:
+            found.append((name, module.FUNCTION, parser, module.PRINTED))
+    return found
+
+
+@pytest.mark.parametrize(("command", "function", "parser", "printed"), commands(), ids=lambda one: str(one)[:30])
+def test_a_command_has_a_function_with_an_argument_for_each_option(
+    command: str, function: str, parser: argparse.ArgumentParser, printed: tuple[str, ...]
+) -> None:
+    parameters = set(inspect.signature(public(function)).parameters)
+    options = {action.dest for action in parser._actions} - COMMON - set(printed)
+    assert options <= parameters, f"{command}: {sorted(options - parameters)} are no arguments of {function}"
+    assert set(printed) <= {action.dest for action in parser._actions} | {"json"}
+
+
+def test_docs_name_every_public_name() -> None:
+    from pathlib import Path
+
+    pages = Path(__file__).parent.parent / "docs" / "api"
+    text = "\n".join(page.read_text(encoding="utf-8") for page in pages.glob("*.md"))
+    shown = set(text.split())
+    names = [f"vicinal.{name}" for name in vicinal.__all__]
+    for package in ("estimators", "learn", "lm", "sql"):
+        names += [f"vicinal.{package}.{name}" for name in import_module(f"vicinal.{package}").__all__]
+    assert [name for name in names if name not in shown] == []

@@ -25,8 +25,8 @@ from vicinal.cli.console import Console
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of each of its actions."""
     from vicinal.indexes import INDEXES
-    from vicinal.indexes.arguments import ON_INVALID
     from vicinal.knn.metrics import BY_NAME
+    from vicinal.knn.vectors import ON_INVALID
 
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True, title="actions")
 

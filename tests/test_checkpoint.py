@@ -128,5 +128,5 @@ def test_the_commands_take_a_checkpoint(tmp_path: Path, capsys: pytest.CaptureFi
 
 def test_a_kernel_that_keeps_no_checkpoint_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("vicinal.knn.kernels.KERNELS", (blas.Blas,))
-    with pytest.raises(UsageError, match="the blas kernel keeps none"):
+    with pytest.raises(UsageError, match="runs on the blas kernel here, which cannot resume"):
         Exact().fit(hard_data("plain", 9, 2)).neighbors(2, checkpoint=tmp_path / "kept")

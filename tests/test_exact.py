@@ -1,16 +1,18 @@
 """Exact as users call it: what goes in, what comes out, and what is said where it cannot be."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 
 import vicinal
 from oracle import brute_force, fit_for, hard_data
-from vicinal import Exact
+from vicinal import Exact, typing
 from vicinal.errors import DataError, NotFitted, UsageError
-from vicinal.knn.metrics import METRICS
+from vicinal.knn.blocks import padded
+from vicinal.knn.exact import ExactSearch
+from vicinal.knn.metrics import BY_NAME, METRICS, find
 
 NAMES = [metric.name for metric in METRICS]
 
@@ -152,7 +154,7 @@ def test_growing_compares_only_pairs_that_are_new(monkeypatch: pytest.MonkeyPatc
     vectors, pairs = hard_data("plain", 100, 4), []
     before = Exact().fit(vectors[:90]).neighbors(3)
     index = Exact().fit(vectors)
-    kernel: Any = type(index._fitted()[1])
+    kernel: Any = type(index._over_all.kernel)
     search, join = kernel.search, kernel.self_join
 
     def counted_search(self: Any, queries: np.ndarray, *rest: Any) -> Any:
@@ -175,3 +177,53 @@ def test_growing_from_another_question_is_refused() -> None:
         Exact().fit(vectors).grow(vicinal.neighbors(vectors, 2, "cosine"))
     with pytest.raises(UsageError, match="grow: expected neighbours of the first rows"):
         Exact().fit(vectors[:10]).grow(vicinal.neighbors(vectors, 2))
+
+
+@pytest.mark.parametrize("metric", NAMES)
+@pytest.mark.parametrize("kind", ["plain", "40 % copies of one row", "few integers, many ties"])
+def test_a_search_of_arrays_alone_leaves_invalid_rows_out(metric: str, kind: str) -> None:
+    vectors = fit_for(metric, hard_data(kind, 80, 9))
+    queries = fit_for(metric, hard_data(kind, 7, 9, seed=1))
+    valid = np.delete(np.arange(80), [0, 5, 79])
+    search = ExactSearch(vectors, metric, 2, valid)
+    assert (len(search), search.n_valid) == (80, 77)
+    indices, distances = brute_force(vectors[valid], queries, 6, metric)
+    agree(search.search(queries, 6), valid[indices], distances)
+    indices, distances = brute_force(vectors[valid], None, 6, metric)
+    found = search.neighbors(6)
+    np.testing.assert_array_equal(found.indices[valid], valid[indices])
+    np.testing.assert_array_equal(found.distances[valid], distances)
+    assert (found.indices[[0, 5, 79]] == -1).all() and np.isinf(found.distances[[0, 5, 79]]).all()
+    radius = float(np.median(distances))
+    truth = find(metric).pairwise(vectors, vectors)
+    near, asked = search.within(radius), search.within(radius, queries)
+    for row in range(80):
+        expected = valid[truth[row][valid] <= radius] if row in valid else valid[:0]
+        assert set(near[row][0]) == set(expected) - {row}
+    assert len(near) == 80 and len(asked) == 7
+
+
+def test_a_search_of_arrays_alone_checks_them() -> None:
+    vectors = [[1.0], [np.nan], [3.0]]
+    with pytest.raises(DataError, match=r"1 row cannot be used \(1 with NaN or infinite value: 1\)"):
+        ExactSearch.of(vectors)
+    found = ExactSearch.of(vectors, on_invalid="null").neighbors(1)
+    assert found.indices.ravel().tolist() == [2, -1, 0]
+    nobody = ExactSearch.of([[np.nan]], on_invalid="null")
+    assert nobody.search([[1.0]], 2).indices.tolist() == [[-1, -1]]
+    for call in (lambda: nobody.neighbors(1), lambda: nobody.grow(found)):
+        with pytest.raises(DataError, match="none of the 1 rows can be used: NaN or infinite value"):
+            call()
+    with pytest.raises(UsageError, match="query_groups: missing; groups are given"):
+        ExactSearch.of([[1.0], [2.0]]).search([[1.0]], 1, groups=[0, 1])
+
+
+def test_filled_results_have_minus_1_and_inf() -> None:
+    indices, distances = padded(np.array([[3, 4]]), np.array([[0.0, 1.0]], dtype=np.float32), 4)
+    assert indices.tolist() == [[3, 4, -1, -1]] and distances.tolist() == [[0, 1, np.inf, np.inf]]
+    assert indices.dtype == np.int64 and distances.dtype == np.float32
+    assert padded(indices, distances, 1)[0].tolist() == [[3]]
+
+
+def test_the_names_of_metrics_in_signatures_are_those_of_the_table() -> None:
+    assert set(get_args(typing.MetricName)) == set(BY_NAME)

@@ -64,7 +64,7 @@ def test_within(kernel: type, kind: str, metric: str) -> None:
     vectors, _, distances = hard_case(kind, metric, 300, 13, 5)
     index, radius = Exact(metric).fit(vectors), float(np.median(distances[:, -1]))
     truth = find(metric).pairwise(vectors[:40], vectors)
-    joined, asked = index.within(radius), index.within(radius, vectors[:40])
+    joined, asked = index.within(radius), index.within(vectors[:40], radius)
     for row in range(40):
         order = np.lexsort((np.arange(len(vectors)), truth[row]))
         order = order[truth[row][order] <= radius]

@@ -7,11 +7,12 @@ and searched once, so that thousands of copies do not make millions of pairs.
 import numpy as np
 
 from vicinal.errors import UsageError
-from vicinal.indexes.exact import Exact
+from vicinal.knn.blocks import blocks
 from vicinal.knn.copies import find_copies
-from vicinal.knn.kernels import Progress
+from vicinal.knn.exact import ExactSearch
 from vicinal.knn.metrics import Metric, find
 from vicinal.knn.neighbors import components
+from vicinal.typing import MetricLike, Progress
 
 SAMPLE = 256
 MOST_PAIRS = 1 << 27
@@ -33,7 +34,7 @@ def check_radius(radius: object, metric: Metric, place: str = "radius") -> float
 def duplicate_groups(
     vectors: np.ndarray,
     radius: float,
-    metric: str | Metric = "euclidean",
+    metric: MetricLike = "euclidean",
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> np.ndarray:
@@ -53,22 +54,21 @@ def duplicate_groups(
     copies = find_copies(vectors) if not metric.product else None
     rows = np.arange(n) if copies is None else copies.first
     a, b = np.arange(n), np.arange(n) if copies is None else copies.first[copies.group]
-    index = Exact(metric, threads).fit(vectors[rows] if len(rows) < n else vectors)
+    search = ExactSearch.of(vectors[rows] if len(rows) < n else vectors, metric, threads)
     sample = rows[:: max(1, len(rows) // SAMPLE)]
-    found = len(index.within(radius, vectors[sample]).indices) / len(sample)
+    found = len(search.within(radius, vectors[sample]).indices) / len(sample)
     if found * len(rows) <= MOST_PAIRS:
-        pairs = index.within(radius, progress=progress)
+        pairs = search.within(radius, progress=progress)
         ends = np.repeat(rows, np.diff(pairs.indptr)), rows[pairs.indices]
         return components(n, np.concatenate([a, ends[0]]), np.concatenate([b, ends[1]]))
     group = components(n, a, b)
-    step = max(1, int(MOST_PAIRS / 4 / found))
-    for start in range(0, len(rows), step):  # so many pairs that they are met in parts, and each part is forgotten
-        asking = rows[start : start + step]
-        pairs = index.within(radius, vectors[asking])
+    for block in blocks(len(rows), int(MOST_PAIRS / 4 / found)):  # so many pairs that only a part is held at a time
+        asking = rows[block]
+        pairs = search.within(radius, vectors[asking])
         ends = np.repeat(asking, np.diff(pairs.indptr)), rows[pairs.indices]
         group = components(n, np.concatenate([np.arange(n), ends[0]]), np.concatenate([group, ends[1]]))
         if progress is not None:
-            progress(min(start + step, len(rows)), len(rows))
+            progress(block.stop, len(rows))
         if not group.any():
             break
     return group

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vicinal.errors import UsageError
-from vicinal.indexes.exact import Exact
+from vicinal.knn.exact import ExactSearch
 from vicinal.knn.metrics import Metric, find
 from vicinal.knn.neighbors import Neighbors
 
@@ -130,7 +130,7 @@ def k_center(
     choose(first)
     seen = np.zeros(n, dtype=np.int64)  # how many of the choices a row's distance takes into account
 
-    parts: list[Exact] = []  # the choices, so many at a time, each searched as often as it takes and made once
+    parts: list[ExactSearch] = []  # the choices, so many at a time, each searched as often as it takes and made once
 
     def renew(rows: np.ndarray) -> None:
         """Brings distances up to date."""
@@ -142,7 +142,7 @@ def k_center(
             if start // PART < len(parts):
                 index = parts[start // PART]
             else:
-                index = Exact(metric, threads).fit(vectors[late], invalid={})
+                index = ExactSearch.of(vectors[late], metric, threads, invalid={})
                 if len(late) == PART and start // PART == len(parts):
                     parts.append(index)
             found = index.search(vectors[asking], 1)

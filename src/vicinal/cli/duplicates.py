@@ -16,8 +16,8 @@ from vicinal.cli.console import Console
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `vicinal duplicates`."""
-    from vicinal.indexes.arguments import ON_INVALID
     from vicinal.knn.metrics import BY_NAME
+    from vicinal.knn.vectors import ON_INVALID
 
     parser.add_argument("data", metavar="DATA", help="the data set")
     parser.add_argument("--embeddings", metavar="NPY", required=True, help="one row a sample")

@@ -14,8 +14,8 @@ from vicinal.cli.console import Console
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `vicinal neighbors`."""
-    from vicinal.indexes.arguments import ON_INVALID
     from vicinal.knn.metrics import BY_NAME
+    from vicinal.knn.vectors import ON_INVALID
 
     parser.add_argument("embeddings", metavar="NPY", help="the embeddings, one row a sample")
     parser.add_argument("-k", "--k", metavar="K", default="5", help="how many neighbours (default 5)")

@@ -25,8 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `vicinal score`."""
     from vicinal.analysis.scores import SCORES
     from vicinal.data.tables import SUFFIXES
-    from vicinal.indexes.arguments import ON_INVALID
     from vicinal.knn.metrics import BY_NAME
+    from vicinal.knn.vectors import ON_INVALID
 
     parser.add_argument("input_path", metavar="DATA", nargs="?", help=f"the data set: {', '.join(SUFFIXES)}")
     parser.add_argument("--config", metavar="FILE", help="a YAML file, flat (one scorer) or nested (several)")

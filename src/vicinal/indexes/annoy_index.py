@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from vicinal.errors import DataError, need
-from vicinal.indexes.arguments import Parameter
 from vicinal.indexes.contract import Index
+from vicinal.indexes.parameters import Parameter
 from vicinal.knn.metrics import Metric
 
 SPACES = {"euclidean": "euclidean", "cosine": "angular", "manhattan": "manhattan", "hamming": "hamming"}

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 
 from vicinal.errors import DataError, UsageError
-from vicinal.indexes.arguments import Parameter
 from vicinal.indexes.contract import Index
 from vicinal.indexes.faiss_indexes import _faiss, _Threads, check_graph, read_engine
+from vicinal.indexes.parameters import Parameter
 from vicinal.knn.kernels import Kernel, pick
 from vicinal.knn.metrics import Metric
 

@@ -13,26 +13,26 @@ scan again for each query to which the engine gave fewer rows than there are. So
 """
 
 import hashlib
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from vicinal.errors import DataError, UsageError, some, unknown
-from vicinal.indexes.arguments import ON_INVALID, Parameter, as_radius, cores, k_that_fits, too_large
 from vicinal.indexes.entries import Entries
+from vicinal.indexes.parameters import Parameter
 from vicinal.indexes.payload import Ids, as_table, joined
+from vicinal.knn.arguments import as_radius, check_threads, k_that_fits, too_large
+from vicinal.knn.blocks import nothing, padded
 from vicinal.knn.copies import Copies
-from vicinal.knn.kernels import Kernel, pick
-from vicinal.knn.kernels.native import pairs
+from vicinal.knn.exact import ExactSearch
+from vicinal.knn.measure import measured
 from vicinal.knn.metrics import Metric, find
 from vicinal.knn.neighbors import Neighbors, RadiusNeighbors
-from vicinal.knn.vectors import invalid_rows, refuse_invalid
+from vicinal.knn.vectors import ON_INVALID, invalid_rows, refuse_invalid
+from vicinal.typing import ArrayLike
 
 SCAN_AT_MOST = 10_000  # a filter that no more rows match than this, or a tenth of all, is answered by an exact scan
-MEASURE_BYTES = 1 << 21
 
 
 class Index(Entries):
@@ -57,16 +57,14 @@ class Index(Entries):
         if self.metric.name not in self.serves:
             known = some(list(self.serves), 9)
             raise UsageError(f"{type(self).__name__}: found metric {self.metric.name!r}, expected one of {known}")
-        if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
-            raise UsageError(f"threads: expected a whole number above 0 or None, got {threads!r}")
-        self.threads = threads or cores()
+        self.threads = check_threads(threads)
         self._settings: dict[str, Any] = {}
         self._set(parameters)
         self._start()
 
     def _start(self) -> None:
         super()._start()
-        self._scanned: tuple[bytes, np.ndarray, Kernel] | None = None
+        self._scanned: tuple[bytes, ExactSearch] | None = None
 
     # What it is
 
@@ -181,7 +179,7 @@ class Index(Entries):
 
     # Questions
 
-    def search(self, queries: object, k: int, where: object = None) -> Neighbors:
+    def search(self, queries: ArrayLike, k: int, where: object = None) -> Neighbors:
         """The k nearest stored rows of each query.
 
         queries : (n_queries, dim)
@@ -265,10 +263,9 @@ class Index(Entries):
 
     def _answer(self, queries: np.ndarray, k: int, allowed: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
         """Rows int64 and distances of each query, (n_queries, k)."""
-        shape = (len(queries), k)
         n_matching = len(self) if allowed is None else int(np.count_nonzero(allowed))
         if not n_matching or not len(queries):
-            return np.full(shape, -1), np.full(shape, np.inf)
+            return nothing(len(queries), k)
         if allowed is not None and (n_matching <= max(SCAN_AT_MOST, self._n // 10) or 4 * k >= n_matching):
             return self._scan(queries, k, np.flatnonzero(allowed))
         copies, among = self._groups(allowed)
@@ -284,10 +281,8 @@ class Index(Entries):
         indices, distances = self._ranked(queries, proposed, wanted)
         if copies.any or len(copies.first) < self._n:
             indices, distances = self._expanded(copies, indices, distances, k)
-        elif wanted < k:
-            pad = ((0, 0), (0, k - wanted))
-            indices = np.pad(indices, pad, constant_values=-1)
-            distances = np.pad(distances, pad, constant_values=np.inf)
+        else:
+            indices, distances = padded(indices, distances, k)
         if among is not None:
             short = np.flatnonzero((indices >= 0).sum(axis=1) < min(k, n_matching))
             if len(short):
@@ -338,25 +333,19 @@ class Index(Entries):
 
     def _measured(self, queries: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """The true distances of rows, float64 (n_queries, m); inf where the row is -1."""
-        stored, ranks = self._stored(), None
-        if isinstance(stored, np.ndarray):
-            ranks = pairs(stored, queries, rows, self.metric, self.threads, self._norms())
-        if ranks is None:
-            ranks = measure_in_numpy(self.metric, queries, lambda wanted: stored[wanted], rows, self.threads)
-        return self.metric.finish(ranks)
+        return measured(self.metric, self._stored(), queries, rows, self.threads, self._norms())
 
     def _scan(self, queries: np.ndarray, k: int, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The k nearest of these rows, exactly."""
-        indices, distances = self._kernel_of(rows).search(queries, k)
+        indices, distances = self._search_among(rows).kernel.search(queries, k)
         return np.where(indices < 0, -1, rows[indices]), distances
 
-    def _kernel_of(self, rows: np.ndarray) -> Kernel:
-        """The exact kernel over these rows; the last one is kept, for the next call often has the same filter."""
+    def _search_among(self, rows: np.ndarray) -> ExactSearch:
+        """The exact search over these rows; the last one is kept, because the next call often has the same filter."""
         key = hashlib.blake2b(rows.tobytes(), digest_size=16).digest()
         if self._scanned is None or self._scanned[0] != key:
-            vectors = self._stored()[rows]
-            self._scanned = key, vectors, pick(self.metric, vectors.dtype)(vectors, self.metric, self.threads)
-        return self._scanned[2]
+            self._scanned = key, ExactSearch(self._stored(), self.metric, self.threads, rows)
+        return self._scanned[1]
 
     def _result(self, indices: np.ndarray, distances: np.ndarray) -> Neighbors:
         with np.errstate(over="ignore"):
@@ -365,25 +354,6 @@ class Index(Entries):
         indices.setflags(write=False)  # nobody else holds them, so that `Neighbors` need not copy
         distances.setflags(write=False)
         return Neighbors(indices, distances, self.metric.name, self.dim)
-
-
-def measure_in_numpy(
-    metric: Metric, queries: np.ndarray, take: Callable[[np.ndarray], np.ndarray], rows: np.ndarray, threads: int
-) -> np.ndarray:
-    """Float64 ranks of (query, row) pairs, from differences of the prepared values; inf where the row is -1."""
-    ranks = np.full(rows.shape, np.inf)
-    step = max(1, MEASURE_BYTES // (max(1, rows.shape[1]) * queries.shape[1] * 8))
-
-    def part(start: int) -> None:
-        block = rows[start : start + step]
-        there = block >= 0
-        query = np.repeat(np.arange(len(block)), there.sum(axis=1))
-        prepared = metric.prepare(queries[start : start + step])
-        ranks[start : start + step][there] = metric.measure(prepared[query], metric.prepare(take(block[there])))
-
-    with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(part, range(0, len(rows), step)))
-    return ranks
 
 
 def _as_list(ids: object, n: int) -> list:

@@ -11,8 +11,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from vicinal.indexes.stored import Stored
+from vicinal.knn.blocks import blocks
 from vicinal.knn.copies import Copies, find_copies
-from vicinal.knn.metrics import lane_sum
+from vicinal.knn.measure import inverse_lengths
 
 BLOCK_BYTES = 1 << 26
 REBUILD_BELOW = 0.5  # an engine is built anew once fewer of its entries than this are live
@@ -137,9 +138,7 @@ class Entries(Stored):
         return self._entry_rows
 
     def _blocks(self, n: int, first: int = 0) -> Iterator[slice]:
-        step = max(1, BLOCK_BYTES // (self.dim * 8))
-        for start in range(first, n, step):
-            yield slice(start, min(n, start + step))
+        return blocks(n, BLOCK_BYTES // (self.dim * 8), first)
 
     def _prepared(self, entries: slice | np.ndarray) -> np.ndarray:
         """Entries as the engine takes them."""
@@ -166,14 +165,7 @@ class Entries(Stored):
         if not self.metric.nonzero:
             return None
         if self._inverse_norms is None or len(self._inverse_norms) < self._n:
-            stored, norms = self._stored(), np.zeros(self._n)
-            old = 0 if self._inverse_norms is None else len(self._inverse_norms)
-            norms[:old] = self._inverse_norms if old else 0
-            for block in self._blocks(self._n, old):
-                rows = np.asarray(stored[block], dtype=np.float64)
-                with np.errstate(divide="ignore", invalid="ignore"):
-                    norms[block] = 1.0 / np.sqrt(lane_sum(rows * rows))
-            self._inverse_norms = norms
+            self._inverse_norms = inverse_lengths(self._stored(), self._inverse_norms)
         return self._inverse_norms
 
     def _groups(self, allowed: np.ndarray | None) -> tuple[Copies, np.ndarray | None]:

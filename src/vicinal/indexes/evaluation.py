@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from vicinal.errors import DataError, UsageError
-from vicinal.indexes.contract import Index, measure_in_numpy
+from vicinal.indexes.contract import Index
 from vicinal.indexes.exact import Exact
-from vicinal.knn.neighbors import check_k
+from vicinal.knn.arguments import check_k
+from vicinal.knn.measure import ranks_in_numpy
 
 REPEATS = 3
 SWEEPS = {
@@ -115,9 +116,8 @@ def evaluate(index: Index, asked: Questions) -> Evaluation:
         best = min(best, time.perf_counter() - start)
     distances = found.distances
     if not isinstance(index.vectors, np.ndarray):  # codes alone give distances of decoded vectors
-        metric, queries = index.metric, asked.queries
-        ranks = measure_in_numpy(metric, queries, lambda rows: asked.vectors[rows], found.indices, index.threads)
-        distances = metric.finish(ranks).astype(np.float32)
+        ranks = ranks_in_numpy(index.metric, asked.vectors, asked.queries, found.indices, index.threads)
+        distances = index.metric.finish(ranks).astype(np.float32)
     if asked.rows is not None:
         distances = _others(distances, found.indices == asked.rows[:, None], k)
     true = asked.true.astype(np.float64)

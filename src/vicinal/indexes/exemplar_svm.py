@@ -32,8 +32,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from vicinal.errors import DataError, NotFitted, UsageError, some, unknown
+from vicinal.knn.arguments import check_k
+from vicinal.knn.blocks import blocks
 from vicinal.knn.metrics import find
-from vicinal.knn.neighbors import check_k
 from vicinal.knn.vectors import as_vectors, invalid_rows, refuse_invalid
 
 MOST_STEPS = 100
@@ -132,9 +133,8 @@ class ExemplarSVM:
         rows = self._fitted()
         k = check_k(k)
         asked = [self._examples(one) for one in positives]
-        step = max(1, BLOCK_BYTES // (8 * len(rows)))
-        for start in range(0, len(asked), step):
-            yield from self._rank_block(asked[start : start + step], k, include_positives)
+        for block in blocks(len(asked), BLOCK_BYTES // (8 * len(rows))):
+            yield from self._rank_block(asked[block], k, include_positives)
 
     def _fitted(self) -> np.ndarray:
         if self._rows is None:

@@ -15,8 +15,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from vicinal.errors import DataError, UsageError
-from vicinal.indexes.arguments import Parameter
 from vicinal.indexes.contract import Index
+from vicinal.indexes.parameters import Parameter
 from vicinal.knn.copies import Copies
 from vicinal.knn.metrics import Metric
 

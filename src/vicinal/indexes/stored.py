@@ -9,7 +9,7 @@ from vicinal.errors import DataError, NotFitted
 from vicinal.indexes.filters import matches
 from vicinal.indexes.payload import Ids
 from vicinal.knn.metrics import Metric
-from vicinal.knn.vectors import as_vectors, invalid_rows, refuse_dtype, refuse_invalid
+from vicinal.knn.vectors import as_queries, as_rows
 
 
 class Stored:
@@ -95,17 +95,10 @@ class Stored:
     # Arrays of the right kind
 
     def _as_rows(self, vectors: object, name: str, at_least: int = 1) -> np.ndarray:
-        array = as_vectors(vectors, name, at_least)
-        refuse_dtype(array, self.metric, name)
-        return array if self.metric.whiten is None else self.metric.whiten(array.astype(np.float64))
+        return as_rows(vectors, self.metric, name, at_least)
 
     def _as_queries(self, queries: object) -> np.ndarray:
-        stored = self._stored()
-        array = self._as_rows(queries, "queries", at_least=0)
-        if array.shape[1] != stored.shape[1]:
-            raise DataError(f"queries: found dim {array.shape[1]}, the stored vectors have dim {stored.shape[1]}")
-        refuse_invalid(invalid_rows(array, self.metric), range(len(array)), "queries", remedy="")
-        return array
+        return as_queries(queries, self.metric, self._stored().shape[1])
 
     def _stored(self) -> np.ndarray:
         if self._store is None:

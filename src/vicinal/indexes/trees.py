@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from vicinal.indexes.arguments import Parameter
 from vicinal.indexes.contract import Index
+from vicinal.indexes.parameters import Parameter
 from vicinal.knn.metrics import Metric
 
 METRICS = ("euclidean", "sqeuclidean", "cosine", "manhattan")

@@ -6,13 +6,13 @@ another question is never built on it.
 
 import hashlib
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from vicinal.errors import UsageError
+from vicinal.knn.blocks import blocks
 from vicinal.storage import atomic, manifests, npy
 
 FORMAT, FORMAT_VERSION = "vicinal.knn.checkpoint", 1
@@ -112,12 +112,6 @@ class Checkpoint:
 def sha256_of(array: np.ndarray) -> str:
     """The SHA-256 of the values, row by row, whatever their layout in memory."""
     digest = hashlib.sha256()
-    for block in _row_blocks(array):
-        digest.update(block.tobytes())
+    for block in blocks(len(array), BLOCK_BYTES // max(1, array[:1].size * array.dtype.itemsize)):
+        digest.update(array[block].tobytes())
     return digest.hexdigest()
-
-
-def _row_blocks(array: np.ndarray) -> Iterator[np.ndarray]:
-    step = max(1, BLOCK_BYTES // max(1, array[:1].size * array.dtype.itemsize))
-    for start in range(0, len(array), step):
-        yield array[start : start + step]

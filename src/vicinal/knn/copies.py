@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from vicinal.knn.blocks import blocks, nothing
+
 BLOCK_BYTES = 1 << 24
 BLOCK_ENTRIES = 1 << 20
 
@@ -42,12 +44,9 @@ class Copies:
         k groups are enough: ordered by (distance, lowest row), the lowest rows of the first k groups are k rows that
         come before every row of any later group.
         """
-        out_indices = np.full((len(indices), k), -1, dtype=np.int64)
-        out_distances = np.full((len(indices), k), np.inf)
+        out_indices, out_distances = nothing(len(indices), k)
         sizes = np.where(indices < 0, 0, np.minimum(np.diff(self.starts)[indices], k))
-        step = max(1, BLOCK_ENTRIES // max(1, indices.shape[1]))
-        for start in range(0, len(indices), step):
-            block = slice(start, start + step)
+        for block in blocks(len(indices), BLOCK_ENTRIES // max(1, indices.shape[1])):
             counts = sizes[block].ravel()
             query = np.repeat(np.arange(len(sizes[block])), sizes[block].sum(axis=1))
             offset = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
@@ -68,9 +67,8 @@ def find_copies(vectors: np.ndarray) -> Copies:
     """
     n = len(vectors)
     keys = np.empty(n, dtype=np.uint64)
-    step = max(1, BLOCK_BYTES // max(1, vectors.shape[1] * 8))
-    for start in range(0, n, step):
-        keys[start : start + step] = _row_hashes(vectors[start : start + step])
+    for block in blocks(n, BLOCK_BYTES // max(1, vectors.shape[1] * 8)):
+        keys[block] = _row_hashes(vectors[block])
     order = np.argsort(keys, kind="stable")
     group_of = np.arange(n)
     # Equal hashes only nominate; equality of the values decides. Rows of one hash are compared with the first of them,
@@ -106,12 +104,9 @@ def _row_hashes(rows: np.ndarray) -> np.ndarray:
 
 def _group_equal(vectors: np.ndarray, rows: np.ndarray, group_of: np.ndarray) -> None:
     while len(rows) > 1:
-        step = max(1, BLOCK_BYTES // max(1, vectors.shape[1] * vectors.dtype.itemsize))
+        step = BLOCK_BYTES // max(1, vectors.shape[1] * vectors.dtype.itemsize)
         equal = np.concatenate(
-            [
-                (vectors[rows[start : start + step]] == vectors[rows[0]]).all(axis=1)
-                for start in range(0, len(rows), step)
-            ]
+            [(vectors[rows[block]] == vectors[rows[0]]).all(axis=1) for block in blocks(len(rows), step)]
         )
         group_of[rows[equal]] = rows[0]
         rows = rows[~equal]

@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from vicinal.errors import DataError, UsageError
+from vicinal.knn.arguments import check_k
+from vicinal.knn.blocks import padded
 from vicinal.storage import atomic, manifests, npy
 
 FORMAT, FORMAT_VERSION = "vicinal.neighbors", 1
@@ -101,13 +103,7 @@ class Neighbors:
         indices = np.where(again | (indices < 0), -1, indices)
         distances = np.where(indices < 0, np.float32(np.inf), distances)
         order = np.lexsort((np.where(indices < 0, np.iinfo(np.int64).max, indices), distances))[:, :k]
-        missing = ((0, 0), (0, k - order.shape[1]))
-        return Neighbors(
-            np.pad(_take(indices, order), missing, constant_values=-1),
-            np.pad(_take(distances, order), missing, constant_values=np.inf),
-            self.metric,
-            self.dim,
-        )
+        return Neighbors(*padded(_take(indices, order), _take(distances, order), k), self.metric, self.dim)
 
     def save(self, folder: str | Path, overwrite: bool = False) -> None:
         """Writes a folder with a JSON manifest and two plain `.npy` files; it appears whole or not at all.
@@ -148,13 +144,6 @@ class Neighbors:
                     f"{file}: found shape {arrays[name].shape}, the manifest says n {manifest['n']}, k {manifest['k']}"
                 )
         return cls(arrays["indices"], arrays["distances"], manifest["metric"], manifest.get("dim"))
-
-
-def check_k(k: object) -> int:
-    """k as a whole number above 0, or UsageError."""
-    if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
-        raise UsageError(f"k: expected a whole number above 0, got {k!r}")
-    return int(k)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,13 +1,16 @@
-"""What vectors must be before anything is computed from them, and what to say where they are not."""
+"""The checks that vectors pass before anything is computed from them: shape, dtype, invalid rows."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from vicinal.errors import DataError, some
+from vicinal.knn.blocks import blocks
 from vicinal.knn.metrics import Metric
 
 BLOCK_BYTES = 1 << 24
+ON_INVALID = ("error", "null")
 LEAVE_OUT = ", or leave them out with --on-invalid null (in Python: on_invalid='null')"
 LARGEST = 1e37  # distances of larger values would not fit float32
 SMALLEST = 1e-140  # the squares of smaller values leave no digits in float64, so that their rows have no direction
@@ -54,15 +57,42 @@ def refuse_dtype(vectors: np.ndarray, metric: Metric, name: str = "vectors") -> 
         )
 
 
+def as_rows(vectors: object, metric: Metric, name: str = "vectors", at_least: int = 1) -> np.ndarray:
+    """The array as `as_vectors` returns it, of a dtype that the metric takes, and whitened where the metric whitens.
+
+    Raises
+    ------
+    DataError
+        As `as_vectors`; or where the metric needs packed bits.
+    """
+    array = as_vectors(vectors, name, at_least)
+    refuse_dtype(array, metric, name)
+    return array if metric.whiten is None else metric.whiten(array.astype(np.float64))
+
+
+def as_queries(queries: object, metric: Metric, dim: int) -> np.ndarray:
+    """Queries as `as_rows` returns them, each of which has distances to stored vectors of this dim.
+
+    Raises
+    ------
+    DataError
+        As `as_rows`; or where the dims differ, or a query is NaN, infinite, or zero under cosine.
+    """
+    array = as_rows(queries, metric, "queries", at_least=0)
+    if array.shape[1] != dim:
+        raise DataError(f"queries: found dim {array.shape[1]}, the stored vectors have dim {dim}")
+    refuse_invalid(invalid_rows(array, metric), range(len(array)), "queries", remedy="")
+    return array
+
+
 def invalid_rows(vectors: np.ndarray, metric: Metric) -> dict[int, str]:
     """The rows that no distance can be computed for, and why, by row number.
 
     Not a number, infinite, too large for float32 distances, or all zero under a metric of directions.
     """
     wrong: dict[int, str] = {}
-    step = max(1, BLOCK_BYTES // (vectors.shape[1] * 8))
-    for start in range(0, len(vectors), step):
-        block = vectors[start : start + step]
+    for part in blocks(len(vectors), BLOCK_BYTES // (vectors.shape[1] * 8)):
+        start, block = part.start, vectors[part]
         if block.dtype.kind == "f":
             # One maximum a row finds every NaN and infinity, and leaves the common case one pass.
             with np.errstate(over="ignore", invalid="ignore"):
@@ -78,11 +108,11 @@ def invalid_rows(vectors: np.ndarray, metric: Metric) -> dict[int, str]:
     return dict(sorted(wrong.items()))
 
 
-def refuse_invalid(wrong: dict[int, str], names: Sequence, name: str = "vectors", remedy: str = LEAVE_OUT) -> None:
+def refuse_invalid(wrong: dict[int, str], names: Sequence[Any], name: str = "vectors", remedy: str = LEAVE_OUT) -> None:
     """Raises DataError where rows are invalid: how many, why, the first ones by name, and what else can be done."""
     if not wrong:
         return
-    reasons: dict[str, list] = {}
+    reasons: dict[str, list[Any]] = {}
     for row, reason in wrong.items():
         reasons.setdefault(reason, []).append(names[row])
     parts = "; ".join(f"{len(rows)} with {reason}: {some(rows)}" for reason, rows in reasons.items())

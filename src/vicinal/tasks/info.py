@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from vicinal import __version__
-from vicinal.indexes.arguments import cores
+from vicinal.knn.arguments import cores
 from vicinal.knn.kernels import KERNELS
 from vicinal.knn.kernels.native import MISSING, isas
 from vicinal.knn.metrics import METRICS

@@ -13,8 +13,8 @@ from vicinal.data.labels import Labels
 from vicinal.data.tables import Id
 from vicinal.errors import DataError, UsageError, some
 from vicinal.indexes.exact import Exact
-from vicinal.knn.kernels import Progress
 from vicinal.knn.neighbors import Neighbors
+from vicinal.typing import Progress
 
 LOF_LIMIT = 1.5  # scikit-learn's, where no contamination is given
 OUTLIER_SCORES = {"lof": local_outlier_factor, "distance": kth_distance}

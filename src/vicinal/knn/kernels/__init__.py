@@ -16,7 +16,6 @@ neighbours. `progress(done, total)` counts rows and may raise, which stops the p
 to the bit, so `pick` takes the first that covers.
 """
 
-from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
@@ -26,8 +25,7 @@ from vicinal.knn.kernels.blas import Blas
 from vicinal.knn.kernels.brute import Brute
 from vicinal.knn.kernels.native import Native
 from vicinal.knn.metrics import Metric
-
-Progress = Callable[[int, int], None]
+from vicinal.typing import Progress
 
 
 class Kernel(Protocol):

@@ -13,14 +13,16 @@ Centring moves no distance, and keeps float32 useful for data far from the origi
 once, so that ties between them never reach step 4. Groups and radii are the `brute` kernel's.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from types import ModuleType
 
 import numpy as np
 
-from vicinal.knn.kernels.brute import MEASURE_BYTES, RANK_BYTES, Brute, blocks
+from vicinal.knn.blocks import blocks
+from vicinal.knn.kernels.brute import MEASURE_BYTES, RANK_BYTES, Brute
 from vicinal.knn.metrics import Metric
+from vicinal.typing import Progress
 
 CACHE_BYTES = 200 << 20  # stored rows are kept as float32 up to this size, else made anew for each block of queries
 BLOCK_WORK = 4e10  # multiply-adds of one call to faiss: under a second on two cores, so that Ctrl-C is quick
@@ -57,7 +59,7 @@ class Blas:
         return "its proof needs differences, not products" if metric.product else ""
 
     def self_join(
-        self, k: int, groups: np.ndarray | None = None, progress: Callable | None = None
+        self, k: int, groups: np.ndarray | None = None, progress: Progress | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
         """Each stored row's k nearest others, of other groups where groups are given."""
         if groups is not None:
@@ -76,7 +78,7 @@ class Blas:
         k: int,
         groups: np.ndarray | None = None,
         query_groups: np.ndarray | None = None,
-        progress: Callable | None = None,
+        progress: Progress | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Each query's k nearest stored rows, of other groups where groups are given."""
         if groups is not None:
@@ -87,7 +89,7 @@ class Blas:
         return found, self._metric.finish(ranks)
 
     def _nearest(
-        self, queries: np.ndarray, rows: np.ndarray, k: int, progress: Callable | None, total: int
+        self, queries: np.ndarray, rows: np.ndarray, k: int, progress: Progress | None, total: int
     ) -> tuple[np.ndarray, np.ndarray]:
         """The k nearest distinct stored rows of queries[rows], as group numbers and float64 ranks."""
         import faiss
@@ -173,7 +175,7 @@ class Blas:
 
     def _measure(self, pool: ThreadPoolExecutor, prepared: np.ndarray, candidates: np.ndarray) -> np.ndarray:
         """Float64 ranks of (query, candidate group) pairs, from differences of the prepared values."""
-        step = max(1, MEASURE_BYTES // (candidates.shape[1] * prepared.shape[1] * 8))
+        step = MEASURE_BYTES // (candidates.shape[1] * prepared.shape[1] * 8)
 
         def part(block: slice) -> np.ndarray:
             stored = self._all.prepared(self._all.vectors, self._all.rows[candidates[block].ravel()])

@@ -1,4 +1,4 @@
-"""The kernel that serves everything: numpy in float64, every query against every stored row.
+"""The slowest kernel, which supports every metric: NumPy in float64, every query against every stored row.
 
 For each block of queries
 
@@ -7,32 +7,46 @@ For each block of queries
     2. keep     the rows that could be among the k, or within the radius, for all that the errors allow
     3. measure  those, from differences of the values as they were given, and sort them by (distance, row)
 
-It is the fastest kernel for nothing and the right one for all: metrics, groups and radii that others do not serve, and
-the queries that others cannot decide.
+The other kernels fall back to it: for metrics, groups and radii that they do not support, and for the queries that they
+cannot decide.
 
 The error bound is the standard one for inner products: with unit roundoff u, a sum of d products in any order is off by
 at most d u / (1 - d u) times the sum of their absolute values (Higham 2002, Accuracy and Stability, section 3.1).
 """
 
+import functools
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 import numpy as np
 
+from vicinal.knn.blocks import blocks, nothing
 from vicinal.knn.copies import find_copies
 from vicinal.knn.metrics import Metric
+from vicinal.typing import Progress
 
 MEASURE_BYTES = 1 << 21  # float64 scratch of one thread while measuring: it stays in the cache
 RANK_BYTES = 1 << 26
 U64 = 2.0**-53
 
-Progress = Callable[[int, int], None]
 
+@dataclass(frozen=True)
+class Question:
+    """The rows that ask, and the stored rows that may answer.
 
-def blocks(n: int, step: int) -> Iterator[slice]:
-    """The range 0..n cut into slices of at most `step`."""
-    for start in range(0, n, max(1, step)):
-        yield slice(start, min(n, start + max(1, step)))
+    queries      : (n_queries, dim)
+    groups       : int64 (n,), of the stored rows; None where all may answer
+    query_groups : int64 (n_queries,), whose own group may not answer
+    own          : whether the queries are the stored rows themselves, each of which is left out of its own result
+    progress     : called with (queries done, queries in all)
+    """
+
+    queries: np.ndarray
+    groups: np.ndarray | None
+    query_groups: np.ndarray | None
+    own: bool
+    progress: Progress | None
 
 
 class Brute:
@@ -57,7 +71,7 @@ class Brute:
         self, k: int, groups: np.ndarray | None = None, progress: Progress | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
         """Each stored row's k nearest others, of other groups where groups are given."""
-        return self._nearest(self.vectors, k, groups, groups, progress, own=True)
+        return self._nearest(Question(self.vectors, groups, groups, True, progress), k)
 
     def search(
         self,
@@ -68,7 +82,7 @@ class Brute:
         progress: Progress | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Each query's k nearest stored rows, of other groups where groups are given."""
-        return self._nearest(queries, k, groups, query_groups, progress, own=False)
+        return self._nearest(Question(queries, groups, query_groups, False, progress), k)
 
     def within(
         self,
@@ -83,10 +97,12 @@ class Brute:
         def keep(low: np.ndarray, high: np.ndarray) -> np.ndarray:
             return self.metric.finish(low) <= radius
 
+        if queries is None:
+            question = Question(self.vectors, groups, groups, True, progress)
+        else:
+            question = Question(queries, groups, query_groups, False, progress)
         found, far = [], []
-        asked = self.vectors if queries is None else queries
-        labels = groups if queries is None else query_groups
-        for rows, distances in self._each(asked, keep, groups, labels, progress, own=queries is None):
+        for rows, distances in self._each(question, keep):
             inside = distances <= radius
             found.append(rows[inside])
             far.append(distances[inside])
@@ -94,68 +110,57 @@ class Brute:
         empty = np.zeros(0)
         return indptr, np.concatenate([empty.astype(np.int64), *found]), np.concatenate([empty, *far])
 
-    def _nearest(
-        self,
-        queries: np.ndarray,
-        k: int,
-        groups: np.ndarray | None,
-        query_groups: np.ndarray | None,
-        progress: Progress | None,
-        own: bool,
-    ) -> tuple[np.ndarray, np.ndarray]:
-        wanted = min(k + own, len(self.rows))
+    def _nearest(self, question: Question, k: int) -> tuple[np.ndarray, np.ndarray]:
+        wanted = min(k + question.own, len(self.rows))
 
         def keep(low: np.ndarray, high: np.ndarray) -> np.ndarray:
             return low <= np.partition(high, wanted - 1)[wanted - 1]
 
-        indices, distances = np.full((len(queries), k), -1), np.full((len(queries), k), np.inf)
-        found = self._each(queries, keep, groups, query_groups, progress, own)
-        for query, (rows, far) in enumerate(found):
+        indices, distances = nothing(len(question.queries), k)
+        for query, (rows, far) in enumerate(self._each(question, keep)):
             indices[query, : len(rows)], distances[query, : len(far)] = rows[:k], far[:k]
         return indices, distances
 
     def _each(
-        self,
-        queries: np.ndarray,
-        keep: Callable[[np.ndarray, np.ndarray], np.ndarray],
-        groups: np.ndarray | None,
-        query_groups: np.ndarray | None,
-        progress: Progress | None,
-        own: bool,
+        self, question: Question, keep: Callable[[np.ndarray, np.ndarray], np.ndarray]
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """For each query the rows that `keep` leaves, with their distances, in the total order."""
-        members, starts = self.copies.members, self.copies.starts
+        """For each query the rows that `keep` leaves, with their distances, by (distance, row number)."""
+        queries = question.queries
         with ThreadPoolExecutor(self.threads) as pool:
             for block in blocks(len(queries), RANK_BYTES // (len(self.rows) * 8)):
                 prepared = self.prepared(queries, np.arange(block.start, block.stop))
                 low, high = self.ranks(prepared)
+                one = functools.partial(self._of_one, question, keep)
+                yield from pool.map(one, range(block.start, block.stop), prepared, low, high)
+                if question.progress is not None:
+                    question.progress(block.stop, len(queries))
 
-                def one(
-                    query: int,
-                    first: int = block.start,
-                    prepared: np.ndarray = prepared,
-                    low: np.ndarray = low,
-                    high: np.ndarray = high,
-                ) -> tuple[np.ndarray, np.ndarray]:
-                    label = None if query_groups is None else query_groups[first + query]
-                    if groups is not None:
-                        # A distinct row counts while at least one of its copies may be a neighbour.
-                        allowed = np.logical_or.reduceat(groups[members] != label, starts[:-1])
-                        high[query, ~allowed] = low[query, ~allowed] = np.inf
-                    left = np.flatnonzero(keep(low[query], high[query]))
-                    rank = self.measure(prepared[query], left)
-                    sizes = starts[left + 1] - starts[left]
-                    rows = np.concatenate([members[starts[group] : starts[group + 1]] for group in left] or [left])
-                    rank = np.repeat(rank, sizes)
-                    fits = np.ones(len(rows), dtype=bool) if groups is None else groups[rows] != label
-                    fits &= (rows != first + query) | (not own)
-                    rows, rank = rows[fits], rank[fits]
-                    order = np.lexsort((rows, rank))
-                    return rows[order], self.metric.finish(rank[order])
-
-                yield from pool.map(one, range(len(prepared)))
-                if progress is not None:
-                    progress(block.stop, len(queries))
+    def _of_one(
+        self,
+        question: Question,
+        keep: Callable[[np.ndarray, np.ndarray], np.ndarray],
+        query: int,
+        prepared: np.ndarray,
+        low: np.ndarray,
+        high: np.ndarray,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The rows that `keep` leaves of one query, given the bounds of every rank."""
+        members, starts, groups = self.copies.members, self.copies.starts, question.groups
+        label = None if question.query_groups is None else question.query_groups[query]
+        if groups is not None:
+            # A distinct row counts while at least one of its copies may be a neighbour.
+            allowed = np.logical_or.reduceat(groups[members] != label, starts[:-1])
+            high[~allowed] = low[~allowed] = np.inf
+        left = np.flatnonzero(keep(low, high))
+        rank = self.measure(prepared, left)
+        sizes = starts[left + 1] - starts[left]
+        rows = np.concatenate([members[starts[group] : starts[group + 1]] for group in left] or [left])
+        rank = np.repeat(rank, sizes)
+        fits = np.ones(len(rows), dtype=bool) if groups is None else groups[rows] != label
+        fits &= (rows != query) | (not question.own)
+        rows, rank = rows[fits], rank[fits]
+        order = np.lexsort((rows, rank))
+        return rows[order], self.metric.finish(rank[order])
 
     def nearest(self, pool: ThreadPoolExecutor, prepared: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """The k nearest distinct rows of prepared queries: their numbers among the distinct rows, and their ranks."""

@@ -15,6 +15,7 @@ import numpy as np
 from vicinal.errors import UsageError, kept_in, unknown
 from vicinal.knn.checkpoint import Checkpoint
 from vicinal.knn.metrics import Metric
+from vicinal.typing import Progress
 
 _native: Any = None
 MISSING = ""
@@ -27,8 +28,6 @@ except ImportError as error:
 
 DTYPES = ("float16", "float32", "float64", "int8", "uint8")
 METRICS = ("euclidean", "sqeuclidean", "cosine", "inner_product", "manhattan", "hamming", "jaccard")
-
-Progress = Callable[[int, int], None]
 
 
 class Native:
@@ -116,7 +115,7 @@ class Native:
         rows = _Rows(progress, self._n if queries is None else len(queries))
         return rows.end(self._alone(self._index.within, radius, asked, groups, query_groups, rows))
 
-    def _alone(self, call: Callable, *arguments: Any, **others: Any) -> Any:
+    def _alone(self, call: Callable[..., Any], *arguments: Any, **others: Any) -> Any:
         """The call's result; its threads are the index's own, so calls from several Python threads take turns."""
         with self._turn:
             return call(*arguments, **others)

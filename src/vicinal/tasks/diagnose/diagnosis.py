@@ -22,10 +22,10 @@ from vicinal.analysis.votes import WEIGHTS, accuracy_by_k
 from vicinal.data.labels import Labels
 from vicinal.data.tables import Id
 from vicinal.indexes.exact import Exact
-from vicinal.knn.kernels import Progress
 from vicinal.knn.neighbors import Neighbors
 from vicinal.tasks.diagnose.figures import HUB_K, Figure, figures_of_labels, figures_of_vectors
 from vicinal.tasks.predict import Curve, refuse_lone_classes
+from vicinal.typing import Progress
 
 ERROR_K = 30
 MOST_CLASSES = 4000  # of which a square table of counts is made

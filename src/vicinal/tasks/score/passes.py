@@ -16,8 +16,8 @@ import numpy as np
 from vicinal.analysis import scores
 from vicinal.data import provenance, tables
 from vicinal.errors import DataError, UsageError
-from vicinal.indexes.arguments import cores
-from vicinal.indexes.exact import Exact, at_most
+from vicinal.indexes.exact import Exact
+from vicinal.knn.arguments import at_most, cores
 from vicinal.knn.copies import find_copies
 from vicinal.knn.metrics import find
 from vicinal.knn.neighbors import Neighbors, components

@@ -1,0 +1,108 @@
+"""The checks of k, a radius, threads and groups: one place, one wording."""
+
+import os
+import warnings
+
+import numpy as np
+
+from vicinal.errors import DataError, UsageError
+
+MOST_K = 1 << 48  # no memory holds so many neighbours of one row
+
+
+def cores() -> int:
+    """The number of processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def check_threads(threads: object) -> int:
+    """The number of threads: as given, or the number of cores for None.
+
+    Raises
+    ------
+    UsageError
+        Where it is neither None nor a whole number above 0.
+    """
+    if threads is None:
+        return cores()
+    if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
+        raise UsageError(f"threads: expected a whole number above 0 or None, got {threads!r}")
+    return threads
+
+
+def check_k(k: object) -> int:
+    """The number of neighbours as an int.
+
+    Raises
+    ------
+    UsageError
+        Where it is not a whole number above 0.
+    """
+    if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
+        raise UsageError(f"k: expected a whole number above 0, got {k!r}")
+    return int(k)
+
+
+def k_that_fits(k: object, n: int) -> int:
+    """The number of neighbours as an int, where n rows of so many fit any memory.
+
+    Raises
+    ------
+    UsageError
+        Where it is not a whole number above 0, or too large.
+    """
+    number = check_k(k)
+    if number >= MOST_K:
+        raise too_large(n, number)
+    return number
+
+
+def at_most(k: int, others: int) -> int:
+    """The smaller of k and the number of other rows; warns where k is the larger."""
+    if k > others:
+        warnings.warn(f"k = {k}, but a row has only {others} others; using k = {others}", stacklevel=3)
+        return others
+    return k
+
+
+def too_large(n: int, k: int) -> UsageError:
+    """The error for k neighbours of n rows that do not fit the memory."""
+    gib = n * k * 12 / 2**30
+    return UsageError(f"not enough memory: {k} neighbours of {n} rows take {gib:,.1f} GiB and as much again; lower k")
+
+
+def as_radius(radius: object) -> float:
+    """The radius as a float.
+
+    Raises
+    ------
+    UsageError
+        Where it is not a number, or NaN.
+    """
+    if isinstance(radius, bool) or not isinstance(radius, int | float | np.number) or np.isnan(radius):
+        shown = f"an array of shape {radius.shape}" if isinstance(radius, np.ndarray) else repr(radius)
+        raise UsageError(f"radius: expected a number in the metric's unit, got {shown}")
+    return float(radius)
+
+
+def as_groups(groups: object, n: int, name: str = "groups") -> np.ndarray | None:
+    """The group of each of n rows as int64 (n,); None for None.
+
+    Raises
+    ------
+    DataError
+        Where they are not n whole numbers.
+    """
+    if groups is None:
+        return None
+    labels = np.asarray(groups)
+    if labels.shape != (n,) or labels.dtype.kind not in "iu":
+        raise DataError(f"{name}: expected {n} whole numbers, one a row, found {labels.dtype} of shape {labels.shape}")
+    return np.ascontiguousarray(labels, dtype=np.int64)
+
+
+def check_both_groups(groups: object, query_groups: object) -> None:
+    """Raise UsageError where only one of the two is given."""
+    if (groups is None) != (query_groups is None):
+        given, missing = ("groups", "query_groups") if query_groups is None else ("query_groups", "groups")
+        raise UsageError(f"{missing}: missing; {given} are given, so that both are needed: give both or neither")

@@ -1,0 +1,481 @@
+"""Exact nearest neighbours among the rows of an array, from the fastest kernel that supports the metric and dtype.
+
+`ExactSearch` works on arrays and row numbers alone. `vicinal.Exact` adds ids, columns, filters and folders to it.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from vicinal.errors import DataError, UsageError
+from vicinal.knn.arguments import (
+    as_groups,
+    as_radius,
+    at_most,
+    check_both_groups,
+    check_k,
+    check_threads,
+    k_that_fits,
+    too_large,
+)
+from vicinal.knn.blocks import blocks, nothing, padded
+from vicinal.knn.checkpoint import Checkpoint, question
+from vicinal.knn.kernels import Kernel, pick
+from vicinal.knn.measure import inverse_lengths, measured
+from vicinal.knn.metrics import Metric, find
+from vicinal.knn.neighbors import Neighbors, RadiusNeighbors
+from vicinal.knn.vectors import as_queries, as_rows, invalid_rows, refuse_invalid
+from vicinal.typing import ArrayLike, MetricLike, PathLike, Progress
+
+TIE_BYTES = 1 << 26
+
+
+class ExactSearch:
+    """The rows that a float64 brute force over the given values returns, in the order (distance, row number).
+
+    Every method returns row numbers of `vectors`. The answer is the same for any number of threads.
+
+    Parameters
+    ----------
+    vectors : ndarray, shape (n, dim)
+        Checked rows, as `vicinal.knn.vectors.as_rows` returns them; a reference is kept. `ExactSearch.of` takes
+        anything that NumPy takes as an array, and checks it.
+    metric : str or Metric
+    threads : int or None
+        None for the number of cores.
+    valid : ndarray of int64 or None
+        The rows that count, ascending; None for all. The other rows have no neighbours and are nobody's.
+    reason : str
+        Why rows do not count, for the error where none does.
+
+    Examples
+    --------
+    >>> search = ExactSearch.of([[0.0], [1.0], [3.0]])
+    >>> search.neighbors(k=1).indices.ravel().tolist()
+    [1, 0, 1]
+    >>> search.search([[0.9]], k=2).indices
+    array([[1, 0]])
+    """
+
+    def __init__(
+        self,
+        vectors: np.ndarray,
+        metric: MetricLike = "euclidean",
+        threads: int | None = None,
+        valid: np.ndarray | None = None,
+        reason: str = "none is valid",
+    ) -> None:
+        self.vectors, self.metric, self.threads = vectors, find(metric), check_threads(threads)
+        self.valid, self._reason = valid, reason
+
+    @classmethod
+    def of(
+        cls,
+        vectors: ArrayLike,
+        metric: MetricLike = "euclidean",
+        threads: int | None = None,
+        on_invalid: str = "error",
+        invalid: dict[int, str] | None = None,
+    ) -> "ExactSearch":
+        """A search over any array, once its shape, dtype and rows are checked.
+
+        Parameters
+        ----------
+        vectors : array_like, shape (n, dim)
+            float16, float32, float64 or integers; uint8 from `numpy.packbits` for a metric of bits.
+        on_invalid : {"error", "null"}
+            What to do with rows that are NaN, infinite, or zero under cosine; "null" leaves them out.
+        invalid : dict of int to str or None
+            The result of `vicinal.knn.vectors.invalid_rows`, where it is known already.
+
+        Raises
+        ------
+        DataError
+            Where the shape or dtype cannot be used or, with "error", rows are invalid.
+        """
+        metric = find(metric)
+        rows = as_rows(vectors, metric)
+        invalid = invalid_rows(rows, metric) if invalid is None else invalid
+        if on_invalid == "error":
+            refuse_invalid(invalid, range(len(rows)))
+        if not invalid:
+            return cls(rows, metric, threads)
+        valid = np.delete(np.arange(len(rows)), list(invalid))
+        return cls(rows, metric, threads, valid, next(iter(invalid.values())))
+
+    def __len__(self) -> int:
+        return len(self.vectors)
+
+    @property
+    def n_valid(self) -> int:
+        """The number of rows that count."""
+        return len(self.vectors) if self.valid is None else len(self.valid)
+
+    @property
+    def engine(self) -> str:
+        """The kernel that answers, and its version."""
+        return f"{self.kernel.name} ({self.kernel.version})"
+
+    @property
+    def n_bytes(self) -> int:
+        """The memory of the native kernel's codes, a byte a coordinate; the other kernels keep none."""
+        return self.n_valid * self.vectors.shape[1] if self.n_valid and self.kernel.name == "native" else 0
+
+    @cached_property
+    def _counted(self) -> np.ndarray:
+        """The vectors that count: the given array itself where all do."""
+        return self.vectors if self.valid is None else self.vectors[self.valid]
+
+    @cached_property
+    def kernel(self) -> Kernel:
+        """The kernel over the rows that count, made when it is first used.
+
+        Raises
+        ------
+        DataError
+            Where no row counts.
+        """
+        self._require_valid()
+        return self._kernel_over(self._counted)
+
+    def _require_valid(self) -> None:
+        if not self.n_valid:
+            raise DataError(f"none of the {len(self)} rows can be used: {self._reason}")
+
+    def _kernel_over(self, rows: np.ndarray) -> Kernel:
+        return pick(self.metric, rows.dtype)(rows, self.metric, self.threads)
+
+    def neighbors(
+        self,
+        k: int,
+        groups: ArrayLike | None = None,
+        progress: Progress | None = None,
+        checkpoint: PathLike | None = None,
+    ) -> Neighbors:
+        """Return each row's k nearest others; a row is left out of its own result by its number.
+
+        Parameters
+        ----------
+        k : int
+            At least 1. Where k >= n it becomes n - 1, with one warning.
+        groups : array_like of int, shape (n,), or None
+            Rows of one group are not each other's neighbours, so that fewer than k may come back (index -1,
+            distance inf).
+        progress : callable or None
+            Called with (work done, work in all) from time to time; what it raises stops the pass.
+        checkpoint : path or None
+            A folder that keeps finished work every minute. The same call resumes from it and removes it at the end.
+
+        Returns
+        -------
+        Neighbors
+            indices int64 (n, k), distances float32 (n, k), by (distance, row number).
+
+        Raises
+        ------
+        DataError
+            Where fewer than two rows count.
+        UsageError
+            Where k is not above 0, or the checkpoint belongs to another question.
+        """
+        kernel = self.kernel
+        if self.n_valid < 2:
+            raise DataError(f"found {self.n_valid} usable row, expected at least 2: a single row has no neighbours")
+        k = at_most(check_k(k), self.n_valid - 1)
+        labels = self._groups(groups)
+        resuming: dict[str, Any] = {}
+        if checkpoint is not None:
+            if not kernel.resumable:
+                raise UsageError(
+                    f"checkpoint: {self.metric.name} runs on the {kernel.name} kernel here, which cannot resume; "
+                    "leave the checkpoint out"
+                )
+            resuming["checkpoint"] = Checkpoint(checkpoint, question(self._counted, self.metric.name, k, labels))
+        try:
+            return self._of_all_rows(*kernel.self_join(k, labels, progress, **resuming))
+        except MemoryError:
+            raise too_large(self.n_valid, k) from None
+
+    def search(
+        self,
+        queries: ArrayLike,
+        k: int,
+        groups: ArrayLike | None = None,
+        query_groups: ArrayLike | None = None,
+        progress: Progress | None = None,
+    ) -> Neighbors:
+        """Return the k nearest rows of each query.
+
+        Parameters
+        ----------
+        queries : array_like, shape (n_queries, dim)
+        k : int
+            At least 1. Where fewer rows count, the rest has index -1 and distance inf.
+        groups, query_groups : array_like of int, shape (n,) and (n_queries,), or None
+            Rows of a query's own group are not its neighbours; give both or neither.
+        progress : callable or None
+            As in `neighbors`.
+
+        Returns
+        -------
+        Neighbors
+            indices int64 (n_queries, k), distances float32 (n_queries, k), by (distance, row number).
+
+        Raises
+        ------
+        DataError
+            Where the dims differ, or a query is NaN, infinite, or zero under cosine.
+        UsageError
+            Where k is not above 0.
+        """
+        array = as_queries(queries, self.metric, self.vectors.shape[1])
+        n = len(array)
+        k = k_that_fits(k, n)
+        check_both_groups(groups, query_groups)
+        labels, asked = self._groups(groups), as_groups(query_groups, n, "query_groups")
+        if not n or not self.n_valid:
+            return neighbors_of(*nothing(n, k), self.metric, array.shape[1])
+        try:
+            return self._neighbors(*self.kernel.search(array, k, labels, asked, progress))
+        except MemoryError:
+            raise too_large(n, k) from None
+
+    def within(
+        self,
+        radius: float,
+        queries: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
+        query_groups: ArrayLike | None = None,
+        progress: Progress | None = None,
+    ) -> RadiusNeighbors:
+        """Return all rows at a distance of at most `radius`: of each query, or of each row without itself.
+
+        Parameters
+        ----------
+        radius : float
+            In the metric's unit; the comparison is made in float64.
+        queries : array_like, shape (n_queries, dim), or None
+            None for the rows themselves.
+        groups, query_groups, progress
+            As in `search`; without queries, only `groups`.
+
+        Returns
+        -------
+        RadiusNeighbors
+
+        Raises
+        ------
+        DataError
+            As `search`.
+        UsageError
+            Where the radius is not a number.
+
+        Examples
+        --------
+        >>> ExactSearch.of([[0.0], [1.0], [3.0]]).within(2.0)[1]
+        (array([0, 2]), array([1., 2.], dtype=float32))
+        """
+        limit = as_radius(radius)
+        array = None if queries is None else as_queries(queries, self.metric, self.vectors.shape[1])
+        labels, asked = self._groups(groups), None
+        if array is not None:
+            check_both_groups(groups, query_groups)
+            asked = as_groups(query_groups, len(array), "query_groups")
+        n = len(self) if array is None else len(array)
+        if not self.n_valid or not n:
+            return RadiusNeighbors(np.zeros(n + 1), np.zeros(0), np.zeros(0), self.metric.name)
+        try:
+            indptr, indices, distances = self.kernel.within(limit, array, labels, asked, progress)
+        except MemoryError:
+            raise UsageError(f"not enough memory for all rows within {limit:g} of {n} rows; lower the radius") from None
+        if self.valid is not None:
+            indices = self.valid[indices]
+            if array is None:
+                counts = np.zeros(len(self), dtype=np.int64)
+                counts[self.valid] = np.diff(indptr)
+                indptr = np.append(0, np.cumsum(counts))
+        return RadiusNeighbors(indptr, indices, distances, self.metric.name)
+
+    def distances(self, rows: ArrayLike, queries: ArrayLike | None = None) -> np.ndarray:
+        """Return the distances of named rows in float64, which holds more digits than a `Neighbors`.
+
+        Parameters
+        ----------
+        rows : array_like of int, shape (n_queries, k)
+            Such as a result's indices; -1 gives inf.
+        queries : array_like, shape (n_queries, dim), or None
+            None for each row itself.
+
+        Returns
+        -------
+        ndarray
+            float64 (n_queries, k), measured from differences.
+
+        Raises
+        ------
+        DataError
+            As `search`, or where the shapes do not fit, or rows are left out of this search.
+
+        Examples
+        --------
+        >>> search = ExactSearch.of([[0.0], [1.0], [3.0]])
+        >>> search.distances([[1], [2]], [[0.9], [0.1]]).round(6).tolist()
+        [[0.1], [2.9]]
+        """
+        asked = self.vectors if queries is None else as_queries(queries, self.metric, self.vectors.shape[1])
+        named = np.asarray(rows)
+        if named.ndim != 2 or named.dtype.kind not in "iu" or len(named) != len(asked) or self.valid is not None:
+            raise DataError(
+                f"rows: expected whole numbers ({len(asked)}, k) of an index without invalid rows, found "
+                f"{named.dtype} of shape {named.shape}"
+            )
+        return measured(self.metric, self.vectors, asked, named, self.threads, self._inverse_lengths)
+
+    @cached_property
+    def _inverse_lengths(self) -> np.ndarray | None:
+        """1 / length of every row under a metric of directions; None for the others."""
+        return inverse_lengths(self.vectors) if self.metric.nonzero else None
+
+    def grow(self, before: Neighbors, groups: ArrayLike | None = None, progress: Progress | None = None) -> Neighbors:
+        """Return `neighbors(before.k)` for less work, from the neighbours that the first rows had among themselves.
+
+        New rows are compared with all rows, and the rows that were there before only with the new ones.
+
+        Parameters
+        ----------
+        before : Neighbors
+            What `neighbors` returned for the first len(before) rows, with the same groups.
+        groups : array_like of int, shape (n,), or None
+            As in `neighbors`, for all rows.
+        progress : callable or None
+            As in `neighbors`.
+
+        Returns
+        -------
+        Neighbors
+            What `neighbors(before.k, groups)` returns, to the bit.
+
+        Raises
+        ------
+        UsageError
+            Where `before` is of another metric, or has more rows than there are.
+        """
+        self._require_valid()
+        n, old, k = len(self), len(before), before.k
+        if old > n or (before.metric or self.metric.name) != self.metric.name:
+            raise UsageError(f"grow: expected neighbours of the first rows by {self.metric.name}, found {before}")
+        vectors, labels = self._counted, self._groups(groups)
+        rows = np.arange(n) if self.valid is None else self.valid
+        split = int(np.searchsorted(rows, old))  # the first row that came after, among those that count
+        renumbered = np.full(n, -1)
+        renumbered[rows] = np.arange(len(rows))
+        known = before.indices[rows[:split]]
+        known = np.where(known < 0, -1, renumbered[known])
+        if split == len(rows):
+            return self._of_all_rows(known, before.distances[rows])
+        parts = (None, None) if labels is None else (labels[:split], labels[split:])
+        early, late = _Part(vectors[:split], parts[0]), _Part(vectors[split:], parts[1])
+        indices, distances = nothing(len(vectors), k)
+        distances = distances.astype(np.float32)
+        added = self._kernel_over(late.vectors)
+        if split:
+            found = added.search(early.vectors, k, late.groups, early.groups, progress)
+            indices[:split], distances[:split] = self._nearest_of_both(
+                np.arange(split), (known, before.distances[rows[:split]]), _shifted(found, split), k
+            )
+        among = _no_columns(len(late.vectors))
+        if len(late.vectors) > 1:
+            among = _shifted(added.self_join(min(k, len(late.vectors) - 1), late.groups), split)
+        older = _no_columns(len(late.vectors))
+        if split:
+            first = self._kernel_over(early.vectors)
+            older = first.search(late.vectors, min(k, split), early.groups, late.groups, progress)
+        indices[split:], distances[split:] = self._nearest_of_both(np.arange(split, len(vectors)), older, among, k)
+        return self._of_all_rows(indices, distances)
+
+    def _nearest_of_both(
+        self, rows: np.ndarray, a: tuple[np.ndarray, np.ndarray], b: tuple[np.ndarray, np.ndarray], k: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The k nearest of two results for the same rows, whose neighbours differ, by (float64 distance, row)."""
+        vectors = self._counted
+        indices = np.concatenate([a[0], b[0]], axis=1)
+        distances = np.concatenate([a[1], b[1]], axis=1).astype(np.float32)
+        order = _order(indices, distances)
+        indices, distances = np.take_along_axis(indices, order, axis=1), np.take_along_axis(distances, order, axis=1)
+        # Distances equal in float32 may differ in float64, which alone decides their order.
+        tied = np.flatnonzero(((distances[:, 1:] == distances[:, :-1]) & (indices[:, 1:] >= 0)).any(axis=1))
+        for part in blocks(len(tied), TIE_BYTES // (8 * vectors.shape[1] * max(1, indices.shape[1]))):
+            block = tied[part]
+            own = self.metric.prepare(vectors[rows[block]])[:, None, :]
+            far = self.metric.finish(self.metric.measure(own, self.metric.prepare(vectors[indices[block]])))
+            order = _order(indices[block], np.where(indices[block] < 0, np.inf, far))
+            indices[block] = np.take_along_axis(indices[block], order, axis=1)
+            distances[block] = np.take_along_axis(distances[block], order, axis=1)
+        return padded(indices, distances, k)
+
+    def _groups(self, groups: ArrayLike | None) -> np.ndarray | None:
+        """The groups of the rows that count."""
+        labels = as_groups(groups, len(self))
+        return labels if labels is None or self.valid is None else labels[self.valid]
+
+    def _of_all_rows(self, indices: np.ndarray, distances: np.ndarray) -> Neighbors:
+        """A result for the rows that count, as one for all rows."""
+        if self.valid is None:
+            return self._neighbors(indices, distances)
+        found = np.where(indices < 0, -1, self.valid[indices])
+        indices, far = nothing(len(self), found.shape[1])
+        far = far.astype(distances.dtype)
+        indices[self.valid], far[self.valid] = found, distances
+        return neighbors_of(indices, far, self.metric, self.vectors.shape[1])
+
+    def _neighbors(self, indices: np.ndarray, distances: np.ndarray) -> Neighbors:
+        """A result whose indices count the rows that count, as one of row numbers."""
+        if self.valid is not None:
+            indices = np.where(indices < 0, -1, self.valid[indices])
+        return neighbors_of(indices, distances, self.metric, self.vectors.shape[1])
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Some of the rows, and their groups where there are any."""
+
+    vectors: np.ndarray
+    groups: np.ndarray | None
+
+
+def neighbors(vectors: ArrayLike, k: int, metric: MetricLike = "euclidean", threads: int | None = None) -> Neighbors:
+    """Return each row's k nearest other rows: `ExactSearch.of(vectors, metric, threads).neighbors(k)`.
+
+    Examples
+    --------
+    >>> neighbors([[0.0], [1.0], [3.0]], k=1).distances.ravel().tolist()
+    [1.0, 1.0, 2.0]
+    """
+    return ExactSearch.of(vectors, metric, threads).neighbors(k)
+
+
+def neighbors_of(indices: np.ndarray, distances: np.ndarray, metric: Metric, dim: int) -> Neighbors:
+    """A `Neighbors` that takes both arrays over, without a copy; nobody else may hold them."""
+    with np.errstate(over="ignore"):  # a distance beyond float32 is inf
+        distances = distances.astype(np.float32, copy=False)
+    indices = np.ascontiguousarray(indices, dtype=np.int64)
+    indices.setflags(write=False)
+    distances.setflags(write=False)
+    return Neighbors(indices, distances, metric.name, dim)
+
+
+def _order(indices: np.ndarray, distances: np.ndarray) -> np.ndarray:
+    """The order of each row's columns by (distance, row number), missing ones last."""
+    return np.lexsort((np.where(indices < 0, np.iinfo(np.int64).max, indices), distances))
+
+
+def _shifted(found: tuple[np.ndarray, np.ndarray], by: int) -> tuple[np.ndarray, np.ndarray]:
+    """A result whose row numbers begin at `by`."""
+    return np.where(found[0] < 0, -1, found[0] + by), found[1]
+
+
+def _no_columns(n: int) -> tuple[np.ndarray, np.ndarray]:
+    """A result of n rows and no neighbours."""
+    return np.empty((n, 0), np.int64), np.empty((n, 0), np.float32)

@@ -67,8 +67,28 @@ def test_the_local_outlier_factor_is_scikit_learns(metric: str, k: int, dim: int
     np.testing.assert_allclose(ours, theirs, rtol=1e-6)
 
 
-def test_the_local_outlier_factor_of_copies_is_scikit_learns() -> None:
+def lof_by_definition(vectors: np.ndarray, k: int) -> np.ndarray:
+    """Breunig et al. 2000, definitions 5 to 7, in float64; distances come from differences, so copies lie at 0."""
+    far = np.sqrt(((vectors[:, None] - vectors[None]) ** 2).sum(axis=2))
+    rows = range(len(vectors))
+    nearest = [[other for other in np.argsort(far[row], kind="stable") if other != row][:k] for row in rows]
+    radius = [far[row, nearest[row][-1]] for row in rows]
+    reachability = [np.mean([max(radius[other], far[row, other]) for other in nearest[row]]) for row in rows]
+    density = [1 / (mean + scores.LOF_FLOOR) for mean in reachability]
+    return np.array([np.mean([density[other] for other in nearest[row]]) / density[row] for row in rows])
+
+
+@pytest.mark.parametrize("k", [3, 5, 6, 9])  # fewer neighbours than copies of a row, as many, and more
+def test_the_local_outlier_factor_of_copies(k: int) -> None:
     vectors = np.concatenate([np.repeat(hard_data("plain", 10, 3), 6, axis=0), hard_data("plain", 40, 3, seed=1)])
+    ours = scores.local_outlier_factor(vicinal.neighbors(vectors, k), k)
+    np.testing.assert_allclose(ours, lof_by_definition(vectors, k), rtol=1e-6)
+
+
+def test_the_local_outlier_factor_of_copies_is_scikit_learns_where_products_are_exact() -> None:
+    # scikit-learn's distances come from expanded squares: without rounding only where these are small integers.
+    plain = np.concatenate([np.repeat(hard_data("plain", 10, 3), 6, axis=0), hard_data("plain", 40, 3, seed=1)])
+    vectors = np.rint(plain * 2**16)
     with pytest.warns(UserWarning, match="Duplicate values"):
         theirs = -LocalOutlierFactor(n_neighbors=5, algorithm="brute").fit(vectors).negative_outlier_factor_
     ours = scores.local_outlier_factor(vicinal.neighbors(vectors, 5), 5)

@@ -1,10 +1,11 @@
-"""The fixtures that tests of several rooms use."""
+"""Settings of all tests, and the fixture that tests of several packages use."""
 
 import os
 import sys
 from pathlib import Path
 from types import ModuleType
 
+import hypothesis
 import pytest
 
 # Threads of faiss that wait in a loop starve each other where the machine has other work.
@@ -12,6 +13,10 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 from vicinal.kernels.native import isas
 from workplace import Workplace
+
+# A slow or busy machine does not make a right answer wrong, so no example has a time limit.
+hypothesis.settings.register_profile("no clock", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("no clock")
 
 # pytorch-metric-learning imports this module, which changes faiss's classes for everyone.
 sys.modules["faiss.contrib.torch_utils"] = ModuleType("faiss.contrib.torch_utils")

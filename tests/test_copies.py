@@ -9,7 +9,7 @@ from vicinal import copies
 from vicinal.copies import find_copies
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.integers(1, 30), st.integers(1, 5), st.integers(0, 1 << 30), st.sampled_from(["f2", "f4", "f8", "i1", "i8"]))
 def test_groups_are_those_of_numpy_unique(n: int, dim: int, seed: int, dtype: str) -> None:
     vectors = np.random.default_rng(seed).integers(-2, 3, (n, dim)).astype(dtype)

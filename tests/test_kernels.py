@@ -108,7 +108,7 @@ def data(draw: st.DrawFn) -> tuple[np.ndarray, int]:
     return vectors, draw(st.integers(1, n + 3))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(data(), st.sampled_from(NAMES), st.sampled_from(HERE))
 def test_any_size_dtype_and_copies(drawn: tuple[np.ndarray, int], metric: str, kernel: type[kernels.Kernel]) -> None:
     vectors, k = drawn

@@ -148,7 +148,7 @@ def test_dim(dim: int, isa: str) -> None:
         check(vectors, 5, metric, isa)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_drawn(data: st.DataObject) -> None:
     n = data.draw(st.integers(2, 700))

@@ -147,7 +147,7 @@ def copies(n: int, groups: int, seed: int) -> np.ndarray:
     return random.normal(size=(groups, 3))[random.integers(groups, size=n)]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(2, 60), st.integers(1, 12), st.integers(1, 6), st.integers(0, 1000))
 def test_copies_and_distinct_neighbours_against_brute_force(n: int, groups: int, k: int, seed: int) -> None:
     vectors = copies(n, groups, seed)

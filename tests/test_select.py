@@ -455,7 +455,7 @@ def test_what_a_strategy_needs_is_asked_for(case: Case) -> None:
     assert "d.jsonl: this command reads it" in case.work.refuses(2, *more, "d.jsonl", "--overwrite")
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(2, 40), st.integers(0, 99), st.data())
 def test_quotas_hold_for_the_greedy_strategies(n: int, seed: int, data: st.DataObject) -> None:
     random = np.random.default_rng(seed)

@@ -1,4 +1,4 @@
-"""Each score: by hand, against scikit-learn or a float64 brute force, and at the edges."""
+"""Each score: by hand, against scikit-learn or a float64 brute force, and in edge cases."""
 
 import math
 
@@ -19,7 +19,7 @@ from vicinal.metrics import find
 LINE = vicinal.neighbors([[0.0], [1.0], [3.0], [7.0], [7.0]], k=4)
 
 
-def test_the_line_is_what_the_hand_checks_take_it_for() -> None:
+def test_the_neighbours_that_the_checks_by_hand_start_from() -> None:
     assert LINE.distances.tolist() == [[1, 3, 7, 7], [1, 2, 6, 6], [2, 3, 4, 4], [0, 4, 6, 7], [0, 4, 6, 7]]
     assert LINE.indices.tolist() == [[1, 2, 3, 4], [0, 2, 3, 4], [1, 0, 3, 4], [4, 2, 1, 0], [3, 2, 1, 0]]
     assert (LINE.dim, LINE.metric) == (1, "euclidean")
@@ -110,7 +110,7 @@ def test_the_density_on_the_sphere_is_one_over_its_area() -> None:
     assert abs(density.mean() * 4 * math.pi - 1) < 0.03  # a cap of chord r has the area pi r^2, by Archimedes
 
 
-def test_the_density_has_room_in_a_thousand_dimensions() -> None:
+def test_the_density_neither_overflows_nor_vanishes_in_a_thousand_dimensions() -> None:
     vectors = np.random.default_rng(0).normal(size=(200, 1000))
     found = scores.log_density(vicinal.neighbors(vectors, 5), 5)
     radius = vicinal.neighbors(vectors, 5).distances[:, 4].astype(np.float64)
@@ -192,7 +192,7 @@ def test_a_long_chain_is_one_component() -> None:
     assert not components(100_000, order[:-1], order[1:]).any()
 
 
-def test_percentiles_are_those_of_a_count() -> None:
+def test_percentiles_by_counting() -> None:
     values = np.random.default_rng(0).integers(0, 20, 101).astype(np.float32)
     expected = [100 * ((values < v).sum() + (values == v).sum() / 2) / 101 for v in values]
     np.testing.assert_allclose(scores.percentile(values), expected)
@@ -282,7 +282,7 @@ def test_a_density_needs_to_know_the_dim() -> None:
         scores.log_density(Neighbors(LINE.indices, LINE.distances), 2)
 
 
-def test_a_name_that_is_none_is_met_with_the_nearest() -> None:
+def test_an_unknown_name_suggests_the_nearest_known_one() -> None:
     with pytest.raises(UsageError, match="unknown scorer 'lfo': did you mean 'lof'"):
         scores.find("lfo")
     with pytest.raises(UsageError, match="unknown form of kth 'percent': did you mean 'percentile'"):

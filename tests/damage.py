@@ -1,4 +1,4 @@
-"""Loads damaged folders of an index, one after the other, and says what became of each; run in a process of its own."""
+"""Load damaged index folders one by one and print the outcome of each; runs in a process of its own."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""The readable truth that results are held against: every float64 distance, sorted by (distance, row)."""
+"""The oracle that results are compared with: every distance in float64, sorted by (distance, row)."""
 
 import functools
 
@@ -8,7 +8,7 @@ from vicinal.knn.metrics import find
 
 
 def brute_force(vectors: np.ndarray, queries: np.ndarray | None, k: int, metric: str) -> tuple[np.ndarray, np.ndarray]:
-    """The k nearest stored rows of each query, or of each stored row without itself where queries is None."""
+    """The k nearest stored rows of each query; if queries is None, of each stored row, itself excluded."""
     own = queries is None
     queries = vectors if queries is None else queries
     shape = (len(queries), min(k, len(vectors) - own))
@@ -24,21 +24,21 @@ def brute_force(vectors: np.ndarray, queries: np.ndarray | None, k: int, metric:
 
 
 def fit_for(metric: str, vectors: np.ndarray) -> np.ndarray:
-    """The vectors as the metric takes them: bits packed, no zero rows where rows need a direction."""
+    """The vectors in the form that the metric accepts: bits packed, no zero rows for cosine."""
     if find(metric).kernel == "bits":
         return np.packbits(np.asarray(vectors) > np.median(vectors), axis=1)
     return vectors[(vectors != 0).any(axis=1)] if find(metric).nonzero else vectors
 
 
 def hard_data(kind: str, n: int, dim: int, seed: int = 0) -> np.ndarray:
-    """Data of the kinds that break careless neighbour search."""
+    """Data on which a careless neighbour search fails."""
     random = np.random.default_rng(seed)
     plain = random.normal(size=(n, dim))
     return HARD[kind](plain, random)
 
 
 def signed_zeros(like: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """Zeros of both signs, and a single one in each row."""
+    """Zeros of both signs, with a single 1 in each row."""
     vectors = np.where(random.random(like.shape) < 0.5, 0.0, -0.0)
     vectors[np.arange(len(like)), np.arange(len(like)) % like.shape[1]] = 1
     return vectors
@@ -46,7 +46,7 @@ def signed_zeros(like: np.ndarray, random: np.random.Generator) -> np.ndarray:
 
 @functools.cache
 def hard_case(kind: str, metric: str, n: int, dim: int, k: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Hard data as the metric takes them, and each row's neighbours by brute force."""
+    """Hard data in the form that the metric accepts, and each row's neighbours by brute force."""
     vectors = fit_for(metric, hard_data(kind, n, dim))
     return vectors, *brute_force(vectors, None, k, metric)
 

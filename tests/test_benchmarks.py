@@ -1,4 +1,4 @@
-"""The benchmark's own arithmetic: what it extrapolates, the share of the roof, and what its checks see."""
+"""The benchmark's own arithmetic: extrapolated times, share of peak speed, and checks that detect wrong results."""
 
 import re
 import sys
@@ -16,26 +16,26 @@ from benchmarks.measuring import extrapolated, roof_share
 LINE = np.array([[0.0], [1.0], [3.0], [7.0]], dtype=np.float32)
 
 
-def test_extrapolation_multiplies_the_asking_and_not_the_fitting() -> None:
+def test_extrapolation_scales_the_search_time_and_not_the_fit_time() -> None:
     assert extrapolated(fit=2.0, ask=3.0, asked=10, n=100) == 32.0
 
 
-def test_share_of_the_roof_counts_each_pair_once() -> None:
+def test_share_of_peak_speed_counts_each_pair_once() -> None:
     # 6 pairs of 10 multiply-adds in 1 s, on two cores that do 60 a second each.
     assert roof_share(n=4, dim=10, seconds=1.0, roof=60.0, threads=2) == 0.5
 
 
-def test_a_row_is_taken_out_of_its_own_result_or_the_last_where_a_copy_took_its_place() -> None:
+def test_own_row_is_removed_or_the_last_result_if_a_copy_displaced_it() -> None:
     found = np.array([[1, 0, 2], [0, 2, 3]])
     assert without_own(found, 2).tolist() == [[1, 2], [0, 2]]
 
 
-def test_truth_is_what_can_be_read_off_a_line() -> None:
+def test_truth_on_a_line_by_hand() -> None:
     for metric in ("euclidean", "manhattan"):
         assert truth(LINE, LINE, np.arange(4), 2, metric).tolist() == [[1, 2], [0, 2], [1, 0], [2, 1]]
 
 
-def test_checks_see_a_wrong_row_and_a_nearer_one() -> None:
+def test_checks_detect_a_wrong_row_and_a_nearer_one() -> None:
     right = np.array([[1, 2], [0, 2], [1, 0], [2, 1]])
     wrong = np.array([[1, 3], [0, 2], [1, 0], [2, 1]])
     assert against_truth(LINE, None, right, "euclidean")["exact"]

@@ -1,4 +1,4 @@
-"""A pass that was stopped goes on from its checkpoint, to the same answer, and never to another question's."""
+"""A stopped pass resumes from its checkpoint with the same result, and refuses the checkpoint of another pass."""
 
 import json
 from pathlib import Path
@@ -19,7 +19,7 @@ K = 7
 
 
 class Stop(Exception):
-    """Raised in the middle of a pass, where a kill would come."""
+    """Raised in the middle of a pass, in place of a kill."""
 
 
 def stopped(
@@ -30,7 +30,7 @@ def stopped(
     stop: type[BaseException] = Stop,
     said: str | None = None,
 ) -> Checkpoint:
-    """A checkpoint of a pass that was stopped after so many saves."""
+    """The checkpoint of a pass that was stopped after this number of saves."""
     kept = Checkpoint(folder, question(vectors, "euclidean", K, groups))
     save, seen = kept.save, []
 
@@ -65,12 +65,12 @@ def test_a_stopped_pass_goes_on_to_the_same_answer(kind: str, grouped: bool, tmp
     assert not (tmp_path / "kept").exists()
 
 
-def test_who_interrupts_is_told_where_the_work_is(tmp_path: Path) -> None:
+def test_an_interrupt_reports_the_checkpoint_folder(tmp_path: Path) -> None:
     vectors = hard_data("float32", 9000, 6)
     stopped(vectors, tmp_path / "kept", 1, stop=KeyboardInterrupt, said="finished work is kept in .*kept, and the same")
 
 
-def test_another_question_is_refused_with_what_changed(tmp_path: Path) -> None:
+def test_a_checkpoint_of_another_pass_is_refused_with_what_changed(tmp_path: Path) -> None:
     vectors = hard_data("float32", 9000, 6)
     stopped(vectors, tmp_path / "kept", 1)
     index = Exact().fit(vectors)
@@ -126,7 +126,7 @@ def test_the_commands_take_a_checkpoint(tmp_path: Path, capsys: pytest.CaptureFi
     assert len(capsys.readouterr().out.splitlines()) == 50
 
 
-def test_a_kernel_that_keeps_no_checkpoint_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_kernel_without_checkpoints_refuses_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("vicinal.knn.kernels.KERNELS", (blas.Blas,))
     with pytest.raises(UsageError, match="runs on the blas kernel here, which cannot resume"):
         Exact().fit(hard_data("plain", 9, 2)).neighbors(2, checkpoint=tmp_path / "kept")

@@ -86,7 +86,7 @@ def test_the_cover_hart_interval_by_hand() -> None:
     assert bayes_interval(0.9, 10)[0] == bayes_interval(0.95, 10)[0] == pytest.approx(0.9)
 
 
-def test_the_lower_end_is_flagged_where_it_is_none() -> None:
+def test_a_cover_hart_lower_end_above_the_best_error_is_warned_of() -> None:
     """Two Gaussians in 50 dimensions, their means 2 apart: the Bayes error is .1587; 20,000 rows are far too few."""
     random = np.random.default_rng(0)
     codes = np.repeat([0, 1], 10_000)
@@ -207,7 +207,7 @@ def test_warnings_of_wine_are_about_its_columns() -> None:
     assert any(text.startswith("rows that are all zero: 1") for text in zero.warnings)
 
 
-def test_all_rows_equal_are_told_without_a_fault() -> None:
+def test_equal_rows_are_diagnosed_without_an_error() -> None:
     found = diagnose("equal", np.ones((40, 3)), Exact(), k=5, labels=labelled(np.arange(40) % 2))
     values = {one.name: one.value or 0.0 for one in found.figures}
     assert values["duplicates"] == 39 and np.isnan(values["two_nn_dimension"]) and values["relative_contrast"] == np.inf

@@ -1,4 +1,4 @@
-"""`vicinal embed`: a real model's numbers, the note beside them, what is refused, and work that goes on."""
+"""`vicinal embed`: a real model's embeddings, the note beside them, refusals, and resumed work."""
 
 import importlib.util
 import json
@@ -35,7 +35,7 @@ def encoder(model: str) -> Any:
 
 @pytest.fixture(autouse=True)
 def loaded(monkeypatch: pytest.MonkeyPatch, encoder: Any) -> None:
-    """The command loads the model that is loaded already, or says what is wrong with another."""
+    """The command takes the loaded model for a path that contains the word model, and loads any other."""
     real = models.load_model
     monkeypatch.setattr(models, "load_model", lambda m, d: encoder if "model" in m else real(m, d))
 

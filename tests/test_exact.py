@@ -1,4 +1,4 @@
-"""Exact as users call it: what goes in, what comes out, and what is said where it cannot be."""
+"""Exact as users call it: inputs, results, and the errors for inputs that it cannot use."""
 
 from pathlib import Path
 from typing import Any, get_args
@@ -22,7 +22,7 @@ def agree(found: vicinal.Neighbors, indices: np.ndarray, distances: np.ndarray) 
     np.testing.assert_array_equal(found.distances, distances)
 
 
-def test_the_answer_follows_the_rows_when_they_are_shuffled() -> None:
+def test_shuffled_rows_give_the_same_neighbours() -> None:
     vectors = hard_data("plain", 500, 10)
     order = np.random.default_rng(1).permutation(500)
     plain, shuffled = vicinal.neighbors(vectors, 5), vicinal.neighbors(vectors[order], 5)
@@ -50,7 +50,7 @@ def test_queries_far_outside_the_stored_range() -> None:
     agree(Exact().fit(vectors).search(queries, 4), *brute_force(vectors, queries, 4, "euclidean"))
 
 
-def test_k_beyond_the_other_rows_becomes_their_number_with_one_warning() -> None:
+def test_k_above_the_number_of_other_rows_is_reduced_with_one_warning() -> None:
     with pytest.warns(UserWarning, match=r"k = 10, but a row has only 2 others; using k = 2") as caught:
         found = vicinal.neighbors([[0.0], [1.0], [3.0]], 10)
     assert found.k == 2 and len(caught) == 1
@@ -95,7 +95,7 @@ def test_vectors_that_cannot_be_used(vectors: object, message: str) -> None:
         Exact().fit(vectors)
 
 
-def test_other_misuse_is_an_error_that_says_how_to_mend_it() -> None:
+def test_other_misuse_is_an_error_with_a_remedy() -> None:
     with pytest.raises(NotFitted, match=r"call fit\(vectors\) first"):
         Exact().neighbors(1)
     with pytest.raises(DataError, match="1 with zero vector, which has no direction for cosine: 1"):
@@ -171,7 +171,7 @@ def test_growing_compares_only_pairs_that_are_new(monkeypatch: pytest.MonkeyPatc
     assert pairs == [90, 0, 10]  # 90 old rows among 10 new, 10 new among themselves, 10 new among 90 old
 
 
-def test_growing_from_another_question_is_refused() -> None:
+def test_growing_from_neighbours_of_another_metric_or_set_is_refused() -> None:
     vectors = hard_data("plain", 20, 4)
     with pytest.raises(UsageError, match="grow: expected neighbours of the first rows by euclidean"):
         Exact().fit(vectors).grow(vicinal.neighbors(vectors, 2, "cosine"))

@@ -102,7 +102,7 @@ def test_decision_values_are_linear_svcs(case: str, C: float, hat: bool, monkeyp
         np.testing.assert_allclose(found.decisions, np.sort(truth[len(query) :])[::-1][:20], atol=1e-5)
 
 
-def test_many_questions_are_answered_as_one_at_a_time() -> None:
+def test_many_rankings_at_once_are_those_of_one_at_a_time() -> None:
     rows = clustered(400, 30, 0.8)
     svm = ExemplarSVM(0.5).fit(rows)
     asked: list = [5, [7, 8], rows[9] + 0.01, rows[:3], 11]
@@ -126,7 +126,7 @@ def test_a_sample_stands_for_the_negatives_and_all_rows_are_ranked() -> None:
         np.testing.assert_allclose(decisions[order], truth, atol=1e-5)
 
 
-def test_wrong_questions_are_named() -> None:
+def test_wrong_arguments_are_named() -> None:
     rows = clustered(20, 4, 0.5)
     svm = ExemplarSVM().fit(rows)
     for wrong in (0, -1, np.inf, "a", True):

@@ -1,4 +1,4 @@
-"""Arrays in, whole files out: damaged input is named, and output is whole or not there."""
+"""Reading arrays and writing files: damaged input is named; output appears whole or not at all."""
 
 import errno
 import io

@@ -70,7 +70,7 @@ def damaged(name: str, number: int, folder: Path, checked: bool) -> Path:
 
 
 def load_elsewhere(folders: list[Path]) -> list[str]:
-    """What became of each folder in a process of its own; another where that one dies."""
+    """The outcome of loading each folder in a child process; a crashed child is replaced by another."""
     said: list[str] = []
     while len(said) < len(folders):
         command = [sys.executable, "-W", "ignore", str(Path(__file__).parent / "damage.py")]

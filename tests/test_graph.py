@@ -1,4 +1,4 @@
-"""Neighbors: frozen, merged by hand-checkable rules, and the same after a journey through a folder."""
+"""Neighbors: immutable, merged by rules that can be checked by hand, unchanged by saving and loading."""
 
 import dataclasses
 import hashlib

@@ -19,7 +19,7 @@ N, K = 2_000, 10
 
 
 def variants(kind: type[Index], metric: str) -> list[dict[str, Any]]:
-    """The parameters that make another engine of a kind."""
+    """The parameters that select each engine of an index type."""
     if kind.name in ("pq", "ivfpq"):
         return [{"n_bits": 6}]  # a quarter of the codebook's training
     if kind.name == "binary" and metric == "hamming":
@@ -39,7 +39,7 @@ each = pytest.mark.parametrize(("kind", "metric", "settings"), CASES)
 
 @functools.cache
 def gloss_embeddings(metric: str) -> tuple[np.ndarray, np.ndarray]:
-    """Real embeddings to store, and others to ask; bits are their signs."""
+    """Real embeddings to store and others as queries; for bits, their signs."""
     vectors = np.load(EXAMPLES / "embeddings.npy")[: N + 200]
     if find(metric).kernel == "bits":
         vectors = np.packbits(vectors > 0, axis=1)
@@ -48,7 +48,7 @@ def gloss_embeddings(metric: str) -> tuple[np.ndarray, np.ndarray]:
 
 @functools.cache
 def fitted(name: str, metric: str, settings: tuple) -> Index:
-    """An index that tests only ask."""
+    """A shared index, which tests may search but not change."""
     return BY_NAME[name](metric=metric, **dict(settings)).fit(gloss_embeddings(metric)[0])
 
 
@@ -57,7 +57,7 @@ def asked(kind: type[Index], metric: str, settings: dict) -> Index:
 
 
 def true_distances(index: Index, queries: np.ndarray, found: Any) -> np.ndarray:
-    """The distances of the rows that a result names, by the metric's readable form."""
+    """The distances of the rows in a result, by the metric's `pairwise`."""
     metric = index.metric
     rows = np.where(found.indices < 0, 0, found.indices)
     far = np.stack([metric.pairwise(queries[i : i + 1], index.vectors[rows[i]])[0] for i in range(len(queries))])
@@ -65,7 +65,7 @@ def true_distances(index: Index, queries: np.ndarray, found: Any) -> np.ndarray:
 
 
 def holds(index: Index, queries: np.ndarray, found: Any) -> None:
-    """True distances, ascending by (distance, row), no row twice, and what is missing at the end."""
+    """Check for true distances, ascending, no row twice, and missing neighbours at the end."""
     np.testing.assert_allclose(found.distances, true_distances(index, queries, found), rtol=1e-6, atol=1e-9)
     assert found.indices.dtype == np.int64 and found.distances.dtype == np.float32 and found.metric == index.metric.name
     for rows, far in zip(found.indices, found.distances, strict=True):
@@ -111,7 +111,7 @@ def test_fewer_than_k_is_a_normal_result(kind: type[Index], metric: str, setting
 
 
 @each
-def test_wrong_questions_are_named(kind: type[Index], metric: str, settings: dict) -> None:
+def test_wrong_arguments_are_named(kind: type[Index], metric: str, settings: dict) -> None:
     index, queries = asked(kind, metric, settings), gloss_embeddings(metric)[1]
     dim = index.dim
     with pytest.raises(DataError, match=f"found dim {dim - 1}, the stored vectors have dim {dim}"):
@@ -309,7 +309,7 @@ def test_rows_that_cannot_be_used_are_left_out_on_request(kind: type[Index], met
     assert (found.indices[:, -1] == -1).all() and not {4, 9} & set(found.indices.ravel())
 
 
-def test_every_parameter_has_a_range_that_is_held() -> None:
+def test_values_outside_a_parameters_range_are_refused() -> None:
     kinds: list[Any] = list(INDEXES)
     for kind in kinds:
         for one in kind.parameters:
@@ -373,7 +373,7 @@ def test_copies_are_collapsed_before_a_graph_is_built() -> None:
     assert index._faiss.ntotal == len(np.unique(copied, axis=0)) < N
 
 
-def test_an_engine_is_built_anew_once_most_of_it_is_gone() -> None:
+def test_an_engine_is_rebuilt_once_half_of_it_is_removed() -> None:
     vectors, queries = gloss_embeddings("euclidean")
     index: Any = BY_NAME["hnsw"](metric="euclidean").fit(vectors)
     index.remove(range(0, 900))
@@ -382,7 +382,7 @@ def test_an_engine_is_built_anew_once_most_of_it_is_gone() -> None:
     assert index._faiss.ntotal == N - 1_100 and (index.search(queries, K).indices >= 1_100).all()
 
 
-def test_vectors_far_from_the_origin_keep_their_digits() -> None:
+def test_vectors_far_from_the_origin_keep_their_precision() -> None:
     vectors, queries = (rows.astype(np.float64) + 1e6 for rows in gloss_embeddings("euclidean"))
     true, _ = brute_force(vectors, queries, K, "euclidean")
     for name in ("hnsw", "ivf", "pq"):

@@ -1,4 +1,4 @@
-"""One pass, many scores: by the command, against what each is by itself; groups, references, evidence, kept runs."""
+"""Many scores from one pass, compared with each score alone; groups, references, evidence, kept runs."""
 
 import json
 import shutil
@@ -21,7 +21,7 @@ FORMED = [by + form for by in EVERY for form in ("", ":percentile", ":ratio")]
 
 
 def plain(work: Workplace, by: str, k: int, vectors: np.ndarray | None = None) -> np.ndarray:
-    """The score by its function, from neighbours that are all there."""
+    """The score by its function, from the neighbours of all other rows."""
     vectors = work.vectors if vectors is None else vectors
     score, form = scores.find(by)
     values = score.compute(vicinal.neighbors(vectors, len(vectors) - 1), k)
@@ -339,7 +339,7 @@ def test_rows_can_be_appended_again_and_again(work: Workplace) -> None:
     agree(kept.values[0].tolist(), true_scores(np.load("all.npy"), 5))
 
 
-def test_appending_looks_at_new_pairs_only(work: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_appending_compares_new_pairs_only(work: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
     split(work, 50)
     assert work.score("--run", "run", data="old.jsonl", embeddings="old.npy").code == 0
     monkeypatch.setattr(Exact, "neighbors", None)
@@ -357,7 +357,7 @@ def test_invalid_rows_stay_invalid_when_rows_are_appended(work: Workplace) -> No
     assert append(work).out == work.score(*ask, data="all.jsonl", embeddings="all.npy").out
 
 
-def test_ids_that_the_kept_run_has_already_are_told(work: Workplace) -> None:
+def test_ids_that_the_kept_run_already_has_are_warned_of(work: Workplace) -> None:
     split(work, 40)
     assert work.score("--run", "run", data="old.jsonl", embeddings="old.npy").code == 0
     said = work("score", "--append", "old.jsonl", "--embeddings", "old.npy", "--previous", "run").err

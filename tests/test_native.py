@@ -148,7 +148,7 @@ def test_dim(dim: int, isa: str) -> None:
         check(vectors, 5, metric, isa)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_drawn(data: st.DataObject) -> None:
     n = data.draw(st.integers(2, 700))
@@ -190,7 +190,7 @@ def test_a_field_of_records() -> None:
 @pytest.mark.parametrize("metric", (*DOT, "manhattan"))
 @pytest.mark.parametrize("giant", [1e25, 1e37, 1e140])
 def test_a_row_far_beyond_all_others(giant: float, metric: str, isa: str) -> None:
-    """It is in no sample, so that it leaves the codes' range, and the codes of others in its block are zeros."""
+    """No sample holds the row, so its values exceed the codes' range and the other codes of its block are zeros."""
     rng = np.random.default_rng(0)
     vectors = rng.normal(size=(5_000, 4)) * 1e-3
     vectors[1] = giant
@@ -258,7 +258,7 @@ assert (index.self_join(1)[0] == alone).all() and index.stats()["sketch"] == 16
 
 
 def wide_stacks() -> None:
-    """So that a process of little memory can start few threads."""
+    """Large thread stacks, so that a process with little memory can start few threads."""
     import resource
 
     resource.setrlimit(resource.RLIMIT_STACK, (1 << 28, resource.getrlimit(resource.RLIMIT_STACK)[1]))

@@ -1,4 +1,4 @@
-"""classify, regress, outliers and choose-k: their answers by the textbook, and what they say of wrong input."""
+"""classify, regress, outliers and choose-k: results by the definition, and errors for wrong input."""
 
 import csv
 import json
@@ -93,7 +93,7 @@ def summary_of(answer: Answer) -> dict[str, Any]:
 
 
 def curve(vectors: np.ndarray, k: int) -> float:
-    """Leave-one-out accuracy by the textbook."""
+    """Leave-one-out accuracy by the definition."""
     far = distances(vectors, "euclidean")
     np.fill_diagonal(far, np.inf)
     votes = [[KINDS[at] for at in row] for row in far.argsort(axis=1)[:, :k]]
@@ -138,7 +138,7 @@ def test_the_curve_is_drawn(known: Workplace, name: str) -> None:
     assert "expected a picture's name that ends in .svg, .png, .pdf" in known.refuses(2, *ask[:-1], "curve.gif")
 
 
-def test_outlier_factors_and_distances_are_the_textbooks(known: Workplace) -> None:
+def test_outlier_factors_and_distances_by_definition(known: Workplace) -> None:
     vectors = np.vstack([known.vectors, [[9.0] * 4]]).astype(np.float32)
     known.save("far.npy", vectors)
     truth = LocalOutlierFactor(6).fit(vectors.astype(float))

@@ -1,4 +1,4 @@
-"""What only a process of its own can show: kills, Ctrl-C, closed pipes, terminals and what is imported."""
+"""What needs a process of its own: kills, Ctrl-C, closed pipes, terminals and imported modules."""
 
 import os
 import pty
@@ -11,7 +11,7 @@ import pytest
 
 from workplace import Workplace, agree, read_table, start, true_scores
 
-# The command, which says "in the middle" after ten records and then waits.
+# The command, which prints "in the middle" after ten records and then waits.
 WRITES_AND_WAITS = """
 import sys
 from vicinal.data import tables
@@ -32,7 +32,7 @@ for kind in (tables.JsonLines, tables.CsvLines, tables.Parquet):
 sys.exit(main(sys.argv[1:]))
 """
 
-# The command, which says so when the pass has begun, and then waits in it.
+# The command, which prints "in the middle" once the pass has begun, and then waits.
 PASSES_AND_WAITS = """
 import signal, sys
 from vicinal.cli import main

@@ -1,4 +1,4 @@
-"""`vicinal report`, in a headless Chromium: it brushes, clicks, reads, types, and asks no other host for anything."""
+"""`vicinal report` in headless Chromium: brushing, clicking, typing, and no request to any other host."""
 
 import json
 import shutil

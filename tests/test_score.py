@@ -336,10 +336,12 @@ def test_two_rows_are_enough(work: Workplace) -> None:
     assert (answer.out, answer.err) == ('{"id": "a", "score": 2.5}\n{"id": "b", "score": 2.5}\n', "")
 
 
-def test_the_engine_is_named(work: Workplace) -> None:
+@pytest.mark.parametrize("forced", ["", *isas()])
+def test_the_engine_is_named(work: Workplace, forced: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VICINAL_ISA", forced)
     summary = json.loads(work("score", "data.jsonl", "--embeddings", "emb.npy", "--json", "-o", "o.jsonl").out)
-    ours = isas()
-    assert summary["engine"].startswith(f"native ({ours[0]})" if ours else "blas (faiss ")
+    expected = forced or next(iter(isas()), "")
+    assert summary["engine"].startswith(f"native ({expected})" if expected else "blas (faiss ")
 
 
 def test_too_large_a_k_for_the_memory_is_an_error_that_says_how_much(work: Workplace, monkeypatch: Any) -> None:

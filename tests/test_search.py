@@ -294,7 +294,7 @@ def test_files_of_ann_benchmarks_are_written_and_read(work: Workplace, metric: s
     assert f"set.hdf5 is of {metric}, got l1" in said
 
 
-def test_files_that_are_none_of_ann_benchmarks_are_named(tmp_path: Path) -> None:
+def test_files_in_another_form_than_ann_benchmarks_are_refused(tmp_path: Path) -> None:
     (tmp_path / "x.hdf5").write_bytes(b"not this")
     with pytest.raises(DataError, match=r"x\.hdf5: not a readable HDF5 file"):
         read(tmp_path / "x.hdf5")

@@ -232,7 +232,7 @@ def test_representatives_are_the_best_and_first() -> None:
 @pytest.mark.parametrize(
     ("keep", "n", "count"), [("1", 9, 1), ("9", 9, 9), ("10%", 45, 5), ("0.1%", 5, 1), ("100%", 7, 7)]
 )
-def test_how_many_a_number_or_a_percentage_is(keep: str, n: int, count: int) -> None:
+def test_a_number_or_a_percentage_of_rows(keep: str, n: int, count: int) -> None:
     assert count_of(keep, n) == count
 
 
@@ -276,7 +276,7 @@ OPTIONS = [[], ["--quality", "q"], ["--dedup", "0.01"], ["--quota", "src"],
 
 @pytest.mark.parametrize("strategy", NAMES)
 @pytest.mark.parametrize("options", OPTIONS, ids=" ".join)
-def test_exactly_so_many_rows_are_kept_always_and_each_is_told_why(
+def test_the_number_of_kept_rows_is_exact_and_each_decision_has_its_reason(
     case: Case, strategy: str, options: list[str]
 ) -> None:
     for keep, count in (("1", 1), ("7", 7), ("25%", 15), ("48", 48), ("55", 55), ("60", 60)):
@@ -444,7 +444,7 @@ def test_scores_of_another_data_set_are_refused(case: Case) -> None:
     assert case.work.refuses(3, *ask) == "x.jsonl:1: no score; expected a file of `vicinal score`"
 
 
-def test_what_a_strategy_needs_is_asked_for(case: Case) -> None:
+def test_a_strategy_without_its_inputs_is_refused(case: Case) -> None:
     ask = ("select", "d.jsonl", "--keep", 5, "-o", "n.jsonl", "--strategy")
     assert "highest goes by scores; write: vicinal select d.jsonl SCORES.jsonl" in case.work.refuses(2, *ask, "highest")
     assert "k-center needs the vectors: give --embeddings" in case.work.refuses(2, *ask, "k-center")
@@ -455,7 +455,7 @@ def test_what_a_strategy_needs_is_asked_for(case: Case) -> None:
     assert "d.jsonl: this command reads it" in case.work.refuses(2, *more, "d.jsonl", "--overwrite")
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(2, 40), st.integers(0, 99), st.data())
 def test_quotas_hold_for_the_greedy_strategies(n: int, seed: int, data: st.DataObject) -> None:
     random = np.random.default_rng(seed)

@@ -1,4 +1,4 @@
-"""Filters against a row-at-a-time evaluation by hand, and what is said of those that cannot be read."""
+"""Filters: the matching rows by hand, and errors for filters that cannot be parsed."""
 
 from datetime import date, datetime
 
@@ -91,7 +91,7 @@ def test_expressions(expression: str, rows: list[int]) -> None:
         ("not " * 300 + "new", "where: more than 100 levels of parentheses and not"),
     ],
 )
-def test_what_cannot_be_read_is_said_with_its_place(expression: str, said: str) -> None:
+def test_a_wrong_filter_is_refused_with_its_place(expression: str, said: str) -> None:
     with pytest.raises(UsageError) as caught:
         matches(expression, COLUMNS)
     assert said in str(caught.value)

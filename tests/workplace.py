@@ -1,4 +1,4 @@
-"""What the tests of the command share: small data sets on disk, the command, and the readable truth of a score."""
+"""Shared by the tests of the command: small data sets on disk, the command, and scores by the definition."""
 
 import csv
 import gzip
@@ -19,7 +19,7 @@ from vicinal.cli import main
 
 
 def distances(vectors: np.ndarray, metric: str) -> np.ndarray:
-    """Every distance in float64, by the textbook."""
+    """All pairwise distances in float64, by the definition."""
     rows = vectors.astype(np.float64)
     if metric == "manhattan":
         return np.abs(rows[:, None] - rows[None]).sum(axis=2)
@@ -43,7 +43,7 @@ def agree(found: Sequence[float | None], expected: np.ndarray) -> None:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a command did."""
+    """Exit code and output of a command."""
 
     code: int
     out: str
@@ -94,7 +94,7 @@ class Workplace:
         return {str(path.relative_to(self.folder)) for path in self.folder.rglob("*")}
 
     def refuses(self, code: int, *arguments: object) -> str:
-        """The one line that the command ends with; it left no file and printed no result."""
+        """The error message of a command that must fail with this code, write no file and print no result."""
         before = self.files()
         answer = self(*arguments)
         assert (answer.code, answer.out) == (code, ""), answer
@@ -104,7 +104,7 @@ class Workplace:
 
 
 def read_table(path: Path) -> list[dict[str, Any]]:
-    """The rows of an output, by libraries that vicinal's own reading does not go through."""
+    """The rows of an output file, read by libraries that vicinal itself does not use for reading."""
     if path.name.endswith(".parquet"):
         return pyarrow.parquet.read_table(path).to_pylist()
     if path.name.endswith(".csv"):
@@ -115,12 +115,12 @@ def read_table(path: Path) -> list[dict[str, Any]]:
 
 
 def environment() -> dict[str, str]:
-    """This process's, with the source tree that is tested."""
+    """This process's environment, with the tested source tree on PYTHONPATH."""
     return {**os.environ, "PYTHONPATH": str(Path(vicinal.__file__).parent.parent)}
 
 
 def start(code: str, *arguments: object, cwd: Path, **options: Any) -> subprocess.Popen:
-    """A child of this Python that runs some code, or the command where there is none."""
+    """Start a child Python process that runs the code, or the command if the code is empty."""
     program = ["-c", code] if code else ["-m", "vicinal"]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     command = [sys.executable, *program, *(str(one) for one in arguments)]

@@ -21,13 +21,13 @@ import numpy as np
 import pyarrow
 
 import vicinal.sql
-from vicinal.sql import binary
 from vicinal.sql.catalog import Table
-from vicinal.sql.expressions import Deferred
-from vicinal.sql.grammar import read
-from vicinal.sql.lowering import Lowering
-from vicinal.sql.transfer import export_table, import_table
+from vicinal.sql.compile.expressions import Deferred
+from vicinal.sql.compile.lowering import Lowering
+from vicinal.sql.io.transfer import export_table, import_table
+from vicinal.sql.parse.grammar import read
 from vicinal.sql.types import STRING, Type
+from vicinal.sql.vectors import binary
 
 DIM, TARGETS, BATCH = 384, 100, 20_000
 NEAREST = "SELECT id FROM Facts{where} ORDER BY Knn::CosineDistance(embedding, $q) LIMIT 10"

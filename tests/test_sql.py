@@ -8,11 +8,11 @@ import pytest
 
 import vicinal.sql
 from vicinal.errors import DataError, UsageError
-from vicinal.sql import binary
+from vicinal.sql.compile.functions import FUNCTIONS, Function, find
 from vicinal.sql.database import Database
 from vicinal.sql.faults import SqlError
-from vicinal.sql.functions import FUNCTIONS, Function, find
-from vicinal.sql.printing import as_json, as_table, shown
+from vicinal.sql.io.printing import as_json, as_table, shown
+from vicinal.sql.vectors import binary
 
 FACTS = """CREATE TABLE Facts (
     id Uint64,        // Id of fact

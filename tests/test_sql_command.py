@@ -15,10 +15,10 @@ import pytest
 
 import vicinal.sql
 from test_sql import FACTS, SEARCH, UPSERT
-from vicinal.sql import binary
-from vicinal.sql.lexer import tokenize
-from vicinal.sql.transfer import import_table
-from vicinal.sql.ydb import to_ydb
+from vicinal.sql.io.transfer import import_table
+from vicinal.sql.parse.lexer import tokenize
+from vicinal.sql.vectors import binary
+from vicinal.sql.ydb.translate import to_ydb
 from workplace import Workplace, environment
 
 

@@ -10,8 +10,8 @@ import pytest
 
 import vicinal.sql
 from vicinal.errors import DataError, UsageError
-from vicinal.sql import binary
 from vicinal.sql.faults import SqlError
+from vicinal.sql.vectors import binary
 from workplace import start
 
 # A hundred statements of several rows each; the child names each once the database has it. Those from the fortieth on

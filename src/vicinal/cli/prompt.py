@@ -43,7 +43,7 @@ def _remember() -> None:
 def talk(target: Any, name: str, parameters: dict[str, Any], form: str) -> int:
     """Reads statements and runs them until the input ends."""
     from vicinal.errors import VicinalError
-    from vicinal.sql.lexer import complete
+    from vicinal.sql.parse.lexer import complete
 
     _remember()
     names: dict[str, Any] = {}
@@ -77,7 +77,7 @@ def talk(target: Any, name: str, parameters: dict[str, Any], form: str) -> int:
 
 
 def _run(target: Any, text: str, parameters: dict[str, Any], names: dict[str, Any], form: str) -> None:
-    from vicinal.sql.printing import printed
+    from vicinal.sql.io.printing import printed
 
     for line in printed(target.run(text, parameters, names), form):
         print(line)

@@ -89,7 +89,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         raise UsageError(f"expected one statement, found {rest}; write it in quotes, or give -f FILE alone")
     text = _text(arguments.file) if arguments.file else rest[0] if rest else None
     if arguments.to:
-        from vicinal.sql.ydb import to_ydb
+        from vicinal.sql.ydb.translate import to_ydb
 
         print(_placed(arguments.file, lambda: to_ydb(sys.stdin.read() if text is None else text)).rstrip("\n"))
         return 0
@@ -106,7 +106,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 
 def _target(arguments: argparse.Namespace, database: str) -> Any:
     if arguments.url:
-        from vicinal.sql.remote import Remote
+        from vicinal.sql.ydb.remote import Remote
 
         return Remote(arguments.url)
     from vicinal.sql import connect
@@ -115,7 +115,7 @@ def _target(arguments: argparse.Namespace, database: str) -> Any:
 
 
 def _run(target: Any, text: str, parameters: dict[str, Any], form: str) -> None:
-    from vicinal.sql.printing import printed
+    from vicinal.sql.io.printing import printed
 
     for line in printed(target.run(text, parameters), form):
         print(line)
@@ -158,7 +158,8 @@ def _parameter(written: str) -> tuple[str, Any]:
 
 def _move(arguments: argparse.Namespace, console: Console) -> int:
     from vicinal.errors import UsageError
-    from vicinal.sql import connect, transfer
+    from vicinal.sql import connect
+    from vicinal.sql.io import transfer
 
     verb, *paths = arguments.words
     if len(paths) != 1 or not arguments.table:

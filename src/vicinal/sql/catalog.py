@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vicinal.sql.faults import fault
-from vicinal.sql.statements import Name
+from vicinal.sql.parse.statements import Name
 from vicinal.sql.types import Type, from_duck
 
 INDEXES = "~indexes"

@@ -13,15 +13,17 @@ from types import TracebackType
 from typing import Any
 
 from vicinal.errors import DataError, UsageError, need, unknown
-from vicinal.sql import binary, catalog, statements
+from vicinal.sql import catalog
 from vicinal.sql.catalog import INDEXES, Table, quoted
+from vicinal.sql.compile.functions import DISTANCES
+from vicinal.sql.compile.parameters import declared, parameter
+from vicinal.sql.engine.vector_index import VectorIndexes
 from vicinal.sql.faults import fault, place
-from vicinal.sql.functions import DISTANCES
-from vicinal.sql.parameters import declared, parameter
+from vicinal.sql.parse import statements
+from vicinal.sql.parse.statements import Name
 from vicinal.sql.rows import Rows, last
-from vicinal.sql.statements import Name
 from vicinal.sql.types import STRING, Type, named
-from vicinal.sql.vector_index import VectorIndexes
+from vicinal.sql.vectors import binary
 
 SETTINGS = {
     "enable_external_access": "false",
@@ -87,7 +89,7 @@ class Database:
         for one in binary.FORMATS:
             item = "DOUBLE" if one.name == "Bit" else Type(one.element).duck
             add(f"knn_encode_{one.name.lower()}", _encoder(one.name), [f"{item}[]"], "BLOB")
-        from vicinal.sql import ranking
+        from vicinal.sql.engine import ranking
 
         add("knn_measure", ranking.measure, ["BIGINT", "BLOB", "INTEGER"], "INTEGER")
         add("knn_decode", lambda strings: binary.decode_column(strings), ["BLOB"], "FLOAT[]")
@@ -124,7 +126,7 @@ class Database:
 
         names : what `$name`s stand for; a prompt hands in the same dict each time
         """
-        from vicinal.sql.grammar import parse
+        from vicinal.sql.parse.grammar import parse
 
         parsed = parse(yql)
         names = {} if names is None else names
@@ -143,7 +145,7 @@ class Database:
     # Statements.
 
     def _statement(self, statement: Any, text: str, names: dict[str, Any], given: dict[str, Any]) -> Rows | None:
-        from vicinal.sql.expressions import Deferred
+        from vicinal.sql.compile.expressions import Deferred
 
         if isinstance(statement, statements.Named):
             names[statement.name] = Deferred(statement.value, dict(names))
@@ -188,7 +190,7 @@ class Database:
             raise fault(text, statement.start, "a statement of this transaction failed, so it was rolled back")
 
     def _lowering(self, text: str, names: dict[str, Any], start: int = 0) -> Any:
-        from vicinal.sql.lowering import Lowering
+        from vicinal.sql.compile.lowering import Lowering
 
         return Lowering(text, self.tables(), names, self._evaluate, self._probe, start)
 
@@ -197,7 +199,7 @@ class Database:
         return self._indexes.visit(table, index, target, int(self.pragmas.get(TOP_SIZE, "10")))
 
     def _query(self, statement: Any, text: str, names: dict[str, Any]) -> Rows:
-        from vicinal.sql import ranking
+        from vicinal.sql.engine import ranking
 
         low = self._lowering(text, names, statement.start)
         ranked = ranking.plan(low, statement.select)
@@ -265,7 +267,7 @@ class Database:
     # Changes.
 
     def _change(self, statement: Any, text: str, names: dict[str, Any]) -> None:
-        from vicinal.sql.changes import change
+        from vicinal.sql.compile.changes import change
 
         low = self._lowering(text, names, statement.start)
         table = low.table(statement.table)
@@ -458,7 +460,7 @@ def _backticked(name: str) -> str:
 
 
 def _parsed(text: str) -> Any:
-    from vicinal.sql.grammar import parse
+    from vicinal.sql.parse.grammar import parse
 
     return parse(text)[0]
 

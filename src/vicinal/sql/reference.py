@@ -1,6 +1,6 @@
 """The reference page of the functions: `python -m vicinal.sql.reference > docs/sql-functions.md`."""
 
-from vicinal.sql.functions import FUNCTIONS
+from vicinal.sql.compile.functions import FUNCTIONS
 
 HEAD = """# SQL functions
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from vicinal.errors import unknown
-from vicinal.sql.literals import BITS, LEVELS
+from vicinal.sql.parse.literals import BITS, LEVELS
 
 
 @dataclass(frozen=True)

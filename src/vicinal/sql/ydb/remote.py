@@ -14,13 +14,13 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from vicinal.errors import DataError, UsageError, need
-from vicinal.sql import statements
+from vicinal.sql.compile.parameters import declared, parameter
 from vicinal.sql.faults import fault
-from vicinal.sql.lexer import names_in
-from vicinal.sql.parameters import declared, parameter
+from vicinal.sql.parse import statements
+from vicinal.sql.parse.lexer import names_in
 from vicinal.sql.rows import Rows, last
 from vicinal.sql.types import NULL, Type, list_of, named
-from vicinal.sql.ydb import to_ydb
+from vicinal.sql.ydb.translate import to_ydb
 
 TIMEOUT = 10.0
 
@@ -86,7 +86,7 @@ class Remote:
         names : what was said before of names and pragmas; a prompt hands in the same dict each time
         Raises    DataError with what the server said.
         """
-        from vicinal.sql.grammar import parse
+        from vicinal.sql.parse.grammar import parse
 
         given = {name.removeprefix("$"): value for name, value in (parameters or {}).items()}
         said: dict[str, _Piece] = {} if names is None else names

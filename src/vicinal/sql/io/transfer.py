@@ -14,10 +14,11 @@ import numpy as np
 
 from vicinal import datasets, files
 from vicinal.errors import DataError, UsageError, some, unknown
-from vicinal.sql import binary, catalog
+from vicinal.sql import catalog
 from vicinal.sql.database import Database
-from vicinal.sql.printing import plain
+from vicinal.sql.io.printing import plain
 from vicinal.sql.types import STRING, Type
+from vicinal.sql.vectors import binary
 from vicinal.vectors import as_vectors
 
 BATCH = 16_384

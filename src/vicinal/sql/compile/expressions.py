@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from vicinal.sql import literals
 from vicinal.sql.catalog import Table, quoted
-from vicinal.sql.conversion import Conversion, Expression, Select
-from vicinal.sql.functions import find
-from vicinal.sql.literals import BITS
-from vicinal.sql.query_grammar import CastTo, Invoke, LambdaBlock, NumberList, exp
+from vicinal.sql.compile.conversion import Conversion, Expression, Select
+from vicinal.sql.compile.functions import find
+from vicinal.sql.parse import literals
+from vicinal.sql.parse.literals import BITS
+from vicinal.sql.parse.query_grammar import CastTo, Invoke, LambdaBlock, NumberList, exp
 from vicinal.sql.types import BOOL, NULL, STRING, UTF8, Type, list_of, named
 
 

@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 
 from vicinal.errors import UsageError
-from vicinal.sql import binary
 from vicinal.sql.faults import SqlError, fault
 from vicinal.sql.types import FLOAT, STRING, TIMES, UTF8, Type, list_of, named
+from vicinal.sql.vectors import binary
 
 
 def declared(statement: Any, text: str, given: Mapping[str, Any]) -> Any:
     """The value given for a DECLARE, as a known expression of its type."""
-    from vicinal.sql.conversion import Conversion
+    from vicinal.sql.compile.conversion import Conversion
 
     try:
         kind = named(statement.kind)
@@ -31,7 +31,7 @@ def declared(statement: Any, text: str, given: Mapping[str, Any]) -> Any:
 
 def parameter(name: str, value: Any, kind: Type | None = None) -> Any:
     """A value from outside as a known expression."""
-    from vicinal.sql.conversion import Expression
+    from vicinal.sql.compile.conversion import Expression
 
     def known(found: Any, of: Type) -> Any:
         return Expression("", of, found, True)

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vicinal.errors import UsageError
-from vicinal.sql import binary
 from vicinal.sql.types import DOUBLE, FLOAT, INT64, NULL, UINT64, Type, list_of
+from vicinal.sql.vectors import binary
 
 if TYPE_CHECKING:
-    from vicinal.sql.conversion import Expression
-    from vicinal.sql.expressions import Expressions
+    from vicinal.sql.compile.conversion import Expression
+    from vicinal.sql.compile.expressions import Expressions
 
 Make = Callable[["Expressions", Any, list["Expression"]], "Expression"]
 

@@ -7,10 +7,10 @@ from typing import Any
 
 from vicinal.errors import unknown
 from vicinal.sql.catalog import Column, Table, quoted
-from vicinal.sql.conversion import Expression, Select
-from vicinal.sql.expressions import Scope, Source
-from vicinal.sql.lowering import Lowering
-from vicinal.sql.statements import Delete, Name, Update, Write
+from vicinal.sql.compile.conversion import Expression, Select
+from vicinal.sql.compile.expressions import Scope, Source
+from vicinal.sql.compile.lowering import Lowering
+from vicinal.sql.parse.statements import Delete, Name, Update, Write
 
 
 def change(low: Lowering, statement: Write | Update | Delete, table: Table) -> tuple[str, set[str]]:

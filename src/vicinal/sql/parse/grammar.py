@@ -4,9 +4,9 @@ import functools
 from typing import Any
 
 from vicinal.sql.faults import SqlError, fault, place
-from vicinal.sql.lexer import tokenize
-from vicinal.sql.query_grammar import YQL, ParseError, QueryParser, TokenType
-from vicinal.sql.statements import (
+from vicinal.sql.parse.lexer import tokenize
+from vicinal.sql.parse.query_grammar import YQL, ParseError, QueryParser, TokenType
+from vicinal.sql.parse.statements import (
     AddIndex,
     ColumnDefinition,
     CreateTable,

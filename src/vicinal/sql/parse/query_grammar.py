@@ -8,7 +8,7 @@ takes for an alias, is refused here.
 from typing import Any, ClassVar
 
 from vicinal.errors import need
-from vicinal.sql.statements import Name, TypeName
+from vicinal.sql.parse.statements import Name, TypeName
 
 need("sqlglot", extra="sql")
 

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from vicinal.sql import literals
 from vicinal.sql.faults import SqlError, fault
-from vicinal.sql.literals import BITS, LEVELS
-from vicinal.sql.query_grammar import exp, start_of
-from vicinal.sql.statements import Name
+from vicinal.sql.parse import literals
+from vicinal.sql.parse.literals import BITS, LEVELS
+from vicinal.sql.parse.query_grammar import exp, start_of
+from vicinal.sql.parse.statements import Name
 from vicinal.sql.types import BOOL, DOUBLE, FLOAT, NULL, STRING, TIMES, UTF8, Type, list_of
 
 _UNKNOWN: Any = object()

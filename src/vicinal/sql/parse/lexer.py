@@ -182,7 +182,7 @@ def _no_token(text: str, position: int) -> str:
 
 
 def _unquoted(text: str, start: int, value: str) -> str:
-    from vicinal.sql.literals import unescape
+    from vicinal.sql.parse.literals import unescape
 
     try:
         return unescape(value[1:-1]).decode("utf-8")

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from typing import Any
 
 from vicinal.sql.catalog import Table, quoted
-from vicinal.sql.conversion import CONSTRUCTS, Expression, Select
-from vicinal.sql.expressions import Expressions, Scope, Source
-from vicinal.sql.query_grammar import exp, start_of
-from vicinal.sql.statements import Name
+from vicinal.sql.compile.conversion import CONSTRUCTS, Expression, Select
+from vicinal.sql.compile.expressions import Expressions, Scope, Source
+from vicinal.sql.parse.query_grammar import exp, start_of
+from vicinal.sql.parse.statements import Name
 
 
 class Lowering(Expressions):

@@ -18,14 +18,14 @@ from typing import Any
 
 import numpy as np
 
-from vicinal.sql import binary
 from vicinal.sql.catalog import Table, quoted
-from vicinal.sql.conversion import next_target
-from vicinal.sql.expressions import Deferred, Scope, Source
-from vicinal.sql.functions import DISTANCES
-from vicinal.sql.lowering import Lowering
-from vicinal.sql.query_grammar import exp, start_of
-from vicinal.sql.statements import Name
+from vicinal.sql.compile.conversion import next_target
+from vicinal.sql.compile.expressions import Deferred, Scope, Source
+from vicinal.sql.compile.functions import DISTANCES
+from vicinal.sql.compile.lowering import Lowering
+from vicinal.sql.parse.query_grammar import exp, start_of
+from vicinal.sql.parse.statements import Name
+from vicinal.sql.vectors import binary
 
 MOST_TARGETS = 4096
 MOST_PLACES = 1024

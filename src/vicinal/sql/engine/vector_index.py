@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from vicinal.errors import need, unknown
-from vicinal.sql import binary, trees
 from vicinal.sql.catalog import INDEXES, Index, Table, check_name, quoted
 from vicinal.sql.faults import fault
-from vicinal.sql.statements import AddIndex
+from vicinal.sql.parse.statements import AddIndex
 from vicinal.sql.types import STRING
+from vicinal.sql.vectors import binary, trees
 
 _FORMATS = {"float": "Float", "uint8": "Uint8", "int8": "Int8"}
 

@@ -15,7 +15,7 @@ import pytest
 
 import vicinal.sql
 from test_sql import FACTS, SEARCH, UPSERT
-from vicinal.sql.io.transfer import import_table
+from vicinal.sql import import_table
 from vicinal.sql.parse.lexer import tokenize
 from vicinal.sql.vectors import binary
 from vicinal.sql.ydb.translate import to_ydb

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
-from vicinal.errors import unknown
+from vicinal.sql.faults import outside
 from vicinal.sql.parse.literals import BITS, LEVELS
 
 
@@ -100,5 +100,5 @@ def named(written: Any) -> Type:
     if name == "List" and len(written.items) == 1:
         return list_of(named(written.items[0]))
     if written.items or name.lower() not in _BY_LOWER:
-        raise ValueError(f"type {name} is outside the subset: {unknown('type', name, COLUMN_TYPES)}")
+        raise ValueError(outside(f"type {name}", f"choose from {', '.join(COLUMN_TYPES)}"))
     return Type(_BY_LOWER[name.lower()])

@@ -1,40 +1,62 @@
-"""INSERT, UPSERT, REPLACE, UPDATE and DELETE made statements of DuckDB.
+"""INSERT, UPSERT, REPLACE, UPDATE and DELETE.
 
-A row whose vector may have changed loses its cluster of every index over it, and is given one anew afterwards.
+A row whose vector may have changed loses its cluster of every index over it; the database gives it one afterwards.
 """
 
-from typing import Any
-
 from vicinal.errors import unknown
-from vicinal.sql.catalog import Column, Table, quoted
-from vicinal.sql.compile.conversion import Expression, Select
-from vicinal.sql.compile.expressions import Scope, Source
-from vicinal.sql.compile.lowering import Lowering
-from vicinal.sql.parse.statements import Delete, Name, Update, Write
+from vicinal.sql.catalog import Column, Table
+from vicinal.sql.compile import nodes
+from vicinal.sql.compile.nodes import (
+    NOTHING,
+    STAR,
+    As,
+    Call,
+    Join,
+    Name,
+    Node,
+    Operation,
+    Phrase,
+    Window,
+    Word,
+    enclosed,
+)
+from vicinal.sql.compile.select import Compiler
+from vicinal.sql.compile.values import Expression, Relation, Scope, of_table
+from vicinal.sql.parse.statements import Delete, Update, Write
+from vicinal.sql.parse.statements import Name as Written
+
+ROW = "~row"  # the column that numbers rows, where the last of those with one key counts
 
 
-def change(low: Lowering, statement: Write | Update | Delete, table: Table) -> tuple[str, set[str]]:
+def change(low: Compiler, statement: Write | Update | Delete, table: Table) -> tuple[Node, set[str]]:
     """DuckDB's statement, and the columns of the table whose values it may change in rows that stay."""
     if isinstance(statement, Write):
         return _write(low, statement, table)
     if isinstance(statement, Update):
         return _update(low, statement, table)
-    return f"DELETE FROM {quoted(table.physical)} AS t0{_where(low, statement.where, table)}", set()
+    return Phrase(("DELETE FROM ", Name(table.physical), " AS t0", *_where(low, statement, table))), set()
 
 
-def _where(low: Lowering, where: Any, table: Table) -> str:
-    """` WHERE ...` over one table named t0."""
-    return "" if where is None else f" WHERE {low.condition(low.expression(where, _alone(table)), where)}"
+def _where(low: Compiler, statement: Update | Delete, table: Table) -> list[str | Node]:
+    """WHERE over the one table, t0."""
+    if statement.where is None:
+        return []
+    scope = Scope([of_table(table.name, table, "t0")])
+    return [" WHERE ", low.condition(low.expression(statement.where, scope), statement.where)]
 
 
-def _alone(table: Table) -> Scope:
-    columns = [(one.name, f"t0.{quoted(one.physical)}", one.kind) for one in table.columns.values()]
-    return Scope([Source(table.name, columns, table)])
+def _set(column: str, value: Node) -> Node:
+    return Phrase((Name(column), " = ", value))
 
 
-def _update(low: Lowering, statement: Update, table: Table) -> tuple[str, set[str]]:
-    scope = _alone(table)
-    parts: list[str] = []
+def _forget_clusters(table: Table, touched: set[str]) -> list[Node]:
+    """What takes a row out of its cluster of every index over a column that changes."""
+    return [_set(one.physical, NOTHING) for one in table.indexes.values() if touched & set(one.columns)]
+
+
+def _update(low: Compiler, statement: Update, table: Table) -> tuple[Node, set[str]]:
+    scope = Scope([of_table(table.name, table, "t0")])
+    parts: list[Node] = []
     touched: set[str] = set()
     for name, value in statement.changes:
         column = _column(low, name, table)
@@ -43,99 +65,115 @@ def _update(low: Lowering, statement: Update, table: Table) -> tuple[str, set[st
                 name, f"UPDATE of {name.text}, a column of the primary key; insert a row and delete the old one"
             )
         if name.text in touched:
-            raise low.error(name, f"column {name.text} is set twice")
+            raise low.error(name, f"column {name.text} is set twice; leave one out")
         touched.add(name.text)
-        new = low.converted(low.expression(value, scope), column.kind, value)
-        parts.append(f"{quoted(column.physical)} = {low.sql(new)}")
-    parts += [f"{quoted(one.physical)} = NULL" for one in table.indexes.values() if touched & set(one.columns)]
-    where = _where(low, statement.where, table)
-    return f"UPDATE {quoted(table.physical)} AS t0 SET {', '.join(parts)}{where}", touched
+        parts.append(_set(column.physical, low.converted(low.expression(value, scope), column.kind, value).node))
+    parts += _forget_clusters(table, touched)
+    where = _where(low, statement, table)
+    return Phrase(("UPDATE ", Name(table.physical), " AS t0 SET ", Join(parts), *where)), touched
 
 
-def _column(low: Lowering, name: Name, table: Table) -> Column:
+def _column(low: Compiler, name: Written, table: Table) -> Column:
     if name.text not in table.columns:
         raise low.error(name, f"table {table.name} has no such column: {unknown('column', name.text, table.columns)}")
     return table.columns[name.text]
 
 
-def _write(low: Lowering, statement: Write, table: Table) -> tuple[str, set[str]]:
-    """INSERT, UPSERT or REPLACE as one INSERT, and the columns that it may change."""
-    query = low.select(statement.query) if statement.query is not None else None
-    if statement.columns:
-        columns = [_column(low, name, table) for name in statement.columns]
-    elif query is not None:
-        missing = [name for name, _, _ in query.columns if name not in table.columns]
-        if missing:
-            raise low.error(statement.start, f"table {table.name} has no column {missing[0]}")
-        columns = [table.columns[name] for name, _, _ in query.columns]
-    else:
-        raise low.error(statement.table, f"{statement.verb} ... VALUES needs the columns' names")
+def _write(low: Compiler, statement: Write, table: Table) -> tuple[Node, set[str]]:
+    query = None if statement.query is None else low.select(statement.query)
+    columns = _columns(low, statement, query, table)
     names = [one.name for one in columns]
     if len(set(names)) < len(names):
-        raise low.error(statement.table, "a column is named twice")
-    left_out = [key for key in table.key if key not in names]
-    if left_out:
+        raise low.error(statement.table, "a column is named twice; leave one out")
+    missing = [key for key in table.key if key not in names]
+    if missing:
         raise low.error(
-            statement.table, f"{statement.verb} needs every column of the primary key; {left_out[0]} is missing"
+            statement.table, f"{statement.verb} needs every column of the primary key; {missing[0]} is missing"
         )
-    into = ", ".join(quoted(one.physical) for one in columns)
-    source = (
-        _values(low, statement, columns, table) if query is None else _rows_of(low, statement, query, columns, table)
-    )
-    keys = ", ".join(quoted(table.columns[key].physical) for key in table.key)
-    changed = [one for one in columns if one.name not in table.key]
-    parts = [f"{quoted(one.physical)} = excluded.{quoted(one.physical)}" for one in changed]
+    source = _values(low, statement, columns, table) if query is None else _rows(low, statement, query, columns, table)
+    into = Join([Name(one.physical) for one in columns])
     touched = set(names)
     if statement.verb == "REPLACE":
-        others = [one for one in table.columns.values() if one.name not in names]
-        parts += [f"{quoted(one.physical)} = NULL" for one in others]
-        touched |= {one.name for one in others}
-    parts += [f"{quoted(one.physical)} = NULL" for one in table.indexes.values() if touched & set(one.columns)]
-    end = ""
+        touched = set(table.columns)
+    parts: list[str | Node] = ["INSERT INTO ", Name(table.physical), " (", into, ") ", source]
     if statement.verb != "INSERT":
-        end = (
-            f" ON CONFLICT ({keys}) DO UPDATE SET {', '.join(parts)}" if parts else f" ON CONFLICT ({keys}) DO NOTHING"
+        parts += _on_conflict(table, set(names), touched)
+    return Phrase(parts), touched
+
+
+def _on_conflict(table: Table, given: set[str], touched: set[str]) -> list[str | Node]:
+    """What becomes of a row whose key is there: the given columns take the new values, other touched ones NULL."""
+    keys = enclosed(Join([Name(table.columns[key].physical) for key in table.key]))
+    changes = [
+        _set(one.physical, nodes.Column("excluded", one.physical) if one.name in given else NOTHING)
+        for one in table.columns.values()
+        if one.name in touched and one.name not in table.key
+    ]
+    changes += _forget_clusters(table, touched)
+    if not changes:
+        return [" ON CONFLICT ", keys, " DO NOTHING"]
+    return [" ON CONFLICT ", keys, " DO UPDATE SET ", Join(changes)]
+
+
+def _columns(low: Compiler, statement: Write, query: Relation | None, table: Table) -> list[Column]:
+    """The columns that are written: those named, else those of the SELECT."""
+    if statement.columns:
+        return [_column(low, name, table) for name in statement.columns]
+    if query is None:
+        columns = ", ".join(table.columns)
+        raise low.error(
+            statement.table, f"{statement.verb} ... VALUES needs the columns' names: {table.name} ({columns})"
         )
-    return f"INSERT INTO {quoted(table.physical)} ({into}) {source}{end}", touched
+    strange = [one.name for one in query.columns if one.name not in table.columns]
+    if strange:
+        raise low.error(
+            statement.start, f"table {table.name} has no such column: {unknown('column', strange[0], table.columns)}"
+        )
+    return [table.columns[one.name] for one in query.columns]
 
 
-def _values(low: Lowering, statement: Write, columns: list[Column], table: Table) -> str:
+def _values(low: Compiler, statement: Write, columns: list[Column], table: Table) -> Node:
     rows = []
     for row in statement.rows:
         if len(row) != len(columns):
             raise low.error(row[0], f"expected {len(columns)} values as there are columns, found {len(row)}")
-        values = [
-            low.sql(low.converted(low.expression(value, Scope()), column.kind, value))
-            for value, column in zip(row, columns, strict=True)
-        ]
-        rows.append(", ".join(values))
+        rows.append(
+            [
+                low.converted(low.expression(value, Scope()), column.kind, value).node
+                for value, column in zip(row, columns, strict=True)
+            ]
+        )
     if statement.verb == "INSERT" or len(rows) == 1:
-        return "VALUES " + ", ".join(f"({row})" for row in rows)
-    numbered = ", ".join(f"({row}, {number})" for number, row in enumerate(rows))
-    names = ", ".join(quoted(one.physical) for one in columns)
-    return _last(f'(VALUES {numbered}) AS v({names}, "~row")', columns, table)
+        return Phrase(("VALUES ", Join([enclosed(Join(row)) for row in rows])))
+    numbered = Join([enclosed(Join([*row, Word(str(number))])) for number, row in enumerate(rows)])
+    names = Join([Name(name) for name in (*(one.physical for one in columns), ROW)])
+    return _last(Phrase(("(VALUES ", numbered, ") AS v(", names, ")")), columns, table)
 
 
-def _last(numbered: str, columns: list[Column], table: Table) -> str:
-    """Of rows with one key the last, by the column ~row."""
-    names = ", ".join(quoted(one.physical) for one in columns)
-    keys = ", ".join(quoted(table.columns[key].physical) for key in table.key)
-    return (
-        f"SELECT {names} FROM {numbered} "
-        f'QUALIFY row_number() OVER (PARTITION BY {keys} ORDER BY "~row" DESC) = 1 ORDER BY "~row"'
+def _last(numbered: Node, columns: list[Column], table: Table) -> Node:
+    """Of rows with one key the last, by the column `ROW`."""
+    keys = [Name(table.columns[key].physical) for key in table.key]
+    place = Call("row_number", window=Window(keys, [Phrase((Name(ROW), " DESC"))]))
+    return nodes.Select(
+        [Name(one.physical) for one in columns],
+        numbered,
+        qualify=Operation("=", [place, Word("1")]),
+        order=[Name(ROW)],
     )
 
 
-def _rows_of(low: Lowering, statement: Write, query: Select, columns: list[Column], table: Table) -> str:
+def _rows(low: Compiler, statement: Write, query: Relation, columns: list[Column], table: Table) -> Node:
+    """The rows of a SELECT, in the columns' types."""
     if len(query.columns) != len(columns):
         raise low.error(statement.start, f"expected {len(columns)} columns from SELECT, found {len(query.columns)}")
-    parts = [
-        f"{low.sql(low.converted(Expression(f'q.{quoted(at)}', kind), column.kind, statement.start))} "
-        f"AS {quoted(column.physical)}"
-        for (_, at, kind), column in zip(query.columns, columns, strict=True)
-    ]
-    source = f"SELECT {', '.join(parts)} FROM ({query.text}) AS q"
-    keyed = {column.name for (name, _, _), column in zip(query.columns, columns, strict=True) if name in query.unique}
+    pairs = list(zip(query.columns, columns, strict=True))
+    values = [Expression(nodes.Column("q", one.physical), one.kind) for one in query.columns]
+    source = query.derived(
+        As(low.converted(value, column.kind, statement.start).node, column.physical)
+        for value, column in zip(values, columns, strict=True)
+    )
+    keyed = {column.name for one, column in pairs if one.name in query.unique}
     if statement.verb == "INSERT" or (keyed and keyed <= set(table.key)):
         return source
-    return _last(f'(SELECT *, row_number() OVER () AS "~row" FROM ({source}))', columns, table)
+    number = As(Call("row_number", window=Window()), ROW)
+    return _last(enclosed(nodes.Select([STAR, number], enclosed(source))), columns, table)

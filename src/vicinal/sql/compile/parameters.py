@@ -7,74 +7,84 @@ from typing import Any
 import numpy as np
 
 from vicinal.errors import UsageError
+from vicinal.sql.compile.select import Compiler
+from vicinal.sql.compile.values import Expression, constant
 from vicinal.sql.faults import SqlError, fault
-from vicinal.sql.types import FLOAT, STRING, TIMES, UTF8, Type, list_of, named
+from vicinal.sql.parse.statements import Declare
+from vicinal.sql.types import BOOL, DOUBLE, FLOAT, INT64, NULL, STRING, TIMES, UINT64, UTF8, Type, list_of, named
 from vicinal.sql.vectors import binary
 
 
-def declared(statement: Any, text: str, given: Mapping[str, Any]) -> Any:
-    """The value given for a DECLARE, as a known expression of its type."""
-    from vicinal.sql.compile.conversion import Conversion
+def declared(statement: Declare, text: str, given: Mapping[str, Any]) -> Expression:
+    """The value given for a DECLARE, of its type.
 
+    Raises    SqlError where no value is given, or it does not fit.
+    """
+    name = statement.name
     try:
         kind = named(statement.kind)
     except ValueError as error:
         raise fault(text, statement.kind.start, str(error)) from None
-    if statement.name not in given:
-        raise fault(text, statement.start, f"${statement.name} is declared, but no value is given for it")
-    value = parameter(statement.name, given[statement.name], kind)
+    if name not in given:
+        raise fault(
+            text, statement.start, f"${name} is declared, but no value is given for it; pass the parameter {name}"
+        )
+    value = parameter(name, given[name], kind)
     try:
-        return Conversion(text, _nothing).converted(value, kind, statement.start)
+        return Compiler(text, {}, {}, _nothing, _nothing).converted(value, kind, statement.start)
     except SqlError as error:
-        raise fault(text, statement.start, f"${statement.name}: {error.message}") from None
+        raise fault(text, statement.start, f"${name}: {error.message}") from None
 
 
-def parameter(name: str, value: Any, kind: Type | None = None) -> Any:
-    """A value from outside as a known expression."""
-    from vicinal.sql.compile.conversion import Expression
+def parameter(name: str, value: Any, kind: Type | None = None) -> Expression:
+    """A value from outside.
 
-    def known(found: Any, of: Type) -> Any:
-        return Expression("", of, found, True)
-
+    kind    : the declared type, None where there is none
+    Raises    UsageError where there is no type for it
+    """
     if isinstance(value, np.generic):
         value = value.item()
     if value is None:
-        return known(None, kind or Type("Null"))
+        return constant(None, kind or NULL)
     if isinstance(value, np.ndarray | list | tuple):
-        return _array_parameter(name, value, kind, known)
+        return _array(name, value, kind)
     if isinstance(value, bytes | bytearray | memoryview):
-        return known(bytes(value), STRING)
+        return constant(bytes(value), STRING)
     if isinstance(value, str):
         if kind is not None and kind.name in ("String", "Json", *TIMES):
-            return known(value.encode("utf-8"), STRING)
-        return known(value, UTF8)
+            return constant(value.encode("utf-8"), STRING)
+        return constant(value, UTF8)
     if isinstance(value, bool):
-        return known(value, Type("Bool"))
+        return constant(value, BOOL)
     if isinstance(value, int):
         if not -(1 << 63) <= value < 1 << 64:
-            raise UsageError(f"${name}: {value} is beyond 64 bits")
-        return known(value, Type("Int64" if value < 1 << 63 else "Uint64"))
+            raise UsageError(f"${name}: {value} is beyond 64 bits; pass a float or a string")
+        return constant(value, INT64 if value < 1 << 63 else UINT64)
     if isinstance(value, float):
-        return known(value, kind if kind == FLOAT else Type("Double"))
+        return constant(value, FLOAT if kind == FLOAT else DOUBLE)
     if isinstance(value, datetime):
-        return known(value, Type("Timestamp"))
+        return constant(value, Type("Timestamp"))
     if isinstance(value, date):
-        return known(value, Type("Date"))
-    raise UsageError(f"${name}: a value of type {type(value).__name__} cannot be passed")
+        return constant(value, Type("Date"))
+    raise UsageError(
+        f"${name}: expected bytes, a string, a number, a date or numbers in a list, found {type(value).__name__}"
+    )
 
 
-def _array_parameter(name: str, value: Any, kind: Type | None, known: Any) -> Any:
+def _array(name: str, value: Any, kind: Type | None) -> Expression:
+    """Numbers: a list where that is declared, else a vector's byte string."""
     array = np.asarray(value)
     if array.ndim != 1 or array.dtype.kind not in "fiu":
         raise UsageError(f"${name}: expected numbers of one dimension, found shape {array.shape} of {array.dtype}")
     if kind is not None and kind.item is not None:
-        item = "Double" if array.dtype.kind == "f" else "Uint64" if array.dtype == np.uint64 else "Int64"
         if kind.item == FLOAT and array.dtype.kind == "f":
-            return known(array.astype(np.float32), kind)
-        return known(array, list_of(Type(item)))
+            return constant(array.astype(np.float32), kind)
+        return constant(
+            array, list_of(DOUBLE if array.dtype.kind == "f" else UINT64 if array.dtype == np.uint64 else INT64)
+        )
     form = {"uint8": "Uint8", "int8": "Int8"}.get(str(array.dtype), "Float")
-    return known(binary.to_binary(array, form), STRING)
+    return constant(binary.to_binary(array, form), STRING)
 
 
 def _nothing(*_: Any) -> Any:
-    raise AssertionError("a parameter needs nothing")
+    raise AssertionError("a declared value needs no database")

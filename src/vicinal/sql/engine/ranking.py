@@ -12,163 +12,123 @@ one pass over the facts measures each against all targets at once and keeps the 
 on those pairs alone. The answer is the statement's own, because a row beyond a target's k best has a place beyond k.
 """
 
-import threading
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pyarrow
 
-from vicinal.sql.catalog import Table, quoted
-from vicinal.sql.compile.conversion import next_target
-from vicinal.sql.compile.expressions import Deferred, Scope, Source
-from vicinal.sql.compile.functions import DISTANCES
-from vicinal.sql.compile.lowering import Lowering
-from vicinal.sql.parse.query_grammar import exp, start_of
-from vicinal.sql.parse.statements import Name
+from vicinal.sql.catalog import Table
+from vicinal.sql.compile.nodes import Call, Column, Name, Node, Phrase, Reference, Select, both
+from vicinal.sql.compile.select import Compiler
+from vicinal.sql.compile.values import Deferred, Scope, of_table
+from vicinal.sql.engine.connection import Connection
+from vicinal.sql.parse.dialect import exp, start_of
+from vicinal.sql.parse.statements import Name as Written
+from vicinal.sql.types import STRING
 from vicinal.sql.vectors import binary
+from vicinal.sql.vectors.best import Best
 
 MOST_TARGETS = 4096
 MOST_PLACES = 1024
 
-# The searches that are running, by the numbers that stand for them in their statements.
-_running: dict[int, "Best"] = {}
+
+@dataclass(frozen=True)
+class Side:
+    """A table of the join: its alias, the table, its column of vectors, and the conditions on it alone."""
+
+    alias: str
+    table: Table
+    embedding: str
+    conditions: list[Any]
 
 
-class Best:
-    """The k best rows of each target so far; batches come from several threads.
+@dataclass(frozen=True)
+class Ranking:
+    """A statement of that form.
 
-    targets : a column of byte strings
-    down    : whether high is best
+    inner      : the SELECT with the join
+    names      : what `$name` stands for in it
+    function   : as in Knn::<function>
+    k          : how many rows of each target are kept
+    descending : whether the largest values are the best
     """
 
-    def __init__(self, function: str, targets: binary.Strings, k: int, down: bool) -> None:
-        self._function, self._targets, self._down, self._k = function, targets, down, k
-        self.rows = np.full((targets.n, k), -1, np.int64)
-        self._keys = np.full((targets.n, k), np.inf)
-        self._lock = threading.Lock()
-
-    def add(self, rows: np.ndarray, strings: binary.Strings) -> None:
-        """Measures a batch."""
-        found, valid = binary.distances(self._function, strings, self._targets, all_pairs=True)
-        keys = found.T.astype(np.float64)
-        special = ~np.isfinite(keys)
-        if special.any():  # infinity comes after what is finite, and NaN after infinity
-            keys[special] = np.nan_to_num(keys[special], nan=1e40, posinf=1e39, neginf=-1e39)
-        if self._down:
-            keys = -keys
-        missing = valid.T == 0
-        if missing.any():  # NULL is first where the order ascends, and last where it descends
-            keys[missing] = 1e41 if self._down else -1e41
-        worst = self._keys[:, -1]
-        with self._lock:
-            for target in np.flatnonzero((keys < worst[:, None]).any(axis=1)):
-                near = np.flatnonzero(keys[target] < self._keys[target, -1])
-                all_keys = np.concatenate([self._keys[target], keys[target, near]])
-                order = np.argsort(all_keys, kind="stable")[: self._k]
-                self.rows[target] = np.concatenate([self.rows[target], rows[near]])[order]
-                self._keys[target] = all_keys[order]
-
-
-def measure(rows: Any, strings: Any, number: Any) -> Any:
-    """The function that DuckDB calls with each batch."""
-    import pyarrow
-
-    _running[number[0].as_py()].add(rows.to_numpy(), binary.Strings(strings))
-    return pyarrow.array(np.zeros(len(rows), np.int32))
-
-
-@dataclass
-class Ranking:
-    """A statement of that form: the inner SELECT, its tables as (alias, table, embedding column), what to keep."""
-
-    select: Any
     inner: Any
-    facts: tuple[str, Table, str]
-    targets: tuple[str, Table, str]
+    names: dict[str, Any]
+    facts: Side
+    targets: Side
     function: str
     k: int
-    down: bool
-    conditions: dict[str, list[Any]]
+    descending: bool
 
-    def run(self, database: Any, low: Lowering) -> Any:
-        """The statement's rows."""
-        import pyarrow
+    @property
+    def columns(self) -> dict[str, str]:
+        """For each alias, the column of `pairs` with its row ids."""
+        return {self.facts.alias: "f", self.targets.alias: "t"}
 
-        targets = self._scan(database, low, self.targets, "t0.rowid AS r", None)
-        rowids = targets.column(0).to_numpy()
-        if not 0 < len(rowids) <= MOST_TARGETS:
-            return database.rows(low.select(self.select), low)
-        best = Best(self.function, binary.Strings(targets.column(1)), self.k, self.down)
-        self._scan(database, low, self.facts, "", best)
+    def pairs(self, low: Compiler, connection: Connection) -> Any:
+        """The row ids of the pairs that are kept, as an Arrow table; None where the targets are too many, or none."""
+        targets = self._scan(low, connection, self.targets, [Column("t0", "rowid"), _vectors(self.targets)])
+        rows = targets.column(0).to_numpy()
+        if not 0 < len(rows) <= MOST_TARGETS:
+            return None
+        best = Best(self.function, binary.Strings(targets.column(1)), self.k, self.descending)
+        measured = Call("knn_measure", [Column("t0", "rowid"), _vectors(self.facts), Reference(best)])
+        self._scan(low, connection, self.facts, [Call("sum", [measured])])
         kept = best.rows >= 0
-        pairs = pyarrow.table(
-            {"f": best.rows[kept], "t": np.broadcast_to(rowids[:, None], best.rows.shape)[kept].astype(np.int64)}
+        return pyarrow.table(
+            {"f": best.rows[kept], "t": np.broadcast_to(rows[:, None], best.rows.shape)[kept].astype(np.int64)}
         )
-        with database.registered("~pairs", pairs):
-            at = {self.facts[0]: "f", self.targets[0]: "t"}
-            low.pairs = id(self.inner), at
-            return database.rows(low.select(self.select), low)
 
-    def _scan(self, database: Any, low: Lowering, side: tuple[str, Table, str], columns: str, best: Best | None) -> Any:
-        alias, table, embedding = side
-        inner = low.fresh()
-        known = [(one.name, f"t0.{quoted(one.physical)}", one.kind) for one in table.columns.values()]
-        scope = Scope([Source(alias, known, table)])
-        wheres = [inner.condition(inner.expression(one, scope), one) for one in self.conditions[alias]]
-        where = f" WHERE {' AND '.join(wheres)}" if wheres else ""
-        column = f"t0.{quoted(table.columns[embedding].physical)}"
-        source = f"FROM {quoted(table.physical)} AS t0{where}"
-        if best is None:
-            return database.arrow(f"SELECT {columns}, {column} {source}", inner)
-        number = next_target()
-        _running[number] = best
-        try:
-            return database.arrow(f"SELECT sum(knn_measure(t0.rowid, {column}, {number})) {source}", inner)
-        finally:
-            del _running[number]
+    def _scan(self, low: Compiler, connection: Connection, side: Side, columns: list[Node]) -> Any:
+        scope = Scope([of_table(side.alias, side.table, "t0")])
+        with low.seeing(self.names):
+            where = both(*(low.condition(low.expression(one, scope), one) for one in side.conditions))
+        source = Phrase((Name(side.table.physical), " AS t0"))
+        return connection.arrow(Select(columns, source, where), low.source, low.start)
 
 
-def plan(low: Lowering, select: Any) -> Ranking | None:
+def _vectors(side: Side) -> Node:
+    return Column("t0", side.table.columns[side.embedding].physical)
+
+
+def plan(low: Compiler, select: Any) -> Ranking | None:
     """The statement's plan, None where it is not of that form."""
     if not isinstance(select, exp.Select) or select.args.get("from_") is None or select.args.get("where") is None:
         return None
-    inner = _inner(low, select.args["from_"].this)
+    inner, names = _inner(low, select.args["from_"].this)
     if select.args.get("joins") or inner is None:
         return None
     sides = _sides(low, inner)
     windows = [one for item in inner.expressions for one in item.find_all(exp.Window)]
     if sides is None or len(windows) != 1:  # another window would miss the pairs that are left out
         return None
-    for item in inner.expressions:
-        window = item.this if isinstance(item, exp.Alias) else None
-        if isinstance(window, exp.Window):
-            k = _places(select.args["where"].this, item.alias)
-            found = k is not None and _ranked(inner, window, sides)
-            if found:
-                function, down, facts, targets = found
-                conditions = _split(inner.args.get("where"), sides)
-                if conditions is None or k is None or k > MOST_PLACES:
-                    return None
-                return Ranking(select, inner, facts, targets, function, k, down, conditions)
-    return None
+    conditions = _split(inner.args.get("where"), sides)
+    ranked = [item for item in inner.expressions if isinstance(item, exp.Alias) and item.this is windows[0]]
+    if conditions is None or not ranked:
+        return None
+    k = _places(select.args["where"].this, ranked[0].alias)
+    if k is None or k > MOST_PLACES:
+        return None
+    return _ranked(inner, names, windows[0], sides, conditions, k)
 
 
-def _inner(low: Lowering, source: Any) -> Any:
-    """The SELECT below: in parentheses, or a name's."""
+def _inner(low: Compiler, source: Any) -> tuple[Any, dict[str, Any]]:
+    """The SELECT below, in parentheses or a name's, and the names that it sees; None where there is no plain one."""
+    node, names = source.this if isinstance(source, exp.Subquery) else None, low.names
     if isinstance(source, exp.Table) and source.name.startswith("$"):
         found = low.names.get(source.name[1:])
-        node = found.node if isinstance(found, Deferred) else None
-    else:
-        node = source.this if isinstance(source, exp.Subquery) else None
+        node, names = (found.node, found.names) if isinstance(found, Deferred) else (None, names)
     while isinstance(node, exp.Subquery):
         node = node.this
     if not isinstance(node, exp.Select):
-        return None
-    plain = ("group", "having", "order", "limit", "offset", "distinct")
-    return None if any(node.args.get(key) for key in plain) else node
+        return None, names
+    clauses = ("group", "having", "order", "limit", "offset", "distinct")
+    return (None if any(node.args.get(key) for key in clauses) else node), names
 
 
-def _sides(low: Lowering, inner: Any) -> dict[str, Table] | None:
+def _sides(low: Compiler, inner: Any) -> dict[str, Table] | None:
     """The two tables of the join by alias."""
     joins = inner.args.get("joins") or []
     if inner.args.get("from_") is None or len(joins) != 1:
@@ -183,7 +143,7 @@ def _sides(low: Lowering, inner: Any) -> dict[str, Table] | None:
         if not isinstance(node, exp.Table) or node.name.startswith("$") or "view" in node.meta:
             return None
         alias = node.args.get("alias")
-        found[alias.name if alias is not None else node.name] = low.table(Name(node.name, start_of(node.this)))
+        found[alias.name if alias is not None else node.name] = low.table(Written(node.name, start_of(node.this)))
     return found if len(found) == 2 else None
 
 
@@ -212,38 +172,44 @@ def _conjuncts(node: Any) -> list[Any]:
     return _conjuncts(node.this) + _conjuncts(node.expression) if isinstance(node, exp.And) else [node]
 
 
-def _ranked(inner: Any, window: Any, sides: dict[str, Table]) -> Any:
-    """The distance, its direction and the two sides that a window ranks by."""
+def _ranked(
+    inner: Any, names: dict[str, Any], window: Any, sides: dict[str, Table], conditions: dict[str, list[Any]], k: int
+) -> Ranking | None:
+    """The plan, where the window ranks the rows of one side for each row of the other by their distance."""
     if not isinstance(window.this, exp.Anonymous) or str(window.this.this).lower() != "row_number":
         return None
     about = window
     if window.args.get("alias") is not None:
         about = next((one for one in inner.args.get("windows") or [] if one.name == window.args["alias"].name), None)
     order = about.args.get("order") if about is not None else None
-    partition = (about.args.get("partition_by") or []) if about is not None else []
-    if order is None or len(order.expressions) != 1 or not partition:
+    if order is None or len(order.expressions) != 1:
         return None
-    if not all(isinstance(one, exp.Column) for one in partition):
-        return None
-    owners = {_owner(one, sides) for one in partition}
+    target = _partition(about.args.get("partition_by") or [], sides)
     call = order.expressions[0].this
     function = str(call.this).removeprefix("Knn::") if isinstance(call, exp.Anonymous) else ""
-    target = owners.pop()
-    if owners or target is None or function not in DISTANCES or len(call.expressions) != 2:
-        return None
-    if not set(sides[target].key) <= {one.name for one in partition}:
+    if target is None or function not in binary.DISTANCES or len(call.expressions) != 2:
         return None
     if not all(isinstance(one, exp.Column) for one in call.expressions):
         return None
     columns = {_owner(one, sides) or "": one.name for one in call.expressions}
     if set(columns) != set(sides):
         return None
-    kinds = [sides[alias].columns[name].kind.name for alias, name in columns.items()]
-    if kinds != ["String", "String"]:
+    if any(sides[alias].columns[name].kind != STRING for alias, name in columns.items()):
         return None
+    each = {alias: Side(alias, sides[alias], columns[alias], conditions[alias]) for alias in sides}
     fact = next(alias for alias in sides if alias != target)
-    down = bool(order.expressions[0].args.get("desc"))
-    return function, down, (fact, sides[fact], columns[fact]), (target, sides[target], columns[target])
+    return Ranking(inner, names, each[fact], each[target], function, k, bool(order.expressions[0].args.get("desc")))
+
+
+def _partition(partition: list[Any], sides: dict[str, Table]) -> str | None:
+    """The alias of the table whose whole primary key the columns are, and nothing of the other table."""
+    if not partition or not all(isinstance(one, exp.Column) for one in partition):
+        return None
+    owners = {_owner(one, sides) for one in partition}
+    target = owners.pop()
+    if owners or target is None or not set(sides[target].key) <= {one.name for one in partition}:
+        return None
+    return target
 
 
 def _split(where: Any, sides: dict[str, Table]) -> dict[str, list[Any]] | None:

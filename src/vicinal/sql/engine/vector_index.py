@@ -12,6 +12,7 @@ import numpy as np
 
 from vicinal.errors import need, unknown
 from vicinal.sql.catalog import INDEXES, Index, Table, check_name, quoted
+from vicinal.sql.engine.connection import Connection
 from vicinal.sql.faults import fault
 from vicinal.sql.parse.statements import AddIndex
 from vicinal.sql.types import STRING
@@ -23,10 +24,10 @@ _FORMATS = {"float": "Float", "uint8": "Uint8", "int8": "Int8"}
 class VectorIndexes:
     """The vector indexes of a database; their trees are read when first asked for.
 
-    connection : DuckDB's
+    connection : the database's
     """
 
-    def __init__(self, connection: Any) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._forests: dict[tuple[str, str], trees.Forest] = {}
 
@@ -64,15 +65,17 @@ class VectorIndexes:
             wanted = f"no {form} vector of {dim} elements in {embedding.text}"
             raise fault(text, statement.start, f"table {table.name} has {wanted}; see vector_type and vector_dimension")
         definition = json.dumps({"columns": index.columns, "cover": index.cover, "settings": settings})
-        self._connection.execute(
+        self._connection.duck.execute(
             f"CREATE TABLE IF NOT EXISTS {quoted(INDEXES)} "
             "(table_name VARCHAR, name VARCHAR, definition VARCHAR, forest BLOB, PRIMARY KEY (table_name, name))"
         )
-        self._connection.execute(
+        self._connection.duck.execute(
             f"INSERT INTO {quoted(INDEXES)} VALUES ($1, $2, $3, $4)",
             [table.name, index.name, definition, forest.save()],
         )
-        self._connection.execute(f"ALTER TABLE {quoted(table.physical)} ADD COLUMN {quoted(index.physical)} INTEGER")
+        self._connection.duck.execute(
+            f"ALTER TABLE {quoted(table.physical)} ADD COLUMN {quoted(index.physical)} INTEGER"
+        )
         self._forests[table.name, index.name] = forest
         self.assign(table, index)
 
@@ -80,7 +83,7 @@ class VectorIndexes:
         """Whether a column has a value that is not NULL."""
         name = quoted(table.columns[column].physical)
         query = f"SELECT 1 FROM {quoted(table.physical)} WHERE {name} IS NOT NULL LIMIT 1"
-        return bool(self._connection.execute(query).fetchall())
+        return bool(self._connection.duck.execute(query).fetchall())
 
     def _grow(self, table: Table, index: Index) -> trees.Forest:
         """A tree for each prefix; none in an empty table, all of whose later rows are always read."""
@@ -101,7 +104,7 @@ class VectorIndexes:
         prefix = prefix if columns[:-1] else "'[]'"
         form = binary.find_format(_FORMATS[index.settings["vector_type"]])
         size = _vector_size(form, index.settings["vector_dimension"])
-        arrow = self._connection.sql(
+        arrow = self._connection.duck.sql(
             f"SELECT rowid, {prefix}, {columns[-1]} FROM {quoted(table.physical)} "
             f"WHERE octet_length({columns[-1]}) = {size} {where}"
         ).to_arrow_table()
@@ -136,7 +139,7 @@ class VectorIndexes:
         column, vector = quoted(index.physical), quoted(table.columns[index.columns[-1]].physical)
         form = binary.find_format(_FORMATS[index.settings["vector_type"]])
         size = _vector_size(form, index.settings["vector_dimension"])
-        self._connection.execute(
+        self._connection.duck.execute(
             f"UPDATE {quoted(table.physical)} SET {column} = -1 WHERE {column} IS NULL AND ({vector} IS NULL "
             f"OR octet_length({vector}) <> {size} OR {vector}[-1:] <> '\\x{form.byte:02X}'::BLOB)"
         ).fetchall()
@@ -149,19 +152,19 @@ class VectorIndexes:
         if not rowids:
             return
         changed = pyarrow.table({"row": np.concatenate(rowids), "cluster": np.concatenate(clusters).astype(np.int32)})
-        self._connection.register("~clusters", changed)
+        self._connection.duck.register("~clusters", changed)
         try:
-            self._connection.execute(
+            self._connection.duck.execute(
                 f"UPDATE {quoted(table.physical)} AS t SET {quoted(index.physical)} = c.cluster "
                 f'FROM "~clusters" AS c WHERE t.rowid = c.row'
             )
         finally:
-            self._connection.unregister("~clusters")
+            self._connection.duck.unregister("~clusters")
 
     def _forest(self, table: Table, index: str) -> trees.Forest:
         key = table.name, index
         if key not in self._forests:
-            ((data,),) = self._connection.execute(
+            ((data,),) = self._connection.duck.execute(
                 f"SELECT forest FROM {quoted(INDEXES)} WHERE table_name = $1 AND name = $2", list(key)
             ).fetchall()
             self._forests[key] = trees.Forest.load(data)
@@ -175,10 +178,10 @@ class VectorIndexes:
     def drop(self, table: Table, name: str) -> None:
         """Removes an index and its column."""
         index = table.indexes[name]
-        self._connection.execute(
+        self._connection.duck.execute(
             f"DELETE FROM {quoted(INDEXES)} WHERE table_name = $1 AND name = $2", [table.name, index.name]
         )
-        self._connection.execute(f"ALTER TABLE {quoted(table.physical)} DROP COLUMN {quoted(index.physical)}")
+        self._connection.duck.execute(f"ALTER TABLE {quoted(table.physical)} DROP COLUMN {quoted(index.physical)}")
 
 
 def _vector_size(form: binary.Format, dim: int) -> int:

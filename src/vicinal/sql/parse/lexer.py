@@ -8,8 +8,9 @@ token, so that a statement with a vector of hundreds of elements in it is read i
 import re
 from typing import Any
 
-from vicinal.errors import need
-from vicinal.sql.faults import fault
+from vicinal.sql.faults import fault, outside
+from vicinal.sql.parse.dialect import Token, Tokenizer, TokenType
+from vicinal.sql.parse.literals import unescape
 
 _NUMBER = r"(?:0[xX][0-9a-fA-F]+|0[oO][0-7]+|0[bB][01]+|(?:\d+\.\d*|\.\d+|\d+)(?:[eE][+-]?\d+)?)[a-zA-Z]*"
 
@@ -39,19 +40,28 @@ _WORDS = frozenset(
     """.split()  # noqa: SIM905
 )
 
-_tables: dict[str, Any] = {}
-
-
-def _lookup() -> dict[str, Any]:
-    """Which text is which of sqlglot's token types, made on first use."""
-    if not _tables:
-        tokens = need("sqlglot.tokens", extra="sql")
-        kinds = tokens.TokenType
-        words = {word: tokens.Tokenizer.KEYWORDS[word] for word in _WORDS if word in tokens.Tokenizer.KEYWORDS}
-        words |= {"UPSERT": kinds.INSERT, "REPLACE": kinds.REPLACE, "PRAGMA": kinds.PRAGMA, "DECLARE": kinds.DECLARE}
-        signs = {**tokens.Tokenizer.SINGLE_TOKENS, **tokens.Tokenizer.KEYWORDS, "->": kinds.ARROW, "??": kinds.DQMARK}
-        _tables.update(words=words, signs=signs, kinds=kinds, token=tokens.Token)
-    return _tables
+_KINDS = {
+    **{word: Tokenizer.KEYWORDS[word] for word in _WORDS if word in Tokenizer.KEYWORDS},
+    "UPSERT": TokenType.INSERT,
+    "REPLACE": TokenType.REPLACE,
+    "PRAGMA": TokenType.PRAGMA,
+    "DECLARE": TokenType.DECLARE,
+}
+_SIGNS = {**Tokenizer.SINGLE_TOKENS, **Tokenizer.KEYWORDS, "->": TokenType.ARROW, "??": TokenType.DQMARK}
+_GROUPS = {
+    "list": TokenType.HEREDOC_STRING,
+    "number": TokenType.NUMBER,
+    "string": TokenType.STRING,
+    "name": TokenType.PARAMETER,
+    "quoted": TokenType.IDENTIFIER,
+}
+# After one of these, [ is a subscript and begins no list.
+_SUBSCRIPTED = frozenset(
+    (
+        *(TokenType.VAR, TokenType.IDENTIFIER, TokenType.PARAMETER),
+        *(TokenType.HEREDOC_STRING, TokenType.R_PAREN, TokenType.R_BRACKET),
+    )
+)
 
 
 def tokenize(text: str) -> list[list[Any]]:
@@ -59,8 +69,6 @@ def tokenize(text: str) -> list[list[Any]]:
 
     Raises    SqlError where a character begins no token, or a string or comment has no end.
     """
-    lookup = _lookup()
-    kinds, token, words, signs = lookup["kinds"], lookup["token"], lookup["words"], lookup["signs"]
     statements: list[list[Any]] = [[]]
     position, depth, line, line_start = 0, 0, 1, 0
     match = _TOKEN.match
@@ -68,55 +76,48 @@ def tokenize(text: str) -> list[list[Any]]:
         found = match(text, position)
         if found is None:
             raise fault(text, position, _no_token(text, position))
-        group, value, end = found.lastgroup, found[0], found.end()
-        start, position = position, end
-        column = start - line_start + 1
-        if group == "struct":
-            raise fault(text, start, "a struct, <|...|>, is outside the subset")
-        if group != "blank":
-            if group == "sign":
-                kind = signs[value]
-                if value == "{":
-                    depth += 1
-                elif value == "}":
-                    depth -= 1
-                elif value == ";":
-                    if depth <= 0:
-                        statements.append([])
-                        continue
-                    kind = kinds.BLOCK_END
-            elif group == "word":
-                pair = _PAIRS.match(text, start)
-                if pair:
-                    value = " ".join(pair[0].upper().split())
-                    kind, position = signs[value], pair.end()
-                elif "::" in value:
-                    value, kind = re.sub(r"\s+", "", value), kinds.VAR
-                else:
-                    kind = words.get(value.upper(), kinds.VAR)
-            else:
-                if group == "list" and statements[-1] and statements[-1][-1].token_type in _subscripted(kinds):
-                    # A subscript, x[0], and no list.
-                    value, position = "[", start + 1
-                    kind = kinds.L_BRACKET
-                else:
-                    kind = {
-                        "list": kinds.HEREDOC_STRING,
-                        "number": kinds.NUMBER,
-                        "string": kinds.STRING,
-                        "name": kinds.PARAMETER,
-                        "quoted": kinds.IDENTIFIER,
-                    }[group or ""]
-                    if group == "name":
-                        value = value[1:]
-                    elif group == "quoted":
-                        value = _unquoted(text, start, value)
-            statements[-1].append(token(kind, value, line, column, start, position - 1))
+        start, position = position, found.end()
+        value = found[0]
+        if found.lastgroup != "blank":
+            depth += {"{": 1, "}": -1}.get(value, 0)
+            if value == ";" and depth <= 0:
+                statements.append([])
+                continue
+            after = bool(statements[-1]) and statements[-1][-1].token_type in _SUBSCRIPTED
+            kind, value, position = _read(text, found, after)
+            statements[-1].append(Token(kind, value, line, start - line_start + 1, start, position - 1))
         newlines = text.count("\n", start, position)
         if newlines:
             line += newlines
             line_start = text.rfind("\n", start, position) + 1
     return [statement for statement in statements if statement]
+
+
+def _read(text: str, found: re.Match[str], subscript: bool) -> tuple[Any, str, int]:
+    """A token's kind, its text, and where it ends.
+
+    subscript : whether the token before is one that [ may be a subscript of
+    """
+    group, value, start, end = found.lastgroup or "", found[0], found.start(), found.end()
+    if group == "sign":
+        return TokenType.BLOCK_END if value == ";" else _SIGNS[value], value, end
+    if group == "word":
+        pair = _PAIRS.match(text, start)
+        if pair:
+            value = " ".join(pair[0].upper().split())
+            return _SIGNS[value], value, pair.end()
+        if "::" in value:
+            return TokenType.VAR, re.sub(r"\s+", "", value), end
+        return _KINDS.get(value.upper(), TokenType.VAR), value, end
+    if group == "struct":
+        raise fault(text, start, outside("a struct, <|...|>,", "pass each value on its own"))
+    if group == "list" and subscript:
+        return TokenType.L_BRACKET, "[", start + 1
+    if group == "name":
+        value = value[1:]
+    elif group == "quoted":
+        value = _unquoted(text, start, value)
+    return _GROUPS[group], value, end
 
 
 def comments(text: str) -> list[tuple[int, int, str]]:
@@ -142,8 +143,8 @@ def names_in(text: str) -> list[str]:
     >>> names_in("SELECT $a, '$b' FROM $c -- $d")
     ['a', 'c']
     """
-    name = _lookup()["kinds"].PARAMETER
-    return list(dict.fromkeys(one.text for statement in tokenize(text) for one in statement if one.token_type == name))
+    tokens = [one for statement in tokenize(text) for one in statement]
+    return list(dict.fromkeys(one.text for one in tokens if one.token_type == TokenType.PARAMETER))
 
 
 def complete(text: str) -> bool:
@@ -164,26 +165,21 @@ def complete(text: str) -> bool:
     return last == ";" and depth <= 0
 
 
-def _subscripted(kinds: Any) -> tuple[Any, ...]:
-    return kinds.VAR, kinds.IDENTIFIER, kinds.PARAMETER, kinds.HEREDOC_STRING, kinds.R_PAREN, kinds.R_BRACKET
-
-
 def _no_token(text: str, position: int) -> str:
-    for mark, what in (
-        ('"', "string"),
-        ("'", "string"),
-        ("`", "name in backticks"),
-        ("/*", "comment"),
-        ("@@", "string"),
+    """What to say where no token begins."""
+    for mark, what, end in (
+        ('"', "string", '"'),
+        ("'", "string", "'"),
+        ("`", "name in backticks", "`"),
+        ("/*", "comment", "*/"),
+        ("@@", "string", "@@"),
     ):
         if text.startswith(mark, position):
-            return f"this {what} has no end"
-    return f"unexpected character {text[position]!r}"
+            return f"this {what} has no end; write {end} after it"
+    return f"expected a name, a number, a string or an operator, found the character {text[position]!r}; remove it"
 
 
 def _unquoted(text: str, start: int, value: str) -> str:
-    from vicinal.sql.parse.literals import unescape
-
     try:
         return unescape(value[1:-1]).decode("utf-8")
     except ValueError as error:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import pyarrow
 
 LANES = 32
+DISTANCES = ("InnerProductSimilarity", "CosineSimilarity", "CosineDistance", "EuclideanDistance", "ManhattanDistance")
 _strings: Any = getattr(_native, "Strings", None)
 
 
@@ -91,10 +92,18 @@ def to_binaries(vectors: np.ndarray, name: str = "Float") -> np.ndarray:
 def _whole(vectors: np.ndarray, form: Format) -> np.ndarray:
     limits = np.iinfo(form.dtype)
     if vectors.dtype != form.dtype and vectors.size:
-        if not np.isfinite(vectors).all() or vectors.min() < limits.min or vectors.max() > limits.max:
-            raise UsageError(f"{form.name} vector: an element lies outside {limits.min} to {limits.max}")
-        if vectors.dtype.kind == "f" and (vectors != np.trunc(vectors)).any():
-            raise UsageError(f"{form.name} vector: an element is no whole number; round first")
+        with np.errstate(invalid="ignore"):
+            outside = ~((vectors >= limits.min) & (vectors <= limits.max))  # NaN, too
+        if outside.any():
+            found = vectors[outside].flat[0]
+            raise UsageError(
+                f"{form.name} vector: an element, {found}, lies outside {limits.min} to {limits.max}; scale the elements"
+            )
+        broken = vectors != np.trunc(vectors) if vectors.dtype.kind == "f" else outside
+        if broken.any():
+            raise UsageError(
+                f"{form.name} vector: an element, {vectors[broken].flat[0]}, is no whole number; round first"
+            )
     return np.ascontiguousarray(vectors, form.dtype)
 
 

@@ -22,8 +22,8 @@ def to_ydb(text: str) -> str:
     >>> print(to_ydb("UPSERT INTO F (id, e) VALUES (1, Knn::ToBinaryString([1.f])) // a fact"))
     UPSERT INTO F (id, e) VALUES (1, Untag(Knn::ToBinaryStringFloat([1.f]), "FloatVector")) -- a fact
     """
+    from vicinal.sql.parse.dialect import exp
     from vicinal.sql.parse.grammar import parse
-    from vicinal.sql.parse.query_grammar import exp
 
     edits = {(start, start + 2, "--") for start, _, comment in comments(text) if comment.startswith("//")}
     names: dict[str, Any] = {}
@@ -51,7 +51,7 @@ def _nodes(statement: Any) -> Any:
 
 
 def _expressions(value: Any) -> Any:
-    from vicinal.sql.parse.query_grammar import exp
+    from vicinal.sql.parse.dialect import exp
 
     if isinstance(value, exp.Expression):
         yield from value.walk()
@@ -74,7 +74,7 @@ def _stored(statement: Any, names: dict[str, Any]) -> Iterator[tuple[Any, dict[s
 
 def _outputs(query: Any, names: dict[str, Any]) -> Iterator[tuple[Any, dict[str, Any]]]:
     """What a query and those that it reads give; without its tag a vector serves all the same."""
-    from vicinal.sql.parse.query_grammar import exp
+    from vicinal.sql.parse.dialect import exp
 
     if isinstance(query, exp.Union):
         yield from _outputs(query.this, names)
@@ -94,7 +94,7 @@ def _outputs(query: Any, names: dict[str, Any]) -> Iterator[tuple[Any, dict[str,
 
 def _tag(node: Any, names: dict[str, Any]) -> str:
     """The tag of an expression's value, empty where it has none."""
-    from vicinal.sql.parse.query_grammar import Invoke, LambdaBlock, exp
+    from vicinal.sql.parse.dialect import Invoke, LambdaBlock, exp
 
     if isinstance(node, exp.Paren):
         return _tag(node.this, names)

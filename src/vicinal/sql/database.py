@@ -251,9 +251,9 @@ class Database:
                 if isinstance(statement, statements.CreateTable):
                     self._create(statement, text)
                     return
-                if isinstance(statement, statements.DropTable):
-                    if statement.if_exists and statement.table.text not in self.tables():
-                        return
+                dropped = isinstance(statement, statements.DropTable) and statement.if_exists
+                if dropped and statement.table.text not in self.tables():
+                    return
                 table = self._compiler(text, {}, statement.start).table(statement.table)
                 with self._connection.whole():
                     if isinstance(statement, statements.DropTable):
@@ -407,9 +407,8 @@ def _insertion(table: Table, kinds: dict[str, Type]) -> Node:
         if to != kind:
             text = {kind.name, to.name} <= {"Utf8", "Json", "String"} and kind.name != "String"
             if not (kind.numeric and to.numeric) and not text:
-                raise DataError(
-                    f"table {table.name}: column {name}: expected {to}, found {kind} in the data; import into another table"
-                )
+                remedy = "convert the data, or import into another table"
+                raise DataError(f"table {table.name}: column {name}: expected {to}, found {kind}; {remedy}")
             value = Call("encode", [value]) if to == STRING else Cast(value, to.duck)
         into.append(Name(table.columns[name].physical))
         values.append(value)

@@ -6,7 +6,7 @@ objects that a statement's numbers stand for (`nodes.Reference`) are kept here w
 
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -94,16 +94,16 @@ class Connection:
         if self.exists:
             yield
             return
-        self._connected = self._connect()
+        self._connected = made = self._connect()
         try:
             yield
         except BaseException:
-            self._discard()
+            self._connected = None
+            self._discard(made)
             raise
 
-    def _discard(self) -> None:
+    def _discard(self, connected: Any) -> None:
         """Closes a database and removes its file, unless another process has put a table into it."""
-        connected, self._connected = self._connected, None
         (tables,) = connected.execute("SELECT count(*) FROM duckdb_tables()").fetchone()
         connected.close()
         if tables == 0:
@@ -164,7 +164,9 @@ class Connection:
         try:
             yield
         finally:
-            self.duck.unregister(name)
+            # After an error in a transaction DuckDB takes no statement before ROLLBACK; the next table replaces this.
+            with suppress(self._duckdb.Error):
+                self.duck.unregister(name)
 
     # Transactions.
 

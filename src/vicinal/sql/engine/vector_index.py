@@ -1,7 +1,7 @@
 """Vector indexes: trees over a table's vectors, and each row's cluster in a hidden column of the table.
 
-A search visits the clusters nearest to its target. A row without a cluster is always read, so that what an index has
-not seen yet is never missed.
+A search visits the clusters nearest to its target. A row without a cluster is always read, so that a search never misses
+a row that the index does not hold yet.
 """
 
 import json
@@ -13,7 +13,7 @@ import numpy as np
 from vicinal.errors import need, unknown
 from vicinal.sql.catalog import INDEXES, Index, Table, check_name, quoted
 from vicinal.sql.engine.connection import Connection
-from vicinal.sql.faults import fault
+from vicinal.sql.faults import fault, outside
 from vicinal.sql.parse.statements import AddIndex
 from vicinal.sql.types import STRING
 from vicinal.sql.vectors import binary, trees
@@ -22,7 +22,7 @@ _FORMATS = {"float": "Float", "uint8": "Uint8", "int8": "Int8"}
 
 
 class VectorIndexes:
-    """The vector indexes of a database; their trees are read when first asked for.
+    """The vector indexes of a database; their trees are read when they are first used.
 
     connection : the database's
     """
@@ -38,20 +38,20 @@ class VectorIndexes:
     def add(self, table: Table, statement: AddIndex, text: str) -> None:
         """Makes an index and gives every row its cluster.
 
-        Raises    SqlError where the statement names what is not there, or the table's vectors are others.
+        Raises    SqlError where a name is unknown, or the table has no vectors of that type and dimension.
         """
         name = statement.index
         check_name(name, text)
         if name.text.lower() in {one.lower() for one in table.indexes}:
-            raise fault(text, name.start, f"index {name.text} exists already, in this or another case")
+            raise fault(text, name.start, f"index {name.text} exists already, in this or another case; name another")
         for column in (*statement.columns, *statement.cover):
             if column.text not in table.columns:
                 raise fault(text, column.start, unknown("column", column.text, table.columns))
         embedding = statement.columns[-1]
         if table.columns[embedding.text].kind != STRING:
-            raise fault(
-                text, embedding.start, f"the last column of a vector index is a String, {embedding.text} is not"
-            )
+            kind = table.columns[embedding.text].kind
+            said = f"the last column of a vector index is a String, {embedding.text} is not: it is {kind}"
+            raise fault(text, embedding.start, f"{said}; name the vectors' column last")
         settings = _settings(statement, text)
         index = Index(
             name.text,
@@ -130,8 +130,8 @@ class VectorIndexes:
     def assign(self, table: Table, index: Index) -> None:
         """Gives the rows that have none their cluster.
 
-        A row whose vector the index does not take gets -1 and is never read; one of a new prefix stays without a
-        cluster and is always read.
+        A row whose vector is of another type or dimension gets -1 and is never read; one of a new prefix stays without
+        a cluster and is always read.
         """
         pyarrow = need("pyarrow", extra="sql")
         function = index.functions[0]
@@ -185,7 +185,7 @@ class VectorIndexes:
 
 
 def _vector_size(form: binary.Format, dim: int) -> int:
-    return dim * np.dtype(form.dtype).itemsize + 1
+    return dim * int(np.dtype(form.dtype).itemsize) + 1
 
 
 def _settings(statement: AddIndex, text: str) -> dict[str, Any]:
@@ -212,18 +212,18 @@ def _settings(statement: AddIndex, text: str) -> dict[str, Any]:
                 raise fault(text, start, f"{name}: {unknown('value', value, choices[name])}")
             found[name] = value
         else:
-            raise fault(text, start, f"setting {name} is outside the subset: {', '.join([*limits, *choices])}")
+            raise fault(text, start, outside(f"setting {name}", f"there is {', '.join([*limits, *choices])}"))
     if ("distance" in found) == ("similarity" in found):
-        raise fault(text, statement.start, "an index needs distance=... or similarity=..., and not both")
+        raise fault(text, statement.start, "an index needs distance=... or similarity=..., and not both; write one")
     for name in ("vector_type", "vector_dimension"):
         if name not in found:
-            raise fault(text, statement.start, f"an index needs {name}=...")
+            raise fault(text, statement.start, f"an index needs {name}=...; add it to WITH (...)")
     found.setdefault("levels", 1)
     clusters = found.get("clusters", 2)
     if found["vector_dimension"] * clusters > 4_194_304:
-        raise fault(text, statement.start, "vector_dimension * clusters is beyond 4194304")
+        raise fault(text, statement.start, "vector_dimension * clusters is beyond 4194304; write fewer clusters")
     if math.log2(clusters) * found["levels"] > 30:
-        raise fault(text, statement.start, "clusters to the power of levels is beyond 1073741824")
+        raise fault(text, statement.start, "clusters to the power of levels is beyond 1073741824; write fewer")
     return found
 
 

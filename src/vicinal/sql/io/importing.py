@@ -188,9 +188,8 @@ class _Beside:
             ):
                 return DataError(f"{self._data}:{line}: {name}: expected {known} as in the rows before, found {kind}")
             known = kind or known
-        return DataError(
-            f"{self._data}:{rows[0][0]}: {name}: expected values of one type, found one from here on that no column keeps"
-        )
+        where = f"{self._data}:{rows[0][0]}: {name}"
+        return DataError(f"{where}: expected values of one type, found one from here on that no column keeps")
 
 
 _NOTHING = Type("Null")
@@ -309,7 +308,7 @@ class _Parquet:
 
     def _refuse_other_strings(self, column: Any, start: int) -> None:
         """Raises DataError where a byte string is no vector's."""
-        other = np.flatnonzero(binary.Strings(column).strange) + start
+        other = np.flatnonzero(binary.Strings(column).without_format) + start
         if len(other):
             raise DataError(
                 f"{self._path}: {self._name}: rows {some(other.tolist())} hold bytes that are no vector's: the last "

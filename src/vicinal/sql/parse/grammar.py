@@ -168,7 +168,7 @@ class _Parser(QueryParser):
 
     def row(self) -> list[Any]:
         self.expect(TokenType.L_PAREN, "(")
-        values = self._parse_csv(self._parse_disjunction)
+        values: list[Any] = self._parse_csv(self._parse_disjunction)
         if not values:
             self.raise_error("Required")
         self.expect(TokenType.R_PAREN, ")")

@@ -1,8 +1,8 @@
 """YQL's text as tokens for sqlglot's parser.
 
-One regular expression, because YQL's tokens are its own: `//` comments, `$names`, `Module::names`, `@@...@@`, numbers
-with suffixes. String and number tokens keep their source text; `literals` reads them. A list of plain numbers is one
-token, so that a statement with a vector of hundreds of elements in it is read in well under a millisecond.
+YQL has tokens that sqlglot does not know: `//` comments, `$names`, `Module::names`, `@@...@@`, numbers with suffixes.
+One regular expression finds them all. String and number tokens keep their source text; `literals` reads them. A list of
+plain numbers is one token, so that a statement with a vector of hundreds of elements is read in under a millisecond.
 """
 
 import re

@@ -1,66 +1,100 @@
 """Statements in the form that current YDB takes.
 
-Three things changed since the first Knn module, or are ours: the names ToBinaryString and FromBinaryString, vectors
-that are stored without Untag, and `//` comments. The text is edited where it says so and otherwise left as it is.
+Three things are not as YDB takes them now: the names ToBinaryString and FromBinaryString of the first Knn module,
+vectors that are stored without Untag, and `//` comments. The user's text is otherwise kept as it is, with its layout
+and comments, which is why this works on the text and not on nodes: a tree would not give them back.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 from vicinal.sql.parse import statements
+from vicinal.sql.parse.dialect import Invoke, LambdaBlock, exp
+from vicinal.sql.parse.grammar import parse
 from vicinal.sql.parse.lexer import comments
 from vicinal.sql.vectors import binary
 
 _RENAMED = {"Knn::ToBinaryString": "Knn::ToBinaryStringFloat", "Knn::FromBinaryString": "Knn::FloatFromBinaryString"}
 _TAGS = {f"Knn::ToBinaryString{one.name}": one.tag for one in binary.FORMATS} | {"Knn::ToBinaryString": "FloatVector"}
 
+Names = dict[str, Any]  # `$name` to its node and the names that this sees
+
+
+@dataclass
+class _Changes:
+    """What to write at which place of a text, all of it in one pass."""
+
+    opened: dict[int, int] = field(default_factory=dict)  # how many Untag( begin there
+    closed: dict[int, list[str]] = field(default_factory=dict)  # what ends there
+    replaced: dict[int, tuple[int, str]] = field(default_factory=dict)  # until where, and by what
+
+    def applied(self, text: str) -> str:
+        """The text with the changes."""
+        parts, at = [], 0
+        for place in sorted({*self.opened, *self.closed, *self.replaced}):
+            parts += [text[at:place], *self.closed.get(place, []), "Untag(" * self.opened.get(place, 0)]
+            end, new = self.replaced.get(place, (place, ""))
+            parts.append(new)
+            at = end
+        return "".join([*parts, text[at:]])
+
 
 def to_ydb(text: str) -> str:
-    """The statements as YDB takes them.
+    """Return statements in the form that YDB takes.
 
-    Raises    SqlError where a statement cannot be read.
+    Parameters
+    ----------
+    text : str
+        The statements.
+
+    Returns
+    -------
+    str
+        The text with its layout and comments, and with the changes.
+
+    Raises
+    ------
+    SqlError
+        A statement cannot be read.
+
+    Examples
+    --------
     >>> print(to_ydb("UPSERT INTO F (id, e) VALUES (1, Knn::ToBinaryString([1.f])) // a fact"))
     UPSERT INTO F (id, e) VALUES (1, Untag(Knn::ToBinaryStringFloat([1.f]), "FloatVector")) -- a fact
     """
-    from vicinal.sql.parse.dialect import exp
-    from vicinal.sql.parse.grammar import parse
-
-    edits = {(start, start + 2, "--") for start, _, comment in comments(text) if comment.startswith("//")}
-    names: dict[str, Any] = {}
+    changes = _Changes()
+    for start, _, comment in comments(text):
+        if comment.startswith("//"):
+            changes.replaced[start] = start + 2, "--"
+    names: Names = {}
+    spans: dict[tuple[int, int], str] = {}
     for statement in parse(text):
         if isinstance(statement, statements.Named):
             names[statement.name] = (statement.value, dict(names))
-        for node in _nodes(statement):
+        for node in _nodes(list(vars(statement).values())):
             if isinstance(node, exp.Anonymous) and node.this in _RENAMED:
-                at = node.meta["start"]
-                edits.add((at, node.meta["end"] + 1, _RENAMED[node.this]))
+                changes.replaced[node.meta["start"]] = node.meta["end"] + 1, _RENAMED[node.this]
         for value, seen in _stored(statement, names):
             tag = _tag(value, seen)
             if tag:
-                start, end = value.meta["span"]
-                edits |= {(start, start, "Untag("), (end, end, f', "{tag}")')}
-    # Of edits at one place an opening stands outside what it opens.
-    for start, end, new in sorted(edits, key=lambda one: (one[0], one[1], one[2] != "Untag("), reverse=True):
-        text = text[:start] + new + text[end:]
-    return text
+                spans[value.meta["span"]] = tag
+    for (start, end), tag in spans.items():
+        changes.opened[start] = changes.opened.get(start, 0) + 1
+        changes.closed.setdefault(end, []).append(f', "{tag}")')
+    return changes.applied(text)
 
 
-def _nodes(statement: Any) -> Any:
-    for value in vars(statement).values():
-        yield from _expressions(value)
-
-
-def _expressions(value: Any) -> Any:
-    from vicinal.sql.parse.dialect import exp
-
+def _nodes(value: Any) -> Iterator[Any]:
+    """Every node of sqlglot's in a statement's parts."""
     if isinstance(value, exp.Expression):
         yield from value.walk()
     elif isinstance(value, list | tuple):
         for one in value:
-            yield from _expressions(one)
+            yield from _nodes(one)
 
 
-def _stored(statement: Any, names: dict[str, Any]) -> Iterator[tuple[Any, dict[str, Any]]]:
+def _stored(statement: Any, names: Names) -> Iterator[tuple[Any, Names]]:
     """The expressions whose values a statement stores, each with the names that it sees."""
     if isinstance(statement, statements.Write):
         for row in statement.rows:
@@ -72,10 +106,8 @@ def _stored(statement: Any, names: dict[str, Any]) -> Iterator[tuple[Any, dict[s
             yield value, names
 
 
-def _outputs(query: Any, names: dict[str, Any]) -> Iterator[tuple[Any, dict[str, Any]]]:
-    """What a query and those that it reads give; without its tag a vector serves all the same."""
-    from vicinal.sql.parse.dialect import exp
-
+def _outputs(query: Any, names: Names) -> Iterator[tuple[Any, Names]]:
+    """The expressions that a query gives, and those of the queries that it reads."""
     if isinstance(query, exp.Union):
         yield from _outputs(query.this, names)
         yield from _outputs(query.expression, names)
@@ -92,31 +124,34 @@ def _outputs(query: Any, names: dict[str, Any]) -> Iterator[tuple[Any, dict[str,
                 yield from _outputs(source, names)
 
 
-def _tag(node: Any, names: dict[str, Any]) -> str:
+def _tag(node: Any, names: Names) -> str:
     """The tag of an expression's value, empty where it has none."""
-    from vicinal.sql.parse.dialect import Invoke, LambdaBlock, exp
-
     if isinstance(node, exp.Paren):
         return _tag(node.this, names)
-    if isinstance(node, Invoke) and node.this.this.this in names:
-        function, seen = names[node.this.this.this]
-        body = function.this if isinstance(function, exp.Lambda) else None
-        if isinstance(body, LambdaBlock):
-            for name, value in zip(body.args["names"], body.expressions, strict=True):
-                seen = {**seen, name.this: (value, seen)}
-            body = body.this
-        return _tag(body, seen) if body is not None else ""
+    if isinstance(node, Invoke):
+        return _result_tag(node, names)
     if isinstance(node, exp.Parameter) and node.this.this in names:
         value, seen = names[node.this.this]
         return _tag(value, seen)
+    branches: list[Any] = []
     if isinstance(node, exp.Anonymous):
         if node.this in _TAGS:
             return _TAGS[node.this]
         if str(node.this).lower() in ("if", "coalesce", "nvl", "just", "unwrap"):
-            return next((tag for one in node.expressions if (tag := _tag(one, names))), "")
-    if isinstance(node, exp.Coalesce):
-        return next((tag for one in (node.this, *node.expressions) if (tag := _tag(one, names))), "")
-    if isinstance(node, exp.Case):
-        values = [one.args["true"] for one in node.args["ifs"]]
-        return next((tag for one in values if (tag := _tag(one, names))), "")
-    return ""
+            branches = node.expressions
+    elif isinstance(node, exp.Coalesce):
+        branches = [node.this, *node.expressions]
+    elif isinstance(node, exp.Case):
+        branches = [one.args["true"] for one in node.args["ifs"]]
+    return next((tag for one in branches if (tag := _tag(one, names))), "")
+
+
+def _result_tag(node: Any, names: Names) -> str:
+    """The tag of what a lambda gives."""
+    function, seen = names.get(node.this.this.this, (None, names))
+    body = function.this if isinstance(function, exp.Lambda) else None
+    if isinstance(body, LambdaBlock):
+        for name, value in zip(body.args["names"], body.expressions, strict=True):
+            seen = {**seen, name.this: (value, seen)}
+        body = body.this
+    return _tag(body, seen) if body is not None else ""

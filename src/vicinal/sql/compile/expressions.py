@@ -98,6 +98,8 @@ class Expressions(Conversion, ABC):
         if table is not None and not sources:
             raise self.error(node, no_such("table or alias", table.name, [one.alias for one in scope.sources]))
         found = [value for one in sources for known, value in one.columns if known == name]
+        if not found and not scope.sources:
+            raise self.error(node, f"unknown column {name}; this SELECT has no FROM")
         if not found:
             raise self.error(node, no_such("column", name, [known for one in sources for known, _ in one.columns]))
         if len(found) > 1:

@@ -1,7 +1,7 @@
 """Vector indexes: trees over a table's vectors, and each row's cluster in a hidden column of the table.
 
-A search visits the clusters nearest to its target. A row without a cluster is always read, so that a search never misses
-a row that the index does not hold yet.
+A search visits the clusters nearest to its target. A row without a cluster is always read, so that no search misses a
+row that the index does not hold yet.
 """
 
 import json
@@ -228,4 +228,4 @@ def _settings(statement: AddIndex, text: str) -> dict[str, Any]:
 
 
 def _most_clusters(settings: dict[str, Any]) -> int:
-    return min(2048, 4_194_304 // settings["vector_dimension"], int(2 ** (30 / settings["levels"])))
+    return min(2048, 4_194_304 // int(settings["vector_dimension"]), int(2 ** (30 / settings["levels"])))

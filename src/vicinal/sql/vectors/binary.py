@@ -304,7 +304,7 @@ def _of_floats(name: str, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     if name == "ManhattanDistance":
         return lane_sum(np.abs(x - y))
     if name == "EuclideanDistance":
-        return np.sqrt(lane_sum((x - y) * (x - y)))
+        return np.asarray(np.sqrt(lane_sum((x - y) * (x - y))))
     norm = np.sqrt(lane_sum(x * x) * lane_sum(y * y))
     return _cosine(name, lane_sum(x * y), norm)
 

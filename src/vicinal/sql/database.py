@@ -11,25 +11,24 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from vicinal.errors import DataError, UsageError, need, unknown
+from vicinal.errors import UsageError, need, unknown
 from vicinal.sql import catalog
 from vicinal.sql.catalog import INDEXES, Table, quoted
 from vicinal.sql.compile.changes import change
-from vicinal.sql.compile.nodes import STAR, As, Call, Cast, Join, Name, Node, Phrase, Select, Word, written
+from vicinal.sql.compile.nodes import STAR, Call, Name, Node, Select, written
 from vicinal.sql.compile.parameters import declared, parameter
 from vicinal.sql.compile.select import PAIRS, Compiler
 from vicinal.sql.compile.values import Deferred, Relation
-from vicinal.sql.engine import ranking, schema
+from vicinal.sql.engine import bulk, ranking, schema
 from vicinal.sql.engine.connection import Connection
 from vicinal.sql.engine.vector_index import VectorIndexes
 from vicinal.sql.faults import SqlError, fault, outside
 from vicinal.sql.parse import statements
 from vicinal.sql.parse.grammar import parse
 from vicinal.sql.rows import Rows, last
-from vicinal.sql.types import STRING, Type
+from vicinal.sql.types import Type
 
 TOP_SIZE = "ydb.KMeansTreeSearchTopSize"
-BATCH = "~import"
 FEW = 1000  # up to so many rows come as tuples
 MOST_REMEMBERED = 4096  # characters of a text whose statements are kept for the next time
 
@@ -341,7 +340,7 @@ class Database:
                 self._connection.whole(),
             ):
                 if name not in self.tables():
-                    self._connection.rows(schema.create_table(_definition(name, kinds, key), self.tables(), ""))
+                    self._connection.rows(schema.create_table(bulk.definition(name, kinds, key), self.tables(), ""))
                     self._tables = None
                 table = self.tables()[name]
                 done = self._insert(table, kinds, batches, total, progress)
@@ -362,9 +361,9 @@ class Database:
         progress: Callable[[int, int], None] | None,
     ) -> int:
         """Inserts Arrow tables; gives the number of their rows."""
-        duck, insert, done = self._connection.duck, written(_insertion(table, kinds)).sql, 0
+        duck, insert, done = self._connection.duck, written(bulk.insertion(table, kinds)).sql, 0
         for batch in batches:
-            with self._connection.registered(BATCH, batch.rename_columns([f"c{i}" for i in range(len(kinds))])):
+            with self._connection.registered(bulk.BATCH, batch.rename_columns([f"c{i}" for i in range(len(kinds))])):
                 duck.execute(insert).fetchall()
             done += batch.num_rows
             if progress:
@@ -377,39 +376,4 @@ class Database:
 
     def stream(self, table: Table, columns: list[str], size: int) -> Any:
         """Return a reader of a table's rows in the order of its primary key, as Arrow batches of `size` rows."""
-        chosen: list[Node] = [As(Name(table.columns[one].physical), one) for one in dict.fromkeys(columns)]
-        order = [Name(table.columns[key].physical) for key in table.key]
-        query = written(Select(chosen, Name(table.physical), order=order)).sql
-        return self._connection.duck.sql(query).to_arrow_reader(size)
-
-
-def _definition(name: str, kinds: dict[str, Type], key: str) -> statements.CreateTable:
-    """CREATE TABLE with columns of those types."""
-    columns = [
-        statements.ColumnDefinition(statements.Name(one, 0), statements.TypeName(kind.name, [], 0), False)
-        for one, kind in kinds.items()
-    ]
-    return statements.CreateTable(statements.Name(name, 0), columns, [statements.Name(key, 0)], False, [])
-
-
-def _insertion(table: Table, kinds: dict[str, Type]) -> Node:
-    """INSERT of the Arrow table `BATCH`, whose columns are c0, c1, ... of those types.
-
-    Raises    UsageError where the table has no such column, DataError where a column is of another type.
-    """
-    into: list[Node] = []
-    values: list[Node] = []
-    for number, (name, kind) in enumerate(kinds.items()):
-        if name not in table.columns:
-            raise UsageError(f"table {table.name}: {unknown('column', name, table.columns)}")
-        to = table.columns[name].kind
-        value: Node = Word(f"c{number}")
-        if to != kind:
-            text = {kind.name, to.name} <= {"Utf8", "Json", "String"} and kind.name != "String"
-            if not (kind.numeric and to.numeric) and not text:
-                remedy = "convert the data, or import into another table"
-                raise DataError(f"table {table.name}: column {name}: expected {to}, found {kind}; {remedy}")
-            value = Call("encode", [value]) if to == STRING else Cast(value, to.duck)
-        into.append(Name(table.columns[name].physical))
-        values.append(value)
-    return Phrase(("INSERT INTO ", Name(table.physical), " (", Join(into), ") ", Select(values, Name(BATCH))))
+        return self._connection.duck.sql(written(bulk.ordered(table, columns)).sql).to_arrow_reader(size)

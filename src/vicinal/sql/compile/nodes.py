@@ -4,7 +4,6 @@ A compiled statement is a tree of nodes. `written` turns it into text once, at t
 refers to: the values that it binds, and the objects that numbers stand for (`Reference`). Nobody edits the text.
 """
 
-from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,14 +11,14 @@ from typing import Any
 from vicinal.sql.catalog import quoted
 
 
-class Node(ABC):
-    """A part of a statement."""
+class Node:
+    """A part of a statement; no abc.ABC, with which isinstance would take a third of the time of compiling."""
 
     __slots__ = ()
 
-    @abstractmethod
     def _pieces(self) -> Iterable["str | Node"]:
         """The text and the nodes that it consists of, in order."""
+        raise NotImplementedError
 
     def walk(self) -> Iterator["Node"]:
         """This node and all below it."""
@@ -29,7 +28,7 @@ class Node(ABC):
                 yield from piece.walk()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Word(Node):
     """A literal or keyword, as it is written."""
 
@@ -39,7 +38,7 @@ class Word(Node):
         return (self.text,)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Parameter(Node):
     """A value that is bound, never pasted, and DuckDB's type of it."""
 
@@ -60,7 +59,7 @@ class Reference(Node):
         return ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Name(Node):
     """A table's or column's name, quoted."""
 
@@ -91,7 +90,7 @@ class Variable(Node):
         return (self.name,)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Closure(Node):
     """A lambda of one argument."""
 
@@ -102,7 +101,7 @@ class Closure(Node):
         return ("lambda ", self.argument, ": ", self.body)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Join(Node):
     """Nodes with a separator between them."""
 
@@ -116,7 +115,7 @@ class Join(Node):
             yield part
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Phrase(Node):
     """Text and nodes one after another."""
 
@@ -126,7 +125,7 @@ class Phrase(Node):
         return self.parts
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Window(Node):
     """What stands in OVER (...)."""
 
@@ -140,7 +139,7 @@ class Window(Node):
             yield from (" ORDER BY " if self.partition else "ORDER BY ", Join(self.order))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Call(Node):
     """A function's call, with its window where it has one; `rows` says that it is about several rows."""
 
@@ -158,7 +157,7 @@ class Call(Node):
             yield from (" OVER (", self.window, ")")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Cast(Node):
     """CAST, or TRY_CAST, which gives NULL where the value does not fit."""
 
@@ -170,7 +169,7 @@ class Cast(Node):
         return ("TRY_CAST(" if self.attempt else "CAST(", self.value, f" AS {self.duck})")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Operation(Node):
     """Operands with a sign or word between them, in parentheses."""
 
@@ -187,7 +186,7 @@ class Operation(Node):
         yield ")"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class As(Node):
     """A value and the name of its column."""
 
@@ -198,7 +197,7 @@ class As(Node):
         return (self.value, f" AS {quoted(self.name)}")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Select(Node):
     """A SELECT."""
 
@@ -231,7 +230,7 @@ class Select(Node):
                 yield f" {word} {number}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Derived(Node):
     """A SELECT in FROM under an alias of ours."""
 
@@ -281,7 +280,7 @@ def over(node: Node, window: Window) -> Node | None:
     return replace(node, window=window) if isinstance(node, Call) else None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Text:
     """A statement as DuckDB takes it.
 

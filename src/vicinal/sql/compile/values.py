@@ -17,7 +17,7 @@ from vicinal.sql.types import BOOL, DOUBLE, NULL, Type
 _UNKNOWN: Any = object()
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Expression:
     """A compiled expression.
 
@@ -81,7 +81,7 @@ def literal(value: Any, kind: Type) -> Node:
     return Parameter(value, kind.duck)
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Output:
     """A column of a SELECT: its name in YQL, its name in DuckDB, which no other column has, and its type."""
 
@@ -90,7 +90,7 @@ class Output:
     kind: Type
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True, eq=False)
 class Relation:
     """A compiled SELECT.
 
@@ -110,7 +110,7 @@ class Relation:
         return Select(list(columns), Derived(self.node, alias))
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True, eq=False)
 class Lambda:
     """A lambda: the names of its arguments, its body, and the names that the body sees."""
 
@@ -119,7 +119,7 @@ class Lambda:
     names: dict[str, Any]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Deferred:
     """What `$name = ...;` wrote, with the names that it sees; compiled where it is used."""
 
@@ -127,7 +127,7 @@ class Deferred:
     names: dict[str, Any]
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True, eq=False)
 class Source:
     """What a FROM offers: an alias, and its columns with their names in YQL."""
 

@@ -1,5 +1,6 @@
 """Tables into files: Parquet, or `.npy` vectors beside a data set. A file appears whole or not at all."""
 
+import contextlib
 import json
 from pathlib import Path
 from typing import IO, Any
@@ -69,25 +70,26 @@ def export_table(
             return _write_parquet(database.stream(entry, list(entry.columns), BATCH), entry, file, total, progress)
     if not kind.endswith(".npy"):
         raise UsageError(f"{path}: expected a name that ends in .parquet or .npy")
-    if column not in entry.columns:
+    if data is not None and datasets.suffix(data) not in (".jsonl", ".jsonl.gz"):
         raise UsageError(
-            f"table {table}: {unknown('column', column, entry.columns)}; --column names the vectors' column"
+            f"{data}: expected a name that ends in .jsonl or .jsonl.gz; or write a .parquet, with all columns in it"
         )
-    if entry.columns[column].kind != STRING:
-        raise UsageError(
-            f"table {table}: column {column} is {entry.columns[column].kind}, expected String, the type of vectors; "
-            "--column names the vectors' column"
-        )
-    if data is None:
-        with files.whole_file(path, overwrite) as file:
-            vectors = _Vectors(file, entry, column, total, path)
-            return _write_vectors(database.stream(entry, [*entry.key, column], BATCH), vectors, None, progress)
-    if datasets.suffix(data) not in (".jsonl", ".jsonl.gz"):
-        raise UsageError(f"{data}: expected a name that ends in .jsonl or .jsonl.gz; a .parquet has all columns in it")
-    with files.whole_file(path, overwrite) as file, datasets.table_writer(data, overwrite) as lines:
+    _check_vectors(entry, column)
+    names = list(entry.key) if data is None else [name for name in entry.columns if name != column]
+    beside = contextlib.nullcontext() if data is None else datasets.table_writer(data, overwrite)
+    with files.whole_file(path, overwrite) as file, beside as lines:
         vectors = _Vectors(file, entry, column, total, path)
-        names = [name for name in entry.columns if name != column]
         return _write_vectors(database.stream(entry, [*names, column], BATCH), vectors, lines, progress)
+
+
+def _check_vectors(table: Table, column: str) -> None:
+    """Raises UsageError where a table has no such column of byte strings."""
+    remedy = "--column names the vectors' column"
+    if column not in table.columns:
+        raise UsageError(f"table {table.name}: {unknown('column', column, table.columns)}; {remedy}")
+    kind = table.columns[column].kind
+    if kind != STRING:
+        raise UsageError(f"table {table.name}: column {column} is {kind}, expected String, vectors' type; {remedy}")
 
 
 def _write_parquet(batches: Any, entry: Table, file: IO[bytes], total: int, progress: Progress | None) -> int:

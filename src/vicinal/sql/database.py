@@ -211,30 +211,32 @@ class Database:
         return self._indexes.visit(table, index, target, int(self._pragmas.get(TOP_SIZE, "10")))
 
     def _query(self, statement: statements.Query, text: str, names: dict[str, Any]) -> Rows:
-        low = self._compiler(text, names, statement.start)
-        ranked = ranking.plan(low, statement.select)
-        pairs = ranked and ranked.pairs(low, self._connection)
+        compiler = self._compiler(text, names, statement.start)
+        ranked = ranking.plan(compiler, statement.select)
+        pairs = ranked and ranked.pairs(compiler, self._connection)
         if ranked is None or pairs is None:
-            return self._rows(low.select(statement.select), low)
+            return self._rows(compiler.select(statement.select), compiler)
         with self._connection.registered(PAIRS, pairs):
-            low.keep_pairs(ranked.inner, ranked.columns)
-            return self._rows(low.select(statement.select), low)
+            compiler.keep_pairs(ranked.inner, ranked.columns)
+            return self._rows(compiler.select(statement.select), compiler)
 
-    def _rows(self, query: Relation, low: Compiler) -> Rows:
+    def _rows(self, query: Relation, compiler: Compiler) -> Rows:
         names = [one.name for one in query.columns]
         kinds = [one.kind.untagged for one in query.columns]
         if query.most <= FEW:
-            return Rows(self._connection.rows(query.node, low.source, low.start), names, kinds)
-        return Rows(self._connection.arrow(query.node, low.source, low.start).rename_columns(names), names, kinds)
+            return Rows(self._connection.rows(query.node, compiler.source, compiler.start), names, kinds)
+        return Rows(
+            self._connection.arrow(query.node, compiler.source, compiler.start).rename_columns(names), names, kinds
+        )
 
     # Changes.
 
     def _change(
         self, statement: statements.Write | statements.Update | statements.Delete, text: str, names: dict[str, Any]
     ) -> None:
-        low = self._compiler(text, names, statement.start)
-        table = low.table(statement.table)
-        node, touched = change(low, statement, table)
+        compiler = self._compiler(text, names, statement.start)
+        table = compiler.table(statement.table)
+        node, touched = change(compiler, statement, table)
         indexes = [one for one in table.indexes.values() if touched & set(one.columns)]
         if not indexes:
             self._connection.rows(node, text, statement.start)

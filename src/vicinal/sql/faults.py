@@ -102,9 +102,9 @@ REMEDIES = {
 
 
 def outside(construct: str, remedy: str = "") -> str:
-    """What to say of a construct that YQL or sqlglot has and this subset has not.
+    """The message for a construct of YQL or SQL that is outside the subset, with a remedy.
 
     >>> outside("TOP")
     'TOP is outside the subset; write LIMIT n at the end of the SELECT'
     """
-    return f"{construct} is outside the subset; {remedy or REMEDIES.get(construct, 'docs/sql.md says what there is')}"
+    return f"{construct} is outside the subset; {remedy or REMEDIES.get(construct, 'docs/sql.md lists what is in it')}"

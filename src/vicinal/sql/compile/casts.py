@@ -16,7 +16,7 @@ _WHOLE = r"[+-]?[0-9]+"
 _REAL = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?"
 
 
-def cast(low: Conversion, value: Expression, to: Type, node: Any) -> Expression:
+def cast(compiler: Conversion, value: Expression, to: Type, node: Any) -> Expression:
     """The value as another type, NULL where it does not fit.
 
     Raises    SqlError where no value of the one type is a value of the other.
@@ -27,7 +27,7 @@ def cast(low: Conversion, value: Expression, to: Type, node: Any) -> Expression:
     if have.name == "Null" or (value.known and value.value is None):
         return constant(None, to)
     if have.item is not None and to.item is not None and have.item.numeric and to.item.numeric:
-        return _list(low, value, to, node)
+        return _list(compiler, value, to, node)
     if have.numeric and to.numeric:
         whole = Call("trunc", [value.node]) if have.real and to.whole else value.node
         return Expression(Cast(whole, to.duck, attempt=not to.real), to)
@@ -36,18 +36,18 @@ def cast(low: Conversion, value: Expression, to: Type, node: Any) -> Expression:
     if to == BOOL and have.numeric:
         return Expression(Operation("<>", [value.node, Word("0")]), to)
     if {have.name, to.name} == {"String", "Utf8"}:
-        return _string(low, value, to, node)
+        return _string(compiler, value, to, node)
     if have.whole and to.name in ("String", "Utf8"):
         found = Expression(Cast(value.node, UTF8.duck), UTF8)
-        return found if to == UTF8 else low.converted(found, STRING, node)
+        return found if to == UTF8 else compiler.converted(found, STRING, node)
     if have.name in ("String", "Utf8") and to.numeric:
         return Expression(_number(value.node if have == UTF8 else _decoded(value.node), to), to)
     if have == STRING and value.known and to.name in TIMES:
         try:
-            return low.time(value, to, node)
+            return compiler.time(value, to, node)
         except SqlError:
             return constant(None, to)
-    raise low.outside(node, f"CAST of {have} to {to}")
+    raise compiler.outside(node, f"CAST of {have} to {to}")
 
 
 def _decoded(node: Node) -> Node:
@@ -62,9 +62,9 @@ def _number(text: Node, to: Type) -> Node:
     return Phrase(("(CASE WHEN ", matches, " THEN ", Cast(text, to.duck, attempt=True), " ELSE ", NOTHING, " END)"))
 
 
-def _string(low: Conversion, value: Expression, to: Type, node: Any) -> Expression:
+def _string(compiler: Conversion, value: Expression, to: Type, node: Any) -> Expression:
     if to == STRING:
-        return low.converted(value, to, node)
+        return compiler.converted(value, to, node)
     if not value.known:
         return Expression(_decoded(value.node), to)
     try:
@@ -73,7 +73,7 @@ def _string(low: Conversion, value: Expression, to: Type, node: Any) -> Expressi
         return constant(None, to)
 
 
-def _list(low: Conversion, value: Expression, to: Type, node: Any) -> Expression:
+def _list(compiler: Conversion, value: Expression, to: Type, node: Any) -> Expression:
     """A list of numbers of one type as a list of another."""
     have, item = value.kind.item, to.item
     assert have is not None and item is not None
@@ -83,7 +83,7 @@ def _list(low: Conversion, value: Expression, to: Type, node: Any) -> Expression
             with np.errstate(over="ignore"):
                 return constant(numbers.astype(literals.NUMPY[item.name]), to)
     argument = Variable("v")
-    body = cast(low, Expression(argument, have), item, node).node
+    body = cast(compiler, Expression(argument, have), item, node).node
     return Expression(Call("list_transform", [value.node, Closure(argument, body)]), to)
 
 

@@ -1,4 +1,4 @@
-"""What makes one type of another, and the errors of one statement.
+"""Conversions between types, and the errors of one statement.
 
 YQL converts by itself where nothing is lost; all else needs CAST (`casts`). A value that is known while compiling is
 converted here, all others by DuckDB.
@@ -38,7 +38,7 @@ class Conversion(ABC):
 
     @abstractmethod
     def select(self, node: Any) -> Relation:
-        """A SELECT, compiled; it sees no names of a query around it."""
+        """A SELECT, compiled; it sees no columns of a query around it."""
 
     @abstractmethod
     def lookup(self, name: str, node: Any) -> Expression | Relation | Lambda:
@@ -195,7 +195,7 @@ class Conversion(ABC):
         )
 
     def bytes(self, value: Expression, node: Any) -> Expression:
-        """The value as a String; a value that needs no row is computed now."""
+        """The value as a String; one that is the same for all rows is computed now."""
         if value.kind == NULL:
             return constant(None, STRING)
         if value.kind.name not in ("String", "Utf8"):
@@ -237,12 +237,12 @@ def _refuse() -> Any:
 
 
 def construct(node: Any) -> str:
-    """What a user calls a node of sqlglot's."""
+    """The name that a message gives to a node of sqlglot's."""
     name = type(node).__name__
     return CONSTRUCTS.get(name, name)
 
 
-# What sqlglot calls a construct, and what a user does.
+# The names of sqlglot's nodes and arguments, and those that messages give them.
 CONSTRUCTS = {
     "with_": "WITH",
     "Tuple": "a tuple",

@@ -77,7 +77,7 @@ class Expressions(Conversion, ABC):
 
     @contextmanager
     def seeing(self, names: dict[str, Any]) -> Iterator[None]:
-        """Within the block `$name` stands for what these names say."""
+        """Uses other names within a block."""
         outer, self.names = self.names, names
         try:
             yield
@@ -221,7 +221,7 @@ def _lambda(node: Any, names: dict[str, Any]) -> Lambda:
 
 
 def no_such(what: str, name: str, have: list[str]) -> str:
-    """What to say of a name that is not among those there are."""
+    """The message for an unknown name, with the nearest one or all that there are."""
     folded = [one for one in have if one.lower() == name.lower()]
     near = folded or difflib.get_close_matches(name, have, n=1)
     case = " (names are case-sensitive)" if folded else ""

@@ -1,4 +1,4 @@
-"""The one table of functions: what the language accepts, the reference page says, and the tests run.
+"""The one table of functions; the compiler, the reference page and the tests read it.
 
 `example` is an expression; `answer` is what `vicinal sql` prints for it.
 """
@@ -387,7 +387,7 @@ def find(name: str) -> Function | None:
 
 
 def near(name: str) -> str:
-    """The function whose name is nearest to one that there is not, or where all of them are listed.
+    """The remedy for an unknown function: the one with the nearest name, or where all are listed.
 
     >>> near("knn::CosineDistance"), near("Round")
     ('did you mean Knn::CosineDistance (case-sensitive)?', 'did you mean Math::Round (case-sensitive)?')

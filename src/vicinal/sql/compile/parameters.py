@@ -1,4 +1,4 @@
-"""Values from outside as expressions that are known: what `$name` stands for."""
+"""Parameters: the values that a caller gives for `$name`s, as known expressions."""
 
 from collections.abc import Mapping
 from datetime import date, datetime
@@ -37,7 +37,7 @@ def declared(statement: Declare, text: str, given: Mapping[str, Any]) -> Express
 
 
 def parameter(name: str, value: Any, kind: Type | None = None) -> Expression:
-    """A value from outside.
+    """The value of a parameter.
 
     kind    : the declared type, None where there is none
     Raises    UsageError where there is no type for it

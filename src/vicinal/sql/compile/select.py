@@ -75,7 +75,7 @@ class Compiler(Expressions):
         return self._tables[name.text]
 
     def select(self, node: Any) -> Relation:
-        """A SELECT, compiled; it sees no names of a query around it."""
+        """A SELECT, compiled; it sees no columns of a query around it."""
         while isinstance(node, exp.Subquery) and not node.args.get("alias"):
             self.allow(node, "this", "order", "limit", "offset")
             if any(node.args.get(key) for key in ("order", "limit", "offset")):
@@ -163,7 +163,7 @@ class Compiler(Expressions):
         return Relation(selected, columns, float("inf") if limit is None else limit, _unique(scope, outputs))
 
     def _cut(self, source: Node | None, scope: Scope) -> Node:
-        """A FROM that keeps the pairs of `PAIRS` alone."""
+        """A FROM joined with `PAIRS`, so that other pairs of rows are left out."""
         assert self._pairs is not None and source is not None
         at = {one.alias: f"t{number}" for number, one in enumerate(scope.sources)}
         on = [
@@ -367,7 +367,7 @@ def _unique(scope: Scope, outputs: list[tuple[str, Expression]]) -> frozenset[st
 
 
 def _projections(node: Any, outputs: list[tuple[str, Expression]]) -> list[Any]:
-    """The written items beside the outputs; a star stands for as many as it made."""
+    """For each output the item of the SELECT that it comes from; None for the columns of a star."""
     stars = sum(
         isinstance(one, exp.Star) or isinstance(getattr(one, "this", None), exp.Star) for one in node.expressions
     )

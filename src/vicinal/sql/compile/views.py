@@ -13,7 +13,7 @@ from vicinal.sql.parse.statements import Name
 
 
 def visited(
-    low: Conversion, view: Name, node: Any, scope: Scope, probe: Callable[[Table, str, bytes | None], list[int]]
+    compiler: Conversion, view: Name, node: Any, scope: Scope, probe: Callable[[Table, str, bytes | None], list[int]]
 ) -> Node:
     """The condition that a row is in one of the clusters that a search visits; a row without a cluster always is.
 
@@ -21,25 +21,25 @@ def visited(
     """
     table = scope.sources[0].table
     if table is None or len(scope.sources) != 1:
-        raise low.error(view, "VIEW of an index takes one table, without joins; search in a SELECT in parentheses")
+        raise compiler.error(view, "VIEW of an index takes one table, without joins; search in a SELECT in parentheses")
     if view.text not in table.indexes:
-        raise low.error(view, no_such("index", view.text, list(table.indexes)))
+        raise compiler.error(view, no_such("index", view.text, list(table.indexes)))
     index = table.indexes[view.text]
     expected = _expected(index)
     order = node.args.get("order")
     if order is None or node.args.get("limit") is None:
-        raise low.error(view, expected)
+        raise compiler.error(view, expected)
     first = order.expressions[0]
     call = _aliased(first.this, node)
     name = call.this.removeprefix("Knn::") if isinstance(call, exp.Anonymous) and isinstance(call.this, str) else ""
     if name not in index.functions or bool(first.args.get("desc")) != name.endswith("Similarity"):
-        raise low.error(first, expected)
+        raise compiler.error(first, expected)
     alias = "t0"  # of the first table
     vector = Column(alias, table.columns[index.columns[-1]].physical)
-    arguments = [low.expression(one, scope) for one in call.expressions]
-    targets = [low.bytes(one, call) for one in arguments if one.compiled != vector]
+    arguments = [compiler.expression(one, scope) for one in call.expressions]
+    targets = [compiler.bytes(one, call) for one in arguments if one.compiled != vector]
     if len(targets) != 1 or not targets[0].known:
-        raise low.error(first, f"{expected}, the target being the same for all rows")
+        raise compiler.error(first, f"{expected}, the target being the same for all rows")
     clusters: list[Node] = [Word(str(one)) for one in probe(table, index.name, targets[0].value)]
     cluster = Column(alias, index.physical)
     near = Operation("IN", [cluster, enclosed(Join(clusters or [NOTHING]))])

@@ -90,7 +90,7 @@ class Connection:
 
     @contextmanager
     def creating(self) -> Iterator[None]:
-        """Within the block there is a database; where the block fails, a file that was made for it is removed."""
+        """Makes the file where there is none; where the block fails, a file that was made for it is removed."""
         if self.exists:
             yield
             return
@@ -116,7 +116,7 @@ class Connection:
             self._connected.close()
 
     def _install(self, connected: Any) -> None:
-        """Gives DuckDB our functions; they know the references, and not this object, which would keep itself alive."""
+        """Registers our functions in DuckDB; they hold the references alone, as with `self` nothing would be freed."""
         references = self._references
 
         def add(name: str, function: Any, takes: list[str], gives: str) -> None:
@@ -136,7 +136,10 @@ class Connection:
     # Statements.
 
     def rows(self, node: Node, text: str = "", start: int = 0) -> list[tuple[Any, ...]]:
-        """The rows of a statement as tuples, which is quicker than Arrow for a few; an error is said of `start`."""
+        """The rows of a statement as tuples, which is quicker than Arrow for a few.
+
+        text, start : where the statement stands, for errors
+        """
         found: list[tuple[Any, ...]] = self._run(
             node, text, start, lambda made: self.duck.execute(made.sql, made.values).fetchall()
         )
@@ -172,7 +175,7 @@ class Connection:
 
     @contextmanager
     def whole(self) -> Iterator[None]:
-        """All of a block or nothing: a transaction of its own, where none is open."""
+        """Runs a block as one transaction, as part of the open one where there is one."""
         if self.in_transaction:
             try:
                 yield
@@ -194,7 +197,7 @@ class Connection:
         self.in_transaction, self.failed = True, False
 
     def end(self, commit: bool) -> bool:
-        """Ends the open transaction; whether it did what was wanted, which a failed one does not commit."""
+        """Ends the open transaction; False where it was to be committed, but a statement in it failed."""
         failed, self.in_transaction, self.failed = self.failed, False, False
         self.duck.execute("COMMIT" if commit and not failed else "ROLLBACK")
         return not (failed and commit)
@@ -203,7 +206,7 @@ class Connection:
 
     @contextmanager
     def errors(self, text: str, start: int) -> Iterator[None]:
-        """DuckDB's errors within a block as ours."""
+        """Raises DuckDB's errors in a block as ours, at a place of the text."""
         try:
             yield
         except self._duckdb.Error as error:
@@ -211,35 +214,35 @@ class Connection:
 
     @contextmanager
     def load_errors(self, table: str) -> Iterator[None]:
-        """DuckDB's errors while rows go into a table, as ours."""
+        """Raises DuckDB's errors in a block that inserts rows into a table as ours."""
         try:
             yield
         except self._duckdb.Error as error:
-            said = first_line(error)
-            if isinstance(error, self._duckdb.ConstraintException) and "uplicate key" in said:
-                said += "; each row needs a key of its own: --key names the column"
-            raise DataError(f"table {table}: {said}") from None
+            message = first_line(error)
+            if isinstance(error, self._duckdb.ConstraintException) and "uplicate key" in message:
+                message += "; each row needs a key of its own: --key names the column"
+            raise DataError(f"table {table}: {message}") from None
 
     def refused(self, error: Exception, text: str, start: int) -> Exception:
         """DuckDB's error as ours, at a place of the text."""
-        said = first_line(error)
+        message = first_line(error)
         where = "{}:{}: ".format(*place(text, start))
         if isinstance(error, self._duckdb.ConstraintException):
-            if "uplicate key" in said:
-                return DataError(f"{where}a row with this key exists already ({said}); UPSERT changes it")
-            if "NOT NULL" in said:
-                return DataError(f"{where}NULL in a column of the primary key or NOT NULL ({said}); give it a value")
-            return DataError(where + said)
+            if "uplicate key" in message:
+                return DataError(f"{where}a row with this key exists already ({message}); UPSERT changes it")
+            if "NOT NULL" in message:
+                return DataError(f"{where}NULL in a column of the primary key or NOT NULL ({message}); give it a value")
+            return DataError(where + message)
         if isinstance(error, self._duckdb.OutOfRangeException | self._duckdb.ConversionException):
-            return DataError(where + said)
-        return fault(text, start, f"this statement cannot be run: {said}")
+            return DataError(where + message)
+        return fault(text, start, f"this statement cannot be run: {message}")
 
 
 def first_line(error: Exception) -> str:
     """The first line of DuckDB's message, without the names of its own errors."""
-    said = str(error).partition("\n")[0]
-    said = re.sub(r"^[\w ]*(Error|Exception): ", "", said)
-    return re.sub(r"^Python exception occurred while executing the UDF: \w+: ", "", said)
+    message = str(error).partition("\n")[0]
+    message = re.sub(r"^[\w ]*(Error|Exception): ", "", message)
+    return re.sub(r"^Python exception occurred while executing the UDF: \w+: ", "", message)
 
 
 def _refuse_other_file(path: Path) -> None:
@@ -251,7 +254,7 @@ def _refuse_other_file(path: Path) -> None:
 
 
 def _ready(value: Any) -> Any:
-    """An object that a number stands for, as our functions take it: a vector as a column of one row."""
+    """The object of a `Reference` as our functions take it: a vector becomes a column of one row."""
     if value is None or isinstance(value, bytes):
         return binary.Strings(pyarrow.array([value], pyarrow.binary()))
     return value

@@ -67,40 +67,40 @@ class Ranking:
         """For each alias, the column of `pairs` with its row ids."""
         return {self.facts.alias: "f", self.targets.alias: "t"}
 
-    def pairs(self, low: Compiler, connection: Connection) -> Any:
+    def pairs(self, compiler: Compiler, connection: Connection) -> Any:
         """The row ids of the pairs that are kept, as an Arrow table; None where the targets are too many, or none."""
-        targets = self._scan(low, connection, self.targets, [Column("t0", "rowid"), _vectors(self.targets)])
+        targets = self._scan(compiler, connection, self.targets, [Column("t0", "rowid"), _vectors(self.targets)])
         rows = targets.column(0).to_numpy()
         if not 0 < len(rows) <= MOST_TARGETS:
             return None
         best = Best(self.function, binary.Strings(targets.column(1)), self.k, self.descending)
         measured = Call("knn_measure", [Column("t0", "rowid"), _vectors(self.facts), Reference(best)])
-        self._scan(low, connection, self.facts, [Call("sum", [measured])])
+        self._scan(compiler, connection, self.facts, [Call("sum", [measured])])
         kept = best.rows >= 0
         return pyarrow.table(
             {"f": best.rows[kept], "t": np.broadcast_to(rows[:, None], best.rows.shape)[kept].astype(np.int64)}
         )
 
-    def _scan(self, low: Compiler, connection: Connection, side: Side, columns: list[Node]) -> Any:
+    def _scan(self, compiler: Compiler, connection: Connection, side: Side, columns: list[Node]) -> Any:
         scope = Scope([of_table(side.alias, side.table, "t0")])
-        with low.seeing(self.names):
-            where = both(*(low.condition(low.expression(one, scope), one) for one in side.conditions))
+        with compiler.seeing(self.names):
+            where = both(*(compiler.condition(compiler.expression(one, scope), one) for one in side.conditions))
         source = Phrase((Name(side.table.physical), " AS t0"))
-        return connection.arrow(Select(columns, source, where), low.source, low.start)
+        return connection.arrow(Select(columns, source, where), compiler.source, compiler.start)
 
 
 def _vectors(side: Side) -> Node:
     return Column("t0", side.table.columns[side.embedding].physical)
 
 
-def plan(low: Compiler, select: Any) -> Ranking | None:
+def plan(compiler: Compiler, select: Any) -> Ranking | None:
     """The statement's plan, None where it is not of that form."""
     if not isinstance(select, exp.Select) or select.args.get("from_") is None or select.args.get("where") is None:
         return None
-    inner, names = _inner(low, select.args["from_"].this)
+    inner, names = _inner(compiler, select.args["from_"].this)
     if select.args.get("joins") or inner is None:
         return None
-    sides = _sides(low, inner)
+    sides = _sides(compiler, inner)
     windows = [one for item in inner.expressions for one in item.find_all(exp.Window)]
     if sides is None or len(windows) != 1:  # another window would miss the pairs that are left out
         return None
@@ -114,11 +114,11 @@ def plan(low: Compiler, select: Any) -> Ranking | None:
     return _ranked(inner, names, windows[0], sides, conditions, k)
 
 
-def _inner(low: Compiler, source: Any) -> tuple[Any, dict[str, Any]]:
-    """The SELECT below, in parentheses or a name's, and the names that it sees; None where there is no plain one."""
-    node, names = source.this if isinstance(source, exp.Subquery) else None, low.names
+def _inner(compiler: Compiler, source: Any) -> tuple[Any, dict[str, Any]]:
+    """The SELECT in FROM, in parentheses or by its `$name`, and the names that it sees; None where it has other clauses."""
+    node, names = source.this if isinstance(source, exp.Subquery) else None, compiler.names
     if isinstance(source, exp.Table) and source.name.startswith("$"):
-        found = low.names.get(source.name[1:])
+        found = compiler.names.get(source.name[1:])
         node, names = (found.node, found.names) if isinstance(found, Deferred) else (None, names)
     while isinstance(node, exp.Subquery):
         node = node.this
@@ -128,7 +128,7 @@ def _inner(low: Compiler, source: Any) -> tuple[Any, dict[str, Any]]:
     return (None if any(node.args.get(key) for key in clauses) else node), names
 
 
-def _sides(low: Compiler, inner: Any) -> dict[str, Table] | None:
+def _sides(compiler: Compiler, inner: Any) -> dict[str, Table] | None:
     """The two tables of the join by alias."""
     joins = inner.args.get("joins") or []
     if inner.args.get("from_") is None or len(joins) != 1:
@@ -143,7 +143,7 @@ def _sides(low: Compiler, inner: Any) -> dict[str, Table] | None:
         if not isinstance(node, exp.Table) or node.name.startswith("$") or "view" in node.meta:
             return None
         alias = node.args.get("alias")
-        found[alias.name if alias is not None else node.name] = low.table(Written(node.name, start_of(node.this)))
+        found[alias.name if alias is not None else node.name] = compiler.table(Written(node.name, start_of(node.this)))
     return found if len(found) == 2 else None
 
 
@@ -202,7 +202,7 @@ def _ranked(
 
 
 def _partition(partition: list[Any], sides: dict[str, Table]) -> str | None:
-    """The alias of the table whose whole primary key the columns are, and nothing of the other table."""
+    """The alias of the table whose columns these are, where they hold its primary key; else None."""
     if not partition or not all(isinstance(one, exp.Column) for one in partition):
         return None
     owners = {_owner(one, sides) for one in partition}

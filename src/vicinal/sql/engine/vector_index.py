@@ -50,8 +50,8 @@ class VectorIndexes:
         embedding = statement.columns[-1]
         if table.columns[embedding.text].kind != STRING:
             kind = table.columns[embedding.text].kind
-            said = f"the last column of a vector index is a String, {embedding.text} is not: it is {kind}"
-            raise fault(text, embedding.start, f"{said}; name the vectors' column last")
+            message = f"the last column of a vector index is a String, {embedding.text} is not: it is {kind}"
+            raise fault(text, embedding.start, f"{message}; name the vectors' column last")
         settings = _settings(statement, text)
         index = Index(
             name.text,

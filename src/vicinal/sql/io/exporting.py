@@ -57,10 +57,7 @@ def export_table(
     DataError
         The vectors are not of one length, or one is missing; no file is written then.
     """
-    tables = database.tables()
-    if table not in tables:
-        raise UsageError(unknown("table", table, tables) if tables else f"{database.path} has no tables")
-    entry = tables[table]
+    entry = _table(database, table)
     total = database.count(entry)
     kind = str(path).lower()
     if kind.endswith(".parquet"):
@@ -80,6 +77,15 @@ def export_table(
     with files.whole_file(path, overwrite) as file, beside as lines:
         vectors = _Vectors(file, entry, column, total, path)
         return _write_vectors(database.stream(entry, [*names, column], BATCH), vectors, lines, progress)
+
+
+def _table(database: Database, name: str) -> Table:
+    """The table of that name; UsageError names the choices."""
+    tables = database.tables()
+    if name not in tables:
+        message = unknown("table", name, tables) if tables else f"{database.path} has no tables; CREATE TABLE makes one"
+        raise UsageError(message)
+    return tables[name]
 
 
 def _check_vectors(table: Table, column: str) -> None:

@@ -89,11 +89,11 @@ class QueryParser(Parser):
         return super()._parse_bracket(this)
 
     def _advance(self, times: int = 1) -> None:
-        # Beyond the end there is no token, which a text that breaks off would run into.
+        # A text that breaks off would make sqlglot read a token beyond the last one.
         super()._advance(min(times, self._tokens_size - self._index))
 
     def _parse_csv(self, parse_method: Any, sep: Any = TokenType.COMMA) -> Any:
-        """Several of a kind; a comma may stand after the last, but nowhere else without one before it."""
+        """Several of a kind with commas between them; a comma may stand after the last."""
         items: list[Any] = []
         while True:
             item = parse_method()
@@ -116,7 +116,7 @@ class QueryParser(Parser):
         self.outside(" ".join(token.text.upper() for token in tokens), tokens[0])
 
     def _refuse_as_alias(self) -> None:
-        """A word that begins a construct of YQL's would be read as an alias."""
+        """Refuses a word that begins a construct of YQL's; sqlglot would read it as an alias."""
         token = self._curr
         if token.token_type == TokenType.VAR and token.text.upper() in _NO_ALIASES:
             self._refuse(token)
@@ -304,12 +304,12 @@ class QueryParser(Parser):
         return exp.Star().update_positions(token)
 
     def expect(self, kind: Any, what: str) -> None:
-        """Passes a token of that kind, or says what was expected."""
+        """Passes a token of that kind; any other is an error that names `what`."""
         if not self._match(kind):
             self.raise_error(f"expected {what}")
 
     def name(self, what: str) -> Name:
-        """A name, or says of what one was expected."""
+        """Passes a name; any other token is an error that names `what`."""
         token = self._curr
         word = token.text[:1].isalpha() or token.text[:1] == "_"
         if token.token_type == TokenType.SENTINEL or (token.token_type != TokenType.IDENTIFIER and not word):

@@ -97,8 +97,8 @@ def _whole(vectors: np.ndarray, form: Format) -> np.ndarray:
             outside = ~((vectors >= limits.min) & (vectors <= limits.max))  # NaN, too
         if outside.any():
             found = vectors[outside].flat[0]
-            said = f"an element, {found}, lies outside {limits.min} to {limits.max}; scale the elements"
-            raise UsageError(f"{form.name} vector: {said}")
+            message = f"an element, {found}, lies outside {limits.min} to {limits.max}; scale the elements"
+            raise UsageError(f"{form.name} vector: {message}")
         broken = vectors != np.trunc(vectors) if vectors.dtype.kind == "f" else outside
         if broken.any():
             raise UsageError(
@@ -201,7 +201,7 @@ class Strings:
 
 
 def distances(name: str, a: Strings, b: Strings, all_pairs: bool = False, isa: str = "") -> tuple[Any, Any]:
-    """The distances of one row each, b being one string or as many as a, or of all pairs.
+    """The distances of row i of a and row i of b, or of each row of a and the one row of b, or of all pairs.
 
     name    : as in Knn::<name>
     Returns   float32 (a.n, 1) or (a.n, b.n), and which of them are not null

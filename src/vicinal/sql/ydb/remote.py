@@ -67,9 +67,9 @@ class Remote:
             self._driver.wait(timeout=timeout, fail_fast=True)
         except Exception as error:
             self._driver.stop(timeout=1)
-            said = f"no answer within {timeout:g} seconds" if isinstance(error, TimeoutError) else _first(error)
+            message = f"no answer within {timeout:g} seconds" if isinstance(error, TimeoutError) else _first(error)
             raise UsageError(
-                f"{url}: cannot be reached: {said}; check the address, and that the cluster runs"
+                f"{url}: cannot be reached: {message}; check the address, and that the cluster runs"
             ) from None
         settings = ydb.QueryClientSettings().with_native_json_in_result_sets(False)
         self._pool = ydb.QuerySessionPool(self._driver, query_client_settings=settings)
@@ -136,7 +136,7 @@ class Remote:
             raise fault(yql, statement.start, f"{statement.verb}: no transaction is open; BEGIN opens one")
         self._transaction = None
         if statement.verb == "COMMIT" and waiting:
-            # What stands before several of them is sent once.
+            # Names and pragmas that several of them share are sent once.
             yield from self._send({id(piece): piece for pieces in waiting for piece in pieces}.values())
 
     def _piece(self, text: str, given: dict[str, Any]) -> "_Piece":
@@ -181,7 +181,7 @@ class Remote:
         return Type("String")
 
     def _typed(self, written: Any, value: Any) -> Any:
-        """A value for the SDK: of the type that is written, else of its own."""
+        """A value for the SDK, of the declared type, else of its own."""
         if written is None and value.kind == NULL:
             raise UsageError("a NULL needs its type; write DECLARE $name AS String?;")
         native = value.value.tolist() if isinstance(value.value, np.ndarray) else value.value

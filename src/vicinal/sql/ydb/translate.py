@@ -23,7 +23,7 @@ Names = dict[str, Any]  # `$name` to its node and the names that this sees
 
 @dataclass
 class _Changes:
-    """What to write at which place of a text, all of it in one pass."""
+    """Changes to a text, by the places at which they are made; they are made in one pass."""
 
     opened: dict[int, int] = field(default_factory=dict)  # how many Untag( begin there
     closed: dict[int, list[str]] = field(default_factory=dict)  # what ends there

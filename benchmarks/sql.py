@@ -21,13 +21,14 @@ import numpy as np
 import pyarrow
 
 import vicinal.sql
-from vicinal.sql import binary
+from vicinal.sql import export_table, import_table
 from vicinal.sql.catalog import Table
-from vicinal.sql.expressions import Deferred
-from vicinal.sql.grammar import read
-from vicinal.sql.lowering import Lowering
-from vicinal.sql.transfer import export_table, import_table
+from vicinal.sql.compile.nodes import written
+from vicinal.sql.compile.select import Compiler
+from vicinal.sql.compile.values import Deferred
+from vicinal.sql.parse.grammar import parse
 from vicinal.sql.types import STRING, Type
+from vicinal.sql.vectors import binary
 
 DIM, TARGETS, BATCH = 384, 100, 20_000
 NEAREST = "SELECT id FROM Facts{where} ORDER BY Knn::CosineDistance(embedding, $q) LIMIT 10"
@@ -71,7 +72,7 @@ def scans(folder: Path, rows: int, times: int) -> dict[str, Any]:
     with vicinal.sql.connect(folder / f"{rows}.db", threads=2) as db:
         db.load("Facts", kinds, "id", batches(rows, 0), rows)
         db.load("Targets", kinds, "id", batches(TARGETS, 1), TARGETS)
-        inner = db._connection
+        inner = db._connection.duck
         inner.execute(f"CREATE TABLE peer (id UBIGINT, g INTEGER, v FLOAT[{DIM}])").fetchall()
         for part in batches(rows, 0):
             strings = binary.Strings(part.column("embedding"))
@@ -82,7 +83,7 @@ def scans(folder: Path, rows: int, times: int) -> dict[str, Any]:
             inner.unregister("part")
         inner.execute("CHECKPOINT").fetchall()
     with vicinal.sql.connect(folder / f"{rows}.db", threads=2) as db:
-        inner = db._connection
+        inner = db._connection.duck
         targets = [row[0] for row in db.execute("SELECT embedding FROM Targets ORDER BY id")]
         numbers = [array.tolist() for array in map(binary.from_binary, targets) if array is not None]
         found: dict[str, Any] = {"rows": rows}
@@ -155,9 +156,9 @@ def compile_time() -> dict[str, float]:
 
 def compiled(text: str, tables: dict[str, Table]) -> str:
     """DuckDB's text of a named target and a SELECT, which no earlier call has read."""
-    named, query = (vars(one) for one in read(text))
-    low = Lowering(text, tables, {named["name"]: Deferred(named["value"], {})}, None, None)  # type: ignore[arg-type]
-    return low.select(query["select"]).text
+    named, query = (vars(one) for one in parse(text))
+    low = Compiler(text, tables, {named["name"]: Deferred(named["value"], {})}, None, None)  # type: ignore[arg-type]
+    return written(low.select(query["select"]).node).sql
 
 
 def main() -> None:

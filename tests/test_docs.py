@@ -16,7 +16,7 @@ import pytest
 import vicinal.sql
 from vicinal import cli
 from vicinal.knn.metrics import METRICS
-from vicinal.sql.functions import FUNCTIONS
+from vicinal.sql.compile.functions import FUNCTIONS
 from vicinal.sql.reference import page
 
 ROOT = Path(__file__).parent.parent

@@ -8,11 +8,11 @@ import pytest
 
 import vicinal.sql
 from vicinal.errors import DataError, UsageError
-from vicinal.sql import binary
+from vicinal.sql.compile.functions import FUNCTIONS, Function, find
 from vicinal.sql.database import Database
 from vicinal.sql.faults import SqlError
-from vicinal.sql.functions import FUNCTIONS, Function, find
-from vicinal.sql.printing import as_json, as_table, shown
+from vicinal.sql.io.printing import as_json, as_table, shown
+from vicinal.sql.vectors import binary
 
 FACTS = """CREATE TABLE Facts (
     id Uint64,        // Id of fact
@@ -387,22 +387,22 @@ OUTSIDE = {
     "SELECT * FROM duckdb_settings()": "1:15: duckdb_settings as a table is outside the subset",
     "SELECT * FROM 'x.csv'": "1:15: unknown table 'x.csv'",
     "SELECT a.b.c.d FROM Facts AS a": "1:10: a name of three parts is outside the subset",
-    "SELECT sum(id) FILTER (WHERE id > 1) FROM Facts": "1:23: unexpected (",
+    "SELECT sum(id) FILTER (WHERE id > 1) FROM Facts": "1:23: FILTER (...) is outside the subset",
     "SELECT sum(id) OVER (ORDER BY id ROWS 1 PRECEDING) FROM Facts": "1:34: a window's frame, ROWS, is outside",
     "SELECT id FROM Facts LIMIT 1, 2": "LIMIT with two numbers is outside the subset",
     "SELECT id FROM Facts FETCH FIRST 1 ROW ONLY": "1:22: FETCH is outside the subset",
     "SELECT id FROM Facts FOR UPDATE": "1:22: FOR is outside the subset",
-    "SELECT TOP 5 id FROM Facts": "1:12: unexpected 5",
+    "SELECT TOP 5 id FROM Facts": "1:8: TOP is outside the subset; write LIMIT 5 at the end of the SELECT",
     "SELECT id FROM Facts QUALIFY id > 1": "1:22: QUALIFY is outside the subset",
     "SELECT id FROM Facts TABLESAMPLE (10 PERCENT)": "1:22: TABLESAMPLE is outside the subset",
     "SELECT id FROM Facts AS t (a, b)": "outside the subset",
-    "SELECT id FROM Facts WHERE id IN (1, 2), 3": "1:42: unexpected 3",
+    "SELECT id FROM Facts WHERE id IN (1, 2), 3": "1:42: expected a comma, an operator, a clause or the end",
     "SELECT (SELECT id, user FROM Facts)": "has one column, found 2",
-    "SELECT interval '1 day'": "1:17: unexpected '1 day'",
-    "SELECT DATE '2024-01-01'": "1:13: unexpected '2024-01-01'",
+    "SELECT interval '1 day'": "1:17: INTERVAL is outside the subset; there is no arithmetic on times",
+    "SELECT DATE '2024-01-01'": "1:13: DATE '2024-01-01' is outside the subset; write Date('2024-01-01')",
     "SELECT struct(1)": "function struct is outside the subset",
     "SELECT {'a': 1}": "1:8: a set or a dictionary, {...}, is outside the subset",
-    "SELECT x -> x FROM Facts": "1:10: unexpected ->",
+    "SELECT x -> x FROM Facts": "1:10: expected ($x) before ->, as a lambda has it; write ($x) -> (...)",
     "SELECT 1 IS DISTINCT FROM 2": "1:8: IS DISTINCT FROM is outside the subset",
     "SELECT 'a' 'b'": "a string beside another is outside the subset",
     "INSERT INTO Facts (id) VALUES (1) RETURNING id": "1:35: RETURNING is outside the subset",
@@ -441,7 +441,7 @@ OUTSIDE = {
     "SELECT <|a: 1|>": "1:8: a struct, <|...|>, is outside the subset",
     "CREATE TABLE t (a Decimal(22, 9), PRIMARY KEY (a))": "1:26: type Decimal(...) is outside the subset",
     "CREATE TABLE t (a Int32 DEFAULT 1, PRIMARY KEY (a))": "1:25: DEFAULT is outside the subset",
-    "CREATE TABLE t (a Int32, PRIMARY KEY (a)) WITH (STORE = COLUMN)": "1:43: WITH settings of CREATE TABLE",
+    "CREATE TABLE t (a Int32, PRIMARY KEY (a)) WITH (STORE = COLUMN)": "1:43: WITH (...) of CREATE TABLE is outside",
     "CREATE TABLE t (a Int32, PRIMARY KEY (a)) PARTITION BY HASH (a)": "1:43: PARTITION BY is outside the subset",
 }
 
@@ -464,15 +464,18 @@ ENDS = {
     "CREATE TABLE": "1:8: expected a table's name, found the end of the statement",
     "SELECT 1;\n DROP": "2:2: expected TABLE, found the end of the statement",
     "PRAGMA": "1:1: expected a pragma's name, found the end of the statement",
-    "SELECT id FROM Facts\nWHERE": "2:1: unexpected the end of the statement",
-    "SELECT id FROM Facts ORDER BY": "1:22: unexpected the end of the statement",
-    "SELECT id FROM Facts GROUP BY": "1:22: unexpected the end of the statement",
-    "SELECT , id FROM Facts": "1:8: unexpected ,",
-    "SELECT id,, id FROM Facts": "1:11: unexpected ,",
-    "SELECT Row_Number() OVER (PARTITION BY) FROM Facts": "1:39: unexpected )",
-    "UPDATE Facts SET user = , fact = 'a'": "1:25: unexpected ,",
-    "INSERT INTO Facts (id) VALUES ()": "1:32: unexpected )",
-    "$x = ; SELECT 1": "1:4: unexpected the end of the statement",
+    "SELECT id FROM Facts\nWHERE": "2:1: expected a value, found the end of the statement",
+    "SELECT id FROM Facts ORDER BY": "1:22: expected a value, found the end of the statement",
+    "SELECT id FROM Facts GROUP BY": "1:22: expected a value, found the end of the statement",
+    "SELECT , id FROM Facts": "1:8: expected a value, found ,",
+    "SELECT id,, id FROM Facts": "1:11: expected a value, found ,",
+    "SELECT Row_Number() OVER (PARTITION BY) FROM Facts": "1:39: expected a value, found )",
+    "UPDATE Facts SET user = , fact = 'a'": "1:25: expected a value, found ,",
+    "INSERT INTO Facts (id) VALUES ()": "1:32: expected a value, found )",
+    "$x = ; SELECT 1": "1:4: expected a value, found the end of the statement",
+    "SELECT 1 AS": "1:10: expected a name after AS, found the end of the statement",
+    "SELECT CASE WHEN true THEN 1": "1:28: expected END after CASE, found the end of the statement",
+    "SELECT * FROM": "1:10: expected a table's name or a SELECT in parentheses, found the end of the statement",
     "SELECT id {1} FROM Facts": "a set or a dictionary, {...}, is outside the subset",
 }
 
@@ -484,7 +487,10 @@ def test_a_statement_that_breaks_off_is_named_where_it_does(facts: Database, sta
 
 @pytest.mark.parametrize("text", ["(" * 3000 + "1" + ")" * 3000, " + ".join(["1"] * 3000)], ids=["deep", "long"])
 def test_what_is_nested_too_deeply_is_said(db: Database, text: str) -> None:
-    assert refusal(db, f"SELECT 2;\n SELECT {text}") == "2:2: this statement is nested too deeply"
+    assert (
+        refusal(db, f"SELECT 2;\n SELECT {text}")
+        == "2:2: this statement is nested too deeply; split it with $name = ...;"
+    )
 
 
 def test_a_statement_said_again_gives_what_is_there_then(facts: Database) -> None:
@@ -503,7 +509,7 @@ def test_a_comma_may_stand_after_the_last(facts: Database) -> None:
 
 
 WRONG = {
-    "SELECT": "1:1: SELECT names no columns",
+    "SELECT": "1:1: SELECT: expected *, a column or an expression, found none",
     'SELECT "abc': "1:8: this string has no end",
     "SELECT 1 /* a": "1:10: this comment has no end",
     "SELECT 5y": "1:8: 5y is no number",

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 import vicinal.sql
 from vicinal.errors import UsageError
 from vicinal.knn.kernels.native import isas
-from vicinal.sql import binary
 from vicinal.sql.database import Database
 from vicinal.sql.faults import SqlError
-from vicinal.sql.functions import DISTANCES
+from vicinal.sql.vectors import binary
+from vicinal.sql.vectors.binary import DISTANCES
 
 CASES = json.loads((Path(__file__).parent / "data" / "ydb_knn_cases.json").read_text(encoding="utf-8"))["cases"]
 SUFFIXES = {"Float": "f", "Double": "", "Int8": "t", "Uint8": "ut"}

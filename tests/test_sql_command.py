@@ -15,10 +15,11 @@ import pytest
 
 import vicinal.sql
 from test_sql import FACTS, SEARCH, UPSERT
-from vicinal.sql import binary
-from vicinal.sql.lexer import tokenize
-from vicinal.sql.transfer import import_table
-from vicinal.sql.ydb import to_ydb
+from vicinal.errors import UsageError
+from vicinal.sql import import_table
+from vicinal.sql.parse.lexer import tokenize
+from vicinal.sql.vectors import binary
+from vicinal.sql.ydb.translate import to_ydb
 from workplace import Workplace, environment
 
 
@@ -55,9 +56,9 @@ def test_statements_run_from_words_files_and_the_standard_input(
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
-        (["t.db", "SELECT nope FROM T"], 2, "1:18: unknown table T"),
+        (["t.db", "SELECT nope FROM T"], 2, "t.db: no such database; CREATE TABLE creates one"),
         (["t.db", "SELECT 1", "SELECT 2"], 2, "expected one statement"),
-        ([], 2, "name a database: vicinal sql facts.db"),
+        ([], 2, "expected a database, found none; write vicinal sql facts.db"),
         (["t.db", "-f", "no.yql"], 2, "no.yql: cannot be read"),
         (["t.db", "-p", "x", "SELECT 1"], 2, "--param x: expected NAME=JSON"),
         (["t.db", "-p", "x=y", "SELECT 1"], 2, "--param x=y: not JSON"),
@@ -65,18 +66,95 @@ def test_statements_run_from_words_files_and_the_standard_input(
         (["data.jsonl", "SELECT 1"], 2, "data.jsonl: cannot be opened"),
         (["import", "emb.npy"], 2, "expected vicinal sql import FILE --table NAME --db FILE"),
         (["export", "x.npy", "--table", "T", "--db", "no.db"], 2, "no.db: no such database"),
+        (["--read-only", "no.db", "SELECT 1"], 2, "no.db: no such database, and it is to be read only; CREATE TABLE"),
         (["--url", "http://x", "SELECT 1"], 2, "http://x: expected grpc://host:port/database"),
     ],
 )
 def test_what_is_wrong_is_said(work: Workplace, words: list[str], code: int, said: str) -> None:
-    answer = work("sql", *words)
-    assert answer.code == code and answer.out == "" and said in answer.err
+    assert said in work.refuses(code, "sql", *words)
+
+
+TABLE = "CREATE TABLE T (id Int32, e String, PRIMARY KEY (id));"
+
+
+@pytest.mark.parametrize(
+    ("statement", "said"),
+    [
+        ("SELECT 1", "new.db: no such database; CREATE TABLE creates one, and so does vicinal sql import FILE"),
+        ("SELECT * FROM T", "no such database"),
+        ("$x = 1; SELECT $x", "no such database"),
+        ("PRAGMA ydb.KMeansTreeSearchTopSize = '3'; SELECT 1", "no such database"),
+        ("INSERT INTO T (id) VALUES (1)", "no such database"),
+        ("UPDATE T SET id = 2", "no such database"),
+        ("DELETE FROM T", "no such database"),
+        ("DROP TABLE T", "no such database"),
+        ("ALTER TABLE T DROP INDEX i", "no such database"),
+        ("BEGIN", "no such database"),
+        ("COMMIT", "1:1: COMMIT: no transaction is open"),
+        ("SELEC 1", "1:1: SELEC is outside the subset"),
+        (f"{TABLE} NONSENSE", "1:56: NONSENSE is outside the subset"),
+        ("CREATE TABLE T (id Decimal, PRIMARY KEY (id))", "1:20: type Decimal is outside the subset"),
+        ("CREATE TABLE T (id Int32)", "needs a PRIMARY KEY"),
+        ("CREATE TABLE T (id Int32, PRIMARY KEY (no))", "PRIMARY KEY names column no"),
+        # The table is made before its index is refused.
+        (
+            "CREATE TABLE T (id Int32, INDEX i GLOBAL USING vector_kmeans_tree ON (id), PRIMARY KEY (id))",
+            "the last column of a vector index is a String",
+        ),
+    ],
+)
+def test_a_statement_that_only_reads_or_fails_makes_no_file(work: Workplace, statement: str, said: str) -> None:
+    assert said in work.refuses(2, "sql", "new.db", statement)
+    with vicinal.sql.connect("new.db") as db:
+        before = work.files()
+        with pytest.raises(UsageError):
+            db.execute(statement)
+        assert db.tables() == {} and work.files() == before
+
+
+def test_what_neither_reads_nor_writes_a_table_needs_no_file(work: Workplace) -> None:
+    before = work.files()
+    for statement in ("$x = 1;", "DROP TABLE IF EXISTS T", "PRAGMA ydb.KMeansTreeSearchTopSize = '3'", "-- nothing"):
+        answer = work("sql", "new.db", statement)
+        assert (answer.code, answer.out, answer.err) == (0, "", "") and work.files() == before
+
+
+def test_create_table_makes_the_file_and_what_fails_after_it_keeps_it(work: Workplace) -> None:
+    assert work(
+        "sql", "new.db", f"DROP TABLE IF EXISTS T; {TABLE} INSERT INTO T (id) VALUES (1); SELECT no FROM T"
+    ).code
+    assert work("sql", "new.db", "--format", "json", "SELECT id FROM T").records == [{"id": 1}]
+
+
+def test_a_file_that_another_process_makes_is_seen(work: Workplace) -> None:
+    with vicinal.sql.connect("new.db") as db:
+        assert db.tables() == {}
+        subprocess.run(
+            [sys.executable, "-m", "vicinal", "sql", "new.db", TABLE], check=True, env=environment(), timeout=60
+        )
+        assert list(db.execute("SELECT * FROM T")) == []
+
+
+def test_a_failed_creation_keeps_what_another_process_put_into_the_file(work: Workplace) -> None:
+    with vicinal.sql.connect("new.db") as db, pytest.raises(RuntimeError), db._connection.creating():
+        db._connection.duck.execute("CREATE TABLE theirs (id INTEGER)")
+        raise RuntimeError
+    assert Path("new.db").exists()
+
+
+@pytest.mark.parametrize("words", [("--to", "ydb", "SELECT 1"), ("--to", "ydb", "SELEC 1")])
+def test_a_translation_makes_no_file(work: Workplace, words: tuple[str, ...]) -> None:
+    before = work.files()
+    work("sql", *words)
+    assert work.files() == before
 
 
 def test_an_error_in_a_file_names_the_file(work: Workplace) -> None:
+    assert work("sql", "t.db", TABLE).code == 0
     work.write("s.yql", "SELECT 1;\n SELECT nope;")
     answer = work("sql", "t.db", "-f", "s.yql")
-    assert answer.code == 2 and answer.err == "vicinal: error: s.yql:2:9: unknown column nope\n"
+    assert answer.code == 2
+    assert answer.err == "vicinal: error: s.yql:2:9: unknown column nope; this SELECT has no FROM\n"
 
 
 def test_vectors_and_their_data_go_in_and_come_out(work: Workplace) -> None:
@@ -143,10 +221,8 @@ def test_vectors_of_a_parquet_file_that_are_none_are_refused(work: Workplace, ca
     values, said = BAD_PARQUET[case]
     pyarrow.parquet.write_table(pyarrow.table({"id": range(len(values)), "embedding": values}), "bad.parquet")
     form = ["--vector-type", "Int8"] if case == "half numbers" else []
-    answer = work("sql", "import", "bad.parquet", "--table", "T", "--db", "f.db", *form)
-    assert answer.code == 3 and answer.err.startswith("vicinal: error: bad.parquet: ") and said in answer.err
-    with vicinal.sql.connect("f.db") as db:
-        assert db.tables() == {}
+    error = work.refuses(3, "sql", "import", "bad.parquet", "--table", "T", "--db", "f.db", *form)
+    assert error.startswith("bad.parquet: ") and said in error
 
 
 def test_a_null_list_stays_null(work: Workplace) -> None:
@@ -225,12 +301,13 @@ def test_an_import_that_fails_leaves_nothing(work: Workplace) -> None:
         (("emb.npy", "--data", "twice.jsonl"), "uplicate key"),
         (("emb.npy", "--vector-type", "Int8"), "no whole number"),
     ):
-        answer = work("sql", "import", *words, "--table", "T", "--db", "f.db")
-        assert answer.code == 3 and said in answer.err, answer.err
-        with vicinal.sql.connect("f.db") as db:
-            assert db.tables() == {}
-    answer = work("sql", "import", "emb.npy", "--vector-type", "Int9", "--table", "T", "--db", "f.db")
-    assert answer.code == 2 and "unknown vector format 'Int9'" in answer.err
+        assert said in work.refuses(3, "sql", "import", *words, "--table", "T", "--db", "f.db")
+    command = ("sql", "import", "emb.npy", "--table")
+    assert "unknown vector format 'Int9'" in work.refuses(2, *command, "T", "--db", "f.db", "--vector-type", "Int9")
+    assert "expected a name without ~" in work.refuses(2, *command, "T~1", "--db", "f.db")
+    assert work(*command, "T", "--db", "f.db").code == 0
+    with vicinal.sql.connect("f.db") as db:
+        assert list(db.tables()) == ["T"]
 
 
 def test_an_export_that_fails_leaves_nothing(work: Workplace) -> None:
@@ -349,3 +426,10 @@ def test_a_prompt_keeps_names_and_goes_on_after_an_error_and_remembers_its_lines
     assert "FROM T;" in kept and "$one = 1;" in kept
     again = talk(tmp_path, "\x1b[A\x1b[A\x1b[A\x1b[A\n.quit\n")  # up to FROM T; which alone is outside the subset
     assert "FROM" in again
+
+
+def test_a_prompt_that_makes_no_table_makes_no_file(tmp_path: Path) -> None:
+    shown = talk(tmp_path, "SELECT 1;\n.tables\n.schema T\n.quit\n")
+    assert "error: p.db: no such database; CREATE TABLE creates one" in shown
+    assert shown.count("there are no tables; CREATE TABLE makes one") == 2
+    assert {path.name for path in tmp_path.iterdir()} == {"state"}

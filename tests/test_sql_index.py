@@ -7,8 +7,8 @@ import pytest
 
 import vicinal.sql
 from vicinal.errors import UsageError
-from vicinal.sql import binary
 from vicinal.sql.database import Database
+from vicinal.sql.vectors import binary
 
 WITH = 'WITH (distance={}, vector_type="float", vector_dimension=16, levels={}, clusters={})'
 

@@ -10,8 +10,8 @@ import pytest
 
 import vicinal.sql
 from vicinal.errors import DataError, UsageError
-from vicinal.sql import binary
 from vicinal.sql.faults import SqlError
+from vicinal.sql.vectors import binary
 from workplace import start
 
 # A hundred statements of several rows each; the child names each once the database has it. Those from the fortieth on
@@ -103,7 +103,8 @@ def test_the_database_reaches_no_file_no_network_and_no_extension(tmp_path: Path
     secret = tmp_path / "secret.csv"
     secret.write_text("a\n1\n")
     with vicinal.sql.connect(tmp_path / "t.db") as db:
-        inner = db._connection
+        db.execute("CREATE TABLE T (id Int32, PRIMARY KEY (id))")
+        inner = db._connection.duck
         for statement in (
             f"SELECT * FROM '{secret}'",
             f"SELECT * FROM read_csv('{secret}')",
@@ -145,7 +146,7 @@ def test_read_only(tmp_path: Path) -> None:
             with pytest.raises(SqlError, match="1:1: the database is open for reading only"):
                 db.execute(statement)
         with pytest.raises(Exception, match="read-only"):
-            db._connection.execute("INSERT INTO T VALUES (2)")
+            db._connection.duck.execute("INSERT INTO T VALUES (2)")
         assert list(db.execute("SELECT * FROM T")) == [(1,)]
     assert (tmp_path / "t.db").read_bytes() == before
 
@@ -159,7 +160,8 @@ def test_a_file_that_is_no_database_is_said_so(tmp_path: Path) -> None:
 
 
 def test_a_database_that_another_process_holds_is_said_so(tmp_path: Path) -> None:
-    code = 'import vicinal.sql; db = vicinal.sql.connect("t.db"); print("open", flush=True); input()'
+    made = 'db.execute("CREATE TABLE T (id Int32, PRIMARY KEY (id))")'
+    code = f'import vicinal.sql; db = vicinal.sql.connect("t.db"); {made}; print("open", flush=True); input()'
     with start(code, cwd=tmp_path) as child:
         assert child.stdout is not None and child.stdout.readline() == "open\n"
         with pytest.raises(UsageError, match=r"t\.db: cannot be opened: .*lock"):

@@ -23,9 +23,9 @@ from ydb._grpc.common.protos import (
 )
 
 from vicinal.errors import DataError, UsageError
-from vicinal.sql import binary
 from vicinal.sql.faults import SqlError
-from vicinal.sql.remote import Remote
+from vicinal.sql.vectors import binary
+from vicinal.sql.ydb.remote import Remote
 from workplace import Workplace
 
 SUCCESS = ydb_status_codes_pb2.StatusIds.SUCCESS

@@ -1,4 +1,4 @@
-"""The prompt of `vicinal sql`: statements end with a semicolon, lines are kept between runs."""
+"""The prompt of `vicinal sql`: statements end with a semicolon, and the history is kept between runs."""
 
 import atexit
 import contextlib
@@ -7,21 +7,22 @@ import sys
 from pathlib import Path
 from typing import Any
 
-HELP = """Statements end with ; and may run over several lines. $names stay until the prompt ends.
-.tables     the tables
-.schema T   a table's columns
-.help       this
-.quit       end, as Ctrl-D does"""
-KEPT = 1000
+HELP = """Statements end with ; and may have several lines. $names stay until the prompt ends.
+.tables     list the tables
+.schema T   list the columns and indexes of table T
+.help       show this help
+.quit       end the prompt, as Ctrl-D does"""
+MOST_LINES = 1000
 
 
 def history_file() -> Path:
-    """Where the lines are kept: XDG_STATE_HOME or ~/.local/state."""
+    """The file of the history, in XDG_STATE_HOME or ~/.local/state."""
     home = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
     return Path(home) / "vicinal" / "sql_history"
 
 
 def _remember() -> None:
+    """Reads the history, and writes it at the end, where Python has readline."""
     try:
         import readline
     except ImportError:  # Windows, and Pythons built without it
@@ -31,7 +32,7 @@ def _remember() -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.exists():
             readline.read_history_file(path)
-        readline.set_history_length(KEPT)
+        readline.set_history_length(MOST_LINES)
 
     def keep() -> None:
         with contextlib.suppress(OSError):
@@ -41,14 +42,21 @@ def _remember() -> None:
 
 
 def talk(target: Any, name: str, parameters: dict[str, Any], form: str) -> int:
-    """Reads statements and runs them until the input ends."""
+    """Reads statements and runs them until the input ends.
+
+    target     : a Database or a Remote
+    name       : what to call it
+    parameters : the values of `$name`s
+    form       : "table" or "json"
+    """
     from vicinal.errors import VicinalError
-    from vicinal.sql.lexer import complete
+    from vicinal.sql.io.printing import printed
+    from vicinal.sql.parse.lexer import complete
 
     _remember()
     names: dict[str, Any] = {}
     pending = ""
-    print(f"{name}: YQL; .help tells more", file=sys.stderr)
+    print(f"{name}: YQL; .help shows the commands", file=sys.stderr)
     while True:
         try:
             line = input("... " if pending else "yql> ")
@@ -69,39 +77,41 @@ def talk(target: Any, name: str, parameters: dict[str, Any], form: str) -> int:
         elif complete(pending):
             text, pending = pending, ""
             try:
-                _run(target, text, parameters, names, form)
+                for shown in printed(target.run(text, parameters, names), form):
+                    print(shown)
             except VicinalError as error:
                 print(f"error: {error}", file=sys.stderr)
             except KeyboardInterrupt:
                 print("interrupted", file=sys.stderr)
 
 
-def _run(target: Any, text: str, parameters: dict[str, Any], names: dict[str, Any], form: str) -> None:
-    from vicinal.sql.printing import printed
-
-    for line in printed(target.run(text, parameters, names), form):
-        print(line)
-
-
 def _command(target: Any, line: str) -> bool:
     """Runs a line that begins with a dot; False ends the prompt."""
-    from vicinal.errors import unknown
-
     word, _, rest = line.partition(" ")
-    tables = target.tables() if hasattr(target, "tables") else {}
     if word in (".quit", ".exit"):
         return False
-    if word == ".tables":
-        print("\n".join(sorted(tables)))
-    elif word == ".schema" and rest.strip() in tables:
-        table = tables[rest.strip()]
-        for column in table.columns.values():
-            key = "  PRIMARY KEY" if column.name in table.key else ""
-            print(f"{column.name} {column.kind}{key}")
-        for index in table.indexes.values():
-            print(f"INDEX {index.name} ON ({', '.join(index.columns)})")
-    elif word == ".schema" and rest.strip() and tables:
-        print(unknown("table", rest.strip(), tables))
-    else:
+    tables = target.tables() if hasattr(target, "tables") else None
+    if word not in (".tables", ".schema") or (word == ".schema" and not rest.strip()):
         print(HELP)
+    elif tables is None:
+        print(f"{word} works on an embedded database alone; a cluster has its own tools")
+    elif not tables:
+        print("there are no tables; CREATE TABLE makes one")
+    elif word == ".tables":
+        print("\n".join(sorted(tables)))
+    else:
+        print(_schema(tables, rest.strip()))
     return True
+
+
+def _schema(tables: dict[str, Any], name: str) -> str:
+    """A table's columns and indexes, a line each."""
+    from vicinal.errors import unknown
+
+    if name not in tables:
+        return unknown("table", name, tables)
+    table = tables[name]
+    columns = [
+        f"{one.name} {one.kind}{'  PRIMARY KEY' if one.name in table.key else ''}" for one in table.columns.values()
+    ]
+    return "\n".join([*columns, *(f"INDEX {one.name} ON ({', '.join(one.columns)})" for one in table.indexes.values())])

@@ -2,22 +2,28 @@
 
   vicinal sql facts.db "SELECT * FROM Facts LIMIT 10"
   vicinal sql facts.db -f script.yql
-  vicinal sql facts.db                                        a prompt with history; .help tells of it
+  vicinal sql facts.db                                        a prompt with history; .help shows its commands
   vicinal sql import emb.npy --data data.jsonl --table Facts --db facts.db
-  vicinal sql export emb.npy --table Facts --db facts.db      or facts.parquet, with every column
-  vicinal sql --to ydb -f script.yql                          the statements as a YDB cluster takes them
-  vicinal sql --url grpc://host:port/database "SELECT 1"      the statements on a YDB cluster
+  vicinal sql export emb.npy --table Facts --db facts.db      or facts.parquet, which keeps every column
+  vicinal sql --to ydb -f script.yql                          print the statements as a YDB cluster takes them
+  vicinal sql --url grpc://host:port/database "SELECT 1"      run the statements on a YDB cluster
 
-Statements are those of the pages on Knn and vector indexes in YDB's documentation; docs/sql.md tells which.
+Statements are those of the pages on Knn and vector indexes in YDB's documentation; docs/sql.md lists them. CREATE TABLE
+and import make the database's file where it does not exist; no other statement does.
 """
 
 import argparse
+import contextlib
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vicinal.cli.console import Console
+
+if TYPE_CHECKING:
+    from vicinal.sql import Database, Remote
 
 DATABASE = "vicinal.db"
 FORMATS = ("table", "json")
@@ -28,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "words", metavar="WORD", nargs="*", help="a database file and a statement; or import FILE, export FILE"
     )
-    parser.add_argument("-f", "--file", metavar="FILE", help="the statements' file")
+    parser.add_argument("-f", "--file", metavar="FILE", help="a file of statements")
     parser.add_argument(
         "-p",
         "--param",
@@ -80,53 +86,46 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     words = arguments.words
     if words and words[0] in ("import", "export"):
         return _move(arguments, console)
-    nowhere = arguments.to is not None or arguments.url is not None
-    database = "" if nowhere or not words else words[0]
-    rest = words if nowhere else words[1:]
-    if not nowhere and not words:
-        raise UsageError("name a database: vicinal sql facts.db")
+    embedded = arguments.to is None and arguments.url is None
+    if embedded and not words:
+        raise UsageError("expected a database, found none; write vicinal sql facts.db")
+    rest = words[1:] if embedded else words
     if len(rest) > 1 or (rest and arguments.file):
         raise UsageError(f"expected one statement, found {rest}; write it in quotes, or give -f FILE alone")
     text = _text(arguments.file) if arguments.file else rest[0] if rest else None
     if arguments.to:
-        from vicinal.sql.ydb import to_ydb
+        from vicinal.sql import to_ydb
 
-        print(_placed(arguments.file, lambda: to_ydb(sys.stdin.read() if text is None else text)).rstrip("\n"))
+        with _named(arguments.file):
+            print(to_ydb(sys.stdin.read() if text is None else text).rstrip("\n"))
         return 0
+    from vicinal.sql.io.printing import printed
+
     parameters = dict(_parameter(one) for one in arguments.param)
-    with _target(arguments, database) as target:
+    with _target(arguments) as target:
         if text is None and sys.stdin.isatty():
             from vicinal.cli import prompt
 
-            return prompt.talk(target, database or arguments.url, parameters, arguments.format)
-        script = sys.stdin.read() if text is None else text
-        _placed(arguments.file, lambda: _run(target, script, parameters, arguments.format))
+            return prompt.talk(target, arguments.url or words[0], parameters, arguments.format)
+        with _named(arguments.file):
+            for line in printed(target.run(sys.stdin.read() if text is None else text, parameters), arguments.format):
+                print(line)
     return 0
 
 
-def _target(arguments: argparse.Namespace, database: str) -> Any:
-    if arguments.url:
-        from vicinal.sql.remote import Remote
+def _target(arguments: argparse.Namespace) -> "Database | Remote":
+    from vicinal.sql import Database, Remote
 
-        return Remote(arguments.url)
-    from vicinal.sql import connect
-
-    return connect(database, read_only=arguments.read_only)
+    return Remote(arguments.url) if arguments.url else Database(arguments.words[0], arguments.read_only)
 
 
-def _run(target: Any, text: str, parameters: dict[str, Any], form: str) -> None:
-    from vicinal.sql.printing import printed
-
-    for line in printed(target.run(text, parameters), form):
-        print(line)
-
-
-def _placed(file: str | None, do: Any) -> Any:
-    """Does it, and says the file's name with an error in it."""
-    from vicinal.sql.faults import SqlError
+@contextlib.contextmanager
+def _named(file: str | None) -> Iterator[None]:
+    """Puts the file's name before an error in it."""
+    from vicinal.sql import SqlError
 
     try:
-        return do()
+        yield
     except SqlError as error:
         if not file:
             raise
@@ -153,35 +152,28 @@ def _parameter(written: str) -> tuple[str, Any]:
     try:
         return "$" + name.strip().removeprefix("$"), json.loads(value)
     except ValueError as error:
-        raise UsageError(f'--param {written}: not JSON ({error}); a string is written "..."') from None
+        raise UsageError(f'--param {written}: not JSON ({error}); write a string as "..."') from None
 
 
 def _move(arguments: argparse.Namespace, console: Console) -> int:
     from vicinal.errors import UsageError
-    from vicinal.sql import connect, transfer
+    from vicinal.sql import Database, export_table, import_table
 
     verb, *paths = arguments.words
     if len(paths) != 1 or not arguments.table:
         raise UsageError(f"expected vicinal sql {verb} FILE --table NAME --db FILE")
     if arguments.url or arguments.to or arguments.file:
-        raise UsageError(f"{verb} goes with an embedded database alone: leave out --url, --to and -f")
-    path, read_only = paths[0], arguments.read_only or verb == "export"
-    with connect(arguments.db, read_only=read_only) as database, console.progress() as progress:
-        tell = progress and progress(f"{verb} {Path(path).name}")
+        raise UsageError(f"{verb} works on an embedded database alone; leave out --url, --to and -f")
+    path, table = paths[0], arguments.table
+    with (
+        Database(arguments.db, arguments.read_only or verb == "export") as database,
+        console.progress() as bar,
+    ):
+        progress = bar and bar(f"{verb} {Path(path).name}")
         if verb == "import":
-            count = transfer.import_table(
-                database,
-                arguments.table,
-                path,
-                arguments.data,
-                arguments.key,
-                arguments.column,
-                arguments.vector_type,
-                tell,
-            )
+            given = arguments.data, arguments.key, arguments.column, arguments.vector_type
+            count = import_table(database, table, path, *given, progress)
         else:
-            count = transfer.export_table(
-                database, arguments.table, path, arguments.data, arguments.column, arguments.overwrite, tell
-            )
-    console.note(f"{count:,} rows: {path} {'->' if verb == 'import' else '<-'} {arguments.table} in {arguments.db}")
+            count = export_table(database, table, path, arguments.data, arguments.column, arguments.overwrite, progress)
+    console.note(f"{count:,} rows: {path} {'->' if verb == 'import' else '<-'} {table} in {arguments.db}")
     return 0

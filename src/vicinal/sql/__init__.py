@@ -10,24 +10,57 @@
 >>> list(rows), rows.columns
 ([(2, 'Smith')], ['id', 'user'])
 >>> db.close()
+
+The package, each part importing those before it alone:
+
+    faults, types, catalog    errors; YQL's types; tables as YQL sees them
+    vectors/                  byte strings, their distances, trees: no SQL
+    parse/                    a text as statements
+    compile/                  statements as nodes of DuckDB's SQL
+    engine/                   nodes on DuckDB: connection, schema, indexes, many targets in one pass
+    database                  `Database`
+    io/                       files in and out, rows as printed
+    ydb/                      the statements on a YDB cluster
 """
 
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from vicinal.sql.database import Database
+    from vicinal.sql.faults import SqlError
+    from vicinal.sql.io.exporting import export_table
+    from vicinal.sql.io.importing import import_table
+    from vicinal.sql.rows import Rows
+    from vicinal.sql.ydb.remote import Remote
+    from vicinal.sql.ydb.translate import to_ydb
 
-__all__ = ["connect"]
+# Where each name is defined; imported when it is first used, because they need the packages of the extra.
+_HOMES = {
+    "Database": "database",
+    "Remote": "ydb.remote",
+    "Rows": "rows",
+    "SqlError": "faults",
+    "export_table": "io.exporting",
+    "import_table": "io.importing",
+    "to_ydb": "ydb.translate",
+}
+__all__ = ["Database", "Remote", "Rows", "SqlError", "connect", "export_table", "import_table", "to_ydb"]
 
 
 def connect(path: str | Path = ":memory:", read_only: bool = False, threads: int | None = None) -> "Database":
-    """An embedded database that speaks YQL; `vicinal.sql.database.Database` tells of it.
-
-    path      : a file, made where it does not exist, or ":memory:"
-    read_only : refuse every change; the file must exist
-    threads   : how many, None for all cores
-    """
+    """Open a database; the same as `Database(path, read_only, threads)`."""
     from vicinal.sql.database import Database
 
     return Database(path, read_only, threads)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,8 +1,8 @@
 """The tables of a database as YQL sees them.
 
-YQL's names are case-sensitive and DuckDB's are not. A name that differs from an earlier one in case alone is kept as
-`name~2`; a `~` therefore never stands in a name of YQL's, and `~index` is the column in which an index keeps each row's
-cluster.
+YQL's names are case-sensitive and DuckDB's are not. A name that differs from an earlier one in case alone is kept in
+DuckDB as `name~2`. A name in YQL therefore never has a `~` in it, and `~index` names the column in which an index keeps
+each row's cluster.
 """
 
 import json
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vicinal.sql.faults import fault
-from vicinal.sql.statements import Name
+from vicinal.sql.parse.statements import Name
 from vicinal.sql.types import Type, from_duck
 
 INDEXES = "~indexes"
@@ -42,7 +42,7 @@ class Index:
 
     @property
     def functions(self) -> tuple[str, ...]:
-        """The functions that it serves, the first as it was named."""
+        """The functions of Knn that it serves, first the one that the statement named."""
         if "similarity" in self.settings:
             if self.settings["similarity"] == "inner_product":
                 return ("InnerProductSimilarity",)
@@ -71,11 +71,11 @@ def quoted(name: str) -> str:
 def check_name(name: Name, text: str) -> None:
     """Raises SqlError where a table, column or index cannot have the name."""
     if not name.text or "~" in name.text or "\0" in name.text:
-        raise fault(text, name.start, f"the name {name.text!r} cannot be used: empty, or with ~ or a zero byte")
+        raise fault(text, name.start, f"expected a name without ~ and zero bytes, found {name.text!r}; name another")
 
 
 def logical(physical: str) -> str:
-    """The name in YQL of a name in DuckDB.
+    """The name in YQL of a table or column of DuckDB's.
 
     >>> logical("Facts"), logical("facts~2")
     ('Facts', 'facts')
@@ -84,7 +84,7 @@ def logical(physical: str) -> str:
 
 
 def physical_name(name: str, taken: set[str]) -> str:
-    """The name under which DuckDB keeps it, beside those taken in lower case.
+    """The name in DuckDB of a table or column of YQL's, other than those in `taken`, which are in lower case.
 
     >>> physical_name("ID", {"id"})
     'ID~2'

@@ -1,96 +1,81 @@
-"""Statements of YQL on an embedded database.
+"""A database that runs YQL.
 
-One connection, one file. Each statement is a transaction of its own unless BEGIN opened one. The database reaches no
-other file and no network, and loads no extension.
+One connection, one file. Each statement is a transaction of its own unless BEGIN opened one. Everything that a
+statement needs belongs to its database; two databases share nothing.
 """
 
-import re
+import functools
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from vicinal.errors import DataError, UsageError, need, unknown
-from vicinal.sql import binary, catalog, statements
+from vicinal.errors import UsageError, need, unknown
+from vicinal.sql import catalog
 from vicinal.sql.catalog import INDEXES, Table, quoted
-from vicinal.sql.faults import fault, place
-from vicinal.sql.functions import DISTANCES
-from vicinal.sql.parameters import declared, parameter
+from vicinal.sql.compile.changes import change
+from vicinal.sql.compile.nodes import STAR, Call, Name, Node, Select, written
+from vicinal.sql.compile.parameters import declared, parameter
+from vicinal.sql.compile.select import PAIRS, Compiler
+from vicinal.sql.compile.values import Deferred, Relation
+from vicinal.sql.engine import bulk, ranking, schema
+from vicinal.sql.engine.connection import Connection
+from vicinal.sql.engine.vector_index import VectorIndexes
+from vicinal.sql.faults import SqlError, fault, outside
+from vicinal.sql.parse import statements
+from vicinal.sql.parse.grammar import parse
 from vicinal.sql.rows import Rows, last
-from vicinal.sql.statements import Name
-from vicinal.sql.types import STRING, Type, named
-from vicinal.sql.vector_index import VectorIndexes
+from vicinal.sql.types import Type
 
-SETTINGS = {
-    "enable_external_access": "false",
-    "autoinstall_known_extensions": "false",
-    "autoload_known_extensions": "false",
-    "allow_community_extensions": "false",
-    "python_enable_replacements": "false",
-    "error_on_division_by_zero": "false",
-    # It reads the rows of ORDER BY ... LIMIT a second time, and so measures them twice.
-    "disabled_optimizers": "late_materialization",
-}
 TOP_SIZE = "ydb.KMeansTreeSearchTopSize"
-FEW = 1000
-_PARAMETER = re.compile(r'"(?:[^"]|"")*"|\$(\d+)')  # a quoted name is no place for a value
-
-# The vectors that running statements compare with, by the numbers that stand for them.
-_targets: dict[int, Any] = {}
+FEW = 1000  # up to so many rows come as tuples
+MOST_REMEMBERED = 4096  # characters of a text whose statements are kept for the next time
 
 
 class Database:
-    """An embedded database that speaks YQL; use it as a context manager, or `close` it.
+    """A database in one file, or in memory, that runs YQL; use it as a context manager, or `close` it.
 
-    path      : a file, made where it does not exist, or ":memory:"
-    read_only : refuse every change; the file must exist
-    threads   : DuckDB's threads, None for all cores
-    Raises    UsageError where the file cannot be opened
+    Parameters
+    ----------
+    path : str or Path
+        The file, or ":memory:". A file that does not exist is made by the first CREATE TABLE (or import); no other
+        statement makes one.
+    read_only : bool
+        Refuse every change; the file must exist.
+    threads : int, optional
+        How many threads; all cores where it is left out.
+
+    Raises
+    ------
+    UsageError
+        The file cannot be opened.
+
+    Examples
+    --------
     >>> with Database(":memory:") as db:
     ...     db.execute("SELECT Knn::EuclideanDistance($a, $b) AS d", {"$a": [0.0, 3.0], "$b": [4.0, 0.0]})[0]
     (5.0,)
     """
 
     def __init__(self, path: str | Path = ":memory:", read_only: bool = False, threads: int | None = None) -> None:
-        duckdb = need("duckdb", extra="sql")
         need("sqlglot", extra="sql")
-        self._duckdb, self.path, self.read_only = duckdb, str(path), read_only
-        if read_only and not Path(path).is_file():
-            raise UsageError(f"{path}: no such database; a read-only one must exist")
-        if self.path != ":memory:" and not Path(path).absolute().parent.is_dir():
-            raise UsageError(f"{path}: the folder {Path(path).absolute().parent} does not exist; make it first")
-        _refuse_other_file(Path(path))
-        settings = SETTINGS | ({"threads": str(threads)} if threads else {})
-        try:
-            self._connection = duckdb.connect(self.path, read_only=read_only, config=settings)
-        except duckdb.Error as error:
-            raise UsageError(f"{path}: cannot be opened: {_first_line(error)}") from None
-        self._install()
-        self._connection.execute("SET lock_configuration = true")
+        self._connection = Connection(path, read_only, threads)
         self._lock = threading.RLock()
+        self._parse = functools.lru_cache(maxsize=256)(parse)
         self._tables: dict[str, Table] | None = None
         self._indexes = VectorIndexes(self._connection)
-        self._open = self._failed = False
-        self.pragmas: dict[str, str] = {}
+        self._pragmas: dict[str, str] = {}
 
-    def _install(self) -> None:
-        def add(name: str, function: Any, takes: list[str], gives: str) -> None:
-            self._connection.create_function(
-                name, function, takes, gives, type="arrow", null_handling="special", side_effects=False
-            )
+    @property
+    def path(self) -> str:
+        """The file, or ":memory:"."""
+        return self._connection.path
 
-        for name in DISTANCES:
-            add(f"knn_{name}", _between(name), ["BLOB", "BLOB"], "FLOAT")
-            add(f"knn_{name}_to", _to_target(name), ["BLOB", "INTEGER"], "FLOAT")
-        for one in binary.FORMATS:
-            item = "DOUBLE" if one.name == "Bit" else Type(one.element).duck
-            add(f"knn_encode_{one.name.lower()}", _encoder(one.name), [f"{item}[]"], "BLOB")
-        from vicinal.sql import ranking
-
-        add("knn_measure", ranking.measure, ["BIGINT", "BLOB", "INTEGER"], "INTEGER")
-        add("knn_decode", lambda strings: binary.decode_column(strings), ["BLOB"], "FLOAT[]")
+    @property
+    def read_only(self) -> bool:
+        """Whether every change is refused."""
+        return self._connection.read_only
 
     def __enter__(self) -> "Database":
         return self
@@ -99,34 +84,57 @@ class Database:
         self.close()
 
     def close(self) -> None:
-        """Closes the file; an open transaction is rolled back."""
+        """Close the file; an open transaction is rolled back."""
         self._connection.close()
 
     def tables(self) -> dict[str, Table]:
-        """The tables by name."""
+        """Return the tables by name; none where the file does not exist."""
+        if not self._connection.exists:
+            return {}
         if self._tables is None:
-            self._tables = catalog.read(self._connection)
+            self._tables = catalog.read(self._connection.duck)
         return self._tables
 
     def execute(self, yql: str, parameters: Mapping[str, Any] | None = None) -> Rows:
-        """Runs statements; the rows of the last SELECT, no rows where there is none.
+        """Run statements and return the rows of the last SELECT.
 
-        parameters : `$name` to a value: bytes, str, int, float, bool, None, or numbers as an array or list, which is a
-                     vector's byte string unless it is declared as a List
-        Raises     SqlError with line and column; DataError where the data refuse the statement
+        Parameters
+        ----------
+        yql : str
+            The statements, with semicolons between them.
+        parameters : mapping, optional
+            `$name` to a value: bytes, str, int, float, bool, None, or numbers as an array or list, which is a vector's
+            byte string unless it is declared as a List.
+
+        Returns
+        -------
+        Rows
+            No rows where there is no SELECT.
+
+        Raises
+        ------
+        SqlError
+            With line and column: a statement is wrong.
+        UsageError
+            There is no such database, or a parameter has no type.
+        DataError
+            The data refuse the statement.
         """
         return last(self.run(yql, parameters))
 
     def run(
         self, yql: str, parameters: Mapping[str, Any] | None = None, names: dict[str, Any] | None = None
     ) -> Iterator[Rows]:
-        """Runs statements one after another; the rows of each SELECT.
+        """Run statements one after another and yield the rows of each SELECT.
 
-        names : what `$name`s stand for; a prompt hands in the same dict each time
+        Parameters
+        ----------
+        yql, parameters
+            As `execute` takes them.
+        names : dict, optional
+            What `$name`s stand for; statements add to it. A prompt passes the same dict each time.
         """
-        from vicinal.sql.grammar import parse
-
-        parsed = parse(yql)
+        parsed = self._parse(yql) if len(yql) <= MOST_REMEMBERED else parse(yql)
         names = {} if names is None else names
         given = {name.removeprefix("$"): value for name, value in (parameters or {}).items()}
         for name, value in given.items():
@@ -136,15 +144,15 @@ class Database:
                 try:
                     found = self._statement(statement, yql, names, given)
                 except RecursionError:
-                    raise fault(yql, statement.start, "this statement is nested too deeply") from None
+                    raise fault(
+                        yql, statement.start, "this statement is nested too deeply; split it with $name = ...;"
+                    ) from None
             if found is not None:
                 yield found
 
     # Statements.
 
     def _statement(self, statement: Any, text: str, names: dict[str, Any], given: dict[str, Any]) -> Rows | None:
-        from vicinal.sql.expressions import Deferred
-
         if isinstance(statement, statements.Named):
             names[statement.name] = Deferred(statement.value, dict(names))
         elif isinstance(statement, statements.Declare):
@@ -157,193 +165,135 @@ class Database:
             return self._query(statement, text, names)
         else:
             if self.read_only:
-                raise fault(text, statement.start, "the database is open for reading only")
+                raise fault(text, statement.start, "the database is open for reading only; open it without --read-only")
             if isinstance(statement, statements.Write | statements.Update | statements.Delete):
                 self._change(statement, text, names)
-            elif self._open:
-                raise fault(text, statement.start, "a change of the schema within a transaction is outside the subset")
+            elif self._connection.in_transaction:
+                remedy = "COMMIT or ROLLBACK first"
+                raise fault(text, statement.start, outside("a change of the schema within a transaction", remedy))
             else:
                 self._schema(statement, text)
         return None
 
-    def _pragma(self, statement: Any, text: str) -> None:
+    def _pragma(self, statement: statements.Pragma, text: str) -> None:
         if statement.name != TOP_SIZE:
-            raise fault(text, statement.start, f"PRAGMA {statement.name} is outside the subset; there is {TOP_SIZE}")
-        if not (statement.value or "").isdigit() or int(statement.value) < 1:
-            raise fault(text, statement.start, f"PRAGMA {TOP_SIZE}: expected a whole number above 0")
-        self.pragmas[TOP_SIZE] = statement.value
+            raise fault(text, statement.start, outside(f"PRAGMA {statement.name}", f"there is {TOP_SIZE}"))
+        value = statement.value or ""
+        if not value.isdigit() or int(value) < 1:
+            raise fault(text, statement.start, f"PRAGMA {TOP_SIZE}: expected a whole number above 0, found {value!r}")
+        self._pragmas[TOP_SIZE] = value
 
-    def _transaction(self, statement: Any, text: str) -> None:
+    def _transaction(self, statement: statements.Transaction, text: str) -> None:
         if statement.verb == "BEGIN":
-            if self._open:
-                raise fault(text, statement.start, "a transaction is open already")
-            self._connection.execute("BEGIN TRANSACTION")
-            self._open, self._failed = True, False
-            return
-        if not self._open:
-            raise fault(text, statement.start, f"{statement.verb}: no transaction is open")
-        failed, self._open, self._failed = self._failed, False, False
-        self._connection.execute("ROLLBACK" if failed else statement.verb)
-        if failed and statement.verb == "COMMIT":
-            raise fault(text, statement.start, "a statement of this transaction failed, so it was rolled back")
+            if self._connection.in_transaction:
+                raise fault(text, statement.start, "a transaction is open already; COMMIT or ROLLBACK it first")
+            self._connection.begin()
+        elif not self._connection.in_transaction:
+            raise fault(text, statement.start, f"{statement.verb}: no transaction is open; BEGIN opens one")
+        elif not self._connection.end(statement.verb == "COMMIT"):
+            raise fault(
+                text,
+                statement.start,
+                "a statement of this transaction failed, so it was rolled back; run its statements again from BEGIN",
+            )
 
-    def _lowering(self, text: str, names: dict[str, Any], start: int = 0) -> Any:
-        from vicinal.sql.lowering import Lowering
+    def _compiler(self, text: str, names: dict[str, Any], start: int) -> Compiler:
+        self._connection.duck  # noqa: B018 - what reads or changes rows needs a database
+        return Compiler(text, self.tables(), names, functools.partial(self._evaluate, text), self._probe, start)
 
-        return Lowering(text, self.tables(), names, self._evaluate, self._probe, start)
+    def _evaluate(self, text: str, node: Node, start: int) -> Any:
+        """The value of an expression that is the same for all rows."""
+        rows = self._connection.rows(Select([node]), text, start)
+        return rows[0][0] if rows else None
 
     def _probe(self, table: Table, index: str, target: bytes | None) -> list[int]:
         """The clusters that a search of an index visits."""
-        return self._indexes.visit(table, index, target, int(self.pragmas.get(TOP_SIZE, "10")))
+        return self._indexes.visit(table, index, target, int(self._pragmas.get(TOP_SIZE, "10")))
 
-    def _query(self, statement: Any, text: str, names: dict[str, Any]) -> Rows:
-        from vicinal.sql import ranking
+    def _query(self, statement: statements.Query, text: str, names: dict[str, Any]) -> Rows:
+        compiler = self._compiler(text, names, statement.start)
+        ranked = ranking.plan(compiler, statement.select)
+        pairs = ranked and ranked.pairs(compiler, self._connection)
+        if ranked is None or pairs is None:
+            return self._rows(compiler.select(statement.select), compiler)
+        with self._connection.registered(PAIRS, pairs):
+            compiler.keep_pairs(ranked.inner, ranked.columns)
+            return self._rows(compiler.select(statement.select), compiler)
 
-        low = self._lowering(text, names, statement.start)
-        ranked = ranking.plan(low, statement.select)
-        if ranked is not None:
-            return ranked.run(self, low)
-        return self.rows(low.select(statement.select), low)
-
-    def rows(self, query: Any, low: Any) -> Rows:
-        """Runs a lowered SELECT."""
-        names = [name for name, _, _ in query.columns]
-        kinds = [kind.untagged for _, _, kind in query.columns]
+    def _rows(self, query: Relation, compiler: Compiler) -> Rows:
+        names = [one.name for one in query.columns]
+        kinds = [one.kind.untagged for one in query.columns]
         if query.most <= FEW:
-            return Rows(self._run(query.text, low, low.start), names, kinds)
-        return Rows(self.arrow(query.text, low).rename_columns(names), names, kinds)
-
-    def arrow(self, sql: str, low: Any) -> Any:
-        """DuckDB's answer to a lowered text as an Arrow table."""
-        return self._run(sql, low, low.start, arrow=True)
-
-    @contextmanager
-    def registered(self, name: str, table: Any) -> Iterator[None]:
-        """An Arrow table under a name within a block."""
-        self._connection.register(name, table)
-        try:
-            yield
-        finally:
-            self._connection.unregister(name)
-
-    def _evaluate(self, low: Any, query: Any, start: int) -> Any:
-        """The one value of an expression that needs no row."""
-        rows = self._run(query.text, low, start)
-        return rows[0][0] if rows else None
-
-    def _run(self, sql: str, low: Any, start: int, arrow: bool = False) -> Any:
-        """DuckDB's answer as an Arrow table, or as tuples, which is quicker for a few; an error is said of `start`."""
-        pyarrow = need("pyarrow", extra="sql")
-        sql, bound = _used(sql, low.bound)
-        for number, string in low.targets.items():
-            _targets[number] = binary.Strings(pyarrow.array([string], pyarrow.binary()))
-        try:
-            if arrow:
-                return self._connection.sql(sql, params=bound).to_arrow_table()
-            return self._connection.execute(sql, bound).fetchall()
-        except self._duckdb.Error as error:
-            self._failed = self._open
-            raise self._refused(error, low.source, start) from None
-        finally:
-            for number in low.targets:
-                _targets.pop(number, None)
-
-    def _refused(self, error: Exception, text: str, start: int) -> Exception:
-        """DuckDB's error as ours, at a place of the text."""
-        said = _first_line(error)
-        where = "{}:{}: ".format(*place(text, start))
-        if isinstance(error, self._duckdb.ConstraintException):
-            if "uplicate key" in said:
-                return DataError(f"{where}a row with this key exists already ({said}); UPSERT changes it")
-            if "NOT NULL" in said:
-                return DataError(f"{where}NULL in a column of the primary key or NOT NULL ({said})")
-            return DataError(where + said)
-        if isinstance(error, self._duckdb.OutOfRangeException | self._duckdb.ConversionException):
-            return DataError(where + said)
-        return fault(text, start, f"this statement cannot be run: {said}")
+            return Rows(self._connection.rows(query.node, compiler.source, compiler.start), names, kinds)
+        return Rows(
+            self._connection.arrow(query.node, compiler.source, compiler.start).rename_columns(names), names, kinds
+        )
 
     # Changes.
 
-    def _change(self, statement: Any, text: str, names: dict[str, Any]) -> None:
-        from vicinal.sql.changes import change
-
-        low = self._lowering(text, names, statement.start)
-        table = low.table(statement.table)
-        sql, touched = change(low, statement, table)
+    def _change(
+        self, statement: statements.Write | statements.Update | statements.Delete, text: str, names: dict[str, Any]
+    ) -> None:
+        compiler = self._compiler(text, names, statement.start)
+        table = compiler.table(statement.table)
+        node, touched = change(compiler, statement, table)
         indexes = [one for one in table.indexes.values() if touched & set(one.columns)]
         if not indexes:
-            self._run(sql, low, low.start)
+            self._connection.rows(node, text, statement.start)
             return
-        with _Whole(self):
-            self._run(sql, low, low.start)
+        with self._connection.whole():
+            self._connection.rows(node, text, statement.start)
             for index in indexes:
                 self._indexes.assign(table, index)
 
     def _schema(self, statement: Any, text: str) -> None:
         try:
-            with _Whole(self):
+            with self._connection.errors(text, statement.start):
                 if isinstance(statement, statements.CreateTable):
                     self._create(statement, text)
-                elif isinstance(statement, statements.DropTable):
-                    self._drop(statement, text)
-                elif isinstance(statement, statements.AddIndex):
-                    self._add_index(statement, text)
-                else:
-                    self._drop_index(statement, text)
-        except self._duckdb.Error as error:
-            raise self._refused(error, text, statement.start) from None
+                    return
+                dropped = isinstance(statement, statements.DropTable) and statement.if_exists
+                if dropped and statement.table.text not in self.tables():
+                    return
+                table = self._compiler(text, {}, statement.start).table(statement.table)
+                with self._connection.whole():
+                    if isinstance(statement, statements.DropTable):
+                        self._drop(table)
+                    elif isinstance(statement, statements.AddIndex):
+                        self._indexes.add(table, statement, text)
+                    else:
+                        self._drop_index(table, statement, text)
         finally:
-            self._tables = None
-            self._indexes.forget()
+            self._forget()
 
-    def _create(self, statement: Any, text: str) -> None:
+    def _forget(self) -> None:
+        """Reads the catalog and the indexes anew when they are needed next."""
+        self._tables = None
+        self._indexes.forget()
+
+    def _create(self, statement: statements.CreateTable, text: str) -> None:
         name = statement.table
         if name.text in self.tables():
             if statement.if_not_exists:
                 return
-            raise fault(text, name.start, f"table {name.text} exists already")
-        catalog.check_name(name, text)
-        if not statement.key:
-            raise fault(text, statement.start, f"table {name.text} needs a PRIMARY KEY")
-        parts: list[str] = []
-        taken: set[str] = set()
-        columns: dict[str, str] = {}
-        for column in statement.columns:
-            catalog.check_name(column.name, text)
-            if column.name.text in columns:
-                raise fault(text, column.name.start, f"column {column.name.text} stands twice")
-            try:
-                kind = named(column.kind)
-            except ValueError as error:
-                raise fault(text, column.kind.start, str(error)) from None
-            if kind.item is not None:
-                raise fault(text, column.kind.start, f"a column of type {kind} is outside the subset")
-            columns[column.name.text] = physical = catalog.physical_name(column.name.text, taken)
-            taken.add(physical.lower())
-            # Vectors do not compress, and a scan that reads few of them is several times faster without.
-            storage = " USING COMPRESSION uncompressed" if kind == STRING else ""
-            required = " NOT NULL" if column.required else ""
-            parts.append(f"{quoted(physical)} {kind.duck}{storage}{required}")
-        for key in statement.key:
-            if key.text not in columns:
-                raise fault(text, key.start, f"PRIMARY KEY names column {key.text}, which the table does not have")
-        if len({key.text for key in statement.key}) < len(statement.key):
-            raise fault(text, statement.key[0].start, "PRIMARY KEY names a column twice")
-        keys = ", ".join(quoted(columns[key.text]) for key in statement.key)
-        held = {one.physical.lower() for one in self.tables().values()}
-        physical = catalog.physical_name(name.text, held)
-        self._connection.execute(f"CREATE TABLE {quoted(physical)} ({', '.join(parts)}, PRIMARY KEY ({keys}))")
-        for index in statement.indexes:
-            self._tables = None
-            self._add_index(index, text)
+            remedy = "name another, or write CREATE TABLE IF NOT EXISTS"
+            raise fault(text, name.start, f"table {name.text} exists already; {remedy}")
+        node = schema.create_table(statement, self.tables(), text)
+        with self._connection.creating(), self._connection.whole():
+            self._connection.rows(node, text, statement.start)
+            for index in statement.indexes:
+                self._tables = None
+                self._indexes.add(self.tables()[name.text], index, text)
 
-    def _drop(self, statement: Any, text: str) -> None:
-        if statement.table.text not in self.tables() and statement.if_exists:
-            return
-        table = self._lowering(text, {}).table(statement.table)
-        self._connection.execute(f"DROP TABLE {quoted(table.physical)}")
+    def _drop(self, table: Table) -> None:
+        self._connection.duck.execute(f"DROP TABLE {quoted(table.physical)}")
         if table.indexes:
-            self._connection.execute(f"DELETE FROM {quoted(INDEXES)} WHERE table_name = $1", [table.name])
+            self._connection.duck.execute(f"DELETE FROM {quoted(INDEXES)} WHERE table_name = $1", [table.name])
+
+    def _drop_index(self, table: Table, statement: statements.DropIndex, text: str) -> None:
+        if statement.index.text not in table.indexes:
+            raise fault(text, statement.index.start, unknown("index", statement.index.text, table.indexes))
+        self._indexes.drop(table, statement.index.text)
 
     # Rows in bulk.
 
@@ -356,134 +306,76 @@ class Database:
         total: int,
         progress: Callable[[int, int], None] | None = None,
     ) -> int:
-        """Inserts Arrow tables into a table, which is made where it does not exist, as one transaction."""
-        if self._open:
+        """Insert Arrow tables into a table as one transaction.
+
+        Parameters
+        ----------
+        name : str
+            The table; it is made where it does not exist, and so is the file.
+        kinds : dict
+            Each column's type, in the order in which the Arrow tables have them.
+        key : str
+            The primary key of a new table.
+        batches : iterator of pyarrow.Table
+        total : int
+            How many rows there are.
+        progress : callable, optional
+            Called with the rows done and `total`.
+
+        Returns
+        -------
+        int
+            The number of rows.
+
+        Raises
+        ------
+        DataError
+            A row does not fit; nothing is inserted then.
+        """
+        if self._connection.in_transaction:
             raise UsageError("an import within a transaction is not possible; COMMIT or ROLLBACK first")
-        done = 0
         try:
-            with self._lock, _Whole(self):
+            with (
+                self._lock,
+                self._connection.creating(),
+                self._connection.load_errors(name),
+                self._connection.whole(),
+            ):
                 if name not in self.tables():
-                    columns = ", ".join(f"{_backticked(one)} {kind}" for one, kind in kinds.items())
-                    made = f"CREATE TABLE {_backticked(name)} ({columns}, PRIMARY KEY ({_backticked(key)}))"
-                    self._create(_parsed(made), made)
+                    self._connection.rows(schema.create_table(bulk.definition(name, kinds, key), self.tables(), ""))
                     self._tables = None
-                table = self._lowering("", {}).table(Name(name, 0))
-                insert = self._insert(table, kinds)
-                for batch in batches:
-                    self._connection.register("~import", batch.rename_columns([f"c{i}" for i in range(len(kinds))]))
-                    self._connection.execute(insert).fetchall()
-                    self._connection.unregister("~import")
-                    done += batch.num_rows
-                    if progress:
-                        progress(done, total)
+                table = self.tables()[name]
+                done = self._insert(table, kinds, batches, total, progress)
                 for index in table.indexes.values():
                     self._indexes.assign(table, index)
-        except self._duckdb.ConstraintException as error:
-            said = _first_line(error)
-            remedy = "; each row needs a key of its own: --key names the column" if "uplicate key" in said else ""
-            raise DataError(f"table {name}: {said}{remedy}") from None
-        except self._duckdb.Error as error:
-            raise DataError(f"table {name}: {_first_line(error)}") from None
+        except SqlError as error:  # a name or type that no table takes; there is no text to point at
+            raise UsageError(f"table {name}: {error.message}") from None
         finally:
-            self._tables = None
+            self._forget()
         return done
 
-    def _insert(self, table: Table, kinds: dict[str, Type]) -> str:
-        into, values = [], []
-        for number, (name, kind) in enumerate(kinds.items()):
-            if name not in table.columns:
-                raise UsageError(f"table {table.name}: {unknown('column', name, table.columns)}")
-            to = table.columns[name].kind
-            value = f"c{number}"
-            if to != kind:
-                text = {kind.name, to.name} <= {"Utf8", "Json", "String"} and kind.name != "String"
-                if not (kind.numeric and to.numeric) and not text:
-                    raise DataError(f"table {table.name}: column {name} is {to}, but the data are {kind}")
-                value = f"encode({value})" if to == STRING else f"CAST({value} AS {to.duck})"
-            into.append(quoted(table.columns[name].physical))
-            values.append(value)
-        return f'INSERT INTO {quoted(table.physical)} ({", ".join(into)}) SELECT {", ".join(values)} FROM "~import"'
+    def _insert(
+        self,
+        table: Table,
+        kinds: dict[str, Type],
+        batches: Iterator[Any],
+        total: int,
+        progress: Callable[[int, int], None] | None,
+    ) -> int:
+        """Inserts Arrow tables; gives the number of their rows."""
+        duck, insert, done = self._connection.duck, written(bulk.insertion(table, kinds)).sql, 0
+        for batch in batches:
+            with self._connection.registered(bulk.BATCH, batch.rename_columns([f"c{i}" for i in range(len(kinds))])):
+                duck.execute(insert).fetchall()
+            done += batch.num_rows
+            if progress:
+                progress(done, total)
+        return done
 
     def count(self, table: Table) -> int:
-        """How many rows a table has."""
-        return int(self._connection.execute(f"SELECT count(*) FROM {quoted(table.physical)}").fetchall()[0][0])
+        """Return how many rows a table has."""
+        return int(self._connection.rows(Select([Call("count", [STAR])], Name(table.physical)))[0][0])
 
-    def stream(self, table: Table, columns: list[str], order: str, size: int) -> Any:
-        """A table's rows as a reader of Arrow batches."""
-        wanted = dict.fromkeys(columns)
-        names = ", ".join(f"{quoted(table.columns[one].physical)} AS {quoted(one)}" for one in wanted)
-        query = f"SELECT {names} FROM {quoted(table.physical)} ORDER BY {order}"
-        return self._connection.sql(query).to_arrow_reader(size)
-
-    def _add_index(self, statement: Any, text: str) -> None:
-        self._indexes.add(self._lowering(text, {}).table(statement.table), statement, text)
-
-    def _drop_index(self, statement: Any, text: str) -> None:
-        table = self._lowering(text, {}).table(statement.table)
-        if statement.index.text not in table.indexes:
-            raise fault(text, statement.index.start, unknown("index", statement.index.text, table.indexes))
-        self._indexes.drop(table, statement.index.text)
-
-
-class _Whole:
-    """All of a block or nothing: a transaction, where none is open."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-        self._own = not database._open
-
-    def __enter__(self) -> None:
-        if self._own:
-            self._database._connection.execute("BEGIN TRANSACTION")
-
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if self._own:
-            self._database._connection.execute("COMMIT" if error is None else "ROLLBACK")
-        elif error is not None:
-            self._database._failed = True
-
-
-def _used(sql: str, bound: list[Any]) -> tuple[str, list[Any]]:
-    """A statement and the values that are left in it: what was computed while compiling needs its own no more."""
-    used: dict[str, int] = {}
-    sql = _PARAMETER.sub(
-        lambda found: f"${used.setdefault(found[1], len(used) + 1)}" if found[1] else found[0],
-        sql,
-    )
-    return sql, [bound[int(number) - 1] for number in used]
-
-
-def _backticked(name: str) -> str:
-    return "`" + name.replace("\\", "\\\\").replace("`", "\\`") + "`"
-
-
-def _parsed(text: str) -> Any:
-    from vicinal.sql.grammar import parse
-
-    return parse(text)[0]
-
-
-def _refuse_other_file(path: Path) -> None:
-    """Raises UsageError where a file is there that is no database of DuckDB's, which DuckDB might write over."""
-    if path.is_file() and path.stat().st_size:
-        with open(path, "rb") as file:
-            if file.read(12)[8:] != b"DUCK":
-                raise UsageError(f"{path}: cannot be opened: it is no database of DuckDB's")
-
-
-def _between(name: str) -> Any:
-    return lambda a, b: binary.distance_column(name, a, b)
-
-
-def _to_target(name: str) -> Any:
-    return lambda strings, targets: binary.distance_column(name, strings, _targets[targets[0].as_py()])
-
-
-def _encoder(name: str) -> Any:
-    return lambda lists: binary.encode_column(lists, name)
-
-
-def _first_line(error: Exception) -> str:
-    said = str(error).partition("\n")[0]
-    said = re.sub(r"^[\w ]*(Error|Exception): ", "", said)
-    return re.sub(r"^Python exception occurred while executing the UDF: \w+: ", "", said)
+    def stream(self, table: Table, columns: list[str], size: int) -> Any:
+        """Return a reader of a table's rows in the order of its primary key, as Arrow batches of `size` rows."""
+        return self._connection.duck.sql(written(bulk.ordered(table, columns)).sql).to_arrow_reader(size)

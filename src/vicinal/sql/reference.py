@@ -1,14 +1,14 @@
-"""The reference page of the functions: `python -m vicinal.sql.reference > docs/sql-functions.md`."""
+"""The page docs/sql-functions.md: `python -m vicinal.sql.reference > docs/sql-functions.md`."""
 
-from vicinal.sql.functions import FUNCTIONS
+from vicinal.sql.compile.functions import FUNCTIONS
 
 HEAD = """# SQL functions
 
-Made from the table in `src/vicinal/sql/functions.py` by `python -m vicinal.sql.reference > docs/sql-functions.md`. Each
-example runs as a test. Names of a module (`Knn::`) are case-sensitive, others are found in any case. What the
-statements around them are is told in [sql.md](sql.md).
+Made from the table in `src/vicinal/sql/compile/functions.py` by
+`python -m vicinal.sql.reference > docs/sql-functions.md`. Each example runs as a test. The names of functions in a
+module (`Knn::`, `Math::`) are case-sensitive, the others are not. [sql.md](sql.md) describes the statements.
 
-| function | arguments and result | what it gives | example | answer |
+| function | arguments and result | value | example | result |
 |---|---|---|---|---|
 """
 

@@ -1,4 +1,4 @@
-"""The rows that a SELECT gives."""
+"""The rows of a SELECT."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -8,14 +8,18 @@ from vicinal.sql.types import Type
 
 
 class Rows:
-    """The answer of a SELECT: iterates over tuples.
+    """The rows of a SELECT, as a sequence of tuples.
 
-    columns : names in order
-    kinds   : their types in YQL
+    Attributes
+    ----------
+    columns : list of str
+        The names in order; several may be equal.
+    kinds : list of Type
+        The columns' types in YQL.
     """
 
     def __init__(self, found: Any, columns: list[str], kinds: list[Type]) -> None:
-        self._found, self.columns, self.kinds = found, columns, kinds  # an Arrow table, or a few tuples
+        self._found, self.columns, self.kinds = found, columns, kinds  # an Arrow table, or a list of tuples
 
     def __len__(self) -> int:
         return len(self._found)
@@ -32,14 +36,15 @@ class Rows:
             raise IndexError(row)
         row = row % len(self)
         if isinstance(self._found, list):
-            return self._found[row]
+            found: tuple[Any, ...] = self._found[row]
+            return found
         return next(iter(Rows(self._found.slice(row, 1), self.columns, self.kinds)))
 
     def __repr__(self) -> str:
         return f"Rows({', '.join(self.columns)}; {len(self)})"
 
     def arrow(self) -> Any:
-        """The rows as a pyarrow Table."""
+        """Return the rows as a pyarrow Table."""
         if not isinstance(self._found, list):
             return self._found
         pyarrow = need("pyarrow", extra="sql")
@@ -48,7 +53,7 @@ class Rows:
         return pyarrow.Table.from_arrays(arrays, names=self.columns)
 
     def df(self) -> Any:
-        """The rows as a pandas DataFrame."""
+        """Return the rows as a pandas DataFrame; needs pandas."""
         need("pandas", extra="sql")
         return self.arrow().to_pandas()
 

@@ -1,15 +1,25 @@
-"""YQL's types, and DuckDB's that keep them."""
+"""YQL's types, and the types in which DuckDB keeps their values."""
 
 from dataclasses import dataclass, replace
 from typing import Any
 
-from vicinal.errors import unknown
-from vicinal.sql.literals import BITS, LEVELS
+from vicinal.sql.faults import outside
+from vicinal.sql.parse.literals import BITS, LEVELS
 
 
 @dataclass(frozen=True)
 class Type:
-    """A type: its name, what a List holds, and a tag such as FloatVector."""
+    """A type of YQL.
+
+    Attributes
+    ----------
+    name : str
+        Such as Int32, String or List.
+    item : Type or None
+        The type of a List's elements.
+    tag : str
+        Such as FloatVector; empty where there is none.
+    """
 
     name: str
     item: "Type | None" = None
@@ -22,12 +32,12 @@ class Type:
 
     @property
     def numeric(self) -> bool:
-        """Whether it is a number's."""
+        """Whether it is a type of numbers."""
         return self.name in LEVELS
 
     @property
     def whole(self) -> bool:
-        """Whether it is a whole number's."""
+        """Whether it is a type of whole numbers."""
         return self.name in BITS
 
     @property
@@ -42,7 +52,7 @@ class Type:
 
     @property
     def duck(self) -> str:
-        """DuckDB's name of it."""
+        """The name of DuckDB's type."""
         return f"{self.item.duck}[]" if self.item else DUCK[self.name]
 
 
@@ -82,7 +92,7 @@ def list_of(item: Type) -> Type:
 
 
 def from_duck(name: str) -> Type | None:
-    """The type that DuckDB keeps under that name, None where it is none of ours."""
+    """The type whose values DuckDB keeps in a type of that name, None where there is none."""
     if name.endswith("[]"):
         item = from_duck(name[:-2])
         return list_of(item) if item else None
@@ -100,5 +110,5 @@ def named(written: Any) -> Type:
     if name == "List" and len(written.items) == 1:
         return list_of(named(written.items[0]))
     if written.items or name.lower() not in _BY_LOWER:
-        raise ValueError(f"type {name} is outside the subset: {unknown('type', name, COLUMN_TYPES)}")
+        raise ValueError(outside(f"type {name}", f"choose from {', '.join(COLUMN_TYPES)}"))
     return Type(_BY_LOWER[name.lower()])

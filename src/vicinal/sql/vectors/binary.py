@@ -1,4 +1,4 @@
-"""Vectors as byte strings, and the distances between them, as YDB's module Knn keeps and computes them.
+"""Vectors as byte strings, and the distances between them, as in YDB's module Knn.
 
 A string is the elements, little-endian, and one byte that names their format. A bit vector makes each 64 elements one
 integer, the first element its highest bit, the tail in as few bytes as hold it; then a byte with the number of unused
@@ -18,16 +18,17 @@ if TYPE_CHECKING:
     import pyarrow
 
 LANES = 32
+DISTANCES = ("InnerProductSimilarity", "CosineSimilarity", "CosineDistance", "EuclideanDistance", "ManhattanDistance")
 _strings: Any = getattr(_native, "Strings", None)
 
 
 @dataclass(frozen=True)
 class Format:
-    """One way to keep a vector's elements."""
+    """A format of a vector's elements."""
 
     name: str  # as in Knn::ToBinaryString<name>
     byte: int
-    dtype: str  # of an element as it lies in the string
+    dtype: str  # of an element in the string
     element: str  # the YQL type of an element
 
     @property
@@ -67,7 +68,8 @@ def to_binary(vector: Any, name: str = "Float") -> bytes:
     >>> to_binary([1.0, -2.0], "Int8").hex(), to_binary([1.0, -2.0, 3.0, 1.0], "Bit").hex()
     ('01fe03', '0b040a')
     """
-    return to_binaries(np.asarray(vector).reshape(1, -1), name)[0].tobytes()
+    string: bytes = to_binaries(np.asarray(vector).reshape(1, -1), name)[0].tobytes()
+    return string
 
 
 def to_binaries(vectors: np.ndarray, name: str = "Float") -> np.ndarray:
@@ -91,10 +93,17 @@ def to_binaries(vectors: np.ndarray, name: str = "Float") -> np.ndarray:
 def _whole(vectors: np.ndarray, form: Format) -> np.ndarray:
     limits = np.iinfo(form.dtype)
     if vectors.dtype != form.dtype and vectors.size:
-        if not np.isfinite(vectors).all() or vectors.min() < limits.min or vectors.max() > limits.max:
-            raise UsageError(f"{form.name} vector: an element lies outside {limits.min} to {limits.max}")
-        if vectors.dtype.kind == "f" and (vectors != np.trunc(vectors)).any():
-            raise UsageError(f"{form.name} vector: an element is no whole number; round first")
+        with np.errstate(invalid="ignore"):
+            outside = ~((vectors >= limits.min) & (vectors <= limits.max))  # NaN, too
+        if outside.any():
+            found = vectors[outside].flat[0]
+            message = f"an element, {found}, lies outside {limits.min} to {limits.max}; scale the elements"
+            raise UsageError(f"{form.name} vector: {message}")
+        broken = vectors != np.trunc(vectors) if vectors.dtype.kind == "f" else outside
+        if broken.any():
+            raise UsageError(
+                f"{form.name} vector: an element, {vectors[broken].flat[0]}, is no whole number; round first"
+            )
     return np.ascontiguousarray(vectors, form.dtype)
 
 
@@ -158,7 +167,7 @@ def _wide(elements: np.ndarray, form: Format) -> np.ndarray:
 
 
 class Strings:
-    """A column of byte strings by its Arrow buffers; `native` is the kernel's view of it, where it was built."""
+    """A column of byte strings by its Arrow buffers; `native` is the kernel's view of it, None without a kernel."""
 
     def __init__(self, array: "pyarrow.Array") -> None:
         import pyarrow
@@ -182,27 +191,29 @@ class Strings:
         """Which rows are not null."""
         if self.present is None:
             return np.ones(self.n, bool)
-        return np.unpackbits(self.present, bitorder="little")[self.first : self.first + self.n].astype(bool)
+        bits = np.unpackbits(self.present, bitorder="little")
+        return np.asarray(bits[self.first : self.first + self.n], bool)
 
     @property
-    def strange(self) -> np.ndarray:
+    def without_format(self) -> np.ndarray:
         """Which rows hold a string that is no vector's: empty, or of no known format."""
-        return self.valid & (_shapes(self)[1] == 0)
+        return np.asarray(self.valid & (_shapes(self)[1] == 0))
 
 
 def distances(name: str, a: Strings, b: Strings, all_pairs: bool = False, isa: str = "") -> tuple[Any, Any]:
-    """The distances of one row each, b being one string or as many as a, or of all pairs.
+    """The distances of row i of a and row i of b, or of each row of a and the one row of b, or of all pairs.
 
     name    : as in Knn::<name>
     Returns   float32 (a.n, 1) or (a.n, b.n), and which of them are not null
     """
     if a.native:
-        return _native.string_distances(name, a.native, b.native, isa, all_pairs)
+        found: tuple[Any, Any] = _native.string_distances(name, a.native, b.native, isa, all_pairs)
+        return found
     return by_numpy(name, a, b, all_pairs)
 
 
 def by_numpy(name: str, a: Strings, b: Strings, all_pairs: bool = False) -> tuple[np.ndarray, np.ndarray]:
-    """What the kernel computes, to the bit, where it was not built."""
+    """The same distances by numpy, to the same bits; slow, used where the kernel was not built."""
     if all_pairs:
         columns = [by_numpy(name, a, _one(b, row)) for row in range(b.n)]
         if not columns:
@@ -242,7 +253,8 @@ def _shapes(column: Strings) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _bodies(column: Strings, rows: np.ndarray, size: int) -> np.ndarray:
-    return column.bytes[column.offsets[rows].astype(np.int64)[:, None] + np.arange(size - 1)]
+    """The strings of some rows, all of `size` bytes, without their format bytes: uint8 (rows, size - 1)."""
+    return np.asarray(column.bytes[column.offsets[rows].astype(np.int64)[:, None] + np.arange(size - 1)])
 
 
 def _fill(
@@ -283,7 +295,7 @@ def lane_sum(terms: np.ndarray) -> np.ndarray:
     while lanes.shape[1] > 1:
         half = lanes.shape[1] // 2
         lanes = lanes[:, :half] + lanes[:, half:]
-    return lanes[:, 0]
+    return np.asarray(lanes[:, 0])
 
 
 def _of_floats(name: str, x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -292,7 +304,7 @@ def _of_floats(name: str, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     if name == "ManhattanDistance":
         return lane_sum(np.abs(x - y))
     if name == "EuclideanDistance":
-        return np.sqrt(lane_sum((x - y) * (x - y)))
+        return np.asarray(np.sqrt(lane_sum((x - y) * (x - y))))
     norm = np.sqrt(lane_sum(x * x) * lane_sum(y * y))
     return _cosine(name, lane_sum(x * y), norm)
 
@@ -303,7 +315,7 @@ def _of_whole(name: str, x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 def _of_bits(name: str, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     def ones(bits: np.ndarray) -> np.ndarray:
-        return np.bitwise_count(bits).sum(axis=1, dtype=np.int64)
+        return np.asarray(np.bitwise_count(bits).sum(axis=1, dtype=np.int64))
 
     return _of_counts(name, ones(x), ones(x & y), ones(y), ones(x ^ y), ones(x ^ y))
 

@@ -1,4 +1,4 @@
-"""The statements of YQL that are understood, as data: what `grammar` reads, and the others run."""
+"""The statements of YQL, as `grammar` reads them."""
 
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -13,7 +13,7 @@ class Name(NamedTuple):
 
 @dataclass
 class TypeName:
-    """A type as it is written: `List<Float>`, `String?`."""
+    """A type as the text has it: `List<Float>`, `String?`."""
 
     name: str
     items: list["TypeName"]

@@ -1,62 +1,23 @@
 """YQL's expressions and SELECT, parsed by sqlglot.
 
-sqlglot's generic grammar is wider than YQL. What it reads into nodes is harmless, because `lowering` accepts only the
+sqlglot's generic grammar is wider than YQL. What it reads into nodes is harmless, because `compile` accepts only the
 nodes and the arguments that it knows, and names every other one with its line and column. What it reads and forgets, or
 takes for an alias, is refused here.
 """
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
-from vicinal.errors import need
-from vicinal.sql.statements import Name, TypeName
+from vicinal.sql.faults import REMEDIES, outside
+from vicinal.sql.parse.dialect import CastTo, Invoke, LambdaBlock, NumberList, Parser, Tokenizer, TokenType, exp
+from vicinal.sql.parse.statements import Name, TypeName
 
-need("sqlglot", extra="sql")
-
-from sqlglot import exp  # noqa: E402
-from sqlglot.dialects.dialect import Dialect  # noqa: E402
-from sqlglot.errors import ParseError  # noqa: E402, F401 - for `grammar`
-from sqlglot.parser import Parser  # noqa: E402
-from sqlglot.tokens import TokenType  # noqa: E402
-
-
-class NumberList(exp.Expression):
-    """A list of plain numbers, as it is written."""
-
-    arg_types = {"this": True}  # noqa: RUF012
-
-
-class Invoke(exp.Expression):
-    """`$lambda(argument, ...)`."""
-
-    arg_types = {"this": True, "expressions": False}  # noqa: RUF012
-
-
-class LambdaBlock(exp.Expression):
-    """`{ $a = ...; RETURN ... }`: `names` and their values in order, then what is returned."""
-
-    arg_types = {"this": True, "names": False, "expressions": False}  # noqa: RUF012
-
-
-class CastTo(exp.Expression):
-    """`CAST(x AS Type)`; the type is in `meta["kind"]`."""
-
-    arg_types = {"this": True}  # noqa: RUF012
-
-
-class YQL(Dialect):
-    """How YQL differs from what sqlglot takes for granted."""
-
-    NORMALIZE_FUNCTIONS = False
-    NULL_ORDERING = "nulls_are_small"
-    CONCAT_COALESCE = False
-    TYPED_DIVISION = True
-    SAFE_DIVISION = False
+END = "the end of the statement"
 
 
 class QueryParser(Parser):
     """Reads expressions and SELECT, and the parts that statements are made of."""
 
-    FUNCTIONS: ClassVar[dict[str, Any]] = {}  # every call is Anonymous: lowering has the one table of functions
+    FUNCTIONS: ClassVar[dict[str, Any]] = {}  # every call is Anonymous: `compile` has the one table of functions
     FUNCTION_PARSERS = {  # noqa: RUF012
         "CAST": lambda self: self._cast(),
         "NOTHING": lambda self: self._nothing(),
@@ -79,31 +40,60 @@ class QueryParser(Parser):
 
     # What is outside the subset, where sqlglot would read something else.
 
-    def raise_error(self, message: str, token: Any = None) -> None:
-        """Raises ParseError at a token, the present one where none is given."""
-        token = token or self._curr
+    def raise_error(self, message: str, token: Any = None) -> NoReturn:
+        """Raises ParseError at a token, the present one where none is given; sqlglot's messages are made ours."""
+        if token is None or message.startswith("Expected END after CASE"):
+            token = self._curr
         found = token.text
         if token.token_type == TokenType.SENTINEL:
-            token, found = self._tokens[-1], "the end of the statement"
+            token, found = self._tokens[-1], END
         if found.upper() in ("ROWS", "RANGE", "GROUPS"):
-            message = f"a window's frame, {found.upper()}, is outside the subset"
-        elif message.startswith(("Required", "Expected table name", "Invalid expression")):
-            message = f"unexpected {found}"
+            message = outside(f"a window's frame, {found.upper()},", "leave it out")
+        elif message.startswith("Expected table name"):
+            message = f"expected a table's name or a SELECT in parentheses, found {found}"
+        elif message.startswith(("Required", "Invalid expression")):
+            message = f"expected a value, found {found}"
         elif message.startswith(("expected", "Expecting", "Expected")):
             message = f"expected {message.split(' ', 1)[1]}, found {found}"
         super().raise_error(message, token)
+        raise AssertionError("sqlglot raises at once")
+
+    def outside(self, construct: str, token: Any = None, remedy: str = "") -> NoReturn:
+        """Raises ParseError for a construct that the subset does not have."""
+        self._fail(outside(construct, remedy), token or self._curr)
+
+    def _fail(self, message: str, token: Any) -> NoReturn:
+        """Raises ParseError with a message of ours as it is."""
+        super().raise_error(message, token)
+        raise AssertionError("sqlglot raises at once")
+
+    def leftover(self) -> NoReturn:
+        """Raises ParseError for what stands after a whole statement."""
+        token, before = self._curr, self._prev.text.upper()
+        if token.token_type == TokenType.STRING and before in ("DATE", "DATETIME", "TIMESTAMP"):
+            self.outside(f"{before} {token.text}", token, f"write {before.title()}({token.text})")
+        if token.token_type == TokenType.STRING and before == "INTERVAL":
+            self.outside("INTERVAL", token)
+        if token.token_type == TokenType.L_PAREN and before == "FILTER":
+            self.outside("FILTER (...)", token)
+        if token.token_type == TokenType.ARROW:
+            self._fail("expected ($x) before ->, as a lambda has it; write ($x) -> (...)", token)
+        word = token.text.upper()
+        if token.token_type != TokenType.IDENTIFIER and (word in REMEDIES or word in Tokenizer.KEYWORDS):
+            self._refuse(token)
+        self._fail(f"expected a comma, an operator, a clause or {END}, found {token.text}", token)
 
     def _parse_bracket(self, this: Any = None) -> Any:
         if self._curr.token_type == TokenType.L_BRACE:
-            self.raise_error("a set or a dictionary, {...}, is outside the subset")
+            self.outside("a set or a dictionary, {...},", remedy="write a list, [a, b]")
         return super()._parse_bracket(this)
 
     def _advance(self, times: int = 1) -> None:
-        # Beyond the end there is no token, which a text that breaks off would run into.
+        # A text that breaks off would make sqlglot read a token beyond the last one.
         super()._advance(min(times, self._tokens_size - self._index))
 
     def _parse_csv(self, parse_method: Any, sep: Any = TokenType.COMMA) -> Any:
-        """Several of a kind; a comma may stand after the last, but nowhere else without one before it."""
+        """Several of a kind with commas between them; a comma may stand after the last."""
         items: list[Any] = []
         while True:
             item = parse_method()
@@ -122,12 +112,11 @@ class QueryParser(Parser):
             self.raise_error("Required")
         return node
 
-    def _refuse(self, *tokens: Any) -> None:
-        words = " ".join(token.text.upper() for token in tokens)
-        self.raise_error(f"{words} is outside the subset", tokens[0])
+    def _refuse(self, *tokens: Any) -> NoReturn:
+        self.outside(" ".join(token.text.upper() for token in tokens), tokens[0])
 
     def _refuse_as_alias(self) -> None:
-        """A word that begins a construct of YQL's would be read as an alias."""
+        """Refuses a word that begins a construct of YQL's; sqlglot would read it as an alias."""
         token = self._curr
         if token.token_type == TokenType.VAR and token.text.upper() in _NO_ALIASES:
             self._refuse(token)
@@ -138,7 +127,11 @@ class QueryParser(Parser):
 
     def _parse_alias(self, this: Any, explicit: bool = False) -> Any:
         self._refuse_as_alias()
-        return super()._parse_alias(this, explicit)
+        written = self._curr.token_type == TokenType.ALIAS
+        found = super()._parse_alias(this, explicit)
+        if written and self._prev.token_type == TokenType.ALIAS:
+            self.raise_error("expected a name after AS")
+        return found
 
     def _parse_ordered(self, *args: Any, **kwargs: Any) -> Any:
         ordered = super()._parse_ordered(*args, **kwargs)
@@ -239,7 +232,7 @@ class QueryParser(Parser):
             values.append(self._value())
             self.expect(TokenType.BLOCK_END, ";")
         if not self._match_text_seq("RETURN"):
-            self.raise_error("expected RETURN")
+            self.raise_error("expected RETURN value at the end of { ... }")
         node = LambdaBlock(this=self._needed(self._parse_disjunction), names=names, expressions=values)
         self._match(TokenType.BLOCK_END)
         self.expect(TokenType.R_BRACE, "}")
@@ -247,7 +240,12 @@ class QueryParser(Parser):
 
     def _parse_select_query(self, *args: Any, **kwargs: Any) -> Any:
         if self._curr.token_type == TokenType.FROM:
-            self.raise_error("FROM before SELECT is outside the subset")
+            self.outside("FROM before SELECT")
+        # sqlglot would read TOP as a column.
+        if self._curr.token_type == TokenType.SELECT and self._next.text.upper() == "TOP":
+            after = self._tokens[self._index + 2 : self._index + 4]
+            if after and after[0].token_type == TokenType.NUMBER:
+                self.outside("TOP", self._next, f"write LIMIT {after[0].text} at the end of the SELECT")
         return super()._parse_select_query(*args, **kwargs)
 
     def _parse_group(self, *args: Any, **kwargs: Any) -> Any:
@@ -271,7 +269,7 @@ class QueryParser(Parser):
         limit = super()._parse_limit(*args, **kwargs)
         if isinstance(limit, exp.Limit):
             if limit.args.get("offset"):
-                self.raise_error("LIMIT with two numbers is outside the subset: write LIMIT n OFFSET m", token)
+                self.outside("LIMIT with two numbers", token)
             limit.meta["start"] = token.start
         return limit
 
@@ -306,12 +304,12 @@ class QueryParser(Parser):
         return exp.Star().update_positions(token)
 
     def expect(self, kind: Any, what: str) -> None:
-        """Passes a token of that kind, or says what was expected."""
+        """Passes a token of that kind; any other is an error that names `what`."""
         if not self._match(kind):
             self.raise_error(f"expected {what}")
 
     def name(self, what: str) -> Name:
-        """A name, or says of what one was expected."""
+        """Passes a name; any other token is an error that names `what`."""
         token = self._curr
         word = token.text[:1].isalpha() or token.text[:1] == "_"
         if token.token_type == TokenType.SENTINEL or (token.token_type != TokenType.IDENTIFIER and not word):
@@ -344,7 +342,7 @@ class QueryParser(Parser):
                 items.append(self.type_name())
             self.expect(TokenType.GT, ">")
         elif self._curr.token_type == TokenType.L_PAREN:
-            self.raise_error(f"type {name.text}(...) is outside the subset")
+            self.outside(f"type {name.text}(...)", remedy="write a type without parentheses")
         found = TypeName(name.text, items, name.start)
         while self._match(TokenType.PLACEHOLDER):
             found = TypeName("Optional", [found], name.start)
@@ -364,14 +362,3 @@ _NO_ALIASES = frozenset(
     STREAM SYSTEM TABLESAMPLE UNPIVOT WITHOUT XOR
     """.split()  # noqa: SIM905
 )
-
-
-def start_of(node: Any, default: int = 0) -> int:
-    """Where an expression begins in the text, the default where nothing in it says."""
-    found = node.meta.get("start")
-    if found is None and "span" in node.meta:
-        return node.meta["span"][0]
-    if found is not None:
-        return found
-    starts = [start_of(child, -1) for child in node.iter_expressions()]
-    return min((start for start in starts if start >= 0), default=default)

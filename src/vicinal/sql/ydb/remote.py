@@ -1,6 +1,6 @@
-"""The same statements on a real YDB, through its Python SDK.
+"""Statements on a YDB cluster, through its Python SDK.
 
-Each statement is sent on its own, as each is a transaction, in the form that YDB takes (`ydb.to_ydb`), after the names,
+Each statement is sent on its own, as each is a transaction, in the form that YDB takes (`translate`), after the names,
 declarations and pragmas that stand before it; what stands between BEGIN and COMMIT is sent as one text, which YDB runs
 as one transaction. Values are passed beside it, of the type that DECLARE names, vectors as bytes.
 """
@@ -14,13 +14,14 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from vicinal.errors import DataError, UsageError, need
-from vicinal.sql import statements
+from vicinal.sql.compile.parameters import declared, parameter
 from vicinal.sql.faults import fault
-from vicinal.sql.lexer import names_in
-from vicinal.sql.parameters import declared, parameter
+from vicinal.sql.parse import statements
+from vicinal.sql.parse.grammar import parse
+from vicinal.sql.parse.lexer import names_in
 from vicinal.sql.rows import Rows, last
-from vicinal.sql.types import NULL, Type, list_of, named
-from vicinal.sql.ydb import to_ydb
+from vicinal.sql.types import COLUMN_TYPES, NULL, Type, list_of, named
+from vicinal.sql.ydb.translate import to_ydb
 
 TIMEOUT = 10.0
 
@@ -34,12 +35,21 @@ class _Piece:
 
 
 class Remote:
-    """A YDB database; use it as a context manager, or `close` it.
+    """A database on a YDB cluster; use it as a context manager, or `close` it.
 
-    url     : grpc://host:port/database, or grpcs://
-    timeout : seconds to wait for the first answer
-    Raises  UsageError where the URL is none or nothing answers. Credentials come from the environment, as the SDK reads
-            them (YDB_ACCESS_TOKEN_CREDENTIALS and others)
+    Credentials come from the environment, as the SDK reads them (YDB_ACCESS_TOKEN_CREDENTIALS and others).
+
+    Parameters
+    ----------
+    url : str
+        grpc://host:port/database, or grpcs://.
+    timeout : float
+        Seconds to wait for the first answer.
+
+    Raises
+    ------
+    UsageError
+        The URL is none, or nothing answers.
     """
 
     def __init__(self, url: str, timeout: float = TIMEOUT) -> None:
@@ -57,8 +67,10 @@ class Remote:
             self._driver.wait(timeout=timeout, fail_fast=True)
         except Exception as error:
             self._driver.stop(timeout=1)
-            said = f"no answer within {timeout:g} seconds" if isinstance(error, TimeoutError) else _first(error)
-            raise UsageError(f"{url}: cannot be reached: {said}") from None
+            message = f"no answer within {timeout:g} seconds" if isinstance(error, TimeoutError) else _first(error)
+            raise UsageError(
+                f"{url}: cannot be reached: {message}; check the address, and that the cluster runs"
+            ) from None
         settings = ydb.QueryClientSettings().with_native_json_in_result_sets(False)
         self._pool = ydb.QuerySessionPool(self._driver, query_client_settings=settings)
         self._transaction: list[list[_Piece]] | None = None  # the statements since BEGIN
@@ -70,54 +82,61 @@ class Remote:
         self.close()
 
     def close(self) -> None:
-        """Closes the sessions and the connection."""
+        """Close the sessions and the connection."""
         self._pool.stop()
         self._driver.stop()
 
     def execute(self, yql: str, parameters: Mapping[str, Any] | None = None) -> Rows:
-        """Runs statements; the rows of the last SELECT."""
+        """Run statements and return the rows of the last SELECT; see `Database.execute`."""
         return last(self.run(yql, parameters))
 
     def run(
         self, yql: str, parameters: Mapping[str, Any] | None = None, names: dict[str, Any] | None = None
     ) -> Iterator[Rows]:
-        """Runs statements one after another; the rows of each SELECT, those of a transaction when it is committed.
+        """Run statements one after another and yield the rows of each SELECT, those of a transaction at COMMIT.
 
-        names : what was said before of names and pragmas; a prompt hands in the same dict each time
-        Raises    DataError with what the server said.
+        Parameters
+        ----------
+        yql, parameters
+            As `Database.execute` takes them.
+        names : dict, optional
+            The names, declarations and pragmas so far; statements add to it. A prompt passes the same dict each time.
+
+        Raises
+        ------
+        DataError
+            The server refused a statement; the message is its own.
         """
-        from vicinal.sql.grammar import parse
-
         given = {name.removeprefix("$"): value for name, value in (parameters or {}).items()}
-        said: dict[str, _Piece] = {} if names is None else names
+        before: dict[str, _Piece] = {} if names is None else names
         for statement in parse(yql):
             text = f"{yql[statement.start : statement.end]};"
             if isinstance(statement, statements.Declare):
                 value = declared(statement, yql, given)
-                said[str(len(said))] = _Piece(text, {f"${statement.name}": self._typed(statement.kind, value)})
+                before[str(len(before))] = _Piece(text, {f"${statement.name}": self._typed(statement.kind, value)})
             elif isinstance(statement, statements.Named | statements.Pragma):
-                said[str(len(said))] = self._piece(text, given)
+                before[str(len(before))] = self._piece(text, given)
             elif isinstance(statement, statements.Transaction):
                 yield from self._transact(statement, yql)
             else:
-                pieces = [*said.values(), self._piece(text, given)]
+                pieces = [*before.values(), self._piece(text, given)]
                 if self._transaction is None:
                     yield from self._send(pieces)
                 else:
                     self._transaction.append(pieces)
 
-    def _transact(self, statement: Any, yql: str) -> Iterator[Rows]:
+    def _transact(self, statement: statements.Transaction, yql: str) -> Iterator[Rows]:
         waiting = self._transaction
         if statement.verb == "BEGIN":
             if waiting is not None:
-                raise fault(yql, statement.start, "a transaction is open already")
+                raise fault(yql, statement.start, "a transaction is open already; COMMIT or ROLLBACK it first")
             self._transaction = []
             return
         if waiting is None:
-            raise fault(yql, statement.start, f"{statement.verb}: no transaction is open")
+            raise fault(yql, statement.start, f"{statement.verb}: no transaction is open; BEGIN opens one")
         self._transaction = None
         if statement.verb == "COMMIT" and waiting:
-            # What stands before several of them is sent once.
+            # Names and pragmas that several of them share are sent once.
             yield from self._send({id(piece): piece for pieces in waiting for piece in pieces}.values())
 
     def _piece(self, text: str, given: dict[str, Any]) -> "_Piece":
@@ -156,18 +175,15 @@ class Remote:
         if which != "type_id":
             return NULL
         primitive = self._ydb.PrimitiveType
-        for name in ("Bool", "Int8", "Int16", "Int32", "Int64", "Uint8", "Uint16", "Uint32", "Uint64"):
-            if getattr(primitive, name).proto.type_id == kind.type_id:
-                return Type(name)
-        for name in ("Float", "Double", "Utf8", "String", "Json", "Date", "Datetime", "Timestamp"):
+        for name in COLUMN_TYPES:
             if getattr(primitive, name).proto.type_id == kind.type_id:
                 return Type(name)
         return Type("String")
 
     def _typed(self, written: Any, value: Any) -> Any:
-        """A value for the SDK: of the type that is written, else of its own."""
+        """A value for the SDK, of the declared type, else of its own."""
         if written is None and value.kind == NULL:
-            raise UsageError("a NULL needs its type: DECLARE $name AS String?;")
+            raise UsageError("a NULL needs its type; write DECLARE $name AS String?;")
         native = value.value.tolist() if isinstance(value.value, np.ndarray) else value.value
         return self._ydb.TypedValue(native, self._type(value.kind) if written is None else self._written(written))
 
@@ -186,7 +202,7 @@ class Remote:
 
 
 def _credentials(ydb: Any) -> Any:
-    """What the environment names, else none; without a name the SDK would ask a cloud's metadata service."""
+    """The environment's credentials, else none; the SDK itself would go on to a cloud's metadata service."""
     if any(name.startswith("YDB_") and name.endswith("_CREDENTIALS") for name in os.environ):
         return ydb.credentials_from_env_variables()
     return ydb.AnonymousCredentials()

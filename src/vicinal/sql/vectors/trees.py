@@ -1,7 +1,7 @@
 """The trees behind `vector_kmeans_tree`: k-means within k-means, and a search that goes down the nearest branches.
 
-A row belongs to one leaf. A search keeps the nearest few nodes of each level and visits their leaves; what it finds
-there is measured exactly. An index with prefix columns has a tree for each of their values.
+A row belongs to one leaf. A search keeps the nearest few nodes of each level and visits their leaves; it measures the
+rows there exactly. An index with prefix columns has a tree for each of their values.
 """
 
 import io
@@ -19,15 +19,15 @@ def closeness(function: str, x: np.ndarray, centroids: np.ndarray) -> np.ndarray
     if function == "ManhattanDistance":
         return np.stack([np.abs(x - one).sum(axis=1) for one in centroids], axis=1)
     if function == "InnerProductSimilarity":
-        return -(x @ centroids.T)
+        return np.asarray(-(x @ centroids.T))
     if function == "EuclideanDistance":
-        return (centroids * centroids).sum(axis=1) - 2 * (x @ centroids.T)
-    return -(_unit(x) @ _unit(centroids).T)
+        return np.asarray((centroids * centroids).sum(axis=1) - 2 * (x @ centroids.T))
+    return np.asarray(-(_unit(x) @ _unit(centroids).T))
 
 
 def _unit(rows: np.ndarray) -> np.ndarray:
     norms = np.sqrt((rows * rows).sum(axis=1, keepdims=True))
-    return rows / np.where(norms > 0, norms, 1)
+    return np.asarray(rows / np.where(norms > 0, norms, 1))
 
 
 @dataclass
@@ -129,7 +129,7 @@ class Forest:
 
     @classmethod
     def load(cls, data: bytes) -> "Forest":
-        """What `save` made."""
+        """A forest from the bytes that `save` gave."""
         with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
             about = json.loads(arrays["about"].tobytes())
             return cls(

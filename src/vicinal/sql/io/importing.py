@@ -1,6 +1,6 @@
-"""Tables in and out: `.npy` vectors beside a data set, and Parquet.
+"""Tables from files: `.npy` vectors beside a data set, and Parquet.
 
-Data move in batches of Arrow. An import is one transaction; an export appears whole or not at all.
+Rows come in batches of Arrow, and an import is one transaction.
 """
 
 import itertools
@@ -8,21 +8,33 @@ import json
 from collections.abc import Callable, Iterator
 from datetime import date, datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, Protocol
 
 import numpy as np
+import pyarrow
+import pyarrow.compute
+import pyarrow.parquet
 
 from vicinal.data import tables
 from vicinal.errors import DataError, UsageError, some, unknown
 from vicinal.knn.vectors import as_vectors
-from vicinal.sql import binary, catalog
 from vicinal.sql.database import Database
-from vicinal.sql.printing import plain
 from vicinal.sql.types import STRING, Type
-from vicinal.storage import atomic, npy
+from vicinal.sql.vectors import binary
+from vicinal.storage import npy
 
 BATCH = 16_384
+YQL = b"yql"  # the field of a Parquet column's metadata that names its type
 Progress = Callable[[int, int], None]
+
+
+class _Rows(Protocol):
+    """Rows to import: how many, their columns' types, and the rows in batches."""
+
+    count: int
+    kinds: dict[str, Type]
+
+    def batches(self) -> Iterator[Any]: ...
 
 
 def import_table(
@@ -35,23 +47,47 @@ def import_table(
     form: str = "",
     progress: Progress | None = None,
 ) -> int:
-    """Moves rows into a table, which is made where it does not exist; gives their number.
+    """Insert rows into a table and return their number.
 
-    path   : `.npy` with a vector a row, or `.parquet`, whose column of vectors is a list of numbers or bytes
-    data   : beside `.npy`, the data set with the other columns, a row a vector
-    key    : the column that is the primary key; where the data have none, the row number from 0
-    column : the column of vectors
-    form   : Float, Float16, BFloat16, Uint8, Int8 or Bit; empty for Uint8 or Int8 where the elements are, else Float
-    Raises   DataError where a row does not fit, UsageError where an option does not
+    Parameters
+    ----------
+    database : Database
+    table : str
+        The table; it is made where it does not exist, and so is the database's file.
+    path : str or Path
+        `.npy` with a vector a row, or `.parquet`, whose column of vectors is a list of numbers or bytes.
+    data : str or Path, optional
+        Beside `.npy`, the data set with the other columns, a row a vector.
+    key : str
+        The column that is the primary key; where the data have none, the row number from 0.
+    column : str
+        The column of vectors.
+    form : str
+        Float, Float16, BFloat16, Uint8, Int8 or Bit; empty for Uint8 or Int8 where the elements are, else Float.
+    progress : callable, optional
+        Called with the rows done and the rows in all.
+
+    Returns
+    -------
+    int
+        The number of rows.
+
+    Raises
+    ------
+    UsageError
+        An option does not fit the data.
+    DataError
+        A row cannot be inserted; no row is inserted then.
     """
     if database.read_only:
-        raise UsageError(f"{database.path}: open for reading only; nothing can be imported")
+        raise UsageError(f"{database.path}: open for reading only, so nothing can be imported; leave out --read-only")
     if form:
         binary.find_format(form)
+    source: _Rows
     if str(path).lower().endswith(".parquet"):
         if data is not None:
-            raise UsageError("--data goes with a .npy; a .parquet has its columns within")
-        source: Any = _Parquet(Path(path), key, column, form)
+            raise UsageError(f"{path}: a .parquet has all columns in it; leave out --data {data}")
+        source = _Parquet(Path(path), key, column, form)
     else:
         source = _Vectors(Path(path), data, key, column, form)
     return database.load(table, source.kinds, key, source.batches(), source.count, progress)
@@ -68,7 +104,9 @@ class _Vectors:
         self._beside = _Beside(data) if data is not None else None
         kinds = self._beside.kinds if self._beside else {}
         if column in kinds:
-            raise UsageError(f"{data}: has a field {column!r}, which is the name of the vectors' column; give --column")
+            raise UsageError(
+                f"{data}: has a field {column!r}, which is the name of the vectors' column; name another with --column"
+            )
         if self._beside and self._beside.count != self.count:
             raise DataError(
                 f"{data} has {self._beside.count} rows, but {path} has {self.count}; each row needs its vector"
@@ -79,8 +117,6 @@ class _Vectors:
 
     def batches(self) -> Iterator[Any]:
         """Arrow tables."""
-        import pyarrow
-
         for start in range(0, self.count, BATCH):
             part = np.ascontiguousarray(self._vectors[start : start + BATCH])
             columns: dict[str, Any] = self._beside.take(start // BATCH) if self._beside else {}
@@ -110,8 +146,6 @@ class _Beside:
 
     def take(self, batch: int) -> dict[str, Any]:
         """The columns of one batch, each of the type that its field has in the end."""
-        import pyarrow
-
         columns = self._batches[batch]
         self._batches[batch] = {}
         n = min(BATCH, self.count - batch * BATCH)
@@ -121,8 +155,6 @@ class _Beside:
         }
 
     def _columns(self, rows: list[tuple[int, dict[str, Any]]]) -> dict[str, Any]:
-        import pyarrow
-
         found = {}
         for name in dict.fromkeys(name for _, row in rows for name in row):
             values = [row.get(name) for _, row in rows]
@@ -146,7 +178,7 @@ class _Beside:
         return found
 
     def _mixed(self, name: str, rows: list[tuple[int, dict[str, Any]]], known: Type | None) -> DataError:
-        """What to say of a field whose values are of types that have none in common."""
+        """The error for a field whose values have no type in common."""
         for line, row in rows:
             kind = _kind(row.get(name))
             if (
@@ -157,7 +189,8 @@ class _Beside:
             ):
                 return DataError(f"{self._data}:{line}: {name}: expected {known} as in the rows before, found {kind}")
             known = kind or known
-        return DataError(f"{self._data}:{rows[0][0]}: {name}: a value from here on is of a type that no column keeps")
+        where = f"{self._data}:{rows[0][0]}: {name}"
+        return DataError(f"{where}: expected values of one type, found one from here on that no column keeps")
 
 
 _NOTHING = Type("Null")
@@ -175,7 +208,7 @@ _JSON_TYPES = {
 def _refuse_not_finite(vectors: np.ndarray, where: str, rows: np.ndarray) -> None:
     if vectors.dtype.kind == "f" and not np.isfinite(vectors).all():
         wrong = rows[~np.isfinite(vectors).all(axis=1)]
-        raise DataError(f"{where} {some(wrong.tolist())} hold NaN or infinity; mend or remove them")
+        raise DataError(f"{where} {some(wrong.tolist())} hold NaN or infinity; correct or remove them")
 
 
 def _natural(dtype: np.dtype) -> str:
@@ -190,8 +223,6 @@ def _kind(value: Any) -> Type | None:
 
 
 def _arrow(kind: Type) -> Any:
-    import pyarrow
-
     kinds = {
         "Int64": pyarrow.int64(),
         "Double": pyarrow.float64(),
@@ -206,8 +237,6 @@ class _Parquet:
     """The rows of a Parquet file."""
 
     def __init__(self, path: Path, key: str, column: str, form: str) -> None:
-        import pyarrow.parquet
-
         try:
             self._file = pyarrow.parquet.ParquetFile(path)
         except (pyarrow.ArrowException, OSError) as error:
@@ -234,8 +263,6 @@ class _Parquet:
 
     def batches(self) -> Iterator[Any]:
         """Arrow tables."""
-        import pyarrow
-
         start = 0
         for batch in self._file.iter_batches(batch_size=BATCH, use_threads=False):
             columns = dict(zip(batch.schema.names, batch.columns, strict=True))
@@ -250,8 +277,6 @@ class _Parquet:
 
     def _strings(self, lists: Any, start: int) -> Any:
         """The vectors of a batch as byte strings; where a list is null, null."""
-        import pyarrow.compute
-
         there = np.flatnonzero(lists.is_valid().to_numpy(zero_copy_only=False))
         whole = lists.drop_null()
         values = whole.flatten()
@@ -260,11 +285,13 @@ class _Parquet:
         where = f"{self._path}: {self._name}: rows"
         wrong = there[lengths != self._dim] + start
         if len(wrong):
-            raise DataError(f"{where} {some(wrong.tolist())} have another length than the first, {self._dim}")
+            raise DataError(
+                f"{where} {some(wrong.tolist())} have another length than the first, {self._dim}; correct them"
+            )
         if values.null_count:
             holes = np.flatnonzero(values.is_null().to_numpy(zero_copy_only=False)) // self._dim
             raise DataError(
-                f"{where} {some((there[np.unique(holes)] + start).tolist())} hold a null; mend or remove them"
+                f"{where} {some((there[np.unique(holes)] + start).tolist())} hold a null; correct or remove them"
             )
         try:
             vectors = values.to_numpy(zero_copy_only=False).reshape(len(whole), self._dim)
@@ -282,23 +309,19 @@ class _Parquet:
 
     def _refuse_other_strings(self, column: Any, start: int) -> None:
         """Raises DataError where a byte string is no vector's."""
-        other = np.flatnonzero(binary.Strings(column).strange) + start
+        other = np.flatnonzero(binary.Strings(column).without_format) + start
         if len(other):
             raise DataError(
                 f"{self._path}: {self._name}: rows {some(other.tolist())} hold bytes that are no vector's: the last "
-                f"byte names no format"
+                f"byte names no format; write them with Knn::ToBinaryStringFloat or as lists"
             )
 
 
-_YQL = b"yql"  # where a Parquet file of ours says which type a column is of
-
-
 def _from_arrow(path: Any, field: Any) -> Type:
-    import pyarrow.types as arrow
-
-    told = (field.metadata or {}).get(_YQL, b"").decode("utf-8", "replace")
-    if told in ("Json", "Datetime") and (told == "Json") == arrow.is_string(field.type):
-        return Type(told)
+    arrow = pyarrow.types
+    written = (field.metadata or {}).get(YQL, b"").decode("utf-8", "replace")
+    if written in ("Json", "Datetime") and (written == "Json") == arrow.is_string(field.type):
+        return Type(written)
     kinds = {
         "bool": "Bool",
         "float": "Float",
@@ -315,133 +338,7 @@ def _from_arrow(path: Any, field: Any) -> Type:
     if arrow.is_timestamp(kind):
         return Type("Timestamp")
     if str(kind) not in kinds:
-        raise DataError(f"{path}: column {field.name} is of type {kind}, which no type of YQL's keeps; leave it out")
+        raise DataError(
+            f"{path}: column {field.name} is of type {kind}, which has no type in YQL; leave it out or convert it"
+        )
     return Type(kinds[str(kind)])
-
-
-def export_table(
-    database: Database,
-    table: str,
-    path: str | Path,
-    data: str | Path | None = None,
-    column: str = "embedding",
-    overwrite: bool = False,
-    progress: Progress | None = None,
-) -> int:
-    """Writes a table's rows in the order of its primary key; gives their number.
-
-    path : `.parquet` with every column as it is kept, or `.npy` with the vectors, float32 (uint8 and int8 as they are)
-    data : beside `.npy`, a data set for the other columns: `.jsonl`, `.jsonl.gz`
-    Raises DataError where the vectors are not of one length, or one is missing
-    """
-    if table not in database.tables():
-        raise UsageError(unknown("table", table, database.tables()))
-    entry = database.tables()[table]
-    order = ", ".join(catalog.quoted(entry.columns[key].physical) for key in entry.key)
-    kind = str(path).lower()
-    if not kind.endswith((".parquet", ".npy")):
-        raise UsageError(f"{path}: expected a name that ends in .parquet or .npy")
-    total = database.count(entry)
-    if kind.endswith(".parquet"):
-        if data is not None:
-            raise UsageError("--data goes with a .npy; a .parquet has all columns within")
-        with atomic.whole_file(path, overwrite) as file:
-            return _write_parquet(
-                database.stream(entry, list(entry.columns), order, BATCH), entry, file, total, progress
-            )
-    if column not in entry.columns:
-        raise UsageError(
-            f"table {table}: {unknown('column', column, entry.columns)}; --column names the vectors' column"
-        )
-    if data is None:
-        with atomic.whole_file(path, overwrite) as file:
-            batches = database.stream(entry, [*entry.key, column], order, BATCH)
-            return _write_vectors(batches, entry, file, None, column, total, progress, path)
-    if tables.suffix(data) not in (".jsonl", ".jsonl.gz"):
-        raise UsageError(f"{data}: expected a name that ends in .jsonl or .jsonl.gz; a .parquet has all columns within")
-    with atomic.whole_file(path, overwrite) as file, tables.table_writer(data, overwrite) as lines:
-        names = [name for name in entry.columns if name != column]
-        batches = database.stream(entry, [*names, column], order, BATCH)
-        return _write_vectors(batches, entry, file, lines, column, total, progress, path)
-
-
-def _write_parquet(batches: Any, entry: catalog.Table, file: IO[bytes], total: int, progress: Progress | None) -> int:
-    import pyarrow
-    import pyarrow.parquet
-
-    done = 0
-    schema = pyarrow.schema([one.with_metadata({_YQL: entry.columns[one.name].kind.name}) for one in batches.schema])
-    # Vectors do not compress.
-    compression = {name: "none" if one.kind == STRING else "zstd" for name, one in entry.columns.items()}
-    with pyarrow.parquet.ParquetWriter(file, schema, compression=compression, use_dictionary=False) as writer:
-        for batch in batches:
-            writer.write_batch(batch.replace_schema_metadata().cast(schema))
-            done += len(batch)
-            if progress:
-                progress(done, total)
-    return done
-
-
-def _write_vectors(
-    batches: Any,
-    entry: catalog.Table,
-    file: IO[bytes],
-    lines: Any,
-    column: str,
-    total: int,
-    progress: Progress | None,
-    path: Any,
-) -> int:
-    if entry.columns[column].kind != STRING:
-        raise UsageError(f"column {column} is {entry.columns[column].kind}, and no String, which vectors are kept in")
-    done, shape = 0, None
-    for batch in batches:
-        columns = dict(zip(batch.schema.names, batch.columns, strict=True))
-        strings = columns.pop(column)
-        sizes = np.diff(
-            np.frombuffer(strings.buffers()[1], np.int32)[strings.offset : strings.offset + len(strings) + 1]
-        )
-        found = binary.Strings(strings)
-        if shape is None and len(sizes):
-            shape = int(sizes[0]), int(found.bytes[found.offsets[1] - 1]) if sizes[0] else 0
-        wrong = np.flatnonzero((sizes != shape[0]) | ~found.valid) if shape else np.zeros(0, int)
-        if shape is None or shape[1] not in binary.BY_BYTE or len(wrong):
-            row = int(wrong[0]) if len(wrong) else 0
-            at = ", ".join(f"{key} {columns[key][row]}" for key in entry.key)
-            raise DataError(f"{path}: the vector of {at} is missing, no vector, or of another length than the first")
-        body = found.bytes[found.offsets[0] : found.offsets[-1]].reshape(len(batch), shape[0])
-        vectors = _decoded(body, binary.BY_BYTE[shape[1]], path)
-        if done == 0:
-            np.lib.format.write_array_header_1_0(
-                file,
-                {"descr": vectors.dtype.str, "fortran_order": False, "shape": (total, vectors.shape[1])},
-            )
-        file.write(np.ascontiguousarray(vectors).data)
-        if lines is not None:
-            for record in zip(*(values.to_pylist() for values in columns.values()), strict=True):
-                lines.add(
-                    {name: _json(value, entry.columns[name].kind) for name, value in zip(columns, record, strict=True)}
-                )
-        done += len(batch)
-        if progress:
-            progress(done, total)
-    if done == 0:
-        raise DataError(f"{path}: the table has no rows")
-    return done
-
-
-def _decoded(body: np.ndarray, form: binary.Format, path: Any) -> np.ndarray:
-    if (body[:, -1] != form.byte).any():
-        raise DataError(f"{path}: the vectors are of several formats; the first is {form.name}")
-    if form.name == "Bit":
-        return np.stack([row for row in map(binary.from_binary, map(bytes, body)) if row is not None])
-    if (body.shape[1] - 1) % np.dtype(form.dtype).itemsize or body.shape[1] < 2:
-        raise DataError(f"{path}: the strings are no {form.name} vectors")
-    elements = np.ascontiguousarray(body[:, :-1]).view(form.dtype)
-    if form.name in ("Uint8", "Int8", "Float"):
-        return elements
-    return np.stack([row for row in map(binary.from_binary, map(bytes, body)) if row is not None])
-
-
-def _json(value: Any, kind: Type) -> Any:
-    return json.loads(value) if kind.name == "Json" and value is not None else plain(value, kind)

@@ -1,4 +1,4 @@
-"""YQL's literals, read: strings with escapes, numbers with suffixes, lists of numbers."""
+"""The values of YQL's literals: strings with escapes, numbers with suffixes, lists of numbers."""
 
 import re
 from typing import Any
@@ -136,6 +136,6 @@ def read_list(token: str) -> tuple[np.ndarray, str]:
     return np.array(numbers, NUMPY[kind]), kind
 
 
-# In the order in which a type of an operation takes over the other's.
+# Of two types in an operation, the later one here is the type of the result.
 LEVELS = ("Int8", "Uint8", "Int16", "Uint16", "Int32", "Uint32", "Int64", "Uint64", "Float", "Double")
 NUMPY = {kind: kind.lower().replace("double", "float64") if kind != "Float" else "float32" for kind in LEVELS}

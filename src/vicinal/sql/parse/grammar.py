@@ -1,12 +1,12 @@
 """YQL's statements, parsed: expressions and SELECT by `query_grammar`, the statements around them here."""
 
-import functools
 from typing import Any
 
-from vicinal.sql.faults import SqlError, fault, place
-from vicinal.sql.lexer import tokenize
-from vicinal.sql.query_grammar import YQL, ParseError, QueryParser, TokenType
-from vicinal.sql.statements import (
+from vicinal.sql.faults import REMEDIES, SqlError, fault, place
+from vicinal.sql.parse.dialect import YQL, ParseError, TokenType
+from vicinal.sql.parse.lexer import tokenize
+from vicinal.sql.parse.query_grammar import QueryParser
+from vicinal.sql.parse.statements import (
     AddIndex,
     ColumnDefinition,
     CreateTable,
@@ -31,7 +31,7 @@ class _Parser(QueryParser):
         if self._match(TokenType.PARAMETER):
             name = self._prev.text
             if self._curr.token_type == TokenType.COMMA:
-                self.raise_error("several names at once are outside the subset")
+                self.outside("several names at once", remedy="write $a = ...; $b = ...;")
             self.expect(TokenType.EQ, "= after the name")
             return Named(name, self._value())
         verb = first.text.upper()
@@ -43,8 +43,7 @@ class _Parser(QueryParser):
             select = self._parse_select()
             if select is not None:
                 return Query(self._parse_query_modifiers(self._parse_set_operations(select)))
-        self.raise_error(f"{verb} is outside the subset", first)
-        raise AssertionError
+        self.outside(verb, first, _VERBS.get(verb, ""))
 
     def declare(self) -> Statement:
         self.expect(TokenType.PARAMETER, "a $name")
@@ -66,7 +65,7 @@ class _Parser(QueryParser):
     def create(self) -> Statement:
         if not self._match(TokenType.TABLE):
             self.name("TABLE")
-            self.raise_error(f"CREATE {self._prev.text.upper()} is outside the subset", self._prev)
+            self.outside(f"CREATE {self._prev.text.upper()}", self._prev)
         exists = self.words("IF", "NOT", "EXISTS")
         table = self.name("a table's name")
         self.expect(TokenType.L_PAREN, "(")
@@ -79,7 +78,7 @@ class _Parser(QueryParser):
                 indexes.append(self.index(table))
             else:
                 if self._curr.text.upper() in ("FAMILY", "CHANGEFEED") and self._third() in _NAMES:
-                    self.raise_error(f"{self._curr.text.upper()} in CREATE TABLE is outside the subset")
+                    self.outside(f"{self._curr.text.upper()} in CREATE TABLE", remedy="leave it out")
                 name = self.name("a column's name")
                 kind = self.type_name()
                 required = self.words("NOT", "NULL")
@@ -92,7 +91,7 @@ class _Parser(QueryParser):
             self._refuse(self._curr)
         self.expect(TokenType.R_PAREN, ", or )")
         if self._curr.token_type == TokenType.WITH:
-            self.raise_error("WITH settings of CREATE TABLE are outside the subset")
+            self.outside("WITH (...) of CREATE TABLE", remedy="leave it out")
         return CreateTable(table, columns, key, exists, indexes)
 
     def _third(self) -> Any:
@@ -103,33 +102,33 @@ class _Parser(QueryParser):
     def drop(self) -> Statement:
         if not self._match(TokenType.TABLE):
             self.name("TABLE")
-            self.raise_error(f"DROP {self._prev.text.upper()} is outside the subset", self._prev)
+            self.outside(f"DROP {self._prev.text.upper()}", self._prev)
         exists = self.words("IF", "EXISTS")
         return DropTable(self.name("a table's name"), exists)
 
     def alter(self) -> Statement:
         if not self._match(TokenType.TABLE):
             self.name("TABLE")
-            self.raise_error(f"ALTER {self._prev.text.upper()} is outside the subset", self._prev)
+            self.outside(f"ALTER {self._prev.text.upper()}", self._prev)
         table = self.name("a table's name")
         if self.words("DROP", "INDEX"):
             return DropIndex(table, self.name("an index's name"))
         if not self.words("ADD", "INDEX"):
             self.name("ADD INDEX or DROP INDEX")
-            self.raise_error(f"ALTER TABLE {self._prev.text.upper()} is outside the subset", self._prev)
+            self.outside(f"ALTER TABLE {self._prev.text.upper()}", self._prev)
         return self.index(table)
 
     def index(self, table: Name) -> AddIndex:
         start = self._curr.start
         index = self.name("an index's name")
         if not self.words("GLOBAL"):
-            self.raise_error("expected GLOBAL")
+            self.raise_error("expected GLOBAL USING vector_kmeans_tree")
         self.words("SYNC")
         if not self._match(TokenType.USING):
-            self.raise_error("a secondary index is outside the subset: expected USING vector_kmeans_tree")
+            self.outside("a secondary index", remedy="write GLOBAL USING vector_kmeans_tree")
         kind = self.name("the index's type")
         if kind.text != "vector_kmeans_tree":
-            self.raise_error(f"an index of type {kind.text} is outside the subset: expected vector_kmeans_tree")
+            self.outside(f"an index of type {kind.text}", self._prev, "write vector_kmeans_tree")
         self.expect(TokenType.ON, "ON")
         columns = self.names("a column")
         cover = self.names("a column") if self.words("COVER") else []
@@ -160,8 +159,8 @@ class _Parser(QueryParser):
             while self._match(TokenType.COMMA):
                 rows.append(self.row())
         elif self._curr.token_type in (TokenType.SELECT, TokenType.PARAMETER, TokenType.L_PAREN):
-            if self._match(TokenType.PARAMETER):
-                self.raise_error(f"{verb} from a named expression is outside the subset: write SELECT * FROM $name")
+            if self._curr.token_type == TokenType.PARAMETER:
+                self.outside(f"{verb} from a named expression", remedy=f"write SELECT * FROM ${self._curr.text}")
             query = self._parse_query_modifiers(self._parse_set_operations(self._parse_select()))
         else:
             self.raise_error("expected VALUES or SELECT")
@@ -169,7 +168,7 @@ class _Parser(QueryParser):
 
     def row(self) -> list[Any]:
         self.expect(TokenType.L_PAREN, "(")
-        values = self._parse_csv(self._parse_disjunction)
+        values: list[Any] = self._parse_csv(self._parse_disjunction)
         if not values:
             self.raise_error("Required")
         self.expect(TokenType.R_PAREN, ")")
@@ -209,14 +208,22 @@ class _Parser(QueryParser):
         self._advance()
         found = self.statement()
         if self._index < self._tokens_size:
-            token = self._curr
-            if token.text[0].isalpha() and token.token_type != TokenType.IDENTIFIER:
-                self._refuse(token)
-            self.raise_error(f"unexpected {token.text}")
+            self.leftover()
         found.start, found.end = tokens[0].start, tokens[-1].end + 1
         return found
 
 
+# What to write instead of a statement.
+_VERBS = {
+    "WITH": REMEDIES["WITH"],
+    "EXPLAIN": "run the SELECT itself",
+    "SHOW": "write .tables in the prompt",
+    "DESCRIBE": "write .schema TABLE in the prompt",
+    "MERGE": "write UPSERT",
+    "TRUNCATE": "write DELETE FROM table",
+    "VALUES": "write SELECT",
+    "USE": REMEDIES["USE"],
+}
 _NAMES = (TokenType.VAR, TokenType.IDENTIFIER)
 _STATEMENTS = {
     "DECLARE": _Parser.declare,
@@ -233,21 +240,15 @@ _STATEMENTS = {
     "COMMIT": _Parser.transaction,
     "ROLLBACK": _Parser.transaction,
 }
-MOST_REMEMBERED = 4096
 
 
 def parse(text: str) -> tuple[Statement, ...]:
-    """The statements of a text; of one of at most `MOST_REMEMBERED` characters, what was read when it last came.
+    """The statements of a text; nothing changes them afterwards.
 
     Raises    SqlError with line and column.
     >>> [type(one).__name__ for one in parse("$k = 3; SELECT 1; // done")]
     ['Named', 'Query']
     """
-    return _remembered(text) if len(text) <= MOST_REMEMBERED else read(text)
-
-
-def read(text: str) -> tuple[Statement, ...]:
-    """The statements of a text, read now; nothing changes them afterwards."""
     statements = tokenize(text)
     parser = _Parser(dialect=YQL)
     found = []
@@ -259,8 +260,7 @@ def read(text: str) -> tuple[Statement, ...]:
             line, column = (about.get("line"), about.get("col")) if about.get("line") else place(text, tokens[-1].start)
             raise SqlError(f"{about.get('description') or error}", line or 0, column or 0) from None
         except RecursionError:
-            raise fault(text, tokens[0].start, "this statement is nested too deeply") from None
+            raise fault(
+                text, tokens[0].start, "this statement is nested too deeply; split it with $name = ...;"
+            ) from None
     return tuple(found)
-
-
-_remembered = functools.lru_cache(maxsize=256)(read)

@@ -1,7 +1,7 @@
 """Vector indexes: trees over a table's vectors, and each row's cluster in a hidden column of the table.
 
-A search visits the clusters nearest to its target. A row without a cluster is always read, so that what an index has
-not seen yet is never missed.
+A search visits the clusters nearest to its target. A row without a cluster is always read, so that no search misses a
+row that the index does not hold yet.
 """
 
 import json
@@ -11,22 +11,23 @@ from typing import Any
 import numpy as np
 
 from vicinal.errors import need, unknown
-from vicinal.sql import binary, trees
 from vicinal.sql.catalog import INDEXES, Index, Table, check_name, quoted
-from vicinal.sql.faults import fault
-from vicinal.sql.statements import AddIndex
+from vicinal.sql.engine.connection import Connection
+from vicinal.sql.faults import fault, outside
+from vicinal.sql.parse.statements import AddIndex
 from vicinal.sql.types import STRING
+from vicinal.sql.vectors import binary, trees
 
 _FORMATS = {"float": "Float", "uint8": "Uint8", "int8": "Int8"}
 
 
 class VectorIndexes:
-    """The vector indexes of a database; their trees are read when first asked for.
+    """The vector indexes of a database; their trees are read when they are first used.
 
-    connection : DuckDB's
+    connection : the database's
     """
 
-    def __init__(self, connection: Any) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._forests: dict[tuple[str, str], trees.Forest] = {}
 
@@ -37,20 +38,20 @@ class VectorIndexes:
     def add(self, table: Table, statement: AddIndex, text: str) -> None:
         """Makes an index and gives every row its cluster.
 
-        Raises    SqlError where the statement names what is not there, or the table's vectors are others.
+        Raises    SqlError where a name is unknown, or the table has no vectors of that type and dimension.
         """
         name = statement.index
         check_name(name, text)
         if name.text.lower() in {one.lower() for one in table.indexes}:
-            raise fault(text, name.start, f"index {name.text} exists already, in this or another case")
+            raise fault(text, name.start, f"index {name.text} exists already, in this or another case; name another")
         for column in (*statement.columns, *statement.cover):
             if column.text not in table.columns:
                 raise fault(text, column.start, unknown("column", column.text, table.columns))
         embedding = statement.columns[-1]
         if table.columns[embedding.text].kind != STRING:
-            raise fault(
-                text, embedding.start, f"the last column of a vector index is a String, {embedding.text} is not"
-            )
+            kind = table.columns[embedding.text].kind
+            message = f"the last column of a vector index is a String, {embedding.text} is not: it is {kind}"
+            raise fault(text, embedding.start, f"{message}; name the vectors' column last")
         settings = _settings(statement, text)
         index = Index(
             name.text,
@@ -64,15 +65,17 @@ class VectorIndexes:
             wanted = f"no {form} vector of {dim} elements in {embedding.text}"
             raise fault(text, statement.start, f"table {table.name} has {wanted}; see vector_type and vector_dimension")
         definition = json.dumps({"columns": index.columns, "cover": index.cover, "settings": settings})
-        self._connection.execute(
+        self._connection.duck.execute(
             f"CREATE TABLE IF NOT EXISTS {quoted(INDEXES)} "
             "(table_name VARCHAR, name VARCHAR, definition VARCHAR, forest BLOB, PRIMARY KEY (table_name, name))"
         )
-        self._connection.execute(
+        self._connection.duck.execute(
             f"INSERT INTO {quoted(INDEXES)} VALUES ($1, $2, $3, $4)",
             [table.name, index.name, definition, forest.save()],
         )
-        self._connection.execute(f"ALTER TABLE {quoted(table.physical)} ADD COLUMN {quoted(index.physical)} INTEGER")
+        self._connection.duck.execute(
+            f"ALTER TABLE {quoted(table.physical)} ADD COLUMN {quoted(index.physical)} INTEGER"
+        )
         self._forests[table.name, index.name] = forest
         self.assign(table, index)
 
@@ -80,7 +83,7 @@ class VectorIndexes:
         """Whether a column has a value that is not NULL."""
         name = quoted(table.columns[column].physical)
         query = f"SELECT 1 FROM {quoted(table.physical)} WHERE {name} IS NOT NULL LIMIT 1"
-        return bool(self._connection.execute(query).fetchall())
+        return bool(self._connection.duck.execute(query).fetchall())
 
     def _grow(self, table: Table, index: Index) -> trees.Forest:
         """A tree for each prefix; none in an empty table, all of whose later rows are always read."""
@@ -101,7 +104,7 @@ class VectorIndexes:
         prefix = prefix if columns[:-1] else "'[]'"
         form = binary.find_format(_FORMATS[index.settings["vector_type"]])
         size = _vector_size(form, index.settings["vector_dimension"])
-        arrow = self._connection.sql(
+        arrow = self._connection.duck.sql(
             f"SELECT rowid, {prefix}, {columns[-1]} FROM {quoted(table.physical)} "
             f"WHERE octet_length({columns[-1]}) = {size} {where}"
         ).to_arrow_table()
@@ -127,8 +130,8 @@ class VectorIndexes:
     def assign(self, table: Table, index: Index) -> None:
         """Gives the rows that have none their cluster.
 
-        A row whose vector the index does not take gets -1 and is never read; one of a new prefix stays without a
-        cluster and is always read.
+        A row whose vector is of another type or dimension gets -1 and is never read; one of a new prefix stays without
+        a cluster and is always read.
         """
         pyarrow = need("pyarrow", extra="sql")
         function = index.functions[0]
@@ -136,7 +139,7 @@ class VectorIndexes:
         column, vector = quoted(index.physical), quoted(table.columns[index.columns[-1]].physical)
         form = binary.find_format(_FORMATS[index.settings["vector_type"]])
         size = _vector_size(form, index.settings["vector_dimension"])
-        self._connection.execute(
+        self._connection.duck.execute(
             f"UPDATE {quoted(table.physical)} SET {column} = -1 WHERE {column} IS NULL AND ({vector} IS NULL "
             f"OR octet_length({vector}) <> {size} OR {vector}[-1:] <> '\\x{form.byte:02X}'::BLOB)"
         ).fetchall()
@@ -149,19 +152,19 @@ class VectorIndexes:
         if not rowids:
             return
         changed = pyarrow.table({"row": np.concatenate(rowids), "cluster": np.concatenate(clusters).astype(np.int32)})
-        self._connection.register("~clusters", changed)
+        self._connection.duck.register("~clusters", changed)
         try:
-            self._connection.execute(
+            self._connection.duck.execute(
                 f"UPDATE {quoted(table.physical)} AS t SET {quoted(index.physical)} = c.cluster "
                 f'FROM "~clusters" AS c WHERE t.rowid = c.row'
             )
         finally:
-            self._connection.unregister("~clusters")
+            self._connection.duck.unregister("~clusters")
 
     def _forest(self, table: Table, index: str) -> trees.Forest:
         key = table.name, index
         if key not in self._forests:
-            ((data,),) = self._connection.execute(
+            ((data,),) = self._connection.duck.execute(
                 f"SELECT forest FROM {quoted(INDEXES)} WHERE table_name = $1 AND name = $2", list(key)
             ).fetchall()
             self._forests[key] = trees.Forest.load(data)
@@ -175,14 +178,14 @@ class VectorIndexes:
     def drop(self, table: Table, name: str) -> None:
         """Removes an index and its column."""
         index = table.indexes[name]
-        self._connection.execute(
+        self._connection.duck.execute(
             f"DELETE FROM {quoted(INDEXES)} WHERE table_name = $1 AND name = $2", [table.name, index.name]
         )
-        self._connection.execute(f"ALTER TABLE {quoted(table.physical)} DROP COLUMN {quoted(index.physical)}")
+        self._connection.duck.execute(f"ALTER TABLE {quoted(table.physical)} DROP COLUMN {quoted(index.physical)}")
 
 
 def _vector_size(form: binary.Format, dim: int) -> int:
-    return dim * np.dtype(form.dtype).itemsize + 1
+    return dim * int(np.dtype(form.dtype).itemsize) + 1
 
 
 def _settings(statement: AddIndex, text: str) -> dict[str, Any]:
@@ -209,20 +212,20 @@ def _settings(statement: AddIndex, text: str) -> dict[str, Any]:
                 raise fault(text, start, f"{name}: {unknown('value', value, choices[name])}")
             found[name] = value
         else:
-            raise fault(text, start, f"setting {name} is outside the subset: {', '.join([*limits, *choices])}")
+            raise fault(text, start, outside(f"setting {name}", f"there is {', '.join([*limits, *choices])}"))
     if ("distance" in found) == ("similarity" in found):
-        raise fault(text, statement.start, "an index needs distance=... or similarity=..., and not both")
+        raise fault(text, statement.start, "an index needs distance=... or similarity=..., and not both; write one")
     for name in ("vector_type", "vector_dimension"):
         if name not in found:
-            raise fault(text, statement.start, f"an index needs {name}=...")
+            raise fault(text, statement.start, f"an index needs {name}=...; add it to WITH (...)")
     found.setdefault("levels", 1)
     clusters = found.get("clusters", 2)
     if found["vector_dimension"] * clusters > 4_194_304:
-        raise fault(text, statement.start, "vector_dimension * clusters is beyond 4194304")
+        raise fault(text, statement.start, "vector_dimension * clusters is beyond 4194304; write fewer clusters")
     if math.log2(clusters) * found["levels"] > 30:
-        raise fault(text, statement.start, "clusters to the power of levels is beyond 1073741824")
+        raise fault(text, statement.start, "clusters to the power of levels is beyond 1073741824; write fewer")
     return found
 
 
 def _most_clusters(settings: dict[str, Any]) -> int:
-    return min(2048, 4_194_304 // settings["vector_dimension"], int(2 ** (30 / settings["levels"])))
+    return min(2048, 4_194_304 // int(settings["vector_dimension"]), int(2 ** (30 / settings["levels"])))

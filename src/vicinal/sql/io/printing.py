@@ -1,4 +1,4 @@
-"""Values as the command prints them."""
+"""Rows as the command prints them: tables, or JSON."""
 
 import base64
 import json
@@ -12,7 +12,7 @@ from vicinal.sql.types import FLOAT, Type
 
 
 def shown(value: Any, kind: Type) -> str:
-    r"""A value in a table: bytes that are no text as a quoted string with escapes, numbers at their shortest.
+    r"""A value in a table: bytes that are not text as a quoted string with escapes, the shortest form of a number.
 
     >>> shown(b"\x01\xfe", Type("String")), shown(0.1, FLOAT), shown(2.0, Type("Double")), shown(None, FLOAT)
     ('"\\x01\\xfe"', '0.1', '2', 'NULL')
@@ -43,7 +43,7 @@ def _text(value: bytes) -> str | None:
 
 
 def plain(value: Any, kind: Type) -> Any:
-    """A value for JSON: bytes that are no text as `{"base64": ...}`, Float at its shortest.
+    """A value for JSON: bytes that are not text as `{"base64": ...}`, the shortest form of a Float.
 
     >>> plain(b"\\x01", Type("String")), plain(b"a", Type("String"))
     ({'base64': 'AQ=='}, 'a')
@@ -71,14 +71,14 @@ def printed(answers: Iterable[Any], form: str) -> Iterable[str]:
 
 
 def as_json(rows: Any) -> Iterable[str]:
-    """Each row as a JSON object; of columns with one name the last counts."""
+    """Each row as a JSON object; of columns with equal names it holds the last."""
     for row in rows:
         record = {name: plain(value, kind) for name, value, kind in zip(rows.columns, row, rows.kinds, strict=True)}
         yield json.dumps(record, ensure_ascii=False)
 
 
 def as_table(rows: Any, width: int = 60) -> Iterable[str]:
-    """The rows under a line of names, in columns; what is longer than `width` is cut."""
+    """The rows under a line of names, in columns; a cell longer than `width` is cut."""
     cells = [rows.columns] + [[shown(value, kind) for value, kind in zip(row, rows.kinds, strict=True)] for row in rows]
     cells = [[_cut(cell, width) for cell in line] for line in cells]
     widths = [max(len(line[column]) for line in cells) for column in range(len(rows.columns))]

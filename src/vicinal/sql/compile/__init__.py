@@ -1,0 +1,1 @@
+"""From statements of YQL to nodes of DuckDB's SQL, each expression with its type."""

@@ -1,0 +1,1 @@
+"""Tables from files and into files, and rows as the command prints them."""

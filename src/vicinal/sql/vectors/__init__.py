@@ -1,0 +1,1 @@
+"""Vectors as byte strings, their distances, and trees over them. Nothing here knows SQL."""

@@ -1,0 +1,43 @@
+"""The k best rows of each of many targets, kept while batches of rows come."""
+
+import threading
+
+import numpy as np
+
+from vicinal.sql.vectors import binary
+
+
+class Best:
+    """The k best rows of each target so far; batches may come from several threads.
+
+    function   : as in Knn::<function>
+    targets    : a column of byte strings
+    descending : whether the largest values are the best
+    """
+
+    def __init__(self, function: str, targets: binary.Strings, k: int, descending: bool) -> None:
+        self._function, self._targets, self._descending, self._k = function, targets, descending, k
+        self.rows = np.full((targets.n, k), -1, np.int64)
+        self._keys = np.full((targets.n, k), np.inf)
+        self._lock = threading.Lock()
+
+    def add(self, rows: np.ndarray, strings: binary.Strings) -> None:
+        """Measures a batch: row ids (n,), and their vectors as byte strings."""
+        found, valid = binary.distances(self._function, strings, self._targets, all_pairs=True)
+        keys = found.T.astype(np.float64)
+        special = ~np.isfinite(keys)
+        if special.any():  # infinity comes after what is finite, and NaN after infinity
+            keys[special] = np.nan_to_num(keys[special], nan=1e40, posinf=1e39, neginf=-1e39)
+        if self._descending:
+            keys = -keys
+        missing = valid.T == 0
+        if missing.any():  # NULL is first where the order ascends, and last where it descends
+            keys[missing] = 1e41 if self._descending else -1e41
+        worst = self._keys[:, -1]
+        with self._lock:
+            for target in np.flatnonzero((keys < worst[:, None]).any(axis=1)):
+                near = np.flatnonzero(keys[target] < self._keys[target, -1])
+                all_keys = np.concatenate([self._keys[target], keys[target, near]])
+                order = np.argsort(all_keys, kind="stable")[: self._k]
+                self.rows[target] = np.concatenate([self.rows[target], rows[near]])[order]
+                self._keys[target] = all_keys[order]

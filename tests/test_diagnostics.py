@@ -12,7 +12,7 @@ import pytest
 from sklearn.datasets import load_digits, load_wine
 from sklearn.metrics import cohen_kappa_score
 
-from vicinal import Exact, Neighbors, neighbors
+from vicinal import Neighbors, neighbors
 from vicinal.analysis.diagnostics import (
     bayes_interval,
     boundary_pairs,
@@ -26,16 +26,15 @@ from vicinal.analysis.diagnostics import (
     relative_contrast,
     two_nn_dimension,
 )
-from vicinal.data.labels import Labels
 from vicinal.errors import DataError
-from vicinal.tasks.diagnose import diagnose
+from vicinal.tasks.diagnose.diagnose import diagnose
 from workplace import Workplace, read_table
 
 DIGITS, DIGIT = load_digits(return_X_y=True)
 
 
-def labelled(codes: np.ndarray) -> Labels:
-    return Labels("labels", list(range(len(codes))), codes, [f"class {code}" for code in range(int(codes.max()) + 1)])
+def named(codes: np.ndarray) -> list[str]:
+    return [f"class {code}" for code in codes]
 
 
 def test_the_dimensions_of_digits_are_the_published_ones() -> None:
@@ -56,9 +55,8 @@ def test_the_dimension_of_a_flat_sheet_in_a_wide_space_is_its_own(dim: int) -> N
 @pytest.mark.parametrize(("dim", "expected"), [(3, 15.6), (1536, 1.06)])
 def test_the_contrast_of_gaussians_falls_with_the_dimension(dim: int, expected: float) -> None:
     vectors = np.random.default_rng(0).normal(size=(2000, dim))
-    found = diagnose("gaussian", vectors, Exact(), k=20)
-    contrast = next(one.value for one in found.figures if one.name == "relative_contrast")
-    assert contrast == pytest.approx(expected, rel=0.04)
+    found = diagnose(vectors, k=20)
+    assert found["relative_contrast"].value == pytest.approx(expected, rel=0.04)
     assert any("distances concentrate" in text for text in found.warnings) == (dim == 1536)
     far = np.sqrt(np.maximum(0, ((vectors[:, None, :3] - vectors[None, :, :3]) ** 2).sum(axis=2)))
     np.fill_diagonal(far, np.nan)
@@ -92,8 +90,8 @@ def test_the_lower_end_is_flagged_where_it_is_none() -> None:
     codes = np.repeat([0, 1], 10_000)
     vectors = random.normal(size=(20_000, 50)).astype(np.float32)
     vectors[:, 0] += 2 * codes
-    found = diagnose("gaussians", vectors, Exact(), k=50, labels=labelled(codes))
-    figures = {one.name: one.value for one in found.figures}
+    found = diagnose(vectors, named(codes), k=50)
+    figures = {name: one.value for name, one in found.figures.items()}
     bayes = NormalDist().cdf(-1)
     assert bayes == pytest.approx(0.1587, abs=1e-4)
     assert figures["cover_hart_lower"] == pytest.approx(0.2024, abs=0.01)
@@ -196,21 +194,21 @@ def test_kappa_is_scikit_learns_and_its_interval_holds() -> None:
 
 def test_warnings_of_wine_are_about_its_columns() -> None:
     wine = load_wine(return_X_y=True)[0]
-    said = diagnose("wine", wine, Exact(), k=20).warnings
+    said = diagnose(wine, k=20).warnings
     assert any("column 12 has 100 % of all variance" in text for text in said)
     assert any(text.startswith("not normalised: rows are ") for text in said)
     assert any(re.match(r"cosine and euclidean disagree on \d+ %", text) for text in said)
-    copies = diagnose("copies", np.vstack([DIGITS[:300], DIGITS[:7]]), Exact("cosine"), k=10)
+    copies = diagnose(np.vstack([DIGITS[:300], DIGITS[:7]]), metric="cosine", k=10)
     assert any(text.startswith("exact copies of other rows: 7") for text in copies.warnings)
     assert not any("normalised" in text for text in copies.warnings)
-    zero = diagnose("zero", np.vstack([DIGITS[:300], np.zeros((1, 64))]), Exact(), k=10)
+    zero = diagnose(np.vstack([DIGITS[:300], np.zeros((1, 64))]), k=10)
     assert any(text.startswith("rows that are all zero: 1") for text in zero.warnings)
 
 
 def test_all_rows_equal_are_told_without_a_fault() -> None:
-    found = diagnose("equal", np.ones((40, 3)), Exact(), k=5, labels=labelled(np.arange(40) % 2))
-    values = {one.name: one.value or 0.0 for one in found.figures}
-    assert values["duplicates"] == 39 and np.isnan(values["two_nn_dimension"]) and values["relative_contrast"] == np.inf
+    found = diagnose(np.ones((40, 3)), named(np.arange(40) % 2), k=5)
+    assert found["duplicates"].value == 39 and found["relative_contrast"].value == np.inf
+    assert np.isnan(float(found["two_nn_dimension"]))
 
 
 @pytest.fixture
@@ -311,7 +309,11 @@ def test_kappa_of_two_files_and_of_one_part_of_the_pairs(digits: Workplace) -> N
         (3, ("a.jsonl", "bare.jsonl"), "one of them names its rows by their numbers, as a file without ids does"),
         (3, ("a.jsonl", "strange.jsonl"), "none of its ids (xd"),
         (3, ("a.jsonl", "b.jsonl", "--pairs", "a.jsonl"), "a.jsonl:1: other_id: expected a label in every row"),
-        (2, ("a.jsonl", "b.jsonl", "--split", "train"), "--split: needs --pairs FILE"),
+        (
+            2,
+            ("a.jsonl", "b.jsonl", "--split", "train"),
+            "--split: needs the boundary pairs, which say which rows are in which part; give --pairs FILE",
+        ),
         (2, ("a.jsonl", "b.jsonl", "--confidence", "95"), "expected a share between 0 and 1, got 95"),
     ):
         assert complaint in digits.refuses(code, "kappa", *arguments)
@@ -329,11 +331,15 @@ def test_the_command_without_labels(digits: Workplace) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (("--metric", "hamming"), 2, "diagnose needs distances between numbers, which hamming is not"),
-        (("--metric", "inner_product"), 2, "diagnose needs distances between numbers"),
+        (
+            ("--metric", "hamming"),
+            2,
+            "--metric: expected a distance between numbers, got hamming; diagnose takes euclidean",
+        ),
+        (("--metric", "inner_product"), 2, "--metric: expected a distance between numbers, got inner_product"),
         (("--metric", "cosin"), 2, "did you mean 'cosine'"),
-        (("--second-labels", "b.jsonl"), 2, "--second-labels: needs --labels FILE:FIELD"),
-        (("--write-errors", "e.csv"), 2, "--write-errors: needs --labels"),
+        (("--second-labels", "b.jsonl"), 2, "--second-labels: needs labels too; give --labels FILE:FIELD"),
+        (("--write-errors", "e.csv"), 2, "--write-errors: needs labels too; give --labels FILE:FIELD"),
         (("--labels", "a.jsonl", "--evaluation", "2"), 2, "--evaluation: expected a share from 0 to 1, got 2"),
         (("--labels", "a.jsonl", "--second-labels", "twice.jsonl"), 3, "ids occur more than once"),
         (("--labels", "a.jsonl", "--second-labels", "others.jsonl"), 3, "1 ids of a.jsonl:label are missing: d0"),

@@ -261,19 +261,31 @@ def test_mahalanobis_of_the_rows_own_covariance_and_of_a_matrix(known: Workplace
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        ((*CLASSIFY, "--matrix", "wide.npy"), 2, "--matrix: it is for --metric mahalanobis, not for euclidean"),
+        (
+            (*CLASSIFY, "--matrix", "wide.npy"),
+            2,
+            "--matrix: it belongs to metric mahalanobis, got metric euclidean; give",
+        ),
         ((*MAHALANOBIS, "--matrix", "wide.npy"), 3, "shape (3, 5), expected (4, 4) finite numbers for emb.npy"),
         ((*MAHALANOBIS, "--matrix", "negative.npy"), 3, "negative.npy: matrix: expected no negative eigenvalue"),
         (("outliers", "flat.npy", *MAHALANOBIS[-2:]), 3, "the covariance of 30 rows has rank 3 of 4, so it has no inv"),
         ((*CLASSIFY, "--metric", "cosin"), 2, "unknown metric 'cosin': did you mean 'cosine'?"),
-        ((*CLASSIFY, "-k", "many"), 2, '-k: expected a whole number above 0, got "many"'),
-        ((*CLASSIFY, "-k", "auto", "--max-k", "0"), 2, '--max-k: expected a whole number above 0, got "0"'),
+        ((*CLASSIFY, "-k", "many"), 2, '-k: expected a whole number above 0 or auto, got "many"'),
+        ((*CLASSIFY, "-k", "auto", "--max-k", "0"), 2, "--max-k: expected a whole number above 0, got 0"),
         ((*CLASSIFY[:-1], "wide.npy"), 3, "wide.npy: found dim 5, emb.npy has dim 4"),
         ((*CLASSIFY[:-1], "nan.npy"), 3, "nan.npy: 1 row cannot be used (1 with NaN or infinite value: 2); mend"),
         ((*CLASSIFY, "-o", "p.txt"), 2, "expected a name that ends in .jsonl"),
         (("outliers", "emb.npy", "--contamination", "0.7"), 2, "expected auto, or a share above 0 and at most 0.5"),
-        (("outliers", "emb.npy", "--contamination", "few"), 2, '--contamination: expected a number, got "few"'),
-        (("outliers", "emb.npy", "--metric", "inner_product"), 2, "inner_product is no distance"),
+        (
+            ("outliers", "emb.npy", "--contamination", "few"),
+            2,
+            '--contamination: expected auto, or a share above 0 and at most 0.5, got "few"',
+        ),
+        (
+            ("outliers", "emb.npy", "--metric", "inner_product"),
+            2,
+            "--metric: expected a distance, got inner_product, which",
+        ),
     ],
 )
 def test_what_is_wrong_is_named(known: Workplace, arguments: tuple, code: int, said: str) -> None:

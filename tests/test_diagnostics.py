@@ -1,4 +1,4 @@
-"""Diagnostics: published figures, data whose truth is known, and the command with its pages."""
+"""Diagnostics: published figures, data whose truth is known, Python beside the command, and the pages."""
 
 import json
 import re
@@ -8,6 +8,8 @@ from statistics import NormalDist
 from typing import Any
 
 import numpy as np
+import pandas
+import polars
 import pytest
 from sklearn.datasets import load_digits, load_wine
 from sklearn.metrics import cohen_kappa_score
@@ -26,8 +28,9 @@ from vicinal.analysis.diagnostics import (
     relative_contrast,
     two_nn_dimension,
 )
-from vicinal.errors import DataError
+from vicinal.errors import DataError, UsageError
 from vicinal.tasks.diagnose.diagnose import diagnose
+from vicinal.tasks.diagnose.kappa import kappa
 from workplace import Workplace, read_table
 
 DIGITS, DIGIT = load_digits(return_X_y=True)
@@ -358,3 +361,109 @@ def test_what_is_wrong_is_named(digits: Workplace, arguments: tuple, code: int, 
     digits.lines("others.jsonl", [{**rows[0], "id": "new"}, *rows[1:]])
     digits.lines("codes.jsonl", [{**row, "label": at % 2} for at, row in enumerate(rows)])
     assert said in digits.refuses(code, "diagnose", "digits.npy", *arguments)
+
+
+def columns_of(digits: Workplace, one: str, other: str) -> dict[str, Any]:
+    first, second = read_lines(digits, one), read_lines(digits, other)
+    return {
+        "id": [row["id"] for row in first],
+        "embedding": DIGITS[:600].tolist(),
+        "one": [row["label"] for row in first],
+        "other": [row["label"] for row in second],
+    }
+
+
+@pytest.mark.parametrize("source", ["files", "arrays", "mapping", "pandas", "polars"])
+def test_diagnose_gives_what_the_command_gives(digits: Workplace, source: str) -> None:
+    ask = ("diagnose", "digits.npy", "--labels", "a.jsonl", "--second-labels", "b.jsonl", "--pairs", 20, "-k", 20)
+    expected = json.loads(digits(*ask, "--json").out)
+    columns = columns_of(digits, "a.jsonl", "b.jsonl")
+    if source == "files":
+        found = diagnose("digits.npy", "a.jsonl", "b.jsonl", k=20, pairs=20)
+        assert found.text() == digits(*ask).out.rstrip("\n") == str(found)
+    elif source == "arrays":
+        found = diagnose(DIGITS[:600], columns["one"], columns["other"], ids=columns["id"], k=20, pairs=20)
+    else:
+        make: Any = {"mapping": dict, "pandas": pandas.DataFrame, "polars": polars.DataFrame}[source]
+        found = diagnose(make(columns), "one", "other", k=20, pairs=20)
+    assert {**found.summary(), "source": "digits.npy"} == expected
+    assert found.label_errors is not None and found.boundary_pairs is not None
+    errors = found.label_errors.to_pandas()
+    assert errors["id"].tolist() == [row["id"] for row in expected["label_errors"]]
+    assert errors.columns.tolist() == ["id", "row", "label", "suggested", "agreement", "own"]
+    pairs = found.boundary_pairs.to_pandas()
+    assert pairs["other_id"].tolist() == [row["other_id"] for row in expected["pairs"]]
+    assert set(pairs["split"]) == {"train", "evaluation"}
+
+
+def test_a_notebook_shows_tables_without_pictures(digits: Workplace) -> None:
+    found = diagnose(DIGITS[:600], [f"<{label}>" for label in DIGIT[:600]], k=10)
+    read = Reader()
+    read.feed(found._repr_html_())
+    assert "svg" not in read.tags and "style" not in read.tags and read.tags["table"] == 4
+    assert all(figure.meaning in read.words for figure in found.figures.values()) and "<3>" in read.words
+    page = Reader()
+    page.feed(found.html())
+    assert page.tags["svg"] == 6
+
+
+def test_a_table_without_rows_is_written_with_its_columns(digits: Workplace) -> None:
+    """Four rows of each of two far classes: no label is likely wrong."""
+    vectors, labels = np.repeat([[0.0], [9.0]], 4, axis=0) + np.arange(8)[:, None] / 100, list("aaaabbbb")
+    for ending in (".csv", ".parquet", ".jsonl"):
+        found = diagnose(vectors, labels, k=3, write_errors=f"none{ending}")
+        assert found.label_errors is not None and len(found.label_errors) == 0
+        assert read_table(digits.folder / f"none{ending}") == []
+    assert (digits.folder / "none.csv").read_text() == "id,row,label,suggested,agreement,own\n"
+
+
+def test_kappa_of_files_and_of_sequences(digits: Workplace) -> None:
+    columns = columns_of(digits, "a.jsonl", "b.jsonl")
+    of_files = kappa("a.jsonl", "b.jsonl:label", confidence=0.9)
+    printed = digits("kappa", "a.jsonl", "b.jsonl", "--confidence", 0.9)
+    assert str(of_files) == printed.out.rstrip("\n")
+    for make in (list, np.array, pandas.Series, polars.Series):
+        found = kappa(make(columns["one"]), make(columns["other"]), confidence=0.9)
+        assert found.summary() == of_files.summary()
+        assert found.value == pytest.approx(cohen_kappa_score(columns["one"], columns["other"]))
+    pairs = diagnose("digits.npy", "a.jsonl", pairs=20, write_pairs="p.jsonl").boundary_pairs
+    assert kappa("a.jsonl", "b.jsonl", pairs=pairs, split="train") == kappa(
+        "a.jsonl", "b.jsonl", pairs="p.jsonl", split="train"
+    )
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "said"),
+    [
+        (lambda: kappa(["a"], "b.jsonl"), UsageError, "expected two files or two sequences of labels, got one of each"),
+        (lambda: kappa(list("ab"), list("aba")), DataError, "other: found 3 labels, expected 2, as many as one has"),
+        (lambda: kappa(list("ab"), [1, 2]), DataError, r"none of its labels \(1, 2\) is one of one \(a, b\)"),
+        (lambda: kappa(["a", None], list("ab")), DataError, "one: row 1: expected a label in every row, found null"),
+        (lambda: kappa(["a", ""], list("ab")), DataError, "one: row 1: expected a label, found blank text"),
+        (lambda: kappa([], []), DataError, "one: found no labels"),
+        (lambda: kappa(5, 5), UsageError, "one: expected one value a row or the name of a column, got 5"),
+        (lambda: kappa(list("ab"), list("ab"), pairs="a.jsonl"), UsageError, "pairs: needs labels in files"),
+        (lambda: kappa("a.jsonl", "b.jsonl", split="test", pairs="a.jsonl"), UsageError, "split: unknown split 'test'"),
+        (lambda: kappa("a.jsonl", "b.jsonl", confidence=1), UsageError, "confidence: expected a share between 0 and 1"),
+        (lambda: diagnose(DIGITS[:9], k=0), UsageError, "k: expected a whole number above 0, got 0"),
+        (lambda: diagnose(DIGITS[:9], second_labels=[1] * 9), UsageError, "second_labels: needs labels too"),
+        (lambda: diagnose(DIGITS[:2]), DataError, "expected at least 3 rows"),
+        (lambda: diagnose(DIGITS[:9], range(9)), DataError, "all 9 labels are different"),
+        (lambda: diagnose(DIGITS[:9], DIGIT[:8]), DataError, "labels: found 8, expected 9 values, one a row"),
+        (
+            lambda: diagnose("digits.npy", "a.jsonl", write_errors="e.csv", write_pairs="e.csv"),
+            UsageError,
+            "write_pairs: found the file e.csv, which write_errors writes too; name another one",
+        ),
+        (
+            lambda: diagnose("digits.npy", "a.jsonl", write_errors="a.jsonl", overwrite=True),
+            UsageError,
+            "a.jsonl: this is one of the inputs, which are never overwritten",
+        ),
+    ],
+)
+def test_wrong_arguments_are_named(digits: Workplace, call: Any, error: type[Exception], said: str) -> None:
+    before = digits.files()
+    with pytest.raises(error, match=said):
+        call()
+    assert digits.files() == before

@@ -111,7 +111,8 @@ class Columns:
         """
         tables.check_table(path, self.ids)
         flat = tables.suffix(path) in (".csv", ".parquet")
-        with tables.table_writer(path, overwrite, self.types()) as table:
+        columns = () if len(self) else ("id", *self.names)
+        with tables.table_writer(path, overwrite, self.types(), columns) as table:
             for record in self.records():
                 table.add(flat_record(record) if flat else record)
 

@@ -15,25 +15,25 @@ from sklearn.datasets import load_digits, load_wine
 from sklearn.metrics import cohen_kappa_score
 
 from vicinal import Neighbors, neighbors
+from vicinal.analysis.agreement import cohen_kappa
 from vicinal.analysis.diagnostics import (
     bayes_interval,
-    boundary_pairs,
-    cohen_kappa,
     confusion,
     disagreement,
     error_by_share,
     hubness_skew,
-    label_errors,
     mle_dimension,
     relative_contrast,
     two_nn_dimension,
 )
+from vicinal.analysis.label_review import boundary_pairs, label_errors
 from vicinal.errors import DataError, UsageError
 from vicinal.tasks.diagnose.diagnose import diagnose
 from vicinal.tasks.diagnose.kappa import kappa
 from workplace import Workplace, read_table
 
 DIGITS, DIGIT = load_digits(return_X_y=True)
+UNKNOWN: Any = "test"
 
 
 def named(codes: np.ndarray) -> list[str]:
@@ -443,7 +443,11 @@ def test_kappa_of_files_and_of_sequences(digits: Workplace) -> None:
         (lambda: kappa([], []), DataError, "one: found no labels"),
         (lambda: kappa(5, 5), UsageError, "one: expected one value a row or the name of a column, got 5"),
         (lambda: kappa(list("ab"), list("ab"), pairs="a.jsonl"), UsageError, "pairs: needs labels in files"),
-        (lambda: kappa("a.jsonl", "b.jsonl", split="test", pairs="a.jsonl"), UsageError, "split: unknown split 'test'"),
+        (
+            lambda: kappa("a.jsonl", "b.jsonl", split=UNKNOWN, pairs="a.jsonl"),
+            UsageError,
+            "split: unknown split 'test'",
+        ),
         (lambda: kappa("a.jsonl", "b.jsonl", confidence=1), UsageError, "confidence: expected a share between 0 and 1"),
         (lambda: diagnose(DIGITS[:9], k=0), UsageError, "k: expected a whole number above 0, got 0"),
         (lambda: diagnose(DIGITS[:9], second_labels=[1] * 9), UsageError, "second_labels: needs labels too"),

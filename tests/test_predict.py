@@ -4,6 +4,7 @@ import csv
 import json
 import math
 import re
+from types import SimpleNamespace
 from typing import Any
 
 import datasets
@@ -322,7 +323,9 @@ def float32(columns: dict[str, Any]) -> pyarrow.Table:
 
 
 TABLES = {
-    "pandas": lambda columns: pandas.DataFrame(columns | {"embedding": list(np.float32(columns["embedding"]))}),
+    "pandas": lambda columns: pandas.DataFrame(
+        columns | {"embedding": list(np.array(columns["embedding"], np.float32))}
+    ),
     "polars": lambda columns: polars.from_arrow(float32(columns)),
     "pyarrow": float32,
     "datasets": lambda columns: datasets.Dataset(float32(columns)),
@@ -419,29 +422,62 @@ def test_outputs_are_written_only_where_they_are_named(known: Workplace) -> None
             outliers("emb.npy", output="emb.npy", overwrite=overwrite)
 
 
+tasks: Any = SimpleNamespace(classify=classify, regress=regress, choose_k=choose_k, outliers=outliers)
 WRONG: list[tuple[Any, type[Exception], str]] = [
-    (lambda x: classify(x, KINDS[:-1], ASKED), DataError, "labels: found 29, expected 30 values, one a row"),
-    (lambda x: classify(x, "kind", ASKED), UsageError, r"labels: expected FILE or FILE:FIELD, got \"kind\""),
-    (lambda x: classify(x, KINDS, ASKED[:, :3]), DataError, "queries: found dim 3, embeddings has dim 4"),
-    (lambda x: classify(x, KINDS, "train.jsonl"), UsageError, "queries: train.jsonl holds no embeddings; give a .npy"),
-    (lambda x: classify("train.jsonl", "kind", ASKED), UsageError, "embeddings: train.jsonl holds no embeddings; give"),
-    (lambda x: classify(x, KINDS, ASKED, query_ids=["a"]), DataError, "query_ids: found 1 ids, expected 7"),
-    (lambda x: classify(x, KINDS, ASKED, k="all"), UsageError, 'k: expected a whole number above 0 or auto, got "all"'),
-    (lambda x: classify(x, KINDS, ASKED, k=2.5), UsageError, "k: expected a whole number above 0 or auto, got 2.5"),
-    (lambda x: classify(x, KINDS, ASKED, k=True), UsageError, "k: expected a whole number above 0 or auto, got True"),
-    (lambda x: classify(x, KINDS, ASKED, weights="both"), UsageError, "weights: unknown weights 'both'"),
-    (lambda x: classify(x, KINDS, ASKED, matrix=np.eye(4)), UsageError, "matrix: it belongs to metric mahalanobis"),
-    (lambda x: regress(x, KINDS, ASKED), DataError, r"targets: row 0: expected a number, found"),
-    (lambda x: regress(x, [math.nan] * 30, ASKED), DataError, "targets: row 0: expected a number, found NaN"),
-    (lambda x: regress(x, 5, ASKED), UsageError, "targets: expected one value a row or the name of a column, got 5"),
-    (lambda x: choose_k(x), UsageError, "labels: expected labels or targets, got neither; give one of them"),
-    (lambda x: choose_k(x, KINDS, PRICES), UsageError, "labels: expected labels or targets, got both; give one"),
-    (lambda x: choose_k(x, IDS), DataError, "all 30 labels are different, so no row has a neighbour with its own"),
-    (lambda x: outliers(x[:2]), DataError, "expected at least 3 rows"),
-    (lambda x: outliers(x, by="lov"), UsageError, "by: unknown by 'lov': did you mean 'lof'"),
-    (lambda x: outliers(x, contamination=0), UsageError, "contamination: expected auto, or a share above 0"),
-    (lambda x: outliers(x, metric="inner_product"), UsageError, "metric: expected a distance, got inner_product"),
-    (lambda x: outliers(x, threads=0), UsageError, "threads: expected a whole number above 0, got 0"),
+    (lambda x: tasks.classify(x, KINDS[:-1], ASKED), DataError, "labels: found 29, expected 30 values, one a row"),
+    (lambda x: tasks.classify(x, "kind", ASKED), UsageError, r"labels: expected FILE or FILE:FIELD, got \"kind\""),
+    (lambda x: tasks.classify(x, KINDS, ASKED[:, :3]), DataError, "queries: found dim 3, embeddings has dim 4"),
+    (
+        lambda x: tasks.classify(x, KINDS, "train.jsonl"),
+        UsageError,
+        "queries: train.jsonl holds no embeddings; give a .npy",
+    ),
+    (
+        lambda x: tasks.classify("train.jsonl", "kind", ASKED),
+        UsageError,
+        "embeddings: train.jsonl holds no embeddings; give",
+    ),
+    (lambda x: tasks.classify(x, KINDS, ASKED, query_ids=["a"]), DataError, "query_ids: found 1 ids, expected 7"),
+    (
+        lambda x: tasks.classify(x, KINDS, ASKED, k="all"),
+        UsageError,
+        'k: expected a whole number above 0 or auto, got "all"',
+    ),
+    (
+        lambda x: tasks.classify(x, KINDS, ASKED, k=2.5),
+        UsageError,
+        "k: expected a whole number above 0 or auto, got 2.5",
+    ),
+    (
+        lambda x: tasks.classify(x, KINDS, ASKED, k=True),
+        UsageError,
+        "k: expected a whole number above 0 or auto, got True",
+    ),
+    (lambda x: tasks.classify(x, KINDS, ASKED, weights="both"), UsageError, "weights: unknown weights 'both'"),
+    (
+        lambda x: tasks.classify(x, KINDS, ASKED, matrix=np.eye(4)),
+        UsageError,
+        "matrix: it belongs to metric mahalanobis",
+    ),
+    (lambda x: tasks.regress(x, KINDS, ASKED), DataError, r"targets: row 0: expected a number, found"),
+    (lambda x: tasks.regress(x, [math.nan] * 30, ASKED), DataError, "targets: row 0: expected a number, found NaN"),
+    (
+        lambda x: tasks.regress(x, 5, ASKED),
+        UsageError,
+        "targets: expected one value a row or the name of a column, got 5",
+    ),
+    (lambda x: tasks.choose_k(x), UsageError, "labels: expected labels or targets, got neither; give one of them"),
+    (lambda x: tasks.choose_k(x, KINDS, PRICES), UsageError, "labels: expected labels or targets, got both; give one"),
+    (
+        lambda x: tasks.choose_k(x, IDS),
+        DataError,
+        "all 30 labels are different, so no row has a neighbour with its own",
+    ),
+    (lambda x: tasks.outliers(x[:2]), DataError, "expected at least 3 rows"),
+    (lambda x: tasks.outliers(x, by="lov"), UsageError, "by: unknown by 'lov': did you mean 'lof'"),
+    (lambda x: tasks.outliers(x, contamination=0), UsageError, "contamination: expected auto, or a share above 0"),
+    (lambda x: tasks.outliers(x, metric="inner_product"), UsageError, "metric: expected a distance, got inner_product"),
+    (lambda x: tasks.outliers(x, threads=0), UsageError, "threads: expected a whole number above 0, got 0"),
 ]
 
 

@@ -9,14 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from vicinal.analysis.diagnostics import (
-    Kappa,
-    boundary_pairs,
-    cohen_kappa,
-    confusion,
-    error_by_share,
-    label_errors,
-)
+from vicinal.analysis.agreement import Kappa, cohen_kappa
+from vicinal.analysis.diagnostics import confusion, error_by_share
+from vicinal.analysis.label_review import boundary_pairs, label_errors
 from vicinal.analysis.scores import hubness
 from vicinal.analysis.votes import WEIGHTS, accuracy_by_k
 from vicinal.data import dataset, frames, labels, tables

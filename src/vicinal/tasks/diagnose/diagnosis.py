@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from vicinal.analysis.diagnostics import Kappa
+from vicinal.analysis.agreement import Kappa
 from vicinal.data.labels import Label, Labels
 from vicinal.data.results import Columns
 from vicinal.data.tables import Id

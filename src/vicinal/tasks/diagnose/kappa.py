@@ -4,8 +4,8 @@ import os
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from vicinal.analysis import diagnostics
-from vicinal.analysis.diagnostics import cohen_kappa
+from vicinal.analysis import agreement
+from vicinal.analysis.agreement import cohen_kappa
 from vicinal.data import tables
 from vicinal.data.dataset import as_list
 from vicinal.data.embeddings import input_file
@@ -20,7 +20,7 @@ SPLITS = ("train", "evaluation")
 
 
 @dataclass(frozen=True)
-class Kappa(diagnostics.Kappa):
+class Kappa(agreement.Kappa):
     """Cohen's kappa of two columns of labels, with the rows that only one of them labels.
 
     Attributes
@@ -153,7 +153,5 @@ def _labels_of(values: object, name: str) -> Labels:
     return from_values(checked, list(range(len(checked))), name, several=False)
 
 
-def _result(
-    found: diagnostics.Kappa, first: Labels, second: Labels, only_first: int = 0, only_second: int = 0
-) -> Kappa:
+def _result(found: agreement.Kappa, first: Labels, second: Labels, only_first: int = 0, only_second: int = 0) -> Kappa:
     return Kappa(**asdict(found), one=first.place, other=second.place, only_one=only_first, only_other=only_second)

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vicinal.analysis.diagnostics import Kappa, bayes_interval
+from vicinal.analysis.agreement import Kappa
+from vicinal.analysis.diagnostics import bayes_interval
 from vicinal.data.labels import Labels
 from vicinal.errors import some
 from vicinal.tasks.diagnose.figure import Figure

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vicinal.analysis.diagnostics import BoundaryPairs, LabelErrors, bayes_interval
+from vicinal.analysis.diagnostics import bayes_interval
+from vicinal.analysis.label_review import BoundaryPairs, LabelErrors
 from vicinal.data.labels import Labels
 from vicinal.data.results import Columns
 

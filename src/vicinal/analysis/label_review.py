@@ -82,9 +82,9 @@ def label_errors(
         other[block] = shares.argmax(axis=1)
         theirs[block] = shares[rows, other[block]]
     odds = (theirs + 0.1 / k) / (mine + 0.1 / k)
-    found = np.flatnonzero((theirs >= least) & (mine <= own))
-    found = found[np.lexsort((found, -odds[found]))]
-    return LabelErrors(found, other[found], theirs[found], mine[found])
+    suspects = np.flatnonzero((theirs >= least) & (mine <= own))
+    suspects = suspects[np.lexsort((suspects, -odds[suspects]))]
+    return LabelErrors(suspects, other[suspects], theirs[suspects], mine[suspects])
 
 
 @dataclass(frozen=True, eq=False)

@@ -37,7 +37,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     from vicinal.tasks.predict.classify import classify
 
     with console.progress() as progress:
-        found = classify(
+        result = classify(
             arguments.data,
             arguments.labels,
             arguments.queries,
@@ -56,12 +56,12 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             progress=progress,
         )
     if arguments.output is None:
-        options.print_records(found.records())
+        options.print_records(result.records())
     if arguments.json:
-        print(json.dumps(found.summary()), file=sys.stderr if arguments.output is None else sys.stdout)
-    chosen = "" if found.score is None else f"; leave-one-out accuracy {found.score:.4f}"
+        print(json.dumps(result.summary()), file=sys.stderr if arguments.output is None else sys.stdout)
+    chosen = "" if result.score is None else f"; leave-one-out accuracy {result.score:.4f}"
     console.note(
-        f"{len(found):,} rows classified among {len(found.classes)} classes by {found.k} neighbours, {found.weights} "
-        f"weights{chosen}, in {found.seconds:.1f} s"
+        f"{len(result):,} rows classified among {len(result.classes)} classes by {result.k} neighbours, "
+        f"{result.weights} weights{chosen}, in {result.seconds:.1f} s"
     )
     return 0

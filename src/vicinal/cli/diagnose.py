@@ -44,7 +44,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 
     top = whole_number(options.number(arguments.top), "top")
     with console.progress() as progress:
-        found = diagnose(
+        diagnosis = diagnose(
             arguments.data,
             arguments.labels,
             arguments.second_labels,
@@ -61,6 +61,6 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             overwrite=arguments.overwrite,
             progress=progress,
         )
-    print(json.dumps(found.summary()) if arguments.json else found.text(top))
-    console.note(f"{found.n:,} rows diagnosed in {found.seconds:.1f} s")
+    print(json.dumps(diagnosis.summary()) if arguments.json else diagnosis.text(top))
+    console.note(f"{diagnosis.n:,} rows diagnosed in {diagnosis.seconds:.1f} s")
     return 0

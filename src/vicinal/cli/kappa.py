@@ -32,12 +32,12 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     """Match the labels and print their agreement."""
     from vicinal.tasks.diagnose.kappa import kappa
 
-    found = kappa(
+    result = kappa(
         arguments.one,
         arguments.other,
         pairs=arguments.pairs,
         split=arguments.split,
         confidence=options.number(arguments.confidence),
     )
-    print(json.dumps(found.summary()) if arguments.json else found)
+    print(json.dumps(result.summary()) if arguments.json else result)
     return 0

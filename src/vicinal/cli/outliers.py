@@ -40,7 +40,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     from vicinal.tasks.predict.outliers import outliers
 
     with console.progress() as progress:
-        found = outliers(
+        result = outliers(
             arguments.data,
             arguments.embeddings,
             ids=arguments.ids,
@@ -55,11 +55,11 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             progress=progress,
         )
     if arguments.output is None:
-        options.print_records(found.records())
+        options.print_records(result.records())
     if arguments.json:
-        print(json.dumps(found.summary()), file=sys.stderr if arguments.output is None else sys.stdout)
+        print(json.dumps(result.summary()), file=sys.stderr if arguments.output is None else sys.stdout)
     console.note(
-        f"{int(found.outlier.sum()):,} of {len(found):,} rows are outliers ({found.by} above {found.limit:.6g}, "
-        f"k = {found.k}), in {found.seconds:.1f} s"
+        f"{int(result.outlier.sum()):,} of {len(result):,} rows are outliers ({result.by} above {result.limit:.6g}, "
+        f"k = {result.k}), in {result.seconds:.1f} s"
     )
     return 0

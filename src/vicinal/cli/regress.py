@@ -33,7 +33,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     from vicinal.tasks.predict.regress import regress
 
     with console.progress() as progress:
-        found = regress(
+        result = regress(
             arguments.data,
             arguments.targets,
             arguments.queries,
@@ -51,12 +51,12 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             progress=progress,
         )
     if arguments.output is None:
-        options.print_records(found.records())
+        options.print_records(result.records())
     if arguments.json:
-        print(json.dumps(found.summary()), file=sys.stderr if arguments.output is None else sys.stdout)
-    chosen = "" if found.score is None else f"; leave-one-out R2 {found.score:.4f}"
+        print(json.dumps(result.summary()), file=sys.stderr if arguments.output is None else sys.stdout)
+    chosen = "" if result.score is None else f"; leave-one-out R2 {result.score:.4f}"
     console.note(
-        f"{len(found):,} values predicted from {found.k} neighbours, {found.weights} weights{chosen}, in "
-        f"{found.seconds:.1f} s"
+        f"{len(result):,} values predicted from {result.k} neighbours, {result.weights} weights{chosen}, in "
+        f"{result.seconds:.1f} s"
     )
     return 0

@@ -195,8 +195,8 @@ def read_ids(spec: str | None, argument: str, n: int, source: str) -> list[Id]:
     return ids
 
 
-def _check_count(path: Path, found: int, what: str, n: int | None, source: str) -> None:
-    if found == 0:
+def _check_count(path: Path, n_found: int, what: str, n: int | None, source: str) -> None:
+    if n_found == 0:
         raise DataError(f"{path}: found no rows, and so no {what}")
-    if n is not None and found != n:
-        raise DataError(f"{path}: found {found} {what}, but {source} has {n} rows; one a row, in the same order")
+    if n is not None and n_found != n:
+        raise DataError(f"{path}: found {n_found} {what}, but {source} has {n} rows; one a row, in the same order")

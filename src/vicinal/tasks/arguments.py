@@ -5,6 +5,7 @@ Each message begins with the name of the argument; the command line writes it as
 
 import math
 import os
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
@@ -90,6 +91,13 @@ def choice(value: object, name: str, choices: Iterable[str]) -> str:
     if not isinstance(value, str) or value not in names:
         raise UsageError(f"{name}: {unknown(name, value, names)}")
     return value
+
+
+def at_most(k: int, n: int) -> int:
+    """Return k, or n where that is less, with a warning that names both."""
+    if k > n:
+        warnings.warn(f"k = {k}, but only {n} rows are known; using k = {n}", stacklevel=3)
+    return min(k, n)
 
 
 def check_outputs(outputs: Mapping[str, PathLike | None], inputs: Iterable[object], overwrite: bool) -> None:

@@ -42,7 +42,7 @@ PathLike = str | os.PathLike[str]
 
 @dataclass(frozen=True, eq=False)
 class _Settings:
-    """What was asked, checked."""
+    """The settings of a diagnosis, checked."""
 
     k: int
     pairs: int
@@ -148,15 +148,15 @@ def diagnose(
     _check_labels_given(labels, {"second_labels": second_labels, **outputs})
     _check_outputs(outputs, (data, labels, second_labels, embeddings, ids, matrix), overwrite)
     rows = _read(data, labels, second_labels, embeddings, ids, settings)
-    found = _compute(rows, settings, progress)
-    if write_errors is not None and found.label_errors is not None:
-        found.label_errors.write(Path(write_errors), overwrite)
-    if write_pairs is not None and found.boundary_pairs is not None:
-        found.boundary_pairs.write(Path(write_pairs), overwrite)
+    diagnosis = _compute(rows, settings, progress)
+    if write_errors is not None and diagnosis.label_errors is not None:
+        diagnosis.label_errors.write(Path(write_errors), overwrite)
+    if write_pairs is not None and diagnosis.boundary_pairs is not None:
+        diagnosis.boundary_pairs.write(Path(write_pairs), overwrite)
     if html is not None:
         with atomic.whole_file(Path(html), overwrite) as file:
-            file.write(found.html().encode("utf-8"))
-    return found
+            file.write(diagnosis.html().encode("utf-8"))
+    return diagnosis
 
 
 def _check_settings(
@@ -178,7 +178,7 @@ def _check_settings(
 
 
 def _check_labels_given(labels: object, others: dict[str, object]) -> None:
-    """Raise UsageError where something that needs labels was asked for without labels."""
+    """Raise UsageError where an argument that needs labels was given without labels."""
     for name in ("second_labels", "write_errors", "write_pairs"):
         if labels is None and others[name] is not None:
             raise UsageError(f"{name}: needs labels too; give --labels FILE:FIELD (in Python: labels=)")
@@ -228,8 +228,8 @@ def _codes_by_id(known: Labels, spec: str, source: str) -> np.ndarray:
     other = read_labels(spec, "second_labels", len(known), source)
     rows, codes = matched(known, other)
     if len(rows) < len(known):
-        there = set(other.ids)
-        missing = [one for one in known.ids if one not in there]
+        labelled = set(other.ids)
+        missing = [one for one in known.ids if one not in labelled]
         raise DataError(
             f"{other.place}: {len(missing)} ids of {known.place} are missing: {some(missing)}; `vicinal kappa` "
             "compares files of which one labels only a part"
@@ -243,12 +243,12 @@ def _compute(rows: _Rows, settings: _Settings, progress: Callable[[str], Progres
     vectors = rows.stored.vectors
     index = Exact(settings.metric.resolve(rows.stored), settings.threads)
     report = None if progress is None else progress(f"{index.metric.name} neighbours")
-    found = index.fit(vectors, invalid={}).neighbors(settings.k, progress=report)
-    facts = vector_figures.measure(vectors, index, found)
+    neighbors = index.fit(vectors, invalid={}).neighbors(settings.k, progress=report)
+    facts = vector_figures.measure(vectors, index, neighbors)
     figures, warnings = vector_figures.figures_of(facts), vector_figures.warnings_of(facts)
     of_labels: dict[str, Any] = {}
     if rows.labels is not None:
-        label_facts, of_labels = _of_labels(rows.labels, rows.second, found, settings)
+        label_facts, of_labels = _of_labels(rows.labels, rows.second, neighbors, settings)
         figures = label_figures.figures_of(label_facts) + figures
         warnings = label_figures.warnings_of(label_facts) + warnings
         if of_labels["confusion"] is None:
@@ -260,11 +260,11 @@ def _compute(rows: _Rows, settings: _Settings, progress: Callable[[str], Progres
         n=len(vectors),
         dim=rows.stored.dim,
         metric=index.metric.name,
-        k=found.k,
+        k=neighbors.k,
         ids=rows.data.ids,
-        neighbors=found,
+        neighbors=neighbors,
         norms=facts.norms,
-        occurrences=hubness(found, facts.hub_k),
+        occurrences=hubness(neighbors, facts.hub_k),
         figures={figure.name: figure for figure in figures},
         warnings=warnings,
         seconds=time.perf_counter() - start,
@@ -273,24 +273,26 @@ def _compute(rows: _Rows, settings: _Settings, progress: Callable[[str], Progres
 
 
 def _of_labels(
-    known: Labels, second: np.ndarray | None, found: Neighbors, settings: _Settings
+    known: Labels, second: np.ndarray | None, neighbors: Neighbors, settings: _Settings
 ) -> tuple[LabelFacts, dict[str, Any]]:
     """The facts of the labels, and the fields of the diagnosis that need labels."""
-    ks, n_classes = list(range(1, found.k + 1)), len(known.classes)
-    scores = {name: accuracy_by_k(found, known.codes, ks, name) for name in WEIGHTS}
-    curve = Curve("accuracy", ks, scores, len(known), str(found.metric))
-    counts = confusion(found, known.codes, n_classes, *curve.best) if n_classes <= MOST_CLASSES else None
-    error_k = min(ERROR_K, found.k)
-    errors = label_errors(found, known.codes, n_classes, error_k)
+    ks, n_classes = list(range(1, neighbors.k + 1)), len(known.classes)
+    scores = {name: accuracy_by_k(neighbors, known.codes, ks, name) for name in WEIGHTS}
+    curve = Curve("accuracy", ks, scores, len(known), str(neighbors.metric))
+    counts = confusion(neighbors, known.codes, n_classes, *curve.best) if n_classes <= MOST_CLASSES else None
+    error_k = min(ERROR_K, neighbors.k)
+    errors = label_errors(neighbors, known.codes, n_classes, error_k)
     kappa: Kappa | None = None if second is None else cohen_kappa(known.codes, second)
-    facts = LabelFacts(known, curve, error_by_share(found, known.codes), error_k, len(errors), kappa)
+    facts = LabelFacts(known, curve, error_by_share(neighbors, known.codes), error_k, len(errors), kappa)
     fields = {
         "labels": known,
         "curve": curve,
         "convergence": facts.convergence,
         "confusion": counts,
         "label_errors": error_table(known, errors),
-        "boundary_pairs": pair_table(known, boundary_pairs(found, known.codes, settings.pairs, settings.evaluation)),
+        "boundary_pairs": pair_table(
+            known, boundary_pairs(neighbors, known.codes, settings.pairs, settings.evaluation)
+        ),
         "kappa": kappa,
     }
     return facts, fields

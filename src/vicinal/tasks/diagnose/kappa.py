@@ -129,9 +129,9 @@ def _of_files(
         only = ids_of_pairs(pairs if isinstance(pairs, Columns) else input_file(pairs, "pairs"), split)
     first, second = read_labels(one, "one", None, ""), read_labels(other, "other", None, "")
     rows, codes = matched(first, second, only)
-    found = cohen_kappa(first.codes[rows], codes, confidence)
+    agreed = cohen_kappa(first.codes[rows], codes, confidence)
     wanted = [sum(only is None or row in only for row in labels.ids) for labels in (first, second)]
-    return _result(found, first, second, wanted[0] - found.n, wanted[1] - found.n)
+    return _result(agreed, first, second, wanted[0] - agreed.n, wanted[1] - agreed.n)
 
 
 def _of_sequences(one: object, other: object, confidence: float) -> Kappa:
@@ -153,5 +153,5 @@ def _labels_of(values: object, name: str) -> Labels:
     return from_values(checked, list(range(len(checked))), name, several=False)
 
 
-def _result(found: agreement.Kappa, first: Labels, second: Labels, only_first: int = 0, only_second: int = 0) -> Kappa:
-    return Kappa(**asdict(found), one=first.place, other=second.place, only_one=only_first, only_other=only_second)
+def _result(agreed: agreement.Kappa, first: Labels, second: Labels, only_first: int = 0, only_second: int = 0) -> Kappa:
+    return Kappa(**asdict(agreed), one=first.place, other=second.place, only_one=only_first, only_other=only_second)

@@ -27,62 +27,65 @@ DRAWN_CLASSES = 60  # the confusion of more classes is not drawn
 SHOWN_KS = (1, 2, 3, 5, 10, 20, 30, 50, 100, 200)
 
 
-def lines(found: "Diagnosis", top: int = 10) -> list[str]:
+def lines(diagnosis: "Diagnosis", top: int = 10) -> list[str]:
     """Return the lines for a terminal: figures, warnings, and the first `top` items of each list."""
-    out = [f"{found.source}: {found.n:,} rows x {found.dim}, {found.metric}, {found.k} neighbours", ""]
-    width = max(len(one.title) for one in found.figures.values())
-    for one in found.figures.values():
+    out = [
+        f"{diagnosis.source}: {diagnosis.n:,} rows x {diagnosis.dim}, {diagnosis.metric}, {diagnosis.k} neighbours",
+        "",
+    ]
+    width = max(len(one.title) for one in diagnosis.figures.values())
+    for one in diagnosis.figures.values():
         out.append(f"{one.title:<{width}}  {one.shown:>10}  {one.unit}")
         out.append(f"{'':<{width}}  {'':>10}  {one.meaning}")
         out.append(f"{'':<{width}}  {'':>10}  = {one.formula} ({one.source})")
-    out += ["", *(f"warning: {text}" for text in found.warnings)]
-    if found.curve is not None:
-        out += ["", "leave-one-out accuracy over k, and n / k", *_curve_lines(found)]
-        out += ["", "1-NN error with a part of the rows: has it settled?", *_convergence_lines(found)]
-        classes = _class_lines(found, top)
+    out += ["", *(f"warning: {text}" for text in diagnosis.warnings)]
+    if diagnosis.curve is not None:
+        out += ["", "leave-one-out accuracy over k, and n / k", *_curve_lines(diagnosis)]
+        out += ["", "1-NN error with a part of the rows: has it settled?", *_convergence_lines(diagnosis)]
+        classes = _class_lines(diagnosis, top)
         heading = f"the {len(classes)} classes that are most often taken for others"
         out += ["", heading, *classes] if classes else []
     for title, table in (
-        (f"likely label errors, the first {top}", found.label_errors),
-        (f"boundary pairs, the first {top}", found.boundary_pairs),
+        (f"likely label errors, the first {top}", diagnosis.label_errors),
+        (f"boundary pairs, the first {top}", diagnosis.boundary_pairs),
     ):
         records = first_records(table, top)
         out += ["", title, *(_record_line(record) for record in records)] if records else []
     return out
 
 
-def _curve_lines(found: "Diagnosis") -> list[str]:
-    assert found.curve is not None
-    shown = [k for k in SHOWN_KS if k <= found.k]
-    rows = {"k": [f"{k:,}" for k in shown], "n / k": [f"{found.n / k:,.0f}" for k in shown]}
-    rows |= {name: [f"{values[k - 1]:.4f}" for k in shown] for name, values in found.curve.scores.items()}
+def _curve_lines(diagnosis: "Diagnosis") -> list[str]:
+    assert diagnosis.curve is not None
+    shown = [k for k in SHOWN_KS if k <= diagnosis.k]
+    rows = {"k": [f"{k:,}" for k in shown], "n / k": [f"{diagnosis.n / k:,.0f}" for k in shown]}
+    rows |= {name: [f"{values[k - 1]:.4f}" for k in shown] for name, values in diagnosis.curve.scores.items()}
     return [f"  {name:<9}" + "".join(f"{cell:>9}" for cell in cells) for name, cells in rows.items()]
 
 
-def _convergence_lines(found: "Diagnosis") -> list[str]:
-    parts = convergence_table(found)
+def _convergence_lines(diagnosis: "Diagnosis") -> list[str]:
+    parts = convergence_table(diagnosis)
     rows = {"rows": [f"{n:,}" for n in parts.pop("rows")]}
     rows |= {name: [f"{one:.4f}" for one in values] for name, values in parts.items()}
     return [f"  {name.replace('_', ' '):<16}" + "".join(f"{cell:>9}" for cell in cells) for name, cells in rows.items()]
 
 
-def class_records(found: "Diagnosis") -> list[dict[str, Any]]:
+def class_records(diagnosis: "Diagnosis") -> list[dict[str, Any]]:
     """Return one record a class, the worst first.
 
     Each record: the label, its number of rows, the share that the neighbours classify right, and the class that they
     take its other rows for most often.
     """
-    if found.confusion is None or found.labels is None:
+    if diagnosis.confusion is None or diagnosis.labels is None:
         return []
     records = []
-    for code, row in enumerate(found.confusion):
+    for code, row in enumerate(diagnosis.confusion):
         others = np.where(np.arange(len(row)) == code, -1, row)
         other, total = int(others.argmax()), max(1, int(row.sum()))
-        taken = f"{found.label(other)} ({100 * row[other] / total:.0f} %)" if row[other] and other != code else "-"
+        taken = f"{diagnosis.label(other)} ({100 * row[other] / total:.0f} %)" if row[other] and other != code else "-"
         records.append(
             {
-                "label": found.label(code),
-                "rows": int(found.labels.counts[code]),
+                "label": diagnosis.label(code),
+                "rows": int(diagnosis.labels.counts[code]),
                 "right": round(float(row[code] / total), 4),
                 "most often taken for": taken,
             }
@@ -90,11 +93,11 @@ def class_records(found: "Diagnosis") -> list[dict[str, Any]]:
     return sorted(records, key=lambda record: float(record["right"]))
 
 
-def _class_lines(found: "Diagnosis", top: int) -> list[str]:
+def _class_lines(diagnosis: "Diagnosis", top: int) -> list[str]:
     return [
         f"  {record['label']!s:<24} {record['rows']:>8,} rows  {100 * record['right']:>5.1f} % right, most often taken "
         f"for {record['most often taken for']}"
-        for record in class_records(found)[:top]
+        for record in class_records(diagnosis)[:top]
     ]
 
 
@@ -102,36 +105,36 @@ def _record_line(record: dict[str, Any]) -> str:
     return "  " + "  ".join(f"{name} {value}" for name, value in record.items() if name not in ("row", "other_row"))
 
 
-def page(found: "Diagnosis") -> str:
+def page(diagnosis: "Diagnosis") -> str:
     """Return one HTML file; its pictures are inside it, and it loads nothing."""
-    title = html.escape(f"Neighbour diagnosis of {found.source}")
-    about = html.escape(f"{found.n:,} rows of {found.dim} dimensions; {found.metric} distances")
+    title = html.escape(f"Neighbour diagnosis of {diagnosis.source}")
+    about = html.escape(f"{diagnosis.n:,} rows of {diagnosis.dim} dimensions; {diagnosis.metric} distances")
     parts = [
         f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>',
         f'<meta name="viewport" content="width=device-width"><style>{STYLE}</style></head><body><h1>{title}</h1>',
-        f"<p>{about}; the {found.k} nearest others of each row.</p>",
-        _figure_table(found),
+        f"<p>{about}; the {diagnosis.k} nearest others of each row.</p>",
+        _figure_table(diagnosis),
         "<h2>Pictures</h2>",
-        *(f"<figure>{pictures.svg(drawn)}</figure>" for drawn in _drawn(found)),
-        *_lists(found, SHOWN),
+        *(f"<figure>{pictures.svg(drawn)}</figure>" for drawn in _drawn(diagnosis)),
+        *_lists(diagnosis, SHOWN),
         "</body></html>\n",
     ]
     return "".join(parts)
 
 
-def tables_of(found: "Diagnosis") -> str:
+def tables_of(diagnosis: "Diagnosis") -> str:
     """Return the tables of the page as an HTML fragment for a notebook, without pictures."""
-    return "".join([_figure_table(found), *_lists(found, SHOWN_IN_NOTEBOOK)])
+    return "".join([_figure_table(diagnosis), *_lists(diagnosis, SHOWN_IN_NOTEBOOK)])
 
 
-def _figure_table(found: "Diagnosis") -> str:
+def _figure_table(diagnosis: "Diagnosis") -> str:
     """The warnings, and the table of figures."""
     escape = html.escape
     parts = [
-        *(f'<p class="warning">{escape(text)}</p>' for text in found.warnings),
+        *(f'<p class="warning">{escape(text)}</p>' for text in diagnosis.warnings),
         "<h2>Figures</h2><table><tr><th>Figure<th>Value<th>What it means<th>How it is computed</tr>",
     ]
-    for one in found.figures.values():
+    for one in diagnosis.figures.values():
         parts.append(
             f'<tr><td>{escape(one.title)}<td class="number">{one.shown}<br><small>{escape(one.unit)}</small><td>'
             f'{escape(one.meaning)}<td class="small"><code>{escape(one.formula)}</code><br>{escape(one.source)}</tr>'
@@ -139,19 +142,19 @@ def _figure_table(found: "Diagnosis") -> str:
     return "".join([*parts, "</table>"])
 
 
-def _lists(found: "Diagnosis", top: int) -> list[str]:
+def _lists(diagnosis: "Diagnosis", top: int) -> list[str]:
     """The first items of each list as tables with headings."""
     parts = []
     for heading, records, note in (
-        ("Classes, the worst first", class_records(found)[:top], "by the vote of the neighbours, at the best k"),
+        ("Classes, the worst first", class_records(diagnosis)[:top], "by the vote of the neighbours, at the best k"),
         (
             "Likely label errors",
-            first_records(found.label_errors, top),
+            first_records(diagnosis.label_errors, top),
             "agreement and own are shares of the neighbours' labels",
         ),
         (
             "Boundary pairs for experts",
-            first_records(found.boundary_pairs, top),
+            first_records(diagnosis.boundary_pairs, top),
             "near rows of different labels, each from the least covered region; train and evaluation are separate",
         ),
     ):
@@ -168,37 +171,37 @@ def _table(records: list[dict[str, Any]]) -> str:
     return f"<table><tr>{head}</tr>{rows}</table>"
 
 
-def _drawn(found: "Diagnosis") -> list[Any]:
+def _drawn(diagnosis: "Diagnosis") -> list[Any]:
     """The pictures of the page."""
-    nearest = found.neighbors.distances[:, 0].astype(np.float64)
-    median, mean = {"median": float(np.median(nearest))}, {"mean": float(found.occurrences.mean())}
+    nearest = diagnosis.neighbors.distances[:, 0].astype(np.float64)
+    median, mean = {"median": float(np.median(nearest))}, {"mean": float(diagnosis.occurrences.mean())}
     return [
-        *_drawn_of_labels(found),
-        pictures.counts("Distance to the nearest row", f"{found.metric} distance", nearest, median),
-        pictures.counts("In how many rows' lists of neighbours a row is", "k-occurrences", found.occurrences, mean),
-        pictures.counts("Length of the rows", "Euclidean length", found.norms),
+        *_drawn_of_labels(diagnosis),
+        pictures.counts("Distance to the nearest row", f"{diagnosis.metric} distance", nearest, median),
+        pictures.counts("In how many rows' lists of neighbours a row is", "k-occurrences", diagnosis.occurrences, mean),
+        pictures.counts("Length of the rows", "Euclidean length", diagnosis.norms),
     ]
 
 
-def _drawn_of_labels(found: "Diagnosis") -> list[Any]:
-    if found.labels is None or found.curve is None:
+def _drawn_of_labels(diagnosis: "Diagnosis") -> list[Any]:
+    if diagnosis.labels is None or diagnosis.curve is None:
         return []
-    drawn = [pictures.curve_of_k(found.curve, found.n), _drawn_convergence(found)]
-    if found.confusion is not None and len(found.labels.classes) <= DRAWN_CLASSES:
-        totals = np.maximum(1, found.confusion.sum(axis=1, keepdims=True))
-        names = [str(label) for label in found.labels.classes]
+    drawn = [pictures.curve_of_k(diagnosis.curve, diagnosis.n), _drawn_convergence(diagnosis)]
+    if diagnosis.confusion is not None and len(diagnosis.labels.classes) <= DRAWN_CLASSES:
+        totals = np.maximum(1, diagnosis.confusion.sum(axis=1, keepdims=True))
+        names = [str(label) for label in diagnosis.labels.classes]
         drawn.append(
-            pictures.confusion("The row's label and the vote of its neighbours", found.confusion / totals, names)
+            pictures.confusion("The row's label and the vote of its neighbours", diagnosis.confusion / totals, names)
         )
     return drawn
 
 
-def _drawn_convergence(found: "Diagnosis") -> Any:
+def _drawn_convergence(diagnosis: "Diagnosis") -> Any:
     """The 1-NN error over the number of rows."""
-    assert found.curve is not None
-    parts = convergence_table(found)
+    assert diagnosis.curve is not None
+    parts = convergence_table(diagnosis)
     rows = np.array(parts["rows"])
-    best = 1 - found.curve.best_score
+    best = 1 - diagnosis.curve.best_score
     points = {
         "1-NN error, the interval's upper end": (rows, np.array(parts["one_nn_error"])),
         "Cover-Hart lower end": (rows, np.array(parts["cover_hart_lower"])),

@@ -56,40 +56,45 @@ def first_records(table: Columns | None, top: int) -> list[dict[str, Any]]:
     return [] if table is None else list(islice(table.records(), top))
 
 
-def convergence_table(found: "Diagnosis") -> dict[str, list[float]]:
+def convergence_table(diagnosis: "Diagnosis") -> dict[str, list[float]]:
     """Return the 1-NN error, and the lower end that it gives, for parts of the rows; ascending."""
-    if found.convergence is None or found.labels is None:
+    if diagnosis.convergence is None or diagnosis.labels is None:
         return {}
-    shares, errors = found.convergence
-    n_classes = len(found.labels.classes)
+    shares, errors = diagnosis.convergence
+    n_classes = len(diagnosis.labels.classes)
     return {
-        "rows": [round(float(one) * found.n) for one in shares],
+        "rows": [round(float(one) * diagnosis.n) for one in shares],
         "one_nn_error": [round(float(one), 6) for one in errors],
         "cover_hart_lower": [round(bayes_interval(float(one), n_classes)[0], 6) for one in errors],
     }
 
 
-def as_json(found: "Diagnosis") -> dict[str, Any]:
+def as_json(diagnosis: "Diagnosis") -> dict[str, Any]:
     """Return everything as JSON can hold it; numbers that are not finite are None."""
     whole: dict[str, Any] = {
-        "source": found.source,
-        "n": found.n,
-        "dim": found.dim,
-        "metric": found.metric,
-        "k": found.k,
-        "figures": [{**asdict(one), "value": one.finite} for one in found.figures.values()],
-        "warnings": found.warnings,
+        "source": diagnosis.source,
+        "n": diagnosis.n,
+        "dim": diagnosis.dim,
+        "metric": diagnosis.metric,
+        "k": diagnosis.k,
+        "figures": [{**asdict(one), "value": one.finite} for one in diagnosis.figures.values()],
+        "warnings": diagnosis.warnings,
     }
-    if found.labels is None or found.curve is None or found.label_errors is None or found.boundary_pairs is None:
+    if (
+        diagnosis.labels is None
+        or diagnosis.curve is None
+        or diagnosis.label_errors is None
+        or diagnosis.boundary_pairs is None
+    ):
         return whole
-    whole["leave_one_out"] = {"ks": found.curve.ks, **found.curve.summary()["scores"]}
-    whole["convergence"] = convergence_table(found)
-    counts = None if found.confusion is None else found.confusion.tolist()
-    whole["confusion"] = {"classes": found.labels.classes, "counts": counts}
-    whole["label_errors"] = list(found.label_errors.records())
-    whole["pairs"] = list(found.boundary_pairs.records())
-    if found.kappa is not None:
-        whole["kappa"] = asdict(found.kappa)
+    whole["leave_one_out"] = {"ks": diagnosis.curve.ks, **diagnosis.curve.summary()["scores"]}
+    whole["convergence"] = convergence_table(diagnosis)
+    counts = None if diagnosis.confusion is None else diagnosis.confusion.tolist()
+    whole["confusion"] = {"classes": diagnosis.labels.classes, "counts": counts}
+    whole["label_errors"] = list(diagnosis.label_errors.records())
+    whole["pairs"] = list(diagnosis.boundary_pairs.records())
+    if diagnosis.kappa is not None:
+        whole["kappa"] = asdict(diagnosis.kappa)
     return whole
 
 

@@ -22,10 +22,10 @@ def smaller_than(labels: Labels, k: int) -> str:
 
 def refuse_small_classes(labels: Labels, k: int) -> None:
     """Raise UsageError where a class has fewer than k rows."""
-    if found := smaller_than(labels, k):
+    if small := smaller_than(labels, k):
         least = int(labels.counts.min())
         raise UsageError(
-            f"k: {k} is {found}, so other classes can outvote it even among its own rows; give -k {least} or less, "
+            f"k: {k} is {small}, so other classes can outvote it even among its own rows; give -k {least} or less, "
             "-k auto, --weights distance or --allow-small-classes (in Python: "
             f"k={least}, k='auto', weights='distance' or allow_small_classes=True)"
         )
@@ -33,9 +33,9 @@ def refuse_small_classes(labels: Labels, k: int) -> None:
 
 def warn_of_small_classes(labels: Labels, k: int, weights: str) -> None:
     """Warn where a chosen k is larger than a class and each neighbour has one vote."""
-    if weights == "uniform" and (found := smaller_than(labels, k)):
+    if weights == "uniform" and (small := smaller_than(labels, k)):
         warnings.warn(
-            f"the chosen k = {k} is {found}, so other classes can outvote it even among its own rows; give a smaller "
+            f"the chosen k = {k} is {small}, so other classes can outvote it even among its own rows; give a smaller "
             "--max-k or --weights distance (in Python: max_k or weights='distance')",
             stacklevel=3,
         )

@@ -114,10 +114,10 @@ def leave_one_out(
     """
     if isinstance(known, Labels):
         refuse_lone_classes(known)
-    found = index.neighbors(max_k, progress=progress)
-    ks = list(range(1, found.k + 1))
+    neighbors = index.neighbors(max_k, progress=progress)
+    ks = list(range(1, neighbors.k + 1))
     if isinstance(known, Labels):
-        scores = {name: accuracy_by_k(found, known.codes, ks, name) for name in weightings}
-        return Curve("accuracy", ks, scores, len(found), index.metric.name)
-    scores = {name: r2_by_k(found, known, ks, name) for name in weightings}
-    return Curve("R2", ks, scores, len(found), index.metric.name)
+        scores = {name: accuracy_by_k(neighbors, known.codes, ks, name) for name in weightings}
+        return Curve("accuracy", ks, scores, len(neighbors), index.metric.name)
+    scores = {name: r2_by_k(neighbors, known, ks, name) for name in weightings}
+    return Curve("R2", ks, scores, len(neighbors), index.metric.name)

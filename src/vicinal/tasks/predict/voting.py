@@ -1,7 +1,6 @@
 """What classify and regress share: the settings of the vote, the rows, and the neighbour pass."""
 
 import time
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -60,7 +59,7 @@ class Rows:
     Attributes
     ----------
     known : Dataset
-    stored, asked : Embeddings
+    stored, queries : Embeddings
         Of the known rows and of the queries.
     query_ids : list of int or str
     metric : Metric
@@ -68,7 +67,7 @@ class Rows:
 
     known: dataset.Dataset
     stored: Embeddings
-    asked: Embeddings
+    queries: Embeddings
     query_ids: list[Id]
     metric: Metric
 
@@ -182,13 +181,13 @@ def read_rows(
     """
     known = dataset.read(data, embeddings, ids=ids, fields=fields, ids_from=next(iter(fields)))
     column = isinstance(embeddings, str) and frames.is_table(queries) and embeddings in frames.column_names(queries)
-    asked = dataset.read(
+    query_rows = dataset.read(
         queries, embeddings if column else None, ids=query_ids, argument="queries", ids_argument="query_ids"
     )
     reading = settings.metric.reading
     stored = load(known.embeddings, rows=known, metric=reading, at_least=2)
-    vectors = load(asked.embeddings, rows=asked, metric=reading, name="queries", like=stored)
-    return Rows(known, stored, vectors, asked.ids, settings.metric.resolve(stored))
+    vectors = load(query_rows.embeddings, rows=query_rows, metric=reading, name="queries", like=stored)
+    return Rows(known, stored, vectors, query_rows.ids, settings.metric.resolve(stored))
 
 
 def vote(
@@ -206,9 +205,7 @@ def vote(
         else:
             k, weights = curve.ks[-1], max(settings.weightings, key=lambda name: curve.scores[name][-1])
     n = len(rows.stored)
-    if k > n:
-        warnings.warn(f"k = {k}, but only {n} rows are known; using k = {n}", stacklevel=3)
-        k = n
-    report = None if progress is None else progress(f"{k} neighbours of {rows.asked.name}")
-    neighbors = index.search(rows.asked.vectors, k, progress=report)
+    k = arguments.at_most(k, n)
+    report = None if progress is None else progress(f"{k} neighbours of {rows.queries.name}")
+    neighbors = index.search(rows.queries.vectors, k, progress=report)
     return Vote(neighbors, weights, None if curve is None else curve.score_of(k, weights), n, start)

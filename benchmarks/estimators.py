@@ -28,7 +28,7 @@ from sklearn.model_selection import GridSearchCV
 
 from vicinal import estimators as ours
 from vicinal import neighbors
-from vicinal.analysis.diagnostics import label_errors
+from vicinal.analysis.label_review import label_errors
 from vicinal.data.labels import read_labels
 from vicinal.knn.kernels.native import isas
 

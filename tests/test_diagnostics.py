@@ -1,4 +1,4 @@
-"""Diagnostics: published figures, data whose truth is known, and the command with its pages."""
+"""Diagnostics: published figures, data whose truth is known, Python beside the command, and the pages."""
 
 import json
 import re
@@ -8,34 +8,36 @@ from statistics import NormalDist
 from typing import Any
 
 import numpy as np
+import pandas
+import polars
 import pytest
 from sklearn.datasets import load_digits, load_wine
 from sklearn.metrics import cohen_kappa_score
 
-from vicinal import Exact, Neighbors, neighbors
+from vicinal import Neighbors, neighbors
+from vicinal.analysis.agreement import cohen_kappa
 from vicinal.analysis.diagnostics import (
     bayes_interval,
-    boundary_pairs,
-    cohen_kappa,
     confusion,
     disagreement,
     error_by_share,
     hubness_skew,
-    label_errors,
     mle_dimension,
     relative_contrast,
     two_nn_dimension,
 )
-from vicinal.data.labels import Labels
-from vicinal.errors import DataError
-from vicinal.tasks.diagnose import diagnose
+from vicinal.analysis.label_review import boundary_pairs, label_errors
+from vicinal.errors import DataError, UsageError
+from vicinal.tasks.diagnose.diagnose import diagnose
+from vicinal.tasks.diagnose.kappa import kappa
 from workplace import Workplace, read_table
 
 DIGITS, DIGIT = load_digits(return_X_y=True)
+UNKNOWN: Any = "test"
 
 
-def labelled(codes: np.ndarray) -> Labels:
-    return Labels("labels", list(range(len(codes))), codes, [f"class {code}" for code in range(int(codes.max()) + 1)])
+def named(codes: np.ndarray) -> list[str]:
+    return [f"class {code}" for code in codes]
 
 
 def test_the_dimensions_of_digits_are_the_published_ones() -> None:
@@ -56,9 +58,8 @@ def test_the_dimension_of_a_flat_sheet_in_a_wide_space_is_its_own(dim: int) -> N
 @pytest.mark.parametrize(("dim", "expected"), [(3, 15.6), (1536, 1.06)])
 def test_the_contrast_of_gaussians_falls_with_the_dimension(dim: int, expected: float) -> None:
     vectors = np.random.default_rng(0).normal(size=(2000, dim))
-    found = diagnose("gaussian", vectors, Exact(), k=20)
-    contrast = next(one.value for one in found.figures if one.name == "relative_contrast")
-    assert contrast == pytest.approx(expected, rel=0.04)
+    found = diagnose(vectors, k=20)
+    assert found["relative_contrast"].value == pytest.approx(expected, rel=0.04)
     assert any("distances concentrate" in text for text in found.warnings) == (dim == 1536)
     far = np.sqrt(np.maximum(0, ((vectors[:, None, :3] - vectors[None, :, :3]) ** 2).sum(axis=2)))
     np.fill_diagonal(far, np.nan)
@@ -92,8 +93,8 @@ def test_a_cover_hart_lower_end_above_the_best_error_is_warned_of() -> None:
     codes = np.repeat([0, 1], 10_000)
     vectors = random.normal(size=(20_000, 50)).astype(np.float32)
     vectors[:, 0] += 2 * codes
-    found = diagnose("gaussians", vectors, Exact(), k=50, labels=labelled(codes))
-    figures = {one.name: one.value for one in found.figures}
+    found = diagnose(vectors, named(codes), k=50)
+    figures = {name: one.value for name, one in found.figures.items()}
     bayes = NormalDist().cdf(-1)
     assert bayes == pytest.approx(0.1587, abs=1e-4)
     assert figures["cover_hart_lower"] == pytest.approx(0.2024, abs=0.01)
@@ -196,21 +197,21 @@ def test_kappa_is_scikit_learns_and_its_interval_holds() -> None:
 
 def test_warnings_of_wine_are_about_its_columns() -> None:
     wine = load_wine(return_X_y=True)[0]
-    said = diagnose("wine", wine, Exact(), k=20).warnings
+    said = diagnose(wine, k=20).warnings
     assert any("column 12 has 100 % of all variance" in text for text in said)
     assert any(text.startswith("not normalised: rows are ") for text in said)
     assert any(re.match(r"cosine and euclidean disagree on \d+ %", text) for text in said)
-    copies = diagnose("copies", np.vstack([DIGITS[:300], DIGITS[:7]]), Exact("cosine"), k=10)
+    copies = diagnose(np.vstack([DIGITS[:300], DIGITS[:7]]), metric="cosine", k=10)
     assert any(text.startswith("exact copies of other rows: 7") for text in copies.warnings)
     assert not any("normalised" in text for text in copies.warnings)
-    zero = diagnose("zero", np.vstack([DIGITS[:300], np.zeros((1, 64))]), Exact(), k=10)
+    zero = diagnose(np.vstack([DIGITS[:300], np.zeros((1, 64))]), k=10)
     assert any(text.startswith("rows that are all zero: 1") for text in zero.warnings)
 
 
 def test_equal_rows_are_diagnosed_without_an_error() -> None:
-    found = diagnose("equal", np.ones((40, 3)), Exact(), k=5, labels=labelled(np.arange(40) % 2))
-    values = {one.name: one.value or 0.0 for one in found.figures}
-    assert values["duplicates"] == 39 and np.isnan(values["two_nn_dimension"]) and values["relative_contrast"] == np.inf
+    found = diagnose(np.ones((40, 3)), named(np.arange(40) % 2), k=5)
+    assert found["duplicates"].value == 39 and found["relative_contrast"].value == np.inf
+    assert np.isnan(float(found["two_nn_dimension"]))
 
 
 @pytest.fixture
@@ -311,7 +312,11 @@ def test_kappa_of_two_files_and_of_one_part_of_the_pairs(digits: Workplace) -> N
         (3, ("a.jsonl", "bare.jsonl"), "one of them names its rows by their numbers, as a file without ids does"),
         (3, ("a.jsonl", "strange.jsonl"), "none of its ids (xd"),
         (3, ("a.jsonl", "b.jsonl", "--pairs", "a.jsonl"), "a.jsonl:1: other_id: expected a label in every row"),
-        (2, ("a.jsonl", "b.jsonl", "--split", "train"), "--split: needs --pairs FILE"),
+        (
+            2,
+            ("a.jsonl", "b.jsonl", "--split", "train"),
+            "--split: needs the boundary pairs, which say which rows are in which part; give --pairs FILE",
+        ),
         (2, ("a.jsonl", "b.jsonl", "--confidence", "95"), "expected a share between 0 and 1, got 95"),
     ):
         assert complaint in digits.refuses(code, "kappa", *arguments)
@@ -329,11 +334,15 @@ def test_the_command_without_labels(digits: Workplace) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (("--metric", "hamming"), 2, "diagnose needs distances between numbers, which hamming is not"),
-        (("--metric", "inner_product"), 2, "diagnose needs distances between numbers"),
+        (
+            ("--metric", "hamming"),
+            2,
+            "--metric: expected a distance between numbers, got hamming; diagnose takes euclidean",
+        ),
+        (("--metric", "inner_product"), 2, "--metric: expected a distance between numbers, got inner_product"),
         (("--metric", "cosin"), 2, "did you mean 'cosine'"),
-        (("--second-labels", "b.jsonl"), 2, "--second-labels: needs --labels FILE:FIELD"),
-        (("--write-errors", "e.csv"), 2, "--write-errors: needs --labels"),
+        (("--second-labels", "b.jsonl"), 2, "--second-labels: needs labels too; give --labels FILE:FIELD"),
+        (("--write-errors", "e.csv"), 2, "--write-errors: needs labels too; give --labels FILE:FIELD"),
         (("--labels", "a.jsonl", "--evaluation", "2"), 2, "--evaluation: expected a share from 0 to 1, got 2"),
         (("--labels", "a.jsonl", "--second-labels", "twice.jsonl"), 3, "ids occur more than once"),
         (("--labels", "a.jsonl", "--second-labels", "others.jsonl"), 3, "1 ids of a.jsonl:label are missing: d0"),
@@ -352,3 +361,113 @@ def test_what_is_wrong_is_named(digits: Workplace, arguments: tuple, code: int, 
     digits.lines("others.jsonl", [{**rows[0], "id": "new"}, *rows[1:]])
     digits.lines("codes.jsonl", [{**row, "label": at % 2} for at, row in enumerate(rows)])
     assert said in digits.refuses(code, "diagnose", "digits.npy", *arguments)
+
+
+def columns_of(digits: Workplace, one: str, other: str) -> dict[str, Any]:
+    first, second = read_lines(digits, one), read_lines(digits, other)
+    return {
+        "id": [row["id"] for row in first],
+        "embedding": DIGITS[:600].tolist(),
+        "one": [row["label"] for row in first],
+        "other": [row["label"] for row in second],
+    }
+
+
+@pytest.mark.parametrize("source", ["files", "arrays", "mapping", "pandas", "polars"])
+def test_diagnose_gives_what_the_command_gives(digits: Workplace, source: str) -> None:
+    ask = ("diagnose", "digits.npy", "--labels", "a.jsonl", "--second-labels", "b.jsonl", "--pairs", 20, "-k", 20)
+    expected = json.loads(digits(*ask, "--json").out)
+    columns = columns_of(digits, "a.jsonl", "b.jsonl")
+    if source == "files":
+        found = diagnose("digits.npy", "a.jsonl", "b.jsonl", k=20, pairs=20)
+        assert found.text() == digits(*ask).out.rstrip("\n") == str(found)
+    elif source == "arrays":
+        found = diagnose(DIGITS[:600], columns["one"], columns["other"], ids=columns["id"], k=20, pairs=20)
+    else:
+        make: Any = {"mapping": dict, "pandas": pandas.DataFrame, "polars": polars.DataFrame}[source]
+        found = diagnose(make(columns), "one", "other", k=20, pairs=20)
+    assert {**found.summary(), "source": "digits.npy"} == expected
+    assert found.label_errors is not None and found.boundary_pairs is not None
+    errors = found.label_errors.to_pandas()
+    assert errors["id"].tolist() == [row["id"] for row in expected["label_errors"]]
+    assert errors.columns.tolist() == ["id", "row", "label", "suggested", "agreement", "own"]
+    pairs = found.boundary_pairs.to_pandas()
+    assert pairs["other_id"].tolist() == [row["other_id"] for row in expected["pairs"]]
+    assert set(pairs["split"]) == {"train", "evaluation"}
+
+
+def test_a_notebook_shows_tables_without_pictures(digits: Workplace) -> None:
+    found = diagnose(DIGITS[:600], [f"<{label}>" for label in DIGIT[:600]], k=10)
+    read = Reader()
+    read.feed(found._repr_html_())
+    assert "svg" not in read.tags and "style" not in read.tags and read.tags["table"] == 4
+    assert all(figure.meaning in read.words for figure in found.figures.values()) and "<3>" in read.words
+    page = Reader()
+    page.feed(found.html())
+    assert page.tags["svg"] == 6
+
+
+def test_a_table_without_rows_is_written_with_its_columns(digits: Workplace) -> None:
+    """Four rows of each of two far classes: no label is likely wrong."""
+    vectors, labels = np.repeat([[0.0], [9.0]], 4, axis=0) + np.arange(8)[:, None] / 100, list("aaaabbbb")
+    for ending in (".csv", ".parquet", ".jsonl"):
+        found = diagnose(vectors, labels, k=3, write_errors=f"none{ending}")
+        assert found.label_errors is not None and len(found.label_errors) == 0
+        assert read_table(digits.folder / f"none{ending}") == []
+    assert (digits.folder / "none.csv").read_text() == "id,row,label,suggested,agreement,own\n"
+
+
+def test_kappa_of_files_and_of_sequences(digits: Workplace) -> None:
+    columns = columns_of(digits, "a.jsonl", "b.jsonl")
+    of_files = kappa("a.jsonl", "b.jsonl:label", confidence=0.9)
+    printed = digits("kappa", "a.jsonl", "b.jsonl", "--confidence", 0.9)
+    assert str(of_files) == printed.out.rstrip("\n")
+    for make in (list, np.array, pandas.Series, polars.Series):
+        found = kappa(make(columns["one"]), make(columns["other"]), confidence=0.9)
+        assert found.summary() == of_files.summary()
+        assert found.value == pytest.approx(cohen_kappa_score(columns["one"], columns["other"]))
+    pairs = diagnose("digits.npy", "a.jsonl", pairs=20, write_pairs="p.jsonl").boundary_pairs
+    assert kappa("a.jsonl", "b.jsonl", pairs=pairs, split="train") == kappa(
+        "a.jsonl", "b.jsonl", pairs="p.jsonl", split="train"
+    )
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "said"),
+    [
+        (lambda: kappa(["a"], "b.jsonl"), UsageError, "expected two files or two sequences of labels, got one of each"),
+        (lambda: kappa(list("ab"), list("aba")), DataError, "other: found 3 labels, expected 2, as many as one has"),
+        (lambda: kappa(list("ab"), [1, 2]), DataError, r"none of its labels \(1, 2\) is one of one \(a, b\)"),
+        (lambda: kappa(["a", None], list("ab")), DataError, "one: row 1: expected a label in every row, found null"),
+        (lambda: kappa(["a", ""], list("ab")), DataError, "one: row 1: expected a label, found blank text"),
+        (lambda: kappa([], []), DataError, "one: found no labels"),
+        (lambda: kappa(5, 5), UsageError, "one: expected one value a row or the name of a column, got 5"),
+        (lambda: kappa(list("ab"), list("ab"), pairs="a.jsonl"), UsageError, "pairs: needs labels in files"),
+        (
+            lambda: kappa("a.jsonl", "b.jsonl", split=UNKNOWN, pairs="a.jsonl"),
+            UsageError,
+            "split: unknown split 'test'",
+        ),
+        (lambda: kappa("a.jsonl", "b.jsonl", confidence=1), UsageError, "confidence: expected a share between 0 and 1"),
+        (lambda: diagnose(DIGITS[:9], k=0), UsageError, "k: expected a whole number above 0, got 0"),
+        (lambda: diagnose(DIGITS[:9], second_labels=[1] * 9), UsageError, "second_labels: needs labels too"),
+        (lambda: diagnose(DIGITS[:2]), DataError, "expected at least 3 rows"),
+        (lambda: diagnose(DIGITS[:9], range(9)), DataError, "all 9 labels are different"),
+        (lambda: diagnose(DIGITS[:9], DIGIT[:8]), DataError, "labels: found 8, expected 9 values, one a row"),
+        (
+            lambda: diagnose("digits.npy", "a.jsonl", write_errors="e.csv", write_pairs="e.csv"),
+            UsageError,
+            "write_pairs: found the file e.csv, which write_errors writes too; name another one",
+        ),
+        (
+            lambda: diagnose("digits.npy", "a.jsonl", write_errors="a.jsonl", overwrite=True),
+            UsageError,
+            "a.jsonl: this is one of the inputs, which are never overwritten",
+        ),
+    ],
+)
+def test_wrong_arguments_are_named(digits: Workplace, call: Any, error: type[Exception], said: str) -> None:
+    before = digits.files()
+    with pytest.raises(error, match=said):
+        call()
+    assert digits.files() == before

@@ -3,62 +3,65 @@
   vicinal classify train.npy --labels train.jsonl:label --queries test.npy -k auto -o predictions.jsonl
 
 Each record: id, label (the class with the most votes; of equals the lower one), probability (its share of the votes)
-and probabilities (each class's share); with --with-neighbors also who voted. In .csv and .parquet
-the last two are JSON text.
+and probabilities (the share of each class); with --with-neighbors also the neighbours. In .csv and .parquet the last
+two are JSON text.
 """
 
 import argparse
 import json
 import sys
-import time
 
-from vicinal.cli import training
+from vicinal.cli import options
 from vicinal.cli.console import Console
+
+FUNCTION = "vicinal.classify"
+PRINTED = ("json",)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `vicinal classify`."""
-    training.add_rows(parser, "the embeddings of the labelled rows")
+    """Add the options of `vicinal classify`."""
+    options.add_embeddings(parser, "the embeddings of the labelled rows")
     parser.add_argument("--labels", metavar="FILE[:FIELD]", required=True, help="their labels (default field: label)")
-    training.add_votes(parser)
+    options.add_voting(parser)
     parser.add_argument(
-        "--allow-small-classes", action="store_true", help="let k be larger than a class, which the others outvote"
+        "--allow-small-classes", action="store_true", help="let k be larger than a class, which others can then outvote"
     )
-    training.add_predictions(parser)
+    options.add_metric(parser, mahalanobis=True)
+    options.add_threads(parser)
+    options.add_output(parser)
+    options.add_json(parser)
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
-    """Look, search, vote, write."""
-    from vicinal.tasks import predict
+    """Classify the queries and print what was predicted."""
+    from vicinal.tasks.predict.classify import classify
 
-    index = training.index_of(arguments)
-    stored = training.vectors(arguments.embeddings, "NPY", index, at_least=2)
-    known = training.labels_of(arguments, len(stored))
-    asked = training.queries(arguments, index, stored)
-    ids = training.ids_of(arguments, len(asked), arguments.queries)
-    training.check_output(arguments, ids)
-    most = training.number_of_voters(arguments)
-    if arguments.k != "auto" and arguments.weights == "uniform" and not arguments.allow_small_classes:
-        predict.refuse_small_classes(known, most)
-    start = time.perf_counter()
     with console.progress() as progress:
-        index.fit(stored, invalid={})
-        k, weights, curve = training.voters(arguments, index, known, progress and progress("choosing k"))
-        k = training.at_most(k, len(stored))
-        if arguments.k == "auto" and not arguments.allow_small_classes:
-            predict.warn_of_small_classes(known, k, weights)
-        found = index.search(asked, k, progress=progress and progress(f"{k} neighbours of {arguments.queries}"))
-    records = predict.classify(found, known, weights, ids, arguments.with_neighbors)
-    types = {"probability": "double", "probabilities": "string", "neighbors": "string"}
-    training.write(arguments, records, {**types, "label": "string" if known.is_text else "double"})
-    summary = {"n": len(stored), "queries": len(asked), "classes": len(known.classes), "k": k, "weights": weights}
-    accuracy = None if curve is None else round(float(curve.scores[weights][k - 1]), 6)
-    summary |= {"metric": index.metric.name, "leave_one_out_accuracy": accuracy}
+        result = classify(
+            arguments.data,
+            arguments.labels,
+            arguments.queries,
+            embeddings=arguments.embeddings,
+            query_ids=arguments.query_ids,
+            k=options.number(arguments.k),
+            max_k=options.number(arguments.max_k),
+            weights=arguments.weights,
+            allow_small_classes=arguments.allow_small_classes,
+            with_neighbors=arguments.with_neighbors,
+            metric=arguments.metric,
+            matrix=arguments.matrix,
+            threads=options.number(arguments.threads),
+            output=arguments.output,
+            overwrite=arguments.overwrite,
+            progress=progress,
+        )
+    if arguments.output is None:
+        options.print_records(result.records())
     if arguments.json:
-        print(json.dumps(summary), file=sys.stderr if arguments.output is None else sys.stdout)
-    chosen = "" if accuracy is None else f"; leave-one-out accuracy {accuracy:.4f}"
+        print(json.dumps(result.summary()), file=sys.stderr if arguments.output is None else sys.stdout)
+    chosen = "" if result.score is None else f"; leave-one-out accuracy {result.score:.4f}"
     console.note(
-        f"{len(asked):,} rows classified among {len(known.classes)} classes by {k} neighbours, {weights} weights"
-        f"{chosen}, in {time.perf_counter() - start:.1f} s"
+        f"{len(result):,} rows classified among {len(result.classes)} classes by {result.k} neighbours, "
+        f"{result.weights} weights{chosen}, in {result.seconds:.1f} s"
     )
     return 0

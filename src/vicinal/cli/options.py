@@ -6,6 +6,8 @@ its message as the option that the user typed.
 """
 
 import argparse
+import sys
+from collections.abc import Iterable
 from typing import Any
 
 from vicinal.errors import UsageError
@@ -129,3 +131,51 @@ def settings(texts: list[str]) -> dict[str, Any]:
         plain = number(value)
         found[name] = plain if isinstance(plain, int) else words.get(value.lower(), value)
     return found
+
+
+def add_embeddings(parser: argparse.ArgumentParser, what: str) -> None:
+    """Add the embeddings, as an array or as a data set with --embeddings; `what` says whose they are."""
+    parser.add_argument("data", metavar="NPY", help=f"{what}, or their data set, with --embeddings")
+    parser.add_argument("--embeddings", metavar="NPY", help="the embeddings of a data set")
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """Add --json of a command that prints records where no output is named."""
+    parser.add_argument("--json", action="store_true", help="a summary as JSON: on stdout, or stderr without an output")
+
+
+def add_output(parser: argparse.ArgumentParser) -> None:
+    """Add -o and --overwrite of a command that writes records."""
+    from vicinal.data.tables import SUFFIXES
+
+    parser.add_argument("-o", "--output", metavar="FILE", help=f"{', '.join(SUFFIXES)} (default: standard output)")
+    add_overwrite(parser)
+
+
+def add_voting(parser: argparse.ArgumentParser) -> None:
+    """Add the options of commands that predict from neighbours."""
+    from vicinal.analysis.votes import WEIGHTS
+    from vicinal.tasks.predict.voting import MAX_K
+
+    parser.add_argument("--queries", metavar="NPY", required=True, help="the embeddings to predict for")
+    parser.add_argument(
+        "--ids", dest="query_ids", metavar="FILE[:FIELD]", help="the ids of the queries (default: row numbers)"
+    )
+    parser.add_argument(
+        "-k", "--k", metavar="K", default="5", help="how many neighbours vote, or auto: the best of leave-one-out"
+    )
+    parser.add_argument(
+        "--max-k", metavar="K", default=str(MAX_K), help=f"the largest k that auto tries (default {MAX_K})"
+    )
+    parser.add_argument("--weights", choices=(*WEIGHTS, "auto"), default="uniform", help="auto: the better one")
+    parser.add_argument("--with-neighbors", action="store_true", help="name the neighbours in each record")
+
+
+def print_records(records: Iterable[dict[str, Any]]) -> None:
+    """Print records to standard output, one JSON object a line."""
+    from vicinal.data import tables
+
+    lines = tables.JsonLines(sys.stdout.buffer)
+    for record in records:
+        lines.add(record)
+    sys.stdout.buffer.flush()

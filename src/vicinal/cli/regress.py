@@ -3,53 +3,60 @@
   vicinal regress train.npy --targets train.jsonl:price --queries test.npy -k auto -o predictions.jsonl
 
 Each record: id, value (the weighted mean of the neighbours' values) and spread (their standard deviation); with
---with-neighbors also who they are, in .csv and .parquet as JSON text.
+--with-neighbors also the neighbours, in .csv and .parquet as JSON text.
 """
 
 import argparse
 import json
 import sys
-import time
 
-from vicinal.cli import training
+from vicinal.cli import options
 from vicinal.cli.console import Console
+
+FUNCTION = "vicinal.regress"
+PRINTED = ("json",)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `vicinal regress`."""
-    training.add_rows(parser, "the embeddings of the rows whose value is known")
+    """Add the options of `vicinal regress`."""
+    options.add_embeddings(parser, "the embeddings of the rows whose value is known")
     parser.add_argument("--targets", metavar="FILE[:FIELD]", required=True, help="the values (default field: target)")
-    training.add_votes(parser)
-    training.add_predictions(parser)
+    options.add_voting(parser)
+    options.add_metric(parser, mahalanobis=True)
+    options.add_threads(parser)
+    options.add_output(parser)
+    options.add_json(parser)
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
-    """Look, search, average, write."""
-    from vicinal.tasks import predict
+    """Predict the values of the queries and print them."""
+    from vicinal.tasks.predict.regress import regress
 
-    index = training.index_of(arguments)
-    stored = training.vectors(arguments.embeddings, "NPY", index, at_least=2)
-    known, values = training.targets_of(arguments, len(stored))
-    asked = training.queries(arguments, index, stored)
-    ids = training.ids_of(arguments, len(asked), arguments.queries)
-    training.check_output(arguments, ids)
-    training.number_of_voters(arguments)
-    start = time.perf_counter()
     with console.progress() as progress:
-        index.fit(stored, invalid={})
-        k, weights, curve = training.voters(arguments, index, values, progress and progress("choosing k"))
-        k = training.at_most(k, len(stored))
-        found = index.search(asked, k, progress=progress and progress(f"{k} neighbours of {arguments.queries}"))
-    evidence = known if arguments.with_neighbors else None
-    types = {"value": "double", "spread": "double", "neighbors": "string"}
-    training.write(arguments, predict.regress(found, values, weights, ids, evidence), types)
-    r2 = None if curve is None else round(float(curve.scores[weights][k - 1]), 6)
+        result = regress(
+            arguments.data,
+            arguments.targets,
+            arguments.queries,
+            embeddings=arguments.embeddings,
+            query_ids=arguments.query_ids,
+            k=options.number(arguments.k),
+            max_k=options.number(arguments.max_k),
+            weights=arguments.weights,
+            with_neighbors=arguments.with_neighbors,
+            metric=arguments.metric,
+            matrix=arguments.matrix,
+            threads=options.number(arguments.threads),
+            output=arguments.output,
+            overwrite=arguments.overwrite,
+            progress=progress,
+        )
+    if arguments.output is None:
+        options.print_records(result.records())
     if arguments.json:
-        summary = {"n": len(stored), "queries": len(asked), "k": k, "weights": weights, "metric": index.metric.name}
-        print(json.dumps({**summary, "leave_one_out_r2": r2}), file=sys.stderr if arguments.output is None else None)
-    chosen = "" if r2 is None else f"; leave-one-out R2 {r2:.4f}"
+        print(json.dumps(result.summary()), file=sys.stderr if arguments.output is None else sys.stdout)
+    chosen = "" if result.score is None else f"; leave-one-out R2 {result.score:.4f}"
     console.note(
-        f"{len(asked):,} values predicted from {k} neighbours, {weights} weights{chosen}, in "
-        f"{time.perf_counter() - start:.1f} s"
+        f"{len(result):,} values predicted from {result.k} neighbours, {result.weights} weights{chosen}, in "
+        f"{result.seconds:.1f} s"
     )
     return 0

@@ -3,7 +3,7 @@
 import os
 import warnings
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -95,6 +95,8 @@ def read(
     fields: Mapping[str, tuple[object, str]] = NO_FIELDS,
     argument: str = "data",
     unique_ids: bool = False,
+    ids_argument: str = "ids",
+    ids_from: str | None = None,
 ) -> Dataset:
     """Return the rows of a data set.
 
@@ -116,6 +118,10 @@ def read(
         What messages call `data` in memory.
     unique_ids : bool
         Whether an id that occurs twice is refused; a file's are warned of otherwise.
+    ids_argument : str
+        What messages call `ids`.
+    ids_from : str, optional
+        The field whose file gives the ids where `data` is an array, `ids` is None and the field is FILE:FIELD.
 
     Returns
     -------
@@ -140,11 +146,11 @@ def read(
     with warnings.catch_warnings(record=True) as raised:
         warnings.simplefilter("always")
         if frames.is_table(data):
-            rows = _from_table(data, embeddings, ids, given, argument)
+            rows = _from_table(data, embeddings, ids, given, argument, ids_argument)
         elif isinstance(data, str | os.PathLike) and not str(data).lower().endswith(".npy"):
-            rows = _from_file(Path(data), embeddings, ids, given, argument)
+            rows = _from_file(Path(data), embeddings, ids, given, argument, ids_argument)
         else:
-            rows = _from_array(data, embeddings, ids, given, argument)
+            rows = _from_array(data, embeddings, ids, given, argument, ids_argument, ids_from)
     if unique_ids:
         _refuse_repeated(rows)
     for warning in raised:
@@ -162,7 +168,12 @@ def _refuse_repeated(rows: Dataset) -> None:
 
 
 def _from_table(
-    table: Any, embeddings: object, ids: object, fields: Mapping[str, tuple[object, str]], argument: str
+    table: Any,
+    embeddings: object,
+    ids: object,
+    fields: Mapping[str, tuple[object, str]],
+    argument: str,
+    ids_argument: str,
 ) -> Dataset:
     names = frames.column_names(table)
     if isinstance(embeddings, str) and embeddings in names:
@@ -181,11 +192,12 @@ def _from_table(
             )
     n = len(frames.column(table, names[0])) if names else 0
     if isinstance(ids, str):
-        found = _checked_ids(frames.column(table, ids, "ids").to_pylist(), n, f"ids: column {ids!r}")
+        column = frames.column(table, ids, ids_argument)
+        found = _checked_ids(column.to_pylist(), n, f"{ids_argument}: column {ids!r}")
     elif ids is not None:
-        found = _checked_ids(ids, n, "ids")
+        found = _checked_ids(ids, n, ids_argument)
     elif "id" in names:
-        found = _checked_ids(frames.column(table, "id").to_pylist(), n, "ids: column 'id'")
+        found = _checked_ids(frames.column(table, "id").to_pylist(), n, f"{ids_argument}: column 'id'")
     else:
         found = list(range(n))
     values: dict[str, list[Any]] = {}
@@ -209,7 +221,12 @@ def _from_table(
 
 
 def _from_file(
-    path: Path, embeddings: object, ids: object, fields: Mapping[str, tuple[object, str]], argument: str
+    path: Path,
+    embeddings: object,
+    ids: object,
+    fields: Mapping[str, tuple[object, str]],
+    argument: str,
+    ids_argument: str,
 ) -> Dataset:
     tables.suffix(path)
     if not path.is_file():
@@ -222,7 +239,7 @@ def _from_file(
             wanted[spec] = kind
     found, warned, columns = tables.read_columns(path, id_field, wanted)
     if ids is not None and not isinstance(ids, str):
-        found, warned = _checked_ids(ids, len(found), "ids"), []
+        found, warned = _checked_ids(ids, len(found), ids_argument), []
     for text in warned:
         warnings.warn(text, stacklevel=2)
     values: dict[str, list[Any]] = {}
@@ -238,7 +255,13 @@ def _from_file(
 
 
 def _from_array(
-    data: Any, embeddings: object, ids: object, fields: Mapping[str, tuple[object, str]], argument: str
+    data: Any,
+    embeddings: object,
+    ids: object,
+    fields: Mapping[str, tuple[object, str]],
+    argument: str,
+    ids_argument: str,
+    ids_from: str | None,
 ) -> Dataset:
     if embeddings is not None:
         raise UsageError(
@@ -246,7 +269,7 @@ def _from_array(
             "embeddings out"
         )
     is_path = isinstance(data, str | os.PathLike)
-    place = str(data) if is_path else "embeddings"
+    place = str(data) if is_path else "embeddings" if argument == "data" else argument
     if is_path:
         if not Path(data).is_file():
             raise UsageError(f'{argument}: expected a file, got "{data}": there is nothing at {Path(data).absolute()}')
@@ -261,14 +284,16 @@ def _from_array(
     sources: list[tuple[Path, list[Id]]] = []
     found: list[Id] = list(range(n))
     if isinstance(ids, str):
-        found = labels.read_ids(ids, "ids", n, place)
-        sources.append((labels.parse(ids, "ids")[0], found))
+        found = labels.read_ids(ids, ids_argument, n, place)
+        sources.append((labels.parse(ids, ids_argument, "id")[0], found))
     elif ids is not None:
-        found = _checked_ids(ids, n, "ids")
+        found = _checked_ids(ids, n, ids_argument)
     values, places = {}, {}
     for name, (spec, kind) in fields.items():
         if isinstance(spec, str):
             values[name], places[name] = _from_other_file(spec, kind, n, name, place, sources)
+            if name == ids_from and ids is None:
+                found = sources[-1][1]
         else:
             places[name] = name
             values[name] = _values(spec, kind, n, name)
@@ -301,20 +326,27 @@ def _checked_ids(values: Any, n: int, place: str) -> list[Id]:
     return [int(one) if isinstance(one, np.integer) else one for one in found]
 
 
+def as_list(values: Any, name: str) -> list[Any]:
+    """Return the values of a sequence, an array or a column as Python's own.
+
+    Raises
+    ------
+    UsageError
+        There is only one value, or it is no sequence.
+    """
+    convert = next((getattr(values, way) for way in ("to_pylist", "tolist", "to_list") if hasattr(values, way)), None)
+    try:
+        plain = list(values) if convert is None else convert()
+    except TypeError:
+        plain = None
+    if isinstance(values, str) or not isinstance(plain, list):
+        raise UsageError(f"{name}: expected one value a row or the name of a column, got {values!r}")
+    return plain
+
+
 def _values(values: Any, kind: str, n: int, name: str) -> list[Any]:
     """The values that a caller gave, one a row, of a kind."""
-    if hasattr(values, "to_pylist"):
-        plain: Sequence[Any] = values.to_pylist()
-    elif hasattr(values, "tolist"):
-        plain = values.tolist()
-    elif hasattr(values, "to_list"):
-        plain = values.to_list()
-    else:
-        try:
-            plain = list(values)
-        except TypeError:
-            raise UsageError(f"{name}: expected one value a row or the name of a column, got {values!r}") from None
-    if not isinstance(plain, list) or len(plain) != n:
-        found = len(plain) if isinstance(plain, list) else "one value"
-        raise DataError(f"{name}: found {found}, expected {n} values, one a row")
+    plain = as_list(values, name)
+    if len(plain) != n:
+        raise DataError(f"{name}: found {len(plain)}, expected {n} values, one a row")
     return [tables.checked_value(value, kind, f"{name}: row {row}") for row, value in enumerate(plain)]

@@ -1,8 +1,9 @@
-"""Labels and target values of rows, out of a data set's field: `train.jsonl:label`."""
+"""Labels of rows as codes, and files of labels, values or ids: FILE or FILE:FIELD, such as `train.jsonl:label`."""
 
 import math
 import warnings
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,21 +14,32 @@ from vicinal.errors import DataError, UsageError, some
 
 DEFAULT_FIELDS = {"targets": "target", "ids": "id"}
 
+Label = str | int | float
+
 
 @dataclass(frozen=True, eq=False)
 class Labels:
     """The class of each row, as a code.
 
-    place   : the file and field, for messages
-    ids     : each row's id
-    codes   : int64 (n,), 0 to len(classes) - 1
-    classes : the labels as they were written, ascending: numbers before texts
+    Attributes
+    ----------
+    place : str
+        What messages call the labels: the file and field, or the argument.
+    ids : list of int or str
+        The id of each row.
+    codes : ndarray of int64, shape (n,)
+        0 to len(classes) - 1.
+    classes : list of str, int or float
+        The labels as they were given, ascending.
     """
 
     place: str
     ids: list[Id]
     codes: np.ndarray
-    classes: list[str | int | float]
+    classes: list[Label]
+
+    def __len__(self) -> int:
+        return len(self.codes)
 
     @property
     def is_text(self) -> bool:
@@ -36,54 +48,85 @@ class Labels:
 
     @property
     def counts(self) -> np.ndarray:
-        """How many rows each class has, int64 (n_classes,)."""
+        """The number of rows of each class, int64 (n_classes,)."""
         return np.bincount(self.codes, minlength=len(self.classes))
 
 
-def parse(spec: str, option: str, field: str = "label") -> tuple[Path, str]:
-    """The file and the field of FILE:FIELD; the field may be left out.
+def parse(spec: str, argument: str, field: str = "label") -> tuple[Path, str]:
+    """Return the file and the field of FILE:FIELD.
 
-    Raises    UsageError, naming the option, where there is no such file.
+    Parameters
+    ----------
+    spec : str
+        FILE or FILE:FIELD.
+    argument : str
+        The name of the argument, for the message.
+    field : str
+        The field where `spec` names none.
+
+    Raises
+    ------
+    UsageError
+        There is no such file.
+
+    Examples
+    --------
     >>> from vicinal.errors import UsageError
     >>> try:
-    ...     parse("none.jsonl:kind", "--labels")
+    ...     parse("none.jsonl:kind", "labels")
     ... except UsageError as error:
     ...     print(error)
-    --labels: expected FILE or FILE:FIELD, got "none.jsonl:kind": there is no file none.jsonl
+    labels: expected FILE or FILE:FIELD, got "none.jsonl:kind": there is no file none.jsonl
     """
     path, colon, name = spec.rpartition(":")
     if not colon or Path(spec).is_file() or name.lower().endswith(SUFFIXES):
         path, name = spec, field
     if not Path(path).is_file() or not name:
-        raise UsageError(f'{option}: expected FILE or FILE:FIELD, got "{spec}": there is no file {path}')
+        raise UsageError(f'{argument}: expected FILE or FILE:FIELD, got "{spec}": there is no file {path}')
     return Path(path), name
 
 
 def is_file(spec: str) -> bool:
-    """Whether a text names a file, as FILE or FILE:FIELD."""
+    """Whether a text names a file that exists, as FILE or FILE:FIELD."""
     return Path(spec).is_file() or Path(spec.rpartition(":")[0] or ".").is_file()
 
 
-def read_labels(spec: str, option: str, n: int | None, source: str) -> Labels:
-    """Return the label of each of n rows, in the order of the file.
+def read_labels(spec: str, argument: str, n: int | None, source: str) -> Labels:
+    """Return the labels in a file, in the order of its rows.
 
-    n       : None for a column that stands alone, of any length, which may also hold one class only
-    source  : what has n rows, for messages
-    Raises    DataError where a row has no label, there are not n, or they are all the same.
+    Parameters
+    ----------
+    spec : str
+        FILE or FILE:FIELD; the default field is "label".
+    argument : str
+        The name of the argument, for messages.
+    n : int or None
+        The number of rows that `source` has. None for labels that stand alone: of any number, and perhaps of one
+        class only.
+    source : str
+        What has n rows, for messages.
+
+    Raises
+    ------
+    UsageError
+        There is no such file.
+    DataError
+        A row has no label, the number of rows is not n, or all labels are the same.
     """
-    path, field = parse(spec, option)
-    ids, values = _column(path, field, "label", "labels", n, source)
-    return from_values(values, ids, f"{path}:{field}", several=n is not None)
+    path, field = parse(spec, argument)
+    ids, _, columns = read_columns(path, wanted={field: "label"})
+    _check_count(path, len(ids), "labels", n, source)
+    return from_values(columns[field], ids, f"{path}:{field}", several=n is not None)
 
 
-def from_values(values: list, ids: list[Id], place: str, several: bool = True) -> Labels:
+def from_values(values: Sequence[Label], ids: Sequence[Id], place: str, several: bool = True) -> Labels:
     """Return the labels of rows, checked and numbered.
 
     Parameters
     ----------
-    values : list of str, int, float or bool
+    values : sequence of str, int, float or bool
         One a row.
-    ids : list
+    ids : sequence of int or str
         The id of each row.
     place : str
         What messages call them.
@@ -118,42 +161,42 @@ def from_values(values: list, ids: list[Id], place: str, several: bool = True) -
         shown = f"all {len(values)} rows have the label {classes[0]!r}" if classes else "there are no labels"
         raise DataError(f"{place}: {shown}; a vote needs at least two classes: is it the right field?")
     code = {label: number for number, label in enumerate(classes)}
-    return Labels(place, ids, np.array([code[label] for label in values], dtype=np.int64), classes)
+    return Labels(place, list(ids), np.array([code[label] for label in values], dtype=np.int64), classes)
 
 
-def read_targets(spec: str, option: str, n: int, source: str) -> tuple[list[Id], np.ndarray]:
-    """The id and the target value of each of n rows, float64 (n,).
+def read_ids(spec: str | None, argument: str, n: int, source: str) -> list[Id]:
+    """Return the id of each of n rows; row numbers where no file is named.
 
-    Raises    DataError where a row's value is missing or not a finite number, or there are not n.
-    """
-    path, field = parse(spec, option, field="target")
-    ids, found = _column(path, field, "number", "values", n, source)
-    return ids, np.array(found, dtype=np.float64)
+    Parameters
+    ----------
+    spec : str or None
+        FILE or FILE:FIELD; the default field is "id".
+    argument : str
+        The name of the argument, for messages.
+    n : int
+        The number of rows that `source` has.
+    source : str
+        What has n rows, for messages.
 
-
-def read_ids(spec: str | None, option: str, n: int, source: str) -> list[Id]:
-    """The id of each of n rows; their numbers where no file is named.
-
-    Raises    DataError where there are not n.
+    Raises
+    ------
+    UsageError
+        There is no such file.
+    DataError
+        The file has another number of rows.
     """
     if spec is None:
         return list(range(n))
-    path, field = parse(spec, option, field="id")
+    path, field = parse(spec, argument, field="id")
     ids, notes, _ = read_columns(path, field)
-    for note in notes:  # of ids that are missing, or there twice
+    for note in notes:  # of ids that are missing or repeated
         warnings.warn(note, stacklevel=2)
-    _count(path, len(ids), "ids", n, source)
+    _check_count(path, len(ids), "ids", n, source)
     return ids
 
 
-def _column(path: Path, field: str, kind: str, what: str, n: int | None, source: str) -> tuple[list[Id], list]:
-    ids, _, columns = read_columns(path, wanted={field: kind})
-    _count(path, len(ids), what, n, source)
-    return ids, columns[field]
-
-
-def _count(path: Path, found: int, what: str, n: int | None, source: str) -> None:
-    if found == 0:
+def _check_count(path: Path, n_found: int, what: str, n: int | None, source: str) -> None:
+    if n_found == 0:
         raise DataError(f"{path}: found no rows, and so no {what}")
-    if n is not None and found != n:
-        raise DataError(f"{path}: found {found} {what}, but {source} has {n} rows; one a row, in the same order")
+    if n is not None and n_found != n:
+        raise DataError(f"{path}: found {n_found} {what}, but {source} has {n} rows; one a row, in the same order")

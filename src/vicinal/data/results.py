@@ -22,6 +22,9 @@ class Columns:
     columns : mapping of str to ndarray or list
         Each of length n, an array of shape (n, m) for lists. NaN in a float column and None in a list stand for "no
         value".
+    types : mapping of str to str, optional
+        The types of columns in a Parquet file where their values do not say it: "double", "float32", "int64",
+        "string", "bool", or "id" for the type of the ids.
 
     Examples
     --------
@@ -34,9 +37,10 @@ class Columns:
     {'text': ['one', 'two'], 'score': [0.5, None]}
     """
 
-    def __init__(self, ids: Sequence[Id], columns: Mapping[str, Any]) -> None:
+    def __init__(self, ids: Sequence[Id], columns: Mapping[str, Any], types: Mapping[str, str] | None = None) -> None:
         self.ids = list(ids)
         self._columns = dict(columns)
+        self._types = dict(types or {})
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -108,7 +112,8 @@ class Columns:
         """
         tables.check_table(path, self.ids)
         flat = tables.suffix(path) in (".csv", ".parquet")
-        with tables.table_writer(path, overwrite, self.types()) as table:
+        columns = () if len(self) else ("id", *self.names)
+        with tables.table_writer(path, overwrite, self.types(), columns) as table:
             for record in self.records():
                 table.add(flat_record(record) if flat else record)
 
@@ -125,7 +130,7 @@ class Columns:
             kind = values.dtype.kind if isinstance(values, np.ndarray) else "O"
             known = {"i": "int64", "u": "int64", "b": "bool", "f": "double"}
             types[name] = "float32" if kind == "f" and values.dtype == np.float32 else known.get(kind, "string")
-        return types
+        return types | self._types
 
     def _plain_ids(self) -> list[Id]:
         kinds = {type(one) for one in self.ids}

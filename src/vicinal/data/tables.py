@@ -340,10 +340,13 @@ def check_table(path: str | Path, ids: list[Id]) -> None:
 
 
 @contextmanager
-def table_writer(path: str | Path, overwrite: bool = False, types: dict[str, str] | None = None) -> Iterator["Table"]:
+def table_writer(
+    path: str | Path, overwrite: bool = False, types: dict[str, str] | None = None, columns: Sequence[str] = ()
+) -> Iterator["Table"]:
     """A table to add records to; the file appears whole when the block ends, or not at all.
 
-    types : for parquet, each column's type: float32, int64, string, or "id" for that of the ids
+    types   : for parquet, each column's type: float32, int64, string, or "id" for that of the ids
+    columns : the names of a table that may have no records, so that it has a header all the same
     """
     kind = suffix(path)
     with atomic.whole_file(path, overwrite) as file:
@@ -354,11 +357,11 @@ def table_writer(path: str | Path, overwrite: bool = False, types: dict[str, str
         elif kind == ".jsonl":
             yield JsonLines(file)
         elif kind == ".csv":
-            table = CsvLines(file)
+            table = CsvLines(file, columns)
             yield table
             table.close()
         else:
-            parquet = Parquet(file, types or {})
+            parquet = Parquet(file, types or {}, columns)
             yield parquet
             parquet.close()
 
@@ -381,9 +384,10 @@ class JsonLines:
 class CsvLines:
     """A header line and a line for each record; all records have the keys of the first."""
 
-    def __init__(self, file: Bytes) -> None:
+    def __init__(self, file: Bytes, columns: Sequence[str] = ()) -> None:
         self._text = io.TextIOWrapper(file, encoding="utf-8", newline="")
         self._writer = csv.writer(self._text)
+        self._columns = columns
         self._header: list[str] | None = None
 
     def add(self, record: dict[str, Any]) -> None:
@@ -394,7 +398,9 @@ class CsvLines:
         self._writer.writerow([record[name] for name in self._header])
 
     def close(self) -> None:
-        """Flushes what is left."""
+        """Flushes what is left; a table without records is its header."""
+        if self._header is None and self._columns:
+            self._writer.writerow(self._columns)
         self._text.flush()
         self._text.detach()
 
@@ -402,8 +408,8 @@ class CsvLines:
 class Parquet:
     """A parquet file, written in row groups of 65,536."""
 
-    def __init__(self, file: Bytes, types: dict[str, str]) -> None:
-        self._file, self._types = file, types
+    def __init__(self, file: Bytes, types: dict[str, str], columns: Sequence[str] = ()) -> None:
+        self._file, self._types, self._columns = file, types, columns
         self._writer: Any = None
         self._records: list[dict[str, Any]] = []
 
@@ -418,16 +424,17 @@ class Parquet:
         import pyarrow.parquet
 
         if self._writer is None:
-            ids = "string" if isinstance(self._records[0]["id"], str) else "int64"
+            first = self._records[0] if self._records else dict.fromkeys(self._columns)
+            ids = "string" if isinstance(first["id"], str) else "int64"
             types = {name: ids if kind == "id" else kind for name, kind in (TYPES | self._types).items()}
-            schema = pyarrow.schema([(name, pyarrow.type_for_alias(types[name])) for name in self._records[0]])
+            schema = pyarrow.schema([(name, pyarrow.type_for_alias(types[name])) for name in first])
             self._writer = pyarrow.parquet.ParquetWriter(self._file, schema)
         self._writer.write_table(pyarrow.Table.from_pylist(self._records, schema=self._writer.schema))
         self._records = []
 
     def close(self) -> None:
         """Writes what is left and the file's footer."""
-        if self._records:
+        if self._records or (self._writer is None and self._columns):
             self._write_group()
         if self._writer is not None:
             self._writer.close()

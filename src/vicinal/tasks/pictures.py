@@ -8,7 +8,7 @@ import numpy as np
 
 from vicinal.errors import UsageError, need
 from vicinal.storage import atomic
-from vicinal.tasks.predict import Curve
+from vicinal.tasks.predict.curve import Curve
 
 SUFFIXES = (".svg", ".png", ".pdf")
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")  # told apart without colour vision too (Okabe & Ito 2008)

@@ -1,18 +1,11 @@
-"""The diagnosis: vectors and labels in, figures, warnings and lists out."""
+"""The diagnosis of a data set by its neighbours, and the agreement of two columns of labels.
 
-from vicinal.tasks.diagnose.diagnosis import Diagnosis, diagnose
-from vicinal.tasks.diagnose.figures import Figure
-from vicinal.tasks.diagnose.judges import ids_of_pairs, matched
-from vicinal.tasks.diagnose.records import as_json, convergence_table, error_records, pair_records
-
-__all__ = [
-    "Diagnosis",
-    "Figure",
-    "as_json",
-    "convergence_table",
-    "diagnose",
-    "error_records",
-    "ids_of_pairs",
-    "matched",
-    "pair_records",
-]
+diagnose       : the public function, and its phases
+diagnosis      : its result
+vector_figures : figures and warnings of the embeddings
+label_figures  : figures and warnings of the labels
+tables         : likely label errors and boundary pairs as tables, and the whole diagnosis as JSON
+page           : the diagnosis as text and as HTML
+kappa          : the public function for Cohen's kappa
+matching       : labels of two files or columns, matched by id
+"""

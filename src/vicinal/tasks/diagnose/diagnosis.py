@@ -1,39 +1,60 @@
-"""The diagnosis of a data set: vectors, and labels where there are any, into figures, warnings and lists.
+"""The result of a diagnosis."""
 
-One neighbour pass serves all of them.
-"""
-
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from vicinal.analysis.diagnostics import (
-    BoundaryPairs,
-    Kappa,
-    LabelErrors,
-    boundary_pairs,
-    cohen_kappa,
-    confusion,
-    error_by_share,
-    label_errors,
-)
-from vicinal.analysis.scores import hubness
-from vicinal.analysis.votes import WEIGHTS, accuracy_by_k
-from vicinal.data.labels import Labels
+from vicinal.analysis.agreement import Kappa
+from vicinal.data.labels import Label, Labels
+from vicinal.data.results import Columns
 from vicinal.data.tables import Id
-from vicinal.indexes.exact import Exact
 from vicinal.knn.neighbors import Neighbors
-from vicinal.tasks.diagnose.figures import HUB_K, Figure, figures_of_labels, figures_of_vectors
-from vicinal.tasks.predict import Curve, refuse_lone_classes
-from vicinal.typing import Progress
-
-ERROR_K = 30
-MOST_CLASSES = 4000  # of which a square table of counts is made
+from vicinal.tasks.diagnose.figure import Figure
+from vicinal.tasks.predict.curve import Curve
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Diagnosis:
-    """What the neighbours say of a data set; fields that need labels are None without them."""
+    """What the neighbours say about a data set.
+
+    `print(diagnosis)` shows it as text, a notebook shows its tables, and `html()` gives the page with pictures.
+    `diagnosis["two_nn_dimension"]` is the `Figure` of that name.
+
+    Attributes
+    ----------
+    source : str
+        What the embeddings are called.
+    n, dim : int
+    metric : str
+    k : int
+        The number of neighbours used.
+    ids : list of int or str
+    neighbors : Neighbors
+    norms : ndarray of float64, shape (n,)
+        The Euclidean lengths of the rows.
+    occurrences : ndarray, shape (n,)
+        In how many rows' lists each row is.
+    figures : dict of str to Figure
+    warnings : list of str
+    seconds : float
+        How long the work took.
+    labels : Labels or None
+        None without labels, as are the attributes below.
+    curve : Curve or None
+        The leave-one-out accuracy of every k.
+    convergence : tuple of ndarray, or None
+        Shares of the rows, ascending to 1, and the 1-NN error that each would give.
+    confusion : ndarray of int64, shape (n_classes, n_classes), or None
+        The row's class down, the vote of its neighbours at the best k across. None for very many classes too.
+    label_errors : Columns or None
+        Likely label errors, the most suspicious first: id, row, label, suggested, agreement, own.
+    boundary_pairs : Columns or None
+        Near rows with different labels, for experts to label: id, other_id, label, other_label, distance, row,
+        other_row, split.
+    kappa : Kappa or None
+        The agreement with the second labels.
+    """
 
     source: str
     n: int
@@ -43,85 +64,49 @@ class Diagnosis:
     ids: list[Id]
     neighbors: Neighbors
     norms: np.ndarray
-    figures: list[Figure]
+    occurrences: np.ndarray
+    figures: dict[str, Figure]
     warnings: list[str]
+    seconds: float = 0.0
     labels: Labels | None = None
     curve: Curve | None = None
     convergence: tuple[np.ndarray, np.ndarray] | None = None
     confusion: np.ndarray | None = None
-    errors: LabelErrors | None = None
-    pairs: BoundaryPairs | None = None
+    label_errors: Columns | None = None
+    boundary_pairs: Columns | None = None
     kappa: Kappa | None = None
-    occurrences: np.ndarray = field(default_factory=lambda: np.zeros(0))
 
-    def label(self, code: int) -> str | int | float:
-        """The label of a code, as it was written."""
+    def __getitem__(self, name: str) -> Figure:
+        """The figure of a name."""
+        return self.figures[name]
+
+    def label(self, code: int) -> Label:
+        """Return the label of a code, as it was given."""
         assert self.labels is not None
         return self.labels.classes[code]
 
+    def text(self, top: int = 10) -> str:
+        """Return the diagnosis as text for a terminal, with the first `top` items of each list."""
+        from vicinal.tasks.diagnose import page
 
-def diagnose(
-    source: str,
-    vectors: np.ndarray,
-    index: Exact,
-    k: int = 50,
-    labels: Labels | None = None,
-    second: np.ndarray | None = None,
-    ids: list[Id] | None = None,
-    pairs: int = 100,
-    evaluation: float = 0.5,
-    progress: Progress | None = None,
-) -> Diagnosis:
-    """All figures of a data set, from one pass over k neighbours of each row.
+        return "\n".join(page.lines(self, top))
 
-    source  : what the vectors are called
-    index   : an index of the metric, which is fitted to the vectors here
-    labels  : the label of each row; second: another judge's, as codes of the same classes, for kappa
-    pairs   : how many boundary pairs at most, of which the share `evaluation` is set aside
-    Raises    as `Exact.neighbors`; UsageError for inner products, which are no distances
-    """
-    if labels is not None:
-        refuse_lone_classes(labels)
-    found = index.fit(vectors, invalid={}).neighbors(k, progress=progress)
-    ids = list(range(len(vectors))) if ids is None else ids
-    norms = np.sqrt((np.asarray(vectors, dtype=np.float64) ** 2).sum(axis=1))
-    figures, warnings = figures_of_vectors(vectors, index, found, norms)
-    hub_k = min(HUB_K, found.k)
-    common = {
-        "source": source,
-        "n": len(vectors),
-        "dim": vectors.shape[1],
-        "metric": index.metric.name,
-        "k": found.k,
-        "ids": ids,
-        "neighbors": found,
-        "norms": norms,
-        "occurrences": hubness(found, hub_k),
-    }
-    if labels is None:
-        return Diagnosis(**common, figures=figures, warnings=warnings)
-    ks = list(range(1, found.k + 1))
-    curve = Curve("accuracy", ks, {name: accuracy_by_k(found, labels.codes, ks, name) for name in WEIGHTS})
-    best_k, best_weights = curve.best
-    convergence = error_by_share(found, labels.codes)
-    table = None
-    if len(labels.classes) <= MOST_CLASSES:
-        table = confusion(found, labels.codes, len(labels.classes), best_k, best_weights)
-    else:
-        warnings.append(f"{len(labels.classes):,} classes: confusion is told of at most {MOST_CLASSES:,}")
-    error_k = min(ERROR_K, found.k)
-    errors = label_errors(found, labels.codes, len(labels.classes), error_k)
-    kappa = None if second is None else cohen_kappa(labels.codes, second)
-    told, said = figures_of_labels(curve, convergence, errors, labels, kappa, error_k, len(vectors))
-    return Diagnosis(
-        **common,
-        figures=told + figures,
-        warnings=said + warnings,
-        labels=labels,
-        curve=curve,
-        convergence=convergence,
-        confusion=table,
-        errors=errors,
-        pairs=boundary_pairs(found, labels.codes, pairs, evaluation),
-        kappa=kappa,
-    )
+    def html(self) -> str:
+        """Return the diagnosis as one self-contained HTML page with pictures; it needs matplotlib."""
+        from vicinal.tasks.diagnose import page
+
+        return page.page(self)
+
+    def summary(self) -> dict[str, Any]:
+        """Return everything as JSON can hold it."""
+        from vicinal.tasks.diagnose import tables
+
+        return tables.as_json(self)
+
+    def __repr__(self) -> str:
+        return self.text()
+
+    def _repr_html_(self) -> str:
+        from vicinal.tasks.diagnose import page
+
+        return page.tables_of(self)

@@ -1,12 +1,15 @@
-"""The diagnosis as a page: lines for a terminal, and one self-contained HTML file with pictures."""
+"""A diagnosis as lines for a terminal, as tables for a notebook, and as one self-contained HTML page with pictures."""
 
 import html
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from vicinal.tasks import pictures
-from vicinal.tasks.diagnose import Diagnosis, Figure, convergence_table, error_records, pair_records
+from vicinal.tasks.diagnose.tables import convergence_table, first_records
+
+if TYPE_CHECKING:
+    from vicinal.tasks.diagnose.diagnosis import Diagnosis
 
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 62rem; padding: 0 1rem; color: #1a1a1a; }
@@ -18,112 +21,146 @@ td.number { text-align: right; font-variant-numeric: tabular-nums; white-space: 
 small, .small { color: #666; font-size: 12.5px; }
 figure { margin: 1rem 0; overflow-x: auto; } svg { max-width: 100%; height: auto; }
 """
-SHOWN = 50
+SHOWN = 50  # items of each list on the page
+SHOWN_IN_NOTEBOOK = 10
+DRAWN_CLASSES = 60  # the confusion of more classes is not drawn
+SHOWN_KS = (1, 2, 3, 5, 10, 20, 30, 50, 100, 200)
 
 
-def lines(found: Diagnosis, top: int = 10) -> list[str]:
-    """The page for a terminal: each figure with its unit and what it means, the warnings, the first of each list."""
-    out = [f"{found.source}: {found.n:,} rows x {found.dim}, {found.metric}, {found.k} neighbours", ""]
-    width = max(len(one.title) for one in found.figures)
-    for one in found.figures:
-        out.append(f"{one.title:<{width}}  {number(one):>10}  {one.unit}")
+def lines(diagnosis: "Diagnosis", top: int = 10) -> list[str]:
+    """Return the lines for a terminal: figures, warnings, and the first `top` items of each list."""
+    out = [
+        f"{diagnosis.source}: {diagnosis.n:,} rows x {diagnosis.dim}, {diagnosis.metric}, {diagnosis.k} neighbours",
+        "",
+    ]
+    width = max(len(one.title) for one in diagnosis.figures.values())
+    for one in diagnosis.figures.values():
+        out.append(f"{one.title:<{width}}  {one.shown:>10}  {one.unit}")
         out.append(f"{'':<{width}}  {'':>10}  {one.meaning}")
         out.append(f"{'':<{width}}  {'':>10}  = {one.formula} ({one.source})")
-    out += ["", *(f"warning: {text}" for text in found.warnings)]
-    if found.curve is not None:
-        out += ["", "leave-one-out accuracy over k, and n / k", *_curve(found)]
-        out += ["", "had only a part of the rows been there: has the 1-NN error settled?", *_convergence(found)]
-        classes = _classes(found, top)
-        out += ["", f"the {len(classes)} classes that are taken for others the most", *classes] if classes else []
-    for title, records in (
-        (f"likely label errors, the first {top}", error_records(found, top)),
-        (f"boundary pairs, the first {top}", pair_records(found, top)),
+    out += ["", *(f"warning: {text}" for text in diagnosis.warnings)]
+    if diagnosis.curve is not None:
+        out += ["", "leave-one-out accuracy over k, and n / k", *_curve_lines(diagnosis)]
+        out += ["", "1-NN error with a part of the rows: has it settled?", *_convergence_lines(diagnosis)]
+        classes = _class_lines(diagnosis, top)
+        heading = f"the {len(classes)} classes that are most often taken for others"
+        out += ["", heading, *classes] if classes else []
+    for title, table in (
+        (f"likely label errors, the first {top}", diagnosis.label_errors),
+        (f"boundary pairs, the first {top}", diagnosis.boundary_pairs),
     ):
-        if records:
-            out += ["", title, *(_row(record) for record in records)]
+        records = first_records(table, top)
+        out += ["", title, *(_record_line(record) for record in records)] if records else []
     return out
 
 
-def _curve(found: Diagnosis) -> list[str]:
-    assert found.curve is not None
-    shown = [k for k in (1, 2, 3, 5, 10, 20, 30, 50, 100, 200) if k <= found.k]
-    rows = {"k": [f"{k:,}" for k in shown], "n / k": [f"{found.n / k:,.0f}" for k in shown]}
-    rows |= {name: [f"{values[k - 1]:.4f}" for k in shown] for name, values in found.curve.scores.items()}
+def _curve_lines(diagnosis: "Diagnosis") -> list[str]:
+    assert diagnosis.curve is not None
+    shown = [k for k in SHOWN_KS if k <= diagnosis.k]
+    rows = {"k": [f"{k:,}" for k in shown], "n / k": [f"{diagnosis.n / k:,.0f}" for k in shown]}
+    rows |= {name: [f"{values[k - 1]:.4f}" for k in shown] for name, values in diagnosis.curve.scores.items()}
     return [f"  {name:<9}" + "".join(f"{cell:>9}" for cell in cells) for name, cells in rows.items()]
 
 
-def _convergence(found: Diagnosis) -> list[str]:
-    told = convergence_table(found)
-    rows = {"rows": [f"{n:,}" for n in told.pop("rows")]}
-    rows |= {name: [f"{one:.4f}" for one in values] for name, values in told.items()}
+def _convergence_lines(diagnosis: "Diagnosis") -> list[str]:
+    parts = convergence_table(diagnosis)
+    rows = {"rows": [f"{n:,}" for n in parts.pop("rows")]}
+    rows |= {name: [f"{one:.4f}" for one in values] for name, values in parts.items()}
     return [f"  {name.replace('_', ' '):<16}" + "".join(f"{cell:>9}" for cell in cells) for name, cells in rows.items()]
 
 
-def class_records(found: Diagnosis) -> list[dict[str, Any]]:
-    """Of each class: its rows, the share that its neighbours get right, and whom they take the others for."""
-    if found.confusion is None or found.labels is None:
+def class_records(diagnosis: "Diagnosis") -> list[dict[str, Any]]:
+    """Return one record a class, the worst first.
+
+    Each record: the label, its number of rows, the share that the neighbours classify right, and the class that they
+    take its other rows for most often.
+    """
+    if diagnosis.confusion is None or diagnosis.labels is None:
         return []
     records = []
-    for code, row in enumerate(found.confusion):
+    for code, row in enumerate(diagnosis.confusion):
         others = np.where(np.arange(len(row)) == code, -1, row)
         other, total = int(others.argmax()), max(1, int(row.sum()))
-        taken = f"{found.label(other)} ({100 * row[other] / total:.0f} %)" if row[other] and other != code else "-"
-        right = round(float(row[code] / total), 4)
-        records.append({"label": found.label(code), "rows": int(found.labels.counts[code]), "right": right})
-        records[-1]["most often taken for"] = taken
-    return sorted(records, key=lambda record: record["right"])
+        taken = f"{diagnosis.label(other)} ({100 * row[other] / total:.0f} %)" if row[other] and other != code else "-"
+        records.append(
+            {
+                "label": diagnosis.label(code),
+                "rows": int(diagnosis.labels.counts[code]),
+                "right": round(float(row[code] / total), 4),
+                "most often taken for": taken,
+            }
+        )
+    return sorted(records, key=lambda record: float(record["right"]))
 
 
-def _classes(found: Diagnosis, top: int) -> list[str]:
+def _class_lines(diagnosis: "Diagnosis", top: int) -> list[str]:
     return [
         f"  {record['label']!s:<24} {record['rows']:>8,} rows  {100 * record['right']:>5.1f} % right, most often taken "
         f"for {record['most often taken for']}"
-        for record in class_records(found)[:top]
+        for record in class_records(diagnosis)[:top]
     ]
 
 
-def number(figure: Figure) -> str:
-    """A figure's value, as a person reads it."""
-    value = figure.value
-    if value is None or not np.isfinite(value):
-        return "-"
-    return f"{value:,.0f}" if figure.unit == "rows" else f"{value:.4f}" if abs(value) < 1 else f"{value:.2f}"
-
-
-def _row(record: dict[str, Any]) -> str:
+def _record_line(record: dict[str, Any]) -> str:
     return "  " + "  ".join(f"{name} {value}" for name, value in record.items() if name not in ("row", "other_row"))
 
 
-def page(found: Diagnosis) -> str:
-    """The page as one HTML file; its pictures are inside it, and it loads nothing."""
-    escape, about = html.escape, f"{found.n:,} rows of {found.dim} dimensions; {found.metric} distances"
-    title = escape(f"What the neighbours say of {found.source}")
+def page(diagnosis: "Diagnosis") -> str:
+    """Return one HTML file; its pictures are inside it, and it loads nothing."""
+    title = html.escape(f"Neighbour diagnosis of {diagnosis.source}")
+    about = html.escape(f"{diagnosis.n:,} rows of {diagnosis.dim} dimensions; {diagnosis.metric} distances")
     parts = [
         f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>',
         f'<meta name="viewport" content="width=device-width"><style>{STYLE}</style></head><body><h1>{title}</h1>',
-        f"<p>{escape(about)}; the {found.k} nearest others of each row.</p>",
-        *(f'<p class="warning">{escape(text)}</p>' for text in found.warnings),
+        f"<p>{about}; the {diagnosis.k} nearest others of each row.</p>",
+        _figure_table(diagnosis),
+        "<h2>Pictures</h2>",
+        *(f"<figure>{pictures.svg(drawn)}</figure>" for drawn in _drawn(diagnosis)),
+        *_lists(diagnosis, SHOWN),
+        "</body></html>\n",
+    ]
+    return "".join(parts)
+
+
+def tables_of(diagnosis: "Diagnosis") -> str:
+    """Return the tables of the page as an HTML fragment for a notebook, without pictures."""
+    return "".join([_figure_table(diagnosis), *_lists(diagnosis, SHOWN_IN_NOTEBOOK)])
+
+
+def _figure_table(diagnosis: "Diagnosis") -> str:
+    """The warnings, and the table of figures."""
+    escape = html.escape
+    parts = [
+        *(f'<p class="warning">{escape(text)}</p>' for text in diagnosis.warnings),
         "<h2>Figures</h2><table><tr><th>Figure<th>Value<th>What it means<th>How it is computed</tr>",
     ]
-    for one in found.figures:
+    for one in diagnosis.figures.values():
         parts.append(
-            f'<tr><td>{escape(one.title)}<td class="number">{number(one)}<br><small>{escape(one.unit)}</small><td>'
+            f'<tr><td>{escape(one.title)}<td class="number">{one.shown}<br><small>{escape(one.unit)}</small><td>'
             f'{escape(one.meaning)}<td class="small"><code>{escape(one.formula)}</code><br>{escape(one.source)}</tr>'
         )
-    parts.append("</table><h2>Pictures</h2>")
-    parts += [f"<figure>{pictures.svg(drawn)}</figure>" for drawn in _drawn(found)]
+    return "".join([*parts, "</table>"])
+
+
+def _lists(diagnosis: "Diagnosis", top: int) -> list[str]:
+    """The first items of each list as tables with headings."""
+    parts = []
     for heading, records, note in (
-        ("Classes, the worst first", class_records(found)[:SHOWN], "as the neighbours vote, at the best k"),
-        ("Likely label errors", error_records(found, SHOWN), "agreement and own are shares of the neighbours' labels"),
+        ("Classes, the worst first", class_records(diagnosis)[:top], "by the vote of the neighbours, at the best k"),
+        (
+            "Likely label errors",
+            first_records(diagnosis.label_errors, top),
+            "agreement and own are shares of the neighbours' labels",
+        ),
         (
             "Boundary pairs for experts",
-            pair_records(found, SHOWN),
-            "near rows of different labels, each from the least covered region; train and evaluation are apart",
+            first_records(diagnosis.boundary_pairs, top),
+            "near rows of different labels, each from the least covered region; train and evaluation are separate",
         ),
     ):
         if records:
             parts.append(f"<h2>{heading}</h2><p class=small>The first {len(records)}; {note}.</p>{_table(records)}")
-    return "".join([*parts, "</body></html>\n"])
+    return parts
 
 
 def _table(records: list[dict[str, Any]]) -> str:
@@ -134,46 +171,40 @@ def _table(records: list[dict[str, Any]]) -> str:
     return f"<table><tr>{head}</tr>{rows}</table>"
 
 
-def _drawn(found: Diagnosis) -> list[Any]:
-    nearest = found.neighbors.distances[:, 0].astype(np.float64)
-    drawn = []
-    if found.curve is not None and found.labels is not None:
-        drawn.append(pictures.curve_of_k(found.curve, found.n))
-    if found.convergence is not None and found.labels is not None:
-        told = convergence_table(found)
-        rows = np.array(told["rows"])
-        best_k, best_weights = found.curve.best if found.curve is not None else (1, "uniform")
-        best = 1 - found.curve.scores[best_weights][best_k - 1] if found.curve is not None else np.nan
+def _drawn(diagnosis: "Diagnosis") -> list[Any]:
+    """The pictures of the page."""
+    nearest = diagnosis.neighbors.distances[:, 0].astype(np.float64)
+    median, mean = {"median": float(np.median(nearest))}, {"mean": float(diagnosis.occurrences.mean())}
+    return [
+        *_drawn_of_labels(diagnosis),
+        pictures.counts("Distance to the nearest row", f"{diagnosis.metric} distance", nearest, median),
+        pictures.counts("In how many rows' lists of neighbours a row is", "k-occurrences", diagnosis.occurrences, mean),
+        pictures.counts("Length of the rows", "Euclidean length", diagnosis.norms),
+    ]
+
+
+def _drawn_of_labels(diagnosis: "Diagnosis") -> list[Any]:
+    if diagnosis.labels is None or diagnosis.curve is None:
+        return []
+    drawn = [pictures.curve_of_k(diagnosis.curve, diagnosis.n), _drawn_convergence(diagnosis)]
+    if diagnosis.confusion is not None and len(diagnosis.labels.classes) <= DRAWN_CLASSES:
+        totals = np.maximum(1, diagnosis.confusion.sum(axis=1, keepdims=True))
+        names = [str(label) for label in diagnosis.labels.classes]
         drawn.append(
-            pictures.line(
-                "Has the 1-NN error settled?",
-                "rows",
-                "share of rows",
-                {
-                    "1-NN error, the interval's upper end": (rows, np.array(told["one_nn_error"])),
-                    "Cover-Hart lower end": (rows, np.array(told["cover_hart_lower"])),
-                    "best k-NN error": (rows[[0, -1]], np.array([best, best])),
-                },
-                log_x=True,
-            )
+            pictures.confusion("The row's label and the vote of its neighbours", diagnosis.confusion / totals, names)
         )
-    if found.confusion is not None and found.labels is not None:
-        totals = np.maximum(1, found.confusion.sum(axis=1, keepdims=True))
-        names = [str(label) for label in found.labels.classes]
-        if len(names) <= 60:
-            drawn.append(pictures.confusion("Whom the neighbours take a row for", found.confusion / totals, names))
-    drawn.append(
-        pictures.counts(
-            "How far the nearest row is", f"{found.metric} distance", nearest, {"median": float(np.median(nearest))}
-        )
-    )
-    drawn.append(
-        pictures.counts(
-            "How many rows have a row among their nearest",
-            "k-occurrences",
-            found.occurrences,
-            {"mean": float(found.occurrences.mean())},
-        )
-    )
-    drawn.append(pictures.counts("How long rows are", "Euclidean length", found.norms))
     return drawn
+
+
+def _drawn_convergence(diagnosis: "Diagnosis") -> Any:
+    """The 1-NN error over the number of rows."""
+    assert diagnosis.curve is not None
+    parts = convergence_table(diagnosis)
+    rows = np.array(parts["rows"])
+    best = 1 - diagnosis.curve.best_score
+    points = {
+        "1-NN error, the interval's upper end": (rows, np.array(parts["one_nn_error"])),
+        "Cover-Hart lower end": (rows, np.array(parts["cover_hart_lower"])),
+        "best k-NN error": (rows[[0, -1]], np.array([best, best])),
+    }
+    return pictures.line("Has the 1-NN error settled?", "rows", "share of rows", points, log_x=True)

@@ -1,17 +1,29 @@
-"""classify, regress, outliers and choose-k: results by the definition, and errors for wrong input."""
+"""classify, regress, outliers and choose-k: results by the definition, Python beside the command, wrong input."""
 
 import csv
 import json
 import math
 import re
+from types import SimpleNamespace
 from typing import Any
 
+import datasets
 import numpy as np
+import pandas
+import polars
+import pyarrow
 import pytest
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor, LocalOutlierFactor
 
+from vicinal.data import frames
 from vicinal.data.provenance import FORMAT, hash_of
+from vicinal.errors import DataError, UsageError
+from vicinal.knn.metrics import mahalanobis
 from vicinal.storage.manifests import sha256
+from vicinal.tasks.predict.choose_k import choose_k
+from vicinal.tasks.predict.classify import classify
+from vicinal.tasks.predict.outliers import outliers
+from vicinal.tasks.predict.regress import regress
 from workplace import Answer, Workplace, distances, read_table
 
 RANDOM = np.random.default_rng(3)
@@ -261,19 +273,31 @@ def test_mahalanobis_of_the_rows_own_covariance_and_of_a_matrix(known: Workplace
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        ((*CLASSIFY, "--matrix", "wide.npy"), 2, "--matrix: it is for --metric mahalanobis, not for euclidean"),
+        (
+            (*CLASSIFY, "--matrix", "wide.npy"),
+            2,
+            "--matrix: it belongs to metric mahalanobis, got metric euclidean; give",
+        ),
         ((*MAHALANOBIS, "--matrix", "wide.npy"), 3, "shape (3, 5), expected (4, 4) finite numbers for emb.npy"),
         ((*MAHALANOBIS, "--matrix", "negative.npy"), 3, "negative.npy: matrix: expected no negative eigenvalue"),
         (("outliers", "flat.npy", *MAHALANOBIS[-2:]), 3, "the covariance of 30 rows has rank 3 of 4, so it has no inv"),
         ((*CLASSIFY, "--metric", "cosin"), 2, "unknown metric 'cosin': did you mean 'cosine'?"),
-        ((*CLASSIFY, "-k", "many"), 2, '-k: expected a whole number above 0, got "many"'),
-        ((*CLASSIFY, "-k", "auto", "--max-k", "0"), 2, '--max-k: expected a whole number above 0, got "0"'),
+        ((*CLASSIFY, "-k", "many"), 2, '-k: expected a whole number above 0 or auto, got "many"'),
+        ((*CLASSIFY, "-k", "auto", "--max-k", "0"), 2, "--max-k: expected a whole number above 0, got 0"),
         ((*CLASSIFY[:-1], "wide.npy"), 3, "wide.npy: found dim 5, emb.npy has dim 4"),
         ((*CLASSIFY[:-1], "nan.npy"), 3, "nan.npy: 1 row cannot be used (1 with NaN or infinite value: 2); mend"),
         ((*CLASSIFY, "-o", "p.txt"), 2, "expected a name that ends in .jsonl"),
         (("outliers", "emb.npy", "--contamination", "0.7"), 2, "expected auto, or a share above 0 and at most 0.5"),
-        (("outliers", "emb.npy", "--contamination", "few"), 2, '--contamination: expected a number, got "few"'),
-        (("outliers", "emb.npy", "--metric", "inner_product"), 2, "inner_product is no distance"),
+        (
+            ("outliers", "emb.npy", "--contamination", "few"),
+            2,
+            '--contamination: expected auto, or a share above 0 and at most 0.5, got "few"',
+        ),
+        (
+            ("outliers", "emb.npy", "--metric", "inner_product"),
+            2,
+            "--metric: expected a distance, got inner_product, which",
+        ),
     ],
 )
 def test_what_is_wrong_is_named(known: Workplace, arguments: tuple, code: int, said: str) -> None:
@@ -282,3 +306,194 @@ def test_what_is_wrong_is_named(known: Workplace, arguments: tuple, code: int, s
     known.save("flat.npy", np.c_[known.vectors[:, :3], known.vectors[:, 0]])
     known.save("nan.npy", np.where(np.arange(3)[:, None] == 2, np.nan, ASKED[:3]))
     assert said in known.refuses(code, *arguments)
+
+
+IDS, QUERY_IDS = [f"r{row}" for row in range(30)], [f"q{row}" for row in range(7)]
+
+
+def tables_of(known: Workplace, make: Any) -> tuple[Any, Any]:
+    """The known rows and the queries as tables in memory."""
+    train = {"id": IDS, "kind": KINDS, "price": PRICES.tolist(), "embedding": known.vectors.tolist()}
+    return make(train), make({"id": QUERY_IDS, "embedding": ASKED.tolist()})
+
+
+def float32(columns: dict[str, Any]) -> pyarrow.Table:
+    vectors = pyarrow.array(columns["embedding"], pyarrow.list_(pyarrow.float32()))
+    return pyarrow.table({**columns, "embedding": vectors})
+
+
+TABLES = {
+    "pandas": lambda columns: pandas.DataFrame(
+        columns | {"embedding": list(np.array(columns["embedding"], np.float32))}
+    ),
+    "polars": lambda columns: polars.from_arrow(float32(columns)),
+    "pyarrow": float32,
+    "datasets": lambda columns: datasets.Dataset(float32(columns)),
+    "mapping": lambda columns: columns,
+}
+SOURCES = ["files", "arrays", "data set", *TABLES]
+
+
+def inputs(known: Workplace, source: str, field: str) -> tuple[Any, Any, Any, dict[str, Any]]:
+    """One question in the ways in which it can be put: data, labels or targets, queries, and further arguments."""
+    values = {"kind": KINDS, "price": PRICES}[field]
+    if source == "files":
+        return "emb.npy", f"train.jsonl:{field}", "asked.npy", {"query_ids": "asked.jsonl"}
+    if source == "arrays":
+        return known.vectors, values, ASKED.tolist(), {"ids": IDS, "query_ids": QUERY_IDS}
+    if source == "data set":
+        return "train.jsonl", field, ASKED, {"embeddings": "emb.npy", "query_ids": QUERY_IDS}
+    data, queries = tables_of(known, TABLES[source])
+    return data, field, queries, {}
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_classify_gives_what_the_command_gives(known: Workplace, source: str) -> None:
+    data, labels, queries, others = inputs(known, source, "kind")
+    records = known(*CLASSIFY, "-k", 3, "--ids", "asked.jsonl", "--weights", "distance", "--with-neighbors").records
+    found = classify(data, labels, queries, k=3, weights="distance", with_neighbors=True, **others)
+    assert list(found.records()) == records
+    assert found.label == [record["label"] for record in records] and found.classes == ["cat", "dog", "owl"]
+    np.testing.assert_allclose(found.probabilities.max(axis=1), found.probability)
+    assert found.to_pandas()["id"].tolist() == QUERY_IDS and found.neighbors.indices.shape == (7, 3)
+    chosen = classify(data, labels, queries, k="auto", max_k=9, **others)
+    command = known(*CLASSIFY, "-k", "auto", "--max-k", 9, "--json", "-o", f"{source}.csv")
+    assert chosen.summary() == json.loads(command.out)
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_regress_gives_what_the_command_gives(known: Workplace, source: str) -> None:
+    data, targets, queries, others = inputs(known, source, "price")
+    records = known(*REGRESS, "-k", 4, "--ids", "asked.jsonl", "--with-neighbors").records
+    found = regress(data, targets, queries, k=4, with_neighbors=True, **others)
+    assert list(found.records()) == records
+    assert found.value.tolist() == [record["value"] for record in records] == found.to_pandas()["value"].tolist()
+    command = known(*REGRESS, "--weights", "auto", "-k", 4, "--json", "-o", f"{source}.csv")
+    assert regress(data, targets, queries, k=4, weights="auto", **others).summary() == json.loads(command.out)
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_outliers_and_choose_k_give_what_the_commands_give(known: Workplace, source: str) -> None:
+    data, labels, _, others = inputs(known, source, "kind")
+    others.pop("query_ids", None)
+    ids = {"ids": "train.jsonl"} if source == "files" else {}
+    found = outliers(data, k=5, by="distance", contamination=0.2, **others | ids)
+    ask = ("outliers", "emb.npy", "--ids", "train.jsonl", "-k", 5, "--by", "distance", "--contamination", 0.2)
+    answer = known(*ask, "--json")
+    assert list(found.records()) == answer.records and found.summary() == summary_of(answer)
+    assert found.score[found.outlier].min() > found.limit >= found.score[~found.outlier].max()
+    if source not in ("files", "arrays", "data set"):
+        assert frames.column_names(found.add_to(data))[-2:] == ["score", "outlier"]
+    others.pop("ids", None)
+    curve = choose_k(data, labels, max_k=6, **others)
+    command = known("choose-k", "emb.npy", "--labels", "train.jsonl:kind", "--max-k", 6, "--json")
+    assert curve.summary() == json.loads(command.out)
+    table = curve.to_pandas()
+    assert table["k"].tolist() == curve.ks and table["n_per_k"][1] == 15
+    assert table[curve.best[1]].max() == curve.best_score == curve.score_of(*curve.best)
+    assert curve.table() == known("choose-k", "emb.npy", "--labels", "train.jsonl:kind", "--max-k", 6).out.rstrip("\n")
+
+
+@pytest.mark.parametrize("form", ["array", "file", "metric"])
+def test_a_matrix_is_an_array_a_file_or_a_metric(known: Workplace, form: str) -> None:
+    matrix = np.diag([4.0, 1.0, 0.25, 0.0])
+    known.save("matrix.npy", matrix)
+    given: dict[str, Any] = {"metric": "mahalanobis", "matrix": matrix if form == "array" else "matrix.npy"}
+    given = {"metric": mahalanobis(matrix)} if form == "metric" else given
+    found = regress(known.vectors, PRICES, ASKED, k=2, **given)
+    difference = ASKED[:, None].astype(float) - known.vectors[None]
+    far = np.sqrt(np.einsum("qri,ij,qrj->qr", difference, matrix, difference))
+    assert found.neighbors.indices.tolist() == far.argsort(axis=1)[:, :2].tolist() and found.metric == "mahalanobis"
+
+
+def test_outputs_are_written_only_where_they_are_named(known: Workplace) -> None:
+    before = known.files()
+    found = classify("emb.npy", "train.jsonl:kind", "asked.npy", k=3)
+    assert known.files() == before
+    assert list(classify("emb.npy", "train.jsonl:kind", "asked.npy", k=3, output="p.jsonl").records()) == read_table(
+        known.folder / "p.jsonl"
+    )
+    found.write("q.csv")
+    assert [row["label"] for row in read_table(known.folder / "q.csv")] == found.label
+    for overwrite in (False, True):
+        with pytest.raises(UsageError, match=r"train.jsonl: this is one of the inputs"):
+            classify("emb.npy", "train.jsonl:kind", "asked.npy", k=3, output="train.jsonl", overwrite=overwrite)
+        with pytest.raises(UsageError, match=r"emb.npy: (this is one of the inputs|expected a)"):
+            outliers("emb.npy", output="emb.npy", overwrite=overwrite)
+
+
+tasks: Any = SimpleNamespace(classify=classify, regress=regress, choose_k=choose_k, outliers=outliers)
+WRONG: list[tuple[Any, type[Exception], str]] = [
+    (lambda x: tasks.classify(x, KINDS[:-1], ASKED), DataError, "labels: found 29, expected 30 values, one a row"),
+    (lambda x: tasks.classify(x, "kind", ASKED), UsageError, r"labels: expected FILE or FILE:FIELD, got \"kind\""),
+    (lambda x: tasks.classify(x, KINDS, ASKED[:, :3]), DataError, "queries: found dim 3, embeddings has dim 4"),
+    (
+        lambda x: tasks.classify(x, KINDS, "train.jsonl"),
+        UsageError,
+        "queries: train.jsonl holds no embeddings; give a .npy",
+    ),
+    (
+        lambda x: tasks.classify("train.jsonl", "kind", ASKED),
+        UsageError,
+        "embeddings: train.jsonl holds no embeddings; give",
+    ),
+    (lambda x: tasks.classify(x, KINDS, ASKED, query_ids=["a"]), DataError, "query_ids: found 1 ids, expected 7"),
+    (
+        lambda x: tasks.classify(x, KINDS, ASKED, k="all"),
+        UsageError,
+        'k: expected a whole number above 0 or auto, got "all"',
+    ),
+    (
+        lambda x: tasks.classify(x, KINDS, ASKED, k=2.5),
+        UsageError,
+        "k: expected a whole number above 0 or auto, got 2.5",
+    ),
+    (
+        lambda x: tasks.classify(x, KINDS, ASKED, k=True),
+        UsageError,
+        "k: expected a whole number above 0 or auto, got True",
+    ),
+    (lambda x: tasks.classify(x, KINDS, ASKED, weights="both"), UsageError, "weights: unknown weights 'both'"),
+    (
+        lambda x: tasks.classify(x, KINDS, ASKED, matrix=np.eye(4)),
+        UsageError,
+        "matrix: it belongs to metric mahalanobis",
+    ),
+    (lambda x: tasks.regress(x, KINDS, ASKED), DataError, r"targets: row 0: expected a number, found"),
+    (lambda x: tasks.regress(x, [math.nan] * 30, ASKED), DataError, "targets: row 0: expected a number, found NaN"),
+    (
+        lambda x: tasks.regress(x, 5, ASKED),
+        UsageError,
+        "targets: expected one value a row or the name of a column, got 5",
+    ),
+    (lambda x: tasks.choose_k(x), UsageError, "labels: expected labels or targets, got neither; give one of them"),
+    (lambda x: tasks.choose_k(x, KINDS, PRICES), UsageError, "labels: expected labels or targets, got both; give one"),
+    (
+        lambda x: tasks.choose_k(x, IDS),
+        DataError,
+        "all 30 labels are different, so no row has a neighbour with its own",
+    ),
+    (lambda x: tasks.outliers(x[:2]), DataError, "expected at least 3 rows"),
+    (lambda x: tasks.outliers(x, by="lov"), UsageError, "by: unknown by 'lov': did you mean 'lof'"),
+    (lambda x: tasks.outliers(x, contamination=0), UsageError, "contamination: expected auto, or a share above 0"),
+    (lambda x: tasks.outliers(x, metric="inner_product"), UsageError, "metric: expected a distance, got inner_product"),
+    (lambda x: tasks.outliers(x, threads=0), UsageError, "threads: expected a whole number above 0, got 0"),
+]
+
+
+@pytest.mark.parametrize(("call", "error", "said"), WRONG, ids=[said for _, _, said in WRONG])
+def test_wrong_arguments_are_named(known: Workplace, call: Any, error: type[Exception], said: str) -> None:
+    with pytest.raises(error, match=said):
+        call(known.vectors)
+
+
+def test_queries_of_another_model_are_refused(known: Workplace) -> None:
+    for name, data, model in (("emb.npy", "train.jsonl", "one"), ("asked.npy", "asked.jsonl", "other")):
+        rows = read_table(known.folder / data)
+        note = {"format": FORMAT, "data": data, "rows": len(rows), "data_sha256": sha256(known.folder / data)}
+        ids = hash_of([row["id"] for row in rows])
+        known.write(f"{name}.json", json.dumps({**note, "model": model, "normalized": True, "ids_sha256": ids}))
+    said = known.refuses(3, *CLASSIFY, "-k", 3)
+    assert "asked.npy was made by other, normalized, but emb.npy by one, normalized" in said
+    known.write("asked.npy.json", (known.folder / "asked.npy.json").read_text().replace('"other"', '"one"'))
+    assert known(*CLASSIFY, "-k", 3).code == 0

@@ -1,0 +1,144 @@
+"""Checks of the arguments that several tasks take: numbers, names and output files.
+
+Each message begins with the name of the argument; the command line writes it as the option.
+"""
+
+import math
+import os
+import warnings
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from vicinal.errors import UsageError, unknown
+from vicinal.storage import atomic
+
+PathLike = str | os.PathLike[str]
+
+
+def whole_number(value: object, name: str, also: str = "") -> int:
+    """Return a whole number above 0.
+
+    Parameters
+    ----------
+    value : object
+    name : str
+        The argument's name.
+    also : str
+        What else the argument may be, for the message.
+
+    Raises
+    ------
+    UsageError
+
+    Examples
+    --------
+    >>> whole_number(5, "k")
+    5
+    >>> whole_number("five", "k", also=" or auto")
+    Traceback (most recent call last):
+    vicinal.errors.UsageError: k: expected a whole number above 0 or auto, got "five"
+    """
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+        raise UsageError(f"{name}: expected a whole number above 0{also}, got {_shown(value)}")
+    return int(value)
+
+
+def number(value: object, name: str, expected: str, fits: Callable[[float], bool] = math.isfinite) -> float:
+    """Return a number that fits.
+
+    Parameters
+    ----------
+    value : object
+    name : str
+        The argument's name.
+    expected : str
+        What the message says was expected.
+    fits : callable
+        Whether a number can be used.
+
+    Raises
+    ------
+    UsageError
+
+    Examples
+    --------
+    >>> number(2, "evaluation", "a share from 0 to 1", lambda share: 0 <= share <= 1)
+    Traceback (most recent call last):
+    vicinal.errors.UsageError: evaluation: expected a share from 0 to 1, got 2
+    """
+    usable = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+    if not usable or not fits(float(value)):  # type: ignore[arg-type]
+        raise UsageError(f"{name}: expected {expected}, got {_shown(value)}")
+    return float(value)  # type: ignore[arg-type]
+
+
+def choice(value: object, name: str, choices: Iterable[str]) -> str:
+    """Return a value that is one of the choices.
+
+    Raises
+    ------
+    UsageError
+        It names the choices and the nearest one.
+
+    Examples
+    --------
+    >>> choice("uniform", "weights", ("uniform", "distance"))
+    'uniform'
+    """
+    names = tuple(choices)
+    if not isinstance(value, str) or value not in names:
+        raise UsageError(f"{name}: {unknown(name, value, names)}")
+    return value
+
+
+def at_most(k: int, n: int) -> int:
+    """Return k, or n where that is less, with a warning that names both."""
+    if k > n:
+        warnings.warn(f"k = {k}, but only {n} rows are known; using k = {n}", stacklevel=3)
+    return min(k, n)
+
+
+def check_outputs(outputs: Mapping[str, PathLike | None], inputs: Iterable[object], overwrite: bool) -> None:
+    """Check, before the work, that files can be written and that none of them is an input.
+
+    Parameters
+    ----------
+    outputs : mapping of str to path or None
+        Argument name -> the file to write, or None.
+    inputs : iterable
+        What the caller gave: paths, FILE:FIELD, arrays, tables.
+    overwrite : bool
+        Whether files that exist may be replaced.
+
+    Raises
+    ------
+    UsageError
+        A file exists, its folder does not, it is one of the inputs, or two outputs are one file.
+    """
+    texts = [os.fspath(value) for value in inputs if isinstance(value, str | os.PathLike)]
+    read = [part for text in texts for part in (text, text.rpartition(":")[0])]
+    names: dict[Path, str] = {}
+    for name, path in outputs.items():
+        if path is None:
+            continue
+        if any(_is_same_file(path, other) for other in read):
+            raise UsageError(f"{path}: this is one of the inputs, which are never overwritten; name another output")
+        atomic.check_file(Path(path), overwrite)
+        first = names.setdefault(Path(path).absolute(), name)
+        if first != name:
+            raise UsageError(f"{name}: found the file {path}, which {first} writes too; name another one")
+
+
+def _is_same_file(one: PathLike, other: str) -> bool:
+    try:
+        return Path(one).is_file() and Path(one).samefile(other)
+    except (OSError, ValueError):  # not the name of a file
+        return False
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, str):
+        return f'"{value}"' if len(value) <= 80 else f'"{value[:77]}..."'
+    return f"{value:g}" if isinstance(value, float) else repr(value)

@@ -1,0 +1,298 @@
+"""Diagnose a data set from one neighbour pass: read, compute, write."""
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vicinal.analysis.agreement import Kappa, cohen_kappa
+from vicinal.analysis.diagnostics import confusion, error_by_share
+from vicinal.analysis.label_review import boundary_pairs, label_errors
+from vicinal.analysis.scores import hubness
+from vicinal.analysis.votes import WEIGHTS, accuracy_by_k
+from vicinal.data import dataset, frames, labels, tables
+from vicinal.data import metric as metric_choice
+from vicinal.data.embeddings import Embeddings, load
+from vicinal.data.labels import Labels, from_values, read_labels
+from vicinal.data.metric import MetricChoice
+from vicinal.errors import DataError, UsageError, need, some
+from vicinal.indexes.exact import Exact
+from vicinal.knn.kernels import Progress
+from vicinal.knn.metrics import Metric
+from vicinal.knn.neighbors import Neighbors
+from vicinal.storage import atomic
+from vicinal.tasks import arguments
+from vicinal.tasks.diagnose import label_figures, vector_figures
+from vicinal.tasks.diagnose.diagnosis import Diagnosis
+from vicinal.tasks.diagnose.label_figures import LabelFacts
+from vicinal.tasks.diagnose.matching import codes_as_in, matched
+from vicinal.tasks.diagnose.tables import error_table, pair_table
+from vicinal.tasks.predict.classes import refuse_lone_classes
+from vicinal.tasks.predict.curve import Curve
+
+ERROR_K = 30
+MOST_CLASSES = 4000  # the confusion of more classes is not counted: it has n_classes x n_classes cells
+
+PathLike = str | os.PathLike[str]
+
+
+@dataclass(frozen=True, eq=False)
+class _Settings:
+    """The settings of a diagnosis, checked."""
+
+    k: int
+    pairs: int
+    evaluation: float
+    metric: MetricChoice
+    threads: int | None
+
+
+@dataclass(frozen=True, eq=False)
+class _Rows:
+    """The rows, checked; `second` are the second labels as codes of the first ones' classes."""
+
+    data: dataset.Dataset
+    stored: Embeddings
+    labels: Labels | None
+    second: np.ndarray | None
+
+
+def diagnose(
+    data: object,
+    labels: object = None,
+    second_labels: object = None,
+    *,
+    embeddings: object = None,
+    ids: object = None,
+    k: int = 50,
+    pairs: int = 100,
+    evaluation: float = 0.5,
+    metric: Metric | str = "euclidean",
+    matrix: object = None,
+    threads: int | None = None,
+    html: PathLike | None = None,
+    write_errors: PathLike | None = None,
+    write_pairs: PathLike | None = None,
+    overwrite: bool = False,
+    progress: Callable[[str], Progress] | None = None,
+) -> Diagnosis:
+    """Return what the neighbours say about a data set, with or without labels.
+
+    Without labels: intrinsic dimension, concentration of distances, hubness, duplicates, lengths, and warnings. With
+    labels also: the 1-NN error and the Cover-Hart interval, the accuracy of every k, confusion, likely label errors,
+    boundary pairs for experts to label, and Cohen's kappa with a second column.
+
+    Parameters
+    ----------
+    data : array_like, path, or table
+        Embeddings (n, dim), at least three rows; or a data set that holds or belongs to them.
+    labels : str or sequence, optional
+        The label of each row: a column of `data`, FILE:FIELD (default field "label"), or one label a row.
+    second_labels : str or sequence, optional
+        Another judge's labels of the same rows: a column of `data` or one label a row; or FILE:FIELD, matched by id.
+    embeddings : str, path, or array_like, optional
+        Where the embeddings are, if not in `data`: a column, a `.npy` file or an array.
+    ids : str or sequence, optional
+        The column of ids (default "id"), or the ids. Default for an array: the ids in the file of the labels, or row
+        numbers.
+    k : int
+        The number of neighbours; at most the number of other rows.
+    pairs : int
+        How many boundary pairs at most.
+    evaluation : float
+        The share of the pairs that is set aside for evaluation, 0 to 1.
+    metric : Metric or str
+        euclidean, sqeuclidean, cosine, manhattan or "mahalanobis".
+    matrix : array_like or path, optional
+        The matrix of "mahalanobis", (dim, dim). Default: the inverse of the rows' covariance.
+    threads : int, optional
+        Default: the machine's cores.
+    html : path, optional
+        Write the page with pictures. Needs matplotlib.
+    write_errors, write_pairs : path, optional
+        Write all likely label errors, or the boundary pairs: `.jsonl`, `.jsonl.gz`, `.csv` or `.parquet`.
+    overwrite : bool
+        Whether outputs that exist are replaced.
+    progress : callable, optional
+        Called with the name of the work; returns a function that is called with (work done, work in all).
+
+    Returns
+    -------
+    Diagnosis
+
+    Raises
+    ------
+    UsageError
+        An argument cannot be used, or an output exists.
+    DataError
+        Embeddings, labels or ids cannot be used or do not belong together; no class has two rows.
+    MissingExtra
+        A page is wanted and matplotlib is not installed.
+
+    References
+    ----------
+    Each figure names its source; `docs/diagnose.md` has figures to compare with.
+
+    Examples
+    --------
+    >>> found = diagnose([[0.0], [1.0], [1.5], [9.0], [9.2], [9.9]], ["a", "a", "a", "b", "b", "b"], k=2)
+    >>> found["one_nn_error"].value, found["duplicates"].value, len(found.label_errors)
+    (0.0, 0.0, 0)
+    """
+    settings = _check_settings(k, pairs, evaluation, metric, matrix, threads)
+    outputs = {"html": html, "write_errors": write_errors, "write_pairs": write_pairs}
+    _check_labels_given(labels, {"second_labels": second_labels, **outputs})
+    _check_outputs(outputs, (data, labels, second_labels, embeddings, ids, matrix), overwrite)
+    rows = _read(data, labels, second_labels, embeddings, ids, settings)
+    diagnosis = _compute(rows, settings, progress)
+    if write_errors is not None and diagnosis.label_errors is not None:
+        diagnosis.label_errors.write(Path(write_errors), overwrite)
+    if write_pairs is not None and diagnosis.boundary_pairs is not None:
+        diagnosis.boundary_pairs.write(Path(write_pairs), overwrite)
+    if html is not None:
+        with atomic.whole_file(Path(html), overwrite) as file:
+            file.write(diagnosis.html().encode("utf-8"))
+    return diagnosis
+
+
+def _check_settings(
+    k: object, pairs: object, evaluation: object, metric: Metric | str, matrix: object, threads: object
+) -> _Settings:
+    choice = metric_choice.choose(metric, matrix)
+    if choice.reading.product or choice.reading.kernel == "bits":
+        raise UsageError(
+            f"metric: expected a distance between numbers, got {choice.reading.name}; diagnose takes euclidean, "
+            "sqeuclidean, cosine, manhattan or mahalanobis"
+        )
+    return _Settings(
+        k=arguments.whole_number(k, "k"),
+        pairs=arguments.whole_number(pairs, "pairs"),
+        evaluation=arguments.number(evaluation, "evaluation", "a share from 0 to 1", lambda share: 0 <= share <= 1),
+        metric=choice,
+        threads=None if threads is None else arguments.whole_number(threads, "threads"),
+    )
+
+
+def _check_labels_given(labels: object, others: dict[str, object]) -> None:
+    """Raise UsageError where an argument that needs labels was given without labels."""
+    for name in ("second_labels", "write_errors", "write_pairs"):
+        if labels is None and others[name] is not None:
+            raise UsageError(f"{name}: needs labels too; give --labels FILE:FIELD (in Python: labels=)")
+
+
+def _check_outputs(outputs: dict[str, PathLike | None], inputs: tuple[object, ...], overwrite: bool) -> None:
+    for name in ("write_errors", "write_pairs"):
+        path = outputs[name]
+        if path is not None:
+            tables.suffix(os.fspath(path))
+    arguments.check_outputs(outputs, inputs, overwrite)
+    if outputs["html"] is not None:
+        need("matplotlib", extra="report")
+
+
+def _read(
+    data: object, labels_given: object, second: object, source: object, ids: object, settings: _Settings
+) -> _Rows:
+    """Read the rows, their labels and the second labels."""
+    by_id = isinstance(second, str | os.PathLike) and not _is_column(data, os.fspath(second))
+    fields = {"labels": (labels_given, "label"), "second_labels": (None if by_id else second, "label")}
+    rows = dataset.read(data, source, ids=ids, fields=fields, ids_from="labels")
+    known = codes = None
+    if labels_given is not None:
+        known = from_values(rows.values["labels"], rows.ids, rows.places["labels"])
+        refuse_lone_classes(known)
+    stored = load(rows.embeddings, rows=rows, metric=settings.metric.reading, at_least=3)
+    if known is not None and second is not None:
+        if by_id:
+            codes = _codes_by_id(known, os.fspath(second), stored.name)  # type: ignore[call-overload]
+        else:
+            values, place = rows.values["second_labels"], rows.places["second_labels"]
+            codes = codes_as_in(known, from_values(values, rows.ids, place))
+    return _Rows(rows, stored, known, codes)
+
+
+def _is_column(data: object, name: str) -> bool:
+    """Whether a text names a column of the data set and not a file."""
+    if frames.is_table(data) and name in frames.column_names(data):
+        return True
+    is_dataset = isinstance(data, str | os.PathLike) and not os.fspath(data).lower().endswith(".npy")
+    return is_dataset and not labels.is_file(name)
+
+
+def _codes_by_id(known: Labels, spec: str, source: str) -> np.ndarray:
+    """The second labels of all rows, from a file that names the rows by id."""
+    other = read_labels(spec, "second_labels", len(known), source)
+    rows, codes = matched(known, other)
+    if len(rows) < len(known):
+        labelled = set(other.ids)
+        missing = [one for one in known.ids if one not in labelled]
+        raise DataError(
+            f"{other.place}: {len(missing)} ids of {known.place} are missing: {some(missing)}; `vicinal kappa` "
+            "compares files of which one labels only a part"
+        )
+    return codes
+
+
+def _compute(rows: _Rows, settings: _Settings, progress: Callable[[str], Progress] | None) -> Diagnosis:
+    """The diagnosis, from one neighbour pass."""
+    start = time.perf_counter()
+    vectors = rows.stored.vectors
+    index = Exact(settings.metric.resolve(rows.stored), settings.threads)
+    report = None if progress is None else progress(f"{index.metric.name} neighbours")
+    neighbors = index.fit(vectors, invalid={}).neighbors(settings.k, progress=report)
+    facts = vector_figures.measure(vectors, index, neighbors)
+    figures, warnings = vector_figures.figures_of(facts), vector_figures.warnings_of(facts)
+    of_labels: dict[str, Any] = {}
+    if rows.labels is not None:
+        label_facts, of_labels = _of_labels(rows.labels, rows.second, neighbors, settings)
+        figures = label_figures.figures_of(label_facts) + figures
+        warnings = label_figures.warnings_of(label_facts) + warnings
+        if of_labels["confusion"] is None:
+            warnings.append(
+                f"{len(rows.labels.classes):,} classes: confusion is counted for at most {MOST_CLASSES:,} classes"
+            )
+    return Diagnosis(
+        source=rows.stored.name,
+        n=len(vectors),
+        dim=rows.stored.dim,
+        metric=index.metric.name,
+        k=neighbors.k,
+        ids=rows.data.ids,
+        neighbors=neighbors,
+        norms=facts.norms,
+        occurrences=hubness(neighbors, facts.hub_k),
+        figures={figure.name: figure for figure in figures},
+        warnings=warnings,
+        seconds=time.perf_counter() - start,
+        **of_labels,
+    )
+
+
+def _of_labels(
+    known: Labels, second: np.ndarray | None, neighbors: Neighbors, settings: _Settings
+) -> tuple[LabelFacts, dict[str, Any]]:
+    """The facts of the labels, and the fields of the diagnosis that need labels."""
+    ks, n_classes = list(range(1, neighbors.k + 1)), len(known.classes)
+    scores = {name: accuracy_by_k(neighbors, known.codes, ks, name) for name in WEIGHTS}
+    curve = Curve("accuracy", ks, scores, len(known), str(neighbors.metric))
+    counts = confusion(neighbors, known.codes, n_classes, *curve.best) if n_classes <= MOST_CLASSES else None
+    error_k = min(ERROR_K, neighbors.k)
+    errors = label_errors(neighbors, known.codes, n_classes, error_k)
+    kappa: Kappa | None = None if second is None else cohen_kappa(known.codes, second)
+    facts = LabelFacts(known, curve, error_by_share(neighbors, known.codes), error_k, len(errors), kappa)
+    fields = {
+        "labels": known,
+        "curve": curve,
+        "convergence": facts.convergence,
+        "confusion": counts,
+        "label_errors": error_table(known, errors),
+        "boundary_pairs": pair_table(
+            known, boundary_pairs(neighbors, known.codes, settings.pairs, settings.evaluation)
+        ),
+        "kappa": kappa,
+    }
+    return facts, fields

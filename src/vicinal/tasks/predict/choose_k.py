@@ -1,0 +1,133 @@
+"""Choose k: the leave-one-out score of every number of neighbours, from one pass."""
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+
+from vicinal.analysis.votes import WEIGHTS
+from vicinal.data import dataset
+from vicinal.data import metric as metric_choice
+from vicinal.data.embeddings import load
+from vicinal.data.labels import Labels, from_values
+from vicinal.errors import UsageError
+from vicinal.indexes.exact import Exact
+from vicinal.knn.kernels import Progress
+from vicinal.knn.metrics import Metric
+from vicinal.tasks import arguments, pictures
+from vicinal.tasks.predict.classes import warn_of_small_classes
+from vicinal.tasks.predict.curve import Curve, leave_one_out
+
+MAX_K = 50
+
+
+def choose_k(
+    data: object,
+    labels: object = None,
+    targets: object = None,
+    *,
+    embeddings: object = None,
+    max_k: int = MAX_K,
+    weights: Literal["uniform", "distance", "both"] = "both",
+    metric: Metric | str = "euclidean",
+    matrix: object = None,
+    threads: int | None = None,
+    picture: str | os.PathLike[str] | None = None,
+    overwrite: bool = False,
+    progress: Callable[[str], Progress] | None = None,
+) -> Curve:
+    """Return the leave-one-out score of every number of neighbours.
+
+    Each row is predicted from its nearest others: its label by their vote, or its value by their mean.
+
+    Parameters
+    ----------
+    data : array_like, path, or table
+        Embeddings (n, dim), at least two rows; or a data set that holds or belongs to them.
+    labels : str or sequence, optional
+        The label of each row: a column of `data`, FILE:FIELD (default field "label"), or one label a row.
+    targets : str or sequence, optional
+        The value of each row, likewise (default field "target"). Give either labels or targets.
+    embeddings : str, path, or array_like, optional
+        Where the embeddings are, if not in `data`: a column, a `.npy` file or an array.
+    max_k : int
+        The largest k; at most the number of other rows.
+    weights : {"uniform", "distance", "both"}
+        Whether neighbours vote equally or by 1 / distance.
+    metric : Metric or str
+        A name of `vicinal.knn.metrics`, or "mahalanobis".
+    matrix : array_like or path, optional
+        The matrix of "mahalanobis", (dim, dim). Default: the inverse of the rows' covariance.
+    threads : int, optional
+        Default: the machine's cores.
+    picture : path, optional
+        Write the curve as .svg, .png or .pdf. Needs matplotlib.
+    overwrite : bool
+        Whether a picture that exists is replaced.
+    progress : callable, optional
+        Called with the name of the work; returns a function that is called with (work done, work in all).
+
+    Returns
+    -------
+    Curve
+
+    Raises
+    ------
+    UsageError
+        An argument cannot be used, or both or neither of labels and targets are given.
+    DataError
+        Embeddings, labels or targets cannot be used or do not belong together.
+    MissingExtra
+        A picture is wanted and matplotlib is not installed.
+
+    Warns
+    -----
+    UserWarning
+        The best k is larger than a class.
+
+    Examples
+    --------
+    >>> curve = choose_k([[0.0], [1.0], [2.0], [10.0], [11.0]], labels=list("aaabb"), max_k=4, weights="uniform")
+    >>> curve.best, curve.scores["uniform"].tolist()
+    ((1, 'uniform'), [1.0, 0.6, 0.6, 0.6])
+    """
+    weightings = _weightings(weights)
+    most = arguments.whole_number(max_k, "max_k")
+    threads = None if threads is None else arguments.whole_number(threads, "threads")
+    choice = metric_choice.choose(metric, matrix)
+    if picture is not None:
+        pictures.check(os.fspath(picture), overwrite)
+    arguments.check_outputs({"picture": picture}, (data, embeddings, labels, targets, matrix), overwrite)
+    rows, known = _read(data, embeddings, labels, targets)
+    stored = load(rows.embeddings, rows=rows, metric=choice.reading, at_least=2)
+    index = Exact(choice.resolve(stored), threads)
+    start = time.perf_counter()
+    index.fit(stored.vectors, invalid={})
+    report = None if progress is None else progress(f"{index.metric.name} neighbours")
+    curve = leave_one_out(index, known, most, weightings, report)
+    curve = replace(curve, seconds=time.perf_counter() - start)
+    if isinstance(known, Labels):
+        warn_of_small_classes(known, *curve.best)
+    if picture is not None:
+        pictures.save(pictures.curve_of_k(curve, curve.n), os.fspath(picture), overwrite)
+    return curve
+
+
+def _weightings(weights: object) -> tuple[str, ...]:
+    chosen = arguments.choice(weights, "weights", (*WEIGHTS, "both"))
+    return WEIGHTS if chosen == "both" else (chosen,)
+
+
+def _read(data: object, source: object, labels: object, targets: object) -> tuple[dataset.Dataset, Labels | np.ndarray]:
+    """Read the rows and their labels or values."""
+    if (labels is None) == (targets is None):
+        given = "neither" if labels is None else "both"
+        raise UsageError(f"labels: expected labels or targets, got {given}; give one of them")
+    if labels is None:
+        rows = dataset.read(data, source, fields={"targets": (targets, "number")}, ids_from="targets")
+        return rows, np.array(rows.values["targets"], dtype=np.float64)
+    rows = dataset.read(data, source, fields={"labels": (labels, "label")}, ids_from="labels")
+    return rows, from_values(rows.values["labels"], rows.ids, rows.places["labels"])

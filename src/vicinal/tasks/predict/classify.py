@@ -1,0 +1,175 @@
+"""Predict the class of queries from the labels of the rows nearest to them."""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from vicinal.analysis.votes import class_probabilities
+from vicinal.data import tables
+from vicinal.data.labels import Labels, from_values
+from vicinal.data.tables import Id
+from vicinal.knn.kernels import Progress
+from vicinal.knn.metrics import Metric
+from vicinal.tasks import arguments
+from vicinal.tasks.predict import voting
+from vicinal.tasks.predict.classes import refuse_small_classes, warn_of_small_classes
+from vicinal.tasks.predict.voting import Predicted, Vote
+
+
+class Predictions(Predicted):
+    """The class of each query: one row a query, in the queries' order, with the columns "label" and "probability".
+
+    Attributes
+    ----------
+    label : list
+        The class with the most votes; of equal ones the lower.
+    probability : ndarray of float64, shape (n_queries,)
+        Its share of the votes.
+    probabilities : ndarray of float64, shape (n_queries, n_classes)
+        The share of each class.
+    classes : list
+        The labels of the columns of `probabilities`, ascending.
+    neighbors, k, weights, score, metric, n_known, seconds
+        As in `Predicted`; score is the leave-one-out accuracy.
+    """
+
+    known_as = "label"
+
+    def __init__(self, ids: Sequence[Id], labels: Labels, vote: Vote, with_neighbors: bool = False) -> None:
+        self.probabilities = class_probabilities(vote.neighbors, labels.codes, len(labels.classes), vote.weights)
+        self.classes = labels.classes
+        best = self.probabilities.argmax(axis=1)
+        self.label = [labels.classes[code] for code in best]
+        self.probability = self.probabilities[np.arange(len(best)), best]
+        columns = {"label": self.label, "probability": self.probability}
+        types = {"label": "string" if labels.is_text else "double", "probabilities": "string", "neighbors": "string"}
+        evidence = (labels.ids, [labels.classes[code] for code in labels.codes]) if with_neighbors else None
+        super().__init__(ids, columns, types, vote, evidence)
+
+    def records(self) -> Iterator[dict[str, Any]]:
+        """Yield one mapping a query, as it is written to a file: shares are rounded to 6 decimals."""
+        names = [str(label) for label in self.classes]
+        for record, shares in zip(super().records(), self.probabilities, strict=True):
+            whole = {**record, "probability": round(record["probability"], 6)}
+            neighbors = whole.pop("neighbors", None)
+            whole["probabilities"] = {name: round(float(one), 6) for name, one in zip(names, shares, strict=True)}
+            yield whole if neighbors is None else {**whole, "neighbors": neighbors}
+
+    def summary(self) -> dict[str, Any]:
+        """Return the numbers of rows and classes, and how they voted, as JSON can hold them."""
+        return {
+            "n": self.n_known,
+            "queries": len(self),
+            "classes": len(self.classes),
+            "k": self.k,
+            "weights": self.weights,
+            "metric": self.metric,
+            "leave_one_out_accuracy": None if self.score is None else round(self.score, 6),
+        }
+
+
+def classify(
+    data: object,
+    labels: object,
+    queries: object,
+    *,
+    embeddings: object = None,
+    ids: object = None,
+    query_ids: object = None,
+    k: int | Literal["auto"] = 5,
+    max_k: int = voting.MAX_K,
+    weights: Literal["uniform", "distance", "auto"] = "uniform",
+    allow_small_classes: bool = False,
+    with_neighbors: bool = False,
+    metric: Metric | str = "euclidean",
+    matrix: object = None,
+    threads: int | None = None,
+    output: str | Path | None = None,
+    overwrite: bool = False,
+    progress: Callable[[str], Progress] | None = None,
+) -> Predictions:
+    """Return the class that the nearest labelled rows vote for, for each query.
+
+    Parameters
+    ----------
+    data : array_like, path, or table
+        Embeddings (n, dim) of the labelled rows, at least two; or a data set that holds or belongs to them.
+    labels : str or sequence
+        The label of each row: a column of `data`, FILE:FIELD (default field "label"), or one label a row.
+    queries : array_like, path, or table
+        Embeddings (n_queries, dim) of the rows to classify, or a table that holds them.
+    embeddings : str, path, or array_like, optional
+        Where the embeddings of `data` are, if not in `data`: a column (of `queries` too), a `.npy` file or an array.
+    ids : str or sequence, optional
+        The ids of the labelled rows. Default: the column "id", the ids in the file of the labels, or row numbers.
+    query_ids : str or sequence, optional
+        The ids of the queries: a column (default "id"), one id a query, or FILE:FIELD. Default: row numbers.
+    k : int or "auto"
+        How many neighbours vote. "auto": the k up to `max_k` with the best leave-one-out accuracy.
+    max_k : int
+        The largest k that "auto" tries.
+    weights : {"uniform", "distance", "auto"}
+        Whether neighbours vote equally or by 1 / distance; "auto": the one with the better leave-one-out accuracy.
+    allow_small_classes : bool
+        Whether k may be larger than a class under uniform weights.
+    with_neighbors : bool
+        Whether written records name the neighbours: id, distance, label.
+    metric : Metric or str
+        A name of `vicinal.knn.metrics`, or "mahalanobis".
+    matrix : array_like or path, optional
+        The matrix of "mahalanobis", (dim, dim). Default: the inverse of the labelled rows' covariance.
+    threads : int, optional
+        Default: the machine's cores.
+    output : path, optional
+        Write one record a query: `.jsonl`, `.jsonl.gz`, `.csv` or `.parquet`.
+    overwrite : bool
+        Whether an output that exists is replaced.
+    progress : callable, optional
+        Called with the name of the work; returns a function that is called with (work done, work in all).
+
+    Returns
+    -------
+    Predictions
+
+    Raises
+    ------
+    UsageError
+        An argument cannot be used, k is larger than a class, or the output exists.
+    DataError
+        Embeddings, labels or ids cannot be used or do not belong together.
+
+    Warns
+    -----
+    UserWarning
+        k is larger than the number of rows, or the chosen k is larger than a class.
+
+    References
+    ----------
+    Fix & Hodges 1951; Dudani 1976 for weights by distance.
+
+    Examples
+    --------
+    >>> found = classify([[0.0], [1.0], [9.0]], ["low", "low", "high"], [[0.4], [8.0]], k=1)
+    >>> found.label, found.classes, found.probabilities.tolist()
+    (['low', 'high'], ['high', 'low'], [[0.0, 1.0], [1.0, 0.0]])
+    """
+    settings = voting.check_settings(k, max_k, weights, metric, matrix, threads)
+    inputs = (data, labels, queries, embeddings, ids, query_ids, matrix)
+    arguments.check_outputs({"output": output}, inputs, overwrite)
+    if output is not None:
+        tables.suffix(output)
+    rows = voting.read_rows(data, queries, {"labels": (labels, "label")}, settings, embeddings, ids, query_ids)
+    known = from_values(rows.known.values["labels"], rows.known.ids, rows.known.places["labels"])
+    if output is not None:
+        tables.check_table(output, rows.query_ids)
+    if not (settings.choose or settings.weights != "uniform" or allow_small_classes):
+        refuse_small_classes(known, settings.k)
+    outcome = voting.vote(rows, known, settings, progress)
+    if settings.choose and not allow_small_classes:
+        warn_of_small_classes(known, outcome.neighbors.k, outcome.weights)
+    result = Predictions(rows.query_ids, known, outcome, with_neighbors)
+    if output is not None:
+        result.write(output, overwrite)
+    return result

@@ -1,0 +1,203 @@
+"""Outliers: how isolated each row is, and which rows are above the limit."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from vicinal.analysis.scores import kth_distance, local_outlier_factor
+from vicinal.data import dataset, tables
+from vicinal.data import metric as metric_choice
+from vicinal.data.embeddings import load
+from vicinal.data.results import Columns
+from vicinal.data.tables import Id
+from vicinal.errors import DataError, UsageError, some
+from vicinal.indexes.exact import Exact
+from vicinal.knn.kernels import Progress
+from vicinal.knn.metrics import Metric
+from vicinal.knn.neighbors import Neighbors
+from vicinal.tasks import arguments
+
+LOF_LIMIT = 1.5  # scikit-learn's limit where no contamination is given
+SCORES = {"lof": local_outlier_factor, "distance": kth_distance}
+
+
+class Outliers(Columns):
+    """How isolated each row is: one row a sample, in the input's order, with the columns "score" and "outlier".
+
+    Attributes
+    ----------
+    score : ndarray of float64, shape (n,)
+        The higher, the more isolated.
+    outlier : ndarray of bool, shape (n,)
+        Whether the score is above the limit.
+    limit : float
+    by : {"lof", "distance"}
+    k : int
+        The number of neighbours used.
+    metric : str
+    neighbors : Neighbors
+    seconds : float
+        How long the neighbour pass and the scores took.
+    """
+
+    def __init__(
+        self, ids: Sequence[Id], score: np.ndarray, limit: float, by: str, neighbors: Neighbors, seconds: float = 0.0
+    ) -> None:
+        self.score, self.outlier = score, score > limit
+        super().__init__(ids, {"score": self.score, "outlier": self.outlier}, {"score": "double", "outlier": "int64"})
+        self.limit, self.by, self.k = limit, by, neighbors.k
+        self.metric, self.neighbors, self.seconds = neighbors.metric, neighbors, seconds
+
+    def __repr__(self) -> str:
+        return (
+            f"Outliers(n={len(self)}, outliers={int(self.outlier.sum())}, by={self.by!r}, limit={self.limit:.6g}, "
+            f"k={self.k}, metric={self.metric!r})"
+        )
+
+    def records(self) -> Iterator[dict[str, Any]]:
+        """Yield one mapping a row, as it is written to a file: outlier is 1 or 0."""
+        for record in super().records():
+            yield {**record, "outlier": int(record["outlier"])}
+
+    def summary(self) -> dict[str, Any]:
+        """Return n, k, by, limit and the number of outliers, as JSON can hold them."""
+        outliers = int(self.outlier.sum())
+        return {"n": len(self), "k": self.k, "by": self.by, "limit": self.limit, "outliers": outliers}
+
+
+def outliers(
+    data: object,
+    embeddings: object = None,
+    *,
+    ids: object = None,
+    k: int = 20,
+    by: Literal["lof", "distance"] = "lof",
+    contamination: float | Literal["auto"] = "auto",
+    metric: Metric | str = "euclidean",
+    matrix: object = None,
+    threads: int | None = None,
+    output: str | Path | None = None,
+    overwrite: bool = False,
+    progress: Callable[[str], Progress] | None = None,
+) -> Outliers:
+    """Return how isolated each row is, and which rows are outliers.
+
+    Parameters
+    ----------
+    data : array_like, path, or table
+        Embeddings (n, dim), at least three rows; or a data set that holds or belongs to them.
+    embeddings : str, path, or array_like, optional
+        Where the embeddings are, if not in `data`: a column, a `.npy` file or an array.
+    ids : str or sequence, optional
+        The column of ids (default "id"), or the ids; FILE:FIELD where `data` is an array. Default: row numbers.
+    k : int
+        The number of neighbours; at most the number of other rows.
+    by : {"lof", "distance"}
+        "lof": the local outlier factor, near 1 inside a cluster of any density. "distance": the distance to the k-th
+        neighbour, in the metric's unit.
+    contamination : float or "auto"
+        The share of rows that are outliers, above 0 and at most 0.5. "auto": rows with a factor above 1.5, or with a
+        distance above the upper quartile + 1.5 interquartile ranges.
+    metric : Metric or str
+        A name of `vicinal.knn.metrics` other than inner_product, or "mahalanobis".
+    matrix : array_like or path, optional
+        The matrix of "mahalanobis", (dim, dim). Default: the inverse of the rows' covariance.
+    threads : int, optional
+        Default: the machine's cores.
+    output : path, optional
+        Write one record a row: id, score, outlier (1 or 0). `.jsonl`, `.jsonl.gz`, `.csv` or `.parquet`.
+    overwrite : bool
+        Whether an output that exists is replaced.
+    progress : callable, optional
+        Called with the name of the work; returns a function that is called with (work done, work in all).
+
+    Returns
+    -------
+    Outliers
+
+    Raises
+    ------
+    UsageError
+        An argument cannot be used, or the output exists.
+    DataError
+        The embeddings or ids cannot be used, or a row has no finite score.
+
+    References
+    ----------
+    Breunig, Kriegel, Ng, Sander 2000 (lof); Ramaswamy, Rastogi, Shim 2000 (distance); Tukey 1977 (its limit).
+
+    Examples
+    --------
+    >>> found = outliers([[0.0], [1.0], [2.0], [3.0], [4.0], [20.0]], k=2, by="distance")
+    >>> found.score.tolist(), found.limit, found.outlier.tolist()
+    ([2.0, 1.0, 1.0, 1.0, 2.0, 17.0], 3.5, [False, False, False, False, False, True])
+    """
+    k = arguments.whole_number(k, "k")
+    arguments.choice(by, "by", SCORES)
+    share = _share(contamination)
+    threads = None if threads is None else arguments.whole_number(threads, "threads")
+    choice = metric_choice.choose(metric, matrix)
+    if choice.reading.product:
+        raise UsageError(
+            f"metric: expected a distance, got {choice.reading.name}, which can be negative and does not say how far "
+            "rows are apart; give cosine or euclidean"
+        )
+    rows = dataset.read(data, embeddings, ids=ids)
+    if output is not None:
+        arguments.check_outputs({"output": output}, (data, embeddings, ids, matrix), overwrite)
+        tables.check_table(output, rows.ids)
+    stored = load(rows.embeddings, rows=rows, metric=choice.reading, at_least=3)
+    index = Exact(choice.resolve(stored), threads)
+    start = time.perf_counter()
+    report = None if progress is None else progress(f"{index.metric.name} neighbours")
+    neighbors = index.fit(stored.vectors, invalid={}).neighbors(k, progress=report)
+    score, limit = score_and_limit(neighbors, by, share)
+    result = Outliers(rows.ids, score, limit, by, neighbors, time.perf_counter() - start)
+    if output is not None:
+        result.write(output, overwrite)
+    return result
+
+
+def score_and_limit(neighbors: Neighbors, by: str, contamination: float | None) -> tuple[np.ndarray, float]:
+    """Return the outlier score of each row and the limit above which a row is an outlier.
+
+    Parameters
+    ----------
+    neighbors : Neighbors
+        Each row's nearest others in the same set.
+    by : {"lof", "distance"}
+    contamination : float or None
+        The share of rows above the limit. None: 1.5 for lof; the upper quartile + 1.5 interquartile ranges for
+        distances.
+
+    Returns
+    -------
+    score : ndarray of float64, shape (n,)
+    limit : float
+
+    Raises
+    ------
+    DataError
+        A row has no finite score.
+    """
+    score = SCORES[by](neighbors, neighbors.k).astype(np.float64)
+    wrong = np.flatnonzero(~np.isfinite(score))
+    if len(wrong):
+        raise DataError(f"{len(wrong)} rows have no finite score: {some(wrong.tolist())}; are their values too large?")
+    if contamination is not None:
+        return score, float(np.percentile(score, 100 * (1 - contamination)))
+    if by == "lof":
+        return score, LOF_LIMIT
+    low, high = np.percentile(score, [25, 75])
+    return score, float(high + 1.5 * (high - low))
+
+
+def _share(contamination: object) -> float | None:
+    """The share of outliers; None for "auto"."""
+    if isinstance(contamination, str) and contamination == "auto":
+        return None
+    expected = "auto, or a share above 0 and at most 0.5"
+    return arguments.number(contamination, "contamination", expected, lambda share: 0 < share <= 0.5)

@@ -1,0 +1,144 @@
+"""Predict the value of queries from the values of the rows nearest to them."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from vicinal.analysis.votes import values_by_k
+from vicinal.data import tables
+from vicinal.data.tables import Id
+from vicinal.knn.kernels import Progress
+from vicinal.knn.metrics import Metric
+from vicinal.tasks import arguments
+from vicinal.tasks.predict import voting
+from vicinal.tasks.predict.voting import Predicted, Vote
+
+
+class PredictedValues(Predicted):
+    """The value of each query: one row a query, in the queries' order, with the columns "value" and "spread".
+
+    Attributes
+    ----------
+    value : ndarray of float64, shape (n_queries,)
+        The weighted mean of the neighbours' values.
+    spread : ndarray of float64, shape (n_queries,)
+        Their standard deviation.
+    neighbors, k, weights, score, metric, n_known, seconds
+        As in `Predicted`; score is the leave-one-out R2.
+    """
+
+    def __init__(
+        self, ids: Sequence[Id], targets: np.ndarray, known_ids: Sequence[Id], vote: Vote, with_neighbors: bool = False
+    ) -> None:
+        self.value = values_by_k(vote.neighbors, targets, [vote.neighbors.k], vote.weights)[0]
+        self.spread = targets[vote.neighbors.indices].std(axis=1)
+        evidence = (known_ids, targets.tolist()) if with_neighbors else None
+        super().__init__(ids, {"value": self.value, "spread": self.spread}, {"neighbors": "string"}, vote, evidence)
+
+    def summary(self) -> dict[str, Any]:
+        """Return the numbers of rows, and how they were averaged, as JSON can hold them."""
+        return {
+            "n": self.n_known,
+            "queries": len(self),
+            "k": self.k,
+            "weights": self.weights,
+            "metric": self.metric,
+            "leave_one_out_r2": None if self.score is None else round(self.score, 6),
+        }
+
+
+def regress(
+    data: object,
+    targets: object,
+    queries: object,
+    *,
+    embeddings: object = None,
+    ids: object = None,
+    query_ids: object = None,
+    k: int | Literal["auto"] = 5,
+    max_k: int = voting.MAX_K,
+    weights: Literal["uniform", "distance", "auto"] = "uniform",
+    with_neighbors: bool = False,
+    metric: Metric | str = "euclidean",
+    matrix: object = None,
+    threads: int | None = None,
+    output: str | Path | None = None,
+    overwrite: bool = False,
+    progress: Callable[[str], Progress] | None = None,
+) -> PredictedValues:
+    """Return the mean value of the nearest rows, and its spread, for each query.
+
+    Parameters
+    ----------
+    data : array_like, path, or table
+        Embeddings (n, dim) of the rows whose value is known, at least two; or a data set that holds or belongs to
+        them.
+    targets : str or sequence
+        The value of each row: a column of `data`, FILE:FIELD (default field "target"), or one value a row.
+    queries : array_like, path, or table
+        Embeddings (n_queries, dim) of the rows to predict for, or a table that holds them.
+    embeddings : str, path, or array_like, optional
+        Where the embeddings of `data` are, if not in `data`: a column (of `queries` too), a `.npy` file or an array.
+    ids : str or sequence, optional
+        The ids of the known rows. Default: the column "id", the ids in the file of the targets, or row numbers.
+    query_ids : str or sequence, optional
+        The ids of the queries: a column (default "id"), one id a query, or FILE:FIELD. Default: row numbers.
+    k : int or "auto"
+        How many neighbours are averaged. "auto": the k up to `max_k` with the best leave-one-out R2.
+    max_k : int
+        The largest k that "auto" tries.
+    weights : {"uniform", "distance", "auto"}
+        Whether neighbours count equally or by 1 / distance; "auto": the one with the better leave-one-out R2.
+    with_neighbors : bool
+        Whether written records name the neighbours: id, distance, value.
+    metric : Metric or str
+        A name of `vicinal.knn.metrics`, or "mahalanobis".
+    matrix : array_like or path, optional
+        The matrix of "mahalanobis", (dim, dim). Default: the inverse of the known rows' covariance.
+    threads : int, optional
+        Default: the machine's cores.
+    output : path, optional
+        Write one record a query: `.jsonl`, `.jsonl.gz`, `.csv` or `.parquet`.
+    overwrite : bool
+        Whether an output that exists is replaced.
+    progress : callable, optional
+        Called with the name of the work; returns a function that is called with (work done, work in all).
+
+    Returns
+    -------
+    PredictedValues
+
+    Raises
+    ------
+    UsageError
+        An argument cannot be used, or the output exists.
+    DataError
+        Embeddings, targets or ids cannot be used or do not belong together.
+
+    Warns
+    -----
+    UserWarning
+        k is larger than the number of rows.
+
+    Examples
+    --------
+    >>> found = regress([[0.0], [1.0], [9.0]], [10.0, 20.0, 90.0], [[0.4], [8.0]], k=2)
+    >>> found.value.tolist(), found.spread.tolist()
+    ([15.0, 55.0], [5.0, 35.0])
+    """
+    settings = voting.check_settings(k, max_k, weights, metric, matrix, threads)
+    inputs = (data, targets, queries, embeddings, ids, query_ids, matrix)
+    arguments.check_outputs({"output": output}, inputs, overwrite)
+    if output is not None:
+        tables.suffix(output)
+    rows = voting.read_rows(data, queries, {"targets": (targets, "number")}, settings, embeddings, ids, query_ids)
+    if output is not None:
+        tables.check_table(output, rows.query_ids)
+    known = np.array(rows.known.values["targets"], dtype=np.float64)
+    outcome = voting.vote(rows, known, settings, progress)
+    result = PredictedValues(rows.query_ids, known, rows.known.ids, outcome, with_neighbors)
+    if output is not None:
+        result.write(output, overwrite)
+    return result

@@ -122,7 +122,7 @@ def test_invalid_rows_are_in_no_group(work: Workplace) -> None:
         (2, ["--radius", "nan"], "--radius: expected a number in the unit of euclidean"),
         (2, ["--radius", "1", "--metric", "cosin"], "unknown metric 'cosin': did you mean 'cosine'"),
         (2, ["--radius", "1", "-o", "g.csv"], "g.csv: a group is a list of rows; expected a name that ends in .jsonl"),
-        (2, ["--radius", "1", "-o", "data.jsonl", "--overwrite"], "data.jsonl: this command reads it"),
+        (2, ["--radius", "1", "-o", "data.jsonl", "--overwrite"], "data.jsonl: is one of the inputs"),
         (3, ["--radius", "1", "--quality", "stars"], "data.jsonl:1: stars: expected a number in every row, found no"),
         (3, ["--radius", "1", "--quality", "text"], 'data.jsonl:1: text: expected a number, found "text 0"'),
     ],
@@ -452,7 +452,7 @@ def test_what_a_strategy_needs_is_asked_for(case: Case) -> None:
     more = ("select", "d.jsonl", "s.jsonl", "--keep", 5, "--dedup", "1", "-o")
     assert "--dedup needs the vectors: give --embeddings" in case.work.refuses(2, *more, "n.jsonl")
     assert "n.csv: chosen rows are copied as they are, so expected a name" in case.work.refuses(2, *more, "n.csv")
-    assert "d.jsonl: this command reads it" in case.work.refuses(2, *more, "d.jsonl", "--overwrite")
+    assert "d.jsonl: is one of the inputs" in case.work.refuses(2, *more, "d.jsonl", "--overwrite")
 
 
 @settings(max_examples=25, deadline=None)

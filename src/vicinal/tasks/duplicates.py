@@ -43,7 +43,7 @@ def find_duplicates(
         if tables.suffix(output) not in (".jsonl", ".jsonl.gz"):
             raise UsageError(f"{output}: a group is a list of rows; expected a name that ends in .jsonl or .jsonl.gz")
         atomic.check_file(output, overwrite)
-        tables.refuse_itself(output, [data])
+        atomic.refuse_input(output, [data])
     vectors = as_vectors(npy.load_npy(embeddings), str(embeddings))
     refuse_dtype(vectors, measure, str(embeddings))
     ids, warned, columns = tables.read_columns(data, id_field, {quality: "number"} if quality else {})

@@ -233,7 +233,7 @@ def _check_outputs(data: Path, output: Path, decisions: Path, overwrite: bool) -
     if output.absolute() == decisions.absolute():
         raise UsageError(f"{output}: is the place of the chosen rows and of the decisions; name two")
     for path in (output, decisions):
-        tables.refuse_itself(path, [data])
+        atomic.refuse_input(path, [data])
         atomic.check_file(path, overwrite)
 
 

@@ -1,4 +1,4 @@
-"""Selection and duplicates: the strategies against slow greedy ones, the commands to the byte, every wrong input."""
+"""Selection: the strategies against slow greedy ones, the command to the byte, every wrong input."""
 
 import csv
 import gzip
@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 import vicinal
 from oracle import fit_for, hard_data
 from vicinal.analysis import selection
-from vicinal.analysis.duplicates import duplicate_groups, representatives
 from vicinal.errors import UsageError
 from vicinal.knn.metrics import METRICS, find
 from vicinal.tasks.select import STRATEGIES, count_of
@@ -24,118 +23,6 @@ from workplace import Workplace, distances
 
 NAMES = [strategy.name for strategy in STRATEGIES]
 METRIC_NAMES = [metric.name for metric in METRICS]
-
-
-# Near-duplicates.
-
-
-def slow_groups(vectors: np.ndarray, radius: float, metric: str) -> list[int]:
-    near = find(metric).pairwise(vectors, vectors) <= radius
-    group = list(range(len(vectors)))
-    changed = True
-    while changed:
-        changed = False
-        for row in range(len(vectors)):
-            for other in np.flatnonzero(near[row]):
-                low = min(group[row], group[other])
-                changed = changed or group[row] != low or group[other] != low
-                group[row] = group[other] = low
-    return group
-
-
-@pytest.mark.parametrize("metric", METRIC_NAMES)
-@pytest.mark.parametrize("kind", ["plain", "40 % copies of one row", "few integers, many ties"])
-def test_groups_are_the_components_of_the_pairs_within_the_radius(metric: str, kind: str) -> None:
-    vectors = fit_for(metric, hard_data(kind, 60, 9))
-    far = find(metric).pairwise(vectors, vectors)
-    for radius in (float(np.quantile(far, 0.02)), float(np.quantile(far, 0.1)), 0.0):
-        if metric == "inner_product" or radius >= 0:
-            assert duplicate_groups(vectors, radius, metric).tolist() == slow_groups(vectors, radius, metric)
-
-
-def test_groups_of_more_pairs_than_fit_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    vectors = hard_data("plain", 300, 3)
-    expected = [duplicate_groups(vectors, radius).tolist() for radius in (0.3, 0.6, 9.0)]
-    monkeypatch.setattr("vicinal.analysis.duplicates.MOST_PAIRS", 100)
-    assert [duplicate_groups(vectors, radius).tolist() for radius in (0.3, 0.6, 9.0)] == expected
-
-
-def test_a_hundred_thousand_copies_are_one_group() -> None:
-    vectors = np.ones((100_000, 2), dtype=np.float32)
-    vectors[7] = 5
-    groups = duplicate_groups(vectors, 0.5)
-    assert groups[7] == 7 and not np.delete(groups, 7).any()
-
-
-def planted(seed: int) -> tuple[np.ndarray, list[list[int]]]:
-    """Points far apart, and groups of points within 0.01 of one of them."""
-    random = np.random.default_rng(seed)
-    grid = np.stack(np.meshgrid(np.arange(12.0), np.arange(12.0)), axis=-1).reshape(-1, 2)
-    groups = [[int(row)] for row in range(len(grid))]
-    vectors = list(grid)
-    for row in random.choice(len(grid), 20, replace=False):
-        for _ in range(random.integers(1, 6)):
-            groups[row].append(len(vectors))
-            vectors.append(grid[row] + random.uniform(-0.005, 0.005, 2))
-    order = random.permutation(len(vectors))
-    place = np.argsort(order)
-    return np.array(vectors)[order], sorted(sorted(place[group].tolist()) for group in groups if len(group) > 1)
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_planted_duplicates_are_found_all_and_only(work: Workplace, seed: int) -> None:
-    vectors, groups = planted(seed)
-    work.save("v.npy", vectors)
-    work.lines("d.jsonl", [{"id": f"r{i}", "stars": (i * 7) % 5} for i in range(len(vectors))])
-    ask = ("duplicates", "d.jsonl", "--embeddings", "v.npy", "--radius", "0.02")
-    answer = work(*ask)
-    assert answer.code == 0 and [record["rows"] for record in answer.records] == groups
-    for record in answer.records:
-        assert record["representative"] == f"r{record['rows'][0]}" and record["size"] == len(record["rows"])
-        assert record["ids"] == [f"r{row}" for row in record["rows"]]
-        expected = np.linalg.norm(vectors[record["rows"]] - vectors[record["rows"][0]], axis=1)
-        np.testing.assert_allclose(record["distances"], expected, rtol=1e-6)
-    for record in work(*ask, "--quality", "stars").records:
-        stars = [(row * 7) % 5 for row in record["rows"]]
-        assert record["representative"] == f"r{record['rows'][stars.index(max(stars))]}"
-    assert work(*ask, "-o", "g.jsonl.gz").code == 0
-    text = gzip.decompress((work.folder / "g.jsonl.gz").read_bytes()).decode()
-    assert [json.loads(line) for line in text.splitlines()] == answer.records
-    assert work(*ask[:-1], "0").records == []
-
-
-def test_invalid_rows_are_in_no_group(work: Workplace) -> None:
-    vectors = work.vectors.copy()
-    vectors[[2, 9]] = vectors[5]
-    vectors[[0, 7]] = np.nan
-    work.save("bad.npy", vectors)
-    ask = ("duplicates", "data.jsonl", "--embeddings", "bad.npy", "--radius", "0")
-    assert "bad.npy: 2 rows cannot be used" in work.refuses(3, *ask)
-    assert [record["rows"] for record in work(*ask, "--on-invalid", "null").records] == [[2, 5, 9]]
-
-
-@pytest.mark.parametrize(
-    ("code", "arguments", "said"),
-    [
-        (2, ["--radius", "-0.1"], "--radius: expected a number of at least 0, got -0.1; no euclidean is below 0"),
-        (2, ["--radius", "near"], '--radius: expected a number in the unit of euclidean (input units), got "near"'),
-        (2, ["--radius", "nan"], "--radius: expected a number in the unit of euclidean"),
-        (2, ["--radius", "1", "--metric", "cosin"], "unknown metric 'cosin': did you mean 'cosine'"),
-        (2, ["--radius", "1", "-o", "g.csv"], "g.csv: a group is a list of rows; expected a name that ends in .jsonl"),
-        (2, ["--radius", "1", "-o", "data.jsonl", "--overwrite"], "data.jsonl: is one of the inputs"),
-        (3, ["--radius", "1", "--quality", "stars"], "data.jsonl:1: stars: expected a number in every row, found no"),
-        (3, ["--radius", "1", "--quality", "text"], 'data.jsonl:1: text: expected a number, found "text 0"'),
-    ],
-)
-def test_duplicates_name_what_is_wrong(work: Workplace, code: int, arguments: list[str], said: str) -> None:
-    assert said in work.refuses(code, "duplicates", "data.jsonl", "--embeddings", "emb.npy", *arguments)
-
-
-def test_a_negative_radius_means_something_for_inner_products(work: Workplace) -> None:
-    ask = ("duplicates", "data.jsonl", "--embeddings", "emb.npy", "--metric", "inner_product", "--radius=-3")
-    expected = slow_groups(work.vectors, -3, "inner_product")
-    groups = sorted([row for row in range(30) if expected[row] == head] for head in set(expected))
-    assert [record["rows"] for record in work(*ask).records] == [group for group in groups if len(group) > 1]
 
 
 # The strategies.
@@ -221,12 +108,6 @@ def test_shares_are_within_one_of_their_part_and_exact_in_all(raw: list[int], da
     else:
         with pytest.raises(UsageError, match="rows are there to be kept"):
             selection.shares(groups, keep, most)
-
-
-def test_representatives_are_the_best_and_first() -> None:
-    groups, quality = np.array([0, 1, 0, 1, 4]), np.array([1.0, 5, 3, 5, 0])
-    assert representatives(groups).tolist() == [0, 1, 0, 1, 4]
-    assert representatives(groups, quality).tolist() == [2, 1, 2, 1, 4]
 
 
 @pytest.mark.parametrize(
@@ -407,7 +288,7 @@ def test_rows_without_a_score_are_not_chosen(case: Case) -> None:
         (2, ["--keep", "0%"], '--keep: expected a number of rows or a percentage such as 10%, got "0%"'),
         (2, ["--keep", "101%"], "--keep: expected a number of rows or a percentage"),
         (2, ["--keep", "5", "--strategy", "kcenter"], "--strategy: unknown strategy 'kcenter': did you mean"),
-        (2, ["--keep", "5", "--dedup", "-1"], "--dedup: expected a number of at least 0, got -1"),
+        (2, ["--keep", "5", "--dedup", "-1"], "--dedup: expected a number >= 0, got -1"),
         (2, ["--keep", "5", "--strategy", "k-center", "--metric", "inner_product"], "inner_product is no distance"),
         (3, ["--keep", "5", "--quality", "none"], "d.jsonl:1: none: expected a number in every row, found no such"),
         (3, ["--keep", "5", "--quality", "src"], "d.jsonl:1: src: expected a number, found"),

@@ -1,6 +1,5 @@
-"""Data sets cut down: the chosen lines and a decision for every row; groups of near-duplicates, a record a group."""
+"""Data sets cut down: the chosen lines and a decision for every row."""
 
-from vicinal.tasks.duplicates import find_duplicates
 from vicinal.tasks.select.rows import Selected, count_of, select_rows
 from vicinal.tasks.select.score_file import read_scores
 from vicinal.tasks.select.strategies import BY_NAME, STRATEGIES, Strategy
@@ -11,7 +10,6 @@ __all__ = [
     "Selected",
     "Strategy",
     "count_of",
-    "find_duplicates",
     "read_scores",
     "select_rows",
 ]

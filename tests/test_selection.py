@@ -92,7 +92,7 @@ def test_shares_are_within_one_of_their_part_and_exact_in_all(raw: list[int], da
         capped = selection.shares(groups, keep, most)
         assert capped.sum() == keep and (capped <= most).all()
     else:
-        with pytest.raises(UsageError, match="rows are there to be kept"):
+        with pytest.raises(UsageError, match="keep: expected at most"):
             selection.shares(groups, keep, most)
 
 

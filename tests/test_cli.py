@@ -179,7 +179,7 @@ def test_outputs_are_judged_before_any_row_is_read(work: Workplace, monkeypatch:
             "-o",
             "data.jsonl",
             "--overwrite",
-        ): "data.jsonl: this command reads it, and never overwrites",
+        ): "data.jsonl: is one of the inputs, and an input",
         (
             "score",
             "mixed.jsonl",
@@ -202,7 +202,7 @@ def test_outputs_are_judged_before_any_row_is_read(work: Workplace, monkeypatch:
     (work.folder / "out").mkdir()
     (work.folder / "data.jsonl").rename(work.folder / "out" / "pointwise_scores.jsonl")
     work.write("c.yaml", f"input_path: out/pointwise_scores.jsonl\noutput_path: out\n{scorers}\n")
-    assert "is the data set itself" in work.refuses(2, "score", "--config", "c.yaml", "--overwrite")
+    assert "is one of the inputs" in work.refuses(2, "score", "--config", "c.yaml", "--overwrite")
 
 
 @pytest.mark.parametrize(
@@ -225,7 +225,7 @@ def test_what_a_command_reads_it_never_overwrites(work: Workplace, arguments: tu
     work.lines("scores.jsonl", [])
     before = {name: (work.folder / name).read_bytes() for name in work.files()}
     said = work.refuses(2, *arguments, *overwrite)
-    assert said == f"{arguments[-1]}: this command reads it, and never overwrites what it reads; name another output"
+    assert said == f"{arguments[-1]}: is one of the inputs, and an input is never overwritten; name another output"
     assert {name: (work.folder / name).read_bytes() for name in work.files()} == before
 
 

@@ -193,6 +193,19 @@ def test_a_failure_leaves_the_old_file_and_nothing_beside_it(tmp_path: Path, fau
     assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("x", b"old")]
 
 
+def test_an_output_that_is_an_input_is_refused_by_whatever_name(tmp_path: Path) -> None:
+    data, link = tmp_path / "data.jsonl", tmp_path / "link.jsonl"
+    data.write_text("{}\n")
+    link.symlink_to(data)
+    for output in (data, str(data), link):
+        for named in (data, str(link), f"{data}:label"):
+            with pytest.raises(UsageError, match="is one of the inputs, and an input is never overwritten"):
+                atomic.refuse_input(output, [None, np.zeros(3), named])
+    others = (None, 5, np.zeros(3), "label", "a\0b", "x" * 5000, tmp_path, tmp_path / "none.jsonl", "none:x")
+    atomic.refuse_input(data, others)
+    atomic.refuse_input(tmp_path / "none.jsonl", [data, tmp_path / "none.jsonl"])
+
+
 def test_a_file_that_appears_meanwhile_is_not_overwritten(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="exists already"), atomic.whole_file(tmp_path / "x") as file:
         file.write(b"ours")

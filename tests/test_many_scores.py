@@ -373,7 +373,7 @@ def test_what_does_not_fit_a_kept_run_is_refused(work: Workplace) -> None:
     said = work.refuses(3, *ask, "other.npy")
     assert "found float64 of dim 4, the kept run's embeddings are float32 of dim 4" in said
     assert "new.jsonl has 20 rows, but" in work.refuses(3, *ask, "old.npy")
-    assert work.refuses(2, *ask, "new.npy", "-o", "old.jsonl").startswith("old.jsonl: is the data set itself")
+    assert work.refuses(2, *ask, "new.npy", "-o", "old.jsonl").startswith("old.jsonl: is one of the inputs")
     assert "run: exists already" in work.refuses(2, *ask, "new.npy", "--run", "run")
     shutil.copytree("run", "broken")
     Path("broken/indices0.npy").write_bytes(b"x")

@@ -1,4 +1,4 @@
-"""Selection and duplicates: the strategies against slow greedy ones, the commands to the byte, every wrong input."""
+"""`select` and its command: exact numbers and reasons, lines to the byte, every kind of input, every wrong one."""
 
 import csv
 import gzip
@@ -6,234 +6,48 @@ import json
 from pathlib import Path
 from typing import Any
 
+import datasets
 import numpy as np
+import pandas
+import polars
 import pyarrow
 import pyarrow.parquet
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 import vicinal
-from oracle import fit_for, hard_data
-from vicinal.analysis import selection
-from vicinal.analysis.duplicates import duplicate_groups, representatives
-from vicinal.errors import UsageError
-from vicinal.knn.metrics import METRICS, find
-from vicinal.tasks.select import STRATEGIES, count_of
+from oracle import hard_data
+from vicinal.data import frames
+from vicinal.data.results import Columns
+from vicinal.errors import DataError, UsageError
+from vicinal.tasks.select import STRATEGIES, count_of, select
 from workplace import Workplace, distances
 
 NAMES = [strategy.name for strategy in STRATEGIES]
-METRIC_NAMES = [metric.name for metric in METRICS]
-
-
-# Near-duplicates.
-
-
-def slow_groups(vectors: np.ndarray, radius: float, metric: str) -> list[int]:
-    near = find(metric).pairwise(vectors, vectors) <= radius
-    group = list(range(len(vectors)))
-    changed = True
-    while changed:
-        changed = False
-        for row in range(len(vectors)):
-            for other in np.flatnonzero(near[row]):
-                low = min(group[row], group[other])
-                changed = changed or group[row] != low or group[other] != low
-                group[row] = group[other] = low
-    return group
-
-
-@pytest.mark.parametrize("metric", METRIC_NAMES)
-@pytest.mark.parametrize("kind", ["plain", "40 % copies of one row", "few integers, many ties"])
-def test_groups_are_the_components_of_the_pairs_within_the_radius(metric: str, kind: str) -> None:
-    vectors = fit_for(metric, hard_data(kind, 60, 9))
-    far = find(metric).pairwise(vectors, vectors)
-    for radius in (float(np.quantile(far, 0.02)), float(np.quantile(far, 0.1)), 0.0):
-        if metric == "inner_product" or radius >= 0:
-            assert duplicate_groups(vectors, radius, metric).tolist() == slow_groups(vectors, radius, metric)
-
-
-def test_groups_of_more_pairs_than_fit_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    vectors = hard_data("plain", 300, 3)
-    expected = [duplicate_groups(vectors, radius).tolist() for radius in (0.3, 0.6, 9.0)]
-    monkeypatch.setattr("vicinal.analysis.duplicates.MOST_PAIRS", 100)
-    assert [duplicate_groups(vectors, radius).tolist() for radius in (0.3, 0.6, 9.0)] == expected
-
-
-def test_a_hundred_thousand_copies_are_one_group() -> None:
-    vectors = np.ones((100_000, 2), dtype=np.float32)
-    vectors[7] = 5
-    groups = duplicate_groups(vectors, 0.5)
-    assert groups[7] == 7 and not np.delete(groups, 7).any()
-
-
-def planted(seed: int) -> tuple[np.ndarray, list[list[int]]]:
-    """Points far apart, and groups of points within 0.01 of one of them."""
-    random = np.random.default_rng(seed)
-    grid = np.stack(np.meshgrid(np.arange(12.0), np.arange(12.0)), axis=-1).reshape(-1, 2)
-    groups = [[int(row)] for row in range(len(grid))]
-    vectors = list(grid)
-    for row in random.choice(len(grid), 20, replace=False):
-        for _ in range(random.integers(1, 6)):
-            groups[row].append(len(vectors))
-            vectors.append(grid[row] + random.uniform(-0.005, 0.005, 2))
-    order = random.permutation(len(vectors))
-    place = np.argsort(order)
-    return np.array(vectors)[order], sorted(sorted(place[group].tolist()) for group in groups if len(group) > 1)
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_planted_duplicates_are_found_all_and_only(work: Workplace, seed: int) -> None:
-    vectors, groups = planted(seed)
-    work.save("v.npy", vectors)
-    work.lines("d.jsonl", [{"id": f"r{i}", "stars": (i * 7) % 5} for i in range(len(vectors))])
-    ask = ("duplicates", "d.jsonl", "--embeddings", "v.npy", "--radius", "0.02")
-    answer = work(*ask)
-    assert answer.code == 0 and [record["rows"] for record in answer.records] == groups
-    for record in answer.records:
-        assert record["representative"] == f"r{record['rows'][0]}" and record["size"] == len(record["rows"])
-        assert record["ids"] == [f"r{row}" for row in record["rows"]]
-        expected = np.linalg.norm(vectors[record["rows"]] - vectors[record["rows"][0]], axis=1)
-        np.testing.assert_allclose(record["distances"], expected, rtol=1e-6)
-    for record in work(*ask, "--quality", "stars").records:
-        stars = [(row * 7) % 5 for row in record["rows"]]
-        assert record["representative"] == f"r{record['rows'][stars.index(max(stars))]}"
-    assert work(*ask, "-o", "g.jsonl.gz").code == 0
-    text = gzip.decompress((work.folder / "g.jsonl.gz").read_bytes()).decode()
-    assert [json.loads(line) for line in text.splitlines()] == answer.records
-    assert work(*ask[:-1], "0").records == []
-
-
-def test_invalid_rows_are_in_no_group(work: Workplace) -> None:
-    vectors = work.vectors.copy()
-    vectors[[2, 9]] = vectors[5]
-    vectors[[0, 7]] = np.nan
-    work.save("bad.npy", vectors)
-    ask = ("duplicates", "data.jsonl", "--embeddings", "bad.npy", "--radius", "0")
-    assert "bad.npy: 2 rows cannot be used" in work.refuses(3, *ask)
-    assert [record["rows"] for record in work(*ask, "--on-invalid", "null").records] == [[2, 5, 9]]
 
 
 @pytest.mark.parametrize(
-    ("code", "arguments", "said"),
+    ("keep", "n", "count"),
     [
-        (2, ["--radius", "-0.1"], "--radius: expected a number of at least 0, got -0.1; no euclidean is below 0"),
-        (2, ["--radius", "near"], '--radius: expected a number in the unit of euclidean (input units), got "near"'),
-        (2, ["--radius", "nan"], "--radius: expected a number in the unit of euclidean"),
-        (2, ["--radius", "1", "--metric", "cosin"], "unknown metric 'cosin': did you mean 'cosine'"),
-        (2, ["--radius", "1", "-o", "g.csv"], "g.csv: a group is a list of rows; expected a name that ends in .jsonl"),
-        (2, ["--radius", "1", "-o", "data.jsonl", "--overwrite"], "data.jsonl: this command reads it"),
-        (3, ["--radius", "1", "--quality", "stars"], "data.jsonl:1: stars: expected a number in every row, found no"),
-        (3, ["--radius", "1", "--quality", "text"], 'data.jsonl:1: text: expected a number, found "text 0"'),
+        ("1", 9, 1), ("9", 9, 9), ("10%", 45, 5), ("0.1%", 5, 1), ("100%", 7, 7), ("0.1", 45, 5),
+        (1, 9, 1), (np.int64(9), 9, 9), (0.1, 45, 5), (0.29, 50, 15), ("29%", 50, 15), (np.float64(0.5), 3, 2),
+        (0.999, 10, 10), (1e-9, 10, 1),
     ],
-)
-def test_duplicates_name_what_is_wrong(work: Workplace, code: int, arguments: list[str], said: str) -> None:
-    assert said in work.refuses(code, "duplicates", "data.jsonl", "--embeddings", "emb.npy", *arguments)
-
-
-def test_a_negative_radius_means_something_for_inner_products(work: Workplace) -> None:
-    ask = ("duplicates", "data.jsonl", "--embeddings", "emb.npy", "--metric", "inner_product", "--radius=-3")
-    expected = slow_groups(work.vectors, -3, "inner_product")
-    groups = sorted([row for row in range(30) if expected[row] == head] for head in set(expected))
-    assert [record["rows"] for record in work(*ask).records] == [group for group in groups if len(group) > 1]
-
-
-# The strategies.
-
-
-def slow_k_center(far: np.ndarray, keep: int, weight: np.ndarray, first: int) -> list[int]:
-    order = [first]
-    while len(order) < keep:
-        nearest = far[:, order].min(axis=1) * weight
-        nearest[order] = -1
-        order.append(int(np.argmax(nearest)))
-    return order
-
-
-@pytest.mark.parametrize("metric", [name for name in METRIC_NAMES if name != "inner_product"])
-@pytest.mark.parametrize(
-    "kind",
-    ["plain", "40 % copies of one row", "few integers, many ties", "offset by 1e8", "rows within 1e-4", "very small"],
-)
-@pytest.mark.parametrize("pool", [(1, 2, 1), (4, 10, 7), (512, 4096, 2048)])
-def test_k_center_is_the_farthest_point_greedy(
-    metric: str, kind: str, pool: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name, size in zip(("POOL", "RENEWED", "PART"), pool, strict=True):
-        monkeypatch.setattr(selection, name, size)
-    vectors = fit_for(metric, hard_data(kind, 90, 9))
-    n = len(vectors)
-    far = find(metric).pairwise(vectors, vectors).astype(np.float32).astype(np.float64)
-    for weight in (np.ones(n), np.random.default_rng(0).random(n)):
-        for keep in (2, 20) if pool[0] == 1 else (1, 2, 30, n):  # the smallest parts ask a thousand times
-            found = selection.k_center(vectors, keep, metric, weight, first=3)
-            assert found.order.tolist() == slow_k_center(far, keep, weight, 3)
-            for row in range(n):
-                before = found.order.tolist()
-                if row in before:
-                    before = before[: before.index(row)]
-                if before:
-                    assert far[row, found.because[row]] == far[row, before].min() == found.distance[row]
-
-
-def slow_facility(graph: vicinal.Neighbors, keep: int, weight: np.ndarray) -> list[int]:
-    n = len(graph)
-    value = np.zeros((n, n))
-    largest = float(graph.distances.max())
-    for row in range(n):
-        value[row, row] = 2**32
-        for other, far in zip(graph.indices[row], graph.distances[row], strict=True):
-            value[row, other] = np.rint((1 - float(far) / largest) * 2**32)
-    order: list[int] = []
-    best = np.zeros(n)
-    for _ in range(keep):
-        gain = np.maximum(value - best[:, None], 0).sum(axis=0) * weight
-        gain[order] = -1
-        order.append(int(np.argmax(gain)))
-        best = np.maximum(best, value[:, order[-1]])
-    return order
-
-
-@pytest.mark.parametrize("kind", ["plain", "40 % copies of one row", "few integers, many ties"])
-@pytest.mark.parametrize("metric", ["euclidean", "cosine", "manhattan"])
-def test_facility_location_is_the_plain_greedy(kind: str, metric: str) -> None:
-    vectors = fit_for(metric, hard_data(kind, 80, 5))
-    graph = vicinal.neighbors(vectors, 6, metric)
-    for weight in (np.ones(80), np.random.default_rng(0).random(80)):
-        for keep in (1, 10, 80):
-            found = selection.facility_location(graph, keep, weight)
-            assert found.order.tolist() == slow_facility(graph, keep, weight)
-    assert (found.because[found.order] == found.order).all()
-
-
-@given(st.lists(st.integers(0, 6), min_size=1, max_size=60), st.data())
-def test_shares_are_within_one_of_their_part_and_exact_in_all(raw: list[int], data: st.DataObject) -> None:
-    groups = np.unique(raw, return_inverse=True)[1]
-    keep = data.draw(st.integers(1, len(groups)))
-    seats = selection.shares(groups, keep)
-    sizes = np.bincount(groups)
-    assert seats.sum() == keep and (seats <= sizes).all()
-    assert (np.abs(seats - keep * sizes / len(groups)) < 1).all()
-    most = np.array([data.draw(st.integers(0, int(size))) for size in sizes])
-    if most.sum() >= keep:
-        capped = selection.shares(groups, keep, most)
-        assert capped.sum() == keep and (capped <= most).all()
-    else:
-        with pytest.raises(UsageError, match="rows are there to be kept"):
-            selection.shares(groups, keep, most)
-
-
-def test_representatives_are_the_best_and_first() -> None:
-    groups, quality = np.array([0, 1, 0, 1, 4]), np.array([1.0, 5, 3, 5, 0])
-    assert representatives(groups).tolist() == [0, 1, 0, 1, 4]
-    assert representatives(groups, quality).tolist() == [2, 1, 2, 1, 4]
-
-
-@pytest.mark.parametrize(
-    ("keep", "n", "count"), [("1", 9, 1), ("9", 9, 9), ("10%", 45, 5), ("0.1%", 5, 1), ("100%", 7, 7)]
-)
-def test_a_number_or_a_percentage_of_rows(keep: str, n: int, count: int) -> None:
+)  # fmt: skip
+def test_how_many_a_number_a_share_or_a_percentage_is(keep: object, n: int, count: int) -> None:
     assert count_of(keep, n) == count
+
+
+@pytest.mark.parametrize("keep", [0, -1, 0.0, -0.1, 1.5, 5.0, True, None, [5], "", "%", "101%", "0%", "nan", "1e400"])
+def test_what_is_no_number_no_share_and_no_percentage_is_refused(keep: object) -> None:
+    with pytest.raises(UsageError, match=r"^keep: expected a number of rows, a share below 1 such as 0\.1, or a perc"):
+        count_of(keep, 9)
+
+
+@pytest.mark.parametrize("keep", [1.0, "1.0", np.float32(1)])
+def test_a_share_of_one_is_refused_as_it_may_mean_one_row(keep: object) -> None:
+    with pytest.raises(UsageError, match=r'^keep: 1\.0 may mean one row or all rows; write 1 for one row, "100%" for'):
+        count_of(keep, 9)
+    assert (count_of(1, 9), count_of("100%", 9)) == (1, 9)
 
 
 # The command.
@@ -276,7 +90,7 @@ OPTIONS = [[], ["--quality", "q"], ["--dedup", "0.01"], ["--quota", "src"],
 
 @pytest.mark.parametrize("strategy", NAMES)
 @pytest.mark.parametrize("options", OPTIONS, ids=" ".join)
-def test_the_number_of_kept_rows_is_exact_and_each_decision_has_its_reason(
+def test_exactly_so_many_rows_are_kept_always_and_each_is_told_why(
     case: Case, strategy: str, options: list[str]
 ) -> None:
     for keep, count in (("1", 1), ("7", 7), ("25%", 15), ("48", 48), ("55", 55), ("60", 60)):
@@ -378,8 +192,10 @@ def test_scores_are_read_in_every_form_that_they_are_written_in(case: Case) -> N
         case.work("score", "d.jsonl", "--embeddings", "v.npy", "--by", "lof,mean", "--evidence", "-o", name)
         ask = ("select", "d.jsonl", name, "--keep", 10, "-o", "k.jsonl", "--overwrite")
         assert case.work(*ask, "--by", "mean").code == 0 and Path("k.jsonl").read_bytes() == expected
-        assert "several scores; choose one with --by: lof, mean" in case.work(*ask).err
-        assert "has no score 'lid'; choose one with --by: lof, mean" in case.work(*ask, "--by", "lid").err
+        assert "several scores; choose one with --by (in Python: by=): lof, mean" in case.work(*ask).err
+        assert (
+            "has no score 'lid'; choose one with --by (in Python: by=): lof, mean" in case.work(*ask, "--by", "lid").err
+        )
 
 
 def test_rows_without_a_score_are_not_chosen(case: Case) -> None:
@@ -402,18 +218,38 @@ def test_rows_without_a_score_are_not_chosen(case: Case) -> None:
     ("code", "options", "said"),
     [
         (2, ["--keep", "61"], "--keep: 61 rows were asked for, but there are 60; ask for at most 60"),
-        (2, ["--keep", "0"], '--keep: expected a whole number above 0, got "0"'),
-        (2, ["--keep", "many"], '--keep: expected a whole number above 0, got "many"'),
-        (2, ["--keep", "0%"], '--keep: expected a number of rows or a percentage such as 10%, got "0%"'),
-        (2, ["--keep", "101%"], "--keep: expected a number of rows or a percentage"),
+        (
+            2,
+            ["--keep", "0"],
+            '--keep: expected a number of rows, a share below 1 such as 0.1, or a percentage such as "10%", got "0"',
+        ),
+        (
+            2,
+            ["--keep", "many"],
+            '--keep: expected a number of rows, a share below 1 such as 0.1, or a percentage such as "10%", got "many"',
+        ),
+        (
+            2,
+            ["--keep", "0%"],
+            '--keep: expected a number of rows, a share below 1 such as 0.1, or a percentage such as "10%", got "0%"',
+        ),
+        (2, ["--keep", "101%"], '"10%", got "101%"'),
         (2, ["--keep", "5", "--strategy", "kcenter"], "--strategy: unknown strategy 'kcenter': did you mean"),
-        (2, ["--keep", "5", "--dedup", "-1"], "--dedup: expected a number of at least 0, got -1"),
-        (2, ["--keep", "5", "--strategy", "k-center", "--metric", "inner_product"], "inner_product is no distance"),
+        (2, ["--keep", "5", "--dedup", "-1"], "--dedup: expected a number >= 0, got -1"),
+        (
+            2,
+            ["--keep", "5", "--strategy", "k-center", "--metric", "inner_product"],
+            "--metric: strategy 'k-center' needs a metric that measures a distance, got 'inner_product'",
+        ),
         (3, ["--keep", "5", "--quality", "none"], "d.jsonl:1: none: expected a number in every row, found no such"),
         (3, ["--keep", "5", "--quality", "src"], "d.jsonl:1: src: expected a number, found"),
         (3, ["--keep", "5", "--quota", "none"], "d.jsonl:1: none: expected a label in every row, found no such"),
         (2, ["--keep", "5", "--decisions", "x.csv"], "x.csv: expected a name that ends in .jsonl or .jsonl.gz"),
-        (2, ["--keep", "5", "--decisions", "n.jsonl"], "is the place of the chosen rows and of the decisions"),
+        (
+            2,
+            ["--keep", "5", "--decisions", "n.jsonl"],
+            '--decisions: expected another file than the output, got "n.jsonl" for both',
+        ),
     ],
 )
 def test_select_names_what_is_wrong(case: Case, code: int, options: list[str], said: str) -> None:
@@ -444,30 +280,177 @@ def test_scores_of_another_data_set_are_refused(case: Case) -> None:
     assert case.work.refuses(3, *ask) == "x.jsonl:1: no score; expected a file of `vicinal score`"
 
 
-def test_a_strategy_without_its_inputs_is_refused(case: Case) -> None:
+def test_what_a_strategy_needs_is_asked_for(case: Case) -> None:
     ask = ("select", "d.jsonl", "--keep", 5, "-o", "n.jsonl", "--strategy")
-    assert "highest goes by scores; write: vicinal select d.jsonl SCORES.jsonl" in case.work.refuses(2, *ask, "highest")
-    assert "k-center needs the vectors: give --embeddings" in case.work.refuses(2, *ask, "k-center")
-    assert "facility needs the neighbours: give --embeddings" in case.work.refuses(2, *ask, "facility")
+    assert (
+        "SCORES: missing, but strategy 'highest' needs them; give a file that `vicinal score` wrote"
+        in case.work.refuses(2, *ask, "highest")
+    )
+    assert "--embeddings: missing, but strategy 'k-center' needs them; give a .npy file" in case.work.refuses(
+        2, *ask, "k-center"
+    )
+    assert "--embeddings: missing, but strategy 'facility' needs them; give a .npy file" in case.work.refuses(
+        2, *ask, "facility"
+    )
     more = ("select", "d.jsonl", "s.jsonl", "--keep", 5, "--dedup", "1", "-o")
-    assert "--dedup needs the vectors: give --embeddings" in case.work.refuses(2, *more, "n.jsonl")
+    assert "--embeddings: missing, but dedup needs them; give a .npy file" in case.work.refuses(2, *more, "n.jsonl")
     assert "n.csv: chosen rows are copied as they are, so expected a name" in case.work.refuses(2, *more, "n.csv")
-    assert "d.jsonl: this command reads it" in case.work.refuses(2, *more, "d.jsonl", "--overwrite")
+    assert "d.jsonl: is one of the inputs" in case.work.refuses(2, *more, "d.jsonl", "--overwrite")
 
 
-@settings(max_examples=25)
-@given(st.integers(2, 40), st.integers(0, 99), st.data())
-def test_quotas_hold_for_the_greedy_strategies(n: int, seed: int, data: st.DataObject) -> None:
-    random = np.random.default_rng(seed)
-    vectors, groups = random.normal(size=(n, 3)), random.integers(3, size=n)
-    groups = np.unique(groups, return_inverse=True)[1]
-    keep = data.draw(st.integers(1, n))
-    seats = selection.shares(groups, keep)
-    graph = vicinal.neighbors(vectors, min(4, n - 1))
+# The function.
+
+
+def cells(table: Any, name: str) -> list:
+    return frames.column(table, name).to_pylist()
+
+
+def tables_of(case: Case) -> dict[str, Any]:
+    plain = {name: [row[name] for row in case.rows] for name in ("id", "q", "src")}
+    arrow = pyarrow.table({**plain, "v": case.vectors.tolist(), "s": case.scores})
+    return {
+        "pyarrow": arrow,
+        "pandas": pandas.DataFrame({**plain, "v": list(case.vectors), "s": case.scores}, index=range(100, 40, -1)),
+        "polars": polars.DataFrame({**plain, "v": case.vectors, "s": case.scores}),
+        "datasets": datasets.Dataset(arrow),
+        "mapping": {**plain, "v": case.vectors, "s": case.scores},
+    }
+
+
+@pytest.mark.filterwarnings("ignore:dedup 0.01 leaves 48 rows, 2 fewer")
+@pytest.mark.parametrize("strategy", NAMES)
+def test_every_kind_of_input_gives_what_the_command_gives(case: Case, strategy: str) -> None:
+    case.select("--strategy", strategy, "--keep", 50, "--quality", "q", "--dedup", "0.01", "--quota", "src")
+    expected = case.decisions()
+    kept = [one["row"] for one in expected if one["decision"] == "kept"]
+    asked: dict[str, Any] = {"keep": 50, "strategy": strategy, "dedup": 0.01}
+    fields: dict[str, Any] = {"quality": "q", "quota": "src"}
+    for kind, table in tables_of(case).items():
+        found = select(table, "s", **asked, **fields)
+        assert list(found.decisions()) == expected, kind
+        part = found.take_from(table)
+        assert type(part) is type(table) and cells(part, "id") == [f"r{row}" for row in kept]
+        assert cells(found.add_to(table), "rank") == found["rank"].tolist()
+    values: dict[str, Any] = {name: [row[field] for row in case.rows] for name, field in fields.items()}
+    ids = [row["id"] for row in case.rows]
+    scores = Columns(ids, {"mean": case.scores.astype(np.float64), "error": [None] * 60})
     for found in (
-        selection.k_center(vectors, keep, groups=groups, seats=seats),
-        selection.facility_location(graph, keep, groups=groups, seats=seats),
-        selection.by_merit(random.normal(size=n), keep, groups, seats),
+        select("d.jsonl", "s.jsonl", embeddings="v.npy", **asked, **fields),
+        select("d.jsonl", case.scores, embeddings=case.vectors, **asked, **values),
+        select("d.jsonl", scores, embeddings="v.npy", **asked, **fields),
+        select("v.npy", "s.jsonl", ids="d.jsonl", **asked, quality="d.jsonl:q", quota="d.jsonl:src"),
+        select(case.vectors, case.scores.tolist(), ids=ids, **asked, **values),
+        select(case.vectors, Columns(range(60), {"mean": case.scores}), ids=ids, **asked, **values),
     ):
-        assert len(set(found.order.tolist())) == keep
-        assert np.bincount(groups[found.order], minlength=len(seats)).tolist() == seats.tolist()
+        assert list(found.decisions()) == expected and np.array_equal(found.take_from(case.vectors), case.vectors[kept])
+    assert not list(Path.cwd().glob("None*"))
+
+
+def test_a_selection_holds_one_row_a_sample(case: Case) -> None:
+    case.select("--keep", "0.1", "--strategy", "k-center", "--dedup", "0.01")
+    found = select("d.jsonl", "s.jsonl", keep=0.1, strategy="k-center", embeddings="v.npy", dedup=0.01)
+    told = case.decisions()
+    assert found.ids == [one["id"] for one in told] and len(found) == 60
+    assert found["kept"].tolist() == [one["decision"] == "kept" for one in told]
+    assert found["rule"] == [one["rule"] for one in told]
+    assert found["rank"].tolist() == [one.get("rank", -1) for one in told]
+    names = [None if row < 0 else found.ids[row] for row in found["because"]]
+    assert names == [one["because"] for one in told]
+    expected = np.array([one.get("distance", np.nan) for one in told], dtype=np.float32)
+    np.testing.assert_array_equal(found["distance"], expected)
+    assert repr(found) == "Selection(n=60, kept=6, strategy='k-center')"
+    assert {**found.summary(), "seconds": 0} == {"n": 60, "kept": 6, "strategy": "k-center", "seconds": 0}
+    assert found.rows.tolist() == np.flatnonzero(found["kept"]).tolist()
+    assert found.to_pandas()["kept"].sum() == 6
+    with pytest.warns(UserWarning, match="dedup 0.01 leaves 48 rows, 2 fewer than asked for; the best"):
+        select(case.vectors, keep=50, strategy="k-center", dedup=0.01)
+
+
+def test_files_are_written_where_they_are_asked_for_only(case: Case) -> None:
+    case.select("--keep", 9)
+    expected = Path("c.jsonl").read_bytes(), case.decisions()
+    before = case.work.files()
+    select("d.jsonl", "s.jsonl", keep=9)
+    assert case.work.files() == before
+    select("d.jsonl", "s.jsonl", keep=9, output="n.jsonl", decisions="n.jsonl.decisions.jsonl")
+    assert (Path("n.jsonl").read_bytes(), case.decisions("n.jsonl")) == expected
+    select(tables_of(case)["polars"], "s", keep=9, decisions="t.decisions.jsonl")
+    assert case.decisions("t") == expected[1]
+
+
+def test_facility_takes_neighbours_in_memory(case: Case) -> None:
+    expected = select(case.vectors, keep=9, strategy="facility", k=5, ids="d.jsonl")
+    table = tables_of(case)["polars"].drop("v")
+    found = select(table, keep=9, strategy="facility", neighbors=vicinal.neighbors(case.vectors, 5))
+    assert list(found.decisions()) == list(expected.decisions())
+    with pytest.raises(DataError, match="data has 60 rows, but neighbors has 59"):
+        select(table, keep=9, strategy="facility", neighbors=vicinal.neighbors(case.vectors[1:], 5))
+
+
+def test_samples_without_a_score_or_an_embedding_are_not_chosen(case: Case) -> None:
+    scores, vectors = case.scores.copy(), case.vectors.copy()
+    scores[7], vectors[9] = np.nan, np.inf
+    found = select(vectors, scores, keep=58)
+    assert found.rows.tolist() == [row for row in range(60) if row not in (7, 9)]
+    assert (found["rule"][7], found["reason"][7]) == ("unusable", "no score")
+    assert (found["rule"][9], found["reason"][9]) == ("unusable", "NaN or infinite value")
+    with pytest.raises(DataError, match=r"only 58 can be used \(NaN or infinite value, no score\)"):
+        select(vectors, scores, keep=59)
+    table = {"v": vectors, "s": scores}
+    assert len(select(table, "s", keep=59).rows) == 59  # nothing needs the embeddings of the table
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({}, "scores: missing, but strategy 'highest' needs them; give a file that `vicinal score` wrote, or one"),
+        ({"scores": "t.jsonl"}, 'scores: expected a file, got "t.jsonl"'),
+        ({"scores": "ss"}, "scores: unknown column 'ss'"),
+        ({"scores": "s", "by": "lof"}, "by: chooses one of several scores, but scores holds one; leave 'lof' out"),
+        ({"strategy": "k-center", "by": "lof"}, "by: chooses one of several scores, but no scores are given"),
+        ({"scores": Columns(range(60), {"a": np.zeros(60), "b": np.zeros(60)})}, "by: the result has several scores"),
+        ({"scores": Columns(range(60), {"a": np.zeros(60)}), "by": "b"}, "by: the result has no score 'b'; choose"),
+        ({"scores": "s", "k": "five"}, "k: expected a whole number above 0, got 'five'"),
+        ({"scores": "s", "threads": 0}, "threads: expected a whole number above 0, got 0"),
+        ({"scores": "s", "dedup": -1}, "dedup: expected a number >= 0, got -1"),
+        ({"scores": "s", "quality": "qq"}, "quality: unknown column 'qq'"),
+        ({"scores": "s", "keep": 61}, "keep: 61 rows were asked for, but there are 60; ask for at most 60"),
+        ({"scores": "s", "output": "o.jsonl"}, "output: lines are copied from a data set file, but data is in memory"),
+        ({"strategy": "facility", "neighbors": 5}, "neighbors: expected a Neighbors or a folder that"),
+    ],
+)
+def test_a_wrong_argument_is_named(case: Case, arguments: dict[str, Any], said: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        select(tables_of(case)["pyarrow"], **{"keep": 5, **arguments})
+    assert str(caught.value).startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("scores", "said"),
+    [
+        ([0.5] * 59, "scores: found 59, expected 60 values, one a row"),
+        ([0.5] * 59 + ["high"], "scores: row 59: expected a number or null, found 'high'"),
+        ([0.5] * 59 + [float("inf")], "scores: row 59: expected a number or null, found inf"),
+        ([None] * 60, "scores: found no score in any of the 60 rows; is it the right field?"),
+        (Columns([f"x{i}" for i in range(60)], {"mean": np.zeros(60)}), "scores: expected the scores of the 60 rows"),
+        (Columns(range(59), {"mean": np.zeros(59)}), "scores: expected the scores of the 60 rows of data, found a res"),
+    ],
+)
+def test_scores_of_other_rows_are_refused(case: Case, scores: Any, said: str) -> None:
+    with pytest.raises(DataError) as caught:
+        select(tables_of(case)["pyarrow"], scores, keep=5)
+    assert str(caught.value).startswith(said)
+
+
+def test_a_field_of_the_data_set_is_a_score_too(case: Case) -> None:
+    expected = select("d.jsonl", [row["q"] for row in case.rows], keep=9).rows.tolist()
+    assert case.work("select", "d.jsonl", "q", "--keep", 9, "-o", "c.jsonl").code == 0
+    assert [one["row"] for one in case.decisions() if one["decision"] == "kept"] == expected
+    assert select("d.jsonl", "d.jsonl:q", keep=9).rows.tolist() == expected
+    said = case.work.refuses(3, "select", "d.jsonl", "none", "--keep", 9, "-o", "n.jsonl")
+    assert said == "d.jsonl:none: found no score in any of the 60 rows; is it the right field?"
+
+
+def test_an_empty_data_set_is_refused(case: Case) -> None:
+    case.work.write("e.jsonl", "")
+    assert case.work.refuses(3, "select", "e.jsonl", "q", "--keep", "50%", "-o", "n.jsonl").startswith("e.jsonl: ")

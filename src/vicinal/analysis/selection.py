@@ -5,8 +5,8 @@
     facility_location  each next row is the one that serves its neighbours best where they are served badly so far
                        (lazy greedy, Minoux 1978; within 1 - 1/e of the best choice, Nemhauser, Wolsey, Fisher 1978)
 
-Every row has a weight that multiplies what a strategy maximises, and a group, of which a share limits how many rows
-may come.
+Every row has a weight, which multiplies what a strategy maximises. Rows may belong to groups, each with a number of
+seats: the number of its rows that are chosen.
 """
 
 import heapq
@@ -25,11 +25,16 @@ UNITS = 1 << 32
 
 @dataclass(frozen=True)
 class Choice:
-    """What a strategy chose, and why.
+    """The rows that a strategy chose, and why.
 
-    order    : int64 (keep,), the chosen rows in the order of their choice
-    because  : int64 (n,), the row that each row was kept or left out for; -1 where there is none
-    distance : float64 (n,), how far that row is; NaN where nothing was measured
+    Attributes
+    ----------
+    order : ndarray of int64, shape (keep,)
+        The chosen rows, in the order of their choice.
+    because : ndarray of int64, shape (n,)
+        The row that each row was kept or left out for; -1 where there is none.
+    distance : ndarray of float64, shape (n,)
+        The distance to that row; NaN where none was measured.
     """
 
     order: np.ndarray
@@ -37,21 +42,63 @@ class Choice:
     distance: np.ndarray
 
 
+class _Quota:
+    """The rows that may still be chosen: of each group only as many as it has seats.
+
+    Attributes
+    ----------
+    open : ndarray of bool, shape (n,)
+    """
+
+    def __init__(self, n: int, groups: np.ndarray | None, seats: np.ndarray | None) -> None:
+        self.open = np.ones(n, dtype=bool)
+        self._groups = self._seats = None
+        if groups is not None and seats is not None:
+            self._groups, self._seats = groups, seats.copy()
+            self.open &= seats[groups] > 0
+            self._members = np.argsort(groups, kind="stable")
+            self._starts = np.searchsorted(groups[self._members], np.arange(len(seats) + 1))
+
+    def take(self, row: int) -> None:
+        """Choose a row: it is no longer open, nor is its group once the seats are taken."""
+        self.open[row] = False
+        if self._groups is not None and self._seats is not None:
+            group = self._groups[row]
+            self._seats[group] -= 1
+            if not self._seats[group]:
+                self.open[self._members[self._starts[group] : self._starts[group + 1]]] = False
+
+
 def shares(groups: np.ndarray, keep: int, most: np.ndarray | None = None) -> np.ndarray:
-    """How many rows each group may keep: its part of `keep`, by the largest remainder, ties to the lower group.
+    """Return how many rows each group may keep: its part of `keep`, by the largest remainder, ties to the lower group.
 
-    groups : int64 (n,), from 0
-    most   : the most that each group has to give; what is left over goes to the others by the same rule
-    Returns  int64 (n_groups,), keep in all
-    Raises   UsageError where the groups have fewer than keep to give
+    Parameters
+    ----------
+    groups : ndarray of int, shape (n,)
+        The group of each row, from 0.
+    keep : int
+    most : ndarray of int64, shape (n_groups,), optional
+        The most that each group can give; by default, its size. What is left over goes to the others by the same rule.
 
+    Returns
+    -------
+    ndarray of int64, shape (n_groups,)
+        The sum is `keep`.
+
+    Raises
+    ------
+    UsageError
+        The groups have fewer than `keep` rows to give.
+
+    Examples
+    --------
     >>> shares(np.array([0, 0, 0, 0, 0, 1, 1, 1, 2, 2]), keep=4).tolist()
     [2, 1, 1]
     """
     sizes = np.bincount(groups)
     most = sizes if most is None else most
     if most.sum() < keep:
-        raise UsageError(f"keep {keep}: only {most.sum()} rows are there to be kept")
+        raise UsageError(f"keep: expected at most {most.sum()}, the number of rows that the groups have, got {keep}")
     seats = np.zeros(len(sizes), dtype=np.int64)
     while left := keep - int(seats.sum()):
         open_ = np.flatnonzero(seats < most)
@@ -64,8 +111,23 @@ def shares(groups: np.ndarray, keep: int, most: np.ndarray | None = None) -> np.
 
 
 def by_merit(merit: np.ndarray, keep: int, groups: np.ndarray | None = None, seats: np.ndarray | None = None) -> Choice:
-    """The rows of the largest merit; each row is kept or left out because of the last one kept (of its group).
+    """Return the rows of the largest merit.
 
+    Parameters
+    ----------
+    merit : ndarray of float, shape (n,)
+    keep : int
+        How many rows to choose where there are no groups.
+    groups, seats : ndarray of int, optional
+        The group of each row (n,), from 0, and how many rows of each group are chosen (n_groups,).
+
+    Returns
+    -------
+    Choice
+        `because` is the last row chosen, of the row's own group where there are groups.
+
+    Examples
+    --------
     >>> by_merit(np.array([0.2, 0.9, 0.5, 0.5]), keep=2).order.tolist()
     [1, 2]
     """
@@ -94,98 +156,159 @@ def k_center(
     seats: np.ndarray | None = None,
     threads: int | None = None,
 ) -> Choice:
-    """Farthest-point selection: every row is at most as far from a chosen one as the last choice was.
+    """Return a farthest-point selection: every row is at most as far from a chosen row as the last choice was.
 
-    vectors : (n, dim) of usable rows
-    first   : the first choice
-    Returns   the choice; `because` is the nearest chosen row (of a chosen row: the nearest chosen before it), and
-              `distance` how far it is
-    Raises    UsageError for inner products, which are no distances
-    Source    Gonzalez 1985, greedy; distances can only shrink, so those of rows that are near already are not renewed
-              until they may be the largest
+    Parameters
+    ----------
+    vectors : ndarray, shape (n, dim)
+        Rows that a distance is defined for.
+    keep : int
+    metric : str or Metric
+    weight : ndarray of float64, shape (n,), optional
+        Multiplies the distance of each row; by default 1.
+    first : int
+        The row that is chosen first.
+    groups, seats : ndarray of int, optional
+        The group of each row (n,), from 0, and how many rows of each group are chosen (n_groups,).
+    threads : int, optional
+        The number of threads; by default, the number of cores.
 
+    Returns
+    -------
+    Choice
+        `because` is the nearest chosen row (of a chosen row: the nearest of those chosen before it), and `distance` the
+        distance to it.
+
+    Raises
+    ------
+    UsageError
+        The metric is an inner product.
+
+    References
+    ----------
+    Gonzalez 1985, the greedy algorithm. Distances can only shrink, so the distance of a row that is near already is
+    renewed only when it may be the largest.
+
+    Examples
+    --------
     >>> k_center(np.array([[0.0], [1.0], [5.0], [9.0], [4.0]]), keep=3).order.tolist()
     [0, 3, 2]
     """
     metric, n = find(metric), len(vectors)
-    if metric.product:
-        raise UsageError(f"k-center: {metric.name} is no distance; choose another metric")
+    _refuse_product(metric, "k-center")
     weight = np.ones(n) if weight is None else weight
-    seats = None if seats is None else seats.copy()
-    far, near = np.full(n, np.inf), np.full(n, -1)
-    open_ = np.ones(n, dtype=bool)
-    order: list[int] = []
+    quota = _Quota(n, groups, seats)
+    first = first if quota.open[first] else int(np.flatnonzero(quota.open)[0])
+    centers = _Centers(vectors, metric, weight, quota, threads)
+    centers.choose(first)
+    centers.renew(np.delete(np.arange(n), first))
+    while len(centers.order) < keep and quota.open.any():
+        centers.choose_among(centers.farthest(), keep)
+    return centers.choice()
 
-    def choose(row: int) -> None:
-        order.append(row)
-        open_[row] = False
-        if seats is not None and groups is not None:
-            seats[groups[row]] -= 1
-            if not seats[groups[row]]:
-                open_[groups == groups[row]] = False
 
-    if seats is not None and groups is not None:
-        open_ &= seats[groups] > 0
-        first = first if open_[first] else int(np.flatnonzero(open_)[0])
-    choose(first)
-    seen = np.zeros(n, dtype=np.int64)  # how many of the choices a row's distance takes into account
+class _Centers:
+    """The rows that a farthest-point selection has chosen, and the distance of every row to the nearest of them.
 
-    parts: list[ExactSearch] = []  # the choices, so many at a time, each searched as often as it takes and made once
+    Attributes
+    ----------
+    order : list of int
+        The chosen rows.
+    far : ndarray of float64, shape (n,)
+        The distance of each row to the nearest chosen row that it was compared with.
+    near : ndarray of int64, shape (n,)
+        That chosen row, or -1.
+    seen : ndarray of int64, shape (n,)
+        How many of the chosen rows each row was compared with.
+    """
 
-    def renew(rows: np.ndarray) -> None:
-        """Brings distances up to date."""
+    def __init__(
+        self, vectors: np.ndarray, metric: Metric, weight: np.ndarray, quota: _Quota, threads: int | None
+    ) -> None:
+        n = len(vectors)
+        self.vectors, self.metric, self.weight, self.quota, self.threads = vectors, metric, weight, quota, threads
+        self.order: list[int] = []
+        self.far, self.near, self.seen = np.full(n, np.inf), np.full(n, -1), np.zeros(n, dtype=np.int64)
+        self._parts: list[ExactSearch] = []  # an index of each PART chosen rows, made once and searched many times
+
+    def choose(self, row: int) -> None:
+        """Choose a row; no distance changes yet."""
+        self.order.append(row)
+        self.quota.take(row)
+
+    def renew(self, rows: np.ndarray) -> None:
+        """Compare rows with all chosen rows that they were not compared with yet."""
         if not len(rows):
             return
-        for start in range(int(seen[rows].min()) // PART * PART, len(order), PART):
-            late = np.array(order[start : start + PART])
-            asking = rows[seen[rows] < start + len(late)]
-            if start // PART < len(parts):
-                index = parts[start // PART]
-            else:
-                index = ExactSearch.of(vectors[late], metric, threads, invalid={})
-                if len(late) == PART and start // PART == len(parts):
-                    parts.append(index)
-            found = index.search(vectors[asking], 1)
-            closer = found.distances[:, 0] < far[asking]
-            far[asking[closer]] = found.distances[closer, 0]
-            near[asking[closer]] = late[found.indices[closer, 0]]
-        seen[rows] = len(order)
+        for start in range(int(self.seen[rows].min()) // PART * PART, len(self.order), PART):
+            part = np.array(self.order[start : start + PART])
+            queries = rows[self.seen[rows] < start + len(part)]
+            found = self._index_of(start // PART, part).search(self.vectors[queries], 1)
+            closer = found.distances[:, 0] < self.far[queries]
+            self.far[queries[closer]] = found.distances[closer, 0]
+            self.near[queries[closer]] = part[found.indices[closer, 0]]
+        self.seen[rows] = len(self.order)
 
-    renew(np.delete(np.arange(n), first))
-    while len(order) < keep and open_.any():
-        # The farthest few compete alone, as long as the best of them is above what all others were at most.
+    def _index_of(self, number: int, part: np.ndarray) -> ExactSearch:
+        if number < len(self._parts):
+            return self._parts[number]
+        index = ExactSearch.of(self.vectors[part], self.metric, self.threads, invalid={})
+        if len(part) == PART and number == len(self._parts):
+            self._parts.append(index)
+        return index
+
+    def farthest(self) -> np.ndarray:
+        """The open rows of the largest weighted distances, largest first; those of the first POOL are up to date."""
         while True:
-            key = np.where(open_, far * weight, -1.0)
-            ranked = _largest(key, RENEWED)
-            ranked = ranked[open_[ranked]]
-            if (seen[ranked[:POOL]] == len(order)).all():
-                break
-            renew(ranked[seen[ranked] < len(order)])
+            ranked = _largest(self._key(), RENEWED)
+            ranked = ranked[self.quota.open[ranked]]
+            if (self.seen[ranked[:POOL]] == len(self.order)).all():
+                return ranked
+            self.renew(ranked[self.seen[ranked] < len(self.order)])
+
+    def _key(self, rows: np.ndarray | slice = slice(None)) -> np.ndarray:
+        key: np.ndarray = np.where(self.quota.open[rows], self.far[rows] * self.weight[rows], -1.0)
+        return key
+
+    def choose_among(self, ranked: np.ndarray, keep: int) -> None:
+        """Choose from the first POOL rows, as long as the best of them is above what all others were at most."""
         pool, rest = np.sort(ranked[:POOL]), ranked[POOL:]
-        bound = (-key[rest[0]], rest[0]) if len(rest) else (np.inf, n)
-        prepared = metric.prepare(np.asarray(vectors[pool]) if metric.whiten is None else metric.whiten(vectors[pool]))
-        least = _least_distances(prepared, metric)
-        while len(order) < keep and open_[pool].any():
-            key = np.where(open_[pool], far[pool] * weight[pool], -1.0)
+        bound = (-self._key(rest[:1])[0], rest[0]) if len(rest) else (np.inf, len(self.vectors))
+        rows = np.asarray(self.vectors[pool])
+        prepared = self.metric.prepare(rows if self.metric.whiten is None else self.metric.whiten(rows))
+        least = _least_distances(prepared, self.metric)
+        while len(self.order) < keep and self.quota.open[pool].any():
+            key = self._key(pool)
             best = int(np.argmax(key))
             if (-key[best], pool[best]) > bound:
                 break
-            choose(int(pool[best]))
-            others = np.flatnonzero(open_[pool] & ~(least[best] >= far[pool]))  # no other has come closer
+            self.choose(int(pool[best]))
+            others = np.flatnonzero(self.quota.open[pool] & ~(least[best] >= self.far[pool]))  # the rest stay as far
             if not len(others):
                 continue
-            distance = metric.finish(metric.measure(prepared[others], prepared[best][None])).astype(np.float32)
-            closer = distance < far[pool[others]]
-            far[pool[others[closer]]], near[pool[others[closer]]] = distance[closer], pool[best]
-        seen[pool[open_[pool]]] = len(order)
-    chosen = np.zeros(n, dtype=bool)
-    chosen[order] = True  # a chosen row keeps the distance that it was chosen at
-    renew(np.flatnonzero(~chosen & (seen < len(order))))
-    return Choice(np.array(order), near, np.where(np.isfinite(far), far, np.nan))
+            rank = self.metric.measure(prepared[others], prepared[best][None])
+            distance = self.metric.finish(rank).astype(np.float32)
+            closer = distance < self.far[pool[others]]
+            self.far[pool[others[closer]]], self.near[pool[others[closer]]] = distance[closer], pool[best]
+        self.seen[pool[self.quota.open[pool]]] = len(self.order)
+
+    def choice(self) -> Choice:
+        """The result, with every distance up to date; a chosen row keeps the distance that it was chosen at."""
+        chosen = np.zeros(len(self.vectors), dtype=bool)
+        chosen[self.order] = True
+        self.renew(np.flatnonzero(~chosen & (self.seen < len(self.order))))
+        return Choice(np.array(self.order), self.near, np.where(np.isfinite(self.far), self.far, np.nan))
+
+
+def _refuse_product(metric: Metric, strategy: str) -> None:
+    if metric.product:
+        raise UsageError(
+            f"metric: {strategy} needs a metric that measures a distance, got {metric.name!r}; take cosine or euclidean"
+        )
 
 
 def _largest(key: np.ndarray, count: int) -> np.ndarray:
-    """The rows of the largest keys, largest first, ties to the lower row."""
+    """The rows of the `count` largest keys, largest first, ties to the lower row."""
     if count < len(key):
         rows = np.flatnonzero(key >= np.partition(key, len(key) - count)[len(key) - count])
     else:
@@ -217,58 +340,108 @@ def facility_location(
     groups: np.ndarray | None = None,
     seats: np.ndarray | None = None,
 ) -> Choice:
-    """The rows that together serve all rows best: a row is served by itself and by those among its neighbours.
+    """Return the rows that together serve all rows best: a row serves itself and the rows whose neighbour it is.
 
-    How well is D - distance, with D the largest distance among the neighbours. Sums are of whole numbers, 2^32 to D, so
-    that they are the same on every machine.
+    A row serves another by D - distance, where D is the largest distance among the neighbours.
 
-    neighbors : each row's nearest others in the same set
-    Returns     the choice; `because` is the chosen row that serves a row best, a chosen row itself; -1 where none does
-    Raises      UsageError for inner products, which are no distances
-    Source      Minoux 1978, lazy greedy
+    Parameters
+    ----------
+    neighbors : Neighbors
+        Each row's nearest others in the same set.
+    keep : int
+    weight : ndarray of float64, shape (n,), optional
+        Multiplies what each row adds; by default 1.
+    groups, seats : ndarray of int, optional
+        The group of each row (n,), from 0, and how many rows of each group are chosen (n_groups,).
 
+    Returns
+    -------
+    Choice
+        `because` is the chosen row that serves a row best (itself for a chosen row), -1 where none does.
+
+    Raises
+    ------
+    UsageError
+        The metric is an inner product.
+
+    References
+    ----------
+    Minoux 1978, the lazy greedy algorithm. What a row adds can only shrink, so it is computed anew only for the row at
+    the top of the heap.
+
+    Examples
+    --------
     >>> line = Neighbors([[1, 2], [0, 2], [1, 0], [4, 2], [3, 2]], [[1, 2], [1, 1], [1, 2], [1, 6], [1, 7]])
     >>> facility_location(line, keep=2).order.tolist()
     [2, 3]
     """
-    if find(neighbors.metric or "euclidean").product:
-        raise UsageError(f"facility: {neighbors.metric} is no distance; choose another metric")
+    _refuse_product(find(neighbors.metric or "euclidean"), "facility")
     n = len(neighbors)
     weight = np.ones(n) if weight is None else weight
-    there = (neighbors.indices >= 0) & np.isfinite(neighbors.distances)
-    largest = float(neighbors.distances[there].max(initial=0)) or 1.0
-    served = np.concatenate([np.arange(n), np.nonzero(there)[0]])
-    server = np.concatenate([np.arange(n), neighbors.indices[there]])
-    far = np.concatenate([np.zeros(n), neighbors.distances[there].astype(np.float64)])
-    value = np.rint((1 - far / largest) * UNITS).astype(np.int64)
-    by_server = np.lexsort((served, server))
-    served, value = served[by_server], value[by_server]
-    starts = np.searchsorted(server[by_server], np.arange(n + 1))
-    best, because = np.zeros(n, dtype=np.int64), np.full(n, -1)
-    distance = np.full(n, np.nan)
-    gain = np.add.reduceat(value, starts[:-1])  # every row serves itself, so that no part is empty
-    heap = [(-float(total) * float(w), row) for row, (total, w) in enumerate(zip(gain.tolist(), weight, strict=True))]
+    quota = _Quota(n, groups, seats)
+    services = _Services.of(neighbors)
+    best, because = np.zeros(n, dtype=np.int64), np.full(n, -1)  # how well each row is served, and by which
+    heap = [(-float(total) * float(w), row) for row, (total, w) in enumerate(zip(services.totals, weight, strict=True))]
     heapq.heapify(heap)
-    left = None if seats is None else seats.copy()
     order: list[int] = []
     while len(order) < keep and heap:
         _, row = heapq.heappop(heap)
-        if left is not None and groups is not None and not left[groups[row]]:
+        if not quota.open[row]:
             continue
-        mine = slice(starts[row], starts[row + 1])
-        more = value[mine] - best[served[mine]]
+        served, value = services[row]
+        more = value - best[served]
         fresh = (-float(np.maximum(more, 0).sum()) * float(weight[row]), row)
-        if heap and fresh > heap[0]:  # it was better once, and no longer is
+        if heap and fresh > heap[0]:  # another row may add more now
             heapq.heappush(heap, fresh)
             continue
         order.append(row)
-        if left is not None and groups is not None:
-            left[groups[row]] -= 1
-        better = served[mine][more > 0]
-        best[better], because[better] = value[mine][more > 0], row
+        quota.take(row)
+        better = served[more > 0]
+        best[better], because[better] = value[more > 0], row
     chosen = np.array(order, dtype=np.int64)
     because[chosen] = chosen
-    rows = np.flatnonzero(because >= 0)
-    distance[rows] = (1 - best[rows] / UNITS) * largest
+    distance = np.where(because >= 0, (1 - best / UNITS) * services.largest, np.nan)
     distance[chosen] = 0
     return Choice(chosen, because, distance)
+
+
+@dataclass(frozen=True)
+class _Services:
+    """How well each row serves others, in whole numbers from 0 to UNITS, so that sums are the same on every machine.
+
+    Attributes
+    ----------
+    starts : ndarray of int64, shape (n + 1,)
+        Row i serves the rows served[starts[i] : starts[i + 1]].
+    served, value : ndarray of int64, shape (n_pairs,)
+    largest : float
+        The largest distance among the neighbours, which is worth 0; 1 where all are 0.
+    """
+
+    starts: np.ndarray
+    served: np.ndarray
+    value: np.ndarray
+    largest: float
+
+    @classmethod
+    def of(cls, neighbors: Neighbors) -> "_Services":
+        n = len(neighbors)
+        present = (neighbors.indices >= 0) & np.isfinite(neighbors.distances)
+        largest = float(neighbors.distances[present].max(initial=0)) or 1.0
+        served = np.concatenate([np.arange(n), np.nonzero(present)[0]])
+        server = np.concatenate([np.arange(n), neighbors.indices[present]])
+        far = np.concatenate([np.zeros(n), neighbors.distances[present].astype(np.float64)])
+        value = np.rint((1 - far / largest) * UNITS).astype(np.int64)
+        order = np.lexsort((served, server))
+        return cls(np.searchsorted(server[order], np.arange(n + 1)), served[order], value[order], largest)
+
+    def __getitem__(self, row: int) -> tuple[np.ndarray, np.ndarray]:
+        """The rows that a row serves, and how well."""
+        part = slice(self.starts[row], self.starts[row + 1])
+        return self.served[part], self.value[part]
+
+    @property
+    def totals(self) -> list[int]:
+        """The sum of each row's values; every row serves itself, so that no part is empty."""
+        totals: list[int] = np.add.reduceat(self.value, self.starts[:-1]).tolist()
+        return totals

@@ -10,7 +10,6 @@ import os
 import sys
 import warnings
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 from vicinal import __version__
@@ -123,19 +122,10 @@ def _run(arguments: list[str], console: Console) -> int:
 
 
 def _refuse_inputs(given: dict[str, Any]) -> None:
-    """Raises UsageError where an output is a file that another argument names, as FILE or as FILE:FIELD."""
+    """Raise UsageError where an output is a file that another argument names."""
+    from vicinal.storage import atomic  # loads numpy, which the help must not
+
     others = [value for name, value in given.items() if name not in OUTPUTS]
-    texts = [text for value in others for text in (value if isinstance(value, list) else [value])]
-    read = [part for text in texts if isinstance(text, str) for part in (text, text.rpartition(":")[0])]
+    inputs = [text for value in others for text in (value if isinstance(value, list) else [value])]
     for output in filter(None, map(given.get, OUTPUTS)):
-        if any(_is_one_file(output, path) for path in read):
-            raise UsageError(
-                f"{output}: this command reads it, and never overwrites what it reads; name another output"
-            )
-
-
-def _is_one_file(one: str, other: str) -> bool:
-    try:
-        return Path(one).is_file() and Path(one).samefile(other)
-    except (OSError, ValueError):  # no name of a file, or of none that is there
-        return False
+        atomic.refuse_input(output, inputs)

@@ -104,7 +104,7 @@ def load(
         The file cannot be read; another dtype or shape was expected; rows are invalid; the numbers of rows or the dims
         differ; the note beside the file names other data or another model.
     UsageError
-        A path or an option cannot be used.
+        There is no source; a path or an option cannot be used.
 
     Examples
     --------
@@ -153,6 +153,8 @@ def _read(source: object, name: str) -> tuple[object, str, Path | None, dict[int
     """The values of a source, its name, its file, and its rows that are null."""
     if isinstance(source, Embeddings):
         return source.vectors, source.name, source.path, {}
+    if source is None:
+        raise UsageError(f"{name}: missing; name a .npy file or a column of vectors, or give an array (rows, dim)")
     if isinstance(source, str | os.PathLike):
         path = input_file(os.fspath(source), name)
         return npy.load_npy(path), str(path), path, {}

@@ -172,8 +172,8 @@ def with_columns(table: Any, columns: Mapping[str, Any]) -> Any:
     package = _package(table)
     n = next((len(values) for values in columns.values()), 0)
     rows = len(next(iter(table.values()), ())) if isinstance(table, Mapping) else _length(table)
-    if columns and rows != n:
-        raise UsageError(f"the table has {rows} rows, but the result has {n}; give the table that it was computed from")
+    if columns:
+        _refuse_other_count(rows, n)
     if package == "pandas":
         return table.assign(**{name: _as_pandas(values, table.index) for name, values in columns.items()})
     if package == "polars":
@@ -190,6 +190,65 @@ def with_columns(table: Any, columns: Mapping[str, Any]) -> Any:
     for name, values in columns.items():
         arrow = arrow.append_column(name, values)
     return arrow
+
+
+def take(table: Any, rows: np.ndarray, n: int) -> Any:
+    """Return some rows of a table, as a table of the same kind.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame, polars.DataFrame, pyarrow.Table, datasets.Dataset, mapping, Arrow stream, or array_like
+    rows : ndarray of int, shape (n_rows,)
+        The numbers of the rows, from 0.
+    n : int
+        The number of rows that the table must have.
+
+    Returns
+    -------
+    table
+        Of the same kind, with the rows in the order of `rows`; a pyarrow.Table where the kind is not known.
+
+    Raises
+    ------
+    UsageError
+        The table has another number of rows.
+
+    Examples
+    --------
+    >>> take({"id": ["a", "b", "c"]}, np.array([0, 2]), n=3)
+    {'id': ['a', 'c']}
+    """
+    import pyarrow
+
+    if isinstance(table, Mapping):
+        found = len(next(iter(table.values()), ()))
+    elif is_table(table):
+        found = _length(table)
+    else:
+        table = np.asanyarray(table)
+        found = len(table) if table.ndim else 1
+    _refuse_other_count(found, n)
+    if isinstance(table, Mapping):
+        return {
+            name: values[rows] if isinstance(values, np.ndarray) else [values[row] for row in rows.tolist()]
+            for name, values in table.items()
+        }
+    package = _package(table)
+    if package == "pandas":
+        return table.iloc[rows]
+    if package == "polars" or isinstance(table, np.ndarray):
+        return table[rows]
+    if package == "datasets":
+        return table.select(rows)
+    arrow = table if isinstance(table, pyarrow.Table) else pyarrow.table(table)
+    return arrow.take(pyarrow.array(rows, pyarrow.int64()))
+
+
+def _refuse_other_count(found: int, n: int) -> None:
+    if found != n:
+        raise UsageError(
+            f"the table has {found} rows, but the result has {n}; give the table that it was computed from"
+        )
 
 
 def _as_pandas(values: Any, index: Any) -> Any:

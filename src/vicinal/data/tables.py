@@ -11,7 +11,7 @@ import json
 import math
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -294,13 +294,6 @@ def _copy_parquet(path: str | Path, target: IO[bytes], kept: np.ndarray) -> None
                 part = batch.filter(pyarrow.array(kept[start : start + batch.num_rows]))
                 start += batch.num_rows
                 writer.write_batch(part)
-
-
-def refuse_itself(output: str | Path, inputs: Iterable[str | Path]) -> None:
-    """Raises UsageError where an output is one of the data sets that it is made from."""
-    output = Path(output)
-    if output.exists() and any(Path(path).exists() and output.samefile(path) for path in inputs):
-        raise UsageError(f"{output}: is the data set itself, which is never overwritten; name another output")
 
 
 def refuse_other_count(data: str | Path, n: int, source: object, found: int) -> None:

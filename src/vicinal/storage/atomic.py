@@ -12,7 +12,7 @@ import re
 import secrets
 import shutil
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
@@ -28,6 +28,33 @@ def refuse_existing(path: str | Path, overwrite: bool) -> None:
     path = Path(path)
     if path.exists() and not overwrite:
         raise UsageError(f"{path}: exists already; name another output or add --overwrite (in Python: overwrite=True)")
+
+
+def refuse_input(output: str | Path, inputs: Iterable[object]) -> None:
+    """Raise UsageError where an output is a file that the work reads.
+
+    Parameters
+    ----------
+    output : path
+    inputs : iterable of object
+        What names inputs, as FILE or FILE:FIELD; what names no file that exists, such as an array or the name of a
+        column, is passed over.
+
+    Raises
+    ------
+    UsageError
+        The output and an input are the same file, by whatever names.
+    """
+    texts = [os.fspath(one) for one in inputs if isinstance(one, str | os.PathLike)]
+    if any(_is_one_file(output, path) for text in texts for path in (text, text.rpartition(":")[0])):
+        raise UsageError(f"{output}: is one of the inputs, and an input is never overwritten; name another output")
+
+
+def _is_one_file(one: str | Path, other: str) -> bool:
+    try:
+        return Path(one).is_file() and Path(one).samefile(other)
+    except (OSError, ValueError):  # not the name of a file, or of one that does not exist
+        return False
 
 
 def _beside(path: Path, ending: str) -> Path:

@@ -165,7 +165,7 @@ def _check_output(plan: Plan, overwrite: bool, inputs: list[Path]) -> Path | Non
         output = output / NESTED_FILE
     if output is not None:
         tables.suffix(output)
-        tables.refuse_itself(output, inputs)
+        atomic.refuse_input(output, inputs)
         atomic.check_file(output, overwrite, parents=plan.nested)
     return output
 

@@ -1,17 +1,128 @@
-"""Data sets cut down: the chosen lines and a decision for every row; groups of near-duplicates, a record a group."""
+"""Choose exactly so many rows of a data set, and say why each row was kept or left out.
 
-from vicinal.tasks.duplicates import find_duplicates
-from vicinal.tasks.select.rows import Selected, count_of, select_rows
-from vicinal.tasks.select.score_file import read_scores
-from vicinal.tasks.select.strategies import BY_NAME, STRATEGIES, Strategy
+A selection has six phases, a module or function each: `plan.check` the arguments, `candidates.read` the rows,
+`tiers.deduplicate` them, `tiers.choose` by a strategy, `selection.explain` every row, `selection.write` the outputs.
+"""
 
-__all__ = [
-    "BY_NAME",
-    "STRATEGIES",
-    "Selected",
-    "Strategy",
-    "count_of",
-    "find_duplicates",
-    "read_scores",
-    "select_rows",
-]
+import time
+from pathlib import Path
+
+from vicinal.knn.metrics import Metric
+from vicinal.tasks.select.candidates import read
+from vicinal.tasks.select.plan import Arguments, StartProgress, check, count_of
+from vicinal.tasks.select.selection import Selection, explain, write
+from vicinal.tasks.select.strategies import STRATEGIES, Strategy
+from vicinal.tasks.select.tiers import choose, deduplicate
+
+__all__ = ["STRATEGIES", "Selection", "Strategy", "count_of", "select"]
+
+
+def select(
+    data: object,
+    scores: object = None,
+    *,
+    keep: int | float | str,
+    strategy: str = "highest",
+    by: str | None = None,
+    embeddings: object = None,
+    neighbors: object = None,
+    k: int = 10,
+    metric: str | Metric = "euclidean",
+    quality: object = None,
+    dedup: float | None = None,
+    quota: object = None,
+    ids: object = None,
+    threads: int | None = None,
+    progress: StartProgress | None = None,
+    output: str | Path | None = None,
+    decisions: str | Path | None = None,
+    overwrite: bool = False,
+) -> Selection:
+    """Return a choice of exactly `keep` rows of a data set, with the reason for every row.
+
+    The choice is deterministic: of equal rows, the first is chosen.
+
+    Parameters
+    ----------
+    data : array_like, path, or table
+        A data set file (`.jsonl`, `.jsonl.gz`, `.csv`, `.parquet`), a table in memory (pandas, polars, pyarrow, Hugging
+        Face datasets, mapping of columns), or embeddings (an array of shape (n, dim) or a `.npy` file).
+    scores : path, Columns, str, or array_like, optional
+        A file that `vicinal score` wrote, the result of `vicinal.score`, a column name, or one score a row (NaN: none;
+        such rows are not chosen). highest, lowest and middle need scores; k-center begins at the best.
+    keep : int, float, or str
+        A number of rows (`1` is one row), a share below 1 (`0.1` is a tenth of the rows), or a percentage (`"10%"`,
+        `"100%"`). A share is rounded half up, to at least 1. `1.0` is refused, since it may mean either.
+    strategy : {"highest", "lowest", "middle", "k-center", "facility"}
+        The rows with the highest scores; the lowest; those around the median; each next row the farthest from all
+        chosen before; the rows that serve the neighbourhoods of the others best.
+    by : str, optional
+        The score, where the file or the result has several.
+    embeddings : str, path, or array_like, optional
+        The name of a column, a `.npy` file, or an array; one row a sample. k-center, `dedup`, and facility without
+        `neighbors` need them. Samples with an invalid embedding are not chosen.
+    neighbors : path or Neighbors, optional
+        The nearest neighbours of every row for facility: a folder that `vicinal neighbors` wrote, or the result.
+    k : int
+        The number of neighbours that facility searches.
+    metric : str or Metric
+        A name or alias of the table of metrics, such as "euclidean" or "cosine".
+    quality : str or array_like, optional
+        A number a row, high is good: a column name, FILE:FIELD, or the values. Its percentile multiplies what the
+        strategy maximises.
+    dedup : float, optional
+        A radius in the metric's unit. Of each group of rows within it one takes part: the best of `quality`, else the
+        first.
+    quota : str or array_like, optional
+        A label a row: a column name, FILE:FIELD, or the values. Each label keeps its share of `keep`.
+    ids : str or sequence, optional
+        The column of ids (default "id"; row numbers where there is none), or the ids.
+    threads : int, optional
+        The number of threads; by default, the number of cores.
+    progress : callable, optional
+        Called with the name of each pass; returns a callback that takes (rows done, rows in all).
+    output : path, optional
+        Where the chosen lines of a data set file are copied, byte for byte.
+    decisions : path, optional
+        A `.jsonl` or `.jsonl.gz` file for the decision on every row; by default `output` with ".decisions.jsonl".
+    overwrite : bool
+        Whether the outputs may exist; they are replaced.
+
+    Returns
+    -------
+    Selection
+        One row a sample in the input's order: kept, rule, because, distance, rank, reason.
+
+    Raises
+    ------
+    UsageError
+        An argument cannot be used, or something is missing that the strategy needs.
+    DataError
+        The data, scores or embeddings cannot be read or do not fit together, or fewer than `keep` rows can be used.
+
+    References
+    ----------
+    Gonzalez 1985 (k-center); Nemhauser, Wolsey & Fisher 1978 and Minoux 1978 (facility location).
+
+    Examples
+    --------
+    >>> found = select({"text": ["a", "b", "c", "d"], "stars": [3, 5, 1, 4]}, "stars", keep=0.5)
+    >>> found.rows.tolist(), found["rank"].tolist()
+    ([1, 3], [-1, 1, -1, 2])
+    >>> found.take_from({"text": ["a", "b", "c", "d"]})
+    {'text': ['b', 'd']}
+    >>> select([[0.0], [1.0], [5.0], [9.0]], keep=2, strategy="k-center").rows.tolist()
+    [0, 3]
+    """
+    start = time.perf_counter()
+    arguments = Arguments(
+        data, scores, keep, strategy, by, embeddings, neighbors, k, metric, quality, dedup, quota, ids, threads,
+        progress, output, decisions, overwrite,
+    )  # fmt: skip
+    plan = check(arguments)
+    candidates = read(arguments, plan)
+    tiers = deduplicate(candidates, plan)
+    selection = explain(candidates, tiers, choose(candidates, tiers, plan), plan)
+    write(selection, candidates.data.path, plan)
+    selection.seconds = time.perf_counter() - start
+    return selection

@@ -1,7 +1,8 @@
-"""The strategies of a selection, and which rows of a tier each chooses; how, is in `select.py`."""
+"""The strategies of a selection: a table of names, what each needs, and how each chooses."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -10,84 +11,126 @@ from vicinal.indexes.exact import Exact
 from vicinal.knn.metrics import Metric
 from vicinal.knn.neighbors import Neighbors
 
-Progress = Callable[[int, int], None]
-Start = Callable[[str], Progress]
+
+@dataclass(frozen=True, eq=False)
+class Question:
+    """Rows of which a strategy chooses some.
+
+    Attributes
+    ----------
+    keep : int
+        How many to choose.
+    weight : ndarray of float64, shape (n,)
+        Multiplies what the strategy maximises.
+    groups : ndarray of int64, shape (n,), or None
+        The group of each row, from 0.
+    seats : ndarray of int64, shape (n_groups,), or None
+        How many rows of each group to choose.
+    scores : ndarray of float64, shape (n,), or None
+        One a row, finite.
+    vectors : ndarray, shape (n, dim), or None
+    graph : Neighbors or None
+        The nearest others of each row, if they are known already.
+    k : int
+        How many neighbours to search if they are not.
+    start : callable
+        Takes the name of a pass; gives its progress callback, or None.
+    """
+
+    keep: int
+    weight: np.ndarray
+    groups: np.ndarray | None
+    seats: np.ndarray | None
+    scores: np.ndarray | None
+    vectors: np.ndarray | None
+    graph: Neighbors | None
+    k: int
+    metric: Metric
+    threads: int | None
+    start: Callable[[str], Callable[..., None] | None]
+
+
+Choose = Callable[[Question], selection.Choice]
 
 
 @dataclass(frozen=True)
 class Strategy:
-    """A row of the table: a strategy's name, what it does, and what it needs.
+    """A row of the table.
 
-    merit : percentiles of the score, 0 to 1 -> what is maximised; None where the strategy is none of single rows
-    needs : scores, embeddings or neighbours
+    Attributes
+    ----------
+    name : str
+    does : str
+        What it chooses, for the help.
+    needs : {"scores", "embeddings", "neighbors"}
+        What it cannot do without; embeddings serve for neighbors too.
+    choose : callable
+        Question -> Choice.
     """
 
     name: str
     does: str
-    needs: str
-    merit: Callable[[np.ndarray], np.ndarray] | None = None
+    needs: Literal["scores", "embeddings", "neighbors"]
+    choose: Choose
+
+
+def by_quality(question: Question) -> selection.Choice:
+    """Return the rows of the largest weight."""
+    return selection.by_merit(question.weight, question.keep, question.groups, question.seats)
+
+
+def _by_score(merit: Callable[[np.ndarray], np.ndarray]) -> Choose:
+    """A strategy that keeps the rows of the largest merit; it takes the place of each score among all, from 0 to 1."""
+
+    def choose(question: Question) -> selection.Choice:
+        assert question.scores is not None
+        value = merit(scores.percentile(question.scores) / 100) * question.weight
+        return selection.by_merit(value, question.keep, question.groups, question.seats)
+
+    return choose
+
+
+def _k_center(question: Question) -> selection.Choice:
+    """The farthest points, from the best row on."""
+    assert question.vectors is not None
+    best = question.weight if question.scores is None else scores.percentile(question.scores) * question.weight
+    return selection.k_center(
+        question.vectors,
+        question.keep,
+        question.metric,
+        question.weight,
+        int(np.argmax(best)),
+        question.groups,
+        question.seats,
+        question.threads,
+    )
+
+
+def _facility(question: Question) -> selection.Choice:
+    """The rows that serve all best, by their neighbours."""
+    graph = question.graph
+    if graph is None:
+        assert question.vectors is not None
+        n = len(question.vectors)
+        if n < 2:
+            return by_quality(question)
+        callback = question.start(f"{question.metric.name} neighbours")
+        index = Exact(question.metric, question.threads).fit(question.vectors)
+        graph = index.neighbors(min(question.k, n - 1), progress=callback)
+    return selection.facility_location(graph, question.keep, question.weight, question.groups, question.seats)
 
 
 STRATEGIES = (
-    Strategy("highest", "the highest scores", "scores", lambda p: p),
-    Strategy("lowest", "the lowest scores", "scores", lambda p: 1 - p),
+    Strategy("highest", "the highest scores", "scores", _by_score(lambda p: p)),
+    Strategy("lowest", "the lowest scores", "scores", _by_score(lambda p: 1 - p)),
     # Rounded, so that rows equally far above and below the median tie, and the lower row decides.
     Strategy(
         "middle",
         "the scores around the median: both tails are cut",
         "scores",
-        lambda p: np.round(1 - abs(2 * p - 1), 12),
+        _by_score(lambda p: np.round(1 - abs(2 * p - 1), 12)),
     ),
-    Strategy("k-center", "each next row the farthest from all chosen before", "embeddings"),
-    Strategy("facility", "the rows that serve the others' neighbourhoods best", "neighbours"),
+    Strategy("k-center", "each next row the farthest from all chosen before", "embeddings", _k_center),
+    Strategy("facility", "the rows that serve the others' neighbourhoods best", "neighbors", _facility),
 )
 BY_NAME = {strategy.name: strategy for strategy in STRATEGIES}
-
-
-def choose(
-    plan: Strategy | None,
-    tier: np.ndarray,
-    wanted: int,
-    values: np.ndarray | None,
-    weight: np.ndarray,
-    vectors: np.ndarray | None,
-    graph: Neighbors | None,
-    k: int,
-    metric: Metric,
-    groups: np.ndarray | None,
-    seats: np.ndarray | None,
-    threads: int | None,
-    progress: Start | None,
-) -> selection.Choice:
-    """One strategy over the rows of a tier; without one, those of the best quality."""
-    if plan is None:
-        return selection.by_merit(weight, wanted, groups, seats)
-    if plan.merit is not None:
-        assert values is not None
-        return selection.by_merit(plan.merit(scores.percentile(values) / 100) * weight, wanted, groups, seats)
-    if plan.needs == "embeddings":
-        assert vectors is not None
-        best = weight if values is None else scores.percentile(values) * weight
-        return selection.k_center(vectors, wanted, metric, weight, int(np.argmax(best)), groups, seats, threads)
-    if graph is None:
-        assert vectors is not None
-        if len(tier) < 2:
-            return selection.by_merit(weight, wanted, groups, seats)
-        tell = progress and progress(f"{metric.name} neighbours")
-        graph = Exact(metric, threads).fit(vectors).neighbors(min(k, len(tier) - 1), progress=tell)
-    return selection.facility_location(graph, wanted, weight, groups, seats)
-
-
-def seats_of(groups: np.ndarray, count: int, tiers: list[np.ndarray]) -> list[np.ndarray]:
-    """How many rows each group may keep of each tier: of the first as many as it has, then of the second."""
-    present = [np.bincount(groups[tier], minlength=int(groups.max()) + 1) for tier in tiers]
-    first = selection.shares(groups, min(count, len(tiers[0])), present[0])
-    if count <= len(tiers[0]):
-        return [first, np.zeros_like(first)]
-    whole = selection.shares(groups, count, present[0] + present[1])
-    rest = np.maximum(whole - present[0], 0)
-    spare = count - len(tiers[0]) - int(rest.sum())
-    while spare < 0:  # some groups keep more than their share already
-        group = int(np.argmax(rest))
-        rest[group], spare = rest[group] - 1, spare + 1
-    return [present[0], rest]

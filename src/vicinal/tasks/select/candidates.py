@@ -1,0 +1,145 @@
+"""The second phase of a selection: the rows that can be chosen, read and checked."""
+
+import os
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from vicinal.analysis.scores import percentile
+from vicinal.data import dataset, tables
+from vicinal.data.dataset import Dataset
+from vicinal.data.embeddings import Embeddings, load
+from vicinal.data.results import Columns
+from vicinal.errors import DataError, UsageError
+from vicinal.knn.neighbors import Neighbors
+from vicinal.tasks.select.plan import Arguments, Plan, count_of
+from vicinal.tasks.select.scores import file_of, numbers_of, read_scores, scores_of
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """The m of n rows that can be chosen.
+
+    Attributes
+    ----------
+    data : Dataset
+        All n rows.
+    keep : int
+        How many of them to choose.
+    rows : ndarray of int64, shape (m,)
+        The row number of each candidate, ascending.
+    unusable : dict of int to str
+        The reason of each other row.
+    scores, quality : ndarray of float64, shape (m,), or None
+    groups : ndarray of int64, shape (m,), or None
+        The group of each candidate, from 0, of which each keeps its share.
+    vectors : ndarray, shape (m, dim), or None
+    graph : Neighbors or None
+        The nearest others of each of the n rows, where they were given.
+    weight : ndarray of float64, shape (m,)
+        The percentile of the quality, from 0 to 1; 1 without one.
+    """
+
+    data: Dataset
+    keep: int
+    rows: np.ndarray
+    unusable: dict[int, str]
+    scores: np.ndarray | None
+    quality: np.ndarray | None
+    groups: np.ndarray | None
+    vectors: np.ndarray | None
+    graph: Neighbors | None
+    weight: np.ndarray = field(init=False)
+
+    def __post_init__(self) -> None:
+        weight = np.ones(len(self)) if self.quality is None else percentile(self.quality) / 100
+        object.__setattr__(self, "weight", weight)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+def read(arguments: Arguments, plan: Plan) -> Candidates:
+    """Return the rows that can be chosen.
+
+    Raises
+    ------
+    UsageError
+        A column is not there, or embeddings or neighbours are missing that the strategy needs.
+    DataError
+        Something cannot be read or does not belong to the data set, or fewer rows can be used than are asked for.
+    """
+    file = file_of(arguments.scores, arguments.data)
+    in_data = None if file is not None or isinstance(arguments.scores, Columns) else arguments.scores
+    if in_data is not None and arguments.by is not None:
+        raise UsageError(f"by: chooses one of several scores, but scores holds one; leave {arguments.by!r} out")
+    fields = {
+        "quality": (arguments.quality, "number"),
+        "quota": (arguments.quota, "label"),
+        "scores": (in_data, "any"),
+    }
+    rows = dataset.read(arguments.data, arguments.embeddings, ids=arguments.ids, fields=fields)
+    if not len(rows):
+        raise DataError(f"{rows.name}: found no rows to choose from")
+    keep = count_of(plan.keep, len(rows))
+    scores: np.ndarray | None = None
+    if file is not None:
+        scores = read_scores(file, rows.name, rows.ids, arguments.by)
+    elif isinstance(arguments.scores, Columns):
+        scores = scores_of(arguments.scores, rows, arguments.by)
+    elif in_data is not None:
+        scores = numbers_of(rows.values["scores"], rows.places["scores"])
+    embeddings = _embeddings(arguments, plan, rows)
+    graph = None if arguments.neighbors is None else _graph(arguments.neighbors, rows)
+    unusable = {} if embeddings is None else dict(embeddings.invalid)
+    if scores is not None:
+        unusable |= {int(row): "no score" for row in np.flatnonzero(~np.isfinite(scores))}
+    usable = np.delete(np.arange(len(rows)), list(unusable))
+    if len(usable) < keep:
+        raise DataError(
+            f"{rows.name}: {keep} rows were asked for, but only {len(usable)} can be used "
+            f"({', '.join(sorted(set(unusable.values())))}); ask for fewer, or mend them"
+        )
+    quality = rows.values.get("quality")
+    quota = rows.values.get("quota")
+    return Candidates(
+        data=rows,
+        keep=keep,
+        rows=usable,
+        unusable=unusable,
+        scores=None if scores is None else scores[usable],
+        quality=None if quality is None else np.array(quality, dtype=np.float64)[usable],
+        groups=None if quota is None else tables.numbered(quota)[usable],
+        vectors=None if embeddings is None else embeddings.vectors[usable] if unusable else embeddings.vectors,
+        graph=graph,
+    )
+
+
+def _embeddings(arguments: Arguments, plan: Plan, rows: Dataset) -> Embeddings | None:
+    """The embeddings, if they are given or needed; rows whose embedding is invalid are not chosen."""
+    of_strategy = plan.strategy.needs == "embeddings" or (
+        plan.strategy.needs == "neighbors" and arguments.neighbors is None
+    )
+    needed = of_strategy or plan.radius is not None
+    if needed and rows.embeddings is None:
+        what = f"strategy {plan.strategy.name!r}" if of_strategy else "dedup"
+        other = ", or neighbors" if of_strategy and plan.strategy.needs == "neighbors" else ""
+        raise UsageError(f"embeddings: missing, but {what} needs them; give a .npy file or a column of vectors{other}")
+    in_table = rows.table is not None and arguments.embeddings is None
+    if rows.embeddings is None or (in_table and not needed):
+        return None
+    return load(rows.embeddings, rows=rows, metric=plan.metric, on_invalid="null", at_least=0)
+
+
+def _graph(neighbors: object, rows: Dataset) -> Neighbors:
+    if isinstance(neighbors, str | os.PathLike):
+        graph, source = Neighbors.load(os.fspath(neighbors)), os.fspath(neighbors)
+    elif isinstance(neighbors, Neighbors):
+        graph, source = neighbors, "neighbors"
+    else:
+        raise UsageError(
+            "neighbors: expected a Neighbors or a folder that `vicinal neighbors` wrote, got "
+            f"{type(neighbors).__name__}"
+        )
+    rows.refuse_other_count(source, len(graph))
+    return graph

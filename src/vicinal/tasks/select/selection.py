@@ -1,0 +1,158 @@
+"""The last phases of a selection: the reason of every row, and what is written."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vicinal.analysis.selection import Choice
+from vicinal.data import frames, tables
+from vicinal.data.results import Columns, plain_values
+from vicinal.storage import atomic
+from vicinal.tasks.select.candidates import Candidates
+from vicinal.tasks.select.plan import Plan
+from vicinal.tasks.select.tiers import Tier, Tiers
+
+
+class Selection(Columns):
+    """The chosen rows of a data set, and the reason for each row: one row a sample, in the input's order.
+
+    Columns, by name (`result["kept"]`), each of length n:
+
+    - `kept` (bool): whether the sample was chosen.
+    - `rule` (list of str): what decided: the strategy's name; "dedup" for a duplicate that was left out; "dedup, let
+      back in" for one that was chosen because too few other rows were left; "unusable" for a sample without a score or
+      with an invalid embedding.
+    - `because` (int64): the number of the row that decided; -1 where there is none. Under highest, lowest and middle
+      the last row chosen (of the quota's group), under k-center and facility the nearest chosen row, under "dedup" the
+      row that stands for the group of duplicates.
+    - `distance` (float32): the distance to that row, in the metric's unit; NaN where none was measured.
+    - `rank` (int64): 1 for the row that was chosen first, and so on; -1 for a row that was not chosen.
+    - `reason` (list of str or None): why an unusable sample cannot be chosen.
+
+    Attributes
+    ----------
+    ids : list of int or str
+    strategy : str
+    seconds : float
+        The time that `select` took.
+    """
+
+    def __init__(self, ids: list[tables.Id], columns: dict[str, Any], strategy: str) -> None:
+        super().__init__(ids, columns)
+        self.strategy = strategy
+        self.seconds = 0.0
+
+    def __repr__(self) -> str:
+        return f"Selection(n={len(self)}, kept={len(self.rows)}, strategy={self.strategy!r})"
+
+    @property
+    def rows(self) -> np.ndarray:
+        """The numbers of the chosen rows, ascending, int64."""
+        return np.flatnonzero(self["kept"])
+
+    def take_from(self, table: Any) -> Any:
+        """Return the chosen rows of a table, in its order.
+
+        Parameters
+        ----------
+        table : pandas.DataFrame, polars.DataFrame, pyarrow.Table, datasets.Dataset, mapping of columns, or array
+            With the same rows as the data, in the same order.
+
+        Returns
+        -------
+        table
+            Of the same kind.
+
+        Raises
+        ------
+        UsageError
+            The table has another number of rows.
+        """
+        return frames.take(table, self.rows, len(self))
+
+    def decisions(self) -> Iterator[dict[str, Any]]:
+        """Yield the decision on each row as the command writes it, with ids in place of row numbers."""
+        distances = plain_values(self["distance"])
+        columns = zip(self["kept"], self["rule"], self["because"], self["rank"], self["reason"], strict=True)
+        for row, (kept, rule, because, rank, reason) in enumerate(columns):
+            record = {"id": self.ids[row], "row": row, "decision": "kept" if kept else "dropped", "rule": rule}
+            if reason is not None:
+                record["reason"] = reason
+            record["because"] = None if because < 0 else self.ids[because]
+            if distances[row] is not None:
+                record["distance"] = distances[row]
+            if kept:
+                record["rank"] = int(rank)
+            yield record
+
+    def summary(self) -> dict[str, Any]:
+        """Return the counts that `vicinal select --json` prints: n, kept, strategy, seconds."""
+        kept = len(self.rows)
+        return {"n": len(self), "kept": kept, "strategy": self.strategy, "seconds": round(self.seconds, 3)}
+
+
+class _Reasons:
+    """The columns of a selection while they are filled in."""
+
+    def __init__(self, candidates: Candidates) -> None:
+        n = len(candidates.data)
+        self._candidates = candidates
+        self.rule = np.full(n, "", dtype=object)
+        self.because, self.rank = np.full(n, -1), np.full(n, -1)
+        self.distance = np.full(n, np.nan, dtype=np.float32)
+        self.reason: list[str | None] = [None] * n
+        for row, reason in candidates.unusable.items():
+            self.rule[row], self.reason[row] = "unusable", reason
+
+    def decide(self, tier: Tier, choice: Choice, rule: str, first_rank: int, everyone: bool) -> None:
+        """Fill in the rows of a tier that were chosen, or everyone of it."""
+        rows = self._candidates.rows[tier.members]
+        self.rank[rows[choice.order]] = np.arange(first_rank, first_rank + len(choice.order))
+        decided = np.arange(len(rows)) if everyone else choice.order
+        because = choice.because[decided]
+        other = (because >= 0) & (because != decided)
+        self.rule[rows[decided]] = rule
+        self.because[rows[decided[other]]] = rows[because[other]]
+        with np.errstate(over="ignore"):  # a distance beyond float32 is inf
+            distance = choice.distance[decided[other]].astype(np.float32)
+        self.distance[rows[decided[other]]] = np.where(np.isfinite(distance), distance, np.nan)
+
+
+def explain(candidates: Candidates, tiers: Tiers, choices: tuple[Choice, Choice | None], plan: Plan) -> Selection:
+    """Return the selection: which rows are kept, and why."""
+    reasons = _Reasons(candidates)
+    duplicates = tiers.duplicates.members
+    reasons.rule[candidates.rows[duplicates]] = "dedup"
+    reasons.because[candidates.rows[duplicates]] = candidates.rows[tiers.representative[duplicates]]
+    first, second = choices
+    reasons.decide(tiers.first, first, plan.strategy.name, first_rank=1, everyone=True)
+    if second is not None:
+        reasons.because[candidates.rows[duplicates[second.order]]] = -1
+        after = 1 + len(first.order)
+        reasons.decide(tiers.duplicates, second, "dedup, let back in", first_rank=after, everyone=False)
+    kept = reasons.rank > 0
+    assert kept.sum() == candidates.keep
+    columns = {
+        "kept": kept,
+        "rule": reasons.rule.tolist(),
+        "because": reasons.because,
+        "distance": reasons.distance,
+        "rank": reasons.rank,
+        "reason": reasons.reason,
+    }
+    return Selection(candidates.data.ids, columns, plan.strategy.name)
+
+
+def write(selection: Selection, data: Path | None, plan: Plan) -> None:
+    """Write the decisions and the chosen lines of the data set, where the plan has an output for them."""
+    with ExitStack() as stack:  # both get their names at the end, or neither does
+        if plan.decisions is not None:
+            table = stack.enter_context(tables.table_writer(plan.decisions, plan.overwrite))
+            for record in selection.decisions():
+                table.add(record)
+        if plan.output is not None and data is not None:
+            file = stack.enter_context(atomic.whole_file(plan.output, plan.overwrite))
+            tables.copy_rows(data, file, plan.output, selection["kept"])

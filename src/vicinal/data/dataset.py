@@ -75,6 +75,7 @@ def read(
     ids: object = None,
     fields: Mapping[str, tuple[object, str]] = NO_FIELDS,
     argument: str = "data",
+    first_row: int = 0,
 ) -> Dataset:
     """Return the rows of a data set.
 
@@ -94,6 +95,8 @@ def read(
         is one value a row; None is left out. Kinds: "label", "number", "text", "any", as in `tables.read_columns`.
     argument : str
         What messages call `data` in memory.
+    first_row : int
+        The number of the first row, where the rows follow others; rows without an id are named by their number.
 
     Returns
     -------
@@ -116,14 +119,19 @@ def read(
     if isinstance(data, Dataset):
         raise UsageError(f"{argument}: found a Dataset, expected an array, a path or a table")
     if frames.is_table(data):
-        return _from_table(data, embeddings, ids, given, argument)
+        return _from_table(data, embeddings, ids, given, argument, first_row)
     if isinstance(data, str | os.PathLike) and not str(data).lower().endswith(".npy"):
-        return _from_file(Path(data), embeddings, ids, given, argument)
-    return _from_array(data, embeddings, ids, given, argument)
+        return _from_file(Path(data), embeddings, ids, given, argument, first_row)
+    return _from_array(data, embeddings, ids, given, argument, first_row)
 
 
 def _from_table(
-    table: Any, embeddings: object, ids: object, fields: Mapping[str, tuple[object, str]], argument: str
+    table: Any,
+    embeddings: object,
+    ids: object,
+    fields: Mapping[str, tuple[object, str]],
+    argument: str,
+    first_row: int,
 ) -> Dataset:
     names = frames.column_names(table)
     if isinstance(embeddings, str) and embeddings in names:
@@ -148,7 +156,7 @@ def _from_table(
     elif "id" in names:
         found = _checked_ids(frames.column(table, "id").to_pylist(), n, "ids: column 'id'")
     else:
-        found = list(range(n))
+        found = list(range(first_row, first_row + n))
     values: dict[str, list[Any]] = {}
     places: dict[str, str] = {}
     sources: list[tuple[Path, list[Id]]] = []
@@ -168,18 +176,23 @@ def _from_table(
 
 
 def _from_file(
-    path: Path, embeddings: object, ids: object, fields: Mapping[str, tuple[object, str]], argument: str
+    path: Path,
+    embeddings: object,
+    ids: object,
+    fields: Mapping[str, tuple[object, str]],
+    argument: str,
+    first_row: int,
 ) -> Dataset:
-    tables.suffix(path)
     if not path.is_file():
         there = "a folder" if path.is_dir() else "nothing"
         raise UsageError(f'{argument}: expected a file, got "{path}": there is {there} at {path.absolute()}')
+    tables.suffix(path)
     id_field = ids if isinstance(ids, str) else "id"
     wanted: dict[str, str] = {}
     for spec, kind in fields.values():
         if isinstance(spec, str) and not labels.is_file(spec) and wanted.get(spec) != "number":
             wanted[spec] = kind
-    found, warned, columns = tables.read_columns(path, id_field, wanted)
+    found, warned, columns = tables.read_columns(path, id_field, wanted, first_row)
     if ids is not None and not isinstance(ids, str):
         found, warned = _checked_ids(ids, len(found), "ids"), []
     for text in warned:
@@ -197,7 +210,12 @@ def _from_file(
 
 
 def _from_array(
-    data: Any, embeddings: object, ids: object, fields: Mapping[str, tuple[object, str]], argument: str
+    data: Any,
+    embeddings: object,
+    ids: object,
+    fields: Mapping[str, tuple[object, str]],
+    argument: str,
+    first_row: int,
 ) -> Dataset:
     if embeddings is not None:
         raise UsageError(
@@ -218,7 +236,7 @@ def _from_array(
                 f"{argument}: expected an array (rows, dim), a path or a table, found {type(data).__name__}"
             ) from None
     sources: list[tuple[Path, list[Id]]] = []
-    found: list[Id] = list(range(n))
+    found: list[Id] = list(range(first_row, first_row + n))
     if isinstance(ids, str):
         found = labels.read_ids(ids, "ids", n, place)
         sources.append((labels.parse(ids, "ids")[0], found))

@@ -70,7 +70,7 @@ def write_report(
         raise UsageError(f"--map: {unknown('map', kind, MAPS)}")
     need("bokeh", extra="report")
     run = runs.Kept.load(folder)
-    metric = find(run.scorers[0].metric)
+    metric = run.scorers[0].metric
     limit = check_radius(radius, metric, "--radius")
     run.verify()
     ids: list[tables.Id] = []
@@ -83,8 +83,8 @@ def write_report(
     vectors = arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
     usable = np.delete(np.arange(len(ids)), list(invalid_rows(vectors, metric)))
     places = np.full((len(ids), 2), np.nan, dtype=np.float32)
-    places[usable] = flat_map(vectors[usable] if len(usable) < len(ids) else vectors, run.scorers[0].metric, kind)
-    groups = _groups(vectors, usable, limit, run.scorers[0].metric)
+    places[usable] = flat_map(vectors[usable] if len(usable) < len(ids) else vectors, metric.name, kind)
+    groups = _groups(vectors, usable, limit, metric.name)
     first = next(one for one in run.passes if 0 in one.scorers).neighbors
     data = {
         "ids": ids,
@@ -199,7 +199,7 @@ def _unit(one: Any) -> str:
     if one.form:
         return "percent of rows below" if one.form == "percentile" else "times the median of all rows"
     plain = {"lof": "without unit", "density": "natural logarithm", "hubness": "rows", "lid": "dimensions"}
-    return plain.get(one.score.by, find(one.metric).unit)
+    return plain.get(one.score.by, one.metric.unit)
 
 
 def _packed(value: bytes) -> str:

@@ -264,7 +264,7 @@ def test_a_wrong_configuration_is_said_with_its_place(work: Workplace) -> None:
         ),
         ((*SCORE, "--input-path", "data.jsonl"), "DATA and --input-path are two names of one argument"),
         (("neighbors", "none.npy", "-o", "g"), 'NPY: expected a file, got "none.npy": there is nothing at '),
-        (("neighbors", "emb.npy", "-o", "g", "-k", "0"), '-k: expected a whole number above 0, got "0"'),
+        (("neighbors", "emb.npy", "-o", "g", "-k", "0"), "-k: expected a whole number above 0, got 0"),
         (("neighbors", "emb.npy", "-o", "g", "--threads", "x"), "--threads: expected a whole number above 0"),
         (("neighbors", "emb.npy", "-o", "g", "--metric", "cosin"), "unknown metric 'cosin': did you mean 'cosine'?"),
         (("neighbors", "emb.npy", "-o", "g", "--metric", "mahalanobis"), "metric 'mahalanobis' needs its matrix: give"),

@@ -1,7 +1,9 @@
-"""`vicinal.score`, `vicinal.neighbors` and `vicinal.report` in a notebook: what the commands give, from any source."""
+"""`score`, `neighbors` and `report` as Python functions: what the commands give, from every kind of source."""
 
+import argparse
 import inspect
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +17,12 @@ import pytest
 from oracle import hard_data
 from vicinal import Neighbors
 from vicinal.cli import neighbors as neighbors_command
+from vicinal.cli import report as report_command
 from vicinal.cli import score as score_command
 from vicinal.errors import DataError, UsageError
 from vicinal.knn.metrics import mahalanobis
 from vicinal.tasks.neighbors import DataNeighbors, neighbors
+from vicinal.tasks.report import report
 from vicinal.tasks.score import Scores, score
 from workplace import Workplace, agree, true_scores
 
@@ -299,15 +303,65 @@ def test_a_configuration_takes_arguments_and_data_in_memory(work: Workplace) -> 
     assert json.loads(Path(nested.output).read_text().splitlines()[0])["scores"].keys() == {"lof"}
 
 
-@pytest.mark.parametrize(("command", "function"), [(score_command, score), (neighbors_command, neighbors)])
+@pytest.mark.parametrize(
+    ("command", "function"), [(score_command, score), (neighbors_command, neighbors), (report_command, report)]
+)
 def test_every_option_has_its_argument(command: Any, function: Any) -> None:
-    import argparse
-
     parser = argparse.ArgumentParser()
     command.add_arguments(parser)
     names = {action.dest for action in parser._actions} - {"help", *command.PRINTED}
     assert names <= inspect.signature(function).parameters.keys()
     assert f"vicinal.{function.__name__}" == command.FUNCTION
+
+
+def page_of(path: str) -> str:
+    """The page without the ids that Bokeh draws at random."""
+    return re.sub(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|p[0-9]{4,}", "", Path(path).read_text())
+
+
+def test_a_page_of_scores_is_that_of_their_run(work: Workplace) -> None:
+    vectors = work.vectors.copy()
+    vectors[8] = np.nan
+    work.save("v.npy", vectors)
+    options: dict[str, Any] = {"by": "mean,lof:ratio", "k": 3, "on_invalid": "null"}
+    scores = score("data.jsonl", "v.npy", run="run", **options)
+    page = report(scores, "mine.html", radius=0.5)
+    assert (page.n, page.size, page.path) == (30, Path("mine.html").stat().st_size, Path("mine.html"))
+    again = report("run", "run.html", radius=0.5)
+    assert {**again.summary(), "seconds": 0} == {**page.summary(), "seconds": 0, "output": "run.html"}
+    assert work("report", "run", "-o", "typed.html", "--radius", "0.5").code == 0
+    assert page_of("mine.html") == page_of("run.html") == page_of("typed.html")
+
+
+def test_a_page_of_a_table_shows_its_texts(work: Workplace) -> None:
+    texts = [f"text {one}" for one in work.ids]
+    table = {"id": work.ids, "text": texts, "topic": ["t"] * 30, "e": work.vectors}
+    scores = score(table, k=3)
+    report(scores, "table.html", title="data.jsonl")
+    from_file = score("data.jsonl", "emb.npy", k=3)
+    report(from_file, "file.html")
+    assert page_of("table.html") == page_of("file.html")
+    report(scores, "topic.html", fields=["topic"])
+    assert '"t"' in Path("topic.html").read_text() and "text 290" not in Path("topic.html").read_text()
+    report(score(work.vectors, k=3), "array.html")
+    with pytest.raises(UsageError, match=r"^fields: unknown column 'none'"):
+        report(scores, "o.html", fields=["none"])
+    with pytest.raises(UsageError, match=r"^fields: expected a data set with fields, got embeddings"):
+        report(score(work.vectors, k=3), "o.html", fields=["text"])
+    with pytest.raises(UsageError, match=r"^scores: expected scores that were computed from embeddings"):
+        report(score(neighbors=scores.neighbors, k=3), "o.html")
+    with pytest.raises(UsageError, match=r"^map: unknown map 'tsne'"):
+        report(scores, "o.html", map="tsne")  # type: ignore[arg-type]
+    assert not Path("o.html").exists()
+
+
+def test_a_page_of_appended_rows_shows_all_of_them(work: Workplace) -> None:
+    score("data.jsonl", "emb.npy", run="run")
+    work.save("new.npy", work.vectors[:9] + 1)
+    work.lines("new.jsonl", [{"id": f"n{i}", "text": f"new {i}"} for i in range(9)])
+    longer = score(append="new.jsonl", embeddings="new.npy", previous="run", run="longer")
+    assert report(longer, "mine.html").n == report("longer", "run.html").n == 39
+    assert page_of("mine.html") == page_of("run.html")
 
 
 def test_results_know_their_types() -> None:

@@ -352,6 +352,17 @@ def test_rows_can_be_appended_again_and_again(work: Workplace) -> None:
     agree(kept.values[0].tolist(), true_scores(np.load("all.npy"), 5))
 
 
+def test_a_kept_run_may_name_its_scores_shortly(work: Workplace) -> None:
+    split(work, 40)
+    ask = ("--by", "kth:percentile,lof", "-k", 3)
+    assert work.score(*ask, "--run", "run", data="old.jsonl", embeddings="old.npy").code == 0
+    manifest = Path("run/manifest.json")
+    text = manifest.read_text()
+    assert '"KthDistanceScorer:percentile"' in text
+    manifest.write_text(text.replace("KthDistanceScorer:percentile", "kth:percentile").replace("LOFScorer", "lof"))
+    assert append(work).out == work.score(*ask, data="all.jsonl", embeddings="all.npy").out
+
+
 def test_appending_looks_at_new_pairs_only(work: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
     split(work, 50)
     assert work.score("--run", "run", data="old.jsonl", embeddings="old.npy").code == 0

@@ -42,9 +42,16 @@ class _Once(argparse.Action):
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `vicinal score`."""
-    from vicinal.analysis.scores import SCORES
+    _add_sources(parser)
+    _add_scores(parser)
+    _add_outputs(parser)
+    for key in UNUSED:
+        parser.add_argument(f"--{key.replace('_', '-')}", metavar="X", help="accepted, unused")
+
+
+def _add_sources(parser: argparse.ArgumentParser) -> None:
+    """Add what is read."""
     from vicinal.data.tables import SUFFIXES
-    from vicinal.knn.metrics import BY_NAME
 
     help_of_data = f"the data set: {', '.join(SUFFIXES)}; or embeddings alone: .npy"
     parser.add_argument("data", metavar="DATA", nargs="?", default=argparse.SUPPRESS, action=_Once, help=help_of_data)
@@ -53,6 +60,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--embeddings", "--embedding-path", dest="embeddings", metavar="NPY", help="one row a sample")
     source.add_argument("--neighbors", metavar="FOLDER", help="a graph saved by `vicinal neighbors`, for embeddings")
+    parser.add_argument("--append", metavar="DATA", help="new rows, to be scored together with those of --previous")
+    parser.add_argument("--previous", metavar="FOLDER", help="the kept run that --append goes on from")
+    options.add_on_invalid(parser, "score null")
+    options.add_ids(parser)
+
+
+def _add_scores(parser: argparse.ArgumentParser) -> None:
+    """Add what is computed, and how."""
+    from vicinal.analysis.scores import SCORES
+    from vicinal.knn.metrics import BY_NAME
+
     parser.add_argument("-k", "--k", metavar="K", help="how many neighbours (default 5)")
     parser.add_argument(
         "--metric",
@@ -92,6 +110,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--threads", "--max-workers", dest="threads", metavar="N", help="threads (default: the machine's cores)"
     )
     parser.add_argument(
+        "--checkpoint", metavar="FOLDER", help="keep finished work there every minute; the same command goes on from it"
+    )
+
+
+def _add_outputs(parser: argparse.ArgumentParser) -> None:
+    """Add what is written."""
+    parser.add_argument(
         "-o",
         "--output",
         "--output-path",
@@ -100,17 +125,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the output file; in the nested form the output folder",
     )
     parser.add_argument("--run", metavar="FOLDER", help="keep the run, for reports and --append")
-    parser.add_argument("--append", metavar="DATA", help="new rows, to be scored together with those of --previous")
-    parser.add_argument("--previous", metavar="FOLDER", help="the kept run that --append goes on from")
     options.add_overwrite(parser)
-    options.add_on_invalid(parser, "score null")
-    options.add_ids(parser)
-    parser.add_argument(
-        "--checkpoint", metavar="FOLDER", help="keep finished work there every minute; the same command goes on from it"
-    )
     parser.add_argument("--json", action="store_true", help="a summary as JSON: on stdout, or stderr without an output")
-    for key in UNUSED:
-        parser.add_argument(f"--{key.replace('_', '-')}", metavar="X", help="accepted, unused")
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:

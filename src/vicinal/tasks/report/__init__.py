@@ -104,12 +104,8 @@ def report(
     atomic.check_file(file, overwrite)
     check_map(map)
     need("bokeh", extra="report")
-    if isinstance(scores, Scores):
-        limit = check_radius(radius, scores.scored[0].scorer.metric, "radius")
-        material = from_scores(scores, fields)
-    else:
-        material = from_run(Path(scores), fields)
-        limit = check_radius(radius, material.scorers[0].metric, "radius")
+    material = from_scores(scores, fields) if isinstance(scores, Scores) else from_run(Path(scores), fields)
+    limit = check_radius(radius, material.scorers[0].metric, "radius")
     page = _drawn(material, map, limit, title)
     with atomic.whole_file(file, overwrite) as target:
         target.write(page)

@@ -61,8 +61,7 @@ def score(
 ) -> Scores:
     """Return scores of each row by its nearest neighbours: uniqueness, outlier factor, density and others.
 
-    The scores of one metric, group and reference come from one exact neighbour search. The function is long because it
-    names its arguments three times; its phases are functions of their own.
+    The scores of one metric, group and reference come from one exact neighbour search.
 
     Parameters
     ----------
@@ -145,20 +144,17 @@ def score(
     if on_invalid not in ON_INVALID:
         raise UsageError(f"on_invalid: {unknown('choice', on_invalid, ON_INVALID)}")
     options = Options(on_invalid, evidence, overwrite, _path(run), _path(checkpoint), progress)
-    given = {"by": by, "k": k, "metric": metric, "reference": reference, "groups": groups, "sub_name": sub_name}
+    given = {"data": data, "by": by, "k": k, "metric": metric, "reference": reference, "groups": groups}
+    given["sub_name"] = sub_name
     if (append is None) != (previous is None):
         raise UsageError("append: expected new rows together with previous, a kept run; give both or neither")
     if append is not None and previous is not None:
-        _refuse_with_append({"data": data, **given, "ids": ids, "neighbors": neighbors, "config": config}, checkpoint)
+        _refuse_with_append({**given, "ids": ids, "neighbors": neighbors, "config": config, "checkpoint": checkpoint})
         scores = appended(append, embeddings, Path(previous), _path(output), threads, options)
     else:
-        given |= {"data": data, "embeddings": embeddings, "output": output, "threads": threads}
-        plan = read_plan(
-            _path(config),
-            given,
-            neighbors_given=neighbors is not None,
-            data_holds_embeddings=data is not None and not _is_data_file(data),
-        )
+        given |= {"embeddings": embeddings, "output": output, "threads": threads}
+        held = data is not None and not _is_data_file(data)
+        plan = read_plan(_path(config), given, neighbors_given=neighbors is not None, data_holds_embeddings=held)
         if neighbors is not None:
             scores = _from_saved(plan, neighbors, embeddings, ids, options)
         else:
@@ -228,9 +224,9 @@ def _from_saved(
     return written(scores, place, options)
 
 
-def _refuse_with_append(given: dict[str, Any], checkpoint: object) -> None:
+def _refuse_with_append(given: dict[str, Any]) -> None:
     """Raise UsageError where what is scored, or how, is given although it is the kept run's."""
-    for name, value in {**given, "checkpoint": checkpoint}.items():
+    for name, value in given.items():
         if value is not None:
             raise UsageError(
                 f"{name}: cannot be given with append and previous, where the kept run says what is scored and how; "

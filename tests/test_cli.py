@@ -241,21 +241,30 @@ def test_a_wrong_configuration_is_said_with_its_place(work: Workplace) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ((*SCORE, "-k", "0"), '-k: expected a whole number above 0, got "0"'),
-        ((*SCORE, "-k", "-5"), '-k: expected a whole number above 0, got "-5"'),
+        ((*SCORE, "-k", "0"), "-k: expected a whole number above 0, got 0"),
+        ((*SCORE, "-k", "-5"), "-k: expected a whole number above 0, got -5"),
         ((*SCORE, "-k", "five"), '-k: expected a whole number above 0, got "five"'),
-        ((*SCORE, "--threads", "0"), '--max-workers: expected a whole number above 0, got "0"'),
+        ((*SCORE, "--threads", "0"), "--threads: expected a whole number above 0, got 0"),
         ((*SCORE, "--metric", "cosin"), "--metric: unknown metric 'cosin': did you mean 'cosine'?"),
-        ((*SCORE, "--name", "IFD"), "--name: unknown scorer 'IFD': did you mean 'lid'? Choose from KNNScorer"),
+        ((*SCORE, "--name", "IFD"), "--by: unknown scorer 'IFD': did you mean 'lid'? Choose from KNNScorer"),
         (("score", "none.jsonl", *SCORE[2:]), 'DATA: expected a file, got "none.jsonl": there is nothing at '),
         (("score", "data.txt", *SCORE[2:]), "DATA: expected a file"),
-        (("score", "emb.npy", *SCORE[2:]), "emb.npy: expected a name that ends in .jsonl, .jsonl.gz, .csv, .parquet"),
+        (
+            ("score", "emb.npy", *SCORE[2:]),
+            "--embeddings: data holds embeddings already; give a data set or a table as",
+        ),
         (("score", "data.jsonl", "--embeddings", "x"), '--embeddings: expected a file, got "x": there is nothing at '),
-        (("score", "data.jsonl"), "no embeddings were given; write: vicinal score DATA.jsonl --embeddings EMB.npy"),
-        (("score", "--embeddings", "emb.npy"), "no data set was given; write: vicinal score DATA.jsonl --embeddings"),
-        ((*SCORE, "--input-path", "data.jsonl"), "the data set is given twice, as DATA and as --input-path"),
+        (
+            ("score", "data.jsonl"),
+            "--embeddings: expected a .npy file with one row for each of the 30 rows of data.jsonl",
+        ),
+        (
+            ("score", "--embeddings", "emb.npy"),
+            "DATA: expected a data set or a .npy file (in Python also an array or a",
+        ),
+        ((*SCORE, "--input-path", "data.jsonl"), "DATA and --input-path are two names of one argument"),
         (("neighbors", "none.npy", "-o", "g"), 'NPY: expected a file, got "none.npy": there is nothing at '),
-        (("neighbors", "emb.npy", "-o", "g", "-k", "0"), '-k: expected a whole number above 0, got "0"'),
+        (("neighbors", "emb.npy", "-o", "g", "-k", "0"), "-k: expected a whole number above 0, got 0"),
         (("neighbors", "emb.npy", "-o", "g", "--threads", "x"), "--threads: expected a whole number above 0"),
         (("neighbors", "emb.npy", "-o", "g", "--metric", "cosin"), "unknown metric 'cosin': did you mean 'cosine'?"),
         (("neighbors", "emb.npy", "-o", "g", "--metric", "mahalanobis"), "metric 'mahalanobis' needs its matrix: give"),
@@ -297,10 +306,10 @@ def test_the_commands_are_told_with_their_options(work: Workplace) -> None:
 
 
 def test_every_key_of_a_configuration_has_an_option(work: Workplace) -> None:
-    from vicinal.tasks.score.config import OVERRIDES
+    from vicinal.tasks.score.config import NESTED_KEYS, NESTED_SCORER_KEYS
 
     told = work("score", "--help").out
-    for key in OVERRIDES:
+    for key in {*NESTED_SCORER_KEYS, *NESTED_KEYS} - {"scorers"}:
         assert "--" + key.replace("_", "-") in told
 
 

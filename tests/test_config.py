@@ -1,5 +1,6 @@
 """Both YAML forms, key by key: what is right makes a plan, what is wrong is said with its place."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,11 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vicinal.analysis.scores import BY_NAME
 from vicinal.errors import UsageError
+from vicinal.knn.metrics import find
 from vicinal.tasks.score import config
+from vicinal.tasks.score.plan import Plan, Scorer
 
 NESTED = """\
 input_path: data.jsonl
@@ -38,9 +42,14 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def plan(text: str | bytes, neighbors: Any = False, **overrides: Any) -> config.Plan:
+def plan(text: str | bytes, neighbors: Any = False, **overrides: Any) -> Plan:
     Path("c.yaml").write_bytes(text.encode("utf-8") if isinstance(text, str) else text)
     return config.read_plan("c.yaml", overrides, neighbors)
+
+
+def scorer(k: int, metric: str, **others: Any) -> Scorer:
+    """The plan of one KNNScorer."""
+    return Scorer("KNNScorer", BY_NAME["mean"], "", k, find(metric), Path("emb.npy"), **others)
 
 
 def fault(text: str | bytes, **overrides: Any) -> str:
@@ -56,22 +65,55 @@ def nested(*scorers: str, top: str = "") -> str:
 
 
 def test_the_flat_form_makes_one_scorer() -> None:
-    found = plan(FLAT, input_path="data.jsonl", output_path="out.csv")
-    one = config.ScorerPlan("KNNScorer", "KNNScorer", 7, "manhattan", 8, Path("emb.npy"), metric_given=True)
-    assert found == config.Plan(False, (one,), Path("data.jsonl"), Path("out.csv"), ())
+    found = plan(FLAT, data="data.jsonl", output="out.csv")
+    one = scorer(7, "manhattan", threads=8, metric_given=True)
+    assert found == Plan((one,), "data.jsonl", Path("out.csv"))
 
 
 def test_the_flat_form_needs_only_embeddings() -> None:
-    one = config.ScorerPlan("KNNScorer", "KNNScorer", 5, "euclidean", None, Path("emb.npy"))
-    assert plan("embedding_path: emb.npy").scorers == (one,)
-    assert config.read_plan(None, {"embedding_path": "emb.npy"}).scorers == (one,)
+    assert plan("embedding_path: emb.npy").scorers == (scorer(5, "euclidean"),)
+
+
+def test_without_a_file_the_arguments_say_all() -> None:
+    (one,) = config.read_plan(None, {"embeddings": "emb.npy"}).scorers
+    assert one == replace(scorer(5, "euclidean"), label="mean", embeddings="embeddings")
+    by = ["lof:ratio, kth", "lid"]
+    found = config.read_plan(None, {"by": by, "k": 3, "metric": find("cosine"), "groups": "chat"}).scorers
+    assert [(one.label, one.score.by, one.form) for one in found] == [
+        ("lof:ratio", "lof", "ratio"),
+        ("kth", "kth", ""),
+        ("lid", "lid", ""),
+    ]
+    assert {(one.k, one.metric.name, one.groups) for one in found} == {(3, "cosine", "chat")}
+    assert config.read_plan(None, {"sub_name": "mine", "by": "lof"}).scorers[0].label == "mine"
+    with pytest.raises(UsageError, match=r"^sub_name: expected a name for one score, where by names 2, got"):
+        config.read_plan(None, {"sub_name": "mine", "by": "lof,lid"})
+    with pytest.raises(UsageError, match=r"^by: expected the name of a score, got an empty list"):
+        config.read_plan(None, {"by": []})
+    with pytest.raises(UsageError, match=r"^by: expected text, got 5"):
+        config.read_plan(None, {"by": ["lof", 5]})
+
+
+def test_one_name_replaces_that_of_each_nested_scorer() -> None:
+    assert [one.score.by for one in plan(NESTED, by="lof").scorers] == ["lof", "lof"]
+    said = fault(NESTED, by="lof,lid")
+    assert said == 'by: expected one score, which replaces the name of each scorer of c.yaml, got "lof,lid"'
+
+
+def test_data_that_hold_embeddings_serve_where_the_file_names_none() -> None:
+    Path("c.yaml").write_text("k: 3\n")
+    assert config.read_plan("c.yaml", {}, data_holds_embeddings=True).scorers[0].embeddings == "embeddings"
+    Path("c.yaml").write_text(NESTED.replace(", embedding_path: emb.npy", ""))
+    found = config.read_plan("c.yaml", {}, data_holds_embeddings=True)
+    assert [one.embeddings for one in found.scorers] == ["embeddings", "embeddings"]
+    assert [one.embeddings for one in plan(NESTED).scorers] == [Path("emb.npy"), Path("emb.npy")]
 
 
 def test_the_nested_form_makes_several_and_unused_keys_are_noted() -> None:
     found = plan(NESTED)
-    assert found.nested and (found.input_path, found.output_path) == (Path("data.jsonl"), Path("results"))
+    assert found.nested and (found.data, found.output) == (Path("data.jsonl"), Path("results"))
     assert found.unused == ("num_gpu", "num_gpu_per_job")
-    assert [(one.label, one.name, one.k, one.metric, one.threads) for one in found.scorers] == [
+    assert [(one.label, one.name, one.k, one.metric.name, one.threads) for one in found.scorers] == [
         ("KNNScorer", "KNNScorer", 10, "cosine", 128),
         ("knn5", "KNNScorer", 5, "cosine", None),
     ]
@@ -81,7 +123,7 @@ def test_every_unused_key_of_the_tool_is_accepted() -> None:
     top = "num_gpu: 1-8\nnum_gpu_per_job: 2\ndata_with_id: true\nresume: false\n"
     assert plan(nested("name: KNNScorer", top=top)).unused == config.UNUSED
     assert plan(nested("name: KNNScorer, num_gpu_per_job: 1")).unused == ("num_gpu_per_job",)
-    assert plan(FLAT, num_gpu="0", resume="true").unused == ("num_gpu", "resume")
+    assert config.check_unused({"resume": "true", "num_gpu": "0", "data_with_id": None}) == ("num_gpu", "resume")
 
 
 def test_the_yaml_of_everyday_is_read() -> None:
@@ -94,7 +136,7 @@ def test_the_yaml_of_everyday_is_read() -> None:
     ):
         assert plan(text).scorers == plan(FLAT).scorers
     shared = "input_path: data.jsonl\noutput_path: &e emb.npy\nscorers:\n- {name: KNNScorer, embedding_path: *e}\n"
-    assert plan(shared).scorers[0].embedding_path == Path("emb.npy")
+    assert plan(shared).scorers[0].embeddings == Path("emb.npy")
 
 
 def test_scorers_of_one_name_are_told_apart() -> None:
@@ -107,7 +149,7 @@ def test_scorers_of_one_name_are_told_apart() -> None:
     assert labels(plain, f"{plain}, sub_name: KNNScorer") == ["KNNScorer_2", "KNNScorer"]
     said = fault(nested(f"{plain}, sub_name: a", f"{plain}, sub_name: a"))
     assert said == "c.yaml:5:56: scorers.1.sub_name: 'a' names two scorers; their names must differ"
-    assert "--sub-name: 'b' names two scorers" in fault(nested(plain, plain), sub_name="b")
+    assert "sub_name: 'b' names two scorers" in fault(nested(plain, plain), sub_name="b")
 
 
 @pytest.mark.parametrize(
@@ -258,67 +300,56 @@ def test_paths_are_looked_for_here_first_and_then_beside_the_configuration(here:
         f"there is nothing at {here / 'e.npy'}, nothing at {here / 'sub' / 'e.npy'}"
     )
     (folder / "e.npy").touch()
-    assert config.read_plan("sub/c.yaml", {}).scorers[0].embedding_path == Path("sub/e.npy")
+    assert config.read_plan("sub/c.yaml", {}).scorers[0].embeddings == Path("sub/e.npy")
     (here / "e.npy").mkdir()  # a folder of that name does not hide the file
-    assert config.read_plan("sub/c.yaml", {}).scorers[0].embedding_path == Path("sub/e.npy")
+    assert config.read_plan("sub/c.yaml", {}).scorers[0].embeddings == Path("sub/e.npy")
     (here / "e.npy").rmdir()
     (here / "e.npy").touch()
-    assert config.read_plan("sub/c.yaml", {}).scorers[0].embedding_path == Path("e.npy")
+    assert config.read_plan("sub/c.yaml", {}).scorers[0].embeddings == Path("e.npy")
     (here / "e.npy").unlink()
-    # What the command line names is not looked for beside the configuration.
-    with pytest.raises(UsageError, match=r'^--embeddings: expected a file, got "e\.npy": there is nothing at [^,]*$'):
-        config.read_plan("sub/c.yaml", {"embedding_path": "e.npy"})
     (folder / "c.yaml").write_text(text.replace("e.npy", str(folder / "e.npy")))
-    assert config.read_plan("sub/c.yaml", {}).scorers[0].embedding_path == folder / "e.npy"
-    with pytest.raises(UsageError, match=r'^DATA: expected a file, got "sub": there is a folder at '):
-        config.read_plan("sub/c.yaml", {"input_path": "sub"})
+    assert config.read_plan("sub/c.yaml", {}).scorers[0].embeddings == folder / "e.npy"
 
 
-OVERRIDES = {
-    "name": ("KNNScorer", "KNNScorer"),
-    "k": ("3", 3),
-    "distance_metric": ("cityblock", "manhattan"),
-    "max_workers": ("2", 2),
-    "embedding_path": ("other.npy", Path("other.npy")),
-}
-FIELDS = {"distance_metric": "metric", "max_workers": "threads"}
+def test_what_arguments_name_is_left_as_it_is() -> None:
+    found = config.read_plan(None, {"data": "d.jsonl", "embeddings": "e.npy"})
+    assert (found.data, found.scorers[0].embeddings) == ("d.jsonl", "embeddings")
 
 
-@pytest.mark.parametrize("key", OVERRIDES)
+ARGUMENTS = {"by": ("lof", "lof"), "k": (3, 3), "metric": ("cityblock", "manhattan"), "threads": (2, 2)}
+
+
+@pytest.mark.parametrize("name", ARGUMENTS)
 @pytest.mark.parametrize("text", [FLAT, NESTED])
-def test_the_command_line_overrides_every_key_of_every_scorer(text: str, key: str) -> None:
-    Path("other.npy").touch()
-    typed, wanted = OVERRIDES[key]
-    overrides: dict[str, Any] = {key: typed}
-    for before, after in zip(plan(text).scorers, plan(text, **overrides).scorers, strict=True):
-        field = FIELDS.get(key, key)
-        assert getattr(after, field) == wanted
+def test_an_argument_replaces_its_key_in_every_scorer(text: str, name: str) -> None:
+    value, wanted = ARGUMENTS[name]
+    field = {"by": "score"}.get(name, name)
+    for before, after in zip(plan(text).scorers, plan(text, **{name: value}).scorers, strict=True):
+        found = getattr(after, field)
+        assert getattr(found, {"by": "by", "metric": "name"}.get(name, "real")) == wanted
         changed = {one for one in vars(before) if getattr(before, one) != getattr(after, one)}
-        assert changed <= {field, "metric_given"}
+        assert changed <= {field, "metric_given", *(("label",) if name == "by" else ())}
 
 
-def test_an_override_stands_in_for_what_is_missing_or_wrong() -> None:
-    assert plan("name: KNNScorer\nk: five\nembedding_path: none.npy", k="3", embedding_path="emb.npy").scorers[0].k == 3
-    found = plan(
-        "scorers:\n- {k: 5}\n", name="KNNScorer", embedding_path="emb.npy", input_path="data.jsonl", output_path="o"
-    )
-    assert (found.scorers[0].label, found.input_path, found.output_path) == ("KNNScorer", Path("data.jsonl"), Path("o"))
-    Path("other.jsonl").touch()
-    both = plan(NESTED, input_path="other.jsonl", output_path="elsewhere")
-    assert (both.input_path, both.output_path) == (Path("other.jsonl"), Path("elsewhere"))
+def test_an_argument_stands_in_for_what_is_missing_or_wrong() -> None:
+    assert plan("name: KNNScorer\nk: five\nembedding_path: none.npy", k=3, embeddings="emb.npy").scorers[0].k == 3
+    found = plan("scorers:\n- {k: 5}\n", by="KNNScorer", embeddings="emb.npy", data="data.jsonl", output="o")
+    assert (found.scorers[0].label, found.data, found.output) == ("KNNScorer", "data.jsonl", Path("o"))
+    both = plan(NESTED, data="other.jsonl", output="elsewhere")
+    assert (both.data, both.output) == ("other.jsonl", Path("elsewhere"))
     one = "input_path: data.jsonl\noutput_path: o\nscorers: [{name: KNNScorer, embedding_path: emb.npy}]"
     assert plan(one, sub_name="mine").scorers[0].label == "mine"
 
 
-@pytest.mark.parametrize("typed", ["five", "0", "-5", "5.0", "", "true", "\u0665", "1e3", " 5", "9" * 5000])
-def test_a_wrong_number_on_the_command_line_is_named_by_its_option(typed: str) -> None:
-    assert fault(FLAT, k=typed).startswith('-k: expected a whole number above 0, got "' + typed[:70])
-    assert fault(FLAT, max_workers=typed).startswith("--max-workers: expected a whole number above 0, got ")
+@pytest.mark.parametrize("value", ["five", 0, -5, 5.0, "", True, "5", [5], float("inf")], ids=repr)
+def test_a_wrong_number_is_named_by_its_argument(value: Any) -> None:
+    assert fault(FLAT, k=value).startswith("k: expected a whole number above 0, got ")
+    assert fault(FLAT, threads=value).startswith("threads: expected a whole number above 0, got ")
 
 
 def test_neighbours_stand_in_for_embeddings() -> None:
     found = plan("k: 5", neighbors=True)
-    assert found.scorers[0].embedding_path is None and not found.scorers[0].metric_given
+    assert found.scorers[0].embeddings is None and not found.scorers[0].metric_given
     assert plan(FLAT.replace("emb.npy", "none.npy"), neighbors=True).scorers[0].metric_given
 
 
@@ -326,8 +357,8 @@ def test_neighbours_stand_in_for_embeddings() -> None:
 def test_right_values_arrive_unchanged(k: int, workers: int, metric: str) -> None:
     text = yaml.safe_dump({"k": k, "max_workers": workers, "distance_metric": metric, "embedding_path": "emb.npy"})
     (one,) = plan(text).scorers
-    assert (one.k, one.threads, one.metric) == (k, workers, {"l2": "euclidean"}.get(metric, metric))
-    assert plan(text, k=str(k + 1)).scorers[0].k == k + 1
+    assert (one.k, one.threads, one.metric.name) == (k, workers, {"l2": "euclidean"}.get(metric, metric))
+    assert plan(text, k=k + 1).scorers[0].k == k + 1
 
 
 ANYTHING = st.recursive(
@@ -362,4 +393,5 @@ def test_a_slip_in_an_unused_key_is_still_an_error(line: str) -> None:
     key = line.partition(":")[0]
     assert f"{key}: expected" in fault(NESTED.replace(f"{key}: 0\n", "") + f"{line}\n")
     if key.startswith("num_gpu"):
-        assert f"--{key.replace('_', '-')}: expected a whole number from 0" in fault(NESTED, **{key: "many"})
+        with pytest.raises(UsageError, match=f"^{key}: expected a whole number from 0"):
+            config.check_unused({key: "many"})

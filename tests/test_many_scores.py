@@ -256,13 +256,24 @@ def test_evidence_is_given_once_for_the_scores_of_one_pass(work: Workplace) -> N
         (["--by", "mean,lfo"], "--by: unknown scorer 'lfo': did you mean 'lof'?"),
         (["--by", "mean,kth,mean"], "--by: 'mean' is named twice; name it once"),
         (["--by", "kth:percent"], "--by: unknown form of kth 'percent': did you mean 'percentile'?"),
-        (["--by", "mean", "--name", "KNNScorer"], "--by: chooses the scorers, and so does --name; give one of them"),
-        (["--by", "lid", "-k", "1"], '-k: expected a whole number of at least 2 for lid, got "1"'),
-        (["--by", "lof", "--metric", "inner_product"], "--metric: lof: inner_product is no distance"),
-        (["--by", "density", "--metric", "hamming"], "--metric: density: a density needs a metric whose balls have a"),
-        (["--by", "lof", "--reference", "emb.npy"], "--reference: lof needs the samples' own neighbours; with a refer"),
+        (["--by", "mean", "--name", "KNNScorer"], "--by and --name are two names of one argument; give it once"),
+        (["--by", "lid", "-k", "1"], "-k: expected a whole number of at least 2 for lid, got 1"),
+        (
+            ["--by", "lof", "--metric", "inner_product"],
+            "--metric: lof: expected a metric in which equal vectors have distance 0, got inner_product; choose euclid",
+        ),
+        (
+            ["--by", "density", "--metric", "hamming"],
+            "--metric: density: expected a metric whose balls have a volume (euclidean, sqeuclidean, cosine, manhattan)"
+            ", got hamming",
+        ),
+        (
+            ["--by", "lof", "--reference", "emb.npy"],
+            "--reference: lof is computed from the samples' own neighbours, not those in a reference; with a reference "
+            "choose from mean, kth, median, density, lid",
+        ),
         (["--reference", "none.npy"], '--reference: expected a file, got "none.npy"'),
-        (["--previous", "run"], "--append NEW.jsonl and --previous FOLDER belong together: give both or neither"),
+        (["--previous", "run"], "--append: expected new rows together with previous, a kept run; give both or neither"),
     ],
 )
 def test_a_wrong_choice_is_named(work: Workplace, arguments: list[str], said: str) -> None:
@@ -272,7 +283,9 @@ def test_a_wrong_choice_is_named(work: Workplace, arguments: list[str], said: st
 def test_a_reference_of_another_dim_or_with_invalid_rows_is_refused(work: Workplace) -> None:
     work.save("wide.npy", np.ones((4, 5)))
     ask = ("score", "data.jsonl", "--embeddings", "emb.npy", "--reference")
-    assert "wide.npy: found dim 5, but" in work.refuses(3, *ask, "wide.npy")
+    assert "wide.npy: found dim 5, emb.npy has dim 4; embed both with the same model" in work.refuses(
+        3, *ask, "wide.npy"
+    )
     work.save("nan.npy", np.full((4, 4), np.nan))
     assert "nan.npy: 4 rows cannot be used" in work.refuses(3, *ask, "nan.npy")
 
@@ -339,7 +352,18 @@ def test_rows_can_be_appended_again_and_again(work: Workplace) -> None:
     agree(kept.values[0].tolist(), true_scores(np.load("all.npy"), 5))
 
 
-def test_appending_compares_new_pairs_only(work: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_kept_run_may_name_its_scores_shortly(work: Workplace) -> None:
+    split(work, 40)
+    ask = ("--by", "kth:percentile,lof", "-k", 3)
+    assert work.score(*ask, "--run", "run", data="old.jsonl", embeddings="old.npy").code == 0
+    manifest = Path("run/manifest.json")
+    text = manifest.read_text()
+    assert '"KthDistanceScorer:percentile"' in text
+    manifest.write_text(text.replace("KthDistanceScorer:percentile", "kth:percentile").replace("LOFScorer", "lof"))
+    assert append(work).out == work.score(*ask, data="all.jsonl", embeddings="all.npy").out
+
+
+def test_appending_looks_at_new_pairs_only(work: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
     split(work, 50)
     assert work.score("--run", "run", data="old.jsonl", embeddings="old.npy").code == 0
     monkeypatch.setattr(Exact, "neighbors", None)
@@ -368,7 +392,8 @@ def test_what_does_not_fit_a_kept_run_is_refused(work: Workplace) -> None:
     split(work, 40)
     assert work.score("--run", "run", data="old.jsonl", embeddings="old.npy").code == 0
     ask = ("score", "--append", "new.jsonl", "--previous", "run", "--embeddings")
-    assert work.refuses(2, *ask, "new.npy", "-k", 3).startswith("k: with --append, what is scored and how is the kept")
+    said = work.refuses(2, *ask, "new.npy", "-k", 3)
+    assert said.startswith("-k: cannot be given with append and previous, where the kept run says what is scored")
     work.save("other.npy", np.ones((20, 4)))
     said = work.refuses(3, *ask, "other.npy")
     assert "found float64 of dim 4, the kept run's embeddings are float32 of dim 4" in said

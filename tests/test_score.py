@@ -224,10 +224,13 @@ def test_a_graph_serves_every_scorer_of_the_nested_form(work: Workplace) -> None
 def test_a_graph_that_does_not_answer_the_question_is_refused(work: Workplace) -> None:
     work("neighbors", "emb.npy", "-k", 4, "-o", "graph")
     ask = ("score", "data.jsonl", "--neighbors", "graph")
-    said = "graph: holds 4 neighbours a row, but k = 5 was asked for; make it again with -k 5"
-    assert work.refuses(2, *ask) == said
+    assert work.refuses(2, *ask) == (
+        "graph: holds 4 neighbours a row, expected at least k = 5; compute them again with -k 5 (in Python: k=5), or "
+        "give a smaller k"
+    )
     assert work.refuses(2, *ask, "-k", 2, "--metric", "cosine") == (
-        "graph: its neighbours are euclidean, but cosine was asked for"
+        "graph: holds euclidean neighbours, expected cosine; compute them again with --metric cosine (in Python: "
+        "metric='cosine'), or leave the metric out"
     )
     work.lines("short.jsonl", [{"id": i} for i in range(29)])
     said = work.refuses(3, "score", "short.jsonl", "--neighbors", "graph", "-k", 2)

@@ -105,7 +105,7 @@ def _run(arguments: list[str], console: Console) -> int:
             loudness = parser.add_mutually_exclusive_group()
             loudness.add_argument("-v", "--verbose", action="store_true", help="say more; show tracebacks")
             loudness.add_argument("-q", "--quiet", action="store_true", help="say nothing but errors")
-            parser.set_defaults(run=module.run)
+            parser.set_defaults(function=module.run)
     try:
         parsed = top.parse_args(arguments)
     except SystemExit as end:  # argparse has said what was wrong, or printed what was asked for
@@ -116,7 +116,7 @@ def _run(arguments: list[str], console: Console) -> int:
     console.listen(parsed.verbose, parsed.quiet)
     try:
         _refuse_inputs(vars(parsed))
-        return int(parsed.run(parsed, console))
+        return int(parsed.function(parsed, console))
     except UsageError as error:
         raise UsageError(options.in_options(str(error), commands.choices[parsed.command], parsed)) from error
 

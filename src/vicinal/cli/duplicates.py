@@ -44,13 +44,13 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     with console.progress() as progress:
         found = duplicates(
             arguments.data,
-            options.number(arguments.radius),  # type: ignore[arg-type]
+            options.number(arguments.radius),
             arguments.embeddings,
             metric=arguments.metric,
             quality=arguments.quality,
             ids=arguments.ids,
             on_invalid=arguments.on_invalid,
-            threads=options.number(arguments.threads),  # type: ignore[arg-type]
+            threads=options.number(arguments.threads),
             progress=progress,
             output=arguments.output,
             overwrite=arguments.overwrite,

@@ -56,13 +56,13 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             by=arguments.by,
             embeddings=arguments.embeddings,
             neighbors=arguments.neighbors,
-            k=options.number(arguments.k),  # type: ignore[arg-type]
+            k=options.number(arguments.k),
             metric=arguments.metric,
             quality=arguments.quality,
-            dedup=options.number(arguments.dedup),  # type: ignore[arg-type]
+            dedup=options.number(arguments.dedup),
             quota=arguments.quota,
             ids=arguments.ids,
-            threads=options.number(arguments.threads),  # type: ignore[arg-type]
+            threads=options.number(arguments.threads),
             progress=progress,
             output=arguments.output,
             decisions=arguments.decisions,

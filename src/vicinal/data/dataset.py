@@ -87,6 +87,19 @@ class Dataset:
             provenance.verify(array, path, ids, contents=False)
 
 
+@dataclass(frozen=True)
+class _Asked:
+    """The arguments of `read`, without the data."""
+
+    embeddings: object
+    ids: object
+    fields: Mapping[str, tuple[object, str]]
+    argument: str
+    ids_argument: str
+    ids_from: str | None
+    first_row: int
+
+
 def read(
     data: object,
     embeddings: object = None,
@@ -97,6 +110,7 @@ def read(
     unique_ids: bool = False,
     ids_argument: str = "ids",
     ids_from: str | None = None,
+    first_row: int = 0,
 ) -> Dataset:
     """Return the rows of a data set.
 
@@ -122,6 +136,8 @@ def read(
         What messages call `ids`.
     ids_from : str, optional
         The field whose file gives the ids where `data` is an array, `ids` is None and the field is FILE:FIELD.
+    first_row : int
+        The number of the first row, where the rows follow others; rows without an id are named by their number.
 
     Returns
     -------
@@ -140,17 +156,18 @@ def read(
     >>> rows.ids, rows.values, len(rows.embeddings)
     (['a', 'b'], {'labels': [7, 8]}, 2)
     """
-    given = {name: (spec, kind) for name, (spec, kind) in fields.items() if spec is not None}
     if isinstance(data, Dataset):
         raise UsageError(f"{argument}: found a Dataset, expected an array, a path or a table")
+    given = {name: (spec, kind) for name, (spec, kind) in fields.items() if spec is not None}
+    asked = _Asked(embeddings, ids, given, argument, ids_argument, ids_from, first_row)
     with warnings.catch_warnings(record=True) as raised:
         warnings.simplefilter("always")
         if frames.is_table(data):
-            rows = _from_table(data, embeddings, ids, given, argument, ids_argument)
+            rows = _from_table(data, asked)
         elif isinstance(data, str | os.PathLike) and not str(data).lower().endswith(".npy"):
-            rows = _from_file(Path(data), embeddings, ids, given, argument, ids_argument)
+            rows = _from_file(Path(data), asked)
         else:
-            rows = _from_array(data, embeddings, ids, given, argument, ids_argument, ids_from)
+            rows = _from_array(data, asked)
     if unique_ids:
         _refuse_repeated(rows)
     for warning in raised:
@@ -167,14 +184,8 @@ def _refuse_repeated(rows: Dataset) -> None:
         )
 
 
-def _from_table(
-    table: Any,
-    embeddings: object,
-    ids: object,
-    fields: Mapping[str, tuple[object, str]],
-    argument: str,
-    ids_argument: str,
-) -> Dataset:
+def _from_table(table: Any, asked: _Asked) -> Dataset:
+    embeddings, ids, argument, ids_argument = asked.embeddings, asked.ids, asked.argument, asked.ids_argument
     names = frames.column_names(table)
     if isinstance(embeddings, str) and embeddings in names:
         source: Any = frames.column(table, embeddings, "embeddings")
@@ -199,11 +210,11 @@ def _from_table(
     elif "id" in names:
         found = _checked_ids(frames.column(table, "id").to_pylist(), n, f"{ids_argument}: column 'id'")
     else:
-        found = list(range(n))
+        found = list(range(asked.first_row, asked.first_row + n))
     values: dict[str, list[Any]] = {}
     places: dict[str, str] = {}
     sources: list[tuple[Path, list[Id]]] = []
-    for name, (spec, kind) in fields.items():
+    for name, (spec, kind) in asked.fields.items():
         if isinstance(spec, str) and spec not in names and labels.is_file(spec):
             values[name], places[name] = _from_other_file(spec, kind, n, name, argument, sources)
         elif isinstance(spec, str):
@@ -220,50 +231,37 @@ def _from_table(
     )
 
 
-def _from_file(
-    path: Path,
-    embeddings: object,
-    ids: object,
-    fields: Mapping[str, tuple[object, str]],
-    argument: str,
-    ids_argument: str,
-) -> Dataset:
-    tables.suffix(path)
+def _from_file(path: Path, asked: _Asked) -> Dataset:
+    ids, argument = asked.ids, asked.argument
     if not path.is_file():
         there = "a folder" if path.is_dir() else "nothing"
         raise UsageError(f'{argument}: expected a file, got "{path}": there is {there} at {path.absolute()}')
+    tables.suffix(path)
     id_field = ids if isinstance(ids, str) else "id"
     wanted: dict[str, str] = {}
-    for spec, kind in fields.values():
+    for spec, kind in asked.fields.values():
         if isinstance(spec, str) and not labels.is_file(spec) and wanted.get(spec) != "number":
             wanted[spec] = kind
-    found, warned, columns = tables.read_columns(path, id_field, wanted)
+    found, warned, columns = tables.read_columns(path, id_field, wanted, asked.first_row)
     if ids is not None and not isinstance(ids, str):
-        found, warned = _checked_ids(ids, len(found), ids_argument), []
+        found, warned = _checked_ids(ids, len(found), asked.ids_argument), []
     for text in warned:
         warnings.warn(text, stacklevel=2)
     values: dict[str, list[Any]] = {}
     places: dict[str, str] = {}
     sources: list[tuple[Path, list[Id]]] = []
-    for name, (spec, kind) in fields.items():
+    for name, (spec, kind) in asked.fields.items():
         if isinstance(spec, str) and spec not in wanted:
             values[name], places[name] = _from_other_file(spec, kind, len(found), name, str(path), sources)
         else:
             places[name] = f"{path}:{spec}" if isinstance(spec, str) else name
             values[name] = columns[spec] if isinstance(spec, str) else _values(spec, kind, len(found), name)
-    return Dataset(str(path), found, path, None, values, places, embeddings, tuple(sources), id_field)
+    return Dataset(str(path), found, path, None, values, places, asked.embeddings, tuple(sources), id_field)
 
 
-def _from_array(
-    data: Any,
-    embeddings: object,
-    ids: object,
-    fields: Mapping[str, tuple[object, str]],
-    argument: str,
-    ids_argument: str,
-    ids_from: str | None,
-) -> Dataset:
-    if embeddings is not None:
+def _from_array(data: Any, asked: _Asked) -> Dataset:
+    ids, argument, ids_argument = asked.ids, asked.argument, asked.ids_argument
+    if asked.embeddings is not None:
         raise UsageError(
             f"embeddings: {argument} holds embeddings already; give a data set or a table as {argument}, or leave "
             "embeddings out"
@@ -282,17 +280,17 @@ def _from_array(
                 f"{argument}: expected an array (rows, dim), a path or a table, found {type(data).__name__}"
             ) from None
     sources: list[tuple[Path, list[Id]]] = []
-    found: list[Id] = list(range(n))
+    found: list[Id] = list(range(asked.first_row, asked.first_row + n))
     if isinstance(ids, str):
         found = labels.read_ids(ids, ids_argument, n, place)
         sources.append((labels.parse(ids, ids_argument, "id")[0], found))
     elif ids is not None:
         found = _checked_ids(ids, n, ids_argument)
     values, places = {}, {}
-    for name, (spec, kind) in fields.items():
+    for name, (spec, kind) in asked.fields.items():
         if isinstance(spec, str):
             values[name], places[name] = _from_other_file(spec, kind, n, name, place, sources)
-            if name == ids_from and ids is None:
+            if name == asked.ids_from and ids is None:
                 found = sources[-1][1]
         else:
             places[name] = name

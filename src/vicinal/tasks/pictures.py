@@ -1,6 +1,10 @@
-"""Pictures of curves, counts and tables of counts, by matplotlib (the extra `report`)."""
+"""Pictures of curves, histograms and confusion matrices, by matplotlib (the extra `report`).
+
+Each function but `check`, `save` and `svg` returns a matplotlib Figure.
+"""
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +20,15 @@ GREY = "#666666"
 
 
 def check(path: str, overwrite: bool) -> None:
-    """Raises UsageError or MissingExtra at once where a picture could not be drawn or written later."""
+    """Raise an error at once where a picture could not be drawn or written later.
+
+    Raises
+    ------
+    UsageError
+        The name does not end in .svg, .png or .pdf; the file exists and `overwrite` is false.
+    MissingExtra
+        matplotlib is not installed.
+    """
     if not path.lower().endswith(SUFFIXES):
         raise UsageError(f"{path}: expected a picture's name that ends in {', '.join(SUFFIXES)}")
     atomic.check_file(path, overwrite)
@@ -24,22 +36,29 @@ def check(path: str, overwrite: bool) -> None:
 
 
 def save(figure: Any, path: str | Path, overwrite: bool = False) -> None:
-    """Writes a figure; the file appears whole or not at all."""
+    """Write a figure; the file appears whole or not at all."""
     with atomic.whole_file(path, overwrite) as file:
         figure.savefig(file, format=Path(path).suffix[1:].lower(), dpi=150)
 
 
 def svg(figure: Any) -> str:
-    """A figure as SVG text, to stand inside a page."""
+    """Return a figure as SVG text, which can stand inside an HTML page."""
     text = io.StringIO()
-    need("matplotlib", extra="report")
     figure.savefig(text, format="svg", metadata={"Date": None})
-    drawn = text.getvalue()
-    return drawn[drawn.index("<svg") :]
+    whole = text.getvalue()
+    return whole[whole.index("<svg") :]
 
 
 def axes(title: str, x: str, y: str, size: tuple[float, float] = (6.4, 3.6)) -> tuple[Any, Any]:
-    """An empty figure and its axes, with words at both."""
+    """Return an empty figure and its axes.
+
+    Parameters
+    ----------
+    title, x, y : str
+        The words above, below and at the left.
+    size : tuple of float
+        Width and height in inches.
+    """
     need("matplotlib", extra="report")
     from matplotlib.figure import Figure
 
@@ -53,11 +72,18 @@ def axes(title: str, x: str, y: str, size: tuple[float, float] = (6.4, 3.6)) -> 
 
 
 def recall_and_speed(curves: list[tuple[str, list[tuple[float, float]]]], k: int) -> Any:
-    """Queries a second over recall, a curve an index: up and to the right is better.
+    """Return queries per second over recall, one curve an index: up and to the right is better.
 
-    The axis is 1 - (1 - recall)^(1/3), so that there is room where most indexes are.
+    The axis of recall is 1 - (1 - recall)^(1/3), which spreads the values near 1, where most indexes are.
+
+    Parameters
+    ----------
+    curves : list of (str, list of (float, float))
+        The name of each index, and its points: recall, queries per second.
+    k : int
+        The number of neighbours that recall was measured for.
     """
-    figure, place = axes("What recall costs", f"recall@{k}", "queries a second", size=(6.4, 4.2))
+    figure, place = axes("Speed and recall", f"recall@{k}", "queries per second", size=(6.4, 4.2))
     colours = [*COLOURS, "#56b4e9", "#e69f00", GREY, "#000000"]
     for number, (name, points) in enumerate(curves):
         recall, speed = zip(*sorted(points), strict=True)
@@ -77,15 +103,22 @@ def recall_and_speed(curves: list[tuple[str, list[tuple[float, float]]]], k: int
 
 
 def curve_of_k(curve: Curve, n: int) -> Any:
-    """The leave-one-out score over k, the best marked; below k stands n / k, the model's complexity."""
-    figure, place = axes("How well the neighbours predict, by their number", "k", f"leave-one-out {curve.score}")
+    """Return the leave-one-out score over k, the best marked; below k stands n / k, the model's complexity.
+
+    Parameters
+    ----------
+    curve : Curve
+    n : int
+        The number of rows.
+    """
+    figure, place = axes("Leave-one-out score by number of neighbours", "k", f"leave-one-out {curve.score}")
     for colour, (name, values) in zip(COLOURS, curve.scores.items(), strict=False):
         place.plot(curve.ks, values, color=colour, label=f"{name} weights", marker=".", markersize=4)
     k, weights = curve.best
     best = curve.scores[weights][k - 1]
     place.plot([k], [best], "o", color="black", fillstyle="none", markersize=9)
     place.annotate(f"k = {k}: {best:.4f}", (k, best), xytext=(0, 9), textcoords="offset points", ha="center")
-    place.margins(y=0.12)  # room for these words above the best, where no curve is
+    place.margins(y=0.12)  # space for these words above the best, where no curve is
     ticks = [tick for tick in (1, 2, 5, 10, 20, 50, 100, 200) if curve.ks[0] <= tick <= curve.ks[-1]]
     _log_ticks(place, ticks, [f"{tick}\n{n / tick:,.0f}" for tick in ticks])
     place.set_xlabel("k, and below it n / k: the model's complexity")
@@ -94,7 +127,16 @@ def curve_of_k(curve: Curve, n: int) -> Any:
 
 
 def line(title: str, x: str, y: str, points: dict[str, tuple[np.ndarray, np.ndarray]], log_x: bool = False) -> Any:
-    """One line a name through its points."""
+    """Return one line for each name through its points.
+
+    Parameters
+    ----------
+    title, x, y : str
+    points : dict of str to (ndarray, ndarray)
+        The name of each line -> its x and y values.
+    log_x : bool
+        Whether the x axis is logarithmic.
+    """
     figure, place = axes(title, x, y)
     for colour, (name, (across, up)) in zip(COLOURS, points.items(), strict=False):
         place.plot(across, up, color=colour, label=name, marker=".")
@@ -106,14 +148,24 @@ def line(title: str, x: str, y: str, points: dict[str, tuple[np.ndarray, np.ndar
     return figure
 
 
-def _log_ticks(place: Any, ticks: list, names: list[str]) -> None:
+def _log_ticks(place: Any, ticks: Sequence[float], names: list[str]) -> None:
+    """Make the x axis logarithmic, with these ticks."""
     place.set_xscale("log")
     place.minorticks_off()
     place.set_xticks(ticks, names)
 
 
 def counts(title: str, x: str, values: np.ndarray, marks: dict[str, float] | None = None) -> Any:
-    """How often values occur, with lines at marked ones."""
+    """Return a histogram of values.
+
+    Parameters
+    ----------
+    title, x : str
+    values : ndarray, shape (n,)
+        Those that are not finite are left out.
+    marks : dict of str to float, optional
+        The names of values that are marked by a dashed line.
+    """
     figure, place = axes(title, x, "rows")
     finite = values[np.isfinite(values)]
     place.ticklabel_format(useOffset=False)
@@ -127,7 +179,16 @@ def counts(title: str, x: str, values: np.ndarray, marks: dict[str, float] | Non
 
 
 def confusion(title: str, shares: np.ndarray, names: list[str]) -> Any:
-    """A square of shares: the row's label down, the neighbours' across."""
+    """Return a confusion matrix: the row's label down, the label of its neighbours across.
+
+    Parameters
+    ----------
+    title : str
+    shares : ndarray, shape (n_labels, n_labels)
+        The share of each row's label, 0 to 1.
+    names : list of str
+        The labels.
+    """
     size = min(9.0, 2.6 + 0.32 * len(names))
     figure, place = axes(title, "the neighbours' label", "the row's label", (size + 0.6, size))
     image = place.imshow(shares, cmap="Blues", vmin=0, vmax=1)

@@ -1,6 +1,17 @@
-"""The main job: a data set and its embeddings in, a file of scores out."""
+"""Scores of a data set by its neighbours.
 
-from vicinal.tasks.score.dataset import append_dataset, score_dataset
-from vicinal.tasks.score.results import Run, Scored, summary
+config     arguments and YAML files -> a Plan (settings: values that know where they were written)
+inputs     the vectors, references and groups of a plan, checked
+passes     one neighbour search for each distinct Question of the plan
+values     neighbours -> the values of each scorer
+results    Scores: the values, their records and tables
+runs       kept runs: folders that a report and later rows start from
+scoring    `score`, which goes through these phases
+scorers    `KNNScorer`: an array in, the mean distances out
+"""
 
-__all__ = ["Run", "Scored", "append_dataset", "score_dataset", "summary"]
+from vicinal.tasks.score.plan import Plan
+from vicinal.tasks.score.results import Scored, Scores
+from vicinal.tasks.score.scoring import score
+
+__all__ = ["Plan", "Scored", "Scores", "score"]

@@ -1,22 +1,22 @@
-"""The two YAML forms of a scoring run, checked key by key, and the plan that they make.
+"""The plan of a scoring run, from arguments and from the two YAML forms, checked key by key.
 
     flat     one scorer: name, embedding_path, k, distance_metric, max_workers, reference_path, group_field
     nested   several: input_path, output_path and a list `scorers`, as OpenDataArena's scorer tool writes it
 
-Nothing is replaced by a default where it was written wrongly. An error names file, line, column and key, what was
-expected, what was found, and the nearest valid name.
+Arguments replace the values of a file. A wrong value is an error, never replaced by a default; the error names the
+file, line, column and key (or the argument), the value found, what was expected, and the nearest valid name.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from vicinal.analysis import scores
-from vicinal.errors import UsageError, unknown
+from vicinal.errors import UsageError
 from vicinal.knn import metrics
+from vicinal.tasks.score.plan import EMBEDDINGS, GROUPS, REFERENCE, Key, Plan, Scorer
+from vicinal.tasks.score.settings import Setting, Settings, read_yaml, refuse_unknown_keys
 
 SCORER_KEYS = ("name", "embedding_path", "k", "distance_metric", "max_workers", "reference_path", "group_field")
 NESTED_SCORER_KEYS = (*SCORER_KEYS, "sub_name", "num_gpu_per_job", "num_gpu")
@@ -36,237 +36,253 @@ OTHER_NAMES = {
     "reference": "reference_path",
     "group": "group_field",
 }
-REFERENCE = "@reference"
-COMMAND_LINE = "the command line"
-OVERRIDES = (*SCORER_KEYS, "by", "sub_name", *(key for key in NESTED_KEYS if key != "scorers"))
+KEYS = {
+    "by": "name",
+    "k": "k",
+    "metric": "distance_metric",
+    "threads": "max_workers",
+    "embeddings": "embedding_path",
+    "reference": "reference_path",
+    "groups": "group_field",
+    "data": "input_path",
+    "output": "output_path",
+    "sub_name": "sub_name",
+}
+"""The key that each argument of `score` replaces."""
+AGAINST_REFERENCE = "@reference"
+DEFAULT_K = 5
 
 
-@dataclass(frozen=True)
-class ScorerPlan:
-    """One scorer of a run.
+def read_plan(
+    config: str | Path | None,
+    given: Mapping[str, Any],
+    neighbors_given: bool = False,
+    data_holds_embeddings: bool = False,
+) -> Plan:
+    """Return the plan that a YAML file and arguments describe.
 
-    name      : a score's name or short name, with a form after a colon or without
-    reference : the other set that distances are measured to; None for the other samples
-    group     : the data set's field whose equal values make samples no neighbours of each other
+    Parameters
+    ----------
+    config : path or None
+        A file in either form; None where the arguments say all.
+    given : mapping of str to object
+        Argument (a key of `KEYS`) -> value; None where it is not given. In the nested form an argument that belongs to
+        a scorer holds for every scorer.
+    neighbors_given : bool
+        Saved neighbours take the place of embeddings.
+    data_holds_embeddings : bool
+        The argument `data` is an array or a table, whose embeddings serve where the file names none.
+
+    Raises
+    ------
+    UsageError
+        Naming the place: file, line, column and key, or the argument.
     """
-
-    label: str
-    name: str
-    k: int
-    metric: str
-    threads: int | None
-    embedding_path: Path | None
-    metric_given: bool = False
-    group: str | None = None
-    reference: Path | None = None
-
-    @property
-    def score(self) -> scores.Score:
-        """The row of the table of scores."""
-        return scores.find(self.name)[0]
-
-    @property
-    def form(self) -> str:
-        """The form that the score is put in, "" for its plain value."""
-        return scores.find(self.name)[1]
-
-
-@dataclass(frozen=True)
-class Plan:
-    """One scoring run, whichever way it was written down."""
-
-    nested: bool
-    scorers: tuple[ScorerPlan, ...]
-    input_path: Path | None = None
-    output_path: Path | None = None
-    unused: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Setting:
-    """A value and where it was written, in the words of an error: `knn.yaml:3:4: k` or `--k`."""
-
-    value: Any
-    place: str
-    folder: Path | None = None
-    key_place: str = ""
-
-    def fail(self, expected: str) -> UsageError:
-        """The error for a value that is not what was expected."""
-        return UsageError(f"{self.place}: expected {expected}, got {_shown(self.value)}")
-
-
-Settings = dict[str, Setting]
-
-
-def read_plan(config: str | Path | None, overrides: dict[str, Any], neighbors_given: bool = False) -> Plan:
-    """The plan of a YAML file, with command-line values in place of its own.
-
-    config          : a file in either form, or None where the command line says it all
-    overrides       : key -> value or None; in the nested form a scorer's key holds for every scorer
-    neighbors_given : the neighbours are at hand, so that embedding_path is not needed
-    Raises            UsageError, naming the place.
-    """
-    given = {key: Setting(value, _option(key)) for key, value in overrides.items() if value is not None}
+    arguments = {KEYS[name]: Setting(value, name) for name, value in given.items() if value is not None}
+    held = {"embedding_path": Setting(None, EMBEDDINGS)} if data_holds_embeddings else {}
     if config is None:
-        return _flat_plan({}, given, COMMAND_LINE, neighbors_given)
-    top, where = _read_yaml(Path(config))
+        return _flat_plan({}, held, arguments, None, neighbors_given)
+    top, where = read_yaml(Path(config))
     if "scorers" in top:
-        return _nested_plan(top, given, where, neighbors_given)
+        return _nested_plan(top, held, arguments, where, neighbors_given)
     for key, setting in top.items():
         if key in NESTED_KEYS or key == "sub_name":
             raise UsageError(f"{setting.key_place}: belongs to the nested form, which needs a list 'scorers'")
-    return _flat_plan(top, given, where, neighbors_given)
+    return _flat_plan(top, held, arguments, where, neighbors_given)
 
 
-def _flat_plan(top: Settings, given: Settings, where: str, neighbors_given: bool) -> Plan:
-    _only(top, SCORER_KEYS)
+def check_unused(values: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return those of `UNUSED` that are given, in that order.
+
+    Raises
+    ------
+    UsageError
+        A value is not what OpenDataArena's tool takes, which may be a slip that its user wants to hear of.
+    """
+    given = {key: Setting(value, key) for key, value in values.items() if value is not None}
     _check_unused(given)
-    settings = {**top, **given}
-    by = settings.pop("by", None)
-    if by is None:
-        plans = [_scorer(settings, where, "KNNScorer", neighbors_given)]
-    else:
-        if "name" in given:
-            raise UsageError(f"{by.place}: chooses the scorers, and so does --name; give one of them")
-        names = [name.strip() for name in _text(by).split(",")]
-        twice = [name for name in names if names.count(name) > 1]
-        if twice:
-            raise UsageError(f"{by.place}: {twice[0]!r} is named twice; name it once")
-        plans = [_scorer({**settings, "name": replace(by, value=name)}, where, name, neighbors_given) for name in names]
+    return tuple(key for key in UNUSED if key in given)
+
+
+def _flat_plan(top: Settings, held: Settings, given: Settings, where: str | None, neighbors_given: bool) -> Plan:
+    """The plan of the flat form; `held` are defaults, `where` is the place of the file, None where there is none."""
+    refuse_unknown_keys(top, SCORER_KEYS, OTHER_NAMES)
+    settings = {**held, **top, **given}
+    by = settings.get("name", Setting("mean" if where is None else "KNNScorer", where or "by"))
+    names = _names(by) if by.is_argument else [by.text()]
+    label = settings.get("sub_name")
+    if label is not None and len(names) > 1:
+        raise label.fail(f"a name for one score, where by names {len(names)}")
+    plans = [
+        _scorer({**settings, "name": replace(by, value=name)}, where, label.text() if label else name, neighbors_given)
+        for name in names
+    ]
     return Plan(
-        nested=False,
-        unused=tuple(key for key in UNUSED if key in given),
         scorers=_with_references(plans, settings),
-        input_path=_path(given.get("input_path")),
-        output_path=Path(given["output_path"].value) if "output_path" in given else None,
+        data=_value(given.get("input_path")),
+        output=_output(given.get("output_path")),
     )
 
 
-def _nested_plan(top: Settings, given: Settings, where: str, neighbors_given: bool) -> Plan:
+def _nested_plan(top: Settings, held: Settings, given: Settings, where: str, neighbors_given: bool) -> Plan:
+    """The plan of the nested form; `held` are defaults of each scorer."""
     for key, setting in top.items():
         if key in SCORER_KEYS:
             raise UsageError(f"{setting.key_place}: belongs to a scorer: write it below 'scorers'")
-    _only(top, NESTED_KEYS)
-    if "by" in given:
-        raise UsageError(f"{given['by'].place}: belongs to the flat form; this file lists its scorers itself")
+    refuse_unknown_keys(top, NESTED_KEYS, OTHER_NAMES)
     merged = {**top, **given}
     _check_unused(top)
-    _check_unused(given)
     listed = top["scorers"]
     if not isinstance(listed.value, list) or not listed.value:
         raise listed.fail("a list of scorers, each with a name")
-    unused = tuple(key for key in UNUSED if key in merged or any(_has(item, key) for item in listed.value))
-    taken = {_text(item.value["sub_name"]) for item in listed.value if _has(item, "sub_name")}
-    plans: list[ScorerPlan] = []
+    unused = tuple(key for key in UNUSED if key in top or any(_has(item, key) for item in listed.value))
+    if "name" in given:
+        names = _names(given["name"])
+        if len(names) > 1:
+            raise given["name"].fail(f"one score, which replaces the name of each scorer of {where.partition(':')[0]}")
+        given = {**given, "name": replace(given["name"], value=names[0])}
+    plans = [
+        _scorer({**held, **settings}, place, label, neighbors_given)
+        for settings, place, label in _labelled(listed.value, given)
+    ]
+    for key, argument in (("input_path", "data"), ("output_path", "output")):
+        if key not in merged:
+            raise UsageError(f"{where}: {key}: missing; write it in the file or give {argument}")
+    scorers = tuple(one for plan in plans for one in _with_references([plan], given))
+    return Plan(scorers, _value(merged["input_path"]), _output(merged["output_path"]), nested=True, unused=unused)
+
+
+def _labelled(items: list[Setting], given: Settings) -> Iterable[tuple[Settings, str, str]]:
+    """The settings of each listed scorer, with its place and its label; labels are distinct."""
+    taken = {item.value["sub_name"].text() for item in items if _has(item, "sub_name")}
     labels: set[str] = set()
-    for item in listed.value:
+    for item in items:
         if not isinstance(item.value, dict):
             raise item.fail("a mapping with a scorer's name and settings")
-        _only(item.value, NESTED_SCORER_KEYS)
+        refuse_unknown_keys(item.value, NESTED_SCORER_KEYS, OTHER_NAMES)
         _check_unused(item.value)
         if "name" not in item.value and "name" not in given:
             names = ", ".join(score.name for score in scores.SCORES)
             raise UsageError(f"{item.place}.name: missing; choose from {names}")
         settings = {**item.value, **{key: value for key, value in given.items() if key in NESTED_SCORER_KEYS}}
-        label = _text(settings["sub_name"]) if "sub_name" in settings else ""
+        label = settings["sub_name"].text() if "sub_name" in settings else ""
         if label and label in labels:
             raise UsageError(f"{settings['sub_name'].place}: {label!r} names two scorers; their names must differ")
         if not label:
-            name = _text(settings["name"])
+            name = settings["name"].text()
             label = next(free for free in _numbered(name) if free not in labels and free not in taken)
         labels.add(label)
-        plans.append(_scorer(settings, item.place, label, neighbors_given))
-    for key in ("input_path", "output_path"):
-        if key not in merged:
-            raise UsageError(f"{where}: {key}: missing; write it in the file or give {_option(key)}")
-    output = Path(_text(merged["output_path"]))
-    scorers = tuple(one for plan in plans for one in _with_references([plan], given))
-    return Plan(True, scorers, _path(merged["input_path"]), output, unused)
+        yield settings, item.place, label
 
 
-def _with_references(plans: list[ScorerPlan], settings: Settings) -> tuple[ScorerPlan, ...]:
-    """The scorers as they are, each followed by its like against the reference where there is one."""
+def _with_references(plans: list[Scorer], settings: Settings) -> tuple[Scorer, ...]:
+    """The scorers among the samples themselves, each followed by its like against the reference where there is one."""
     out = []
     for one in plans:
         out.append(replace(one, reference=None))
         if one.reference is not None and not one.score.own:
-            out.append(replace(one, label=one.label + REFERENCE))
+            out.append(replace(one, label=one.label + AGAINST_REFERENCE))
     if any(one.reference is not None for one in plans) and not any(one.reference is not None for one in out):
         given = settings.get("reference_path")
         place = f"{plans[0].label}: reference_path" if given is None else given.place
         able = ", ".join(score.by for score in scores.SCORES if not score.own)
-        raise UsageError(f"{place}: {plans[0].name} needs the samples' own neighbours; with a reference choose {able}")
+        raise UsageError(
+            f"{place}: {plans[0].score.by} is computed from the samples' own neighbours, not those in a reference; "
+            f"with a reference choose from {able}"
+        )
     return tuple(out)
 
 
-def _scorer(settings: Settings, where: str, label: str, neighbors_given: bool) -> ScorerPlan:
-    name = settings.get("name", Setting("KNNScorer", where))
+def _scorer(settings: Settings, where: str | None, label: str, neighbors_given: bool) -> Scorer:
+    """The scorer of some settings; `where` is the place of the file that they come from."""
+    name = settings["name"].text()
     try:
-        score, _ = scores.find(_text(name))
+        score, form = scores.find(name)
     except UsageError as error:
-        raise UsageError(f"{name.place}: {error}") from None
-    metric = settings.get("distance_metric", Setting("euclidean", where))
-    if _text(metric) not in metrics.BY_NAME:
-        raise UsageError(f"{metric.place}: {unknown('metric', metric.value, metrics.BY_NAME)}")
-    threads = settings.get("max_workers")
-    if "embedding_path" not in settings and not neighbors_given:
-        if where == COMMAND_LINE:
-            raise UsageError("no embeddings were given; write: vicinal score DATA.jsonl --embeddings EMB.npy")
-        raise UsageError(f"{where}: embedding_path: missing; give the .npy file there or as --embeddings")
-    k = _whole_number(settings["k"]) if "k" in settings else 5
+        raise UsageError(f"{settings['name'].place}: {error}") from None
+    metric = _metric(settings.get("distance_metric"))
+    k = settings["k"].whole_number() if "k" in settings else DEFAULT_K
     if k < score.least_k:
-        raise settings["k"].fail(f"a whole number of at least {score.least_k} for {name.value}")
-    unfit = score.unfit(metrics.find(metric.value))
+        raise settings["k"].fail(f"a whole number of at least {score.least_k} for {name}")
+    unfit = score.unfit(metric)
     if unfit and not (neighbors_given and "distance_metric" not in settings):
-        raise UsageError(f"{metric.place}: {name.value}: {unfit}")
-    if neighbors_given and "reference_path" in settings:
-        raise UsageError(f"{settings['reference_path'].place}: needs embeddings, in place of --neighbors")
-    if neighbors_given and "group_field" in settings:
-        raise UsageError(f"{settings['group_field'].place}: needs embeddings; saved neighbours know no groups")
-    return ScorerPlan(
+        place = settings["distance_metric"].place if "distance_metric" in settings else where or "metric"
+        raise UsageError(f"{place}: {name}: {unfit}")
+    threads = settings.get("max_workers")
+    return Scorer(
         label=label,
-        name=name.value,
+        score=score,
+        form=form,
         k=k,
-        metric=metrics.find(metric.value).name,
-        threads=None if threads is None else _whole_number(threads),
-        embedding_path=None if neighbors_given else _path(settings["embedding_path"]),
+        metric=metric,
+        embeddings=None if neighbors_given else _embeddings(settings, where),
+        reference=_key(settings["reference_path"], REFERENCE) if "reference_path" in settings else None,
+        groups=_groups(settings.get("group_field")),
+        threads=None if threads is None else threads.whole_number(),
         metric_given="distance_metric" in settings,
-        group=_text(settings["group_field"]) if "group_field" in settings else None,
-        reference=_path(settings.get("reference_path")),
     )
 
 
-def whole_number(value: object, place: str) -> int:
-    """The number above 0 that an option or key holds, or UsageError; options come as text."""
-    return _whole_number(Setting(value, place))
+def _embeddings(settings: Settings, where: str | None) -> Key:
+    """Where the embeddings are; what arguments name is looked at when it is read."""
+    if "embedding_path" in settings:
+        return _key(settings["embedding_path"], EMBEDDINGS)
+    if where is not None:
+        raise UsageError(
+            f"{where}: embedding_path: missing; give the .npy file there or as --embeddings (in Python: embeddings=...)"
+        )
+    return EMBEDDINGS
 
 
-def threads(value: object, place: str = "--threads") -> int | None:
-    """How many threads were asked for; None for the machine's cores.
+def _metric(setting: Setting | None) -> metrics.Metric:
+    if setting is None:
+        return metrics.find("euclidean")
+    if setting.is_argument and isinstance(setting.value, metrics.Metric):
+        return setting.value
+    name = setting.text()
+    try:
+        return metrics.find(name)
+    except UsageError as error:
+        raise UsageError(f"{setting.place}: {error}") from None
 
-    Raises    as `whole_number`
-    """
-    return None if value is None else whole_number(value, place)
+
+def _groups(setting: Setting | None) -> str | None:
+    """The name of the groups: the field, or GROUPS where their values are given."""
+    if setting is None:
+        return None
+    return GROUPS if setting.is_argument and not isinstance(setting.value, str) else setting.text()
 
 
-def _whole_number(setting: Setting) -> int:
-    value = setting.value
-    if (
-        setting.place.startswith("-")
-        and isinstance(value, str)
-        and value.isascii()
-        and value.isdigit()
-        and len(value) < 4000
-    ):
-        value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise setting.fail("a whole number above 0")
-    return value
+def _key(setting: Setting, argument: str) -> Key:
+    return argument if setting.is_argument else setting.file()
+
+
+def _value(setting: Setting | None) -> Any:
+    """A data set: the argument as it is, or the file that the configuration names."""
+    if setting is None:
+        return None
+    return setting.value if setting.is_argument else setting.file()
+
+
+def _output(setting: Setting | None) -> Path | None:
+    if setting is None:
+        return None
+    return Path(setting.value) if setting.is_argument else Path(setting.text())
+
+
+def _names(by: Setting) -> list[str]:
+    """The names of an argument: a text with commas, or a list of such texts."""
+    listed = by.value if isinstance(by.value, list | tuple) else [by.value]
+    if not listed:
+        raise by.fail("the name of a score")
+    names = [name.strip() for one in listed for name in replace(by, value=one).text().split(",")]
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise UsageError(f"{by.place}: {twice[0]!r} is named twice; name it once")
+    return names
 
 
 def _check_unused(settings: Settings) -> None:
-    """These keys change nothing here, but a slip in them is still worth a word."""
     for key in ("num_gpu", "num_gpu_per_job"):
         if key in settings:
             value = settings[key].value
@@ -277,36 +293,6 @@ def _check_unused(settings: Settings) -> None:
     for key in ("data_with_id", "resume"):
         if key in settings and not isinstance(settings[key].value, bool | str):
             raise settings[key].fail("true, false or text")
-
-
-def _text(setting: Setting) -> str:
-    if not isinstance(setting.value, str) or not setting.value:
-        raise setting.fail("text")
-    return setting.value
-
-
-def _path(setting: Setting | None) -> Path | None:
-    """An input file: from the working directory first, then from the configuration's own folder."""
-    if setting is None:
-        return None
-    text = _text(setting)
-    tried = [Path(text)]
-    if setting.folder is not None and not Path(text).is_absolute():
-        tried.append(setting.folder / text)
-    for path in tried:
-        if path.is_file():
-            return path
-    places = dict.fromkeys(f"{_what_is(path)} at {path.absolute()}" for path in tried)
-    raise UsageError(f"{setting.place}: expected a file, got {_shown(setting.value)}: there is {', '.join(places)}")
-
-
-def _what_is(path: Path) -> str:
-    return "a folder" if path.is_dir() else "no plain file" if path.exists() else "nothing"
-
-
-def input_file(path: str, place: str) -> Path:
-    """The path of a file that an option names, or UsageError where there is none."""
-    return _path(Setting(path, place)) or Path(path)
 
 
 def _numbered(name: str) -> Iterable[str]:
@@ -321,84 +307,18 @@ def _has(item: Setting, key: str) -> bool:
     return isinstance(item.value, dict) and key in item.value
 
 
-def _only(settings: Settings, known: tuple[str, ...]) -> None:
-    for key, setting in settings.items():
-        if key not in known:
-            near = OTHER_NAMES.get(key.lower().replace("-", "_"))
-            hint = f"unknown key {key!r}: did you mean {near!r}? Choose from {', '.join(known)}"
-            raise UsageError(f"{setting.key_place}: {hint if near in known else unknown('key', key, known)}")
+def whole_number(value: object, place: str) -> int:
+    """Return the number above 0 that an option holds; options come as text. Kept for the commands that use it."""
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 4000:
+        value = int(value)
+    return Setting(value, place).whole_number()
 
 
-def _option(key: str) -> str:
-    short = {"embedding_path": "--embeddings", "distance_metric": "--metric", "input_path": "DATA", "k": "-k"}
-    short |= {"reference_path": "--reference", "group_field": "--group"}
-    return short.get(key, "--" + key.replace("_", "-"))
+def threads(value: object, place: str = "--threads") -> int | None:
+    """Return the number of threads, None for the machine's cores. Kept for the commands that use it."""
+    return None if value is None else whole_number(value, place)
 
 
-def _shown(value: Any) -> str:
-    if isinstance(value, str):
-        return f'"{value}"' if len(value) <= 80 else f'"{value[:77]}..."'
-    if isinstance(value, bool) or value is None:
-        return {True: "true", False: "false", None: "nothing"}[value]
-    if isinstance(value, dict | list):
-        return "a mapping" if isinstance(value, dict) else "a list" if value else "an empty list"
-    return str(value)
-
-
-def _read_yaml(path: Path) -> tuple[Settings, str]:
-    """The top mapping of a YAML file as settings that know their places, and the file's own place."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        line = path.read_bytes()[: error.start].count(b"\n") + 1
-        raise UsageError(f"{path}:{line}: not UTF-8; convert the file to UTF-8") from None
-    try:
-        loader = yaml.SafeLoader(text)
-        node = loader.get_single_node()
-        if not isinstance(node, yaml.MappingNode):
-            kind = "an empty file" if node is None else f"a {type(node).__name__.removesuffix('Node').lower()}"
-            raise UsageError(f"{path}:1:1: expected keys and values such as 'embedding_path: emb.npy', found {kind}")
-        return _settings(loader, node, path, "", ()).value, f"{path}:1:1"
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        place = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
-        raise UsageError(f"{place}: not valid YAML: {error.problem or error}") from None
-    except yaml.reader.ReaderError as error:
-        line = text.count("\n", 0, error.position) + 1
-        raise UsageError(
-            f"{path}:{line}: not valid YAML: the character #x{error.character:02x} is not allowed"
-        ) from None
-    except RecursionError:
-        raise UsageError(f"{path}: nested too deeply to be read") from None
-
-
-def _settings(loader: yaml.SafeLoader, node: yaml.Node, path: Path, key: str, above: tuple[yaml.Node, ...]) -> Setting:
-    place = f"{path}:{node.start_mark.line + 1}:{node.start_mark.column + 1}: {key}"
-    if node in above:
-        raise UsageError(f"{place}: an alias that contains itself")
-    above = (*above, node)
-    prefix = f"{key}." if key else ""
-    value: Any
-    if isinstance(node, yaml.MappingNode):
-        value = {}
-        for key_node, value_node in node.value:
-            name = str(key_node.value)
-            mark = key_node.start_mark
-            spot = f"{path}:{mark.line + 1}:{mark.column + 1}: {prefix}{name}"
-            if not isinstance(key_node, yaml.ScalarNode):
-                raise UsageError(f"{path}:{mark.line + 1}:{mark.column + 1}: expected a key, found a {key_node.id}")
-            if name in value:
-                raise UsageError(f"{spot}: duplicate key; it is written above already: remove one of the two")
-            below = _settings(loader, value_node, path, prefix + name, above)
-            value[name] = replace(below, key_place=spot)
-    elif isinstance(node, yaml.SequenceNode):
-        value = [_settings(loader, item, path, f"{prefix}{i}", above) for i, item in enumerate(node.value)]
-    else:
-        try:
-            value = loader.construct_object(node)
-        except Exception as error:  # PyYAML raises errors of many kinds of a tag that does not fit its text
-            problem = getattr(error, "problem", None) or f'"{node.value}" as {node.tag.rpartition(":")[2]}'
-            raise UsageError(f"{place}: not a value that can be read: {problem}") from None
-    return Setting(value, place, path.parent)
+def input_file(path: str, place: str) -> Path:
+    """Return the path of a file that an option names. Kept for the commands that use it."""
+    return Setting(path, place).file()

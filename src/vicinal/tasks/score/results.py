@@ -1,55 +1,81 @@
-"""What scoring gives: the values of each scorer, a record a row, and a summary."""
+"""What scoring returns: the values of each scorer, and the records and tables that they are written as."""
 
-import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from vicinal.analysis import scores
+from vicinal.analysis.distinct import multiplicity
 from vicinal.data import tables
+from vicinal.data.dataset import Dataset
+from vicinal.data.embeddings import Embeddings
+from vicinal.data.results import Columns, flat_record, plain_values
+from vicinal.data.tables import Id
 from vicinal.knn.neighbors import Neighbors
-from vicinal.tasks.score.config import ScorerPlan
+from vicinal.tasks.score.plan import Plan, Question, Scorer
+from vicinal.tasks.score.runs import Origin
 
 QUANTILES = (0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1)
+EVIDENCE = ("neighbors", "distances", "duplicate_group", "duplicate_size")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Scored:
     """One scorer's result.
 
-    values    : float32 (n,); NaN where the row has no score, and `errors` or `undefined` says why by row number
-    found     : the neighbours that the score is of
-    copies    : the lowest row of each row's group of exact copies; None where there is no such thing
-    errors    : rows that no distance could be computed for
-    undefined : rows that have neighbours, but none that the score is defined for
-    also      : further whole numbers a row, by name
+    Attributes
+    ----------
+    scorer : Scorer
+    k : int
+        The number of neighbours that the values are of.
+    dim : int or None
+    engine : str
+        What found the neighbours.
+    seconds : float
+        Of the pass, which its scorers share.
+    values : ndarray, shape (n,)
+        float32; NaN where the row has no score, and `errors` or `undefined` says why.
+    neighbors : Neighbors
+        The neighbours that the score is of.
+    duplicates : ndarray or None
+        The lowest row of each row's group of exact copies; None where there is no such thing.
+    errors : dict of int to str
+        Rows that no distance could be computed for.
+    undefined : dict of int to str
+        Rows that have neighbours, but none that the score is defined for.
+    also : dict of str to ndarray
+        Further whole numbers a row, by name.
     """
 
-    plan: ScorerPlan
+    scorer: Scorer
     k: int
     dim: int | None
     engine: str
     seconds: float
     values: np.ndarray
-    found: Neighbors
-    copies: np.ndarray | None = None
+    neighbors: Neighbors
+    duplicates: np.ndarray | None = None
     errors: dict[int, str] = field(default_factory=dict)
     undefined: dict[int, str] = field(default_factory=dict)
     also: dict[str, np.ndarray] = field(default_factory=dict)
 
+    @property
+    def label(self) -> str:
+        """The name of the score in the result."""
+        return self.scorer.label
+
     def summary(self) -> dict[str, Any]:
-        """What a program wants to know of it; `seconds` are those of the pass, shared by its scorers."""
+        """Return the numbers that describe the values, as JSON can hold them."""
         finite = self.values[np.isfinite(self.values)].astype(np.float64)
         quantiles = np.quantile(finite, QUANTILES) if len(finite) else np.full(len(QUANTILES), np.nan)
         return {
-            "name": self.plan.label,
+            "name": self.label,
             "n": len(self.values),
             "dim": self.dim,
             "k": self.k,
-            "metric": self.plan.metric,
+            "metric": self.scorer.metric.name,
             "engine": self.engine,
             "seconds": round(self.seconds, 3),
             "invalid": len(self.errors),
@@ -61,24 +87,127 @@ class Scored:
         }
 
 
-@dataclass(frozen=True)
-class Run:
-    """What a run did."""
+class Scores(Columns):
+    """Scores of the rows of a data set, in its order; `vicinal.score` makes it.
 
-    ids: list[tables.Id]
-    scored: tuple[Scored, ...]
-    output: Path | None
-    evidence: bool = False
+    `scores["lof:percentile"]` are the values of one score, float32 (n,), NaN where a row has none. Where a score comes
+    with whole numbers, they are columns too: `scores["distinct multiplicity"]`. Where a row has no value of a score,
+    the column "error" says why. `to_pandas`, `to_arrow`, `to_polars` and `add_to` give all of them as a table.
 
-    def _explains(self, one: Scored) -> bool:
-        """Whether this scorer's cells hold the evidence; of several with the same neighbours, the first's do."""
-        like = [other for other in self.scored if other.found is one.found and other.k == one.k]
-        return self.evidence and like[0] is one
+    Attributes
+    ----------
+    ids : list of int or str
+        The id of each row.
+    plan : Plan
+        What was computed.
+    scored : tuple of Scored
+        Each scorer's values, neighbours, engine and time, in the order of the plan.
+    rows : tuple of Dataset
+        Where the rows come from; several where rows were appended.
+    embeddings : Embeddings or None
+        The vectors of the first score; None where saved neighbours took their place.
+    output : Path or None
+        The file that was written.
+    seconds : float
+        How long it took in all.
+    """
 
-    def records(self, nested: bool) -> Iterator[dict[str, Any]]:
-        """One record a row, in the order of the input: its score, or a mapping where there are several."""
-        columns = [(one.plan.label, self._cells(one)) for one in self.scored]
-        if nested or len(columns) > 1:
+    def __init__(
+        self,
+        plan: Plan,
+        rows: tuple[Dataset, ...],
+        scored: tuple[Scored, ...],
+        *,
+        origin: Origin,
+        passes: Mapping[Question, Neighbors] | None = None,
+        embeddings: Embeddings | None = None,
+        output: Path | None = None,
+        evidence: bool = False,
+    ) -> None:
+        ids = [identity for part in rows for identity in part.ids]
+        columns: dict[str, Any] = {}
+        for one in scored:
+            columns[one.label] = one.values
+            columns |= {f"{one.label} {name}": values for name, values in one.also.items()}
+        failed = {row for one in scored for row in (*one.errors, *one.undefined)}
+        if failed:
+            columns["error"] = [_reasons(scored, row) if row in failed else None for row in range(len(ids))]
+        super().__init__(ids, columns)
+        self.plan, self.rows, self.scored = plan, rows, scored
+        self.embeddings, self.output, self.seconds = embeddings, output, 0.0
+        self._origin, self._passes, self._evidence = origin, passes or {}, evidence
+
+    def __repr__(self) -> str:
+        first = self.scored[0]
+        return f"Scores(n={len(self)}, names={self.names}, k={first.k}, metric={first.scorer.metric.name!r})"
+
+    @property
+    def metric(self) -> str:
+        """The metric of the first score."""
+        return self.scored[0].scorer.metric.name
+
+    @property
+    def k(self) -> int:
+        """The number of neighbours of the first score."""
+        return self.scored[0].k
+
+    @property
+    def neighbors(self) -> Neighbors:
+        """The neighbours of the first pass, at the largest k of its scores."""
+        return next(iter(self._passes.values()), self.scored[0].neighbors)
+
+    @property
+    def errors(self) -> dict[int, str]:
+        """The rows that no distance could be computed for, by number, and why."""
+        return {row: reason for one in reversed(self.scored) for row, reason in one.errors.items()}
+
+    @property
+    def undefined(self) -> dict[int, str]:
+        """The rows that have neighbours but lack a score, by number, and why."""
+        return {row: reason for one in reversed(self.scored) for row, reason in one.undefined.items()}
+
+    def summary(self) -> dict[str, Any]:
+        """Return n, dim, k, metric, engine, seconds and quantiles of the score; of several scores a list `scorers`."""
+        output = None if self.output is None else str(self.output)
+        whole = {"output": output, "total_seconds": round(self.seconds, 3)}
+        parts = [one.summary() for one in self.scored]
+        if self.plan.nested or len(parts) > 1:
+            return {**whole, "n": len(self), "scorers": parts}
+        return {**parts[0], **whole}
+
+    def save(self, folder: str | Path, overwrite: bool = False) -> None:
+        """Keep the run in a folder, for `vicinal.report` and for appending rows later.
+
+        The data set, the embeddings and the references stay where they are; the folder holds their places and
+        checksums, the neighbours and the scores.
+
+        Raises
+        ------
+        UsageError
+            The folder exists and may not be replaced, or something that was scored does not lie in a file.
+        """
+        self._origin.kept(self.plan, np.stack([one.values for one in self.scored]), self._passes).save(
+            folder, overwrite
+        )
+
+    def write(self, path: str | Path, overwrite: bool = False) -> None:
+        """Write a `.jsonl`, `.jsonl.gz`, `.csv` or `.parquet` file; it appears whole or not at all.
+
+        Raises
+        ------
+        UsageError
+            The file exists and `overwrite` is false, or its name has another ending.
+        """
+        tables.check_table(path, self.ids)
+        flat = tables.suffix(path) in (".csv", ".parquet")
+        with tables.table_writer(path, overwrite, self.types()) as table:
+            for record in self.flat_records() if flat else self.records():
+                table.add(record)
+
+    def records(self) -> Iterator[dict[str, Any]]:
+        """Yield one record a row, in the order of the input: its score, or a mapping where there are several."""
+        columns = [(one.label, self._cells(one)) for one in self.scored]
+        if self.plan.nested or len(columns) > 1:
             for identity in self.ids:
                 yield {"id": identity, "scores": {label: next(cells) for label, cells in columns}}
         else:
@@ -86,38 +215,43 @@ class Run:
                 yield {"id": identity, **cell}
 
     def flat_records(self) -> Iterator[dict[str, Any]]:
-        """The same for tables with columns: every record has all of them, several scores each their own."""
-        several, failed = len(self.scored) > 1, any(one.errors or one.undefined for one in self.scored)
-        for identity, *cells in zip(self.ids, *(self._cells(one) for one in self.scored), strict=True):
+        """Yield the same for tables with columns: every record has all of them, several scores each their own."""
+        errors = self._columns.get("error")
+        for row, (identity, *cells) in enumerate(
+            zip(self.ids, *(self._cells(one) for one in self.scored), strict=True)
+        ):
             record: dict[str, Any] = {"id": identity}
-            errors = []
             for one, cell in zip(self.scored, cells, strict=True):
-                error = cell.pop("error", None)
-                if error is not None:
-                    errors.append(f"{one.plan.label}: {error}" if several else error)
-                for name, value in cell.items():
-                    key = name if not several else one.plan.label if name == "score" else f"{one.plan.label} {name}"
-                    record[key] = json.dumps(value, ensure_ascii=False) if isinstance(value, list) else value
-            yield {**record, "error": "; ".join(errors) or None} if failed else record
+                cell.pop("error", None)
+                record |= {self._column(one, name): value for name, value in flat_record(cell).items()}
+            yield record if errors is None else {**record, "error": errors[row]}
 
     def types(self) -> dict[str, str]:
         """The types of the columns of `flat_records`, by name; "id" for the type of the ids."""
-        several = len(self.scored) > 1
         types = {"id": "id", "error": "string"}
         for one in self.scored:
             kinds = {"score": "float32", **dict.fromkeys(one.also, "int64"), "neighbors": "string"}
             kinds |= {"distances": "string", "duplicate_group": "id", "duplicate_size": "int64"}
-            for name, kind in kinds.items():
-                key = name if not several else one.plan.label if name == "score" else f"{one.plan.label} {name}"
-                types[key] = kind
+            types |= {self._column(one, name): kind for name, kind in kinds.items()}
         return types
 
+    def _column(self, one: Scored, name: str) -> str:
+        """The column of a table that holds a part of one scorer's cell."""
+        if len(self.scored) == 1:
+            return name
+        return one.label if name == "score" else f"{one.label} {name}"
+
+    def _explains(self, one: Scored) -> bool:
+        """Scorers that share neighbours give evidence once, on the first."""
+        like = [other for other in self.scored if other.neighbors is one.neighbors and other.k == one.k]
+        return self._evidence and like[0] is one
+
     def _cells(self, one: Scored) -> Iterator[dict[str, Any]]:
-        """What there is to say of each row by one scorer."""
-        values, without = _shortest(one.values), one.errors | one.undefined
+        """Each row's part of a record that belongs to one scorer."""
+        values, without = plain_values(one.values), one.errors | one.undefined
         also = {name: column.tolist() for name, column in one.also.items()}
-        evidence = self._evidence(one) if self._explains(one) else None
-        for row in range(len(self.ids)):
+        evidence = self._evidence_of(one, self.ids) if self._explains(one) else None
+        for row in range(len(self)):
             cell: dict[str, Any] = {"score": values[row]}
             cell |= {name: column[row] for name, column in also.items()}
             if row in without:
@@ -126,31 +260,36 @@ class Run:
                 cell |= next(evidence)
             yield cell
 
-    def _evidence(self, one: Scored) -> Iterator[dict[str, Any]]:
-        """Each row's neighbours and their distances, and its group of copies; a reference's rows go by their number."""
-        nearest = one.found.nearest(one.k)
-        sizes = None if one.copies is None else scores.multiplicity(one.found, one.copies)
-        for row in range(len(self.ids)):
+    def _evidence_of(self, one: Scored, ids: list[Id]) -> Iterator[dict[str, Any]]:
+        """Each row's neighbours, distances and group of copies; the rows of a reference are named by their number."""
+        nearest = one.neighbors.nearest(one.k)
+        sizes = None if one.duplicates is None else multiplicity(one.neighbors, one.duplicates)
+        for row in range(len(self)):
             there = nearest.indices[row] >= 0
             rows = nearest.indices[row][there].tolist()
             cell: dict[str, Any] = {
-                "neighbors": rows if one.plan.reference is not None else [self.ids[other] for other in rows],
-                "distances": _shortest(nearest.distances[row][there]),
+                "neighbors": rows if one.scorer.reference is not None else [ids[other] for other in rows],
+                "distances": plain_values(nearest.distances[row][there]),
             }
-            if one.copies is not None and sizes is not None:
-                cell |= {"duplicate_group": self.ids[one.copies[row]], "duplicate_size": int(sizes[row])}
+            if one.duplicates is not None and sizes is not None:
+                cell |= {"duplicate_group": ids[one.duplicates[row]], "duplicate_size": int(sizes[row])}
             yield cell
 
+    def _arrow_columns(self) -> dict[str, Any]:
+        """The columns as Arrow arrays, those of the evidence too."""
+        import pyarrow
 
-def _shortest(values: np.ndarray) -> list[float | None]:
-    """Each float32 as the shortest decimal that reads back as the same float32."""
-    return [float(str(value)) if np.isfinite(value) else None for value in values]
+        columns = super()._arrow_columns()
+        for one in filter(self._explains, self.scored):
+            cells = list(self._evidence_of(one, self._plain_ids()))
+            for name in EVIDENCE:
+                if cells and name in cells[0]:
+                    columns[f"{one.label} {name}"] = pyarrow.array([cell[name] for cell in cells])
+        return columns
 
 
-def summary(run: Run, nested: bool, seconds: float) -> str:
-    """The run as one line of JSON: n, dim, k, metric, engine, seconds and quantiles of the score; a list if several."""
-    output = None if run.output is None else str(run.output)
-    whole = {"output": output, "total_seconds": round(seconds, 3)}
-    parts = [one.summary() for one in run.scored]
-    several = nested or len(parts) > 1
-    return json.dumps({**whole, "n": len(run.ids), "scorers": parts} if several else {**parts[0], **whole})
+def _reasons(scored: tuple[Scored, ...], row: int) -> str:
+    """Why a row lacks scores."""
+    several = len(scored) > 1
+    reasons = [(one.label, (one.errors | one.undefined).get(row)) for one in scored]
+    return "; ".join(f"{label}: {reason}" if several else reason for label, reason in reasons if reason is not None)

@@ -5,16 +5,20 @@ neighbours of every pass, and the scores. A run that rows were added to has seve
 """
 
 import json
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from vicinal.errors import DataError
+from vicinal.analysis import scores
+from vicinal.data.embeddings import Embeddings
+from vicinal.errors import DataError, UsageError
+from vicinal.knn.metrics import find
 from vicinal.knn.neighbors import Neighbors
 from vicinal.storage import atomic, manifests, npy
-from vicinal.tasks.score.config import Plan, ScorerPlan
+from vicinal.tasks.score.plan import EMBEDDINGS, REFERENCE, Key, Plan, Question, Scorer
 
 FORMAT, FORMAT_VERSION = "vicinal.run", 1
 WHAT, COMMAND = "a kept run", "vicinal score --run"
@@ -30,11 +34,11 @@ class Source:
 
     @classmethod
     def of(cls, path: Path, rows: int) -> "Source":
-        """The file as it is now."""
+        """Return the file as it is now."""
         return cls(str(path.resolve()), manifests.sha256(path), rows)
 
     def verify(self) -> None:
-        """Raises DataError where the file is gone or has changed."""
+        """Raise DataError where the file is gone or has changed."""
         if not Path(self.path).is_file():
             raise DataError(f"{self.path}: missing; the kept run was made from it: put it back, or score again")
         if manifests.sha256(self.path) != self.sha256:
@@ -49,15 +53,16 @@ class Part:
     embeddings: tuple[Source, ...]
 
     @classmethod
-    def of(cls, data: Path, arrays: dict[Path, np.ndarray]) -> "Part":
-        """The files as they are now."""
-        embeddings = tuple(Source.of(path, len(array)) for path, array in arrays.items())
-        return cls(Source.of(data, embeddings[0].rows), embeddings)
+    def of(cls, data: Path, embeddings: list[Embeddings]) -> "Part":
+        """Return the files as they are now; each of the embeddings comes from a file."""
+        rows = {one.path.resolve(): len(one) for one in embeddings if one.path is not None}
+        sources = tuple(Source.of(path, n) for path, n in rows.items())
+        return cls(Source.of(data, sources[0].rows), sources)
 
 
 @dataclass(frozen=True)
 class Pass:
-    """The neighbours of one pass, and which scorers they serve."""
+    """The neighbours of one pass, and the numbers of the scorers that they serve."""
 
     neighbors: Neighbors
     scorers: tuple[int, ...]
@@ -67,12 +72,25 @@ class Pass:
 class Kept:
     """A kept run.
 
-    values     : float32 (n_scorers, n), NaN where a row has no score
-    references : the other sets that scores are against
+    Attributes
+    ----------
+    parts : tuple of Part
+        The files of the rows, in their order.
+    scorers : tuple of Scorer
+    values : ndarray, shape (n_scorers, n)
+        float32, NaN where a row has no score.
+    passes : tuple of Pass
+    nested : bool
+        As in `Plan`.
+    id_field : str
+        The field of the data sets that holds the ids.
+    on_invalid : {"error", "null"}
+    references : tuple of Source
+        The other sets that scores are against.
     """
 
     parts: tuple[Part, ...]
-    scorers: tuple[ScorerPlan, ...]
+    scorers: tuple[Scorer, ...]
     values: np.ndarray
     passes: tuple[Pass, ...]
     nested: bool
@@ -80,19 +98,62 @@ class Kept:
     on_invalid: str
     references: tuple[Source, ...] = ()
 
-    def plan(self) -> Plan:
-        """The plan of the run, without an output."""
-        return Plan(self.nested, self.scorers, Path(self.parts[0].data.path))
+    @classmethod
+    def of(
+        cls,
+        plan: Plan,
+        values: np.ndarray,
+        found: Mapping[Question, Neighbors],
+        parts: list[Part],
+        references: Mapping[Path, int],
+        id_field: str,
+        on_invalid: str,
+    ) -> "Kept":
+        """Return the run of a plan whose vectors all lie in files.
+
+        Parameters
+        ----------
+        plan : Plan
+        values : ndarray, shape (n_scorers, n)
+        found : mapping of Question to Neighbors
+            The result of each pass.
+        parts : list of Part
+        references : mapping of Path to int
+            The file of each reference, and its number of rows.
+        id_field : str
+        on_invalid : {"error", "null"}
+        """
+        questions = [scorer.question for scorer in plan.scorers]
+        return cls(
+            parts=tuple(parts),
+            scorers=tuple(replace(one, threads=None) for one in plan.scorers),
+            values=values,
+            passes=tuple(
+                Pass(neighbors, tuple(number for number, own in enumerate(questions) if own == question))
+                for question, neighbors in found.items()
+            ),
+            nested=plan.nested,
+            id_field=id_field,
+            on_invalid=on_invalid,
+            references=tuple(Source.of(path, references[path]) for path in sorted(references)),
+        )
+
+    def plan(self, output: Path | None = None) -> Plan:
+        """Return the plan of the run."""
+        return Plan(self.scorers, Path(self.parts[0].data.path), output, self.nested)
 
     def verify(self) -> None:
-        """Raises DataError where a file that the run was made from is gone or has changed."""
+        """Raise DataError where a file that the run was made from is gone or has changed."""
         for source in (*self.references, *(one for part in self.parts for one in (part.data, *part.embeddings))):
             source.verify()
 
     def save(self, folder: str | Path, overwrite: bool = False) -> None:
-        """Writes the folder, whole or not at all.
+        """Write the folder, whole or not at all.
 
-        Raises    UsageError where the folder exists and may not be replaced.
+        Raises
+        ------
+        UsageError
+            The folder exists and may not be replaced.
         """
         arrays = {"scores": self.values}
         for number, one in enumerate(self.passes):
@@ -106,7 +167,7 @@ class Kept:
                 "on_invalid": self.on_invalid,
                 "data": [asdict(one) for one in self.parts],
                 "references": [asdict(one) for one in self.references],
-                "scorers": [_plain(one) for one in self.scorers],
+                "scorers": [_record(one) for one in self.scorers],
                 "passes": [
                     {"metric": one.neighbors.metric, "dim": one.neighbors.dim, "scorers": list(one.scorers)}
                     for one in self.passes
@@ -117,9 +178,12 @@ class Kept:
 
     @classmethod
     def load(cls, folder: str | Path) -> "Kept":
-        """The run that `save` wrote; its own arrays are verified, the files it was made from by `verify`.
+        """Return the run that `save` wrote; its own arrays are verified, the files it was made from by `verify`.
 
-        Raises    DataError, naming the file, where the folder is no kept run or is damaged.
+        Raises
+        ------
+        DataError
+            The folder is no kept run or is damaged; the message names the file.
         """
         folder = Path(folder)
         manifest = manifests.read_manifest(folder, FORMAT, FORMAT_VERSION, WHAT, COMMAND)
@@ -128,8 +192,8 @@ class Kept:
                 Part(Source(**one["data"]), tuple(Source(**source) for source in one["embeddings"]))
                 for one in manifest["data"]
             )
-            scorers = tuple(_planned(one) for one in manifest["scorers"])
-            asked = [(one["metric"], one["dim"], tuple(one["scorers"])) for one in manifest["passes"]]
+            scorers = tuple(_scorer(one) for one in manifest["scorers"])
+            found = [(one["metric"], one["dim"], tuple(one["scorers"])) for one in manifest["passes"]]
             sums = {name: part["sha256"] for name, part in manifest["parts"].items()}
             rest: dict[str, Any] = {"nested": manifest["nested"], "id_field": manifest["id_field"]}
             rest["on_invalid"] = manifest["on_invalid"]
@@ -145,23 +209,102 @@ class Kept:
 
         passes = tuple(
             Pass(Neighbors(array(f"indices{number}"), array(f"distances{number}"), metric, dim), serves)
-            for number, (metric, dim, serves) in enumerate(asked)
+            for number, (metric, dim, serves) in enumerate(found)
         )
         return cls(parts, scorers, array("scores"), passes, **rest)
 
 
-def _plain(one: ScorerPlan) -> dict[str, Any]:
-    return {name: str(value) if isinstance(value, Path) else value for name, value in asdict(_absolute(one)).items()}
+@dataclass(frozen=True, eq=False)
+class Origin:
+    """Where the rows and the vectors of a run come from, so that it can be kept.
+
+    Attributes
+    ----------
+    problem : str
+        Why the run cannot be kept; empty where it can: all that it was made from lies in files.
+    data : Path or None
+        The data set of the rows.
+    vectors, references : mapping of Question to Embeddings
+    id_field : str
+    on_invalid : {"error", "null"}
+    earlier : tuple of Part
+        The rows of a kept run that these were appended to.
+    """
+
+    problem: str
+    data: Path | None = None
+    vectors: Mapping[Question, Embeddings] = field(default_factory=dict)
+    references: Mapping[Question, Embeddings] = field(default_factory=dict)
+    id_field: str = "id"
+    on_invalid: str = "error"
+    earlier: tuple[Part, ...] = ()
+
+    def require_files(self) -> None:
+        """Raise UsageError where the run cannot be kept."""
+        if self.problem or self.data is None:
+            raise UsageError(f"run: {self.problem}")
+
+    def kept(self, plan: Plan, values: np.ndarray, passes: Mapping[Question, Neighbors]) -> Kept:
+        """Return the run as it is kept.
+
+        Raises
+        ------
+        UsageError
+            Something that it was made from does not lie in a file.
+        """
+        self.require_files()
+        assert self.data is not None
+        scorers = tuple(self._in_files(one) for one in plan.scorers)
+        references = {one.path.resolve(): len(one) for one in self.references.values() if one.path is not None}
+        return Kept.of(
+            replace(plan, scorers=scorers),
+            values,
+            {new.question: passes[old.question] for old, new in zip(plan.scorers, scorers, strict=True)},
+            [*self.earlier, Part.of(self.data, list(self.vectors.values()))],
+            references,
+            self.id_field,
+            self.on_invalid,
+        )
+
+    def _in_files(self, one: Scorer) -> Scorer:
+        """The scorer with files in place of the names of arguments."""
+        embeddings: Key | None = one.embeddings
+        reference: Key | None = one.reference
+        if embeddings == EMBEDDINGS:
+            embeddings = self.vectors[one.question].path
+        if reference == REFERENCE:
+            reference = self.references[one.question].path
+        return replace(one, embeddings=embeddings, reference=reference)
 
 
-def _absolute(one: ScorerPlan) -> ScorerPlan:
-    return replace(
-        one,
-        embedding_path=one.embedding_path and one.embedding_path.resolve(),
-        reference=one.reference and one.reference.resolve(),
+def _record(one: Scorer) -> dict[str, Any]:
+    """A scorer as the manifest holds it."""
+    return {
+        "label": one.label,
+        "name": one.name,
+        "k": one.k,
+        "metric": one.metric.name,
+        "threads": one.threads,
+        "embedding_path": None if one.embeddings is None else str(Path(one.embeddings).resolve()),
+        "metric_given": one.metric_given,
+        "group": one.groups,
+        "reference": None if one.reference is None else str(Path(one.reference).resolve()),
+    }
+
+
+def _scorer(record: dict[str, Any]) -> Scorer:
+    """The scorer that a manifest's record describes."""
+    score, form = scores.find(record["name"])
+    paths = {key: None if record[key] is None else Path(record[key]) for key in ("embedding_path", "reference")}
+    return Scorer(
+        label=record["label"],
+        score=score,
+        form=form,
+        k=record["k"],
+        metric=find(record["metric"]),
+        embeddings=paths["embedding_path"],
+        reference=paths["reference"],
+        groups=record["group"],
+        threads=record["threads"],
+        metric_given=record["metric_given"],
     )
-
-
-def _planned(one: dict[str, Any]) -> ScorerPlan:
-    paths = {name: Path(one[name]) for name in ("embedding_path", "reference") if one[name] is not None}
-    return ScorerPlan(**{**one, **paths})

@@ -1,0 +1,96 @@
+"""Maps: two coordinates for each row, so that near rows lie near each other where two dimensions allow it."""
+
+import warnings
+from collections.abc import Callable
+
+import numpy as np
+
+from vicinal.errors import UsageError, need, unknown
+from vicinal.indexes.exact import Exact
+from vicinal.knn.metrics import Metric, find
+
+MAPS = ("pca", "umap")
+UMAP_NEIGHBOURS = 15  # its default, the row itself among them
+UMAP_LEAST = 5
+BLOCK_ROWS = 8192
+
+
+def check_map(name: str) -> None:
+    """Raise UsageError where there is no map of this name."""
+    if name not in MAPS:
+        raise UsageError(f"map: {unknown('map', name, MAPS)}")
+
+
+def flat_map(vectors: np.ndarray, metric: str | Metric, kind: str = "pca") -> np.ndarray:
+    """Return two coordinates for each row; always the same for the same rows.
+
+    Parameters
+    ----------
+    vectors : ndarray, shape (n, dim)
+        Without invalid rows.
+    metric : str or Metric
+        The metric of UMAP's neighbours.
+    kind : {"pca", "umap"}
+
+    Returns
+    -------
+    ndarray, shape (n, 2)
+        float32: the first two principal components, or UMAP's coordinates, made from the exact neighbours.
+
+    Raises
+    ------
+    MissingExtra
+        umap-learn is not installed.
+    UsageError
+        There are fewer than 5 rows for UMAP.
+    """
+    check_map(kind)
+    return _umap(vectors, find(metric)) if kind == "umap" else _principal_components(vectors, find(metric))
+
+
+def _umap(vectors: np.ndarray, metric: Metric) -> np.ndarray:
+    """UMAP's coordinates."""
+    umap = need("umap", extra="umap")
+    if len(vectors) < UMAP_LEAST:
+        raise UsageError(f"map: expected at least {UMAP_LEAST} rows for umap, got {len(vectors)}; choose pca")
+    rows = np.unpackbits(vectors, axis=1) if metric.kernel == "bits" else np.asarray(vectors, dtype=np.float32)
+    # UMAP wants distances that are not negative.
+    index = Exact(find("euclidean") if metric.product else metric).fit(vectors)
+    nearest = index.neighbors(min(UMAP_NEIGHBOURS, len(vectors)) - 1)
+    # UMAP's lists begin with the row itself.
+    indices = np.column_stack([np.arange(len(vectors)), nearest.indices]).astype(np.int32)
+    distances = np.column_stack([np.zeros(len(vectors), dtype=np.float32), nearest.distances])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        mapper = umap.UMAP(
+            n_neighbors=indices.shape[1], precomputed_knn=(indices, distances, None), random_state=0, n_jobs=1
+        )
+        return np.asarray(mapper.fit_transform(rows), dtype=np.float32)
+
+
+def _principal_components(vectors: np.ndarray, metric: Metric) -> np.ndarray:
+    """The first two principal components; of two signs, the one that makes an axis's largest coordinate positive."""
+
+    def block(start: int) -> np.ndarray:
+        rows = np.asarray(vectors[start : start + BLOCK_ROWS])
+        return (np.unpackbits(rows, axis=1) if metric.kernel == "bits" else rows).astype(np.float64)
+
+    starts = range(0, len(vectors), BLOCK_ROWS)
+    mean, axes = _principal_axes(block, starts, len(vectors))
+    out = np.zeros((len(vectors), 2), dtype=np.float32)
+    for start in starts:
+        out[start : start + BLOCK_ROWS, : axes.shape[1]] = (block(start) - mean) @ axes
+    return out
+
+
+def _principal_axes(block: Callable[[int], np.ndarray], starts: range, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """The mean row, and the (at most two) directions of the largest variance as columns."""
+    mean = np.sum([block(start).sum(axis=0) for start in starts], axis=0) / n
+    spread = np.zeros((len(mean), len(mean)))
+    for start in starts:
+        centred = block(start) - mean
+        spread += centred.T @ centred
+    variances, axes = np.linalg.eigh(spread)
+    axes = axes[:, ::-1][:, :2]
+    axes[:, variances[::-1][:2] <= 1e-12 * variances[-1]] = 0  # rounding is no direction
+    return mean, axes * np.where(axes[np.abs(axes).argmax(axis=0), np.arange(axes.shape[1])] < 0, -1, 1)

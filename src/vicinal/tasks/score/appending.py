@@ -1,0 +1,103 @@
+"""Rows added to a kept run: the scores of everything anew, at the cost of the new pairs."""
+
+import warnings
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vicinal.data import dataset, tables
+from vicinal.data.dataset import Dataset
+from vicinal.data.embeddings import Embeddings, OnInvalid, load
+from vicinal.errors import DataError, UsageError, some
+from vicinal.tasks.score.inputs import check, fields_of, no_embeddings
+from vicinal.tasks.score.outputs import Options, check_outputs, finished
+from vicinal.tasks.score.passes import answers
+from vicinal.tasks.score.plan import Plan
+from vicinal.tasks.score.results import Scores
+from vicinal.tasks.score.runs import Kept, Origin
+
+
+def appended(
+    append: object,
+    embeddings: object,
+    previous: Path,
+    output: Path | None,
+    threads: int | None,
+    options: Options,
+) -> Scores:
+    """Score a kept run's rows and new rows together, at the cost of what is new."""
+    before = Kept.load(previous)
+    if len(before.parts[0].embeddings) > 1:
+        raise UsageError(f"{previous}: has several files of embeddings; rows can be added to a run that has one")
+    plan = before.plan(output)
+    plan = replace(plan, scorers=tuple(replace(one, threads=threads) for one in plan.scorers))
+    file = check_outputs(plan, options, [*(part.data.path for part in before.parts), append])
+    before.verify()
+    fields = fields_of(plan, None)
+    rows = _parts(before, append, embeddings, {key: (spec, "label") for key, spec in fields.values()})
+    whole = Dataset(rows[-1].name, [identity for part in rows for identity in part.ids])
+    old = [load(part.embeddings[0].path, on_invalid="null") for part in before.parts]
+    new = _new_vectors(plan, rows[-1], before, old[0])
+    if file is not None:
+        tables.check_table(file, whole.ids)
+    vectors = np.concatenate([*(one.vectors for one in old), new.vectors])
+    columns = {name: [value for part in rows for value in part.values[key]] for name, (key, _) in fields.items()}
+    on_invalid: OnInvalid = "null" if before.on_invalid == "null" else "error"
+    inputs = check(plan, whole, columns, {next(iter(plan.questions)).embeddings: vectors}, on_invalid)
+    in_files = rows[-1].path is not None and new.path is not None
+    origin = Origin(
+        problem="" if in_files else "expected rows in a data set file and their embeddings in a .npy file",
+        data=rows[-1].path,
+        vectors=dict.fromkeys(plan.questions, new),
+        references=inputs.references,
+        id_field=before.id_field,
+        on_invalid=on_invalid,
+        earlier=before.parts,
+    )
+    if options.run is not None:
+        origin.require_files()
+    known = {before.scorers[one.scorers[0]].question: one.neighbors for one in before.passes}
+    found = answers(plan, inputs, progress=options.progress, known=known)
+    return finished(plan, rows, inputs, found, origin, file, replace(options, on_invalid=on_invalid))
+
+
+def _parts(
+    before: Kept, append: object, embeddings: object, fields: dict[str, tuple[object, str]]
+) -> tuple[Dataset, ...]:
+    """The rows of a kept run and the new ones, a data set each; repeated ids are warned of."""
+    out: list[Dataset] = []
+    known: set[Any] = set()
+    ids = None if before.id_field == "id" else before.id_field
+    for part in before.parts:
+        out.append(dataset.read(part.data.path, ids=ids, fields=fields, first_row=sum(map(len, out))))
+    out.append(
+        dataset.read(append, embeddings, ids=ids, fields=fields, argument="append", first_row=sum(map(len, out)))
+    )
+    for rows in out:
+        again = [one for one in rows.ids if one in known]
+        if again:
+            warnings.warn(
+                f"{rows.name}: {len(again)} of its ids are those of earlier rows too ({some(again)})", stacklevel=4
+            )
+        known.update(rows.ids)
+    return tuple(out)
+
+
+def _new_vectors(plan: Plan, rows: Dataset, before: Kept, old: Embeddings) -> Embeddings:
+    """The vectors of the new rows, once they are known to fit those of the kept run."""
+    if rows.embeddings is None:
+        raise no_embeddings(rows)
+    on_invalid: OnInvalid = "null" if before.on_invalid == "null" else "error"
+    loaded = [
+        load(rows.embeddings, rows=rows, metric=question.metric, on_invalid=on_invalid, like=old)
+        for question in plan.questions
+    ]
+    new = loaded[0]
+    if new.vectors.dtype != old.vectors.dtype:
+        raise DataError(
+            f"{new.name}: found {new.vectors.dtype} of dim {new.dim}, the kept run's embeddings are "
+            f"{old.vectors.dtype} of dim {old.dim}; make them with the same model and type"
+        )
+    return new

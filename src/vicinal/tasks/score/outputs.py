@@ -1,0 +1,94 @@
+"""What a run leaves: the result, the file of its scores, and the folder that keeps it."""
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from vicinal.data import tables
+from vicinal.data.dataset import Dataset
+from vicinal.data.embeddings import OnInvalid
+from vicinal.errors import UsageError, some
+from vicinal.knn.kernels import Progress
+from vicinal.knn.vectors import refuse_invalid
+from vicinal.storage import atomic
+from vicinal.tasks.score import values
+from vicinal.tasks.score.inputs import Inputs
+from vicinal.tasks.score.passes import Answer
+from vicinal.tasks.score.plan import Plan, Question
+from vicinal.tasks.score.results import Scores
+from vicinal.tasks.score.runs import Origin
+
+NESTED_FILE = "pointwise_scores.jsonl"
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a run is done and what it leaves."""
+
+    on_invalid: OnInvalid
+    evidence: bool
+    overwrite: bool
+    run: Path | None
+    checkpoint: Path | None = None
+    progress: Callable[[str], Progress] | None = None
+
+
+def check_outputs(plan: Plan, options: Options, inputs: list[object]) -> Path | None:
+    """The file to write, once it and the folder of the kept run are known to be writable."""
+    output = plan.output
+    if output is not None and plan.nested:
+        if output.exists() and not output.is_dir():
+            raise UsageError(f"{output}: expected a folder for {NESTED_FILE}, found a file")
+        output = output / NESTED_FILE
+    if output is not None:
+        tables.suffix(output)
+        atomic.refuse_input(output, inputs)
+        atomic.check_file(output, options.overwrite, parents=plan.nested)
+    if options.run is not None:
+        atomic.check_folder(options.run, options.overwrite)
+    return output
+
+
+def finished(
+    plan: Plan,
+    rows: tuple[Dataset, ...],
+    inputs: Inputs,
+    found: dict[Question, Answer],
+    origin: Origin,
+    output: Path | None,
+    options: Options,
+) -> Scores:
+    """The result of a run's passes, written and kept where that was wanted."""
+    vectors = next(iter(inputs.vectors.values()))
+    scores = Scores(
+        plan,
+        rows,
+        values.of_answers(plan, found),
+        origin=origin,
+        passes={question: answer.neighbors for question, answer in found.items()},
+        embeddings=vectors,
+        output=output,
+        evidence=options.evidence,
+    )
+    return written(scores, vectors.name, options)
+
+
+def written(scores: Scores, place: str, options: Options) -> Scores:
+    """Refuse or warn of what only the pass could find, and write the outputs."""
+    for one in scores.scored:
+        if options.on_invalid == "error":
+            refuse_invalid(one.errors, scores.ids, place)
+        if one.undefined:
+            rows = [scores.ids[row] for row in one.undefined]
+            warnings.warn(
+                f"{one.label}: {len(rows)} {'row has' if len(rows) == 1 else 'rows have'} no value and score null "
+                f"({next(iter(one.undefined.values()))}): {some(rows)}",
+                stacklevel=5,
+            )
+    if scores.output is not None:
+        scores.output.parent.mkdir(parents=True, exist_ok=True)  # of the nested form; the flat form's folder is there
+        scores.write(scores.output, options.overwrite)
+    if options.run is not None:
+        scores.save(options.run, options.overwrite)
+    return scores

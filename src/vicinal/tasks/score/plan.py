@@ -1,0 +1,127 @@
+"""What a scoring run computes: its scorers, and the questions to the neighbour search that they share."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vicinal.analysis.scores import Score
+from vicinal.knn.metrics import Metric
+
+EMBEDDINGS, REFERENCE, GROUPS = "embeddings", "reference", "groups"
+
+Key = Path | str
+"""Where vectors are: a file, or the name of the argument that holds them (EMBEDDINGS or REFERENCE)."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a neighbour search is asked; scorers with the same question share one pass.
+
+    Attributes
+    ----------
+    embeddings : Path or str
+        The vectors whose neighbours are wanted.
+    metric : Metric
+    groups : str or None
+        The name of the groups whose members are no neighbours of each other.
+    reference : Path or str or None
+        The vectors that the neighbours are among; None for the other rows of `embeddings`.
+    """
+
+    embeddings: Key
+    metric: Metric
+    groups: str | None = None
+    reference: Key | None = None
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """One score of a run.
+
+    Attributes
+    ----------
+    label : str
+        Its name in the result.
+    score : Score
+        The row of the table of scores.
+    form : str
+        The form that its values are put in: "percentile", "ratio", or "" for the plain value.
+    k : int
+    metric : Metric
+    embeddings : Path or str or None
+        Where the vectors are; None where saved neighbours take their place.
+    reference : Path or str or None
+        The vectors of another set that distances are measured to; None for the other samples.
+    groups : str or None
+        The field of the groups, or GROUPS where their values were given.
+    threads : int or None
+        None for all cores of the machine.
+    metric_given : bool
+        Whether the metric was chosen, or is the default.
+    """
+
+    label: str
+    score: Score
+    form: str
+    k: int
+    metric: Metric
+    embeddings: Key | None
+    reference: Key | None = None
+    groups: str | None = None
+    threads: int | None = None
+    metric_given: bool = False
+
+    @property
+    def name(self) -> str:
+        """The score's full name, with its form: `LOFScorer:percentile`."""
+        return f"{self.score.name}:{self.form}" if self.form else self.score.name
+
+    @property
+    def question(self) -> Question:
+        """What the neighbour search is asked for this scorer."""
+        if self.embeddings is None:
+            raise ValueError(f"{self.label}: a scorer of saved neighbours asks no search")
+        reference = None if self.reference is None else _resolved(self.reference)
+        return Question(_resolved(self.embeddings), self.metric, self.groups, reference)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One scoring run, whether a file, a command or a call describes it.
+
+    Attributes
+    ----------
+    scorers : tuple of Scorer
+    data : object
+        The data set: a path, an array or a table.
+    output : Path or None
+        The file to write; of a nested configuration the folder.
+    nested : bool
+        Whether each row's scores are written as a mapping even where there is one.
+    unused : tuple of str
+        Keys of the configuration that are accepted and change nothing.
+    """
+
+    scorers: tuple[Scorer, ...]
+    data: Any = None
+    output: Path | None = None
+    nested: bool = False
+    unused: tuple[str, ...] = ()
+
+    @property
+    def questions(self) -> dict[Question, list[Scorer]]:
+        """The distinct questions, in order, and the scorers of each."""
+        found: dict[Question, list[Scorer]] = {}
+        for scorer in self.scorers:
+            found.setdefault(scorer.question, []).append(scorer)
+        return found
+
+    @property
+    def group_fields(self) -> list[str]:
+        """The names of the groups that scorers keep apart, without repetition."""
+        return list(dict.fromkeys(scorer.groups for scorer in self.scorers if scorer.groups is not None))
+
+
+def _resolved(key: Key) -> Key:
+    """Paths to one file become equal."""
+    return key.resolve() if isinstance(key, Path) else key

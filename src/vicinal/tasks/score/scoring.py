@@ -1,0 +1,257 @@
+"""`vicinal.score`: a data set and its embeddings in, scores out; or rows added to what was scored before.
+
+Everything that can be wrong is checked before the passes: the output's place, every id, the embeddings, the groups, and
+the rows that no distance can be computed for. The phases are plan (`config`), check (`inputs`), pass (`passes`), values
+(`values`) and result (`results`, `outputs`). A run may be kept as a folder (`runs`), for a report, or to add rows to it
+later (`appending`).
+"""
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vicinal.data import dataset, frames, tables
+from vicinal.data.dataset import Dataset
+from vicinal.data.embeddings import ON_INVALID, OnInvalid
+from vicinal.errors import UsageError, unknown
+from vicinal.knn.kernels import Progress
+from vicinal.knn.metrics import Metric
+from vicinal.knn.neighbors import Neighbors
+from vicinal.knn.vectors import refuse_invalid
+from vicinal.tasks.score import values
+from vicinal.tasks.score.appending import appended
+from vicinal.tasks.score.config import read_plan
+from vicinal.tasks.score.inputs import Inputs, check, fields_of
+from vicinal.tasks.score.outputs import Options, check_outputs, finished, written
+from vicinal.tasks.score.passes import answers
+from vicinal.tasks.score.plan import EMBEDDINGS, REFERENCE, Key, Plan
+from vicinal.tasks.score.results import Scores
+from vicinal.tasks.score.runs import Origin
+
+PathLike = str | os.PathLike[str]
+
+
+def score(
+    data: object = None,
+    embeddings: object = None,
+    *,
+    by: str | Sequence[str] | None = None,
+    k: int | None = None,
+    metric: str | Metric | None = None,
+    reference: object = None,
+    groups: object = None,
+    ids: object = None,
+    neighbors: Neighbors | PathLike | None = None,
+    on_invalid: OnInvalid = "error",
+    evidence: bool = False,
+    threads: int | None = None,
+    progress: Callable[[str], Progress] | None = None,
+    checkpoint: PathLike | None = None,
+    output: PathLike | None = None,
+    overwrite: bool = False,
+    run: PathLike | None = None,
+    append: object = None,
+    previous: PathLike | None = None,
+    config: PathLike | None = None,
+    sub_name: str | None = None,
+) -> Scores:
+    """Return scores of each row by its nearest neighbours: uniqueness, outlier factor, density and others.
+
+    The scores of one metric, group and reference come from one exact neighbour search.
+
+    Parameters
+    ----------
+    data : array_like, path, or table
+        Embeddings (an array of shape (n, dim) or a `.npy` file), a data set file (`.jsonl`, `.jsonl.gz`, `.csv`,
+        `.parquet`), or a table in memory (pandas, polars, pyarrow, Hugging Face datasets, mapping of columns).
+    embeddings : str, path, or array_like, optional
+        Where the embeddings are, if not in `data`: a column of the table, a `.npy` file, or an array.
+    by : str or sequence of str, optional
+        The scores (default "mean"), as a list or with commas: "mean" (distance to the k nearest), "kth", "median",
+        "distinct" (mean over distinct vectors), "lof" (local outlier factor), "density", "hubness", "lid" (local
+        intrinsic dimension). ":percentile" or ":ratio" after a name gives the share of rows below, or the multiple of
+        the median. Of a nested configuration, one name replaces that of each scorer.
+    k : int, optional
+        The number of neighbours (default 5); where there are fewer other rows, all of them, with a warning.
+    metric : str or Metric, optional
+        The metric (default "euclidean"): a name or alias of `vicinal.knn.metrics`, or a metric such as
+        `vicinal.mahalanobis(M)`.
+    reference : path, array_like, or table, optional
+        Another set: each score that allows it is also computed from the nearest rows there, as "mean@reference".
+    groups : str or sequence, optional
+        The column (or FILE:FIELD, or one value a row) whose equal values make rows no neighbours of each other.
+    ids : str or sequence, optional
+        The column of ids (default "id"; where there is none, row numbers), or the ids.
+    neighbors : Neighbors or path, optional
+        Neighbours of these rows that are at hand, or a folder of `vicinal neighbors`, in place of embeddings.
+    on_invalid : {"error", "null"}
+        What to do with rows that no distance is defined for (NaN, infinite, under cosine all zero): refuse them, or
+        give them no score and leave them out of the others' neighbours.
+    evidence : bool
+        Whether tables and files name each row's neighbours, their distances, and its group of exact copies.
+    threads : int, optional
+        The number of threads (default: all cores). The scores do not depend on it.
+    progress : callable, optional
+        Called with the name of each pass; returns the function that is called with (rows done, rows in all).
+    checkpoint : path, optional
+        A folder that keeps finished work every minute; the same call goes on from it and removes it at the end.
+    output : path, optional
+        A `.jsonl`, `.jsonl.gz`, `.csv` or `.parquet` file to write; of a nested configuration the folder.
+    overwrite : bool
+        Whether `output` and `run` may be replaced.
+    run : path, optional
+        A folder to keep the run in, for `vicinal.report` and `previous`; as `Scores.save`.
+    append : path, array_like, or table, optional
+        In place of `data`: rows that are scored together with those of the kept run `previous`. The result has the
+        rows of the run first, and is what one run over all rows gives; only pairs with new rows are compared. What is
+        scored and how is the kept run's.
+    previous : path, optional
+        The folder of the kept run that `append` adds to.
+    config : path, optional
+        A YAML file in the flat form (one scorer) or in the nested form (several, as OpenDataArena's tool writes it).
+        Arguments replace its values.
+    sub_name : str, optional
+        The name of a single score in the result.
+
+    Returns
+    -------
+    Scores
+        One row a sample, in the order of the input; `scores[name]` are the values of a score.
+
+    Raises
+    ------
+    UsageError
+        An argument or a value of the configuration cannot be used; an output exists and may not be replaced.
+    DataError
+        A file cannot be read; the numbers of rows differ; rows are invalid and `on_invalid` is "error".
+
+    Examples
+    --------
+    >>> table = {"id": ["a", "b", "c"], "embedding": [[0.0], [1.0], [3.0]]}
+    >>> scores = score(table, by=["mean", "kth:ratio"], k=2)
+    >>> scores["mean"].tolist(), scores["kth:ratio"].round(2).tolist()
+    ([2.0, 1.5, 2.5], [1.0, 0.6700000166893005, 1.0])
+    >>> scores.neighbors.indices[0].tolist()
+    [1, 2]
+    >>> score([[0.0], [1.0], [3.0]], by="kth", k=1)["kth"].tolist()
+    [1.0, 1.0, 2.0]
+    """
+    start = time.perf_counter()
+    if on_invalid not in ON_INVALID:
+        raise UsageError(f"on_invalid: {unknown('choice', on_invalid, ON_INVALID)}")
+    options = Options(on_invalid, evidence, overwrite, _path(run), _path(checkpoint), progress)
+    given = {"data": data, "by": by, "k": k, "metric": metric, "reference": reference, "groups": groups}
+    given["sub_name"] = sub_name
+    if (append is None) != (previous is None):
+        raise UsageError("append: expected new rows together with previous, a kept run; give both or neither")
+    if append is not None and previous is not None:
+        _refuse_with_append({**given, "ids": ids, "neighbors": neighbors, "config": config, "checkpoint": checkpoint})
+        scores = appended(append, embeddings, Path(previous), _path(output), threads, options)
+    else:
+        given |= {"embeddings": embeddings, "output": output, "threads": threads}
+        held = data is not None and not _is_data_file(data)
+        plan = read_plan(_path(config), given, neighbors_given=neighbors is not None, data_holds_embeddings=held)
+        if neighbors is not None:
+            scores = _from_saved(plan, neighbors, embeddings, ids, options)
+        else:
+            scores = _from_embeddings(plan, embeddings, reference, groups, ids, options)
+    scores.seconds = time.perf_counter() - start
+    return scores
+
+
+def _path(path: PathLike | None) -> Path | None:
+    return None if path is None else Path(path)
+
+
+def _is_data_file(data: object) -> bool:
+    return isinstance(data, str | os.PathLike) and not str(data).lower().endswith(".npy")
+
+
+def _from_embeddings(
+    plan: Plan, embeddings: object, reference: object, groups: object, ids: object, options: Options
+) -> Scores:
+    """Check, search, score, write."""
+    if plan.data is None:
+        raise UsageError("data: expected a data set or a .npy file (in Python also an array or a table), got nothing")
+    output = check_outputs(plan, options, [plan.data])
+    fields = fields_of(plan, groups)
+    rows = dataset.read(plan.data, embeddings, ids=ids, fields={key: (spec, "label") for key, spec in fields.values()})
+    if output is not None:
+        tables.check_table(output, rows.ids)
+    sources: dict[Key, object] = {EMBEDDINGS: rows.embeddings, REFERENCE: _reference(reference, rows)}
+    columns = {name: rows.values[key] for name, (key, _) in fields.items()}
+    inputs = check(plan, rows, columns, sources, options.on_invalid)
+    id_field = ids if isinstance(ids, str) else "id"
+    problem = _problem(plan, rows, inputs, fields, ids)
+    origin = Origin(problem, rows.path, inputs.vectors, inputs.references, id_field, options.on_invalid)
+    if options.run is not None:
+        origin.require_files()
+    found = answers(plan, inputs, progress=options.progress, checkpoint=options.checkpoint)
+    return finished(plan, (rows,), inputs, found, origin, output, options)
+
+
+def _from_saved(
+    plan: Plan, neighbors: Neighbors | PathLike, embeddings: object, ids: object, options: Options
+) -> Scores:
+    """Score by neighbours that are at hand."""
+    if embeddings is not None:
+        raise UsageError("embeddings: neighbors take their place; give one of them")
+    for name in ("reference", "groups"):
+        if any(getattr(one, name) is not None for one in plan.scorers):
+            raise UsageError(f"{name}: needs embeddings in place of neighbors, which are of all rows among themselves")
+    origin = Origin("a run is kept with its embeddings; give embeddings in place of neighbors")
+    if options.run is not None:
+        origin.require_files()
+    place = "neighbors" if isinstance(neighbors, Neighbors) else str(neighbors)
+    output = check_outputs(plan, options, [plan.data])
+    if not isinstance(neighbors, Neighbors):
+        if not Path(neighbors).is_dir():
+            raise UsageError(f"{place}: expected a folder written by `vicinal neighbors`, found no folder there")
+        neighbors = Neighbors.load(Path(neighbors))
+    rows = Dataset(place, list(range(len(neighbors)))) if plan.data is None else dataset.read(plan.data, ids=ids)
+    rows.refuse_other_count(place, len(neighbors))
+    if output is not None:
+        tables.check_table(output, rows.ids)
+    invalid = {int(row): "no neighbours" for row in np.flatnonzero((neighbors.indices < 0).all(axis=1))}
+    if options.on_invalid == "error":
+        refuse_invalid(invalid, rows.ids, place)
+    scored = values.of_saved(plan, neighbors, place, invalid)
+    scores = Scores(plan, (rows,), scored, origin=origin, output=output, evidence=options.evidence)
+    return written(scores, place, options)
+
+
+def _refuse_with_append(given: dict[str, Any]) -> None:
+    """Raise UsageError where what is scored, or how, is given although it is the kept run's."""
+    for name, value in given.items():
+        if value is not None:
+            raise UsageError(
+                f"{name}: cannot be given with append and previous, where the kept run says what is scored and how; "
+                "leave it out"
+            )
+
+
+def _reference(reference: object, rows: Dataset) -> object:
+    """The vectors of the reference: a column of the data set, the vectors of another table, or what was given."""
+    if isinstance(reference, str) and rows.table is not None and reference in frames.column_names(rows.table):
+        return frames.column(rows.table, reference, REFERENCE)
+    return dataset.read(reference, argument=REFERENCE).embeddings if frames.is_table(reference) else reference
+
+
+def _problem(plan: Plan, rows: Dataset, inputs: Inputs, fields: dict[str, tuple[str, object]], ids: object) -> str:
+    """Why a run cannot be kept; empty where it can."""
+    if rows.path is None:
+        return f"expected a data set file, got {rows.name}; a kept run names the files that it was made from"
+    for one in (*inputs.vectors.values(), *inputs.references.values()):
+        if one.path is None:
+            return f"expected vectors in .npy files, got {one.name} in memory; write them with numpy.save"
+    if any(spec != name or rows.places[key] != f"{rows.path}:{name}" for name, (key, spec) in fields.items()):
+        return "expected groups that are a field of the data set, so that later rows have them too"
+    if ids is not None and not isinstance(ids, str):
+        return "expected ids that are a field of the data set, so that later rows have them too"
+    if any(question.metric.whiten is not None for question in plan.questions):
+        return "expected a metric with a name, got mahalanobis with a matrix; whiten the vectors and take euclidean"
+    return ""

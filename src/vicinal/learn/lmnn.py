@@ -6,8 +6,8 @@ import numpy as np
 
 from vicinal.errors import UsageError, unknown
 from vicinal.indexes.exact import Exact
-from vicinal.learn.adopted import LDA
-from vicinal.learn.metric import Mahalanobis
+from vicinal.learn.base import Mahalanobis
+from vicinal.learn.scikit_learners import LDA
 
 INITS = ("identity", "pca", "lda")
 IMPOSTORS = 64  # of each row that join the active ones in a round; none is left out in the end

@@ -16,10 +16,10 @@ M, for `vicinal.mahalanobis` and `metric="mahalanobis"`.
 LMNN's margin is 1 in units of squared distance, so scale the columns first (sklearn.preprocessing.StandardScaler).
 """
 
-from vicinal.learn.adopted import LDA, NCA
+from vicinal.learn.base import Mahalanobis
 from vicinal.learn.lmnn import LMNN
-from vicinal.learn.metric import Mahalanobis
 from vicinal.learn.pairwise import ITML, MMC
+from vicinal.learn.scikit_learners import LDA, NCA
 from vicinal.learn.whitening import RCA, WithinClassWhitening
 
 LEARNERS: tuple[type[Mahalanobis], ...] = (NCA, LMNN, ITML, MMC, RCA, LDA, WithinClassWhitening)

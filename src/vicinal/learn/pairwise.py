@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 from vicinal.errors import DataError, UsageError, unknown
-from vicinal.learn.metric import Mahalanobis
+from vicinal.learn.base import Mahalanobis
 from vicinal.learn.whitening import inverse
 
 TINY = 1e-12

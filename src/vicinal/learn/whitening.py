@@ -8,7 +8,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import validate_data
 
 from vicinal.errors import DataError, UsageError
-from vicinal.learn.metric import Mahalanobis
+from vicinal.learn.base import Mahalanobis
 
 
 class Whitening(Mahalanobis):

@@ -7,7 +7,7 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.neighbors import NeighborhoodComponentsAnalysis
 
 from vicinal.errors import DataError, UsageError
-from vicinal.learn.metric import Mahalanobis
+from vicinal.learn.base import Mahalanobis
 
 TINY = 1e-12  # of a column's largest value: differences below are rounding
 

@@ -30,14 +30,15 @@ from sklearn.model_selection import StratifiedKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from vicinal import learn
 from vicinal.analysis.diagnostics import map_at_r, recall_at
 from vicinal.data.labels import read_labels
 from vicinal.data.tables import read_rows
 from vicinal.estimators import KNeighborsClassifier
 from vicinal.indexes.exact import Exact
-from vicinal.learn import ITML, LDA, LMNN, MMC, NCA, RCA, Schedule, WithinClassWhitening, learning
-from vicinal.learn.measuring import MEASURES
-from vicinal.learn.tower import Plan
+from vicinal.learn import ITML, LDA, LMNN, MMC, NCA, RCA, WithinClassWhitening
+from vicinal.learn.evaluation import MEASURES
+from vicinal.learn.supervision import BOTH_WAYS
 
 HOME = Path(__file__).parents[1]
 RESULT = HOME / "benchmarks" / "results" / "learning" / "results.json"
@@ -85,13 +86,13 @@ def among(vectors: np.ndarray, codes: np.ndarray) -> Row:
     return {"recall@1": recall_at(found, codes, 1), "MAP@R": map_at_r(found, codes)}
 
 
-def heads(seed: int) -> dict[str, Plan]:
-    """Heads of `vicinal learn`, at its defaults but for the loss and the kind."""
-    made = {}
-    for loss in ("contrastive", "triplet", "n-pair"):
-        for kind in ("linear", "mlp"):
-            made[f"{loss}, {kind}"] = Plan(loss, kind=kind, schedule=Schedule(seed=seed), device="cpu")
-    return made
+def heads(seed: int) -> dict[str, dict[str, Any]]:
+    """Settings of `vicinal learn`: its defaults but for the loss and the head."""
+    return {
+        f"{loss}, {head}": {"loss": loss, "head": head, "seed": seed, "device": "cpu"}
+        for loss in ("contrastive", "triplet", "n-pair")
+        for head in ("linear", "mlp")
+    }
 
 
 def digits() -> Iterator[Row]:
@@ -104,30 +105,26 @@ def digits() -> Iterator[Row]:
         rows = seen & (random.random(len(y)) < 0.2)
         train = np.flatnonzero(seen & ~rows)
         parts = {"rows": np.flatnonzero(rows), "classes": np.flatnonzero(~seen)}
-        codes = np.unique(y[train], return_inverse=True)[1]
         ways: dict[str, Callable[[np.ndarray], np.ndarray]] = {"raw": lambda one: one}
         for way, model in learners(seed).items():
             ways[way] = model.fit(x[train], y[train]).transform
-        for way, plan in heads(seed).items():
-            ways[way] = learning.learn_from_labels(x[train], codes, list(range(5)), plan).heads.towers[0].apply
+        for way, settings in heads(seed).items():
+            ways[way] = learn.train(x[train], y[train], **settings).transform
         for way, apply in ways.items():
             for part, chosen in parts.items():
                 measured = among(apply(x[chosen]), np.unique(y[chosen], return_inverse=True)[1])
                 yield told({"data": "digits", "part": part, "way": way, "seed": seed, **measured})
 
 
-def labelled(
-    name: str, vectors: np.ndarray, codes: np.ndarray, names: list, ways: tuple[str, ...], **more: Any
-) -> Iterator[Row]:
+def labelled(name: str, vectors: np.ndarray, codes: np.ndarray, ways: tuple[str, ...], **more: Any) -> Iterator[Row]:
     """What `vicinal learn` prints, for each way and seed."""
     for seed in SEEDS:
         for way in ways:
-            loss, kind = way.split(", ")
-            plan = Plan(loss, kind=kind, schedule=Schedule(seed=seed, **more), device="cpu")
+            settings: dict[str, Any] = dict(zip(("loss", "head"), way.split(", "), strict=True))
             start = time.perf_counter()
-            learned = learning.learn_from_labels(vectors, codes, names, plan)
+            learned = learn.train(vectors, codes, **settings, seed=seed, device="cpu", **more)
             seconds = round(time.perf_counter() - start, 1)
-            epochs = len(learned.course.losses) - 1
+            epochs = learned.history.epochs_run
             for part in learned.table:
                 figures = {
                     f"{one} {at}": pair[at == "after"]
@@ -144,16 +141,14 @@ def wordnet() -> Iterator[Row]:
     vectors = np.load(EXAMPLE / "embeddings.npy")
     known = read_labels(str(EXAMPLE / "glosses.jsonl"), "glosses", len(vectors), "embeddings")
     ways = ("contrastive, linear", "triplet, linear", "n-pair, linear")
-    yield from labelled("5,000 glosses", vectors, known.codes, known.classes, ways, epochs=20)
+    yield from labelled("5,000 glosses", vectors, known.codes, ways, epochs=20)
 
 
 def nouns(data: Path, embeddings: Path) -> Iterator[Row]:
     """All glosses of nouns, where they are at hand."""
     vectors = np.load(embeddings, mmap_mode="r")
     known = read_labels(str(data), "nouns", len(vectors), str(embeddings))
-    yield from labelled(
-        f"{len(vectors):,} glosses", vectors, known.codes, known.classes, ("n-pair, mlp",), epochs=10, patience=3
-    )
+    yield from labelled(f"{len(vectors):,} glosses", vectors, known.codes, ("n-pair, mlp",), epochs=10, patience=3)
 
 
 def emoji(npm: Path) -> Iterator[Row]:
@@ -166,10 +161,11 @@ def emoji(npm: Path) -> Iterator[Row]:
         for kind in ("linear", "mlp"):
             tried = []
             for rate, decay in EMOJI_RATES:
-                schedule = Schedule(epochs=30, learning_rate=rate, weight_decay=decay, seed=seed)
-                plan = Plan("clip", kind=kind, dim=128, batch_size=256, schedule=schedule, device="cpu")
-                tried.append((learning.learn_joint((pictures, texts), ("image", "text"), plan), rate, decay))
-            learned, rate, decay = max(tried, key=lambda one: max(one[0].course.scores))
+                settings: dict[str, Any] = {"learning_rate": rate, "weight_decay": decay, "seed": seed, "head": kind}
+                sides = (pictures, texts)
+                learned = learn.train(joint=sides, dim=128, batch_size=256, epochs=30, device="cpu", **settings)
+                tried.append((learned, rate, decay))
+            learned, rate, decay = max(tried, key=lambda one: max(one[0].history.scores))
             (part,) = learned.table
             figures = {name: pair[1] for name, pair in part.figures.items()}
             row = {"data": "emoji", "way": kind, "seed": seed, "n": part.rows, **figures, "pairs": len(texts)}
@@ -357,9 +353,9 @@ def tables(works: dict[str, list[Row]]) -> dict[str, str]:
         cells = []
         chance = {"@1": 1 / works["emoji"][0]["n"], "@10": 10 / works["emoji"][0]["n"]}
         for (way,), rows in grouped(works["emoji"], "way").items():
-            cells.append([way, *(spread(rows, key) for key in learning.BOTH_WAYS)])
-        cells.append(["chance", *(f"{chance['@10' if '@10' in key else '@1']:.3f}" for key in learning.BOTH_WAYS)])
-        names = [key.replace("->", "image to text").replace("<-", "text to image") for key in learning.BOTH_WAYS]
+            cells.append([way, *(spread(rows, key) for key in BOTH_WAYS)])
+        cells.append(["chance", *(f"{chance['@10' if '@10' in key else '@1']:.3f}" for key in BOTH_WAYS)])
+        names = [key.replace("->", "image to text").replace("<-", "text to image") for key in BOTH_WAYS]
         made["emoji"] = table(["towers", *names], cells)
     if "lm" in works:
         cells, windows = [], []

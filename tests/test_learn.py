@@ -1,26 +1,34 @@
 """`vicinal learn` and `vicinal apply`: heads that help where they can, runs resumed to the same bits, and refusals."""
 
+import argparse
 import json
 import subprocess
 import sys
+import warnings
+from importlib import import_module
+from inspect import signature
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 import torch
 from sklearn.datasets import load_digits
 
+from vicinal import learn
 from vicinal.analysis.diagnostics import map_at_r, recall_at
 from vicinal.data.provenance import FORMAT, hash_of
 from vicinal.errors import DataError, UsageError
 from vicinal.indexes.exact import Exact
 from vicinal.knn.checkpoint import Checkpoint
-from vicinal.learn import Head, Heads, Schedule, SiameseNetwork, descent, learning, measuring
-from vicinal.learn.learning import learn_from_labels
-from vicinal.learn.measuring import Part, measure, split
+from vicinal.learn import Head, Heads, HeldOut, History, Schedule, SiameseNetwork, evaluation, loop, training
+from vicinal.learn.batch_losses import label_loss
+from vicinal.learn.evaluation import Quality, measure, split
+from vicinal.learn.heads import KINDS, HeadKind
+from vicinal.learn.losses import DISTANCES, LOSSES, REDUCTIONS, DistanceName, LossName, ReductionName
+from vicinal.learn.mining import MINERS, MinerName
 from vicinal.learn.pairs import read_pairs
-from vicinal.learn.tower import Plan
+from vicinal.learn.plan import Plan
 from vicinal.storage import manifests
 from workplace import Workplace, environment
 
@@ -147,11 +155,13 @@ def test_measures_are_those_of_pytorch_metric_learning_and_of_the_definition(tmp
 @pytest.mark.filterwarnings("ignore:learning made", "ignore:no epoch was better")
 @pytest.mark.parametrize("kind", ["linear", "mlp"])
 @pytest.mark.parametrize("scale", [2.0**-60, 2.0**60])
-def test_what_is_learned_does_not_depend_on_the_scale(kind: str, scale: float) -> None:
+def test_what_is_learned_does_not_depend_on_the_scale(kind: Any, scale: float) -> None:
     x, codes = planted(400)
-    plan = Plan("triplet", kind=kind, schedule=Schedule(epochs=2, learning_rate=0.01), device="cpu")
-    plain, scaled = (learn_from_labels(one, codes, list(range(CLASSES)), plan) for one in (x, x * np.float32(scale)))
-    assert plain.course.scores == scaled.course.scores and plain.course.best > 0
+    plain, scaled = (
+        learn.train(one, codes, head=kind, epochs=2, learning_rate=0.01, device="cpu")
+        for one in (x, x * np.float32(scale))
+    )
+    assert plain.history.scores == scaled.history.scores and plain.history.best > 0
     np.testing.assert_array_equal(plain.heads.towers[0].apply(x), scaled.heads.towers[0].apply(x * np.float32(scale)))
 
 
@@ -164,9 +174,8 @@ def test_learned_rows_are_measured_from_a_file(monkeypatch: pytest.MonkeyPatch) 
         seen.append(vectors)
         return measure(vectors, *rest)
 
-    monkeypatch.setattr(measuring, "measure", watched)
-    plan = Plan("triplet", schedule=Schedule(epochs=1), device="cpu")
-    learned = learn_from_labels(x, codes, list(range(CLASSES)), plan)
+    monkeypatch.setattr(evaluation, "measure", watched)
+    learned = learn.train(x, codes, epochs=1, device="cpu")
     assert [isinstance(one, np.memmap) for one in seen] == [False, True] * 2
     np.testing.assert_array_equal(seen[1], learned.heads.towers[0].apply(x))
 
@@ -202,7 +211,7 @@ def test_rows_of_single_classes_are_negatives_of_n_pairs(work: Workplace) -> Non
     )
     assert answer.code == 0, answer.err
     z = torch.nn.functional.normalize(torch.from_numpy(x[:6].astype(np.float64)), dim=1)
-    found = descent.loss_of_labels("n-pair", z, torch.tensor([0, 0, 1, 1, 2, 3]))
+    found = label_loss("n-pair", z, torch.tensor([0, 0, 1, 1, 2, 3]))
     near, far = z[[0, 2]] @ z[[1, 3, 4, 5]].T / 0.07, torch.tensor([0, 1])
     assert float(found) == pytest.approx(float(torch.nn.functional.cross_entropy(near, far)))
 
@@ -236,30 +245,28 @@ class Stop(Exception):
 
 @pytest.mark.filterwarnings("ignore:learning made", "ignore:no epoch was better")
 @pytest.mark.parametrize("kind", ["linear", "mlp"])
-def test_a_run_that_was_stopped_ends_where_it_would_have(kind: str, tmp_path: Path) -> None:
+def test_a_run_that_was_stopped_ends_where_it_would_have(kind: Any, tmp_path: Path) -> None:
     x, codes = planted(400)
-    plan = Plan("triplet", kind=kind, dim=6, schedule=Schedule(epochs=5, learning_rate=0.01), device="cpu")
-    names = list(range(CLASSES))
-    whole = learn_from_labels(x, codes, names, plan)
+    settings: dict[str, Any] = {"head": kind, "dim": 6, "epochs": 5, "learning_rate": 0.01, "device": "cpu"}
+    whole = learn.train(x, codes, **settings)
 
     def stop(said: str) -> None:
         if said.startswith("epoch 4"):
             raise Stop
 
     with pytest.raises(Stop):
-        learn_from_labels(x, codes, names, plan, tmp_path / "kept", descent.Watch(None, stop))
+        learn.train(x, codes, **settings, checkpoint=tmp_path / "kept", on_epoch=stop)
     seen: list[str] = []
-    rest = learn_from_labels(x, codes, names, plan, tmp_path / "kept", descent.Watch(None, seen.append))
+    rest = learn.train(x, codes, **settings, checkpoint=tmp_path / "kept", on_epoch=seen.append)
     assert [said.partition(",")[0] for said in seen] == ["epoch 4", "epoch 5"]
     for name, array in whole.heads.towers[0].arrays.items():
         np.testing.assert_array_equal(rest.heads.towers[0].arrays[name], array)
-    assert rest.course.recalls == whole.course.recalls and rest.course.best == whole.course.best
-    assert rest.course.scores == whole.course.scores
-    other = Plan("triplet", {"margin": 0.3}, kind=kind, dim=6, schedule=plan.schedule, device="cpu")
+    assert rest.history.recalls == whole.history.recalls and rest.history.best == whole.history.best
+    assert rest.history.scores == whole.history.scores
     with pytest.raises(UsageError, match=r"options was \{\}, is \{'margin': 0.3\}"):
-        learn_from_labels(x, codes, names, other, tmp_path / "kept")
+        learn.train(x, codes, **settings, margin=0.3, checkpoint=tmp_path / "kept")
     with pytest.raises(UsageError, match="the vectors' values"):
-        learn_from_labels(x + 1, codes, names, plan, tmp_path / "kept")
+        learn.train(x + 1, codes, **settings, checkpoint=tmp_path / "kept")
 
 
 def test_who_interrupts_is_told_and_the_same_command_goes_on(work: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -274,11 +281,11 @@ def test_who_interrupts_is_told_and_the_same_command_goes_on(work: Workplace, mo
             raise KeyboardInterrupt
         return recall_at(*arguments)
 
-    monkeypatch.setattr(descent, "recall_at", interrupted)
+    monkeypatch.setattr(evaluation, "recall_at", interrupted)
     answer = work(*command, "h")
     assert answer.code == 130 and "finished work is kept in h.checkpoint, and the same command goes on" in answer.err
     assert Path("h.checkpoint").is_dir() and not Path("h").exists()
-    monkeypatch.setattr(descent, "recall_at", recall_at)
+    monkeypatch.setattr(evaluation, "recall_at", recall_at)
     assert work(*command, "h").code == 0 and not Path("h.checkpoint").exists()
     for name in ("A", "b"):
         np.testing.assert_array_equal(np.load(f"h/head.{name}.npy"), np.load(f"whole/head.{name}.npy"))
@@ -288,8 +295,7 @@ def test_who_interrupts_is_told_and_the_same_command_goes_on(work: Workplace, mo
 def test_progress_is_told_in_rows_with_loss_and_recall() -> None:
     x, codes = planted(400)
     told: list[tuple[int, int, str]] = []
-    plan = Plan("triplet", schedule=Schedule(epochs=2), device="cpu")
-    learn_from_labels(x, codes, list(range(CLASSES)), plan, None, descent.Watch(lambda *one: told.append(one)))
+    learn.train(x, codes, epochs=2, device="cpu", progress=lambda *one: told.append(one))
     rows = len(split(codes, 0).train)
     assert [done for done, _, _ in told] == sorted(done for done, _, _ in told)
     assert told[-1][:2] == (2 * rows, 2 * rows) and told[0][0] < rows
@@ -300,25 +306,24 @@ def test_the_best_epoch_is_kept_and_learning_stops_early() -> None:
     """The score decides, recall@1 is told: it is at its ceiling from the start, and highest where the score is low."""
     weight = torch.zeros(1, requires_grad=True)
     seen = iter([(0.9, 0.5), (0.9, 0.6), (1.0, 0.4), (0.9, 0.3), (0.9, 0.2), (0.9, 0.1)])
-    course = descent.descend(
+    course = loop.optimize(
         {"w": weight},
         lambda _: [None],
         lambda _: weight.sum(),
-        lambda: descent.Seen(*next(seen)),
+        lambda: Quality(*next(seen)),
         Schedule(50, 3, 0.1),
     )
     assert (course.best, len(course.losses), course.recalls) == (1, 5, [0.9, 0.9, 1.0, 0.9, 0.9])
     assert course.scores == [0.5, 0.6, 0.4, 0.3, 0.2]
     assert float(weight.detach()) == pytest.approx(-0.1, rel=0.1)
-    with pytest.raises(UsageError, match="no weight asks"):
-        descent.descend({"w": torch.zeros(1)}, lambda _: [], lambda _: weight, None, Schedule())
-    with pytest.raises(DataError, match="no batch"):
-        descent.descend({"w": weight}, lambda _: [], lambda _: weight, None, Schedule())
+    with pytest.raises(UsageError, match="none of them requires a gradient"):
+        loop.optimize({"w": torch.zeros(1)}, lambda _: [], lambda _: weight, None, Schedule())
+    with pytest.raises(DataError, match="found no batch"):
+        loop.optimize({"w": weight}, lambda _: [], lambda _: weight, None, Schedule())
 
 
 def test_nan_stops_names_the_step_and_keeps_the_last_good_state(tmp_path: Path) -> None:
     x, codes = planted(400)
-    plan = Plan("triplet", normalize=False, schedule=Schedule(epochs=3, learning_rate=0.01), device="cpu")
     folder, broken = tmp_path / "kept", x.copy()
     good: list[Any] = []
 
@@ -335,9 +340,9 @@ def test_nan_stops_names_the_step_and_keeps_the_last_good_state(tmp_path: Path) 
             spoil("")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(learning, "Checkpoint", Kept)
+        patch.setattr(training, "Checkpoint", Kept)
         with pytest.raises(DataError, match=r"epoch 3, step 1: a gradient is not finite.*kept in .*kept") as caught:
-            learn_from_labels(broken, codes, list(range(CLASSES)), plan, folder)
+            learn.train(broken, codes, normalize=False, epochs=3, learning_rate=0.01, device="cpu", checkpoint=folder)
     assert "learning rate (0.01)" in str(caught.value)
     after = Checkpoint(folder, json.loads((folder / "manifest.json").read_text())["question"], names).load()
     assert after is not None and len(good) == 2
@@ -435,7 +440,7 @@ def test_two_towers_into_one_space(work: Workplace) -> None:
         assert work("apply", "h", f"{side}.npy", "--tower", side, "-o", f"{side}10.npy").code == 0
         assert np.load(f"{side}10.npy").shape == (600, 10)
         np.testing.assert_array_equal(np.load(f"{side}10.npy"), Heads.load("h").tower(side, "h").apply(vectors))
-    assert "holds the towers image and text; name one with --tower" in work.refuses(
+    assert "holds the towers image and text; choose one with --tower (in Python: tower='image')" in work.refuses(
         2, "apply", "h", "image.npy", "-o", "z.npy"
     )
     refused = work.refuses(2, "apply", "h", "image.npy", "--tower", "imag", "-o", "z.npy")
@@ -478,7 +483,7 @@ def test_what_a_head_gives_is_finite_or_refused(work: Workplace) -> None:
     expected = np.array([[1, 0, 0, 0], [0.6, 0.8, 0, 0], [0, 0.6, 0, -0.8]])
     np.testing.assert_allclose(np.load("unit.npy"), expected, rtol=1e-6)
     refused = work.refuses(3, "apply", "plain", "big.npy", "-o", "half.npy", "--dtype", "float16")
-    assert "big.npy: row 1: what the head gives is too large for float16; use --dtype float32" in refused
+    assert "big.npy: row 1: the result is too large for float16; use --dtype float32" in refused
     assert not Path("half.npy").exists()
 
 
@@ -486,7 +491,7 @@ def test_what_a_head_gives_is_finite_or_refused(work: Workplace) -> None:
 def test_a_joint_side_may_hold_rows_of_zeros() -> None:
     one, other = two_sides(100)
     other[:30] = 0
-    learned = learning.learn_joint((one, other), ("a", "b"), Plan("clip", schedule=Schedule(epochs=2), device="cpu"))
+    learned = learn.train(joint=(one, other), epochs=2, device="cpu")
     assert all(np.isfinite(after) for _, after in learned.table[0].figures.values())
 
 
@@ -506,34 +511,41 @@ def test_labels_that_cannot_be_learned_from(work: Workplace) -> None:
     assert "all 30 rows have the label 'same'" in refused
     work.lines("lone.jsonl", [{"label": "lone" if row == 7 else "ab"[row % 2]} for row in range(30)])
     command = ("learn", "emb.npy", "--labels", "lone.jsonl", "--loss", "triplet", "-o", "h")
-    refused = work.refuses(3, *command)
-    assert "1 of 3 classes have a single row (lone), but triplet needs two rows of a class" in refused
-    answer = work(*command, "--allow-small-classes", *QUICK)
-    assert answer.code == 0 and "3 classes are too few" not in answer.err
-    assert "2 classes are too few to hold any out whole: only rows are held out" in answer.err
+    answer = work(*command, *QUICK)
+    assert answer.code == 0
+    assert "1 of 3 classes have a single row (lone); nothing is learned from these rows" in answer.err
+    assert "2 classes with two rows or more are too few to hold any out whole: only rows are held out" in answer.err
+    answer = work(*command, "--overwrite", "--allow-small-classes", *QUICK)
+    assert answer.code == 0 and "single row" not in answer.err
+    work.lines("few.jsonl", [{"label": "ab"[row % 2] if row < 2 else "c"} for row in range(30)])
+    refused = work.refuses(3, *command[:3], "few.jsonl", *command[4:], "--overwrite")
+    assert "2 of 3 classes have a single row (a, b), but triplet needs two rows of a class" in refused
     with pytest.raises(DataError, match="of the class 'x'"):
-        learn_from_labels(work.vectors, np.zeros(30, dtype=int), ["x"], Plan("triplet"))
+        learn.train(work.vectors, ["x"] * 30)
 
 
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (("--loss", "triplet"), "expected one of --labels, --pairs and --joint, got none"),
+        (("--loss", "triplet"), "expected one of labels, pairs and joint, got none"),
         (("--labels", "x.jsonl", "--pairs", "x.jsonl", "--loss", "triplet"), "got labels and pairs"),
         (("--labels", "x.jsonl", "--loss", "clip"), "loss 'clip' learns from joint, not from labels"),
         (("--labels", "x.jsonl", "--loss", "triplett"), "did you mean 'triplet'"),
-        (("--labels", "x.jsonl", "--loss", "triplet", "--temperature", "1"), "--temperature: triplet has none"),
+        (
+            ("--labels", "x.jsonl", "--loss", "triplet", "--temperature", "1"),
+            "temperature: the loss triplet has no such option; its options are margin, squared",
+        ),
         (("--labels", "x.jsonl", "--loss", "n-pair", "--temperature", "0"), "expected a number above 0"),
         (("--labels", "x.jsonl", "--loss", "triplet", "--dim", "13"), "dim: expected 1 to 12"),
         (("--labels", "x.jsonl", "--loss", "triplet", "--per-class", "100"), "rows a class in batches of 128"),
         (("--labels", "x.jsonl", "--loss", "triplet", "--epochs", "0"), "--epochs: expected a whole number"),
         (("--labels", "x.jsonl", "--loss", "triplet", "--learning-rate", "-1"), "learning_rate above 0"),
         (("--labels", "x.jsonl", "--loss", "triplet", "--learning-rate", "1e38"), "both at most 1e+30, got 1e+38"),
-        (("--labels", "x.jsonl", "--loss", "n-pair", "--miner", "all"), "--miner: goes with --loss triplet alone"),
-        (("--labels", "x.jsonl", "--loss", "n-pair", "--hidden", "9"), "--hidden: goes with --head mlp alone"),
-        (("--pairs", "x.jsonl", "--loss", "contrastive", "--per-class", "9"), "--per-class: goes with --labels alone"),
+        (("--labels", "x.jsonl", "--loss", "n-pair", "--miner", "all"), "miner: applies to the loss triplet only"),
+        (("--labels", "x.jsonl", "--loss", "n-pair", "--hidden", "9"), "hidden: applies to the head mlp only"),
+        (("--pairs", "x.jsonl", "--loss", "contrastive", "--per-class", "9"), "per_class: applies to labels only"),
         (("--labels", "x.jsonl", "--loss", "triplet", "--seed", "-1"), "--seed: expected a whole number"),
-        (("--labels", "x.jsonl", "--loss", "triplet", "--ids", "x.jsonl"), "--ids: names the rows of --pairs"),
+        (("--labels", "x.jsonl", "--loss", "triplet", "--ids", "x.jsonl"), "ids: applies to pairs only"),
         (("--labels", "x.jsonl", "--loss", "triplet", "--device", "abacus"), "device:"),
         (("--labels", "x.jsonl", "--loss", "triplet", "--device", "cuda:99"), "device:"),
     ],
@@ -545,12 +557,134 @@ def test_options_that_cannot_be_used(work: Workplace, options: tuple[str, ...], 
 
 def test_where_learning_made_it_worse_a_warning_says_so() -> None:
     head = Head({"A": np.eye(2, dtype=np.float32), "b": np.zeros(2, np.float32)})
-    table = [Part("held-out classes", 9, 2, {"recall@1": (0.5, 0.4), "MAP@R": (0.2, 0.3)})]
+    table = [HeldOut("held-out classes", 9, 2, {"recall@1": (0.5, 0.4), "MAP@R": (0.2, 0.3)})]
     with pytest.warns(UserWarning) as caught:
-        learning._finish((head,), descent.Course([float("nan")], [0.5], [0.5]), Plan("triplet"), table)
+        training._result((head,), History([float("nan")], [0.5], [0.5]), Plan("triplet"), table)
     said = [str(one.message) for one in caught]
     assert said[0] == "learning made held-out classes worse: recall@1 0.500 -> 0.400"
     assert "no epoch was better on the watched rows than the start" in said[1]
+
+
+def test_train_gives_what_the_command_gives(work: Workplace) -> None:
+    x, codes = write(work)
+    one, other = two_sides()
+    work.save("image.npy", one)
+    work.save("text.npy", other)
+    ids = [f"r{row}" for row in range(len(x))]
+    pairs = [[row, row + step] for row in range(0, 700) for step in (20, 1)]
+    same = [bool(codes[a] == codes[b]) for a, b in pairs]
+    work.lines("p.jsonl", [{"a": ids[a], "b": ids[b], "same": s} for (a, b), s in zip(pairs, same, strict=True)])
+    quick: dict[str, Any] = {"epochs": 2, "learning_rate": 0.01, "device": "cpu"}
+    options = ("--epochs", "2", "--learning-rate", "0.01", "--device", "cpu", "--json", "-o")
+    runs: Any = (
+        (
+            ("x.npy", "--labels", "x.jsonl", "--head", "mlp", "--hidden", "5", "--unsquared", "--per-class", "3"),
+            [
+                {"data": given, "labels": known, "head": "mlp", "hidden": 5, "squared": False, "per_class": 3}
+                for given, known in ((x, [f"c{code}" for code in codes]), ("x.npy", "x.jsonl:label"))
+            ],
+        ),
+        (
+            ("x.npy", "--pairs", "p.jsonl", "--ids", "x.jsonl", "--form", "hadsell", "--margin", "2"),
+            [
+                {"data": x, "pairs": given, "ids": known, "form": "hadsell", "margin": 2.0}
+                for given, known in (((pairs, same), None), ("p.jsonl", ids), ("p.jsonl", "x.jsonl"))
+            ],
+        ),
+        (
+            ("--joint", "image.npy", "text.npy", "--dim", "4", "--seed", "3"),
+            [{"joint": given, "dim": 4, "seed": 3} for given in ((one, other), ("image.npy", Path("text.npy")))],
+        ),
+    )
+    for at, (command, calls) in enumerate(runs):
+        answer = work("learn", *command, *options, f"h{at}")
+        assert answer.code == 0, answer.err
+        for arguments in calls:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                result = learn.train(**arguments, **quick)
+            assert {**json.loads(json.dumps(result.heads.about)), "output": f"h{at}"} == json.loads(answer.out)
+            saved = Heads.load(f"h{at}").towers
+            for mine, its in zip(result.heads.towers, saved, strict=True):
+                for name, array in its.arrays.items():
+                    np.testing.assert_array_equal(mine.arrays[name], array)
+    assert [head.name for head in saved] == ["image", "text"]
+
+
+def test_every_option_has_its_argument() -> None:
+    elsewhere = {
+        "embeddings": "data", "unsquared": "squared", "no_normalize": "normalize",
+        "json": None, "verbose": None, "quiet": None, "help": None,
+    }  # fmt: skip
+    for command, function in (("learn", learn.train), ("apply", learn.apply)):
+        parser = argparse.ArgumentParser()
+        import_module(f"vicinal.cli.{command}").add_arguments(parser)
+        names = {elsewhere.get(option.dest, option.dest) for option in parser._actions} - {None}
+        assert names <= set(signature(function).parameters), command
+    assert get_args(LossName) == tuple(one.name for one in LOSSES)
+    assert get_args(DistanceName) == tuple(one.name for one in DISTANCES)
+    assert (get_args(ReductionName), get_args(MinerName)) == (tuple(REDUCTIONS), tuple(MINERS))
+    assert get_args(HeadKind) == tuple(KINDS)
+
+
+@pytest.mark.filterwarnings("ignore:learning made", "ignore:no epoch was better")
+def test_a_result_transforms_saves_and_shows_its_table(tmp_path: Path) -> None:
+    x, codes = planted(400)
+    result = learn.train(x, codes, epochs=2, learning_rate=0.01, device="cpu", dim=5, output=tmp_path / "out")
+    assert not (tmp_path / "out.checkpoint").exists()
+    result.save(tmp_path / "h")
+    y = result.transform(x)
+    assert (y.shape, y.dtype) == ((400, 5), np.float32)
+    np.save(tmp_path / "x.npy", x)
+    heads: list[Any] = [result, result.heads, result.head, tmp_path / "h", str(tmp_path / "out")]
+    for head in heads:
+        np.testing.assert_array_equal(learn.apply(head, x), y)
+    written = learn.apply(result, tmp_path / "x.npy", tmp_path / "y.npy", dtype="float16")
+    assert isinstance(written, np.memmap)
+    np.testing.assert_array_equal(written, y.astype(np.float16))
+    np.testing.assert_array_equal(learn.apply(result, x, dtype="float16"), written)
+    measures = [(part.name, measure, *figures) for part in result.table for measure, figures in part.figures.items()]
+    assert [(one["part"], one["measure"], one["before"], one["after"]) for one in result.records()] == measures
+    assert len(measures) == 8 and str(result).count("\n") == 9 and f"{measures[3][3]:.3f}" in str(result)
+    with pytest.raises(UsageError, match="exists already"):
+        learn.train(x, codes, device="cpu", output=tmp_path / "out")
+    with pytest.raises(UsageError, match="unknown dtype 'int8'"):
+        learn.apply(result, x, dtype="int8")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "said"),
+    [
+        ({"data": None, "labels": [0, 1]}, UsageError, "labels: needs the embeddings too"),
+        ({"joint": ("a.npy", "b.npy")}, UsageError, "data, the first argument, must be left out"),
+        ({"labels": [0, 1]}, DataError, r"labels: expected one a row, shape \(30,\), found shape \(2,\)"),
+        ({"labels": np.where(np.arange(30) == 4, np.nan, 1.0)}, DataError, "labels: row 4 is NaN"),
+        ({"labels": [None] * 30}, DataError, "expected texts or numbers, found dtype object"),
+        ({"labels": [0, 1] * 15, "hidden": 3}, UsageError, "hidden: applies to the head mlp only"),
+        ({"labels": [0, 1] * 15, "batch_size": 0}, UsageError, "batch_size: expected a whole number above 0, got 0"),
+        ({"labels": [0, 1] * 15, "seed": 2**43}, UsageError, "seed: expected a whole number from 0 to 8796093022207"),
+        ({"labels": [0, 1] * 15, "margin": 0.0}, UsageError, "margin: expected a number above 0, got 0.0"),
+        ({"labels": [0, 1] * 15, "ids": [0]}, UsageError, "ids: applies to pairs only"),
+        ({"pairs": ([[0, 30], [0, 1]], [True, False])}, DataError, "found rows 0 to 30, expected 0 to 29"),
+        ({"pairs": ([[0, 2], [1, 1]], [True, False])}, DataError, "pair 1 names the same row twice"),
+        ({"pairs": ([[0, 2], [0, 1]], [True])}, DataError, "one truth value each"),
+        ({"pairs": ([[0, 2], [0, 1]], [True, True])}, DataError, "found 2 similar pairs of 2"),
+        ({"pairs": ([[0, 2], [0, 1]], [True, False]), "ids": [0]}, UsageError, "holds row numbers"),
+    ],
+)
+def test_arguments_that_cannot_be_used(arguments: dict[str, Any], error: type, said: str) -> None:
+    x = np.random.default_rng(0).normal(size=(30, 4)).astype(np.float32)
+    with pytest.raises(error, match=said):
+        learn.train(**{"data": x, "device": "cpu", **arguments})
+
+
+def test_a_run_on_fewer_threads_leaves_torchs_setting() -> None:
+    x, codes = planted(400)
+    before = torch.get_num_threads()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        learn.train(x, codes, epochs=1, device="cpu", threads=before + 1)
+    assert torch.get_num_threads() == before
 
 
 def digits() -> tuple[torch.Tensor, torch.Tensor]:
@@ -565,7 +699,7 @@ def tower() -> torch.nn.Module:
 
 
 @pytest.mark.parametrize("loss", ["contrastive", "triplet", "n-pair"])
-def test_a_siamese_network_learns_from_raw_inputs(loss: str) -> None:
+def test_a_siamese_network_learns_from_raw_inputs(loss: Any) -> None:
     x, y = digits()
     loader = [(x[at : at + 64], y[at : at + 64]) for at in range(0, 1024, 64)]
     network = SiameseNetwork(tower(), loss)
@@ -584,7 +718,7 @@ def test_a_siamese_network_learns_from_raw_inputs(loss: str) -> None:
 def test_a_siamese_network_takes_pairs_and_triplets_as_they_come() -> None:
     x, y = digits()
     same = y[:200] == y[200:400]
-    batches: dict[str, Any] = {
+    batches: dict[Any, Any] = {
         "contrastive": [(x[:200], x[200:400], same)],
         "triplet": [(x[:100], x[100:200], x[200:300])],
         "n-pair": [(x[:10], x[10:20])],
@@ -592,7 +726,7 @@ def test_a_siamese_network_takes_pairs_and_triplets_as_they_come() -> None:
     for loss, loader in batches.items():
         course = SiameseNetwork(tower(), loss).fit(loader, schedule=Schedule(epochs=8, learning_rate=0.01))
         assert course.losses[-1] < course.losses[1] and course.best == 8
-    with pytest.raises(DataError, match=r"epoch 2: there was no batch.*must come anew each epoch"):
+    with pytest.raises(DataError, match=r"epoch 2: found no batch.*iterated anew in each epoch"):
         SiameseNetwork(tower()).fit(iter([(x[:64], y[:64])]))
     with pytest.raises(DataError, match="validation: 3 rows, no two of one class"):
         SiameseNetwork(tower()).fit([(x[:64], y[:64])], [(x[:3], torch.arange(3))])

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from vicinal.errors import DataError, UsageError
 from vicinal.learn import MPerClass, clip, contrastive, mining, n_pair, triplet
-from vicinal.learn.descent import loss_of_labels
+from vicinal.learn.batch_losses import label_loss
 from vicinal.learn.losses import DISTANCES, LOSSES, REDUCTIONS, as_distance, find
 
 EUCLIDEAN = distances.LpDistance(normalize_embeddings=False, p=2, power=2)
@@ -49,7 +49,8 @@ def test_contrastive_is_pytorch_metric_learnings() -> None:
 
 
 def test_a_collapsed_negative_pair_is_not_pushed_apart_by_the_first_form() -> None:
-    for form, pushed in (("squared", 2e-4), ("hadsell", 2.0)):
+    forms: Any = (("squared", 2e-4), ("hadsell", 2.0))
+    for form, pushed in forms:
         a = torch.zeros(1, 2, dtype=torch.float64, requires_grad=True)
         b = torch.tensor([[1e-4, 0.0]], dtype=torch.float64)
         contrastive(a, b, torch.tensor([False]), form=form).sum().backward()
@@ -76,7 +77,8 @@ def test_triplet_is_pytorch_metric_learnings_and_torchs() -> None:
 def test_n_pair_is_pytorch_metric_learnings_and_cross_entropy() -> None:
     z, _ = batch(12)
     anchor, positive = z[:6], z[6:]
-    for distance, unit in (("cosine", True), ("inner_product", False)):
+    measures: Any = (("cosine", True), ("inner_product", False))
+    for distance, unit in measures:
         similarity = distances.DotProductSimilarity(normalize_embeddings=unit)
         theirs = losses.NPairsLoss(reducer=reducers.MeanReducer(), distance=similarity)(z, torch.arange(6).repeat(2))
         ours = n_pair(anchor, positive, temperature=1.0, distance=distance)
@@ -134,7 +136,7 @@ def test_clip_is_open_clips_and_the_mean_of_both_cross_entropies() -> None:
 
 
 @pytest.mark.parametrize("distance", [one.name for one in DISTANCES])
-def test_gradients_in_float64(distance: str) -> None:
+def test_gradients_in_float64(distance: Any) -> None:
     def leaf(seed: int, *shape: int) -> torch.Tensor:
         made = torch.Generator().manual_seed(seed)
         return torch.randn(*shape, generator=made, dtype=torch.float64).requires_grad_()
@@ -162,7 +164,7 @@ def test_equal_rows_give_no_nan() -> None:
 
 
 @pytest.mark.parametrize("distance", [one.name for one in DISTANCES])
-def test_rows_of_zeros_do_not_drown_others(distance: str) -> None:
+def test_rows_of_zeros_do_not_drown_others(distance: Any) -> None:
     """A direction has no gradient at 0; scaled by 1 / length it would be 1e12 times any other."""
     z = torch.tensor([[0.0, 0], [1, 2], [2, -1], [0, 0]], dtype=torch.float64, requires_grad=True)
     same = torch.tensor([True, False])
@@ -181,7 +183,7 @@ def test_distances_of_a_batch_hold_for_equal_rows_and_half_precision() -> None:
     for dtype in (torch.float16, torch.bfloat16):
         half = both.to(dtype).requires_grad_()
         for miner in mining.MINERS:
-            loss_of_labels("triplet", half[:16], torch.arange(16) % 4, miner).backward()
+            label_loss("triplet", half[:16], torch.arange(16) % 4, miner).backward()
         assert half.grad is not None and torch.isfinite(half.grad).all()
 
 
@@ -197,18 +199,19 @@ def test_distances_and_reductions_are_arguments() -> None:
     d = torch.tensor(np.abs(a.numpy() - b.numpy()).sum(1))
     torch.testing.assert_close(ours, torch.where(same, d**2, (9.0 - d**2).clamp(min=0)))
     assert n_pair(a, b, distance=blocks).shape == (4,)
-    for name in REDUCTIONS:
+    names: Any = REDUCTIONS
+    for name in names:
         assert contrastive(a, b, same, reduction=name).shape == ((4,) if name == "none" else ())
     torch.testing.assert_close(contrastive(a, b, same, 9.0, distance=blocks, reduction=torch.max), ours.max())
     for one in DISTANCES:
         whole = one.matrix(a, b)
         torch.testing.assert_close(whole, torch.stack([one.between(row, b) for row in a]))
     with pytest.raises(UsageError, match="distance"):
-        as_distance("near")
+        as_distance("near")  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="reduction"):
-        contrastive(a, b, same, reduction="median")
+        contrastive(a, b, same, reduction="median")  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="form"):
-        contrastive(a, b, same, form="cubed")
+        contrastive(a, b, same, form="cubed")  # type: ignore[arg-type]
 
 
 def test_losses_say_what_they_learn_from() -> None:
@@ -274,7 +277,13 @@ def test_m_per_class() -> None:
         MPerClass(np.zeros(9, dtype=int))
     with pytest.raises(DataError, match=r"1 of 3 classes have a single row \(2\)"):
         MPerClass(np.array([0, 0, 1, 1, 2]))
-    assert sorted(np.concatenate(list(MPerClass(np.array([0, 0, 1, 1, 2]), alone=True).epoch(0)))) == [0, 1, 2, 3, 4]
+    assert sorted(np.concatenate(list(MPerClass(np.array([0, 0, 1, 1, 2]), allow_small_classes=True).epoch(0)))) == [
+        0,
+        1,
+        2,
+        3,
+        4,
+    ]
     for wrong in (1, 9):
         with pytest.raises(UsageError, match="rows a class"):
             MPerClass(labels, m=wrong, batch_size=16)

@@ -1,36 +1,53 @@
-"""Losses of metric learning: pure functions of embeddings that give a value an item.
+"""Losses of metric learning: functions of embeddings that give one value an item.
 
-    loss         of an item                                                              source
+    loss         value of an item                                                        source
     contrastive  same: d^2; different: max(0, m - d^2), or max(0, m - d)^2               Hadsell, Chopra & LeCun 2006
-    triplet      max(0, d(z, z+)^2 - d(z, z-)^2 + m), or unsquared                       Schroff et al. 2015
+    triplet      max(0, d(z, z+)^2 - d(z, z-)^2 + m), or with unsquared distances        Schroff et al. 2015
     n-pair       log(1 + sum over k of exp((z.z-_k - z.z+) / T)), on unit lengths        Sohn 2016
-    clip         mean of both directions' cross entropy, scaled by a learned factor      Radford et al. 2021
+    clip         mean of both directions' cross entropy, with a learned scale            Radford et al. 2021
 
-Each takes `distance`, a name of DISTANCES or a function of two arrays that gives d over their last axis, and
-`reduction`, a name of REDUCTIONS or a function of the values. Tensors are torch's, of any floating type; a sum of
-squares has no root taken where its square is wanted, and a root at 0 has gradient 0, so that equal rows give no NaN.
+The inputs are torch tensors of any floating dtype. `distance` is a name in DISTANCES or a function of two tensors that
+returns d over their last axis. `reduction` is a name in REDUCTIONS or a function of the values. Equal rows give no NaN:
+a squared distance is never computed as the square of a root, and the root at 0 has gradient 0.
 """
+
+from __future__ import annotations
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from vicinal.errors import UsageError, need, unknown
 
-Tensor = Any  # torch is an extra
-Reduction = str | Callable[[Tensor], Tensor]
-FORMS = ("squared", "hadsell")
-LOGIT_SCALE, MOST_SCALE = math.log(1 / 0.07), 100.0
+if TYPE_CHECKING:
+    from torch import Tensor
+
+LossName = Literal["contrastive", "triplet", "n-pair", "clip"]
+DistanceName = Literal["euclidean", "cosine", "inner_product"]
+ReductionName = Literal["none", "mean", "sum", "nonzero_mean"]
+Form = Literal["squared", "hadsell"]
+Source = Literal["labels", "pairs", "joint"]
+DistanceLike: TypeAlias = "DistanceName | Callable[[Tensor, Tensor], Tensor]"
+Reduction: TypeAlias = "ReductionName | Callable[[Tensor], Tensor]"
+
+FORMS: tuple[str, ...] = get_args(Form)
+LOGIT_SCALE, LARGEST_SCALE = math.log(1 / 0.07), 100.0
 
 
 @dataclass(frozen=True)
 class Distance:
-    """How far two embeddings are.
+    """A distance between embeddings.
 
-    between : (a, b) -> d over the last axis
-    squared : (a, b) -> d^2, where it is simpler than d; else None
-    matrix  : (n, dim), (m, dim) -> (n, m)
+    Attributes
+    ----------
+    name : str
+    between : callable
+        (a, b) -> d over the last axis.
+    squared : callable or None
+        (a, b) -> d^2, where this is simpler to compute than d.
+    matrix : callable
+        (n, dim), (m, dim) -> all distances, (n, m).
     """
 
     name: str
@@ -40,23 +57,32 @@ class Distance:
 
 
 def _root(values: Tensor) -> Tensor:
+    """The square root, with gradient 0 at 0."""
     torch = need("torch", extra="learn")
-    there = values > 0
-    return torch.where(there, torch.where(there, values, torch.ones_like(values)).sqrt(), torch.zeros_like(values))
+    positive = values > 0
+    roots = torch.where(positive, values, torch.ones_like(values)).sqrt()
+    return torch.where(positive, roots, torch.zeros_like(values))
 
 
 def _squares(a: Tensor, b: Tensor) -> Tensor:
+    """Squared Euclidean distances over the last axis."""
     return ((a - b) ** 2).sum(-1)
 
 
 def unit(a: Tensor) -> Tensor:
-    """The rows at length 1. A row of zeros stays, with a gradient of 1: one of 1 / length would drown all others."""
+    """Return the rows scaled to length 1; rows of zeros are returned as they are.
+
+    The gradient of a row of zeros is 1. The limit 1 / length is unbounded and would outweigh all other rows.
+    """
     length = _root((a * a).sum(-1, keepdim=True))
     return a / need("torch", extra="learn").where(length > 0, length, 1.0)
 
 
-def _far(a: Tensor, b: Tensor) -> Tensor:
-    """Euclidean distances; from differences, as products give equal rows 1e-3 apart. In float32 at least."""
+def _euclidean_matrix(a: Tensor, b: Tensor) -> Tensor:
+    """All Euclidean distances, in float32 at least.
+
+    They are computed from differences, because products put equal rows up to 1e-3 apart.
+    """
     torch = need("torch", extra="learn")
     if a.dtype in (torch.float16, torch.bfloat16):
         a, b = a.float(), b.float()
@@ -64,28 +90,36 @@ def _far(a: Tensor, b: Tensor) -> Tensor:
 
 
 DISTANCES = (
-    Distance("euclidean", lambda a, b: _root(_squares(a, b)), _squares, _far),
+    Distance("euclidean", lambda a, b: _root(_squares(a, b)), _squares, _euclidean_matrix),
     Distance("cosine", lambda a, b: 1 - (unit(a) * unit(b)).sum(-1), None, lambda a, b: 1 - unit(a) @ unit(b).T),
     Distance("inner_product", lambda a, b: -(a * b).sum(-1), None, lambda a, b: -a @ b.T),
 )
 
 
-def as_distance(distance: str | Callable) -> Distance:
-    """The distance of a name, or of a function (a, b) -> d over the last axis.
+def as_distance(distance: DistanceLike) -> Distance:
+    """Return the distance of a name, or of a function (a, b) -> d over the last axis.
 
+    Raises
+    ------
+    UsageError
+        For a name that is not in DISTANCES.
+
+    Examples
+    --------
     >>> as_distance("cosine").name
     'cosine'
     """
     if callable(distance):
-        given: Callable = distance
-        return Distance("own", given, None, lambda a, b: given(a[:, None], b[None]))
+        function: Callable[[Tensor, Tensor], Tensor] = distance
+        return Distance("function", function, None, lambda a, b: function(a[:, None], b[None]))
     for one in DISTANCES:
         if one.name == distance:
             return one
     raise UsageError(unknown("distance", distance, [one.name for one in DISTANCES]))
 
 
-def _square(distance: Distance, a: Tensor, b: Tensor) -> Tensor:
+def _squared(distance: Distance, a: Tensor, b: Tensor) -> Tensor:
+    """Squared distances over the last axis."""
     return distance.between(a, b) ** 2 if distance.squared is None else distance.squared(a, b)
 
 
@@ -98,7 +132,7 @@ REDUCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 def reduced(values: Tensor, reduction: Reduction) -> Tensor:
-    """The values, or what a reduction makes of them."""
+    """Return the result of a reduction of the values."""
     if callable(reduction):
         return reduction(values)
     if reduction not in REDUCTIONS:
@@ -111,26 +145,46 @@ def contrastive(
     b: Tensor,
     same: Tensor,
     margin: float = 1.0,
-    form: str = "squared",
-    distance: str | Callable = "euclidean",
+    form: Form = "squared",
+    distance: DistanceLike = "euclidean",
     reduction: Reduction = "none",
 ) -> Tensor:
-    """The loss of each pair: d^2 of similar ones, what is missing to the margin of dissimilar ones.
+    """Return the contrastive loss of each pair.
 
-    a, b    : (n, dim); same: truth values (n,)
-    margin  : m, in units of d^2 for the form "squared", of d for "hadsell"
-    form    : "squared": max(0, m - d^2), whose gradient -2 (a - b) vanishes as a dissimilar pair collapses: two such
-              rows on one point are never pushed apart. "hadsell": max(0, m - d)^2, whose gradient there is 2 m
-              (at d = 0 itself it has no direction, and is 0)
-    Returns   (n,), or reduced
-    Source    Hadsell, Chopra & LeCun 2006, equation 4, without its factor 1/2
+    Parameters
+    ----------
+    a, b : Tensor, shape (n, dim)
+    same : Tensor, shape (n,)
+        Truth values: whether a pair is similar. The loss of a similar pair is d^2.
+    margin : float
+        m, in units of d^2 for the form "squared" and of d for the form "hadsell".
+    form : {"squared", "hadsell"}
+        The loss of a dissimilar pair. "squared": max(0, m - d^2). Its gradient -2 (a - b) vanishes as the rows meet, so
+        two dissimilar rows at one point are never pushed apart. "hadsell": max(0, m - d)^2. Its gradient tends to 2 m
+        in length as the rows meet; at d = 0 itself it has no direction and is 0.
+    distance : {"euclidean", "cosine", "inner_product"} or callable
+    reduction : {"none", "mean", "sum", "nonzero_mean"} or callable
+
+    Returns
+    -------
+    Tensor
+        Shape (n,), or the result of the reduction.
+
+    Raises
+    ------
+    UsageError
+        For an unknown form, distance or reduction.
+
+    References
+    ----------
+    Hadsell, Chopra & LeCun 2006, equation 4, without its factor 1/2.
     """
     if form not in FORMS:
         raise UsageError(unknown("form", form, FORMS))
     torch = need("torch", extra="learn")
-    how = as_distance(distance)
-    square = _square(how, a, b)
-    short = (margin - square).clamp(min=0) if form == "squared" else (margin - how.between(a, b)).clamp(min=0) ** 2
+    measure = as_distance(distance)
+    square = _squared(measure, a, b)
+    short = (margin - square).clamp(min=0) if form == "squared" else (margin - measure.between(a, b)).clamp(min=0) ** 2
     return reduced(torch.where(same.bool(), square, short), reduction)
 
 
@@ -140,69 +194,125 @@ def triplet(
     negative: Tensor,
     margin: float = 0.2,
     squared: bool = True,
-    distance: str | Callable = "euclidean",
+    distance: DistanceLike = "euclidean",
     reduction: Reduction = "none",
 ) -> Tensor:
-    """The loss of each triplet: by how much the negative is not farther than the positive by the margin.
+    """Return the triplet loss of each triplet.
 
-    anchor, positive, negative : (n, dim)
-    squared : whether distances are squared
-    Returns   (n,), or reduced
-    Source    Schroff, Kalenichenko & Philbin 2015, equation 3; unsquared: Hermans, Beyer & Leibe 2017
+    Parameters
+    ----------
+    anchor, positive, negative : Tensor, shape (n, dim)
+    margin : float
+        By how much farther than the positive the negative must be for a loss of 0.
+    squared : bool
+        Whether distances are squared.
+    distance : {"euclidean", "cosine", "inner_product"} or callable
+    reduction : {"none", "mean", "sum", "nonzero_mean"} or callable
+
+    Returns
+    -------
+    Tensor
+        Shape (n,), or the result of the reduction.
+
+    Raises
+    ------
+    UsageError
+        For an unknown distance or reduction.
+
+    References
+    ----------
+    Schroff, Kalenichenko & Philbin 2015, equation 3; unsquared: Hermans, Beyer & Leibe 2017.
     """
-    how = as_distance(distance)
+    measure = as_distance(distance)
     if squared:
-        near, far = _square(how, anchor, positive), _square(how, anchor, negative)
+        near, far = _squared(measure, anchor, positive), _squared(measure, anchor, negative)
     else:
-        near, far = how.between(anchor, positive), how.between(anchor, negative)
+        near, far = measure.between(anchor, positive), measure.between(anchor, negative)
     return reduced((near - far + margin).clamp(min=0), reduction)
 
 
 def n_pair(
     anchor: Tensor,
     positive: Tensor,
-    negatives: Tensor = None,
+    negatives: Tensor | None = None,
     temperature: float = 0.07,
-    distance: str | Callable = "cosine",
+    distance: DistanceLike = "cosine",
     reduction: Reduction = "none",
 ) -> Tensor:
-    """The loss of each anchor: log(1 + sum over its negatives of exp((d(z, z+) - d(z, z-_k)) / T)).
+    """Return the n-pair loss of each anchor: log(1 + sum over its negatives of exp((d(z, z+) - d(z, z-_k)) / T)).
 
-    anchor, positive : (n, dim)
-    negatives        : (n, k, dim); None for the positives of all other anchors, which must be of other classes
-    temperature      : T. Cosines differ by at most 1 + 1/(n - 1) all around, so at T = 1 the loss cannot fall below
-                       log(1 + (n - 1) exp(-n / (n - 1))): 3.17 for n = 64
-    distance         : "cosine" is the inner product on unit lengths; "inner_product" takes lengths as they are
-    Returns            (n,), or reduced
-    Source             Sohn 2016, equation 6; van den Oord, Li & Vinyals 2018 for the temperature
+    Parameters
+    ----------
+    anchor, positive : Tensor, shape (n, dim)
+    negatives : Tensor, shape (n, k, dim), optional
+        None takes the positives of all other anchors, which must be of other classes.
+    temperature : float
+        T. The cosines between n rows differ by at most 1 + 1/(n - 1) in the mean, so at T = 1 the loss cannot fall
+        below log(1 + (n - 1) exp(-n / (n - 1))), which is 3.17 for n = 64.
+    distance : {"euclidean", "cosine", "inner_product"} or callable
+        "cosine" scales the rows to length 1 first; "inner_product" does not.
+    reduction : {"none", "mean", "sum", "nonzero_mean"} or callable
+
+    Returns
+    -------
+    Tensor
+        Shape (n,), or the result of the reduction.
+
+    Raises
+    ------
+    UsageError
+        For an unknown distance or reduction.
+
+    References
+    ----------
+    Sohn 2016, equation 6; van den Oord, Li & Vinyals 2018 for the temperature.
     """
     torch = need("torch", extra="learn")
-    how = as_distance(distance)
+    measure = as_distance(distance)
     if negatives is None:
-        logits = -how.matrix(anchor, positive) / temperature
+        logits = -measure.matrix(anchor, positive) / temperature
         return reduced(torch.logsumexp(logits, dim=1) - logits.diagonal(), reduction)
-    near = how.between(anchor, positive)[:, None]
-    gaps = (near - how.between(anchor[:, None], negatives)) / temperature
+    near = measure.between(anchor, positive)[:, None]
+    gaps = (near - measure.between(anchor[:, None], negatives)) / temperature
     return reduced(torch.logsumexp(torch.cat([torch.zeros_like(near), gaps], dim=1), dim=1), reduction)
 
 
 def clip(
     first: Tensor,
     second: Tensor,
-    logit_scale: Any = LOGIT_SCALE,
-    distance: str | Callable = "cosine",
+    logit_scale: float | Tensor = LOGIT_SCALE,
+    distance: DistanceLike = "cosine",
     reduction: Reduction = "none",
 ) -> Tensor:
-    """The loss of each pair of a batch: the mean of the cross entropies of its own among all of the other side.
+    """Return the CLIP loss of each pair of a batch.
 
-    first, second : (n, dim), row i of one belongs to row i of the other
-    logit_scale   : the logarithm of what similarities are multiplied by, a number or a tensor that is learned; starts
-                    at ln(1 / 0.07), and what it gives is at most 100
-    Returns         (n,), or reduced
-    Source          Radford et al. 2021, figure 3
+    This is the mean of two cross entropies: of a row's partner among all rows of the other side, in both directions.
+
+    Parameters
+    ----------
+    first, second : Tensor, shape (n, dim)
+        Row i of one is the partner of row i of the other.
+    logit_scale : float or Tensor
+        The logarithm of the factor of the similarities; a tensor can be learned. The factor is limited to 100.
+    distance : {"euclidean", "cosine", "inner_product"} or callable
+    reduction : {"none", "mean", "sum", "nonzero_mean"} or callable
+
+    Returns
+    -------
+    Tensor
+        Shape (n,), or the result of the reduction.
+
+    Raises
+    ------
+    UsageError
+        For an unknown distance or reduction.
+
+    References
+    ----------
+    Radford et al. 2021, figure 3.
     """
     torch = need("torch", extra="learn")
-    scale = torch.as_tensor(logit_scale, dtype=first.dtype, device=first.device).exp().clamp(max=MOST_SCALE)
+    scale = torch.as_tensor(logit_scale, dtype=first.dtype, device=first.device).exp().clamp(max=LARGEST_SCALE)
     logits = -scale * as_distance(distance).matrix(first, second)
     own = logits.diagonal()
     values = (torch.logsumexp(logits, dim=1) - own) + (torch.logsumexp(logits, dim=0) - own)
@@ -211,15 +321,22 @@ def clip(
 
 @dataclass(frozen=True)
 class Loss:
-    """A loss by name.
+    """A row of the table of losses.
 
-    learns_from : what it can learn from: labels, pairs (similar and dissimilar), joint (two towers, row by row)
-    options     : the arguments of the function that a command can set
+    Attributes
+    ----------
+    name : str
+    function : callable
+    learns_from : tuple of {"labels", "pairs", "joint"}
+        What the loss can learn from: a class for each row, similar and dissimilar pairs of rows, or two sets of
+        embeddings whose rows belong together.
+    options : tuple of str
+        The arguments of the function that `train` and the command can set.
     """
 
-    name: str
-    function: Callable
-    learns_from: tuple[str, ...]
+    name: LossName
+    function: Callable[..., Any]
+    learns_from: tuple[Source, ...]
     options: tuple[str, ...]
 
 
@@ -231,9 +348,16 @@ LOSSES = (
 )
 
 
-def find(name: str, source: str) -> Loss:
-    """The loss of this name, which can learn from the source: labels, pairs or joint.
+def find(name: str, source: Source) -> Loss:
+    """Return the loss of a name that can learn from `source`.
 
+    Raises
+    ------
+    UsageError
+        Where there is no such loss, or it cannot learn from this source.
+
+    Examples
+    --------
     >>> find("clip", "labels")
     Traceback (most recent call last):
     vicinal.errors.UsageError: loss 'clip' learns from joint, not from labels; choose contrastive, triplet, n-pair

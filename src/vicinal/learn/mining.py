@@ -1,38 +1,57 @@
-"""Which items a batch makes: miners find pairs and triplets in it, the sampler fills it with m rows a class."""
+"""What a batch is made of: miners find pairs and triplets in a batch, `MPerClass` samples batches by class."""
 
-from collections.abc import Iterator
-from typing import Any
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from vicinal.errors import DataError, UsageError, need, some
 
-Tensor = Any  # torch is an extra
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+    from torch import Tensor
+
+MinerName = Literal["semi-hard", "hardest", "all"]
 
 
 def all_pairs(labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Every pair i < j of a batch: i, j, and whether they are of one class; each (n (n - 1) / 2,)."""
+    """Return every pair i < j of a batch: i, j, and whether both are of one class; each (n (n - 1) / 2,)."""
     torch = need("torch", extra="learn")
     i, j = torch.triu_indices(len(labels), len(labels), 1, device=labels.device)
     return i, j, labels[i] == labels[j]
 
 
 def all_triplets(distances: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Every anchor, positive and negative of a batch."""
+    """Return every triplet of a batch; parameters and returns as in `semi_hard`."""
     torch = need("torch", extra="learn")
-    same, other = _kinds(labels)
-    return torch.nonzero(same[:, :, None] & other[:, None, :], as_tuple=True)
+    same, other = _same_and_other(labels)
+    anchor, positive, negative = torch.nonzero(same[:, :, None] & other[:, None, :], as_tuple=True)
+    return anchor, positive, negative
 
 
 def semi_hard(distances: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """For each anchor and positive the nearest negative that is farther than the positive; pairs without one are out.
+    """Return, for each anchor and positive, the nearest negative that is farther than the positive.
 
-    distances : (n, n), such as those of the batch's embeddings; labels: (n,)
-    Returns     anchor, positive, negative: int64 (n_triplets,)
-    Source      Schroff, Kalenichenko & Philbin 2015, section 3.2
+    Pairs of an anchor and a positive without such a negative are left out.
+
+    Parameters
+    ----------
+    distances : Tensor, shape (n, n)
+        Such as those between the embeddings of a batch.
+    labels : Tensor, shape (n,)
+
+    Returns
+    -------
+    anchor, positive, negative : Tensor, int64, shape (n_triplets,)
+
+    References
+    ----------
+    Schroff, Kalenichenko & Philbin 2015, section 3.2.
     """
     torch = need("torch", extra="learn")
-    same, other = _kinds(labels)
+    same, other = _same_and_other(labels)
     anchor, positive = torch.nonzero(same, as_tuple=True)
     far = distances[anchor]
     beyond = other[anchor] & (far > distances[anchor, positive][:, None])
@@ -42,13 +61,16 @@ def semi_hard(distances: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor
 
 
 def hardest(distances: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """For each anchor its farthest positive and its nearest negative.
+    """Return, for each anchor, its farthest positive and its nearest negative.
 
-    distances, labels, Returns   as `semi_hard`
-    Source                       Hermans, Beyer & Leibe 2017, "batch hard"
+    Parameters and returns as in `semi_hard`.
+
+    References
+    ----------
+    Hermans, Beyer & Leibe 2017, "batch hard".
     """
     torch = need("torch", extra="learn")
-    same, other = _kinds(labels)
+    same, other = _same_and_other(labels)
     usable = same.any(dim=1) & other.any(dim=1)
     anchor = torch.nonzero(usable, as_tuple=True)[0]
     positive = distances.masked_fill(~same, -torch.inf).argmax(dim=1)
@@ -56,11 +78,15 @@ def hardest(distances: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return anchor, positive[anchor], negative[anchor]
 
 
-MINERS = {"semi-hard": semi_hard, "hardest": hardest, "all": all_triplets}
+MINERS: dict[str, Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]] = {
+    "semi-hard": semi_hard,
+    "hardest": hardest,
+    "all": all_triplets,
+}
 
 
-def _kinds(labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Whether two rows of a batch are two of one class, and whether they are of different ones."""
+def _same_and_other(labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Two masks (n, n): two different rows of one class, and rows of different classes."""
     equal = labels[:, None] == labels[None]
     same = equal.clone()
     same.fill_diagonal_(False)
@@ -68,7 +94,13 @@ def _kinds(labels: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def n_pairs(labels: Tensor) -> tuple[Tensor, Tensor]:
-    """One anchor and one positive of each class that has two rows in a batch: its first two."""
+    """Return the first two rows of each class that has two rows in a batch: an anchor and a positive a class.
+
+    Raises
+    ------
+    DataError
+        Where no class has two rows in the batch.
+    """
     torch = need("torch", extra="learn")
     first, second = [], []
     for label in torch.unique(labels):
@@ -82,56 +114,74 @@ def n_pairs(labels: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class MPerClass:
-    """Batches with m rows of each class that is in them, as far as the classes have so many.
+    """Batches with m rows of each class that they contain, or all rows of a class that has fewer.
 
-    A class's rows are walked in random order, m at a time, and these handfuls are mixed and dealt into batches of like
-    size, so that each row comes once an epoch (a few twice, where the last handful is filled up).
+    The rows of a class are shuffled and cut into groups of m; the groups are shuffled and dealt into batches of about
+    equal size. Each row comes once an epoch; the last group of a class is filled up with rows that come twice.
 
-    labels     : int (n,), codes from 0
-    m          : rows of a class in a handful
-    batch_size : rows of a batch, at least 2 m
-    alone      : rows of classes with a single row: whether they come along, as negatives; else they are an error
-    seed       : the same batches for the same seed and epoch
-    Iterating gives lists of row numbers, as a batch_sampler of torch's DataLoader, one epoch after the other;
-    `epoch(number)` gives a certain one.
+    Iteration gives lists of row numbers, one epoch after the other, as the `batch_sampler` of torch's DataLoader.
 
-    >>> [sorted(batch) for batch in MPerClass(np.array([0, 0, 1, 1]), m=2, batch_size=4, seed=0)]
+    Parameters
+    ----------
+    labels : array_like of int, shape (n,)
+    m : int
+        Rows of a class in a group, at least 2.
+    batch_size : int
+        Rows in a batch, at least 2 m.
+    seed : int
+        The same seed and epoch give the same batches.
+    allow_small_classes : bool
+        Whether rows of classes with a single row are sampled too, as negatives. Otherwise such classes are an error.
+
+    Raises
+    ------
+    UsageError
+        For an m or a batch_size out of range.
+    DataError
+        Where there is one class only, or a class has a single row.
+
+    Examples
+    --------
+    >>> [sorted(batch) for batch in MPerClass([0, 0, 1, 1], m=2, batch_size=4, seed=0)]
     [[0, 1, 2, 3]]
     """
 
     def __init__(
-        self, labels: np.ndarray, m: int = 4, batch_size: int = 128, seed: int = 0, alone: bool = False
+        self, labels: ArrayLike, m: int = 4, batch_size: int = 128, seed: int = 0, allow_small_classes: bool = False
     ) -> None:
         codes = np.asarray(labels)
         if not 2 <= m <= batch_size // 2:
-            raise UsageError(f"m = {m} rows a class in batches of {batch_size}: expected 2 or more, twice in a batch")
-        found, sizes = np.unique(codes, return_counts=True)
-        if len(found) < 2:
-            raise DataError(f"labels: all {len(codes)} rows are of one class; to tell classes apart takes two")
-        if (sizes == 1).any() and not alone:
+            raise UsageError(
+                f"m = {m} rows a class in batches of {batch_size}: expected an m from 2 to half of the batch size"
+            )
+        classes, sizes = np.unique(codes, return_counts=True)
+        if len(classes) < 2:
+            raise DataError(f"labels: all {len(codes)} rows are of one class, expected at least 2 classes")
+        if (sizes == 1).any() and not allow_small_classes:
             raise DataError(
-                f"labels: {np.count_nonzero(sizes == 1)} of {len(found)} classes have a single row "
-                f"({some(found[sizes == 1].tolist())}); a similar pair needs two"
+                f"labels: {np.count_nonzero(sizes == 1)} of {len(classes)} classes have a single row "
+                f"({some(classes[sizes == 1].tolist())}), which forms no similar pair; leave them out, or use them as "
+                "negatives with allow_small_classes=True"
             )
         self.m, self.batch_size, self._seed, self._next = m, batch_size, seed, 0
-        self._members = [np.flatnonzero(codes == code) for code in found]
+        self._members = [np.flatnonzero(codes == code) for code in classes]
 
     def __len__(self) -> int:
-        handfuls = sum(-(-len(rows) // self.m) for rows in self._members)
-        return -(-handfuls // (self.batch_size // self.m))
+        groups = sum(-(-len(rows) // self.m) for rows in self._members)
+        return -(-groups // (self.batch_size // self.m))
 
     def __iter__(self) -> Iterator[list[int]]:
         self._next += 1
         return iter([batch.tolist() for batch in self.epoch(self._next - 1)])
 
-    def epoch(self, number: int) -> Iterator[np.ndarray]:
-        """The batches of one epoch, int64 arrays of row numbers."""
+    def epoch(self, number: int) -> Iterator[NDArray[np.int64]]:
+        """Yield the batches of one epoch, int64 arrays of row numbers."""
         random = np.random.default_rng([self._seed, number])
-        handfuls = []
+        groups = []
         for rows in self._members:
-            walk = random.permutation(rows)
-            if len(walk) > self.m:
-                walk = np.concatenate([walk, walk[: -len(walk) % self.m]])
-            handfuls += [walk[at : at + self.m] for at in range(0, len(walk), self.m)]
-        for dealt in np.array_split(random.permutation(len(handfuls)), len(self)):
-            yield np.concatenate([handfuls[at] for at in dealt])
+            shuffled = random.permutation(rows)
+            if len(shuffled) > self.m:
+                shuffled = np.concatenate([shuffled, shuffled[: -len(shuffled) % self.m]])
+            groups += [shuffled[at : at + self.m] for at in range(0, len(shuffled), self.m)]
+        for dealt in np.array_split(random.permutation(len(groups)), len(self)):
+            yield np.concatenate([groups[at] for at in dealt])

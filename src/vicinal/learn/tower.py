@@ -1,73 +1,52 @@
-"""A head while it is learned: what is planned, how it starts, and its weights in torch."""
+"""A head in torch while it is trained."""
 
-from dataclasses import dataclass, field
-from typing import Any
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from vicinal import devices
-from vicinal.errors import UsageError, need, unknown
-from vicinal.learn.descent import Schedule
-from vicinal.learn.heads import KINDS, Head
+from vicinal.errors import UsageError, need
+from vicinal.learn.heads import Head
 from vicinal.learn.losses import unit
-from vicinal.learn.mining import MINERS
+from vicinal.learn.plan import Plan
 
-Tensor = Any  # torch is an extra
-LOOKED_AT = 20_000  # rows from which a head's start is made
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor
 
-
-@dataclass(frozen=True)
-class Plan:
-    """What is learned and how.
-
-    loss      : a name of LOSSES; options: its arguments
-    kind      : linear or mlp
-    dim       : of what comes out; None for as many as come in (of two towers: the smaller)
-    hidden    : of a small network; None for as many as come in
-    normalize : whether what comes out has length 1
-    miner     : of triplets
-    m, batch_size : rows of a class in a batch, rows (pairs) of a batch
-    alone     : whether classes of a single row are let in, as negatives
-    """
-
-    loss: str
-    options: dict[str, Any] = field(default_factory=dict)
-    kind: str = "linear"
-    dim: int | None = None
-    hidden: int | None = None
-    normalize: bool = True
-    miner: str = "semi-hard"
-    m: int = 4
-    batch_size: int = 128
-    alone: bool = False
-    schedule: Schedule = field(default_factory=Schedule)
-    device: str | None = None
-    threads: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise UsageError(unknown("head", self.kind, KINDS))
-        if self.miner not in MINERS:
-            raise UsageError(unknown("miner", self.miner, MINERS))
+MAX_ROWS = 20_000  # rows from which the initial weights are computed
 
 
 class Tower:
-    """A head in torch while it is learned, over rows that stay where they are.
+    """A head in torch, over rows that stay in their array.
 
-    Rows are divided by their root mean squared length, so that a learning rate means the same at every scale.
+    The rows are divided by their root mean square length, so that a learning rate has the same effect at every scale.
+
+    Parameters
+    ----------
+    vectors : ndarray, shape (n, dim_in)
+    train : ndarray of int
+        The rows to learn from, which decide the initial weights.
+    plan : Plan
+    name : str
+        What the head is called.
+    dim : int
+        The dimension of the output.
     """
 
-    def __init__(self, vectors: np.ndarray, train: np.ndarray, plan: Plan, name: str, dim: int) -> None:
+    def __init__(self, vectors: NDArray[Any], train: NDArray[np.int64], plan: Plan, name: str, dim: int) -> None:
         self.torch = need("torch", extra="learn")
         self.vectors, self._plan, self._name = vectors, plan, name
         self.device = devices.device(plan.device, extra="learn")
-        arrays, self._size = start(vectors, train, plan, dim)
-        self.weights = {
+        arrays, self._size = initial_weights(vectors, train, plan, dim)
+        self.weights: dict[str, Tensor] = {
             key: self.torch.from_numpy(one.copy()).to(self.device).requires_grad_() for key, one in arrays.items()
         }
 
-    def __call__(self, rows: np.ndarray) -> Tensor:
-        """The embeddings of these rows, with gradients."""
+    def __call__(self, rows: NDArray[np.int64]) -> Tensor:
+        """Return the embeddings of these rows, with gradients."""
         x = self.torch.from_numpy(np.asarray(self.vectors[rows], dtype=np.float32) / self._size).to(self.device)
         w = self.weights
         z = x @ w["A"].T + w["b"]
@@ -75,34 +54,45 @@ class Tower:
             z = z + (x @ w["H"].T + w["h"]).relu() @ w["C"].T
         return unit(z) if self._plan.normalize else z
 
+    def to_device(self, array: NDArray[Any]) -> Tensor:
+        """Return an array as a tensor beside the weights."""
+        return self.torch.from_numpy(array).to(self.device)
+
     def head(self) -> Head:
-        """The present weights, for rows as they are."""
+        """Return the present weights as a head, which takes rows in their own scale."""
         arrays = {name: one.detach().cpu().numpy().copy() for name, one in self.weights.items()}
         for name in {"A", "H"} & set(arrays):
             arrays[name] /= self._size
         return Head(arrays, self._plan.normalize, self._name)
 
 
-def start(vectors: np.ndarray, train: np.ndarray, plan: Plan, dim: int) -> tuple[dict[str, np.ndarray], np.float32]:
-    """A head's first weights: what it gives is the embedding itself, scaled, or its first principal components.
+def initial_weights(
+    vectors: NDArray[Any], train: NDArray[np.int64], plan: Plan, dim: int
+) -> tuple[dict[str, NDArray[np.float32]], np.float32]:
+    """Return the initial weights of a head and the root mean square length of the rows.
 
-    A small network's second part starts at 0, so that both kinds start from what is there.
+    With these weights the head gives the embedding itself, or its first `dim` principal components. The second part of
+    a small network starts at 0, so that both kinds start from the given embedding. The weights are for rows divided by
+    their root mean square length.
 
-    Returns   the arrays, for rows divided by their root mean squared length, and that length
+    Raises
+    ------
+    UsageError
+        Where `dim` is larger than the dimension of the vectors.
     """
     random = np.random.default_rng([plan.schedule.seed, 1])
     width = vectors.shape[1]
     if not 1 <= dim <= width:
-        raise UsageError(f"dim: expected 1 to {width}, the embeddings' own, got {dim}")
-    some_rows = train if len(train) <= LOOKED_AT else np.sort(random.choice(train, LOOKED_AT, replace=False))
-    x = np.asarray(vectors[some_rows], dtype=np.float64)
+        raise UsageError(f"dim: expected 1 to {width}, the dimension of the embeddings, got {dim}")
+    sample = train if len(train) <= MAX_ROWS else np.sort(random.choice(train, MAX_ROWS, replace=False))
+    x = np.asarray(vectors[sample], dtype=np.float64)
     size = float(np.sqrt((x * x).sum(axis=1).mean())) or 1.0
     axes = np.eye(width)
     if dim < width:
         centred = x - x.mean(axis=0)
         axes = np.linalg.eigh(centred.T @ centred)[1][:, ::-1][:, :dim].T
     arrays = {"A": axes, "b": np.zeros(dim)}
-    if plan.kind == "mlp":
+    if plan.head == "mlp":
         hidden = plan.hidden or width
         arrays["H"] = random.normal(size=(hidden, width)) * np.sqrt(2.0)
         arrays |= {"h": np.zeros(hidden), "C": np.zeros((dim, hidden))}

@@ -1,0 +1,112 @@
+"""Applying a head to an array or a file of embeddings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+
+from vicinal.errors import DataError, UsageError, unknown
+from vicinal.learn.heads import Head, Heads
+from vicinal.storage import atomic, npy
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+    from vicinal.learn.training import TrainingResult
+
+Dtype = Literal["float32", "float16"]
+DTYPES: tuple[str, ...] = get_args(Dtype)
+
+
+def apply(
+    head: Head | Heads | TrainingResult | str | Path,
+    data: ArrayLike | str | Path,
+    output: str | Path | None = None,
+    *,
+    tower: str | None = None,
+    dtype: Dtype = "float32",
+    overwrite: bool = False,
+) -> NDArray[Any]:
+    """Return the learned embedding of each row; torch is not needed.
+
+    Parameters
+    ----------
+    head : Head, Heads, TrainingResult, str or Path
+        A head, the result of `train`, or a folder that `train` or `vicinal learn` wrote.
+    data : array_like of shape (n, dim_in), str or Path
+        The embeddings, or the path of a `.npy` file of them.
+    output : str or Path, optional
+        A `.npy` file to write, block by block. It appears complete or not at all.
+    tower : str, optional
+        Which of the two heads of a joint space to apply.
+    dtype : {"float32", "float16"}
+        The dtype of the result.
+    overwrite : bool
+        Whether an output that exists is replaced.
+
+    Returns
+    -------
+    ndarray of `dtype`, shape (n, dim_out)
+        With an output, a read-only memory map of that file.
+
+    Raises
+    ------
+    DataError
+        Where the dimension differs, a row holds NaN or infinity, a result is too large for the dtype, or the folder is
+        damaged.
+    UsageError
+        Where a tower must be chosen, or the output cannot be written.
+
+    Examples
+    --------
+    >>> head = Head({"A": np.float32([[0, 2]]), "b": np.float32([1])}, normalize=False)
+    >>> apply(head, [[5.0, 3.0], [0.0, 1.0]], dtype="float16").tolist()
+    [[7.0], [3.0]]
+    """
+    if dtype not in DTYPES:
+        raise UsageError(unknown("dtype", dtype, DTYPES))
+    if output is not None:
+        if Path(output).suffix != ".npy":
+            raise UsageError(f"{output}: expected a name that ends in .npy")
+        atomic.check_file(output, overwrite)
+    chosen = _head(head, tower)
+    name = str(data) if isinstance(data, str | Path) else "data"
+    rows = chosen.check(npy.load_npy(data) if isinstance(data, str | Path) else data, name)
+    if output is None:
+        out = np.empty((len(rows), chosen.dim_out), dtype=dtype)
+        for start, block in _cast_blocks(chosen, rows, dtype, name):
+            out[start : start + len(block)] = block
+        return out
+    with atomic.whole_file(output, overwrite) as file:
+        shape = (len(rows), chosen.dim_out)
+        header = {"descr": np.lib.format.dtype_to_descr(np.dtype(dtype)), "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, header)
+        for _, block in _cast_blocks(chosen, rows, dtype, name):
+            file.write(block.tobytes())
+    return npy.load_npy(output)
+
+
+def _head(head: Head | Heads | TrainingResult | str | Path, tower: str | None) -> Head:
+    """The head to apply."""
+    if isinstance(head, str | Path):
+        return Heads.load(head).tower(tower, head)
+    if isinstance(head, Head):
+        return Heads((head,)).tower(tower)
+    return (head if isinstance(head, Heads) else head.heads).tower(tower)
+
+
+def _cast_blocks(head: Head, rows: NDArray[Any], dtype: str, name: str) -> Iterator[tuple[int, NDArray[Any]]]:
+    """The blocks of `Head.blocks` in a dtype, or DataError where a value does not fit it."""
+    for start, values in head.blocks(rows):
+        with np.errstate(over="ignore", invalid="ignore"):
+            block = values.astype(dtype)
+        wrong = np.flatnonzero(~np.isfinite(block).all(axis=1))
+        if len(wrong):
+            remedy = "its values are far beyond those learned from"
+            if dtype == "float16":
+                remedy = "use --dtype float32 (in Python: dtype='float32')"
+            raise DataError(f"{name}: row {start + wrong[0]}: the result is too large for {dtype}; {remedy}")
+        yield start, block

@@ -1,0 +1,87 @@
+"""The state of a training run as arrays and JSON, for checkpoints."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from vicinal.errors import need
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+LISTS = ("losses", "recalls", "scores")
+MOMENTS = (("exp_avg", "mean"), ("exp_avg_sq", "square"), ("step", "step"))  # AdamW's names, the checkpoint's names
+
+
+class Lists(Protocol):
+    """The part of a `History` that a checkpoint holds."""
+
+    losses: list[float]
+    recalls: list[float]
+    scores: list[float]
+    best: int
+
+
+def copied(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return a copy of the weights."""
+    return {name: tensor.detach().clone() for name, tensor in weights.items()}
+
+
+def put(weights: dict[str, Tensor], values: dict[str, Tensor]) -> None:
+    """Set the weights to the values of the same names."""
+    with need("torch", extra="learn").no_grad():
+        for name, tensor in weights.items():
+            tensor.copy_(values[name])
+
+
+def array_names(weights: dict[str, Tensor]) -> tuple[str, ...]:
+    """Return the names of the arrays in a checkpoint of these weights."""
+    free = [name for name, tensor in weights.items() if tensor.requires_grad]
+    moments = [f"{what}.{name}" for name in free for what in ("mean", "square", "step")]
+    return (*(f"{what}.{name}" for name in weights for what in ("now", "best")), *moments)
+
+
+def packed(history: Lists, weights: dict[str, Tensor], best: dict[str, Tensor], optimizer: Any) -> dict[str, Any]:
+    """Return the state that a checkpoint saves."""
+    saved: dict[str, Any] = {"best": history.best}
+    for name in LISTS:
+        saved[name] = [None if np.isnan(one) else one for one in getattr(history, name)]  # JSON has no NaN
+    for name, tensor in weights.items():
+        saved[f"now.{name}"] = tensor.detach().cpu().numpy()
+        saved[f"best.{name}"] = best[name].cpu().numpy()
+        if tensor.requires_grad:
+            moments = optimizer.state[tensor]
+            for key, what in MOMENTS:
+                saved[f"{what}.{name}"] = _array(moments[key]) if moments else np.zeros(1)
+    return saved
+
+
+def _array(tensor: Tensor) -> NDArray[Any]:
+    return np.atleast_1d(tensor.detach().cpu().numpy())
+
+
+def history_of(saved: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of the `History` of a saved state."""
+    lists = {name: [float("nan") if one is None else one for one in saved[name]] for name in LISTS}
+    return {**lists, "best": saved["best"]}
+
+
+def restore(saved: dict[str, Any], weights: dict[str, Tensor], optimizer: Any) -> dict[str, Tensor]:
+    """Set the weights and the optimizer to a saved state, and return the weights of the best epoch."""
+    torch = need("torch", extra="learn")
+
+    def tensor(name: str, like: Tensor) -> Tensor:
+        return torch.from_numpy(np.array(saved[name])).to(like.device, like.dtype).reshape(like.shape)
+
+    put(weights, {name: tensor(f"now.{name}", one) for name, one in weights.items()})
+    for name, one in weights.items():
+        if not one.requires_grad:
+            continue
+        step = torch.from_numpy(np.array(saved[f"step.{name}"])).float().reshape(())
+        if float(step):
+            moments = {"exp_avg": tensor(f"mean.{name}", one), "exp_avg_sq": tensor(f"square.{name}", one)}
+            optimizer.state[one] = {"step": step, **moments}
+    return {name: tensor(f"best.{name}", one) for name, one in weights.items()}

@@ -1,70 +1,240 @@
 """vicinal knows a data set by its neighbours.
 
-The public names are imported when they are first asked for, so that `import vicinal` itself costs nothing.
+One function a job: `score`, `duplicates`, `select`, `neighbors`, `index`, `search`, `outliers`, `classify`, `regress`,
+`choose_k`, `diagnose`, `kappa`, `embed`, `report`. Each takes an array, a path or a table, and returns a result object.
+`vicinal.learn`, `vicinal.lm`, `vicinal.sql` and `vicinal.estimators` hold metric learning, kNN-LM, SQL and the
+estimators of scikit-learn.
+
+The public names are imported when they are first used, so that `import vicinal` itself costs nothing.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from vicinal import analysis as analysis
+    from vicinal import data as data
+    from vicinal import errors as errors
+    from vicinal import estimators as estimators
+    from vicinal import indexes as indexes
+    from vicinal import knn as knn
+    from vicinal import learn as learn
+    from vicinal import lm as lm
+    from vicinal import retrieval as retrieval
+    from vicinal import sql as sql
+    from vicinal import tasks as tasks
+    from vicinal.analysis.forms import percentile, ratio_to_median
+    from vicinal.analysis.scores import (
+        SCORES,
+        Score,
+        hubness,
+        kth_distance,
+        local_intrinsic_dimension,
+        local_outlier_factor,
+        log_density,
+        mean_distance,
+        mean_distinct_distance,
+        median_distance,
+    )
+    from vicinal.data.results import Columns
+    from vicinal.errors import DataError, MissingExtra, NotFitted, UsageError, VicinalError
     from vicinal.indexes import HNSW, IVF, IVFPQ, PQ, Annoy, BallTree, Binary, Exact, Index, KDTree, load_index
-    from vicinal.indexes.choice import index
-    from vicinal.indexes.exact import neighbors
+    from vicinal.indexes.evaluation import Evaluation
     from vicinal.indexes.exemplar_svm import ExemplarSVM
-    from vicinal.knn.metrics import mahalanobis
-    from vicinal.knn.neighbors import Neighbors
+    from vicinal.knn.metrics import METRICS, Metric, mahalanobis
+    from vicinal.knn.neighbors import Neighbors, RadiusNeighbors
     from vicinal.retrieval.collection import Collection
+    from vicinal.tasks.diagnose.diagnose import diagnose
+    from vicinal.tasks.diagnose.diagnosis import Diagnosis
+    from vicinal.tasks.diagnose.kappa import Kappa, kappa
+    from vicinal.tasks.duplicates import Duplicates, duplicates
+    from vicinal.tasks.embed import Embedded, embed
+    from vicinal.tasks.evaluate import evaluate
+    from vicinal.tasks.index import add_to_index, describe_index, export_benchmark, index, remove_from_index
+    from vicinal.tasks.info import info
+    from vicinal.tasks.neighbors import neighbors
+    from vicinal.tasks.predict.choose_k import choose_k
+    from vicinal.tasks.predict.classify import Predictions, classify
+    from vicinal.tasks.predict.curve import Curve
+    from vicinal.tasks.predict.outliers import Outliers, outliers
+    from vicinal.tasks.predict.regress import PredictedValues, regress
+    from vicinal.tasks.report import Page, report
+    from vicinal.tasks.score import Scores, score
     from vicinal.tasks.score.scorers import KNNScorer
+    from vicinal.tasks.search import Hits, search
+    from vicinal.tasks.select import select
+    from vicinal.tasks.select.selection import Selection
 
 __version__ = "0.1.0"
 
-_HOME = {
+_PACKAGES = (
+    "analysis",
+    "data",
+    "errors",
+    "estimators",
+    "indexes",
+    "knn",
+    "learn",
+    "lm",
+    "retrieval",
+    "sql",
+    "storage",
+    "tasks",
+    "typing",
+)
+_MODULES = {
     "Annoy": "vicinal.indexes",
     "BallTree": "vicinal.indexes",
     "Binary": "vicinal.indexes",
-    "Exact": "vicinal.indexes.exact",
-    "HNSW": "vicinal.indexes",
-    "IVF": "vicinal.indexes",
     "Collection": "vicinal.retrieval.collection",
+    "Columns": "vicinal.data.results",
+    "Curve": "vicinal.tasks.predict.curve",
+    "DataError": "vicinal.errors",
+    "Diagnosis": "vicinal.tasks.diagnose.diagnosis",
+    "Duplicates": "vicinal.tasks.duplicates",
+    "Embedded": "vicinal.tasks.embed",
+    "Evaluation": "vicinal.indexes.evaluation",
+    "Exact": "vicinal.indexes",
     "ExemplarSVM": "vicinal.indexes.exemplar_svm",
+    "HNSW": "vicinal.indexes",
+    "Hits": "vicinal.tasks.search",
+    "IVF": "vicinal.indexes",
     "IVFPQ": "vicinal.indexes",
     "Index": "vicinal.indexes",
     "KDTree": "vicinal.indexes",
     "KNNScorer": "vicinal.tasks.score.scorers",
+    "Kappa": "vicinal.tasks.diagnose.kappa",
+    "METRICS": "vicinal.knn.metrics",
+    "Metric": "vicinal.knn.metrics",
+    "MissingExtra": "vicinal.errors",
     "Neighbors": "vicinal.knn.neighbors",
+    "NotFitted": "vicinal.errors",
+    "Outliers": "vicinal.tasks.predict.outliers",
     "PQ": "vicinal.indexes",
-    "index": "vicinal.indexes.choice",
+    "Page": "vicinal.tasks.report",
+    "PredictedValues": "vicinal.tasks.predict.regress",
+    "Predictions": "vicinal.tasks.predict.classify",
+    "RadiusNeighbors": "vicinal.knn.neighbors",
+    "SCORES": "vicinal.analysis.scores",
+    "Score": "vicinal.analysis.scores",
+    "Scores": "vicinal.tasks.score",
+    "Selection": "vicinal.tasks.select.selection",
+    "UsageError": "vicinal.errors",
+    "VicinalError": "vicinal.errors",
+    "add_to_index": "vicinal.tasks.index",
+    "choose_k": "vicinal.tasks.predict.choose_k",
+    "classify": "vicinal.tasks.predict.classify",
+    "describe_index": "vicinal.tasks.index",
+    "diagnose": "vicinal.tasks.diagnose.diagnose",
+    "duplicates": "vicinal.tasks.duplicates",
+    "embed": "vicinal.tasks.embed",
+    "evaluate": "vicinal.tasks.evaluate",
+    "export_benchmark": "vicinal.tasks.index",
+    "hubness": "vicinal.analysis.scores",
+    "index": "vicinal.tasks.index",
+    "info": "vicinal.tasks.info",
+    "kappa": "vicinal.tasks.diagnose.kappa",
+    "kth_distance": "vicinal.analysis.scores",
     "load_index": "vicinal.indexes",
+    "local_intrinsic_dimension": "vicinal.analysis.scores",
+    "local_outlier_factor": "vicinal.analysis.scores",
+    "log_density": "vicinal.analysis.scores",
     "mahalanobis": "vicinal.knn.metrics",
-    "neighbors": "vicinal.indexes.exact",
+    "mean_distance": "vicinal.analysis.scores",
+    "mean_distinct_distance": "vicinal.analysis.scores",
+    "median_distance": "vicinal.analysis.scores",
+    "neighbors": "vicinal.tasks.neighbors",
+    "outliers": "vicinal.tasks.predict.outliers",
+    "percentile": "vicinal.analysis.forms",
+    "ratio_to_median": "vicinal.analysis.forms",
+    "regress": "vicinal.tasks.predict.regress",
+    "remove_from_index": "vicinal.tasks.index",
+    "report": "vicinal.tasks.report",
+    "score": "vicinal.tasks.score",
+    "search": "vicinal.tasks.search",
+    "select": "vicinal.tasks.select",
 }
 __all__ = [
     "HNSW",
     "IVF",
     "IVFPQ",
+    "METRICS",
     "PQ",
+    "SCORES",
     "Annoy",
     "BallTree",
     "Binary",
     "Collection",
+    "Columns",
+    "Curve",
+    "DataError",
+    "Diagnosis",
+    "Duplicates",
+    "Embedded",
+    "Evaluation",
     "Exact",
     "ExemplarSVM",
+    "Hits",
     "Index",
     "KDTree",
     "KNNScorer",
+    "Kappa",
+    "Metric",
+    "MissingExtra",
     "Neighbors",
+    "NotFitted",
+    "Outliers",
+    "Page",
+    "PredictedValues",
+    "Predictions",
+    "RadiusNeighbors",
+    "Score",
+    "Scores",
+    "Selection",
+    "UsageError",
+    "VicinalError",
+    "add_to_index",
+    "choose_k",
+    "classify",
+    "describe_index",
+    "diagnose",
+    "duplicates",
+    "embed",
+    "evaluate",
+    "export_benchmark",
+    "hubness",
     "index",
+    "info",
+    "kappa",
+    "kth_distance",
     "load_index",
+    "local_intrinsic_dimension",
+    "local_outlier_factor",
+    "log_density",
     "mahalanobis",
+    "mean_distance",
+    "mean_distinct_distance",
+    "median_distance",
     "neighbors",
+    "outliers",
+    "percentile",
+    "ratio_to_median",
+    "regress",
+    "remove_from_index",
+    "report",
+    "score",
+    "search",
+    "select",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOME:
+    if name in _PACKAGES:
+        return import_module(f"vicinal.{name}")
+    if name not in _MODULES:
         raise AttributeError(f"module 'vicinal' has no attribute {name!r}")
-    return getattr(import_module(_HOME[name]), name)
+    return getattr(import_module(_MODULES[name]), name)
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_HOME])
+    return sorted([*globals(), *_MODULES, *_PACKAGES])

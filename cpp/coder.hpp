@@ -10,6 +10,8 @@
 
 namespace vicinal {
 
+class Rotation;
+
 // What the thresholds need to know of a block of coded rows.
 struct Side {
     int size = 0;
@@ -53,9 +55,30 @@ struct CodedBlock : Marks {
     Marks sketch;
 };
 
+// A coder whose codes are a row's own coordinates, moved to one centre for all rows, scaled and rounded. Its rows can be
+// compared in float32 before they are coded, and some can be rotated.
+class CentredCoder {
+public:
+    // factor * (x - centre) in float32, zeros up to the next multiple of 8.
+    virtual void centred(const Rows& rows, int64_t row, float* out) const = 0;
+    // Whether rows can be rotated before they are coded (rotation.hpp): their distances are Euclidean, and a rotated row's
+    // codes and its sketch (sketch.hpp) fit.
+    virtual bool can_rotate() const = 0;
+    // Codes the rows given rotated, with their sketches, at one scale that serves both; `rotated` is working memory for
+    // n x rotation.dim_padded() values.
+    virtual void code_rotated(const Rows& rows, const int32_t* which, int n, const Rotation& rotation, float* rotated,
+                              CodedBlock& out) const = 0;
+
+protected:
+    ~CentredCoder() = default;
+};
+
 class Coder {
 public:
     virtual ~Coder() = default;
+
+    // This coder where it is a CentredCoder, else null.
+    virtual const CentredCoder* centred_coder() const { return nullptr; }
 
     // How many centres there are: rows are coded from one each, and blocks hold rows of one.
     virtual int regions() const { return 1; }

@@ -108,7 +108,7 @@ void DotCoder::put_length(double square, int i, CodedBlock& block) const {
     side.shortest = i ? std::min(side.shortest, known ? length : 0) : known ? length : 0;
 }
 
-void DotCoder::moved(const Rows& rows, int64_t row, float* out) const {
+void DotCoder::centred(const Rows& rows, int64_t row, float* out) const {
     thread_local std::vector<double> x;
     x.resize(padded(dim_, 8));
     ops_.load(rows, row, x.data());
@@ -157,10 +157,10 @@ void DotCoder::code(const Rows& rows, const int32_t* which, int n, int region, d
     side.lengths = out.lengths.empty() ? nullptr : out.lengths.data();
 }
 
-void DotCoder::code_turned(const Rows& rows, const int32_t* which, int n, const Rotation& rotation, float* turned,
+void DotCoder::code_rotated(const Rows& rows, const int32_t* which, int n, const Rotation& rotation, float* rotated,
                            CodedBlock& out) const {
     constexpr int64_t kChunk = 64;
-    const int64_t stride = padded(dim_, 8), turned_stride = rotation.dim_padded();
+    const int64_t stride = padded(dim_, 8), rotated_stride = rotation.dim_padded();
     thread_local std::vector<float> moved;
     moved.assign(kChunk * stride, 0);
     std::vector<double> squares(n), rests(n);
@@ -169,15 +169,15 @@ void DotCoder::code_turned(const Rows& rows, const int32_t* which, int n, const 
         const int64_t taken = std::min<int64_t>(kChunk, n - begin);
         for (int64_t i = 0; i < taken; ++i) {
             float* own = &moved[i * stride];
-            this->moved(rows, which[begin + i], own);
+            centred(rows, which[begin + i], own);
             double square = 0;
             for (int64_t c = 0; c < dim_; ++c) square += static_cast<double>(own[c]) * own[c];
             squares[begin + i] = square;
             if (!(square < 1e30)) std::fill(own, own + dim_, 0.0f);
         }
-        rotation.turn(ops_, moved.data(), taken, stride, &turned[begin * turned_stride]);
+        rotation.turn(ops_, moved.data(), taken, stride, &rotated[begin * rotated_stride]);
         for (int64_t i = begin; i < begin + taken; ++i) {
-            const float* own = &turned[i * turned_stride];
+            const float* own = &rotated[i * rotated_stride];
             double rest = 0;
             float peak = 0;
             for (int64_t c = 0; c < dim_; ++c) {
@@ -195,7 +195,7 @@ void DotCoder::code_turned(const Rows& rows, const int32_t* which, int n, const 
     out.lengths.assign(padded(n, kRowStep), 0);
     const double scale = out.side.scale, told = static_cast<double>(rotation.told());
     for (int i = 0; i < n; ++i) {
-        const float* own = &turned[i * turned_stride];
+        const float* own = &rotated[i * rotated_stride];
         const double lost = squares[i] < 1e30 ? rotation.error() * std::sqrt(squares[i]) * (1 + 1e-12) +
                                                     std::sqrt(static_cast<double>(dim_)) * 0x1p-69
                                               : kInfinity;

@@ -39,19 +39,16 @@
 
 namespace vicinal {
 
-class DotCoder final : public Coder {
+class DotCoder final : public Coder, public CentredCoder {
 public:
     // Chooses centre and factor from the rows.
     DotCoder(const Rows& rows, Metric metric, const RowOps& ops);
 
-    // The same of turned rows, with their sketches (sketch.hpp), and all of one scale that serves both; `turned` has room
-    // for n x rotation.dim_padded().
-    void code_turned(const Rows& rows, const int32_t* which, int n, const Rotation& rotation, float* turned,
-                     CodedBlock& out) const;
-    // Whether codes have their full range, so that turned rows of so many coordinates can be coded too.
-    bool full_range() const { return highest_code_ == 127 && dim_ + 8 <= (1 << 28) / (127 * 255); }
-    // f (x - c) in float32, zeros up to the next multiple of 8; of the first region's centre.
-    void moved(const Rows& rows, int64_t row, float* out) const;
+    const CentredCoder* centred_coder() const override { return regions() == 1 ? this : nullptr; }
+    void centred(const Rows& rows, int64_t row, float* out) const override;
+    bool can_rotate() const override { return sum() == Sum::squares && full_range(); }
+    void code_rotated(const Rows& rows, const int32_t* which, int n, const Rotation& rotation, float* rotated,
+                      CodedBlock& out) const override;
     int regions() const override { return static_cast<int>(centres_.size()); }
     int region(const Rows& rows, int64_t row) const override;
     double peak(const Rows& rows, int64_t row, int region) const override;
@@ -72,6 +69,8 @@ public:
     const ScanOps& scan(const Isa& isa) const override { return *isa.dot; }
 
 private:
+    // Whether codes have their full range, and sums of products room for a sketch's coordinates more.
+    bool full_range() const { return highest_code_ == 127 && dim_ + 8 <= (1 << 28) / (127 * 255); }
     // Codes row i of a block: x, of which roundings have lost at most `lost` beside those named above. An infinite loss
     // leaves zeros and the infinite slack.
     void put_row(const float* x, double lost, int i, CodedBlock& block) const;

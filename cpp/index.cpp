@@ -1,6 +1,7 @@
 // The Index: chooses instruction set, coder and threads, and times the calls.
 #include <algorithm>
 #include <limits>
+#include <optional>
 #include <stdexcept>
 
 #include "absolute_codes.hpp"
@@ -130,13 +131,11 @@ void Index::search(const Matrix& queries, int64_t k, const int64_t* groups, cons
 
 Within Index::within(double radius, const Matrix* queries, const int64_t* groups, const int64_t* query_groups,
                      const Watch& watch) {
-    if (!queries) {
-        return state_->with(groups, watch, [&](const Context& context) { return within_self(context, radius, groups); });
-    }
-    if (!groups || !query_groups) groups = query_groups = nullptr;
-    const Normalised prepared = state_->prepare(*queries, watch);
+    if (queries && (!groups || !query_groups)) groups = query_groups = nullptr;
+    std::optional<Normalised> prepared;
+    if (queries) prepared.emplace(state_->prepare(*queries, watch));
     return state_->with(groups, watch, [&](const Context& context) {
-        return within_queries(context, radius, prepared.rows, groups, query_groups);
+        return vicinal::within(context, radius, prepared ? &prepared->rows : nullptr, groups, query_groups);
     });
 }
 

@@ -32,8 +32,8 @@ void self_join(const Context& context, int64_t k, const int64_t* groups, int64_t
 void search(const Context& context, const Rows& queries, int64_t k, const int64_t* groups, const int64_t* query_groups,
             int64_t* indices, float* distances);
 
-Within within_self(const Context& context, double radius, const int64_t* groups);
-Within within_queries(const Context& context, double radius, const Rows& queries, const int64_t* groups,
-                      const int64_t* query_groups);
+// queries null: the stored rows themselves, each without itself; then query_groups is not read.
+Within within(const Context& context, double radius, const Rows* queries, const int64_t* groups,
+              const int64_t* query_groups);
 
 }  // namespace vicinal

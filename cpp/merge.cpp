@@ -4,7 +4,11 @@
 #include <algorithm>
 
 namespace vicinal {
+namespace {
 
+constexpr int64_t kChunk = 256;  // lists of a task
+
+// Row -> position; empty where nothing is equal.
 std::vector<int64_t> positions(const Stored& stored) {
     if (!stored.copies().any()) return {};
     std::vector<int64_t> position_of(stored.rows().matrix.n_vectors, -1);
@@ -12,6 +16,7 @@ std::vector<int64_t> positions(const Stored& stored) {
     return position_of;
 }
 
+// The first `limit` given rows that a sorted list of representatives stands for, in the order (distance, row).
 void expand(const Stored& stored, const std::vector<Neighbour>& representatives,
             const std::vector<int64_t>& position_of, int64_t limit, std::vector<Neighbour>& out) {
     out.clear();
@@ -26,15 +31,17 @@ void expand(const Stored& stored, const std::vector<Neighbour>& representatives,
     if (static_cast<int64_t>(out.size()) > limit) out.resize(limit);
 }
 
-void spread_copies(const Context& context, const int64_t* groups, Lists& lists) {
+}  // namespace
+
+void finish_self_join(const Context& context, const int64_t* groups, Lists& lists) {
     const Stored& stored = context.stored;
     const RowOps& ops = *context.isa.rows;
-    const int64_t k = lists.k(), chunk = 256;
+    const int64_t k = lists.k();
     const std::vector<int64_t> position_of = positions(stored);
-    context.pool.run((stored.size() + chunk - 1) / chunk, [&](int, int64_t task) {
+    context.pool.run((stored.size() + kChunk - 1) / kChunk, [&](int, int64_t task) {
         std::vector<Neighbour> entries, others;
         std::vector<double> x(padded(stored.rows().matrix.dim, 8));
-        for (int64_t p = task * chunk; p < std::min(stored.size(), (task + 1) * chunk); ++p) {
+        for (int64_t p = task * kChunk; p < std::min(stored.size(), (task + 1) * kChunk); ++p) {
             const int32_t row = stored.row(p);
             lists.sorted(row, entries);
             if (position_of.empty()) {
@@ -57,6 +64,22 @@ void spread_copies(const Context& context, const int64_t* groups, Lists& lists) 
                 if (static_cast<int64_t>(entries.size()) > k) entries.resize(k);
                 lists.finish(*copy, entries);
             }
+        }
+    }, context.watch);
+}
+
+void finish_search(const Context& context, int64_t n_queries, Lists& lists) {
+    const Stored& stored = context.stored;
+    const std::vector<int64_t> position_of = positions(stored);
+    context.pool.run((n_queries + kChunk - 1) / kChunk, [&](int, int64_t task) {
+        std::vector<Neighbour> entries, expanded;
+        for (int64_t query = task * kChunk; query < std::min(n_queries, (task + 1) * kChunk); ++query) {
+            lists.sorted(query, entries);
+            if (!position_of.empty()) {
+                expand(stored, entries, position_of, lists.k(), expanded);
+                entries.swap(expanded);
+            }
+            lists.finish(query, entries);
         }
     }, context.watch);
 }

@@ -6,13 +6,9 @@
 namespace vicinal {
 
 // Ends the lists of a self-join: sorts them, and gives each copy its own.
-void spread_copies(const Context& context, const int64_t* groups, Lists& lists);
+void finish_self_join(const Context& context, const int64_t* groups, Lists& lists);
 
-// The first `limit` given rows that a sorted list of representatives stands for, in the order (distance, row).
-void expand(const Stored& stored, const std::vector<Neighbour>& representatives,
-            const std::vector<int64_t>& position_of, int64_t limit, std::vector<Neighbour>& out);
-
-// Row -> position; empty where nothing is equal.
-std::vector<int64_t> positions(const Stored& stored);
+// Ends the lists of so many queries: sorts them, with all copies of the rows found.
+void finish_search(const Context& context, int64_t n_queries, Lists& lists);
 
 }  // namespace vicinal

@@ -20,15 +20,15 @@ QueryBlocks::QueryBlocks(const Context& context, const Rows& queries)
     std::iota(order_.begin(), order_.end(), 0);
     near_.resize(count());
     blocks_.resize(count() * coder_.regions());
-    const auto* coder = dynamic_cast<const DotCoder*>(&coder_);
-    if (coder && coder->regions() == 1 && stored_.blocks() > 1) {
-        sort(*coder, context);
+    const CentredCoder* centred = coder_.centred_coder();
+    if (centred && stored_.blocks() > 1) {
+        sort(*centred, context);
     } else if (stored_.blocks() > 0) {
         for (auto& near : near_) near = {0};
     }
 }
 
-void QueryBlocks::sort(const DotCoder& coder, const Context& context) {
+void QueryBlocks::sort(const CentredCoder& coder, const Context& context) {
     const auto n = static_cast<int64_t>(order_.size());
     const int64_t stride = padded(queries_.matrix.dim, 8), blocks = stored_.blocks();
     const auto choices = static_cast<int>(std::min<int64_t>(kChoices, blocks));
@@ -38,7 +38,7 @@ void QueryBlocks::sort(const DotCoder& coder, const Context& context) {
         thread_local std::vector<int32_t> ranked;
         const int64_t first = task * kChunk, taken = std::min(kChunk, n - first);
         moved.resize(taken * stride);
-        for (int64_t i = 0; i < taken; ++i) coder.moved(queries_, first + i, &moved[i * stride]);
+        for (int64_t i = 0; i < taken; ++i) coder.centred(queries_, first + i, &moved[i * stride]);
         stored_.distances_to_middles(moved.data(), taken, stride, squared);
         ranked.resize(blocks);
         for (int64_t i = 0; i < taken; ++i) {
@@ -57,7 +57,7 @@ void QueryBlocks::sort(const DotCoder& coder, const Context& context) {
         std::vector<std::pair<int, int32_t>> votes(blocks);  // less the votes, block
         for (int64_t b = 0; b < blocks; ++b) votes[b].second = static_cast<int32_t>(b);
         for (int i = 0; i < size(block); ++i) {
-            for (int rank = 0; rank < choices; ++rank) votes[nearest[query(block, i)][rank]].first -= kChoices - rank;
+            for (int rank = 0; rank < choices; ++rank) votes[nearest[row(first(block) + i)][rank]].first -= kChoices - rank;
         }
         std::sort(votes.begin(), votes.end());
         for (const auto& [less, of] : votes) {
@@ -68,7 +68,7 @@ void QueryBlocks::sort(const DotCoder& coder, const Context& context) {
 
 void QueryBlocks::code(int64_t block) {
     for (int region = 0; region < coder_.regions(); ++region) {
-        stored_.code(queries_, first(block), size(block), region, blocks_[block * coder_.regions() + region]);
+        stored_.code(queries_, &order_[first(block)], size(block), region, blocks_[block * coder_.regions() + region]);
     }
 }
 

@@ -3,7 +3,6 @@
 
 #include <vector>
 
-#include "dot_codes.hpp"
 #include "join.hpp"
 #include "tile.hpp"
 
@@ -20,8 +19,14 @@ public:
     int size(int64_t block) const {
         return static_cast<int>(std::min<int64_t>(size_, static_cast<int64_t>(order_.size()) - block * size_));
     }
-    // The given query that is a block's i-th.
-    int32_t query(int64_t block, int i) const { return order_[block * size_ + i]; }
+    // The position of a block's first query, and the given query at a position.
+    int64_t first(int64_t block) const { return block * size_; }
+    int32_t row(int64_t position) const { return order_[position]; }
+    const Rows& rows() const { return queries_; }
+    // The given query at a position, as a range.
+    std::pair<const int32_t*, const int32_t*> itself(int64_t position) const {
+        return {&order_[position], &order_[position] + 1};
+    }
     // The stored blocks that a block's queries are near, the nearest first; at least one where any row is stored.
     const std::vector<int32_t>& near(int64_t block) const { return near_[block]; }
 
@@ -35,8 +40,7 @@ public:
     const CodedBlock& at(int64_t block, int region) const { return blocks_[block * coder_.regions() + region]; }
 
 private:
-    void sort(const DotCoder& coder, const Context& context);
-    const int32_t* first(int64_t block) const { return &order_[block * size_]; }
+    void sort(const CentredCoder& coder, const Context& context);
 
     const Stored& stored_;
     const Coder& coder_;

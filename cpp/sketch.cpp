@@ -7,7 +7,7 @@
 #include <mutex>
 #include <optional>
 
-#include "dot_codes.hpp"
+#include "rotation.hpp"
 #include "tile.hpp"
 
 namespace vicinal {
@@ -55,9 +55,9 @@ bool can_be_turned(const Stored& stored) {
 // Finds the directions and chooses the size.
 class Sketcher {
 public:
-    Sketcher(const Stored& stored, const Rows* queries, const DotCoder& coder, const Isa& isa, Pool& pool,
+    Sketcher(const Stored& stored, const Rows* queries, const Isa& isa, Pool& pool,
              const Watch& watch)
-        : stored_(stored), queries_(queries), coder_(coder), ops_(*isa.rows), isa_(isa), pool_(pool), watch_(watch),
+        : stored_(stored), queries_(queries), coder_(*stored.coder().centred_coder()), ops_(*isa.rows), isa_(isa), pool_(pool), watch_(watch),
           dim_(stored.rows().matrix.dim), stride_(padded(dim_, 8)) {}
 
     // The directions in which a sample of the rows varies most, the first first.
@@ -117,7 +117,7 @@ public:
                 }
             }
         }
-        const double rate = coder_.scan(isa_).products_a_cycle;
+        const double rate = stored_.coder().scan(isa_).products_a_cycle;
         const double passed = std::min(kPassedBytesACycle, kPassedAProduct * rate);
         double least = 0.85 * (static_cast<double>(dim_) / rate + kPairCycles);
         int best = 0;
@@ -187,7 +187,7 @@ private:
     }
 
     void take(const Rows& rows, int64_t row, float* out) const {
-        coder_.moved(rows, row, out);
+        coder_.centred(rows, row, out);
         for (int64_t c = 0; c < dim_; ++c) {
             if (!(std::abs(out[c]) < 1e6f)) out[c] = 0;
         }
@@ -203,7 +203,7 @@ private:
         std::vector<std::vector<float>> found(n);  // squared distances
         std::vector<std::mutex> locks(n);
         pool_.run(stored_.blocks(), [&](int, int64_t block) {
-            Tiles tiles(stored_.layer(), coder_, isa_);
+            Tiles tiles(stored_.layer(), stored_.coder(), isa_);
             tiles.set_rows(coded);
             const Side& columns = stored_.side(block);
             const size_t kept = std::min<int64_t>(k + 1, columns.size);  // a stored row itself is among them
@@ -259,7 +259,7 @@ private:
 
     const Stored& stored_;
     const Rows* queries_;
-    const DotCoder& coder_;
+    const CentredCoder& coder_;
     const RowOps& ops_;
     const Isa& isa_;
     Pool& pool_;
@@ -272,10 +272,10 @@ private:
 }  // namespace
 
 bool sketches_may_pay(const Stored& stored, const Rows* queries, int64_t k, int size, const Isa& isa) {
-    const auto* coder = dynamic_cast<const DotCoder*>(&stored.coder());
-    if (!coder || coder->sum() != Sum::squares || coder->regions() > 1 || !coder->full_range() || size == 0) return false;
+    const CentredCoder* coder = stored.coder().centred_coder();
+    if (!coder || !coder->can_rotate() || size == 0) return false;
     if (size > 0) return told_by(stored, size) > 0 && size <= padded(stored.rows().matrix.dim, 4);
-    if (coder->scan(isa).products_a_cycle < kSlowest) return false;
+    if (stored.coder().scan(isa).products_a_cycle < kSlowest) return false;
     return k <= stored.sketches_pay_for() ||
            (largest_size(stored) >= 2 * kProjected && stored.size() >= kSmallest &&
             pairs_asked(stored, queries) >= kFewestPairs && can_be_turned(stored));
@@ -285,7 +285,7 @@ bool take_sketches(Stored& stored, const Rows* queries, int64_t k, int size, con
                    const Watch& watch) {
     if (!sketches_may_pay(stored, queries, k, size, isa)) return false;
     if (k <= stored.sketches_pay_for() || (size > 0 && stored.rotation())) return true;
-    std::optional<Sketcher> sketcher(std::in_place, stored, queries, dynamic_cast<const DotCoder&>(stored.coder()), isa, pool, watch);
+    std::optional<Sketcher> sketcher(std::in_place, stored, queries, isa, pool, watch);
     if (stored.rotation()) {
         sketcher->take_directions(*stored.rotation());
         if (!sketcher->choose(k, {static_cast<int>(stored.sketches().range().bytes)})) return false;

@@ -5,7 +5,6 @@
 #include <cstring>
 #include <numeric>
 
-#include "dot_codes.hpp"
 #include "order.hpp"
 
 namespace vicinal {
@@ -283,7 +282,7 @@ void Stored::code(const Rows& rows, const int32_t* which, int n, int region, Cod
 }
 
 void Stored::code_turned(const Rows& rows, const int32_t* which, int n, float* room, CodedBlock& out) const {
-    dynamic_cast<const DotCoder&>(*coder_).code_turned(rows, which, n, *rotation_, room, out);
+    coder_->centred_coder()->code_rotated(rows, which, n, *rotation_, room, out);
 }
 
 void Stored::turn(std::unique_ptr<const Rotation> rotation, Pool& pool, const Watch& watch) {

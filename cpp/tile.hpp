@@ -1,5 +1,5 @@
-// One thread's work on tiles: a block of coded rows against blocks of stored columns, the pairs that pass with what
-// their scores say of them, and the exact measure of pairs.
+// One thread's scan of tiles: a block of coded rows against blocks of stored columns, and the pairs that pass with the
+// bounds that their scores give.
 #pragma once
 
 #include <algorithm>
@@ -47,15 +47,8 @@ public:
     size_t narrow(int first_column, Survivor* pairs, size_t n);
     // What this layer's scores say of a panel's pairs.
     const Candidate* candidates(int first_column, const Survivor* pairs, size_t n);
-    // The three together: begin, scan, and use(candidates, n).
-    template <class Keep, class Use>
-    void run(int64_t block, const double* row_radii, const double* column_radii, bool diagonal, Keep&& keep, Use&& use) {
-        begin(block, row_radii, column_radii);
-        scan(diagonal, keep, [&](int first, const Survivor* pairs, size_t n) { use(candidates(first, pairs, n), n); });
-    }
-    // Whether any pair of the rows and the block in hand can matter, and whether products are what tells.
+    // Whether any pair of the rows and the current block can pass.
     bool some() const { return row_keys_.some || column_keys_.some; }
-    bool one_region() const { return side_.region == layer_.side(block_).region; }
     // Whether the scores of the block in hand bound distances from above too.
     bool whole() const { return whole_; }
 
@@ -121,104 +114,5 @@ bool Tiles::scores(int64_t block, const double* any_radii, Use&& use) {
     }
     return true;
 }
-
-// A pair that may still matter: a row (a stored position or a query) and a stored position.
-struct Waiting {
-    int32_t row;
-    int32_t column;
-    float lower;
-
-    static Waiting of(int64_t row, int64_t column, float lower) {
-        return {static_cast<int32_t>(row), static_cast<int32_t>(column), lower};
-    }
-};
-
-inline constexpr int64_t kSmall = 16;  // up to this k, pairs are measured after every tile and in two rounds
-
-// Has the pairs of a queue, sorted by row, measured in rounds, the most promising of each row first: with them measured,
-// fewer of the others matter. enter() measures what is in the queue then, drop() takes out of it what no longer matters.
-template <class Enter, class Drop>
-void in_rounds(std::vector<Waiting>& queue, std::vector<Waiting>& later, int64_t k, Enter&& enter, Drop&& drop) {
-    for (size_t step = k <= kSmall ? k : (k + 1) / 2; !queue.empty(); step = k <= kSmall ? queue.size() : 2 * step) {
-        later.clear();
-        size_t now = 0;
-        for (size_t begin = 0, end; begin < queue.size(); begin = end) {
-            for (end = begin + 1; end < queue.size() && queue[end].row == queue[begin].row; ++end) {}
-            const size_t first = std::min(step, end - begin);
-            if (first < end - begin) {
-                std::nth_element(queue.begin() + begin, queue.begin() + begin + first, queue.begin() + end,
-                                 [](const Waiting& a, const Waiting& b) { return a.lower < b.lower; });
-                later.insert(later.end(), queue.begin() + begin + first, queue.begin() + end);
-            }
-            std::copy_n(queue.begin() + begin, first, queue.begin() + now);
-            now += first;
-        }
-        queue.resize(now);
-        enter();
-        queue.swap(later);
-        drop();
-    }
-}
-
-// Measures pairs exactly.
-class Measure {
-public:
-    // queries null: rows are stored positions as well.
-    Measure(const Stored& stored, const Rows* queries, const Isa& isa)
-        : stored_(stored),
-          rows_(queries ? *queries : stored.rows()),
-          queries_(queries != nullptr),
-          ops_(*isa.rows),
-          x_(padded(rows_.matrix.dim, 8)) {
-        const Matrix& m = stored.rows().matrix;
-        if (m.column_stride > 0 && m.column_stride <= 8) row_bytes_ = m.dim * m.column_stride;
-    }
-
-    // Hands every pair's distance to use(row, column, distance); best where pairs of one row follow each other.
-    template <class Use>
-    void run(const Waiting* pairs, size_t n, Use&& use) {
-        constexpr size_t kAhead = 6;
-        constexpr size_t kTogether = 64;
-        count_ += n;
-        for (size_t i = 0; i < std::min(kAhead, n); ++i) fetch(pairs[i].column);
-        for (size_t i = 0; i < n;) {
-            const int32_t row = pairs[i].row;
-            ops_.load(rows_, queries_ ? row : stored_.row(row), x_.data());
-            int32_t which[kTogether];
-            double sums[kTogether];
-            size_t together = 0;
-            for (; together < kTogether && i + together < n && pairs[i + together].row == row; ++together) {
-                which[together] = stored_.row(pairs[i + together].column);
-            }
-            for (size_t t = 0; t < together; t += 2) {
-                for (size_t ahead = i + t + kAhead; ahead < std::min(n, i + t + kAhead + 2); ++ahead) {
-                    fetch(pairs[ahead].column);
-                }
-                const size_t now = std::min<size_t>(2, together - t);
-                ops_.measure(stored_.rows(), stored_.coder().sum(), x_.data(), which + t, now, sums + t);
-            }
-            for (size_t t = 0; t < together; ++t) {
-                use(row, pairs[i + t].column, stored_.coder().finish(sums[t]));
-            }
-            i += together;
-        }
-    }
-
-    int64_t count() const { return count_; }
-
-private:
-    void fetch(int32_t column) const {
-        const std::byte* p = stored_.rows().at(stored_.row(column));
-        for (int64_t b = 0; b < row_bytes_; b += 64) __builtin_prefetch(p + b);
-    }
-
-    const Stored& stored_;
-    Rows rows_;
-    bool queries_;
-    const RowOps& ops_;
-    std::vector<double> x_;
-    int64_t row_bytes_ = 1;  // of a stored row that lies in one piece
-    int64_t count_ = 0;
-};
 
 }  // namespace vicinal

@@ -30,11 +30,11 @@ struct Normalised {
         if (metric != Metric::cosine) return;
         const int64_t n = matrix.n_vectors, chunk = 256;
         inverse_norms.resize(n);
-        pool.run((n + chunk - 1) / chunk, [&](int, int64_t task) {
+        pool.run((n + chunk - 1) / chunk, watch, [&](int, int64_t task) {
             for (int64_t i = task * chunk; i < std::min(n, (task + 1) * chunk); ++i) {
                 inverse_norms[i] = ops.inverse_norm(rows, i);
             }
-        }, watch);
+        });
         rows.inverse_norms = inverse_norms.data();
     }
 };

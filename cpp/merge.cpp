@@ -38,7 +38,7 @@ void finish_self_join(const Context& context, const int64_t* groups, Lists& list
     const RowOps& ops = *context.isa.rows;
     const int64_t k = lists.k();
     const std::vector<int64_t> position_of = positions(stored);
-    context.pool.run((stored.size() + kChunk - 1) / kChunk, [&](int, int64_t task) {
+    context.pool.run((stored.size() + kChunk - 1) / kChunk, context.watch, [&](int, int64_t task) {
         std::vector<Neighbour> entries, others;
         std::vector<double> x(padded(stored.rows().matrix.dim, 8));
         for (int64_t p = task * kChunk; p < std::min(stored.size(), (task + 1) * kChunk); ++p) {
@@ -65,13 +65,13 @@ void finish_self_join(const Context& context, const int64_t* groups, Lists& list
                 lists.finish(*copy, entries);
             }
         }
-    }, context.watch);
+    });
 }
 
 void finish_search(const Context& context, int64_t n_queries, Lists& lists) {
     const Stored& stored = context.stored;
     const std::vector<int64_t> position_of = positions(stored);
-    context.pool.run((n_queries + kChunk - 1) / kChunk, [&](int, int64_t task) {
+    context.pool.run((n_queries + kChunk - 1) / kChunk, context.watch, [&](int, int64_t task) {
         std::vector<Neighbour> entries, expanded;
         for (int64_t query = task * kChunk; query < std::min(n_queries, (task + 1) * kChunk); ++query) {
             lists.sorted(query, entries);
@@ -81,7 +81,7 @@ void finish_search(const Context& context, int64_t n_queries, Lists& lists) {
             }
             lists.finish(query, entries);
         }
-    }, context.watch);
+    });
 }
 
 }  // namespace vicinal

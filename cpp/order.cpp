@@ -103,7 +103,7 @@ void place_by_pivots(const Rows& rows, const std::vector<int32_t>& which, int re
     std::vector<int32_t> scores;
     score(columns, scores);
     const std::vector<int32_t> place = chain(scores, pivots);
-    pool.run((n + kChunk - 1) / kChunk, [&](int, int64_t task) {
+    pool.run((n + kChunk - 1) / kChunk, watch, [&](int, int64_t task) {
         CodedBlock coded;
         std::vector<int32_t> own;
         const int64_t first = task * kChunk;
@@ -114,7 +114,7 @@ void place_by_pivots(const Rows& rows, const std::vector<int32_t>& which, int re
             const int32_t* of_row = &own[static_cast<size_t>(i) * pivots];
             placed[first + i].pivot = place[std::max_element(of_row, of_row + pivots) - of_row];
         }
-    }, watch);
+    });
 }
 
 Order order_region(const Rows& rows, const std::vector<int32_t>& which, int region, const Coder& coder, const Isa& isa,
@@ -123,9 +123,9 @@ Order order_region(const Rows& rows, const std::vector<int32_t>& which, int regi
     if (n == 0) return {};
     const int pivots = static_cast<int>(std::min(n / kRowsAPivot, kPivotsHighest) / kPanel * kPanel);
     std::vector<double> peaks(n);
-    pool.run((n + kChunk - 1) / kChunk, [&](int, int64_t task) {
+    pool.run((n + kChunk - 1) / kChunk, watch, [&](int, int64_t task) {
         for (int64_t i = task * kChunk; i < std::min(n, (task + 1) * kChunk); ++i) peaks[i] = coder.peak(rows, which[i], region);
-    }, watch);
+    });
     const Sizes sizes(peaks);
     std::vector<Place> placed(n);
     for (int64_t i = 0; i < n; ++i) placed[i] = {sizes.of(peaks[i]), 0, which[i]};

@@ -76,7 +76,7 @@ void measure_pairs(const Matrix& vectors, const double* inverse_norms, Metric me
         part(0, 0);
     } else {
         Pool pool(threads);
-        pool.run(tasks, part);
+        pool.run(tasks, {}, part);
     }
 }
 

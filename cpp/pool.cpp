@@ -80,7 +80,7 @@ void Pool::own_crew() {
     threads_ = static_cast<int>(crew_->workers.size());
 }
 
-void Pool::run(int64_t& next, int64_t count, const std::function<void(int, int64_t)>& body, const Watch& watch,
+void Pool::run(int64_t& next, int64_t count, const Watch& watch, const std::function<void(int, int64_t)>& body,
                const std::function<void()>& save, int64_t all) {
     own_crew();
     Crew& crew = *crew_;

@@ -29,11 +29,11 @@ public:
     // a second, of `all` tasks where these are not the last. Where the watch wants to save, the workers come to rest at
     // whole tasks first and next says how many are finished. What body or the watch throws stops every worker and is
     // thrown here.
-    void run(int64_t& next, int64_t count, const std::function<void(int worker, int64_t task)>& body,
-             const Watch& watch, const std::function<void()>& save = {}, int64_t all = 0);
-    void run(int64_t count, const std::function<void(int worker, int64_t task)>& body, const Watch& watch = {}) {
+    void run(int64_t& next, int64_t count, const Watch& watch, const std::function<void(int worker, int64_t task)>& body,
+             const std::function<void()>& save = {}, int64_t all = 0);
+    void run(int64_t count, const Watch& watch, const std::function<void(int worker, int64_t task)>& body) {
         int64_t next = 0;
-        run(next, count, body, watch);
+        run(next, count, watch, body);
     }
 
     // True once the running work is to be left; long tasks ask now and then.

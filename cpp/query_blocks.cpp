@@ -33,7 +33,7 @@ void QueryBlocks::sort(const CentredCoder& coder, const Context& context) {
     const int64_t stride = padded(queries_.matrix.dim, 8), blocks = stored_.blocks();
     const auto choices = static_cast<int>(std::min<int64_t>(kChoices, blocks));
     std::vector<std::array<int32_t, kChoices>> nearest(n);
-    context.pool.run((n + kChunk - 1) / kChunk, [&](int, int64_t task) {
+    context.pool.run((n + kChunk - 1) / kChunk, context.watch, [&](int, int64_t task) {
         thread_local std::vector<float> moved, squared;
         thread_local std::vector<int32_t> ranked;
         const int64_t first = task * kChunk, taken = std::min(kChunk, n - first);
@@ -49,7 +49,7 @@ void QueryBlocks::sort(const CentredCoder& coder, const Context& context) {
             });
             std::copy_n(ranked.begin(), choices, nearest[first + i].begin());
         }
-    }, context.watch);
+    });
     std::sort(order_.begin(), order_.end(), [&](int32_t a, int32_t b) {
         return nearest[a] != nearest[b] ? nearest[a] < nearest[b] : a < b;
     });

@@ -32,7 +32,7 @@ JoinPlan plan_tasks(const Context& context) {
     const Stored& stored = context.stored;
     const auto blocks = static_cast<int32_t>(stored.blocks());
     BlockLists nearest(blocks), near(blocks), far(blocks);
-    context.pool.run(blocks, [&](int, int64_t row) { nearest[row] = stored.blocks_by_distance(row); }, context.watch);
+    context.pool.run(blocks, context.watch, [&](int, int64_t row) { nearest[row] = stored.blocks_by_distance(row); });
     JoinPlan plan;
     std::vector<std::vector<bool>> taken(blocks, std::vector<bool>(blocks));
     for (int32_t row = 0; row < blocks; ++row) {

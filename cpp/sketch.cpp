@@ -202,7 +202,7 @@ private:
         const std::vector<double> any(std::max(n, stored_.block()), 0);
         std::vector<std::vector<float>> found(n);  // squared distances
         std::vector<std::mutex> locks(n);
-        pool_.run(stored_.blocks(), [&](int, int64_t block) {
+        pool_.run(stored_.blocks(), watch_, [&](int, int64_t block) {
             Tiles tiles(stored_.layer(), stored_.coder(), isa_);
             tiles.set_rows(coded);
             const Side& columns = stored_.side(block);
@@ -215,7 +215,7 @@ private:
                     found[i].push_back(static_cast<float>(std::max(0.0, -2 * coded.side.scale * columns.scale * score)));
                 }
             });
-        }, watch_);
+        });
         std::vector<double> radii(n, kInfinity);
         for (int i = 0; i < n; ++i) {
             if (found[i].empty()) continue;
@@ -228,33 +228,33 @@ private:
 
     template <class Use>
     void each(int64_t n, Use&& use) const {
-        pool_.run((n + kChunk - 1) / kChunk, [&](int, int64_t task) {
+        pool_.run((n + kChunk - 1) / kChunk, watch_, [&](int, int64_t task) {
             for (int64_t i = task * kChunk; i < std::min(n, (task + 1) * kChunk); ++i) use(i);
-        }, watch_);
+        });
     }
 
     void project(const std::vector<float>& x, int64_t n, int64_t stride, int64_t dim, const std::vector<float>& directions,
                  std::vector<float>& out) const {
         const int64_t m = columns_;
-        pool_.run((n + kChunk - 1) / kChunk, [&](int, int64_t task) {
+        pool_.run((n + kChunk - 1) / kChunk, watch_, [&](int, int64_t task) {
             const int64_t first = task * kChunk;
             ops_.project(&x[first * stride], std::min(kChunk, n - first), stride, dim, directions.data(), m,
                          &out[first * m]);
-        }, watch_);
+        });
     }
 
     // The sample's coordinates, each over all rows, times what each row has.
     void project_across(const std::vector<float>& products, std::vector<float>& out) const {
         constexpr int64_t kTogether = 32;  // coordinates
         const int64_t m = columns_;
-        pool_.run((dim_ + kTogether - 1) / kTogether, [&](int, int64_t task) {
+        pool_.run((dim_ + kTogether - 1) / kTogether, watch_, [&](int, int64_t task) {
             const int64_t first = task * kTogether, n = std::min(kTogether, dim_ - first);
             std::vector<float> across(n * sampled_);
             for (int64_t i = 0; i < sampled_; ++i) {
                 for (int64_t c = 0; c < n; ++c) across[c * sampled_ + i] = sample_[i * stride_ + first + c];
             }
             ops_.project(across.data(), n, sampled_, sampled_, products.data(), m, &out[first * m]);
-        }, watch_);
+        });
     }
 
     const Stored& stored_;

@@ -49,7 +49,7 @@ Copies find_copies(const Rows& rows, const int64_t* groups, const RowOps& ops, P
     raw.inverse_norms = nullptr;
     const int64_t n = raw.matrix.n_vectors, width = padded(raw.matrix.dim, 8);
     std::vector<std::pair<uint64_t, int32_t>> hashes(n);
-    pool.run((n + kChunk - 1) / kChunk, [&](int, int64_t task) {
+    pool.run((n + kChunk - 1) / kChunk, watch, [&](int, int64_t task) {
         thread_local std::vector<double> x;
         x.resize(width);
         for (int64_t i = task * kChunk; i < std::min(n, (task + 1) * kChunk); ++i) {
@@ -57,7 +57,7 @@ Copies find_copies(const Rows& rows, const int64_t* groups, const RowOps& ops, P
             const uint64_t group = groups ? static_cast<uint64_t>(groups[i]) * 0x9e3779b97f4a7c15u : 0;
             hashes[i] = {ops.hash(x.data(), raw.matrix.dim) ^ group, static_cast<int32_t>(i)};
         }
-    }, watch);
+    });
     std::sort(hashes.begin(), hashes.end());
 
     // The first row of each class, or the row itself.
@@ -238,7 +238,7 @@ Stored::Stored(const Rows& rows, const Coder& coder, Copies&& copies, Order&& or
       middles_(rows.matrix.dim * columns_),
       middles_squared_(columns_) {
     const int64_t n = size(), dim = rows.matrix.dim;
-    pool.run(blocks(), [&](int, int64_t b) {
+    pool.run(blocks(), watch, [&](int, int64_t b) {
         CodedBlock coded;
         const int64_t first = blocks_.first(b);
         const int count = blocks_.size(b);
@@ -253,7 +253,7 @@ Stored::Stored(const Rows& rows, const Coder& coder, Copies&& copies, Order&& or
             middles_[c * columns_ + b] = middle[c] * static_cast<float>(coded.side.scale / count);
             middles_squared_[b] += middles_[c * columns_ + b] * middles_[c * columns_ + b];
         }
-    }, watch);
+    });
     if (copies_.any()) {
         class_of_.resize(n);
         for (int64_t p = 0; p < n; ++p) {
@@ -298,11 +298,11 @@ void Stored::turn(std::unique_ptr<const Rotation> rotation, Pool& pool, const Wa
         sketches_ = std::move(sketches);
     }
     half_turned_ = true;
-    pool.run(blocks(), [&](int worker, int64_t b) {
+    pool.run(blocks(), watch, [&](int worker, int64_t b) {
         CodedBlock coded;
         code_turned(rows_, &order_[blocks_.first(b)], blocks_.size(b), &room[worker * each], coded);
         put(b, coded);
-    }, watch);
+    });
     half_turned_ = false;
 }
 

@@ -46,16 +46,15 @@ void TopKJoin::resume() {
 
 void TopKJoin::run(int64_t& finished, const std::function<void()>& save) {
     const Timer seeding;
-    context_.pool.run(rows_.blocks(), [&](int worker, int64_t block) {
+    context_.pool.run(rows_.blocks(), context_.watch, [&](int worker, int64_t block) {
         rows_.code(block);
         seed(workers_[worker], block);
-    }, context_.watch);
+    });
     context_.stats.seconds_seed = seeding.seconds();
     const Timer scanning;
     const auto all = static_cast<int64_t>(plan_.tasks.size());
     const auto run = [&](int64_t last) {
-        context_.pool.run(finished, last, [&](int worker, int64_t task) { join(workers_[worker], plan_.tasks[task]); },
-                          context_.watch, save, all);
+        context_.pool.run(finished, last, context_.watch, [&](int worker, int64_t task) { join(workers_[worker], plan_.tasks[task]); }, save, all);
     };
     run(plan_.near_tasks);
     if (plan_.near_tasks < all) prepare_sketches();
@@ -141,7 +140,7 @@ void TopKJoin::prepare_sketches() {
     const Rows* queries = rows_.self() ? nullptr : &rows_.rows();
     if (!take_sketches(stored_, queries, k_, context_.sketch, context_.isa, context_.pool, context_.watch)) return;
     if (!turned && !rows_.self()) {
-        context_.pool.run(rows_.blocks(), [&](int, int64_t block) { rows_.code(block); }, context_.watch);
+        context_.pool.run(rows_.blocks(), context_.watch, [&](int, int64_t block) { rows_.code(block); });
     }
     context_.stats.sketch = static_cast<int>(stored_.sketches().range().bytes);
     for (Worker& worker : workers_) worker.sketch.emplace(stored_.sketches(), stored_.coder(), context_.isa);

@@ -26,7 +26,7 @@ Within collect(Pool& pool, const Watch& watch, int64_t n, std::vector<std::vecto
             for (size_t i = first; i < last; ++i) use(pairs[i]);
         }
     };
-    pool.run(1, [&](int, int64_t) {  // as a task, so that the caller still ticks
+    pool.run(1, watch, [&](int, int64_t) {  // as a task, so that the caller still ticks
         result.indptr.assign(n + 1, 0);
         for (auto& pairs : found) each(pairs, [&](const Pair& pair) { ++result.indptr[pair.from + 1]; });
         if (pool.stopped()) return;
@@ -42,9 +42,9 @@ Within collect(Pool& pool, const Watch& watch, int64_t n, std::vector<std::vecto
         if (pool.stopped()) return;
         result.indices.resize(sorted.size());
         result.distances.resize(sorted.size());
-    }, watch);
+    });
     const int64_t chunk = 256;
-    pool.run((n + chunk - 1) / chunk, [&](int, int64_t task) {
+    pool.run((n + chunk - 1) / chunk, watch, [&](int, int64_t task) {
         for (int64_t i = task * chunk; i < std::min(n, (task + 1) * chunk); ++i) {
             std::sort(sorted.begin() + result.indptr[i], sorted.begin() + result.indptr[i + 1]);
             for (int64_t e = result.indptr[i]; e < result.indptr[i + 1]; ++e) {
@@ -52,7 +52,7 @@ Within collect(Pool& pool, const Watch& watch, int64_t n, std::vector<std::vecto
                 result.distances[e] = static_cast<float>(sorted[e].distance);
             }
         }
-    }, watch);
+    });
     return result;
 }
 
@@ -84,18 +84,16 @@ public:
 
     Within run() {
         const int64_t parts = rows_.queries() ? rows_.queries()->parts(context_.pool.threads()) : 1;
-        context_.pool.run(rows_.queries() ? rows_.blocks() : 0, [&](int, int64_t block) { rows_.code(block); },
-                          context_.watch);
-        context_.pool.run(rows_.blocks() * parts, [&](int worker, int64_t task) {
+        context_.pool.run(rows_.queries() ? rows_.blocks() : 0, context_.watch, [&](int, int64_t block) { rows_.code(block); });
+        context_.pool.run(rows_.blocks() * parts, context_.watch, [&](int worker, int64_t task) {
             const int64_t part = task % parts, all = stored_.blocks();
             // Of a self-join's tiles those on the diagonal and beyond it.
             const int64_t first = rows_.self() ? task : all * part / parts;
             join(workers_[worker], task / parts, first, all * (part + 1) / parts);
-        }, context_.watch);
+        });
         for (const Worker& worker : workers_) context_.stats.candidates += worker.measure.count();
         if (rows_.self() && stored_.copies().any() && !groups_) {
-            context_.pool.run(stored_.blocks(), [&](int worker, int64_t block) { join_copies(workers_[worker], block); },
-                              context_.watch);
+            context_.pool.run(stored_.blocks(), context_.watch, [&](int worker, int64_t block) { join_copies(workers_[worker], block); });
         }
         std::vector<std::vector<Pair>> found;
         for (Worker& worker : workers_) found.push_back(std::move(worker.found));

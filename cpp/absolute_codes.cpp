@@ -24,9 +24,7 @@ struct AbsoluteCoder::Sample {
     std::vector<double> values;
 
     Sample(const Rows& rows, const RowOps& ops)
-        : size(std::min(rows.matrix.n_vectors, kSampleRows)),
-          width(padded(rows.matrix.dim, 8)),
-          values(size * width) {
+        : size(std::min(rows.matrix.n_vectors, kSampleRows)), width(padded(rows.matrix.dim, 8)), values(size * width) {
         for (int64_t i = 0; i < size; ++i) ops.load(rows, i * rows.matrix.n_vectors / size, &values[i * width]);
         for (double& value : values) {
             if (!std::isfinite(value)) value = 0;
@@ -188,7 +186,8 @@ void AbsoluteCoder::lower(const Side& rows, const Side& columns, int first_colum
         const Survivor s = survivors[i];
         const int column = first_column + s.column;
         const double slack = static_cast<double>(rows.slacks[s.row]) + columns.slacks[column];
-        out[i] = round_down(std::abs(rows.shifts[s.row] - columns.shifts[column]) - static_cast<double>(s.score) - slack);
+        out[i] =
+            round_down(std::abs(rows.shifts[s.row] - columns.shifts[column]) - static_cast<double>(s.score) - slack);
     }
 }
 

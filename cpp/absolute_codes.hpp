@@ -1,8 +1,9 @@
 // Codes of rows for the absolute kernel, and the bound that sums of their absolute differences prove.
 //
 // Coordinate c of a row x is counted in units of one scale s from a low end: u = (x[c] - low[c]) / s. It is kept within
-// the range [0, 255], w = clip(u), and rounded, q = round(w). Rounding loses r = sum |w - q|; what lies beyond the range
-// is e = sum |u - w|. Clipping parts a difference exactly: |u - u'| = |w - w'| + |(u - w) - (u' - w')|. So in units of s
+// the range [0, 255], w = clip(u), and rounded, q = round(w). Rounding loses r = sum |w - q|; what lies beyond the
+// range is e = sum |u - w|. Clipping parts a difference exactly: |u - u'| = |w - w'| + |(u - w) - (u' - w')|. So in
+// units of s
 //     |x - y|_1  >=  sum |q - q'|  -  r - r'  +  |e - e'|,
 //     |x - y|_1  <=  sum |q - q'|  +  r + r'  +  e + e'.
 // A range that leaves a few large coordinates outside costs little, and makes s, and with it r, small. Which range is
@@ -34,8 +35,8 @@ public:
               CodedBlock& out) const override;
     double radius(double distance) const override;
     double nowhere() const override;
-    bool keys(const Side& rows, const double* row_radii, const Side& columns, const double* column_radii, Keys& row_keys,
-              Keys& column_keys) const override;
+    bool keys(const Side& rows, const double* row_radii, const Side& columns, const double* column_radii,
+              Keys& row_keys, Keys& column_keys) const override;
     void lower(const Side& rows, const Side& columns, int first_column, const Survivor* survivors, size_t n,
                float* out) const override;
     double upper(const Side& rows, int row, const Side& columns, int32_t score) const override;

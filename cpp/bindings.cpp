@@ -22,8 +22,9 @@ using Labels = nb::ndarray<const int64_t, nb::ndim<1>, nb::c_contig, nb::device:
 
 Metric metric_of(const std::string& name) {
     constexpr std::pair<const char*, Metric> kNames[] = {
-        {"euclidean", Metric::euclidean}, {"sqeuclidean", Metric::sqeuclidean}, {"cosine", Metric::cosine},
-        {"inner_product", Metric::inner_product}, {"manhattan", Metric::manhattan}, {"hamming", Metric::hamming},
+        {"euclidean", Metric::euclidean}, {"sqeuclidean", Metric::sqeuclidean},
+        {"cosine", Metric::cosine},       {"inner_product", Metric::inner_product},
+        {"manhattan", Metric::manhattan}, {"hamming", Metric::hamming},
         {"jaccard", Metric::jaccard}};
     std::string choices;
     for (const auto& [known, metric] : kNames) {
@@ -46,8 +47,12 @@ DType dtype_of(nb::dlpack::dtype dtype) {
 
 vicinal::Matrix matrix_of(const Array& array) {
     const auto size = static_cast<int64_t>(array.itemsize());
-    return {array.data(), static_cast<int64_t>(array.shape(0)), static_cast<int64_t>(array.shape(1)),
-            array.stride(0) * size, array.stride(1) * size, dtype_of(array.dtype())};
+    return {array.data(),
+            static_cast<int64_t>(array.shape(0)),
+            static_cast<int64_t>(array.shape(1)),
+            array.stride(0) * size,
+            array.stride(1) * size,
+            dtype_of(array.dtype())};
 }
 
 const int64_t* labels_of(const std::optional<Labels>& labels, int64_t n, const char* name) {
@@ -90,7 +95,8 @@ nb::ndarray<nb::numpy, double> pairs(const Array& vectors, const std::optional<N
                                      const std::string& isa) {
     const vicinal::Matrix stored = matrix_of(vectors), asked = matrix_of(queries);
     const Metric which = metric_of(metric);
-    if (static_cast<int64_t>(rows.shape(0)) != asked.n_vectors) throw std::invalid_argument("rows: expected one a query");
+    if (static_cast<int64_t>(rows.shape(0)) != asked.n_vectors)
+        throw std::invalid_argument("rows: expected one a query");
     if (inverse_norms && static_cast<int64_t>(inverse_norms->shape(0)) != stored.n_vectors) {
         throw std::invalid_argument("inverse_norms: expected one a row");
     }
@@ -285,25 +291,31 @@ nb::tuple string_distances(const std::string& name, const Strings& a, const Stri
 
 NB_MODULE(_native, m) {
     m.doc() = "Exact k nearest neighbours: the C++ kernel.";
-    m.def("isas", [] {
-        nb::list names;
-        for (const auto& name : vicinal::isas()) names.append(name);
-        return nb::tuple(names);
-    }, "The instruction sets usable here, best first.");
-    m.def("int8_roof", [](const std::string& isa) {
-        const nb::gil_scoped_release release;
-        return vicinal::int8_roof(isa);
-    }, "isa"_a = "", "Billions of int8 multiply-and-add operations a second on one core.");
-    m.def("pairs", &pairs, "vectors"_a, "inverse_norms"_a, "metric"_a, "queries"_a, "rows"_a, "threads"_a = 0, "isa"_a = "",
-          "The rank of each row named for each query, in float64; infinity where the row is -1.");
+    m.def(
+        "isas",
+        [] {
+            nb::list names;
+            for (const auto& name : vicinal::isas()) names.append(name);
+            return nb::tuple(names);
+        },
+        "The instruction sets usable here, best first.");
+    m.def(
+        "int8_roof",
+        [](const std::string& isa) {
+            const nb::gil_scoped_release release;
+            return vicinal::int8_roof(isa);
+        },
+        "isa"_a = "", "Billions of int8 multiply-and-add operations a second on one core.");
+    m.def("pairs", &pairs, "vectors"_a, "inverse_norms"_a, "metric"_a, "queries"_a, "rows"_a, "threads"_a = 0,
+          "isa"_a = "", "The rank of each row named for each query, in float64; infinity where the row is -1.");
     nb::class_<Strings>(m, "Strings")
         .def(nb::init<Offsets, Bytes, std::optional<Bytes>, int64_t>(), "offsets"_a, "bytes"_a,
              "present"_a = nb::none(), "first"_a = 0);
     m.def("string_distances", &string_distances, "name"_a, "a"_a, "b"_a, "isa"_a = "", "all_pairs"_a = false,
           "Distances between vectors kept as byte strings, and which are not null: (rows, 1), or all pairs.");
     nb::class_<Index>(m, "Index")
-        .def(nb::init<Array, const std::string&, int, const std::string&, int>(), "vectors"_a, "metric"_a, "threads"_a = 0,
-             "isa"_a = "", "sketch"_a = -1)
+        .def(nb::init<Array, const std::string&, int, const std::string&, int>(), "vectors"_a, "metric"_a,
+             "threads"_a = 0, "isa"_a = "", "sketch"_a = -1)
         .def("self_join", &Index::self_join, "k"_a, "groups"_a = nb::none(), "progress"_a = nb::none(),
              "checkpoint"_a = nb::none(), "every"_a = 60.0, "resume"_a = nb::none())
         .def("search", &Index::search, "queries"_a, "k"_a, "groups"_a = nb::none(), "query_groups"_a = nb::none(),

@@ -17,8 +17,7 @@ constexpr int32_t kWhole = 1 << 16;
 
 }  // namespace
 
-BitsCoder::BitsCoder(const Rows& rows, Metric metric)
-    : jaccard_(metric == Metric::jaccard), dim_(rows.matrix.dim) {
+BitsCoder::BitsCoder(const Rows& rows, Metric metric) : jaccard_(metric == Metric::jaccard), dim_(rows.matrix.dim) {
     if (dim_ > static_cast<int64_t>(kAllBits) / 8) throw std::invalid_argument("vectors: too many bits in a row");
 }
 
@@ -78,8 +77,8 @@ void BitsCoder::lower(const Side& rows, const Side& columns, int first_column, c
         const Survivor s = survivors[i];
         double bound = -static_cast<double>(s.score);
         if (jaccard_) {
-            const double ones = static_cast<double>(rows.squared_norms[s.row]) +
-                                columns.squared_norms[first_column + s.column];
+            const double ones =
+                static_cast<double>(rows.squared_norms[s.row]) + columns.squared_norms[first_column + s.column];
             bound = s.score == 0 ? 0 : 2 * bound / (ones + bound) * (1 - 1e-7);
         }
         out[i] = round_down(bound);

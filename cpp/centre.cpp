@@ -7,8 +7,8 @@ namespace vicinal {
 namespace {
 
 constexpr int64_t kSampleRows = 2048;
-constexpr double kFarOut = 8;          // times the usual distance from the middle
-constexpr double kWidest = 0x1p40;     // how far the largest values may be above 1
+constexpr double kFarOut = 8;       // times the usual distance from the middle
+constexpr double kWidest = 0x1p40;  // how far the largest values may be above 1
 // Seeds of regions are rows of a sample that lie far from those picked before (the few farthest may be outliers), until
 // nearly all of the sample lies close to one of them.
 constexpr int64_t kRegionRows = 256;
@@ -111,7 +111,9 @@ std::vector<std::vector<double>> find_regions(const Rows& rows, const RowOps& op
         std::vector<int64_t> order(sampled);
         std::iota(order.begin(), order.end(), 0);
         std::sort(order.begin(), order.end(), [&](int64_t a, int64_t b) { return nearest[a] < nearest[b]; });
-        const auto rank = [&](double share) { return order[static_cast<int64_t>(share * static_cast<double>(sampled))]; };
+        const auto rank = [&](double share) {
+            return order[static_cast<int64_t>(share * static_cast<double>(sampled))];
+        };
         if (seeds > 0 && nearest[rank(kNearlyAll)] <= kTight * apart) {
             std::vector<std::vector<double>> centres;
             for (size_t s = 0; s <= seeds; ++s) {

@@ -55,14 +55,14 @@ struct CodedBlock : Marks {
     Marks sketch;
 };
 
-// A coder whose codes are a row's own coordinates, moved to one centre for all rows, scaled and rounded. Its rows can be
-// compared in float32 before they are coded, and some can be rotated.
+// A coder whose codes are a row's own coordinates, moved to one centre for all rows, scaled and rounded. Its rows can
+// be compared in float32 before they are coded, and some can be rotated.
 class CentredCoder {
 public:
     // factor * (x - centre) in float32, zeros up to the next multiple of 8.
     virtual void centred(const Rows& rows, int64_t row, float* out) const = 0;
-    // Whether rows can be rotated before they are coded (rotation.hpp): their distances are Euclidean, and a rotated row's
-    // codes and its sketch (sketch.hpp) fit.
+    // Whether rows can be rotated before they are coded (rotation.hpp): their distances are Euclidean, and a rotated
+    // row's codes and its sketch (sketch.hpp) fit.
     virtual bool can_rotate() const = 0;
     // Codes the rows given rotated, with their sketches, at one scale that serves both; `rotated` is working memory for
     // n x rotation.dim_padded() values.
@@ -105,8 +105,8 @@ public:
     virtual Sum sum() const = 0;
     virtual double finish(double sum) const = 0;
     virtual int64_t row_bytes() const = 0;
-    virtual int group_bytes() const = 0;   // coordinates that lie together in a panel
-    virtual uint8_t offset() const = 0;    // what a panel's byte is above a row's
+    virtual int group_bytes() const = 0;  // coordinates that lie together in a panel
+    virtual uint8_t offset() const = 0;   // what a panel's byte is above a row's
     virtual const ScanOps& scan(const Isa& isa) const = 0;
 };
 

@@ -158,7 +158,7 @@ void DotCoder::code(const Rows& rows, const int32_t* which, int n, int region, d
 }
 
 void DotCoder::code_rotated(const Rows& rows, const int32_t* which, int n, const Rotation& rotation, float* rotated,
-                           CodedBlock& out) const {
+                            CodedBlock& out) const {
     constexpr int64_t kChunk = 64;
     const int64_t stride = padded(dim_, 8), rotated_stride = rotation.dim_padded();
     thread_local std::vector<float> moved;
@@ -274,12 +274,14 @@ bool by_lengths(const Side& rows, const Side& columns) {
 // What lengths alone say: at least so far is a row of this length from every row of the other block.
 double beyond(double length, const Side& other) {
     return std::max(length * (1 - kLengthError) - other.longest * (1 + kLengthError),
-                    other.shortest * (1 - kLengthError) - length * (1 + kLengthError)) - kShortest;
+                    other.shortest * (1 - kLengthError) - length * (1 + kLengthError)) -
+           kShortest;
 }
 
 }  // namespace
 
-void DotCoder::keys_by_products(const Side& own, const double* radii, const Side& other, Keys& keys, bool& whole) const {
+void DotCoder::keys_by_products(const Side& own, const double* radii, const Side& other, Keys& keys,
+                                bool& whole) const {
     const double unit = own.scale * other.scale, highest = own.shift_highest + other.shift_highest;
     for (int i = 0; i < own.size; ++i) {
         const double base = std::ceil((own.shifts[i] - own.shift_highest) / unit);
@@ -332,7 +334,8 @@ bool DotCoder::keys(const Side& rows, const double* row_radii, const Side& colum
     const auto fill = [&](const Side& own, const double* radii, const Side& other, Keys& keys) {
         if (metric_ == Metric::inner_product) keys_by_products(own, radii, other, keys, whole);
         else keys_by_distances(own, radii, other, keys, whole);
-        keys.some = std::any_of(keys.floor.begin(), keys.floor.begin() + own.size, [](int32_t f) { return f != kNothing; });
+        keys.some =
+            std::any_of(keys.floor.begin(), keys.floor.begin() + own.size, [](int32_t f) { return f != kNothing; });
     };
     fill(rows, row_radii, columns, row_keys);
     fill(columns, column_radii, rows, column_keys);

@@ -13,23 +13,23 @@
 // with the largest slack' of the block in place of slack'). Rounding so only ever lets more pairs through.
 //
 // Where one block's rows are much longer than the other's, that is a waste: with the true lengths, kept beside the
-// codes, |x - y|^2 = |x|^2 + |y|^2 - 2 <x, y>, and <x, y> is at most s s' <q, q'> + |s q| slack' + slack (|s' q'| + slack'),
-// which is off by far less than slack times the longer row. So then
+// codes, |x - y|^2 = |x|^2 + |y|^2 - 2 <x, y>, and <x, y> is at most s s' <q, q'> + |s q| slack' + slack (|s' q'| +
+// slack'), which is off by far less than slack times the longer row. So then
 //     <q, q'>  -  |x|^2 / 2 s s'  -  |y|^2 / 2 s s'  >=  -(w^2 + 2 (|s q| slack' + slack (|s' q'| + slack'))) / 2 s s'.
 // And no row is nearer than the difference of the lengths: where that is more than every w, a tile is left out.
 //
-// Data in a few tight regions far from each other have a centre each (centre.cpp), or the codes would say nothing within
-// a region. Between regions no product counts: a pair is as far as the centres, less both lengths.
+// Data in a few tight regions far from each other have a centre each (centre.cpp), or the codes would say nothing
+// within a region. Between regions no product counts: a pair is as far as the centres, less both lengths.
 //
 // Inner product. <x, y> = <x - c, y - c> + h(x) + h(y) with h(x) = <x, c> - |c|^2 / 2, and the first term is
 // at most s s' <q, q'> + |s q| slack' + slack (|s' q'| + slack'); the rest is the same.
 //
 // Roundings on the way: x - c is rounded once in float64, once more to float32, and what rounding lost is computed in
-// float32: each is relative to |x - c|, and `slack` is raised by 2^-20 |x - c|, which is more than their sum. Values too
-// small for float32 lose at most 2^-70 a coordinate, in units where the largest is about 1. The radius w is raised by a
-// billionth, more than the float64 distance itself can have lost, and by 1e-150 for squares that underflow. A row whose
-// coordinates are not finite after scaling has infinite slack: it is always measured. Sums of squares that leave float64
-// (values beyond 1e150) are the caller's to refuse.
+// float32: each is relative to |x - c|, and `slack` is raised by 2^-20 |x - c|, which is more than their sum. Values
+// too small for float32 lose at most 2^-70 a coordinate, in units where the largest is about 1. The radius w is raised
+// by a billionth, more than the float64 distance itself can have lost, and by 1e-150 for squares that underflow. A row
+// whose coordinates are not finite after scaling has infinite slack: it is always measured. Sums of squares that leave
+// float64 (values beyond 1e150) are the caller's to refuse.
 #pragma once
 
 #include <vector>
@@ -56,8 +56,8 @@ public:
               CodedBlock& out) const override;
     double radius(double distance) const override;
     double nowhere() const override;
-    bool keys(const Side& rows, const double* row_radii, const Side& columns, const double* column_radii, Keys& row_keys,
-              Keys& column_keys) const override;
+    bool keys(const Side& rows, const double* row_radii, const Side& columns, const double* column_radii,
+              Keys& row_keys, Keys& column_keys) const override;
     void lower(const Side& rows, const Side& columns, int first_column, const Survivor* survivors, size_t n,
                float* out) const override;
     double upper(const Side& rows, int row, const Side& columns, int32_t score) const override;

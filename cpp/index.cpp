@@ -92,7 +92,8 @@ struct Index::State {
     }
 
     Normalised prepare(const Matrix& queries, const Watch& watch) {
-        if (queries.dim != vectors.rows.matrix.dim) throw std::invalid_argument("queries have another dim than vectors");
+        if (queries.dim != vectors.rows.matrix.dim)
+            throw std::invalid_argument("queries have another dim than vectors");
         return Normalised(queries, metric, *isa.rows, pool, watch);
     }
 };
@@ -114,9 +115,8 @@ const Stats& Index::stats() const { return state_->stats; }
 
 void Index::self_join(int64_t k, const int64_t* groups, int64_t* indices, float* distances, const Watch& watch) {
     if (k < 1) throw std::invalid_argument("k must be at least 1");
-    state_->with(groups, watch, [&](const Context& context) {
-        vicinal::self_join(context, k, groups, indices, distances);
-    });
+    state_->with(groups, watch,
+                 [&](const Context& context) { vicinal::self_join(context, k, groups, indices, distances); });
 }
 
 void Index::search(const Matrix& queries, int64_t k, const int64_t* groups, const int64_t* query_groups,

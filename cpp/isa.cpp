@@ -32,8 +32,8 @@ std::vector<Isa> usable() {
                          &avx2_strings()});
     }
     if (avx2) {
-        found.push_back({"avx2", &avx2_rows(), &avx2_dot(), &avx2_absolute(), &avx2_differing(), &avx2_share(),
-                         &avx2_strings()});
+        found.push_back(
+            {"avx2", &avx2_rows(), &avx2_dot(), &avx2_absolute(), &avx2_differing(), &avx2_share(), &avx2_strings()});
     }
 #endif
     found.push_back({"portable", &portable_rows(), &portable_dot(), &portable_absolute(), &portable_differing(),

@@ -22,16 +22,17 @@ struct Waiting {
 
 inline constexpr int64_t kSmall = 16;  // up to this k, pairs are measured after every tile, in two rounds
 
-// Splits a queue of pairs, sorted by row, into rounds, those of the lowest bounds of each row first: their distances lower
-// the thresholds, so that fewer of the others are measured. enter() measures the pairs of the queue and drop() removes
-// those that can no longer pass.
+// Splits a queue of pairs, sorted by row, into rounds, those of the lowest bounds of each row first: their distances
+// lower the thresholds, so that fewer of the others are measured. enter() measures the pairs of the queue and drop()
+// removes those that can no longer pass.
 template <class Enter, class Drop>
 void in_rounds(std::vector<Waiting>& queue, std::vector<Waiting>& later, int64_t k, Enter&& enter, Drop&& drop) {
     for (size_t step = k <= kSmall ? k : (k + 1) / 2; !queue.empty(); step = k <= kSmall ? queue.size() : 2 * step) {
         later.clear();
         size_t now = 0;
         for (size_t begin = 0, end; begin < queue.size(); begin = end) {
-            for (end = begin + 1; end < queue.size() && queue[end].row == queue[begin].row; ++end) {}
+            for (end = begin + 1; end < queue.size() && queue[end].row == queue[begin].row; ++end) {
+            }
             const size_t first = std::min(step, end - begin);
             if (first < end - begin) {
                 std::nth_element(queue.begin() + begin, queue.begin() + begin + first, queue.begin() + end,

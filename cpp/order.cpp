@@ -55,7 +55,9 @@ struct Sizes {
         const double steps = std::log2(peak / usual);
         if (!std::isfinite(steps)) return std::numeric_limits<int32_t>::max();
         if (spread) return static_cast<int32_t>(std::floor(2 * steps));
-        return steps > 1 ? static_cast<int32_t>(std::ceil(steps)) : steps < -2 ? static_cast<int32_t>(std::floor(steps)) : 0;
+        return steps > 1    ? static_cast<int32_t>(std::ceil(steps))
+               : steps < -2 ? static_cast<int32_t>(std::floor(steps))
+                            : 0;
     }
 };
 
@@ -93,8 +95,14 @@ void place_by_pivots(const Rows& rows, const std::vector<int32_t>& which, int re
         coder.keys(coded.side, radii.data(), columns.side, radii.data(), row_keys, column_keys);
         out.resize(static_cast<size_t>(size) * pivots);
         for (int first = 0; first < pivots; first += kPanel) {
-            const ScanJob job = {coded.codes.data(), coder.row_bytes(), size, panels.at(first / kPanel, all), panels.groups(all),
-                                 row_keys.base.data(), row_keys.floor.data(), &column_keys.base[first],
+            const ScanJob job = {coded.codes.data(),
+                                 coder.row_bytes(),
+                                 size,
+                                 panels.at(first / kPanel, all),
+                                 panels.groups(all),
+                                 row_keys.base.data(),
+                                 row_keys.floor.data(),
+                                 &column_keys.base[first],
                                  &column_keys.floor[first]};
             coder.scan(isa).scores(job, out.data() + first, pivots);
         }
@@ -124,7 +132,8 @@ Order order_region(const Rows& rows, const std::vector<int32_t>& which, int regi
     const int pivots = static_cast<int>(std::min(n / kRowsAPivot, kPivotsHighest) / kPanel * kPanel);
     std::vector<double> peaks(n);
     pool.run((n + kChunk - 1) / kChunk, watch, [&](int, int64_t task) {
-        for (int64_t i = task * kChunk; i < std::min(n, (task + 1) * kChunk); ++i) peaks[i] = coder.peak(rows, which[i], region);
+        for (int64_t i = task * kChunk; i < std::min(n, (task + 1) * kChunk); ++i)
+            peaks[i] = coder.peak(rows, which[i], region);
     });
     const Sizes sizes(peaks);
     std::vector<Place> placed(n);
@@ -144,8 +153,8 @@ Order order_region(const Rows& rows, const std::vector<int32_t>& which, int regi
 
 }  // namespace
 
-Order order_by_pivots(const Rows& rows, const std::vector<int32_t>& which, const Coder& coder, const Isa& isa, Pool& pool,
-                      const Watch& watch) {
+Order order_by_pivots(const Rows& rows, const std::vector<int32_t>& which, const Coder& coder, const Isa& isa,
+                      Pool& pool, const Watch& watch) {
     if (coder.regions() == 1) return order_region(rows, which, 0, coder, isa, pool, watch);
     std::vector<std::vector<int32_t>> of_region(coder.regions());
     for (int32_t row : which) of_region[coder.region(rows, row)].push_back(row);

@@ -106,7 +106,8 @@ void Pool::run(int64_t& next, int64_t count, const Watch& watch, const std::func
                 crew.done.wait(lock, [&] { return crew.busy == 0; });
                 throw;
             }
-            if (save && std::chrono::duration<double>(Clock::now() - saved).count() >= watch.save_every) crew.pause = true;
+            if (save && std::chrono::duration<double>(Clock::now() - saved).count() >= watch.save_every)
+                crew.pause = true;
             lock.lock();
         }
         if (crew.failure) std::rethrow_exception(crew.failure);

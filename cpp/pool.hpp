@@ -25,12 +25,13 @@ public:
 
     int threads() const { return threads_; }
 
-    // Runs body(worker, task) for the tasks [next, count), in order of their numbers. The calling thread ticks ten times
-    // a second, of `all` tasks where these are not the last. Where the watch wants to save, the workers come to rest at
-    // whole tasks first and next says how many are finished. What body or the watch throws stops every worker and is
-    // thrown here.
-    void run(int64_t& next, int64_t count, const Watch& watch, const std::function<void(int worker, int64_t task)>& body,
-             const std::function<void()>& save = {}, int64_t all = 0);
+    // Runs body(worker, task) for the tasks [next, count), in order of their numbers. The calling thread ticks ten
+    // times a second, of `all` tasks where these are not the last. Where the watch wants to save, the workers come to
+    // rest at whole tasks first and next says how many are finished. What body or the watch throws stops every worker
+    // and is thrown here.
+    void run(int64_t& next, int64_t count, const Watch& watch,
+             const std::function<void(int worker, int64_t task)>& body, const std::function<void()>& save = {},
+             int64_t all = 0);
     void run(int64_t count, const Watch& watch, const std::function<void(int worker, int64_t task)>& body) {
         int64_t next = 0;
         run(next, count, watch, body);

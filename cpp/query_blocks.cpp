@@ -15,7 +15,10 @@ constexpr size_t kNear = 9;     // stored blocks that count as near a block of q
 }  // namespace
 
 QueryBlocks::QueryBlocks(const Context& context, const Rows& queries)
-    : stored_(context.stored), coder_(stored_.coder()), queries_(queries), size_(stored_.block()),
+    : stored_(context.stored),
+      coder_(stored_.coder()),
+      queries_(queries),
+      size_(stored_.block()),
       order_(queries.matrix.n_vectors) {
     std::iota(order_.begin(), order_.end(), 0);
     near_.resize(count());
@@ -44,20 +47,19 @@ void QueryBlocks::sort(const CentredCoder& coder, const Context& context) {
         for (int64_t i = 0; i < taken; ++i) {
             const float* own = &squared[i * blocks];
             std::iota(ranked.begin(), ranked.end(), 0);
-            std::partial_sort(ranked.begin(), ranked.begin() + choices, ranked.end(), [&](int32_t a, int32_t b) {
-                return own[a] != own[b] ? own[a] < own[b] : a < b;
-            });
+            std::partial_sort(ranked.begin(), ranked.begin() + choices, ranked.end(),
+                              [&](int32_t a, int32_t b) { return own[a] != own[b] ? own[a] < own[b] : a < b; });
             std::copy_n(ranked.begin(), choices, nearest[first + i].begin());
         }
     });
-    std::sort(order_.begin(), order_.end(), [&](int32_t a, int32_t b) {
-        return nearest[a] != nearest[b] ? nearest[a] < nearest[b] : a < b;
-    });
+    std::sort(order_.begin(), order_.end(),
+              [&](int32_t a, int32_t b) { return nearest[a] != nearest[b] ? nearest[a] < nearest[b] : a < b; });
     for (int64_t block = 0; block < count(); ++block) {
         std::vector<std::pair<int, int32_t>> votes(blocks);  // less the votes, block
         for (int64_t b = 0; b < blocks; ++b) votes[b].second = static_cast<int32_t>(b);
         for (int i = 0; i < size(block); ++i) {
-            for (int rank = 0; rank < choices; ++rank) votes[nearest[row(first(block) + i)][rank]].first -= kChoices - rank;
+            for (int rank = 0; rank < choices; ++rank)
+                votes[nearest[row(first(block) + i)][rank]].first -= kChoices - rank;
         }
         std::sort(votes.begin(), votes.end());
         for (const auto& [less, of] : votes) {

@@ -23,6 +23,7 @@ double best_of(double products, Loop&& loop) {
 }
 
 #if defined(__x86_64__)
+// clang-format off
 // Twelve independent sums, as many as hide the latency everywhere.
 #define VICINAL_TWELVE(op, reg)                                                                                    \
     op(reg, 0) op(reg, 1) op(reg, 2) op(reg, 3) op(reg, 4) op(reg, 5) op(reg, 6) op(reg, 7) op(reg, 8) op(reg, 9) \
@@ -92,6 +93,7 @@ void amx_loop(int64_t rounds) {
                  : "m"(config)
                  : "cc");
 }
+// clang-format on
 #endif
 
 // The portable scan on data in the first-level cache, as the compiler made it: there is no instruction to name.
@@ -101,7 +103,7 @@ double portable_roof(const ScanOps& ops) {
     std::vector<uint8_t> panel(kPanel * kBytes + 64 * kPanel, 1);
     std::vector<int32_t> base(kRowStep), floor(kRowStep, kNothing);
     std::vector<Survivor> out(kRowStep * kPanel);
-    ScanJob job = {rows.data(), kBytes, kRowStep, panel.data(), kBytes / 4,
+    ScanJob job = {rows.data(), kBytes,       kRowStep,    panel.data(), kBytes / 4,
                    base.data(), floor.data(), base.data(), floor.data()};
     return best_of(static_cast<double>(kRowStep) * kPanel * kBytes / 4096, [&](int64_t rounds) {
         for (int64_t i = 0; i < rounds / 4096; ++i) ops.survivors(job, out.data());

@@ -118,10 +118,14 @@ void orthonormalise(std::vector<float>& directions, int64_t dim, int columns) {
     }
 }
 
-Rotation::Rotation(const std::vector<float>& directions, int64_t dim, int columns, int told,
-                   double usual_rest)
-    : dim_(dim), told_(told), columns_(static_cast<int>(padded(told, kProjected))), usual_rest_(usual_rest), directions_(dim * columns_),
-      roots_(dim * columns_), weights_(columns_ * dim_padded()) {
+Rotation::Rotation(const std::vector<float>& directions, int64_t dim, int columns, int told, double usual_rest)
+    : dim_(dim),
+      told_(told),
+      columns_(static_cast<int>(padded(told, kProjected))),
+      usual_rest_(usual_rest),
+      directions_(dim * columns_),
+      roots_(dim * columns_),
+      weights_(columns_ * dim_padded()) {
     Columns chosen = mixed(directions, dim, columns, told);
     for (int j = 0; j < told; ++j) {
         for (int64_t c = 0; c < dim; ++c) directions_[c * columns_ + j] = static_cast<float>(chosen[j * dim + c]);
@@ -141,7 +145,8 @@ Rotation::Rotation(const std::vector<float>& directions, int64_t dim, int column
     const auto off = [](double n) { return (66 + n / 64) * 0x1p-24 * (1 + 0x1p-10); };
     const double y_length = spectral(y, dim, told), w_length = spectral(w, dim, told);
     error_ = w_lost * (y_length + y_lost) + w_length * y_lost +
-             (1 + 0x1p-10) * (w_length * off(static_cast<double>(dim)) * frobenius(y) + off(told) * frobenius(w) * y_length) +
+             (1 + 0x1p-10) *
+                 (w_length * off(static_cast<double>(dim)) * frobenius(y) + off(told) * frobenius(w) * y_length) +
              4 * 0x1p-24 * (1 + w_length * y_length) + 1e-9;
 }
 

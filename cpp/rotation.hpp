@@ -1,14 +1,15 @@
 // A rotation that puts chosen directions into a row's last coordinates.
 //
-// Let P have m orthonormal columns. Householder reflections H_1 .. H_m of unit roots v_j (H_j = I - v_j v_j', |v_j|^2 = 2)
-// bring its columns, one after the other, to the last m coordinates: with Q = H_1 .. H_m = I - Y T Y', Y = (v_1 .. v_m)
-// and T upper triangular with ones on the diagonal, the last m coordinates of z = Q'y are, but for signs, those of P'y,
-// and the others are what P leaves of y. Q is orthogonal however exact P is, so distances and products of rows do not
-// change. P is first mixed with itself, so that its coordinates are alike in size and codes of one scale serve them all.
+// Let P have m orthonormal columns. Householder reflections H_1 .. H_m of unit roots v_j (H_j = I - v_j v_j', |v_j|^2 =
+// 2) bring its columns, one after the other, to the last m coordinates: with Q = H_1 .. H_m = I - Y T Y', Y = (v_1 ..
+// v_m) and T upper triangular with ones on the diagonal, the last m coordinates of z = Q'y are, but for signs, those of
+// P'y, and the others are what P leaves of y. Q is orthogonal however exact P is, so distances and products of rows do
+// not change. P is first mixed with itself, so that its coordinates are alike in size and codes of one scale serve them
+// all.
 //
-// The errors. With W = Y T', z = y - W (Y'y) costs 2 m dim products a row, in float32. Let u = 2^-24, g(n) = (66 + n / 64) u
-// (1 + 2^-10) what a float32 sum of n products in pieces of 64 can be off by, as a share of the sum of absolutes. Then,
-// with W~ and Y~ as float32 keeps them, z is off by at most |y| times
+// The errors. With W = Y T', z = y - W (Y'y) costs 2 m dim products a row, in float32. Let u = 2^-24, g(n) = (66 + n /
+// 64) u (1 + 2^-10) what a float32 sum of n products in pieces of 64 can be off by, as a share of the sum of absolutes.
+// Then, with W~ and Y~ as float32 keeps them, z is off by at most |y| times
 //     |W~ - W| |Y~| + |W| |Y~ - Y|  +  |W| g(dim) |Y|_F  +  g(m) |W|_F |Y|  +  4 u (1 + |W||Y|),
 // spectral norms but for the two marked F, bounded by |A|^8 <= tr (A'A)^4. Reflections in float64 are orthogonal to far
 // less than the billionth that is added.
@@ -26,8 +27,8 @@ void orthonormalise(std::vector<float>& directions, int64_t dim, int columns);
 
 class Rotation {
 public:
-    // directions: dim x columns, nearly orthonormal, of which the first `told` count. usual_rest: about how much of a row
-    // they leave; any number is right.
+    // directions: dim x columns, nearly orthonormal, of which the first `told` count. usual_rest: about how much of a
+    // row they leave; any number is right.
     Rotation(const std::vector<float>& directions, int64_t dim, int columns, int told, double usual_rest);
 
     int64_t dim() const { return dim_; }

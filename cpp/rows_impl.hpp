@@ -38,7 +38,7 @@ inline Double8 widen(Int32x8 value) {
 #endif
 }
 
-inline Double8 load8(const double* p) { return bit_copy<Double8>(*reinterpret_cast<const double(*)[8]>(p)); }
+inline Double8 load8(const double* p) { return bit_copy<Double8>(*reinterpret_cast<const double (*)[8]>(p)); }
 
 template <class T>
 inline Double8 load8(const std::byte* p) {
@@ -68,9 +68,7 @@ inline Double8 load_tail(const std::byte* p, int64_t count) {
     return load8<T>(tail);
 }
 
-inline double total(const Double8& l) {
-    return ((l[0] + l[4]) + (l[2] + l[6])) + ((l[1] + l[5]) + (l[3] + l[7]));
-}
+inline double total(const Double8& l) { return ((l[0] + l[4]) + (l[2] + l[6])) + ((l[1] + l[5]) + (l[3] + l[7])); }
 
 template <Sum kSum>
 inline Double8 term(const Double8& x, const Double8& y) {
@@ -130,8 +128,8 @@ double inverse_norm_as(const Rows& rows, int64_t row) {
 
 // kRows rows side by side: one row's sum is a single chain of additions.
 template <class T, Sum kSum, bool kNormalise, int kRows>
-inline void measure_rows(const std::byte* const (&p)[kRows], const double (&factor)[kRows], const double* x, int64_t dim,
-                         double* out) {
+inline void measure_rows(const std::byte* const (&p)[kRows], const double (&factor)[kRows], const double* x,
+                         int64_t dim, double* out) {
     const int64_t whole = dim / 8 * 8;
     Double8 lanes[kRows] = {};
     const auto add = [&](int r, const Double8& from, Double8 y) {
@@ -156,7 +154,8 @@ void measure_as(const Rows& rows, const double* x, const int32_t* which, size_t 
     const auto factor = [&](size_t i) { return kNormalise ? rows.inverse_norms[which[i]] : 1.0; };
     size_t i = 0;
     for (; i + 1 < n; i += 2) {
-        measure_rows<T, kSum, kNormalise, 2>({at(i), at(i + 1)}, {factor(i), factor(i + 1)}, x, rows.matrix.dim, out + i);
+        measure_rows<T, kSum, kNormalise, 2>({at(i), at(i + 1)}, {factor(i), factor(i + 1)}, x, rows.matrix.dim,
+                                             out + i);
     }
     if (i < n) measure_rows<T, kSum, kNormalise, 1>({at(i)}, {factor(i)}, x, rows.matrix.dim, out + i);
 }
@@ -181,7 +180,9 @@ void measure_bits(const Rows& rows, Sum sum, const double* x, const int32_t* whi
             either += std::popcount(words[c / 8] | word);
         }
         const auto both = static_cast<double>(either - differing);
-        out[i] = sum == Sum::differing_bits ? static_cast<double>(differing) : either == 0 ? 0 : 1 - both / static_cast<double>(either);
+        out[i] = sum == Sum::differing_bits ? static_cast<double>(differing)
+                 : either == 0              ? 0
+                                            : 1 - both / static_cast<double>(either);
     }
 }
 
@@ -369,8 +370,10 @@ void project(const float* x, int64_t n, int64_t stride, int64_t dim, const float
         const bool all = row + kTileRows <= n;
         for (int64_t j = 0; j < m;) {
             const bool wide = j + kTileVectors * kWide <= m;
-            const auto tile = all ? wide ? project_tile<kTileRows, kTileVectors> : project_tile<kTileRows, kTileVectors / 2>
-                                  : wide ? project_tile<1, kTileVectors> : project_tile<1, kTileVectors / 2>;
+            const auto tile =
+                all    ? wide ? project_tile<kTileRows, kTileVectors> : project_tile<kTileRows, kTileVectors / 2>
+                : wide ? project_tile<1, kTileVectors>
+                       : project_tile<1, kTileVectors / 2>;
             tile(x + row * stride, stride, dim, directions + j, m, out + row * m + j);
             j += (wide ? kTileVectors : kTileVectors / 2) * kWide;
         }

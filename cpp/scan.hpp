@@ -1,10 +1,10 @@
 // The scan: whole-number scores of a block of rows against a panel of 64 stored columns, and the pairs that pass.
 //
-// A panel holds 64 codes side by side, a group of bytes of each in turn: panel[group][column][4 or 8]. Rows lie one after
-// the other. What is added up over bytes depends on the kernel: the dot kernel multiplies signed rows with panels that are
-// unsigned (code + 128), the others add absolute differences or count bits. A pair's score is that sum (negative where
-// smaller is nearer) + row_base + column_base, and it passes where it reaches the row's floor or the column's floor: one
-// pass serves the rows and the columns of a self-join.
+// A panel holds 64 codes side by side, a group of bytes of each in turn: panel[group][column][4 or 8]. Rows lie one
+// after the other. What is added up over bytes depends on the kernel: the dot kernel multiplies signed rows with panels
+// that are unsigned (code + 128), the others add absolute differences or count bits. A pair's score is that sum
+// (negative where smaller is nearer) + row_base + column_base, and it passes where it reaches the row's floor or the
+// column's floor: one pass serves the rows and the columns of a self-join.
 #pragma once
 
 #include <cstddef>
@@ -17,9 +17,9 @@
 
 namespace vicinal {
 
-inline constexpr int kPanel = 64;      // columns in a panel
-inline constexpr int kRowStep = 96;    // rows in a block are padded to this: a multiple of every tile's height
-inline constexpr int kRowAlign = 64;   // bytes in a row of codes are padded to this
+inline constexpr int kPanel = 64;     // columns in a panel
+inline constexpr int kRowStep = 96;   // rows in a block are padded to this: a multiple of every tile's height
+inline constexpr int kRowAlign = 64;  // bytes in a row of codes are padded to this
 inline constexpr int32_t kEverything = -(1 << 30);  // the floor that every score reaches
 inline constexpr int32_t kNothing = 1 << 30;        // the floor that none reaches
 
@@ -36,7 +36,7 @@ struct ScanJob {
 };
 
 struct ScanOps {
-    int row_step;  // rows of a tile: a job's n_rows is a multiple of it
+    int row_step;             // rows of a tile: a job's n_rows is a multiple of it
     double products_a_cycle;  // about, for what weighs one way against another
     // Writes the pairs that pass, at most 64 * n_rows, and returns how many.
     size_t (*survivors)(const ScanJob&, Survivor* out);

@@ -75,10 +75,10 @@ inline __attribute__((always_inline)) Survivor* compare(const ScanJob& job, cons
         const __m512i base = _mm512_set1_epi32(job.row_base[row + r]);
         const __m512i floor = _mm512_set1_epi32(job.row_floor[row + r]);
         const int32_t* own = sums + r * kColumns;
-        const __mmask16 left = _mm512_cmpge_epi32_mask(
-            _mm512_load_si512(own), _mm512_min_epi32(floor, _mm512_sub_epi32(left_floor, base)));
-        const __mmask16 right = _mm512_cmpge_epi32_mask(
-            _mm512_load_si512(own + kHalf), _mm512_min_epi32(floor, _mm512_sub_epi32(right_floor, base)));
+        const __mmask16 left = _mm512_cmpge_epi32_mask(_mm512_load_si512(own),
+                                                       _mm512_min_epi32(floor, _mm512_sub_epi32(left_floor, base)));
+        const __mmask16 right = _mm512_cmpge_epi32_mask(_mm512_load_si512(own + kHalf),
+                                                        _mm512_min_epi32(floor, _mm512_sub_epi32(right_floor, base)));
         if (_kortestz_mask16_u8(left, right)) continue;
         for (uint32_t mask = left | static_cast<uint32_t>(right) << kHalf; mask; mask &= mask - 1) {
             const int c = __builtin_ctz(mask);

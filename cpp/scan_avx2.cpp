@@ -1,6 +1,6 @@
-// The scan with AVX2 alone. Its multiplication of unsigned with signed bytes adds two products in 16 bits, which overflow
-// unless both stay within 127: so columns are made signed again, the row's sign moves to them, and the row is unsigned.
-// What the panel's offset adds to a product depends on the row alone, and is added at the start.
+// The scan with AVX2 alone. Its multiplication of unsigned with signed bytes adds two products in 16 bits, which
+// overflow unless both stay within 127: so columns are made signed again, the row's sign moves to them, and the row is
+// unsigned. What the panel's offset adds to a product depends on the row alone, and is added at the start.
 #include <vector>
 
 #include "scan_avx2_impl.hpp"

@@ -1,5 +1,5 @@
-// The scan of the dot kernel in 256-bit registers, eight columns each: with VNNI or without, as the including file says by
-// an Op with kRows, kVectors and add(sum, columns, row) for a broadcast word of the row.
+// The scan of the dot kernel in 256-bit registers, eight columns each: with VNNI or without, as the including file says
+// by an Op with kRows, kVectors and add(sum, columns, row) for a broadcast word of the row.
 #pragma once
 
 #include <immintrin.h>
@@ -19,8 +19,8 @@ struct Scan256 {
     static_assert(kPanel % kWidth == 0 && kRowStep % kRows == 0);
 
     // Scores less row_base.
-    static inline __attribute__((always_inline)) void tile(const ScanJob& job, int row, int column, const int32_t* extra,
-                                                           __m256i (&sums)[kRows][kVectors]) {
+    static inline __attribute__((always_inline)) void tile(const ScanJob& job, int row, int column,
+                                                           const int32_t* extra, __m256i (&sums)[kRows][kVectors]) {
 #pragma GCC unroll 2
         for (int v = 0; v < kVectors; ++v) {
             const auto* base = reinterpret_cast<const __m256i*>(job.column_base + column + 8 * v);

@@ -1,9 +1,10 @@
-// Sums of whole numbers over coordinates, eight bytes at a time: the scan of the absolute kernel and of the bits kernel.
+// Sums of whole numbers over coordinates, eight bytes at a time: the scan of the absolute kernel and of the bits
+// kernel.
 //
 // A panel holds 64 codes side by side, eight bytes of each in turn: panel[group][column][8]. A vector of 64-bit lanes
 // holds the sums of as many columns; one step adds to every lane what eight bytes of a column and of a row give (their
-// absolute differences, or the bits in which they differ). Such a sum only grows, so after every few steps a tile is left
-// in which no pair can pass any more. The score of a pair is its sum, negated: higher is nearer.
+// absolute differences, or the bits in which they differ). Such a sum only grows, so after every few steps a tile is
+// left in which no pair can pass any more. The score of a pair is its sum, negated: higher is nearer.
 //
 // Included by each instruction set's own files, and compiled there with its flags.
 #pragma once
@@ -63,9 +64,7 @@ struct Lanes {
     static Vector subtract(Vector a, Vector b) { return _mm256_sub_epi64(a, b); }
     static Vector multiply(Vector a, Vector b) { return _mm256_mul_epu32(a, b); }
     static Vector shift(Vector a, int bits) { return _mm256_slli_epi64(a, bits); }
-    static uint32_t at_most(Vector a, Vector b) {
-        return _mm256_movemask_pd(_mm256_castsi256_pd(subtract(b, a))) ^ 15;
-    }
+    static uint32_t at_most(Vector a, Vector b) { return _mm256_movemask_pd(_mm256_castsi256_pd(subtract(b, a))) ^ 15; }
     static Vector differences(Vector a, Vector b) { return _mm256_sad_epu8(a, b); }
     static Vector differing(Vector a, Vector b) {
         const Vector x = _mm256_xor_si256(a, b), low = _mm256_set1_epi8(15);
@@ -154,7 +153,8 @@ struct Floors {
     }
 };
 
-// A pair passes where its sum is at most a share of both bases' sum: the row's share or the column's, in units of 2^-16.
+// A pair passes where its sum is at most a share of both bases' sum: the row's share or the column's, in units of
+// 2^-16.
 struct Shares {
     Vector row[Lanes::kRows], row_base[Lanes::kRows], column[Lanes::kVectors], column_base[Lanes::kVectors];
 

@@ -1,5 +1,5 @@
-// The scan as plain C++ for the compiler to vectorise: the panel is unpacked into rows of its own, so that each score is a
-// loop over coordinates that lie side by side, which compilers turn into the machine's multiply-and-add.
+// The scan as plain C++ for the compiler to vectorise: the panel is unpacked into rows of its own, so that each score
+// is a loop over coordinates that lie side by side, which compilers turn into the machine's multiply-and-add.
 #include <cstring>
 #include <vector>
 

@@ -1,7 +1,7 @@
 // Search: each query's k nearest stored rows.
 //
-// Queries are coded a block at a time. A task is a block of queries and a range of stored blocks. Where sketches may pay
-// (sketch.hpp), the stored blocks near the queries come first, and the others go through sketches.
+// Queries are coded a block at a time. A task is a block of queries and a range of stored blocks. Where sketches may
+// pay (sketch.hpp), the stored blocks near the queries come first, and the others go through sketches.
 #include <algorithm>
 
 #include "merge.hpp"
@@ -30,7 +30,8 @@ JoinPlan plan_tasks(const Context& context, const QueryBlocks& queries, int64_t 
         }
         const auto size = static_cast<int64_t>(columns.size());
         for (int64_t part = 0; part < parts; ++part) {
-            const auto first = columns.begin() + size * part / parts, last = columns.begin() + size * (part + 1) / parts;
+            const auto first = columns.begin() + size * part / parts,
+                       last = columns.begin() + size * (part + 1) / parts;
             if (first != last) plan.tasks.push_back({static_cast<int32_t>(block), {first, last}});
         }
     }

@@ -1,7 +1,7 @@
 // The self-join: each row's k nearest others.
 //
-// All tiles on the diagonal come first, then each block with the blocks near it, then the rest. A tile (I, J) with I < J
-// serves the rows of I and the rows of J, so that each pair is met once.
+// All tiles on the diagonal come first, then each block with the blocks near it, then the rest. A tile (I, J) with I <
+// J serves the rows of I and the rows of J, so that each pair is met once.
 #include <algorithm>
 #include <stdexcept>
 

@@ -16,14 +16,14 @@ namespace {
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr int64_t kSmallest = 16384;         // rows, from which a choice is worth its time
 constexpr int64_t kFewestPairs = 128 << 20;  // and pairs
-constexpr double kSlowest = 16;               // products a cycle, below which what else a pair costs outweighs them
-constexpr int kLargest = 192;                 // coordinates of a sketch
+constexpr double kSlowest = 16;              // products a cycle, below which what else a pair costs outweighs them
+constexpr int kLargest = 192;                // coordinates of a sketch
 constexpr int64_t kSample = 1024;
-constexpr int64_t kAsked = 384;       // rows whose pairs are tried, beside the sample
-constexpr int64_t kMeasured = 96;     // of them, those whose radii are looked for
+constexpr int64_t kAsked = 384;    // rows whose pairs are tried, beside the sample
+constexpr int64_t kMeasured = 96;  // of them, those whose radii are looked for
 constexpr int kIterations = 4;
-constexpr double kScale = 1.2;        // of turned codes, to that of others
-constexpr int64_t kChunk = 64;        // rows of a task
+constexpr double kScale = 1.2;  // of turned codes, to that of others
+constexpr int64_t kChunk = 64;  // rows of a task
 // What a pair costs in the scan beside its products, and what one that passes costs, in processor cycles.
 constexpr double kPairCycles = 0.4;
 constexpr double kPassedCycles = 70;
@@ -55,10 +55,16 @@ bool can_be_turned(const Stored& stored) {
 // Finds the directions and chooses the size.
 class Sketcher {
 public:
-    Sketcher(const Stored& stored, const Rows* queries, const Isa& isa, Pool& pool,
-             const Watch& watch)
-        : stored_(stored), queries_(queries), coder_(*stored.coder().centred_coder()), ops_(*isa.rows), isa_(isa), pool_(pool), watch_(watch),
-          dim_(stored.rows().matrix.dim), stride_(padded(dim_, 8)) {}
+    Sketcher(const Stored& stored, const Rows* queries, const Isa& isa, Pool& pool, const Watch& watch)
+        : stored_(stored),
+          queries_(queries),
+          coder_(*stored.coder().centred_coder()),
+          ops_(*isa.rows),
+          isa_(isa),
+          pool_(pool),
+          watch_(watch),
+          dim_(stored.rows().matrix.dim),
+          stride_(padded(dim_, 8)) {}
 
     // The directions in which a sample of the rows varies most, the first first.
     void find_directions(int columns) {
@@ -124,9 +130,11 @@ public:
         for (size_t s = 0; s < sizes.size(); ++s) {
             const double share = static_cast<double>(counts[s]) / static_cast<double>(pairs);
             const double made = static_cast<double>(stored_.size() + (queries_ ? queries_->matrix.n_vectors : 0));
-            const double making = stored_.rotation() ? 0 : 8 * static_cast<double>(dim_) * sizes[s] / rate * made / pairs_asked(stored_, queries_);
-            const double cost = sizes[s] / rate + kPairCycles + making +
-                                share * (kPassedCycles + static_cast<double>(dim_) / passed);
+            const double making = stored_.rotation() ? 0
+                                                     : 8 * static_cast<double>(dim_) * sizes[s] / rate * made /
+                                                           pairs_asked(stored_, queries_);
+            const double cost =
+                sizes[s] / rate + kPairCycles + making + share * (kPassedCycles + static_cast<double>(dim_) / passed);
             if (cost >= least) continue;
             least = cost;
             best = sizes[s];
@@ -212,7 +220,8 @@ private:
                 const std::lock_guard lock(locks[i]);
                 for (size_t j = 0; j < kept; ++j) {
                     const double score = static_cast<double>(scores[j]) + tiles.row_base(i);
-                    found[i].push_back(static_cast<float>(std::max(0.0, -2 * coded.side.scale * columns.scale * score)));
+                    found[i].push_back(
+                        static_cast<float>(std::max(0.0, -2 * coded.side.scale * columns.scale * score)));
                 }
             });
         });
@@ -233,8 +242,8 @@ private:
         });
     }
 
-    void project(const std::vector<float>& x, int64_t n, int64_t stride, int64_t dim, const std::vector<float>& directions,
-                 std::vector<float>& out) const {
+    void project(const std::vector<float>& x, int64_t n, int64_t stride, int64_t dim,
+                 const std::vector<float>& directions, std::vector<float>& out) const {
         const int64_t m = columns_;
         pool_.run((n + kChunk - 1) / kChunk, watch_, [&](int, int64_t task) {
             const int64_t first = task * kChunk;
@@ -276,9 +285,8 @@ bool sketches_may_pay(const Stored& stored, const Rows* queries, int64_t k, int 
     if (!coder || !coder->can_rotate() || size == 0) return false;
     if (size > 0) return told_by(stored, size) > 0 && size <= padded(stored.rows().matrix.dim, 4);
     if (stored.coder().scan(isa).products_a_cycle < kSlowest) return false;
-    return k <= stored.sketches_pay_for() ||
-           (largest_size(stored) >= 2 * kProjected && stored.size() >= kSmallest &&
-            pairs_asked(stored, queries) >= kFewestPairs && can_be_turned(stored));
+    return k <= stored.sketches_pay_for() || (largest_size(stored) >= 2 * kProjected && stored.size() >= kSmallest &&
+                                              pairs_asked(stored, queries) >= kFewestPairs && can_be_turned(stored));
 }
 
 bool take_sketches(Stored& stored, const Rows* queries, int64_t k, int size, const Isa& isa, Pool& pool,

@@ -10,8 +10,8 @@
 namespace vicinal {
 namespace {
 
-constexpr int64_t kChunk = 256;            // rows a task reads
-constexpr int kBlockStep = 192;            // a multiple of kPanel and of kRowStep
+constexpr int64_t kChunk = 256;             // rows a task reads
+constexpr int kBlockStep = 192;             // a multiple of kPanel and of kRowStep
 constexpr int64_t kBlockBytes = 320 << 10;  // a block's codes stay in the second-level cache
 constexpr int kBlockHighest = 768;
 
@@ -125,11 +125,14 @@ static void columns_of_four(const uint8_t* in, int64_t row_bytes, int64_t groups
             std::memcpy(&b, from + 4 * kPanel, 16);
             std::memcpy(&d, from + 8 * kPanel, 16);
             std::memcpy(&e, from + 12 * kPanel, 16);
-            const Words ab = __builtin_shuffle(a, b, Words{0, 4, 1, 5}), de = __builtin_shuffle(d, e, Words{0, 4, 1, 5});
-            const Words AB = __builtin_shuffle(a, b, Words{2, 6, 3, 7}), DE = __builtin_shuffle(d, e, Words{2, 6, 3, 7});
-            const Words columns[4] = {
-                __builtin_shuffle(ab, de, Words{0, 1, 4, 5}), __builtin_shuffle(ab, de, Words{2, 3, 6, 7}),
-                __builtin_shuffle(AB, DE, Words{0, 1, 4, 5}), __builtin_shuffle(AB, DE, Words{2, 3, 6, 7})};
+            const Words ab = __builtin_shuffle(a, b, Words{0, 4, 1, 5}),
+                        de = __builtin_shuffle(d, e, Words{0, 4, 1, 5});
+            const Words AB = __builtin_shuffle(a, b, Words{2, 6, 3, 7}),
+                        DE = __builtin_shuffle(d, e, Words{2, 6, 3, 7});
+            const Words columns[4] = {__builtin_shuffle(ab, de, Words{0, 1, 4, 5}),
+                                      __builtin_shuffle(ab, de, Words{2, 3, 6, 7}),
+                                      __builtin_shuffle(AB, DE, Words{0, 1, 4, 5}),
+                                      __builtin_shuffle(AB, DE, Words{2, 3, 6, 7})};
             for (int j = 0; j < 4; ++j) std::memcpy(out + (c + j) * row_bytes + 4 * g, &columns[j], 16);
         }
     }
@@ -139,7 +142,8 @@ static void columns_of_four(const uint8_t* in, int64_t row_bytes, int64_t groups
 }
 
 template <int kWidth>
-static void unpack_panel(const uint8_t* in, int64_t count, int64_t row_bytes, int64_t groups, uint8_t offset, int8_t* rows) {
+static void unpack_panel(const uint8_t* in, int64_t count, int64_t row_bytes, int64_t groups, uint8_t offset,
+                         int8_t* rows) {
     for (int64_t c = 0; c < count; ++c) {
         const uint8_t* packed = in + c * kWidth;
         for (int64_t g = 0; g < groups; ++g, packed += kPanel * kWidth) {
@@ -153,7 +157,8 @@ void Panels::pack(int64_t panel, const CodedBlock& coded) {
     const auto run = layout_.width == 4 ? pack_panel<4> : pack_panel<8>;
     for (int64_t first = 0; first < coded.side.size; first += kPanel) {
         uint8_t* out = bytes_.get() + (panel + first / kPanel) * kPanel * packed_;
-        run(&coded.codes[first * layout_.row_bytes], layout_.row_bytes, layout_.bytes / layout_.width, layout_.offset, out);
+        run(&coded.codes[first * layout_.row_bytes], layout_.row_bytes, layout_.bytes / layout_.width, layout_.offset,
+            out);
         if (layout_.tail == 0) continue;
         uint8_t* tail = out + kPanel * layout_.bytes;
         std::memset(tail, 0, kPanel * layout_.tail);
@@ -167,8 +172,8 @@ void Panels::unpack(int64_t panel, int64_t size, const Range& range, int8_t* out
     const auto run = layout_.width == 4 ? unpack_panel<4> : unpack_panel<8>;
     std::memset(out, 0, padded(size, kRowStep) * range.row_bytes());
     for (int64_t first = 0; first < size; first += kPanel) {
-        run(at(panel + first / kPanel, range), std::min<int64_t>(kPanel, size - first), range.row_bytes(), groups(range),
-            layout_.offset, out + first * range.row_bytes());
+        run(at(panel + first / kPanel, range), std::min<int64_t>(kPanel, size - first), range.row_bytes(),
+            groups(range), layout_.offset, out + first * range.row_bytes());
     }
 }
 
@@ -180,7 +185,8 @@ void Panels::unpack_columns(int64_t panel, const Range& range, uint8_t* out) con
 
 static std::vector<int64_t> panels_before(const std::vector<int64_t>& firsts) {
     std::vector<int64_t> panels(firsts.size());
-    for (size_t b = 1; b < firsts.size(); ++b) panels[b] = panels[b - 1] + (firsts[b] - firsts[b - 1] + kPanel - 1) / kPanel;
+    for (size_t b = 1; b < firsts.size(); ++b)
+        panels[b] = panels[b - 1] + (firsts[b] - firsts[b - 1] + kPanel - 1) / kPanel;
     return panels;
 }
 
@@ -220,8 +226,8 @@ Stored::Stored(const Rows& rows, const Coder& coder, const int64_t* groups, cons
     : Stored(rows, coder, find_copies(rows, groups, *isa.rows, pool, watch), isa, pool, watch) {}
 
 Stored::Stored(const Rows& rows, const Coder& coder, Copies&& copies, const Isa& isa, Pool& pool, const Watch& watch)
-    : Stored(rows, coder, std::move(copies), order_by_pivots(rows, copies.representatives, coder, isa, pool, watch), isa,
-             pool, watch) {}
+    : Stored(rows, coder, std::move(copies), order_by_pivots(rows, copies.representatives, coder, isa, pool, watch),
+             isa, pool, watch) {}
 
 Stored::Stored(const Rows& rows, const Coder& coder, Copies&& copies, Order&& order, const Isa& isa, Pool& pool,
                const Watch& watch)
@@ -230,8 +236,8 @@ Stored::Stored(const Rows& rows, const Coder& coder, Copies&& copies, Order&& or
       copies_(std::move(copies)),
       blocks_(choose_firsts(order, coder)),
       panels_(blocks_.panels(), layout_of(coder, rows.matrix.dim, coder.sum() == Sum::squares)),
-      layer_(blocks_, panels_, {0, panels_.layout().bytes}, coder.sum() == Sum::products || coder.sum() == Sum::absolutes,
-             coder.sum() == Sum::squares),
+      layer_(blocks_, panels_, {0, panels_.layout().bytes},
+             coder.sum() == Sum::products || coder.sum() == Sum::absolutes, coder.sum() == Sum::squares),
       order_(std::move(order.rows)),
       ops_(isa.rows),
       columns_(padded(blocks(), kProjected)),

@@ -164,8 +164,8 @@ public:
     const Copies& copies() const { return copies_; }
     const Coder& coder() const { return *coder_; }
     const Rows& rows() const { return rows_; }
-    // Of rows as the coder scales them from a region's centre, stride apart: how far each block's middle is, squared and
-    // less the row's own square; n x blocks().
+    // Of rows as the coder scales them from a region's centre, stride apart: how far each block's middle is, squared
+    // and less the row's own square; n x blocks().
     void distances_to_middles(const float* rows, int64_t n, int64_t stride, std::vector<float>& out) const;
     // Blocks in an order of their distance from this one's middle.
     std::vector<int32_t> blocks_by_distance(int64_t block) const;

@@ -22,7 +22,8 @@ void Tiles::set_rows(const CodedBlock& coded) {
         return;
     }
     side_ = coded.sketch.side;
-    const int64_t row_bytes = range.row_bytes(), all_bytes = coder_.row_bytes(), own = range.bytes - sizeof coded.tails[0];
+    const int64_t row_bytes = range.row_bytes(), all_bytes = coder_.row_bytes(),
+                  own = range.bytes - sizeof coded.tails[0];
     unpacked_.assign(row_keys_.base.size() * row_bytes, 0);
     for (int i = 0; i < side_.size; ++i) {
         std::copy_n(&coded.codes[i * all_bytes + range.first], own, &unpacked_[i * row_bytes]);

@@ -52,8 +52,8 @@ public:
     // Whether the scores of the block in hand bound distances from above too.
     bool whole() const { return whole_; }
 
-    // All scores of the rows with a stored block's columns, less row_base, a few rows at a time: use(row, its scores) may
-    // change them. False, and no use, where they bound nothing from above.
+    // All scores of the rows with a stored block's columns, less row_base, a few rows at a time: use(row, its scores)
+    // may change them. False, and no use, where they bound nothing from above.
     template <class Use>
     bool scores(int64_t block, const double* any_radii, Use&& use);
     int32_t row_base(int row) const { return row_keys_.base[row]; }

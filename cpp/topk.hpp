@@ -61,7 +61,8 @@ public:
         scratch.insert(scratch.end(), entries.begin(), entries.end());
         std::nth_element(scratch.begin(), scratch.begin() + (k_ - 1), scratch.end());
         for (int64_t i = 0; i < k_; ++i) put(root + i, scratch[k_ - 1 - i]);
-        for (int64_t place = (k_ - 2 + kChildren) / kChildren - 1; place > 0; --place) sink(list, place, get(root + place));
+        for (int64_t place = (k_ - 2 + kChildren) / kChildren - 1; place > 0; --place)
+            sink(list, place, get(root + place));
         return true;
     }
 

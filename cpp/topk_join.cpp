@@ -19,7 +19,8 @@ TopKJoin::Worker::Worker(const TopKJoin& join)
     : tiles(join.stored_.layer(), join.stored_.coder(), join.context_.isa),
       measure(join.stored_, join.rows_, join.context_.isa) {}
 
-TopKJoin::TopKJoin(const Context& context, const JoinRows& rows, const JoinPlan& plan, const Groups& groups, Lists& lists)
+TopKJoin::TopKJoin(const Context& context, const JoinRows& rows, const JoinPlan& plan, const Groups& groups,
+                   Lists& lists)
     : context_(context),
       stored_(context.stored),
       rows_(rows),
@@ -54,7 +55,9 @@ void TopKJoin::run(int64_t& finished, const std::function<void()>& save) {
     const Timer scanning;
     const auto all = static_cast<int64_t>(plan_.tasks.size());
     const auto run = [&](int64_t last) {
-        context_.pool.run(finished, last, context_.watch, [&](int worker, int64_t task) { join(workers_[worker], plan_.tasks[task]); }, save, all);
+        context_.pool.run(
+            finished, last, context_.watch,
+            [&](int worker, int64_t task) { join(workers_[worker], plan_.tasks[task]); }, save, all);
     };
     run(plan_.near_tasks);
     if (plan_.near_tasks < all) prepare_sketches();
@@ -63,8 +66,8 @@ void TopKJoin::run(int64_t& finished, const std::function<void()>& save) {
     for (const Worker& worker : workers_) context_.stats.candidates += worker.measure.count();
 }
 
-// Gives the rows of a block their first thresholds: from one tile, and where k is so large that the tile says little or a
-// scan is cheap, from other tiles too.
+// Gives the rows of a block their first thresholds: from one tile, and where k is so large that the tile says little or
+// a scan is cheap, from other tiles too.
 void TopKJoin::seed(Worker& worker, int64_t row_block) {
     const std::vector<int32_t>& seeds = plan_.seeds[row_block];
     if (seeds.empty()) return;
@@ -73,8 +76,8 @@ void TopKJoin::seed(Worker& worker, int64_t row_block) {
     if (rows_.self()) seed_from_survivors(worker, row_block, seeds);
 }
 
-// From the highest score of every so many columns: these columns are all distinct, so that the k-th highest of them is no
-// higher than the k-th of all.
+// From the highest score of every so many columns: these columns are all distinct, so that the k-th highest of them is
+// no higher than the k-th of all.
 void TopKJoin::seed_from_scores(Worker& worker, int64_t row_block, int64_t column_block) {
     constexpr int32_t kNone = std::numeric_limits<int32_t>::min();
     Tiles& tiles = worker.tiles;
@@ -191,7 +194,8 @@ void TopKJoin::scan(Worker& worker, int64_t row_block, int64_t column_block) {
 // A copy of the radii of a block's rows, which other threads lower.
 const double* TopKJoin::row_radii(Worker& worker, int64_t block) {
     worker.row_radii.resize(rows_.size(block));
-    for (size_t i = 0; i < worker.row_radii.size(); ++i) worker.row_radii[i] = read_radius(radii_, rows_.first(block) + i);
+    for (size_t i = 0; i < worker.row_radii.size(); ++i)
+        worker.row_radii[i] = read_radius(radii_, rows_.first(block) + i);
     return worker.row_radii.data();
 }
 
@@ -225,7 +229,8 @@ void TopKJoin::measure(Worker& worker, int64_t row_block) {
 void TopKJoin::drop(std::vector<Waiting>& queue) {
     const bool self = rows_.self();
     std::erase_if(queue, [&](const Waiting& pair) {
-        return !(pair.lower <= read_radius(radii_, pair.row) || (self && pair.lower <= read_radius(radii_, pair.column)));
+        return !(pair.lower <= read_radius(radii_, pair.row) ||
+                 (self && pair.lower <= read_radius(radii_, pair.column)));
     });
 }
 
@@ -237,7 +242,8 @@ void TopKJoin::enter(Worker& worker, int64_t row_block) {
                        [&](int32_t, int32_t, double distance) { worker.distances.push_back(distance); });
     {
         const std::lock_guard lock(locks_[row_block]);
-        offer(worker, queue.size(), [&](size_t i) { return Offer{queue[i].row, queue[i].column, worker.distances[i]}; });
+        offer(worker, queue.size(),
+              [&](size_t i) { return Offer{queue[i].row, queue[i].column, worker.distances[i]}; });
     }
     if (rows_.self()) enter_columns(worker);
 }

@@ -1,9 +1,9 @@
 // The driver of self-join and search: finds the k nearest stored rows of every row of a join.
 //
-// The scores of a few tiles give every row a first threshold: so many stored rows are surely that near. Then the tasks of a
-// plan are scanned, those most likely to hold neighbours first; the later ones go through sketches where that is faster
-// (sketch.hpp). Pairs that pass wait until the tile is done, or the task, and are measured then in rounds, the most
-// promising of each row first, unless a lower threshold has excluded them meanwhile.
+// The scores of a few tiles give every row a first threshold: so many stored rows are surely that near. Then the tasks
+// of a plan are scanned, those most likely to hold neighbours first; the later ones go through sketches where that is
+// faster (sketch.hpp). Pairs that pass wait until the tile is done, or the task, and are measured then in rounds, the
+// most promising of each row first, unless a lower threshold has excluded them meanwhile.
 //
 // In a self-join a pair counts for both of its rows, so that each pair is scanned once. In a search it counts for the
 // query alone.
@@ -45,7 +45,8 @@ public:
 
     // Takes thresholds from lists that an earlier run has filled.
     void resume();
-    // Runs the tasks from `finished` on, which counts them; save, where given, is called between tasks as the watch asks.
+    // Runs the tasks from `finished` on, which counts them; save, where given, is called between tasks as the watch
+    // asks.
     void run(int64_t& finished, const std::function<void()>& save = {});
 
 private:
@@ -94,10 +95,10 @@ private:
     Groups groups_;
     Lists& lists_;
     int64_t k_;
-    Radii radii_;                     // by position
-    std::vector<double> none_;        // the radii of columns that no pair counts for
+    Radii radii_;               // by position
+    std::vector<double> none_;  // the radii of columns that no pair counts for
     std::vector<double> unbounded_;
-    std::vector<std::mutex> locks_;   // of the lists of each block of rows
+    std::vector<std::mutex> locks_;     // of the lists of each block of rows
     std::vector<int32_t> blocks_from_;  // self-join: the block of every kPanel-th position
     std::vector<Worker> workers_;
     size_t queue_limit_;

@@ -65,7 +65,8 @@ struct Within {
 class Index {
 public:
     // isa "" asks the environment variable VICINAL_ISA, and then takes the best; threads 0 takes all processors; sketch
-    // says of how many coordinates sketches are (sketch.hpp), a multiple of 16 up to 4096, 0 for none, or -1 for what pays.
+    // says of how many coordinates sketches are (sketch.hpp), a multiple of 16 up to 4096, 0 for none, or -1 for what
+    // pays.
     Index(const Matrix& vectors, Metric metric, int threads, const std::string& isa, int sketch = -1,
           const Watch& watch = {});
     ~Index();
@@ -85,9 +86,9 @@ private:
     std::unique_ptr<State> state_;
 };
 
-// What the metric sums over the coordinates of each pair (a query, one of the m rows named for it), in float64 and in the
-// kernel's own order: squares for euclidean and cosine, less the product for inner_product. A row of -1 gives infinity.
-// inverse_norms, one a row of vectors, belong to cosine alone.
+// What the metric sums over the coordinates of each pair (a query, one of the m rows named for it), in float64 and in
+// the kernel's own order: squares for euclidean and cosine, less the product for inner_product. A row of -1 gives
+// infinity. inverse_norms, one a row of vectors, belong to cosine alone.
 void measure_pairs(const Matrix& vectors, const double* inverse_norms, Metric metric, const Matrix& queries,
                    const int64_t* rows, int64_t m, int threads, const std::string& isa, double* ranks);
 

@@ -84,7 +84,8 @@ public:
 
     Within run() {
         const int64_t parts = rows_.queries() ? rows_.queries()->parts(context_.pool.threads()) : 1;
-        context_.pool.run(rows_.queries() ? rows_.blocks() : 0, context_.watch, [&](int, int64_t block) { rows_.code(block); });
+        context_.pool.run(rows_.queries() ? rows_.blocks() : 0, context_.watch,
+                          [&](int, int64_t block) { rows_.code(block); });
         context_.pool.run(rows_.blocks() * parts, context_.watch, [&](int worker, int64_t task) {
             const int64_t part = task % parts, all = stored_.blocks();
             // Of a self-join's tiles those on the diagonal and beyond it.
@@ -93,7 +94,8 @@ public:
         });
         for (const Worker& worker : workers_) context_.stats.candidates += worker.measure.count();
         if (rows_.self() && stored_.copies().any() && !groups_) {
-            context_.pool.run(stored_.blocks(), context_.watch, [&](int worker, int64_t block) { join_copies(workers_[worker], block); });
+            context_.pool.run(stored_.blocks(), context_.watch,
+                              [&](int worker, int64_t block) { join_copies(workers_[worker], block); });
         }
         std::vector<std::vector<Pair>> found;
         for (Worker& worker : workers_) found.push_back(std::move(worker.found));
@@ -112,18 +114,21 @@ private:
             }
             const int64_t first_column = stored_.first(block);
             const auto keep = [&](int row, int column) {
-                return !groups_ || row_groups_[rows_.row(first_row + row)] != groups_[stored_.row(first_column + column)];
+                return !groups_ ||
+                       row_groups_[rows_.row(first_row + row)] != groups_[stored_.row(first_column + column)];
             };
             worker.tiles.begin(block, radii_.data(), rows_.self() ? radii_.data() : none_.data());
-            worker.tiles.scan(rows_.self() && block == row_block, keep, [&](int panel, const Survivor* pairs, size_t n) {
-                worker.queue.clear();
-                for (size_t i = 0; i < n; ++i) {
-                    worker.queue.push_back(Waiting::of(first_row + pairs[i].row, first_column + panel + pairs[i].column, 0));
-                }
-                worker.measure.run(worker.queue.data(), n, [&](int32_t row, int32_t column, double distance) {
-                    if (distance <= radius_) add(worker, row, column, distance);
+            worker.tiles.scan(
+                rows_.self() && block == row_block, keep, [&](int panel, const Survivor* pairs, size_t n) {
+                    worker.queue.clear();
+                    for (size_t i = 0; i < n; ++i) {
+                        worker.queue.push_back(
+                            Waiting::of(first_row + pairs[i].row, first_column + panel + pairs[i].column, 0));
+                    }
+                    worker.measure.run(worker.queue.data(), n, [&](int32_t row, int32_t column, double distance) {
+                        if (distance <= radius_) add(worker, row, column, distance);
+                    });
                 });
-            });
         }
     }
 

@@ -35,10 +35,21 @@ void each(std::vector<double>& x, const std::function<double()>& draw) {
 }
 
 const std::pair<const char*, Fill> kData[] = {
-    {"normal", [](auto& x, int, int, auto& g) { std::normal_distribution<double> d; each(x, [&] { return d(g); }); }},
-    {"offset", [](auto& x, int, int, auto& g) { std::normal_distribution<double> d(1e8); each(x, [&] { return d(g); }); }},
+    {"normal",
+     [](auto& x, int, int, auto& g) {
+         std::normal_distribution<double> d;
+         each(x, [&] { return d(g); });
+     }},
+    {"offset",
+     [](auto& x, int, int, auto& g) {
+         std::normal_distribution<double> d(1e8);
+         each(x, [&] { return d(g); });
+     }},
     {"heavy tails",
-     [](auto& x, int, int, auto& g) { std::cauchy_distribution<double> d; each(x, [&] { return d(g); }); }},
+     [](auto& x, int, int, auto& g) {
+         std::cauchy_distribution<double> d;
+         each(x, [&] { return d(g); });
+     }},
     {"one large dimension",
      [](auto& x, int, int dim, auto& g) {
          std::normal_distribution<double> d;
@@ -52,8 +63,16 @@ const std::pair<const char*, Fill> kData[] = {
      }},
     {"half steps",  // every coordinate lies between two codes
      [](auto& x, int, int, auto& g) { each(x, [&] { return (static_cast<int>(g() % 255) - 127 + 0.5) / 127; }); }},
-    {"tiny", [](auto& x, int, int, auto& g) { std::normal_distribution<double> d(0, 1e-300); each(x, [&] { return d(g); }); }},
-    {"huge", [](auto& x, int, int, auto& g) { std::normal_distribution<double> d(0, 1e140); each(x, [&] { return d(g); }); }},
+    {"tiny",
+     [](auto& x, int, int, auto& g) {
+         std::normal_distribution<double> d(0, 1e-300);
+         each(x, [&] { return d(g); });
+     }},
+    {"huge",
+     [](auto& x, int, int, auto& g) {
+         std::normal_distribution<double> d(0, 1e140);
+         each(x, [&] { return d(g); });
+     }},
     {"sizes apart",
      [](auto& x, int, int dim, auto& g) {
          std::normal_distribution<double> d;
@@ -81,7 +100,8 @@ int64_t test(const Stored& stored, const Layer& layer, const Isa& isa) {
             const Side& columns = layer.side(other);
             sizes_apart += own.lengths && columns.lengths && own.longest > 4 * columns.longest;
             regions_apart += own.region != columns.region;
-            Keys row_keys(static_cast<int>(padded(own.size, kRowStep))), column_keys(static_cast<int>(padded(columns.size, kPanel)));
+            Keys row_keys(static_cast<int>(padded(own.size, kRowStep))),
+                column_keys(static_cast<int>(padded(columns.size, kPanel)));
             // Each row's threshold is its distance to one column, in turn: that column has to pass.
             for (int turn = 0; turn < columns.size; turn += 23) {
                 std::vector<double> radii(own.size), nowhere(columns.size, none);
@@ -100,9 +120,15 @@ int64_t test(const Stored& stored, const Layer& layer, const Isa& isa) {
                 std::vector<Survivor> out(padded(own.size, kRowStep) * kPanel);
                 for (int first = 0; first < columns.size; first += kPanel) {
                     const ScanOps& scan = coder.scan(isa);
-                    const ScanJob job = {codes.data(), layer.range().row_bytes(), static_cast<int>(padded(own.size, scan.row_step)),
-                                         layer.at(other, first), layer.groups(), row_keys.base.data(), row_keys.floor.data(),
-                                         &column_keys.base[first], &column_keys.floor[first]};
+                    const ScanJob job = {codes.data(),
+                                         layer.range().row_bytes(),
+                                         static_cast<int>(padded(own.size, scan.row_step)),
+                                         layer.at(other, first),
+                                         layer.groups(),
+                                         row_keys.base.data(),
+                                         row_keys.floor.data(),
+                                         &column_keys.base[first],
+                                         &column_keys.floor[first]};
                     const size_t n = scan.survivors(job, out.data());
                     for (size_t i = 0; i < n; ++i) {
                         const int row = out[i].row;
@@ -111,7 +137,8 @@ int64_t test(const Stored& stored, const Layer& layer, const Isa& isa) {
                         float lower;
                         coder.lower(own, columns, first, &out[i], 1, &lower);
                         CHECK(lower <= radii[row]);
-                        if (whole && &layer == &stored.layer()) CHECK(coder.upper(own, row, columns, out[i].score) >= truth[row]);
+                        if (whole && &layer == &stored.layer())
+                            CHECK(coder.upper(own, row, columns, out[i].score) >= truth[row]);
                     }
                 }
                 for (int r = 0; r < own.size; ++r) CHECK(passed[r]);
@@ -233,6 +260,7 @@ int main() {
         }
     }
     CHECK(sketches > 100 && sizes_apart > 100 && regions_apart > 100);
-    std::printf("%lld pairs, %d sketches, %d turns stopped, %d failures\n", static_cast<long long>(pairs), sketches, stopped_turns, failures);
+    std::printf("%lld pairs, %d sketches, %d turns stopped, %d failures\n", static_cast<long long>(pairs), sketches,
+                stopped_turns, failures);
     return failures != 0;
 }

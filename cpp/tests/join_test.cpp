@@ -1,5 +1,5 @@
-// Every call of the index against a float64 brute force written here, to the bit: metrics, groups, copies, ties, k beyond
-// the rows, sketches, several threads, and joins that stop and go on, on every instruction set.
+// Every call of the index against a float64 brute force written here, to the bit: metrics, groups, copies, ties, k
+// beyond the rows, sketches, several threads, and joins that stop and go on, on every instruction set.
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -86,7 +86,10 @@ public:
 
 private:
     static double measure(Metric metric, const double* x, const double* y, int dim) {
-        const double squares = lane_sum(dim, [&](int c) { const double d = x[c] - y[c]; return d * d; });
+        const double squares = lane_sum(dim, [&](int c) {
+            const double d = x[c] - y[c];
+            return d * d;
+        });
         switch (metric) {
             case Metric::euclidean: return std::sqrt(squares);
             case Metric::sqeuclidean: return squares;
@@ -125,8 +128,9 @@ void compare(const Result& found, int64_t n, int64_t k, const char* what, Expect
             const int64_t index = some ? rows[j].second : -1;
             const float distance = some ? static_cast<float>(rows[j].first) : std::numeric_limits<float>::infinity();
             if (found.indices[i * k + j] == index && found.distances[i * k + j] == distance) continue;
-            std::printf("%s: row %ld, place %ld of %ld: found %ld at %.9g, expected %ld at %.9g\n", what, long(i), long(j),
-                        long(k), long(found.indices[i * k + j]), found.distances[i * k + j], long(index), distance);
+            std::printf("%s: row %ld, place %ld of %ld: found %ld at %.9g, expected %ld at %.9g\n", what, long(i),
+                        long(j), long(k), long(found.indices[i * k + j]), found.distances[i * k + j], long(index),
+                        distance);
             if (++failures > 50) std::exit(1);
             return;
         }
@@ -203,7 +207,8 @@ struct Case {
         };
         CHECK(refused(k + 1, Result(data.n, k + 1)));
         const uint32_t beyond = static_cast<uint32_t>(data.n) + 5;
-        for (float& distance : saved.distances) std::copy_n(reinterpret_cast<const char*>(&beyond), 4, reinterpret_cast<char*>(&distance));
+        for (float& distance : saved.distances)
+            std::copy_n(reinterpret_cast<const char*>(&beyond), 4, reinterpret_cast<char*>(&distance));
         CHECK(refused(k, saved));
     }
 
@@ -226,8 +231,8 @@ struct Case {
         Index index = this->index(stored);
         const int64_t* own = grouped ? groups.data() : nullptr;
         const Matrix queries = data.matrix(data.n - asked, asked);
-        const Within found = index.within(radius, queried ? &queries : nullptr, own,
-                                          queried && own ? own + stored : nullptr);
+        const Within found =
+            index.within(radius, queried ? &queries : nullptr, own, queried && own ? own + stored : nullptr);
         ++calls;
         CHECK(found.indptr.size() == static_cast<size_t>(asked) + 1 && found.indptr[0] == 0);
         for (int i = 0; i < asked; ++i) {
@@ -270,7 +275,8 @@ Data clusters(const char* name, int n, int dim, bool whole) {
         }
         const float* centre = &centres[random() % 8 * dim];
         for (int c = 0; c < dim; ++c) {
-            row[c] = whole ? static_cast<float>(random() % 3) : centre[c] + normal(random) / (1 + static_cast<float>(c) / 4);
+            row[c] =
+                whole ? static_cast<float>(random() % 3) : centre[c] + normal(random) / (1 + static_cast<float>(c) / 4);
         }
         if (kind == 1 && i > 10) {  // nearly a copy
             std::copy_n(&data.floats[random() % i * dim], dim, row);
@@ -314,7 +320,8 @@ void test(const Data& data, Metric metric, int sketch) {
             one.within(one.radius(), queried, false);
             one.within(one.radius(), queried, true);
         }
-        if (failures > before) std::printf("  with %s, %s, metric %d\n", isa.c_str(), data.name, static_cast<int>(metric));
+        if (failures > before)
+            std::printf("  with %s, %s, metric %d\n", isa.c_str(), data.name, static_cast<int>(metric));
     }
 }
 

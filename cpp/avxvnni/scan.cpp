@@ -1,5 +1,5 @@
 // The scan with AVX-VNNI.
-#include "scan_avx2_impl.hpp"
+#include "avx2/scan_256.hpp"
 
 namespace vicinal {
 namespace {

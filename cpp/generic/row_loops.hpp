@@ -6,7 +6,7 @@
 #include <cmath>
 #include <cstring>
 
-#include "half.hpp"
+#include "generic/half.hpp"
 #include "rows.hpp"
 
 namespace vicinal {

@@ -3,7 +3,7 @@
 // unsigned. What the panel's offset adds to a product depends on the row alone, and is added at the start.
 #include <vector>
 
-#include "scan_avx2_impl.hpp"
+#include "avx2/scan_256.hpp"
 
 namespace vicinal {
 namespace {

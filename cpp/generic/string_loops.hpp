@@ -1,7 +1,7 @@
 // The loops of strings.hpp, included once by each instruction set's own file and compiled there with its flags.
 #pragma once
 
-#include "half.hpp"
+#include "generic/half.hpp"
 #include "strings.hpp"
 
 namespace vicinal {

@@ -1,5 +1,5 @@
 // The byte scans for any machine of this build's architecture.
-#include "scan_bytes_impl.hpp"
+#include "generic/byte_scan.hpp"
 
 namespace vicinal {
 const ScanOps& portable_absolute() { return LaneScan<Differences, Floors>::kOps; }

@@ -7,7 +7,7 @@
 namespace vicinal {
 namespace {
 
-constexpr int64_t kChunk = 256;  // rows a task reads
+constexpr int64_t kChunk = 256;  // rows in a task
 
 bool equal_rows(const Rows& rows, int32_t a, int32_t b, const RowOps& ops, std::vector<double>& x,
                 std::vector<double>& y) {
@@ -18,12 +18,12 @@ bool equal_rows(const Rows& rows, int32_t a, int32_t b, const RowOps& ops, std::
 
 }  // namespace
 
-Copies find_copies(const Rows& rows, const int64_t* groups, const RowOps& ops, Pool& pool, const Watch& watch) {
+Copies find_copies(const Rows& rows, const int64_t* groups, const RowOps& ops, Pool& pool, const Callbacks& callbacks) {
     Rows raw = rows;
     raw.inverse_norms = nullptr;
     const int64_t n = raw.matrix.n_vectors, width = padded(raw.matrix.dim, 8);
     std::vector<std::pair<uint64_t, int32_t>> hashes(n);
-    pool.run((n + kChunk - 1) / kChunk, watch, [&](int, int64_t task) {
+    pool.run((n + kChunk - 1) / kChunk, callbacks, [&](int, int64_t task) {
         thread_local std::vector<double> x;
         x.resize(width);
         for (int64_t i = task * kChunk; i < std::min(n, (task + 1) * kChunk); ++i) {
@@ -34,7 +34,7 @@ Copies find_copies(const Rows& rows, const int64_t* groups, const RowOps& ops, P
     });
     std::sort(hashes.begin(), hashes.end());
 
-    // The first row of each class, or the row itself.
+    // The first copy of each row, itself if there is no earlier one.
     std::vector<int32_t> first(n);
     std::iota(first.begin(), first.end(), 0);
     std::vector<double> x(width), y(width);

@@ -1,14 +1,14 @@
-// From the lists of representatives to the result of every given row: copies are put back.
+// Turns the lists of distinct rows into the result, with all copies of a row.
 #pragma once
 
 #include "join.hpp"
 
 namespace vicinal {
 
-// Ends the lists of a self-join: sorts them, and gives each copy its own.
+// Writes the result of a self-join: sorts the lists and gives each copy of a row its own neighbours.
 void finish_self_join(const Context& context, const int64_t* groups, Lists& lists);
 
-// Ends the lists of so many queries: sorts them, with all copies of the rows found.
+// Writes the result of a search: sorts the lists and adds the copies of the stored rows.
 void finish_search(const Context& context, int64_t n_queries, Lists& lists);
 
 }  // namespace vicinal

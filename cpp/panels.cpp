@@ -9,7 +9,7 @@ namespace vicinal {
 Panels::Panels(int64_t panels, const Layout& layout)
     : layout_(layout),
       packed_(layout.bytes + layout.tail),
-      // A tile of the last panel may read up to 64 bytes a column beyond its end (and meets zeros in the rows).
+      // The scan may read up to 64 bytes a column beyond the last panel; the rows have zeros there.
       bytes_(panels * kPanel * packed_ + 64 * kPanel) {
     std::memset(bytes_.get() + panels * kPanel * packed_, 0, 64 * kPanel);
 }
@@ -24,7 +24,7 @@ static void pack_panel(const int8_t* rows, int64_t row_bytes, int64_t groups, ui
     }
 }
 
-// The columns of a panel one after the other; groups of four bytes of four columns change places at once.
+// Unpacks the columns of a panel by transposing blocks of 4 x 4 groups.
 static void columns_of_four(const uint8_t* in, int64_t row_bytes, int64_t groups, uint8_t* out) {
     using Words = uint32_t __attribute__((vector_size(16)));
     int64_t g = 0;
@@ -66,7 +66,7 @@ static void unpack_panel(const uint8_t* in, int64_t count, int64_t row_bytes, in
 
 void Panels::pack(int64_t panel, const CodedBlock& coded) {
     const auto run = layout_.width == 4 ? pack_panel<4> : pack_panel<8>;
-    for (int64_t first = 0; first < coded.side.size; first += kPanel) {
+    for (int64_t first = 0; first < coded.stats.size; first += kPanel) {
         uint8_t* out = bytes_.get() + (panel + first / kPanel) * kPanel * packed_;
         run(&coded.codes[first * layout_.row_bytes], layout_.row_bytes, layout_.bytes / layout_.width, layout_.offset,
             out);
@@ -114,22 +114,22 @@ Layer::Layer(const Blocks& blocks, const Panels& panels, const Range& range, boo
       slacks_(blocks.size()),
       lengths_(lengths ? blocks.size() : 0),
       shifts_(shifts ? blocks.size() : 0),
-      sides_(blocks.count()) {}
+      block_stats_(blocks.count()) {}
 
-void Layer::put(int64_t block, const Marks& coded) {
-    const int64_t first = blocks_->first(block), count = coded.side.size;
+void Layer::put(int64_t block, const RowStats& coded) {
+    const int64_t first = blocks_->first(block), count = coded.stats.size;
     std::copy_n(coded.squared_norms.begin(), count, &squared_norms_[first]);
     std::copy_n(coded.sums.begin(), count, &sums_[first]);
     std::copy_n(coded.slacks.begin(), count, &slacks_[first]);
     if (!shifts_.empty()) std::copy_n(coded.shifts.begin(), count, &shifts_[first]);
     if (!lengths_.empty() && !coded.lengths.empty()) std::copy_n(coded.lengths.begin(), count, &lengths_[first]);
-    Side side = coded.side;
-    side.squared_norms = &squared_norms_[first];
-    side.sums = &sums_[first];
-    side.slacks = &slacks_[first];
-    side.shifts = shifts_.data() + (shifts_.empty() ? 0 : first);
-    side.lengths = lengths_.empty() || coded.lengths.empty() ? nullptr : &lengths_[first];
-    sides_[block] = side;
+    BlockStats stats = coded.stats;
+    stats.squared_norms = &squared_norms_[first];
+    stats.sums = &sums_[first];
+    stats.slacks = &slacks_[first];
+    stats.shifts = shifts_.data() + (shifts_.empty() ? 0 : first);
+    stats.lengths = lengths_.empty() || coded.lengths.empty() ? nullptr : &lengths_[first];
+    block_stats_[block] = stats;
 }
 
 }  // namespace vicinal

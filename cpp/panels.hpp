@@ -1,4 +1,4 @@
-// Codes packed as the scan reads them: blocks of rows, their panels, and layers of a panel's bytes.
+// Codes packed as the scan reads them: blocks of rows, their panels, and layers of a panel.
 #pragma once
 
 #include <memory>
@@ -21,13 +21,13 @@ private:
     std::unique_ptr<uint8_t, Free> data_;
 };
 
-// How the codes of a row lie in a panel.
+// The layout of the codes of a row in a panel.
 struct Layout {
     int64_t bytes;      // a multiple of width
-    int64_t tail;       // bytes beyond them that only sketches have: a group or none
+    int64_t tail;       // further bytes that only sketches use: one group or none
     int64_t row_bytes;  // of a row in a CodedBlock
-    int width;          // coordinates that lie together
-    uint8_t offset;     // what a panel's byte is above a row's
+    int width;          // bytes in a group
+    uint8_t offset;     // added to each code
 };
 
 inline Layout layout_of(const Coder& coder, int64_t dim, bool tail = false) {
@@ -35,18 +35,19 @@ inline Layout layout_of(const Coder& coder, int64_t dim, bool tail = false) {
     return {padded(dim, width), tail ? width : 0, coder.row_bytes(), width, coder.offset()};
 }
 
-// Bytes of each row's codes in their panel, whole groups: all but the tail, or from some coordinate to the tail.
+// A range of the bytes of each row in a panel, in whole groups: all but the tail, or some coordinate up to the end of
+// the tail.
 struct Range {
     int64_t first, bytes;
 
     int64_t row_bytes() const { return padded(bytes, kRowAlign); }
 };
 
-// Codes packed in panels, as a ScanJob wants its columns.
+// The packed codes of all rows.
 class Panels {
 public:
     Panels(int64_t panels, const Layout& layout);
-    Panels(const CodedBlock& coded, const Layout& layout) : Panels((coded.side.size + kPanel - 1) / kPanel, layout) {
+    Panels(const CodedBlock& coded, const Layout& layout) : Panels((coded.stats.size + kPanel - 1) / kPanel, layout) {
         pack(0, coded);
     }
 
@@ -55,11 +56,11 @@ public:
     const uint8_t* at(int64_t panel, const Range& range) const {
         return bytes_.get() + kPanel * (panel * packed_ + range.first);
     }
-    // Rows from the first of a panel on.
+    // Packs rows into panels, from the first row of a panel on.
     void pack(int64_t panel, const CodedBlock& coded);
-    // The codes of rows from the first of a panel on, one after the other, as a ScanJob wants its rows.
+    // Unpacks rows, from the first row of a panel on, into the rows of a ScanJob.
     void unpack(int64_t panel, int64_t size, const Range& range, int8_t* out) const;
-    // The columns of a panel of the dot kernel one after the other, as they are; zeros up to row_bytes.
+    // Unpacks the columns of a panel of the dot kernel, without subtracting the offset, with zeros up to row_bytes.
     void unpack_columns(int64_t panel, const Range& range, uint8_t* out) const;
 
 private:
@@ -68,19 +69,18 @@ private:
     Bytes bytes_;
 };
 
-// Where the blocks of rows begin, and their panels.
+// The blocks of rows and their panels.
 class Blocks {
 public:
-    // firsts: the position of each block's first row, and the end.
+    // firsts: the position of the first row of each block, and the number of rows.
     explicit Blocks(std::vector<int64_t> firsts);
 
     int64_t size() const { return firsts_.back(); }
-    // The most rows that a block can have.
-    int highest() const { return highest_; }
+    int max_block_size() const { return highest_; }
     int64_t count() const { return static_cast<int64_t>(firsts_.size()) - 1; }
     int64_t first(int64_t block) const { return firsts_[block]; }
     int size(int64_t block) const { return static_cast<int>(firsts_[block + 1] - firsts_[block]); }
-    // The panel that a block's columns from this one on lie in.
+    // The panel of a column of a block.
     int64_t panel(int64_t block, int column = 0) const { return first_panels_[block] + column / kPanel; }
     int64_t panels() const { return first_panels_.back(); }
 
@@ -89,25 +89,25 @@ private:
     int highest_ = 192;
 };
 
-// A range of the coded rows' bytes, and what the thresholds need to know of it.
+// A range of bytes of all coded rows, with the statistics of the blocks: the whole codes, or the sketches.
 class Layer {
 public:
     Layer(const Blocks& blocks, const Panels& panels, const Range& range, bool shifts, bool lengths);
 
     const Blocks& blocks() const { return *blocks_; }
-    const Side& side(int64_t block) const { return sides_[block]; }
+    const BlockStats& stats(int64_t block) const { return block_stats_[block]; }
     const Range& range() const { return range_; }
     int groups() const { return panels_->groups(range_); }
-    // The codes of a block's columns from this one on, a panel.
+    // The packed codes of the panel that contains a column of a block.
     const uint8_t* at(int64_t block, int column) const { return panels_->at(blocks_->panel(block, column), range_); }
-    // Those columns one after the other, and the codes of all of a block, as a ScanJob wants its rows.
+    // Unpacks that panel, or all rows of a block.
     void unpack_columns(int64_t block, int column, uint8_t* out) const {
         panels_->unpack_columns(blocks_->panel(block, column), range_, out);
     }
     void unpack(int64_t block, int8_t* out) const {
-        panels_->unpack(blocks_->panel(block), sides_[block].size, range_, out);
+        panels_->unpack(blocks_->panel(block), block_stats_[block].size, range_, out);
     }
-    void put(int64_t block, const Marks& marks);
+    void put(int64_t block, const RowStats& rows);
 
 private:
     const Blocks* blocks_;
@@ -116,7 +116,7 @@ private:
     std::vector<int32_t> squared_norms_, sums_;
     std::vector<float> slacks_, lengths_;
     std::vector<double> shifts_;
-    std::vector<Side> sides_;
+    std::vector<BlockStats> block_stats_;
 };
 
 }  // namespace vicinal

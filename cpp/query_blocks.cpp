@@ -8,9 +8,9 @@
 namespace vicinal {
 namespace {
 
-constexpr int64_t kChunk = 64;  // queries of a task
-constexpr int kChoices = 3;     // stored blocks that a query names as near
-constexpr size_t kNear = 9;     // stored blocks that count as near a block of queries
+constexpr int64_t kChunk = 64;  // queries in a task
+constexpr int kChoices = 3;     // stored blocks that a query votes for
+constexpr size_t kNear = 9;     // at most so many stored blocks are near a block of queries
 
 }  // namespace
 
@@ -18,7 +18,7 @@ QueryBlocks::QueryBlocks(const Context& context, const Rows& queries)
     : stored_(context.stored),
       coder_(stored_.coder()),
       queries_(queries),
-      size_(stored_.block()),
+      size_(stored_.max_block_size()),
       order_(queries.matrix.n_vectors) {
     std::iota(order_.begin(), order_.end(), 0);
     near_.resize(count());
@@ -36,13 +36,13 @@ void QueryBlocks::sort(const CentredCoder& coder, const Context& context) {
     const int64_t stride = padded(queries_.matrix.dim, 8), blocks = stored_.blocks();
     const auto choices = static_cast<int>(std::min<int64_t>(kChoices, blocks));
     std::vector<std::array<int32_t, kChoices>> nearest(n);
-    context.pool.run((n + kChunk - 1) / kChunk, context.watch, [&](int, int64_t task) {
+    context.pool.run((n + kChunk - 1) / kChunk, context.callbacks, [&](int, int64_t task) {
         thread_local std::vector<float> moved, squared;
         thread_local std::vector<int32_t> ranked;
         const int64_t first = task * kChunk, taken = std::min(kChunk, n - first);
         moved.resize(taken * stride);
         for (int64_t i = 0; i < taken; ++i) coder.centred(queries_, first + i, &moved[i * stride]);
-        stored_.distances_to_middles(moved.data(), taken, stride, squared);
+        stored_.distances_to_means(moved.data(), taken, stride, squared);
         ranked.resize(blocks);
         for (int64_t i = 0; i < taken; ++i) {
             const float* own = &squared[i * blocks];
@@ -55,7 +55,7 @@ void QueryBlocks::sort(const CentredCoder& coder, const Context& context) {
     std::sort(order_.begin(), order_.end(),
               [&](int32_t a, int32_t b) { return nearest[a] != nearest[b] ? nearest[a] < nearest[b] : a < b; });
     for (int64_t block = 0; block < count(); ++block) {
-        std::vector<std::pair<int, int32_t>> votes(blocks);  // less the votes, block
+        std::vector<std::pair<int, int32_t>> votes(blocks);  // negated votes, stored block
         for (int64_t b = 0; b < blocks; ++b) votes[b].second = static_cast<int32_t>(b);
         for (int i = 0; i < size(block); ++i) {
             for (int rank = 0; rank < choices; ++rank)
@@ -68,9 +68,10 @@ void QueryBlocks::sort(const CentredCoder& coder, const Context& context) {
     }
 }
 
-void QueryBlocks::code(int64_t block) {
+void QueryBlocks::encode(int64_t block) {
     for (int region = 0; region < coder_.regions(); ++region) {
-        stored_.code(queries_, &order_[first(block)], size(block), region, blocks_[block * coder_.regions() + region]);
+        stored_.encode(queries_, &order_[first(block)], size(block), region,
+                       blocks_[block * coder_.regions() + region]);
     }
 }
 

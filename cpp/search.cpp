@@ -1,7 +1,7 @@
-// Search: each query's k nearest stored rows.
+// Search: the k nearest stored rows of each query.
 //
-// Queries are coded a block at a time. A task is a block of queries and a range of stored blocks. Where sketches may
-// pay (sketch.hpp), the stored blocks near the queries come first, and the others go through sketches.
+// A task is a block of queries and a range of stored blocks. Where sketches may help (sketch.hpp), the stored blocks
+// near the queries are scanned first without sketches.
 #include <algorithm>
 
 #include "merge.hpp"
@@ -14,7 +14,7 @@ namespace {
 JoinPlan plan_tasks(const Context& context, const QueryBlocks& queries, int64_t k) {
     JoinPlan plan;
     for (int64_t block = 0; block < queries.count(); ++block) plan.seeds.push_back(queries.near(block));
-    const bool near_first = sketches_may_pay(context.stored, &queries.rows(), k, context.sketch, context.isa);
+    const bool near_first = sketches_may_help(context.stored, &queries.rows(), k, context.sketch, context.isa);
     if (near_first) {
         for (int64_t block = 0; block < queries.count(); ++block) {
             plan.tasks.push_back({static_cast<int32_t>(block), queries.near(block)});

@@ -1,7 +1,7 @@
-// The self-join: each row's k nearest others.
+// Self-join: the k nearest other rows of each row.
 //
-// All tiles on the diagonal come first, then each block with the blocks near it, then the rest. A tile (I, J) with I <
-// J serves the rows of I and the rows of J, so that each pair is met once.
+// The tiles on the diagonal are scanned first, then each block with the blocks near it, then the rest. Only tiles (I,
+// J) with I <= J are scanned, so each pair occurs once.
 #include <algorithm>
 #include <stdexcept>
 
@@ -12,8 +12,8 @@ namespace vicinal {
 namespace {
 
 constexpr size_t kStride = 16;  // column blocks in a task
-constexpr int32_t kNear = 9;    // blocks that are joined first, itself among them
-constexpr size_t kSeed = 9;     // blocks that thresholds for a large k come from
+constexpr int32_t kNear = 9;    // blocks near a block, with itself, that are scanned before the rest
+constexpr size_t kSeed = 9;     // blocks that first thresholds for a large k come from
 
 using BlockLists = std::vector<std::vector<int32_t>>;
 
@@ -32,7 +32,8 @@ JoinPlan plan_tasks(const Context& context) {
     const Stored& stored = context.stored;
     const auto blocks = static_cast<int32_t>(stored.blocks());
     BlockLists nearest(blocks), near(blocks), far(blocks);
-    context.pool.run(blocks, context.watch, [&](int, int64_t row) { nearest[row] = stored.blocks_by_distance(row); });
+    context.pool.run(blocks, context.callbacks,
+                     [&](int, int64_t row) { nearest[row] = stored.blocks_by_distance(row); });
     JoinPlan plan;
     std::vector<std::vector<bool>> taken(blocks, std::vector<bool>(blocks));
     for (int32_t row = 0; row < blocks; ++row) {
@@ -63,7 +64,7 @@ JoinPlan plan_tasks(const Context& context) {
     return plan;
 }
 
-// Names what a position among the tasks, and the lists, mean.
+// Identifies the tasks and the format of the lists, so that a checkpoint of another join is refused.
 uint64_t layout_of(const Stored& stored, int64_t k, const JoinPlan& plan) {
     uint64_t name = stored.fingerprint() ^ static_cast<uint64_t>(k);
     const auto add = [&](uint64_t number) { name = (name ^ number) * 0x9e3779b97f4a7c15u; };
@@ -88,7 +89,7 @@ void check(const Checkpoint& saved, uint64_t layout, const JoinPlan& plan, const
 
 void self_join(const Context& context, int64_t k, const int64_t* groups, int64_t* indices, float* distances) {
     const Stored& stored = context.stored;
-    const Watch& watch = context.watch;
+    const Callbacks& callbacks = context.callbacks;
     const int64_t n = stored.rows().matrix.n_vectors;
     context.stats.pairs = n * (n - 1) / 2;
     const JoinRows rows(stored, nullptr);
@@ -96,14 +97,14 @@ void self_join(const Context& context, int64_t k, const int64_t* groups, int64_t
     Lists lists(indices, distances, k);
     TopKJoin join(context, rows, plan, {groups, groups}, lists);
     Checkpoint state{0, layout_of(stored, k, plan)};
-    if (watch.resume) {
-        check(*watch.resume, state.layout, plan, lists, stored);
-        state.finished = watch.resume->finished;
+    if (callbacks.resume) {
+        check(*callbacks.resume, state.layout, plan, lists, stored);
+        state.finished = callbacks.resume->finished;
         join.resume();
     } else {
         lists.clear(0, n);
     }
-    join.run(state.finished, watch.save ? [&] { watch.save(state); } : std::function<void()>());
+    join.run(state.finished, callbacks.save ? [&] { callbacks.save(state); } : std::function<void()>());
     const Timer finishing;
     finish_self_join(context, groups, lists);
     context.stats.seconds_finish = finishing.seconds();

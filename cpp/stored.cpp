@@ -6,17 +6,17 @@
 namespace vicinal {
 namespace {
 
-constexpr int kBlockStep = 192;             // a multiple of kPanel and of kRowStep
-constexpr int64_t kBlockBytes = 320 << 10;  // a block's codes stay in the second-level cache
-constexpr int kBlockHighest = 768;
+constexpr int kBlockStep = 192;             // a multiple of kPanel and kRowStep
+constexpr int64_t kBlockBytes = 320 << 10;  // the codes of a block stay in the second-level cache
+constexpr int kMaxBlock = 768;
 
 int choose_block(int64_t size, int64_t row_bytes) {
     const int64_t by_cache = kBlockBytes / row_bytes, by_count = size / 16;
     const int64_t block = std::min(by_cache, by_count) / kBlockStep * kBlockStep;
-    return static_cast<int>(std::clamp<int64_t>(block, kBlockStep, kBlockHighest));
+    return static_cast<int>(std::clamp<int64_t>(block, kBlockStep, kMaxBlock));
 }
 
-// Blocks of equal size, but for those that end where the order breaks.
+// Splits the rows into blocks of equal size; a block ends early at a break of the order.
 std::vector<int64_t> choose_firsts(const Order& order, const Coder& coder) {
     const auto size = static_cast<int64_t>(order.rows.size());
     const int block = choose_block(size, coder.row_bytes());
@@ -33,15 +33,16 @@ std::vector<int64_t> choose_firsts(const Order& order, const Coder& coder) {
 }  // namespace
 
 Stored::Stored(const Rows& rows, const Coder& coder, const int64_t* groups, const Isa& isa, Pool& pool,
-               const Watch& watch)
-    : Stored(rows, coder, find_copies(rows, groups, *isa.rows, pool, watch), isa, pool, watch) {}
+               const Callbacks& callbacks)
+    : Stored(rows, coder, find_copies(rows, groups, *isa.rows, pool, callbacks), isa, pool, callbacks) {}
 
-Stored::Stored(const Rows& rows, const Coder& coder, Copies&& copies, const Isa& isa, Pool& pool, const Watch& watch)
-    : Stored(rows, coder, std::move(copies), order_by_pivots(rows, copies.representatives, coder, isa, pool, watch),
-             isa, pool, watch) {}
+Stored::Stored(const Rows& rows, const Coder& coder, Copies&& copies, const Isa& isa, Pool& pool,
+               const Callbacks& callbacks)
+    : Stored(rows, coder, std::move(copies), order_by_pivots(rows, copies.representatives, coder, isa, pool, callbacks),
+             isa, pool, callbacks) {}
 
 Stored::Stored(const Rows& rows, const Coder& coder, Copies&& copies, Order&& order, const Isa& isa, Pool& pool,
-               const Watch& watch)
+               const Callbacks& callbacks)
     : rows_(rows),
       coder_(&coder),
       copies_(std::move(copies)),
@@ -52,14 +53,14 @@ Stored::Stored(const Rows& rows, const Coder& coder, Copies&& copies, Order&& or
       order_(std::move(order.rows)),
       ops_(isa.rows),
       columns_(padded(blocks(), kProjected)),
-      middles_(rows.matrix.dim * columns_),
-      middles_squared_(columns_) {
+      means_(rows.matrix.dim * columns_),
+      squared_means_(columns_) {
     const int64_t n = size(), dim = rows.matrix.dim;
-    pool.run(blocks(), watch, [&](int, int64_t b) {
+    pool.run(blocks(), callbacks, [&](int, int64_t b) {
         CodedBlock coded;
         const int64_t first = blocks_.first(b);
         const int count = blocks_.size(b);
-        code(rows_, &order_[first], count, coder.region(rows_, order_[first]), coded);
+        encode(rows_, &order_[first], count, coder.region(rows_, order_[first]), coded);
         put(b, coded);
         std::vector<float> middle(dim);
         for (int i = 0; i < count; ++i) {
@@ -67,8 +68,8 @@ Stored::Stored(const Rows& rows, const Coder& coder, Copies&& copies, Order&& or
             for (int64_t c = 0; c < dim; ++c) middle[c] += code[c];
         }
         for (int64_t c = 0; c < dim; ++c) {
-            middles_[c * columns_ + b] = middle[c] * static_cast<float>(coded.side.scale / count);
-            middles_squared_[b] += middles_[c * columns_ + b] * middles_[c * columns_ + b];
+            means_[c * columns_ + b] = middle[c] * static_cast<float>(coded.stats.scale / count);
+            squared_means_[b] += means_[c * columns_ + b] * means_[c * columns_ + b];
         }
     });
     if (copies_.any()) {
@@ -78,7 +79,7 @@ Stored::Stored(const Rows& rows, const Coder& coder, Copies&& copies, Order&& or
             class_of_[p] = static_cast<int32_t>(std::lower_bound(of.begin(), of.end(), order_[p]) - of.begin());
         }
     }
-    fingerprint_ = static_cast<uint64_t>(block());
+    fingerprint_ = static_cast<uint64_t>(max_block_size());
     for (int32_t row : order_) fingerprint_ = (fingerprint_ ^ static_cast<uint64_t>(row)) * 0x9e3779b97f4a7c15u;
 }
 
@@ -88,25 +89,25 @@ void Stored::put(int64_t block, const CodedBlock& coded) {
     if (sketches_) sketches_->put(block, coded.sketch);
 }
 
-void Stored::code(const Rows& rows, const int32_t* which, int n, int region, CodedBlock& out) const {
+void Stored::encode(const Rows& rows, const int32_t* which, int n, int region, CodedBlock& out) const {
     if (rotation_) {
-        const auto room = std::make_unique_for_overwrite<float[]>(n * rotation_->dim_padded());
-        return code_turned(rows, which, n, room.get(), out);
+        const auto buffer = std::make_unique_for_overwrite<float[]>(n * rotation_->dim_padded());
+        return encode_rotated(rows, which, n, buffer.get(), out);
     }
     double highest = 0;
     for (int i = 0; i < n; ++i) highest = std::max(highest, coder_->peak(rows, which[i], region));
-    coder_->code(rows, which, n, region, highest, out);
+    coder_->encode(rows, which, n, region, highest, out);
 }
 
-void Stored::code_turned(const Rows& rows, const int32_t* which, int n, float* room, CodedBlock& out) const {
-    coder_->centred_coder()->code_rotated(rows, which, n, *rotation_, room, out);
+void Stored::encode_rotated(const Rows& rows, const int32_t* which, int n, float* buffer, CodedBlock& out) const {
+    coder_->centred_coder()->encode_rotated(rows, which, n, *rotation_, buffer, out);
 }
 
-void Stored::turn(std::unique_ptr<const Rotation> rotation, Pool& pool, const Watch& watch) {
-    // In one piece, which goes back at once: what threads of their own take and give stays with the process. Before
-    // anything changes, for it may be refused.
-    const int64_t each = block() * (rotation ? *rotation : *rotation_).dim_padded();
-    const auto room = std::make_unique_for_overwrite<float[]>(pool.threads() * each);
+void Stored::rotate(std::unique_ptr<const Rotation> rotation, Pool& pool, const Callbacks& callbacks) {
+    // One allocation for all threads, so that the memory is returned to the system; allocations of the threads would
+    // stay with the process. Before anything changes, because it may fail.
+    const int64_t each = max_block_size() * (rotation ? *rotation : *rotation_).dim_padded();
+    const auto buffer = std::make_unique_for_overwrite<float[]>(pool.threads() * each);
     if (rotation) {
         const Layout& layout = panels_.layout();
         const Range range{rotation->first(), layout.bytes - rotation->first() + layout.tail};
@@ -114,23 +115,23 @@ void Stored::turn(std::unique_ptr<const Rotation> rotation, Pool& pool, const Wa
         rotation_ = std::move(rotation);
         sketches_ = std::move(sketches);
     }
-    half_turned_ = true;
-    pool.run(blocks(), watch, [&](int worker, int64_t b) {
+    rotation_unfinished_ = true;
+    pool.run(blocks(), callbacks, [&](int worker, int64_t b) {
         CodedBlock coded;
-        code_turned(rows_, &order_[blocks_.first(b)], blocks_.size(b), &room[worker * each], coded);
+        encode_rotated(rows_, &order_[blocks_.first(b)], blocks_.size(b), &buffer[worker * each], coded);
         put(b, coded);
     });
-    half_turned_ = false;
+    rotation_unfinished_ = false;
 }
 
-void Stored::distances_to_middles(const float* rows, int64_t n, int64_t stride, std::vector<float>& out) const {
+void Stored::distances_to_means(const float* rows, int64_t n, int64_t stride, std::vector<float>& out) const {
     thread_local std::vector<float> products;
     products.resize(n * columns_);
-    ops_->project(rows, n, stride, rows_.matrix.dim, middles_.data(), columns_, products.data());
+    ops_->project(rows, n, stride, rows_.matrix.dim, means_.data(), columns_, products.data());
     out.resize(n * blocks());
     for (int64_t i = 0; i < n; ++i) {
         for (int64_t b = 0; b < blocks(); ++b) {
-            const float squared = middles_squared_[b] - 2 * products[i * columns_ + b];
+            const float squared = squared_means_[b] - 2 * products[i * columns_ + b];
             out[i * blocks() + b] = squared < 1e30f ? squared : 1e30f;
         }
     }
@@ -138,11 +139,11 @@ void Stored::distances_to_middles(const float* rows, int64_t n, int64_t stride, 
 
 std::vector<int32_t> Stored::blocks_by_distance(int64_t block) const {
     std::vector<float> middle(rows_.matrix.dim), squared;
-    for (size_t c = 0; c < middle.size(); ++c) middle[c] = middles_[c * columns_ + block];
-    distances_to_middles(middle.data(), 1, rows_.matrix.dim, squared);
+    for (size_t c = 0; c < middle.size(); ++c) middle[c] = means_[c * columns_ + block];
+    distances_to_means(middle.data(), 1, rows_.matrix.dim, squared);
     std::vector<std::pair<float, int32_t>> others;
     for (int64_t other = 0; other < blocks(); ++other) {
-        const float elsewhere = side(other).region == side(block).region ? 0 : 1e30f;
+        const float elsewhere = stats(other).region == stats(block).region ? 0 : 1e30f;
         others.emplace_back(elsewhere + squared[other], static_cast<int32_t>(other));
     }
     std::sort(others.begin(), others.end());

@@ -1,4 +1,4 @@
-// The stored rows: equal rows collapsed, ordered so that blocks are alike, coded, and packed into panels.
+// The stored rows: copies merged, sorted so that blocks have similar rows, coded, and packed into panels.
 #pragma once
 
 #include <algorithm>
@@ -14,50 +14,52 @@ namespace vicinal {
 
 class Stored {
 public:
-    Stored(const Rows& rows, const Coder& coder, const int64_t* groups, const Isa& isa, Pool& pool, const Watch& watch);
+    Stored(const Rows& rows, const Coder& coder, const int64_t* groups, const Isa& isa, Pool& pool,
+           const Callbacks& callbacks);
     Stored(const Stored&) = delete;
     Stored& operator=(const Stored&) = delete;
 
     const Layer& layer() const { return layer_; }
     int64_t size() const { return blocks_.size(); }
-    int block() const { return blocks_.highest(); }
+    int max_block_size() const { return blocks_.max_block_size(); }
     int64_t first(int64_t block) const { return blocks_.first(block); }
     int64_t blocks() const { return blocks_.count(); }
-    const Side& side(int64_t block) const { return layer_.side(block); }
-    // Turns the rows, so that they have sketches; for good. A call that is stopped leaves codes that belong to nothing,
-    // until it is called again: with null it ends what was begun.
-    void turn(std::unique_ptr<const Rotation> rotation, Pool& pool, const Watch& watch);
-    bool half_turned() const { return half_turned_; }
+    const BlockStats& stats(int64_t block) const { return layer_.stats(block); }
+    // Rotates the rows permanently and adds sketches. If the call is interrupted, the codes are inconsistent until it
+    // is called again with null, which finishes the rotation.
+    void rotate(std::unique_ptr<const Rotation> rotation, Pool& pool, const Callbacks& callbacks);
+    bool rotation_unfinished() const { return rotation_unfinished_; }
     const Rotation* rotation() const { return rotation_.get(); }
-    // The highest k that sketches are known to pay for; 0 where none is.
-    int64_t sketches_pay_for() const { return pays_for_; }
-    void let_sketches_pay_for(int64_t k) { pays_for_ = std::max(pays_for_, k); }
-    // Of turned rows only.
+    // The highest k for which sketches are known to be faster; 0 if unknown.
+    int64_t sketch_max_k() const { return sketch_max_k_; }
+    void raise_sketch_max_k(int64_t k) { sketch_max_k_ = std::max(sketch_max_k_, k); }
+    // Only of rotated rows.
     const Layer& sketches() const { return *sketches_; }
-    // Codes other rows as the stored ones are coded, from the centre of a region.
-    void code(const Rows& rows, const int32_t* which, int n, int region, CodedBlock& out) const;
-    // The given row that lies at this position; the first of its copies.
+    // Codes other rows, such as queries, in the same way, from the centre of a region.
+    void encode(const Rows& rows, const int32_t* which, int n, int region, CodedBlock& out) const;
+    // The number of the given row at a position: the first of its copies.
     int32_t row(int64_t position) const { return order_[position]; }
-    // The copies of the row at this position, itself among them.
+    // All copies of the row at a position, with itself.
     std::pair<const int32_t*, const int32_t*> copies(int64_t position) const;
     const Copies& copies() const { return copies_; }
     const Coder& coder() const { return *coder_; }
     const Rows& rows() const { return rows_; }
-    // Of rows as the coder scales them from a region's centre, stride apart: how far each block's middle is, squared
-    // and less the row's own square; n x blocks().
-    void distances_to_middles(const float* rows, int64_t n, int64_t stride, std::vector<float>& out) const;
-    // Blocks in an order of their distance from this one's middle.
+    // Of n rows that CentredCoder::centred has computed, `stride` apart: the squared distance to each block's mean,
+    // less the row's squared length; n x blocks().
+    void distances_to_means(const float* rows, int64_t n, int64_t stride, std::vector<float>& out) const;
+    // All blocks, sorted by the distance of their mean from that of this one.
     std::vector<int32_t> blocks_by_distance(int64_t block) const;
-    // Names this order and these tiles.
+    // Identifies the order of the rows and the block size.
     uint64_t fingerprint() const { return fingerprint_; }
 
 private:
-    Stored(const Rows& rows, const Coder& coder, Copies&& copies, const Isa& isa, Pool& pool, const Watch& watch);
+    Stored(const Rows& rows, const Coder& coder, Copies&& copies, const Isa& isa, Pool& pool,
+           const Callbacks& callbacks);
     Stored(const Rows& rows, const Coder& coder, Copies&& copies, Order&& order, const Isa& isa, Pool& pool,
-           const Watch& watch);
+           const Callbacks& callbacks);
 
     void put(int64_t block, const CodedBlock& coded);
-    void code_turned(const Rows& rows, const int32_t* which, int n, float* room, CodedBlock& out) const;
+    void encode_rotated(const Rows& rows, const int32_t* which, int n, float* buffer, CodedBlock& out) const;
 
     Rows rows_;
     const Coder* coder_;
@@ -67,14 +69,14 @@ private:
     Layer layer_;
     std::unique_ptr<const Rotation> rotation_;
     std::unique_ptr<Layer> sketches_;
-    bool half_turned_ = false;
-    int64_t pays_for_ = 0;
+    bool rotation_unfinished_ = false;
+    int64_t sketch_max_k_ = 0;
     std::vector<int32_t> order_;
-    std::vector<int32_t> class_of_;  // position -> representative's place in copies_, where there are copies
+    std::vector<int32_t> class_of_;  // index in copies_ of the row at each position; empty where there are no copies
     const RowOps* ops_;
-    int64_t columns_;                     // blocks, padded for a projection
-    std::vector<float> middles_;          // of each block's codes, scaled: dim x columns_
-    std::vector<float> middles_squared_;  // of each middle, its square
+    int64_t columns_;                   // number of blocks, padded for RowOps::project
+    std::vector<float> means_;          // mean of the scaled codes of each block: dim x columns_
+    std::vector<float> squared_means_;  // squared lengths of the means
     uint64_t fingerprint_ = 0;
 };
 

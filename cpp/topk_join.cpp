@@ -10,7 +10,7 @@
 namespace vicinal {
 namespace {
 
-constexpr int64_t kCheap = 128;  // bytes of a row up to which scanning costs less than measuring
+constexpr int64_t kCheapRowBytes = 128;  // up to so many bytes a row, a scan costs less than exact distances
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 }  // namespace
@@ -29,10 +29,11 @@ TopKJoin::TopKJoin(const Context& context, const JoinRows& rows, const JoinPlan&
       lists_(lists),
       k_(lists.k()),
       radii_(rows.size(), kInfinity),
-      none_(stored_.block(), stored_.coder().nowhere()),
-      unbounded_(std::max<int64_t>(rows.highest(), stored_.block()), kInfinity),
+      none_(stored_.max_block_size(), stored_.coder().empty_radius()),
+      unbounded_(std::max<int64_t>(rows.max_block_size(), stored_.max_block_size()), kInfinity),
       locks_(rows.blocks()),
-      queue_limit_(static_cast<size_t>(rows.highest() * std::min<int64_t>(2 * k_ + 16, stored_.block()))) {
+      queue_limit_(
+          static_cast<size_t>(rows.max_block_size() * std::min<int64_t>(2 * k_ + 16, stored_.max_block_size()))) {
     for (int i = 0; i < context.pool.threads(); ++i) workers_.emplace_back(*this);
     if (!rows_.self()) return;
     for (int64_t p = 0, block = 0; p < stored_.size(); p += kPanel) {
@@ -42,13 +43,13 @@ TopKJoin::TopKJoin(const Context& context, const JoinRows& rows, const JoinPlan&
 }
 
 void TopKJoin::resume() {
-    for (int64_t position = 0; position < rows_.size(); ++position) tighten(position);
+    for (int64_t position = 0; position < rows_.size(); ++position) update_radius(position);
 }
 
 void TopKJoin::run(int64_t& finished, const std::function<void()>& save) {
     const Timer seeding;
-    context_.pool.run(rows_.blocks(), context_.watch, [&](int worker, int64_t block) {
-        rows_.code(block);
+    context_.pool.run(rows_.blocks(), context_.callbacks, [&](int worker, int64_t block) {
+        rows_.encode(block);
         seed(workers_[worker], block);
     });
     context_.stats.seconds_seed = seeding.seconds();
@@ -56,7 +57,7 @@ void TopKJoin::run(int64_t& finished, const std::function<void()>& save) {
     const auto all = static_cast<int64_t>(plan_.tasks.size());
     const auto run = [&](int64_t last) {
         context_.pool.run(
-            finished, last, context_.watch,
+            finished, last, context_.callbacks,
             [&](int worker, int64_t task) { join(workers_[worker], plan_.tasks[task]); }, save, all);
     };
     run(plan_.near_tasks);
@@ -66,23 +67,23 @@ void TopKJoin::run(int64_t& finished, const std::function<void()>& save) {
     for (const Worker& worker : workers_) context_.stats.candidates += worker.measure.count();
 }
 
-// Gives the rows of a block their first thresholds: from one tile, and where k is so large that the tile says little or
-// a scan is cheap, from other tiles too.
+// Gives the rows of a block their first thresholds: from one tile and, where k is too large for one tile or a scan is
+// cheap, from several tiles.
 void TopKJoin::seed(Worker& worker, int64_t row_block) {
     const std::vector<int32_t>& seeds = plan_.seeds[row_block];
     if (seeds.empty()) return;
     seed_from_scores(worker, row_block, seeds[0]);
-    if (k_ <= kSmall || (6 * k_ <= stored_.block() && stored_.coder().row_bytes() > kCheap)) return;
+    if (k_ <= kSmall || (6 * k_ <= stored_.max_block_size() && stored_.coder().row_bytes() > kCheapRowBytes)) return;
     if (rows_.self()) seed_from_survivors(worker, row_block, seeds);
 }
 
-// From the highest score of every so many columns: these columns are all distinct, so that the k-th highest of them is
-// no higher than the k-th of all.
+// Takes the highest score in each of several disjoint sets of columns. The k-th highest of these belongs to k distinct
+// columns, so it gives an upper bound of the distance to the k-th neighbour.
 void TopKJoin::seed_from_scores(Worker& worker, int64_t row_block, int64_t column_block) {
     constexpr int32_t kNone = std::numeric_limits<int32_t>::min();
     Tiles& tiles = worker.tiles;
     rows_.load(tiles, row_block, rows_.region(column_block));
-    const Side& columns = stored_.side(column_block);
+    const BlockStats& columns = stored_.stats(column_block);
     const int64_t first_row = rows_.first(row_block), first_column = stored_.first(column_block);
     const bool diagonal = rows_.self() && row_block == column_block;
     const int64_t lanes = std::min<int64_t>(columns.size, padded(3 * k_, kPanel));
@@ -92,7 +93,7 @@ void TopKJoin::seed_from_scores(Worker& worker, int64_t row_block, int64_t colum
         if (diagonal) scores[i] = kNone;
         if (groups_.rows) {
             for (int c = 0; c < columns.size; ++c) {
-                if (!counts(first_row + i, first_column + c)) scores[c] = kNone;
+                if (!allowed(first_row + i, first_column + c)) scores[c] = kNone;
             }
         }
         std::fill(highest.begin(), highest.end(), kNone);
@@ -102,12 +103,12 @@ void TopKJoin::seed_from_scores(Worker& worker, int64_t row_block, int64_t colum
         }
         std::nth_element(highest.begin(), highest.begin() + (k_ - 1), highest.end(), std::greater<>());
         if (highest[k_ - 1] == kNone) return;
-        const double upper = stored_.coder().upper(tiles.rows(), i, columns, highest[k_ - 1] + tiles.row_base(i));
-        lower_radius(radii_, first_row + i, stored_.coder().radius(upper));
+        const double upper = stored_.coder().upper_bound(tiles.rows(), i, columns, highest[k_ - 1] + tiles.row_base(i));
+        lower_radius(radii_, first_row + i, stored_.coder().radius_of(upper));
     });
 }
 
-// From the k lowest upper bounds of the pairs that pass in several tiles.
+// Takes the k lowest upper bounds among the pairs that pass in several tiles.
 void TopKJoin::seed_from_survivors(Worker& worker, int64_t row_block, const std::vector<int32_t>& column_blocks) {
     const Coder& coder = stored_.coder();
     Tiles& tiles = worker.tiles;
@@ -115,17 +116,17 @@ void TopKJoin::seed_from_survivors(Worker& worker, int64_t row_block, const std:
     std::vector<std::vector<double>> uppers(rows_.size(row_block));
     for (const int32_t block : column_blocks) {
         if (context_.pool.stopped()) return;
-        const Side& columns = stored_.side(block);
+        const BlockStats& columns = stored_.stats(block);
         const int64_t first_column = stored_.first(block);
         tiles.begin(block, row_radii(worker, row_block), none_.data());
-        if (!tiles.whole()) continue;
+        if (!tiles.has_upper_bounds()) continue;
         const bool diagonal = rows_.self() && block == row_block;
         const auto keep = [&](int row, int column) {
-            return !(diagonal && row == column) && counts(first_row + row, first_column + column);
+            return !(diagonal && row == column) && allowed(first_row + row, first_column + column);
         };
         tiles.scan(false, keep, [&](int, const Survivor* pairs, size_t n) {
             for (size_t i = 0; i < n; ++i) {
-                uppers[pairs[i].row].push_back(coder.upper(tiles.rows(), pairs[i].row, columns, pairs[i].score));
+                uppers[pairs[i].row].push_back(coder.upper_bound(tiles.rows(), pairs[i].row, columns, pairs[i].score));
             }
         });
         for (size_t i = 0; i < uppers.size(); ++i) {
@@ -133,24 +134,24 @@ void TopKJoin::seed_from_survivors(Worker& worker, int64_t row_block, const std:
             if (static_cast<int64_t>(own.size()) < k_) continue;
             std::nth_element(own.begin(), own.begin() + (k_ - 1), own.end());
             own.resize(k_);
-            lower_radius(radii_, first_row + static_cast<int64_t>(i), coder.radius(own.back()));
+            lower_radius(radii_, first_row + static_cast<int64_t>(i), coder.radius_of(own.back()));
         }
     }
 }
 
 void TopKJoin::prepare_sketches() {
-    const bool turned = stored_.rotation() != nullptr;
+    const bool rotated = stored_.rotation() != nullptr;
     const Rows* queries = rows_.self() ? nullptr : &rows_.rows();
-    if (!take_sketches(stored_, queries, k_, context_.sketch, context_.isa, context_.pool, context_.watch)) return;
-    if (!turned && !rows_.self()) {
-        context_.pool.run(rows_.blocks(), context_.watch, [&](int, int64_t block) { rows_.code(block); });
+    if (!use_sketches(stored_, queries, k_, context_.sketch, context_.isa, context_.pool, context_.callbacks)) return;
+    if (!rotated && !rows_.self()) {
+        context_.pool.run(rows_.blocks(), context_.callbacks, [&](int, int64_t block) { rows_.encode(block); });
     }
     context_.stats.sketch = static_cast<int>(stored_.sketches().range().bytes);
     for (Worker& worker : workers_) worker.sketch.emplace(stored_.sketches(), stored_.coder(), context_.isa);
 }
 
 void TopKJoin::join(Worker& worker, const JoinPlan::Task& task) {
-    int loaded = -1;  // the centre that the rows are coded from
+    int loaded = -1;  // the region whose centre the loaded rows are coded from
     for (const int32_t block : task.column_blocks) {
         if (context_.pool.stopped()) return;
         if (const int region = rows_.region(block); region != loaded) {
@@ -170,17 +171,17 @@ void TopKJoin::scan(Worker& worker, int64_t row_block, int64_t column_block) {
     const int64_t first_row = rows_.first(row_block), first_column = stored_.first(column_block);
     const double* rows = row_radii(worker, row_block);
     const double* columns = column_radii(worker, column_block);
-    const auto keep = [&](int row, int column) { return counts(first_row + row, first_column + column); };
+    const auto keep = [&](int row, int column) { return allowed(first_row + row, first_column + column); };
     const auto wait = [&](int first, const Survivor* pairs, size_t n) {
         const Candidate* candidates = tiles.candidates(first, pairs, n);
         for (size_t i = 0; i < n; ++i) {
             const Candidate& c = candidates[i];
-            worker.queue.push_back(Waiting::of(first_row + c.row, first_column + c.column, c.lower));
+            worker.queue.push_back(PendingPair::of(first_row + c.row, first_column + c.column, c.lower));
         }
         if (worker.queue.size() >= queue_limit_) measure(worker, row_block);
     };
     tiles.begin(column_block, rows, columns);
-    if (!tiles.some()) return;
+    if (!tiles.any()) return;
     if (worker.sketch) {
         worker.sketch->begin(column_block, rows, columns);
         worker.sketch->scan(false, keep, [&](int first, Survivor* pairs, size_t n) {
@@ -191,7 +192,7 @@ void TopKJoin::scan(Worker& worker, int64_t row_block, int64_t column_block) {
     }
 }
 
-// A copy of the radii of a block's rows, which other threads lower.
+// A copy, because other threads lower the radii meanwhile.
 const double* TopKJoin::row_radii(Worker& worker, int64_t block) {
     worker.row_radii.resize(rows_.size(block));
     for (size_t i = 0; i < worker.row_radii.size(); ++i)
@@ -201,40 +202,40 @@ const double* TopKJoin::row_radii(Worker& worker, int64_t block) {
 
 const double* TopKJoin::column_radii(Worker& worker, int64_t block) {
     if (!rows_.self()) return none_.data();
-    worker.column_radii.resize(stored_.side(block).size);
+    worker.column_radii.resize(stored_.stats(block).size);
     for (size_t i = 0; i < worker.column_radii.size(); ++i) {
         worker.column_radii[i] = read_radius(radii_, stored_.first(block) + i);
     }
     return worker.column_radii.data();
 }
 
-// Measures the queue's pairs, all of one block of rows, and enters them into the lists.
+// Measures the pairs in the queue, which all belong to one block of rows, and inserts them into the lists.
 void TopKJoin::measure(Worker& worker, int64_t row_block) {
     auto& queue = worker.queue;
     auto& later = worker.later;
-    drop(queue);
+    prune(queue);
     if (queue.empty()) return;
-    // Sorted by row, by counting.
+    // Counting sort by row.
     const int64_t first_row = rows_.first(row_block);
     auto& starts = worker.starts;
     starts.assign(rows_.size(row_block) + 1, 0);
-    for (const Waiting& pair : queue) ++starts[pair.row - first_row + 1];
+    for (const PendingPair& pair : queue) ++starts[pair.row - first_row + 1];
     std::partial_sum(starts.begin(), starts.end(), starts.begin());
     later.resize(queue.size());
-    for (const Waiting& pair : queue) later[starts[pair.row - first_row]++] = pair;
+    for (const PendingPair& pair : queue) later[starts[pair.row - first_row]++] = pair;
     queue.swap(later);
-    in_rounds(queue, later, k_, [&] { enter(worker, row_block); }, [&] { drop(queue); });
+    in_rounds(queue, later, k_, [&] { insert(worker, row_block); }, [&] { prune(queue); });
 }
 
-void TopKJoin::drop(std::vector<Waiting>& queue) {
+void TopKJoin::prune(std::vector<PendingPair>& queue) {
     const bool self = rows_.self();
-    std::erase_if(queue, [&](const Waiting& pair) {
+    std::erase_if(queue, [&](const PendingPair& pair) {
         return !(pair.lower <= read_radius(radii_, pair.row) ||
                  (self && pair.lower <= read_radius(radii_, pair.column)));
     });
 }
 
-void TopKJoin::enter(Worker& worker, int64_t row_block) {
+void TopKJoin::insert(Worker& worker, int64_t row_block) {
     const auto& queue = worker.queue;
     if (queue.empty()) return;
     worker.distances.clear();
@@ -245,11 +246,12 @@ void TopKJoin::enter(Worker& worker, int64_t row_block) {
         offer(worker, queue.size(),
               [&](size_t i) { return Offer{queue[i].row, queue[i].column, worker.distances[i]}; });
     }
-    if (rows_.self()) enter_columns(worker);
+    if (rows_.self()) insert_columns(worker);
 }
 
-// Enters the queue's pairs into the lists of their columns, by blocks of columns and by columns, sorted by counting.
-void TopKJoin::enter_columns(Worker& worker) {
+// Inserts the pairs in the queue into the lists of their columns, one block of columns after the other, so that each
+// lock is taken once.
+void TopKJoin::insert_columns(Worker& worker) {
     const auto& queue = worker.queue;
     auto& starts = worker.starts;
     auto& order = worker.order;
@@ -262,7 +264,7 @@ void TopKJoin::enter_columns(Worker& worker) {
     order.resize(queue.size());
     columns.resize(queue.size());
     starts.assign(stored_.blocks() + 1, 0);
-    for (const Waiting& pair : queue) ++starts[block_of(pair.column) + 1];
+    for (const PendingPair& pair : queue) ++starts[block_of(pair.column) + 1];
     std::partial_sum(starts.begin(), starts.end(), starts.begin());
     for (size_t i = 0; i < queue.size(); ++i) order[starts[block_of(queue[i].column)]++] = static_cast<uint32_t>(i);
     const std::vector<uint32_t> ends(starts.begin(), starts.end() - 1);
@@ -271,7 +273,7 @@ void TopKJoin::enter_columns(Worker& worker) {
         const size_t end = ends[block];
         if (begin == end) continue;
         const int64_t first = stored_.first(block);
-        starts.assign(stored_.side(block).size + 1, 0);
+        starts.assign(stored_.stats(block).size + 1, 0);
         for (size_t i = begin; i < end; ++i) ++starts[queue[order[i]].column - first + 1];
         std::partial_sum(starts.begin(), starts.end(), starts.begin());
         for (size_t i = begin; i < end; ++i) {
@@ -285,7 +287,7 @@ void TopKJoin::enter_columns(Worker& worker) {
     }
 }
 
-// Enters n pairs, of which those of one list follow each other.
+// Inserts n entries; the entries of one list are adjacent.
 template <class Get>
 void TopKJoin::offer(Worker& worker, size_t n, Get&& get) {
     for (size_t i = 0; i < n;) {
@@ -295,17 +297,17 @@ void TopKJoin::offer(Worker& worker, size_t n, Get&& get) {
         for (; i < n; ++i) {
             const Offer own = get(i);
             if (own.to != to) break;
-            // Most offers that the list would refuse are cheaper to refuse here.
-            if (stored_.coder().radius(own.distance) > radius) continue;
+            // The radius refuses most entries without a look at the list.
+            if (stored_.coder().radius_of(own.distance) > radius) continue;
             worker.entries.push_back({own.distance, static_cast<uint32_t>(stored_.row(own.other))});
         }
-        if (!worker.entries.empty() && lists_.offer(rows_.row(to), worker.entries, worker.scratch)) tighten(to);
+        if (!worker.entries.empty() && lists_.offer(rows_.row(to), worker.entries, worker.scratch)) update_radius(to);
     }
 }
 
-void TopKJoin::tighten(int64_t position) {
+void TopKJoin::update_radius(int64_t position) {
     const double worst = lists_.worst(rows_.row(position));
-    if (worst < kInfinity) lower_radius(radii_, position, stored_.coder().radius(worst));
+    if (worst < kInfinity) lower_radius(radii_, position, stored_.coder().radius_of(worst));
 }
 
 }  // namespace vicinal

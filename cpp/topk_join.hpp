@@ -1,12 +1,12 @@
 // The driver of self-join and search: finds the k nearest stored rows of every row of a join.
 //
-// The scores of a few tiles give every row a first threshold: so many stored rows are surely that near. Then the tasks
-// of a plan are scanned, those most likely to hold neighbours first; the later ones go through sketches where that is
-// faster (sketch.hpp). Pairs that pass wait until the tile is done, or the task, and are measured then in rounds, the
-// most promising of each row first, unless a lower threshold has excluded them meanwhile.
+// The scores of a few tiles give every row a first threshold, an upper bound of the distance to its k-th neighbour.
+// Then the tasks of a plan are scanned, those most likely to contain neighbours first; the later ones go through
+// sketches where that is faster (sketch.hpp). Pairs that pass the scan are queued and measured at the end of the tile
+// or of the task, those with the lowest bounds first, unless a threshold that has become lower meanwhile excludes them.
 //
-// In a self-join a pair counts for both of its rows, so that each pair is scanned once. In a search it counts for the
-// query alone.
+// In a self-join a pair counts for both of its rows, so each pair is scanned once. In a search it counts for the query
+// only.
 #pragma once
 
 #include <functional>
@@ -19,7 +19,7 @@
 
 namespace vicinal {
 
-// What a join does in which order.
+// The tasks of a join, in order.
 struct JoinPlan {
     struct Task {
         int32_t row_block;
@@ -27,12 +27,14 @@ struct JoinPlan {
     };
 
     std::vector<Task> tasks;
-    int64_t near_tasks = 0;  // of them, those that come first and never go through sketches
-    // Of each block of rows, the stored blocks that first thresholds come from; in a self-join the block itself first.
+    int64_t near_tasks = 0;  // how many of them come first and never use sketches
+    // The stored blocks that the first thresholds of each block of rows come from. In a self-join the block itself is
+    // the first.
     std::vector<std::vector<int32_t>> seeds;
 };
 
-// Rows of equal group are no neighbours of each other; both null where there are no groups.
+// The group of each row and of each stored row. A row and a stored row of the same group are not neighbours. Both null
+// where there are no groups.
 struct Groups {
     const int64_t* rows;
     const int64_t* columns;
@@ -40,13 +42,13 @@ struct Groups {
 
 class TopKJoin {
 public:
-    // The lists are numbered as the given rows of the join.
+    // `lists` has one list for each row of the join, in the order in which the rows were given.
     TopKJoin(const Context& context, const JoinRows& rows, const JoinPlan& plan, const Groups& groups, Lists& lists);
 
-    // Takes thresholds from lists that an earlier run has filled.
+    // Computes thresholds from the lists, which an earlier run has filled.
     void resume();
-    // Runs the tasks from `finished` on, which counts them; save, where given, is called between tasks as the watch
-    // asks.
+    // Runs the tasks from number `finished` on and keeps `finished` up to date. Calls `save`, if there is one, between
+    // tasks, at the interval that the callbacks set.
     void run(int64_t& finished, const std::function<void()>& save = {});
 
 private:
@@ -56,7 +58,7 @@ private:
         Tiles tiles;
         std::optional<Tiles> sketch;
         Measure measure;
-        std::vector<Waiting> queue, later;
+        std::vector<PendingPair> queue, later;
         std::vector<double> distances;  // of the queue's pairs
         std::vector<uint32_t> starts, order, columns;
         std::vector<Neighbour> entries, scratch;
@@ -67,7 +69,7 @@ private:
         double distance;
     };
 
-    bool counts(int64_t row, int64_t column) const {
+    bool allowed(int64_t row, int64_t column) const {
         return !groups_.rows || groups_.rows[rows_.row(row)] != groups_.columns[stored_.row(column)];
     }
 
@@ -81,12 +83,12 @@ private:
     const double* column_radii(Worker& worker, int64_t block);
 
     void measure(Worker& worker, int64_t row_block);
-    void drop(std::vector<Waiting>& queue);
-    void enter(Worker& worker, int64_t row_block);
-    void enter_columns(Worker& worker);
+    void prune(std::vector<PendingPair>& queue);
+    void insert(Worker& worker, int64_t row_block);
+    void insert_columns(Worker& worker);
     template <class Get>
     void offer(Worker& worker, size_t n, Get&& get);
-    void tighten(int64_t position);
+    void update_radius(int64_t position);
 
     const Context& context_;
     Stored& stored_;
@@ -96,9 +98,9 @@ private:
     Lists& lists_;
     int64_t k_;
     Radii radii_;               // by position
-    std::vector<double> none_;  // the radii of columns that no pair counts for
+    std::vector<double> none_;  // the radii of columns in a search: no pair counts for them
     std::vector<double> unbounded_;
-    std::vector<std::mutex> locks_;     // of the lists of each block of rows
+    std::vector<std::mutex> locks_;     // one for the lists of each block of rows
     std::vector<int32_t> blocks_from_;  // self-join: the block of every kPanel-th position
     std::vector<Worker> workers_;
     size_t queue_limit_;

@@ -1,4 +1,4 @@
-// The loops over rows, compiled for AVX2.
+// The row loops, compiled for AVX2.
 #include "generic/row_loops.hpp"
 
 namespace vicinal {

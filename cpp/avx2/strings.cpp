@@ -1,4 +1,4 @@
-// Distances between byte strings, compiled for AVX2.
+// The string loops, compiled for AVX2.
 #include "generic/string_loops.hpp"
 
 namespace vicinal {

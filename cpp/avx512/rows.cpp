@@ -1,4 +1,4 @@
-// The loops over rows, compiled for AVX-512.
+// The row loops, compiled for AVX-512.
 #include "generic/row_loops.hpp"
 
 namespace vicinal {

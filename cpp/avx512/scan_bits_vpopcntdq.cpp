@@ -1,7 +1,7 @@
-// The scans of bits where AVX-512 counts them itself.
+// The scans of the bits kernel with the population count of AVX-512 VPOPCNTDQ.
 #include "generic/byte_scan.hpp"
 
 namespace vicinal {
-const ScanOps& vpopcnt_differing() { return LaneScan<Differing, Floors>::kOps; }
-const ScanOps& vpopcnt_share() { return LaneScan<Differing, Shares>::kOps; }
+const ScanOps& vpopcnt_hamming() { return LaneScan<Differing, ScoreLimits>::kOps; }
+const ScanOps& vpopcnt_jaccard() { return LaneScan<Differing, ShareLimits>::kOps; }
 }  // namespace vicinal

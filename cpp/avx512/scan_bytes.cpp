@@ -1,8 +1,8 @@
-// The byte scans with AVX-512.
+// The scans of the absolute and the bits kernel, compiled for AVX-512.
 #include "generic/byte_scan.hpp"
 
 namespace vicinal {
-const ScanOps& avx512_absolute() { return LaneScan<Differences, Floors>::kOps; }
-const ScanOps& avx512_differing() { return LaneScan<Differing, Floors>::kOps; }
-const ScanOps& avx512_share() { return LaneScan<Differing, Shares>::kOps; }
+const ScanOps& avx512_absolute() { return LaneScan<Differences, ScoreLimits>::kOps; }
+const ScanOps& avx512_hamming() { return LaneScan<Differing, ScoreLimits>::kOps; }
+const ScanOps& avx512_jaccard() { return LaneScan<Differing, ShareLimits>::kOps; }
 }  // namespace vicinal

@@ -1,4 +1,4 @@
-// Distances between byte strings, compiled for AVX-512.
+// The string loops, compiled for AVX-512.
 #include "generic/string_loops.hpp"
 
 namespace vicinal {

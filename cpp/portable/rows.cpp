@@ -1,4 +1,4 @@
-// The loops over rows, compiled for the plainest machine of this build's architecture.
+// The row loops, compiled for the baseline of the architecture.
 #include "generic/row_loops.hpp"
 
 namespace vicinal {

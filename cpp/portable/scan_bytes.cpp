@@ -1,8 +1,8 @@
-// The byte scans for any machine of this build's architecture.
+// The scans of the absolute and the bits kernel, compiled for the baseline of the architecture.
 #include "generic/byte_scan.hpp"
 
 namespace vicinal {
-const ScanOps& portable_absolute() { return LaneScan<Differences, Floors>::kOps; }
-const ScanOps& portable_differing() { return LaneScan<Differing, Floors>::kOps; }
-const ScanOps& portable_share() { return LaneScan<Differing, Shares>::kOps; }
+const ScanOps& portable_absolute() { return LaneScan<Differences, ScoreLimits>::kOps; }
+const ScanOps& portable_hamming() { return LaneScan<Differing, ScoreLimits>::kOps; }
+const ScanOps& portable_jaccard() { return LaneScan<Differing, ShareLimits>::kOps; }
 }  // namespace vicinal

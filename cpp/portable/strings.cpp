@@ -1,4 +1,4 @@
-// Distances between byte strings, compiled for the plainest machine of this build's architecture.
+// The string loops, compiled for the baseline of the architecture.
 #include "generic/string_loops.hpp"
 
 namespace vicinal {

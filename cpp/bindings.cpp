@@ -1,4 +1,4 @@
-// The kernel for Python: arrays in, arrays out, the GIL released while it works.
+// The Python module of the kernel: converts arrays, and releases the GIL during calls.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/optional.h>
@@ -22,8 +22,9 @@ using Labels = nb::ndarray<const int64_t, nb::ndim<1>, nb::c_contig, nb::device:
 
 Metric metric_of(const std::string& name) {
     constexpr std::pair<const char*, Metric> kNames[] = {
-        {"euclidean", Metric::euclidean}, {"sqeuclidean", Metric::sqeuclidean}, {"cosine", Metric::cosine},
-        {"inner_product", Metric::inner_product}, {"manhattan", Metric::manhattan}, {"hamming", Metric::hamming},
+        {"euclidean", Metric::euclidean}, {"sqeuclidean", Metric::sqeuclidean},
+        {"cosine", Metric::cosine},       {"inner_product", Metric::inner_product},
+        {"manhattan", Metric::manhattan}, {"hamming", Metric::hamming},
         {"jaccard", Metric::jaccard}};
     std::string choices;
     for (const auto& [known, metric] : kNames) {
@@ -46,14 +47,19 @@ DType dtype_of(nb::dlpack::dtype dtype) {
 
 vicinal::Matrix matrix_of(const Array& array) {
     const auto size = static_cast<int64_t>(array.itemsize());
-    return {array.data(), static_cast<int64_t>(array.shape(0)), static_cast<int64_t>(array.shape(1)),
-            array.stride(0) * size, array.stride(1) * size, dtype_of(array.dtype())};
+    return {array.data(),
+            static_cast<int64_t>(array.shape(0)),
+            static_cast<int64_t>(array.shape(1)),
+            array.stride(0) * size,
+            array.stride(1) * size,
+            dtype_of(array.dtype())};
 }
 
 const int64_t* labels_of(const std::optional<Labels>& labels, int64_t n, const char* name) {
     if (!labels) return nullptr;
     if (static_cast<int64_t>(labels->shape(0)) != n) {
-        throw std::invalid_argument(std::string(name) + ": expected one a row");
+        throw std::invalid_argument(std::string(name) + ": expected " + std::to_string(n) + ", one for each row, got " +
+                                    std::to_string(labels->shape(0)));
     }
     return labels->data();
 }
@@ -71,15 +77,15 @@ nb::ndarray<nb::numpy, T> array_of(std::vector<T>&& values) {
             })};
 }
 
-// Runs on the calling thread, which has let go of the GIL.
-vicinal::Watch watch_of(const nb::object& progress) {
-    vicinal::Watch watch;
-    watch.tick = [&progress](int64_t done, int64_t total) {
+// Callbacks run on the calling thread, which has released the GIL.
+vicinal::Callbacks callbacks_of(const nb::object& progress) {
+    vicinal::Callbacks callbacks;
+    callbacks.progress = [&progress](int64_t done, int64_t total) {
         const nb::gil_scoped_acquire gil;
         if (PyErr_CheckSignals() != 0) throw nb::python_error();
         if (!progress.is_none()) progress(done, total);
     };
-    return watch;
+    return callbacks;
 }
 
 using Named = nb::ndarray<const int64_t, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
@@ -88,16 +94,17 @@ using Norms = nb::ndarray<const double, nb::ndim<1>, nb::c_contig, nb::device::c
 nb::ndarray<nb::numpy, double> pairs(const Array& vectors, const std::optional<Norms>& inverse_norms,
                                      const std::string& metric, const Array& queries, const Named& rows, int threads,
                                      const std::string& isa) {
-    const vicinal::Matrix stored = matrix_of(vectors), asked = matrix_of(queries);
+    const vicinal::Matrix stored = matrix_of(vectors), given = matrix_of(queries);
     const Metric which = metric_of(metric);
-    if (static_cast<int64_t>(rows.shape(0)) != asked.n_vectors) throw std::invalid_argument("rows: expected one a query");
+    if (static_cast<int64_t>(rows.shape(0)) != given.n_vectors)
+        throw std::invalid_argument("rows: expected one line for each query");
     if (inverse_norms && static_cast<int64_t>(inverse_norms->shape(0)) != stored.n_vectors) {
-        throw std::invalid_argument("inverse_norms: expected one a row");
+        throw std::invalid_argument("inverse_norms: expected one for each row of vectors");
     }
     auto ranks = array_of(new double[rows.size()], {rows.shape(0), rows.shape(1)});
     {
         const nb::gil_scoped_release release;
-        vicinal::measure_pairs(stored, inverse_norms ? inverse_norms->data() : nullptr, which, asked, rows.data(),
+        vicinal::measure_pairs(stored, inverse_norms ? inverse_norms->data() : nullptr, which, given, rows.data(),
                                static_cast<int64_t>(rows.shape(1)), threads, isa, ranks.data());
     }
     return ranks;
@@ -113,11 +120,11 @@ public:
         const auto n = static_cast<int64_t>(vectors_.shape(0));
         const int64_t* labels = labels_of(groups, n, "groups");
         auto [indices, distances] = result(n, k);
-        vicinal::Watch watch = watch_of(progress);
+        vicinal::Callbacks callbacks = callbacks_of(progress);
         vicinal::Checkpoint state;
         if (!checkpoint.is_none()) {
-            watch.save_every = every;
-            watch.save = [&, indices = &indices, distances = &distances](const vicinal::Checkpoint& now) {
+            callbacks.save_interval = every;
+            callbacks.save = [&, indices = &indices, distances = &distances](const vicinal::Checkpoint& now) {
                 const nb::gil_scoped_acquire gil;
                 nb::dict saved;
                 saved["finished"] = now.finished;
@@ -135,15 +142,15 @@ public:
             const auto old_distances =
                 nb::cast<nb::ndarray<const float, nb::ndim<2>, nb::c_contig, nb::device::cpu>>(resume["distances"]);
             if (old_indices.size() != indices.size() || old_distances.size() != distances.size()) {
-                throw std::invalid_argument("resume: the arrays have another shape than the result");
+                throw std::invalid_argument("resume: expected arrays of the shape of the result, (n_vectors, k)");
             }
             std::copy_n(old_indices.data(), indices.size(), indices.data());
             std::copy_n(old_distances.data(), distances.size(), distances.data());
-            watch.resume = &state;
+            callbacks.resume = &state;
         }
         {
             const nb::gil_scoped_release release;
-            index_.self_join(k, labels, indices.data(), distances.data(), watch);
+            index_.self_join(k, labels, indices.data(), distances.data(), callbacks);
         }
         return nb::make_tuple(indices, distances);
     }
@@ -154,10 +161,10 @@ public:
         const int64_t* labels = labels_of(groups, static_cast<int64_t>(vectors_.shape(0)), "groups");
         const int64_t* query_labels = labels_of(query_groups, matrix.n_vectors, "query_groups");
         auto [indices, distances] = result(matrix.n_vectors, k);
-        const vicinal::Watch watch = watch_of(progress);
+        const vicinal::Callbacks callbacks = callbacks_of(progress);
         {
             const nb::gil_scoped_release release;
-            index_.search(matrix, k, labels, query_labels, indices.data(), distances.data(), watch);
+            index_.search(matrix, k, labels, query_labels, indices.data(), distances.data(), callbacks);
         }
         return nb::make_tuple(indices, distances);
     }
@@ -168,14 +175,14 @@ public:
         if (queries) matrix = matrix_of(*queries);
         const int64_t* labels = labels_of(groups, static_cast<int64_t>(vectors_.shape(0)), "groups");
         const int64_t* query_labels = labels_of(query_groups, matrix.n_vectors, "query_groups");
-        const vicinal::Watch watch = watch_of(progress);
-        vicinal::Within found;
+        const vicinal::Callbacks callbacks = callbacks_of(progress);
+        vicinal::RadiusResult result;
         {
             const nb::gil_scoped_release release;
-            found = index_.within(radius, queries ? &matrix : nullptr, labels, query_labels, watch);
+            result = index_.within(radius, queries ? &matrix : nullptr, labels, query_labels, callbacks);
         }
-        return nb::make_tuple(array_of(std::move(found.indptr)), array_of(std::move(found.indices)),
-                              array_of(std::move(found.distances)));
+        return nb::make_tuple(array_of(std::move(result.indptr)), array_of(std::move(result.indices)),
+                              array_of(std::move(result.distances)));
     }
 
     nb::dict stats() const {
@@ -200,14 +207,15 @@ private:
         const vicinal::Matrix matrix = matrix_of(vectors);
         const Metric which = metric_of(metric);
         const nb::object nothing = nb::none();
-        const vicinal::Watch watch = watch_of(nothing);
+        const vicinal::Callbacks callbacks = callbacks_of(nothing);
         const nb::gil_scoped_release release;
-        return vicinal::Index(matrix, which, threads, isa, sketch, watch);
+        return vicinal::Index(matrix, which, threads, isa, sketch, callbacks);
     }
 
     static std::pair<nb::ndarray<nb::numpy, int64_t>, nb::ndarray<nb::numpy, float>> result(int64_t n, int64_t k) {
         if (k < 1 || (n > 0 && k > std::numeric_limits<int64_t>::max() / 16 / n)) {
-            throw std::invalid_argument("k must be at least 1");
+            throw std::invalid_argument("k: expected at least 1 and a result that fits in memory, got " +
+                                        std::to_string(k));
         }
         const auto rows = static_cast<size_t>(n), width = static_cast<size_t>(k);
         return {array_of(new int64_t[rows * width], {rows, width}), array_of(new float[rows * width], {rows, width})};
@@ -234,22 +242,23 @@ vicinal::StringDistance string_distance_of(const std::string& name) {
     throw std::invalid_argument("unknown distance \"" + name + "\"");
 }
 
-// An Apache Arrow array of type binary, by its buffers: n + 1 offsets, the bytes, and the bit map or None.
+// An Apache Arrow array of type binary, given by its buffers: n + 1 offsets, the bytes, and the validity bitmap or
+// None.
 class Strings {
 public:
     Strings(const Offsets& offsets, const Bytes& bytes, const std::optional<Bytes>& present, int64_t first)
         : n_(static_cast<int64_t>(offsets.shape(0)) - 1), offsets_(offsets), bytes_(bytes), present_(present) {
         const auto held = static_cast<int64_t>(bytes.shape(0));
         if (n_ < 0 || offsets.data()[0] < 0 || offsets.data()[n_] > held) {
-            throw std::invalid_argument("offsets: expected n + 1 that lie within the bytes");
+            throw std::invalid_argument("offsets: expected n + 1 numbers from 0 to the number of bytes");
         }
         for (int64_t i = 0; i < n_; ++i) {
             if (offsets.data()[i] > offsets.data()[i + 1]) {
-                throw std::invalid_argument("offsets: expected to ascend");
+                throw std::invalid_argument("offsets: expected ascending numbers");
             }
         }
         if (present && (first < 0 || (first + n_ + 7) / 8 > static_cast<int64_t>(present->shape(0)))) {
-            throw std::invalid_argument("present: expected a bit a row");
+            throw std::invalid_argument("present: expected one bit for each row");
         }
         column_ = {offsets_.data(), bytes_.data(), present_ ? present_->data() : nullptr, first, n_};
     }
@@ -269,7 +278,8 @@ nb::tuple string_distances(const std::string& name, const Strings& a, const Stri
     const vicinal::StringDistance which = string_distance_of(name);
     const vicinal::StringColumn& x = a.column();
     const vicinal::StringColumn& y = b.column();
-    if (!all_pairs && y.n != 1 && y.n != x.n) throw std::invalid_argument("expected one string, or one a row");
+    if (!all_pairs && y.n != 1 && y.n != x.n)
+        throw std::invalid_argument("b: expected one string, or one for each row of a");
     const auto rows = static_cast<size_t>(x.n), columns = static_cast<size_t>(all_pairs ? y.n : 1);
     auto out = array_of(new float[rows * columns], {rows, columns});
     auto valid = array_of(new uint8_t[rows * columns], {rows, columns});
@@ -285,25 +295,31 @@ nb::tuple string_distances(const std::string& name, const Strings& a, const Stri
 
 NB_MODULE(_native, m) {
     m.doc() = "Exact k nearest neighbours: the C++ kernel.";
-    m.def("isas", [] {
-        nb::list names;
-        for (const auto& name : vicinal::isas()) names.append(name);
-        return nb::tuple(names);
-    }, "The instruction sets usable here, best first.");
-    m.def("int8_roof", [](const std::string& isa) {
-        const nb::gil_scoped_release release;
-        return vicinal::int8_roof(isa);
-    }, "isa"_a = "", "Billions of int8 multiply-and-add operations a second on one core.");
-    m.def("pairs", &pairs, "vectors"_a, "inverse_norms"_a, "metric"_a, "queries"_a, "rows"_a, "threads"_a = 0, "isa"_a = "",
-          "The rank of each row named for each query, in float64; infinity where the row is -1.");
+    m.def(
+        "isas",
+        [] {
+            nb::list names;
+            for (const auto& name : vicinal::isas()) names.append(name);
+            return nb::tuple(names);
+        },
+        "The instruction sets usable here, best first.");
+    m.def(
+        "int8_roof",
+        [](const std::string& isa) {
+            const nb::gil_scoped_release release;
+            return vicinal::int8_roof(isa);
+        },
+        "isa"_a = "", "Billions of int8 multiply-and-add operations a second on one core.");
+    m.def("pairs", &pairs, "vectors"_a, "inverse_norms"_a, "metric"_a, "queries"_a, "rows"_a, "threads"_a = 0,
+          "isa"_a = "", "The rank of each row named for each query, in float64; infinity where the row is -1.");
     nb::class_<Strings>(m, "Strings")
         .def(nb::init<Offsets, Bytes, std::optional<Bytes>, int64_t>(), "offsets"_a, "bytes"_a,
              "present"_a = nb::none(), "first"_a = 0);
     m.def("string_distances", &string_distances, "name"_a, "a"_a, "b"_a, "isa"_a = "", "all_pairs"_a = false,
           "Distances between vectors kept as byte strings, and which are not null: (rows, 1), or all pairs.");
     nb::class_<Index>(m, "Index")
-        .def(nb::init<Array, const std::string&, int, const std::string&, int>(), "vectors"_a, "metric"_a, "threads"_a = 0,
-             "isa"_a = "", "sketch"_a = -1)
+        .def(nb::init<Array, const std::string&, int, const std::string&, int>(), "vectors"_a, "metric"_a,
+             "threads"_a = 0, "isa"_a = "", "sketch"_a = -1)
         .def("self_join", &Index::self_join, "k"_a, "groups"_a = nb::none(), "progress"_a = nb::none(),
              "checkpoint"_a = nb::none(), "every"_a = 60.0, "resume"_a = nb::none())
         .def("search", &Index::search, "queries"_a, "k"_a, "groups"_a = nb::none(), "query_groups"_a = nb::none(),

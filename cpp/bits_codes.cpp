@@ -17,19 +17,19 @@ constexpr int32_t kWhole = 1 << 16;
 
 }  // namespace
 
-BitsCoder::BitsCoder(const Rows& rows, Metric metric)
-    : jaccard_(metric == Metric::jaccard), dim_(rows.matrix.dim) {
-    if (dim_ > static_cast<int64_t>(kAllBits) / 8) throw std::invalid_argument("vectors: too many bits in a row");
+BitsCoder::BitsCoder(const Rows& rows, Metric metric) : jaccard_(metric == Metric::jaccard), dim_(rows.matrix.dim) {
+    if (dim_ > static_cast<int64_t>(kAllBits) / 8)
+        throw std::invalid_argument("vectors: expected at most 2^25 bytes in a row, got " + std::to_string(dim_));
 }
 
-void BitsCoder::code(const Rows& rows, const int32_t* which, int n, int, double, CodedBlock& out) const {
+void BitsCoder::encode(const Rows& rows, const int32_t* which, int n, int, double, CodedBlock& out) const {
     const int64_t bytes = row_bytes(), padded_rows = coded_rows(n);
     out.codes.assign(padded_rows * bytes, 0);
     out.squared_norms.assign(padded_rows, 0);
     out.sums.assign(padded_rows, 0);
     out.slacks.assign(padded_rows, 0);
     out.shifts.assign(padded_rows, 0);
-    out.side = {};
+    out.stats = {};
     for (int i = 0; i < n; ++i) {
         int8_t* code = &out.codes[i * bytes];
         const std::byte* row = rows.at(which[i]);
@@ -42,54 +42,55 @@ void BitsCoder::code(const Rows& rows, const int32_t* which, int n, int, double,
         }
         out.squared_norms[i] = ones;
     }
-    out.side.size = n;
-    out.side.squared_norms = out.squared_norms.data();
-    out.side.sums = out.sums.data();
-    out.side.slacks = out.slacks.data();
-    out.side.shifts = out.shifts.data();
+    out.stats.size = n;
+    out.stats.squared_norms = out.squared_norms.data();
+    out.stats.sums = out.sums.data();
+    out.stats.slacks = out.slacks.data();
+    out.stats.shifts = out.shifts.data();
 }
 
-// The floor of a row: for Hamming the negated highest count, for Jaccard the highest share.
+// The threshold of a row: for Hamming the negated highest number of differing bits, for Jaccard the highest share.
 int32_t BitsCoder::threshold(double radius) const {
-    if (!jaccard_) return radius < 0 ? kNothing : -static_cast<int32_t>(std::min(std::floor(radius), kAllBits));
+    if (!jaccard_) return radius < 0 ? kPassNone : -static_cast<int32_t>(std::min(std::floor(radius), kAllBits));
     if (!(radius < 1)) return kWhole;
     const double share = std::max(radius, 0.0) / (2 - std::max(radius, 0.0));
     return static_cast<int32_t>(std::ceil(share * kWhole * (1 + 1e-12)));
 }
 
-bool BitsCoder::keys(const Side& rows, const double* row_radii, const Side& columns, const double* column_radii,
-                     Keys& row_keys, Keys& column_keys) const {
-    const auto fill = [&](const Side& side, const double* radii, Keys& keys) {
-        for (int i = 0; i < side.size; ++i) {
-            keys.base[i] = jaccard_ ? side.squared_norms[i] : 0;
-            keys.floor[i] = threshold(radii[i]);
+bool BitsCoder::thresholds(const BlockStats& rows, const double* row_radii, const BlockStats& columns,
+                           const double* column_radii, Thresholds& row_thresholds,
+                           Thresholds& column_thresholds) const {
+    const auto fill = [&](const BlockStats& stats, const double* radii, Thresholds& thresholds) {
+        for (int i = 0; i < stats.size; ++i) {
+            thresholds.base[i] = jaccard_ ? stats.squared_norms[i] : 0;
+            thresholds.least_score[i] = threshold(radii[i]);
         }
-        std::fill(keys.base.begin() + side.size, keys.base.end(), 0);
-        std::fill(keys.floor.begin() + side.size, keys.floor.end(), jaccard_ ? 0 : kNothing);
+        std::fill(thresholds.base.begin() + stats.size, thresholds.base.end(), 0);
+        std::fill(thresholds.least_score.begin() + stats.size, thresholds.least_score.end(), jaccard_ ? 0 : kPassNone);
     };
-    fill(rows, row_radii, row_keys);
-    fill(columns, column_radii, column_keys);
+    fill(rows, row_radii, row_thresholds);
+    fill(columns, column_radii, column_thresholds);
     return true;
 }
 
-void BitsCoder::lower(const Side& rows, const Side& columns, int first_column, const Survivor* survivors, size_t n,
-                      float* out) const {
+void BitsCoder::lower_bounds(const BlockStats& rows, const BlockStats& columns, int first_column,
+                             const Survivor* survivors, size_t n, float* out) const {
     for (size_t i = 0; i < n; ++i) {
         const Survivor s = survivors[i];
         double bound = -static_cast<double>(s.score);
         if (jaccard_) {
-            const double ones = static_cast<double>(rows.squared_norms[s.row]) +
-                                columns.squared_norms[first_column + s.column];
+            const double ones =
+                static_cast<double>(rows.squared_norms[s.row]) + columns.squared_norms[first_column + s.column];
             bound = s.score == 0 ? 0 : 2 * bound / (ones + bound) * (1 - 1e-7);
         }
         out[i] = round_down(bound);
     }
 }
 
-double BitsCoder::upper(const Side& rows, int row, const Side& columns, int32_t score) const {
+double BitsCoder::upper_bound(const BlockStats& rows, int row, const BlockStats& columns, int32_t score) const {
     if (!jaccard_) return -static_cast<double>(score);
     if (score == 0) return 0;
-    // Fewer ones in the column make the distance larger.
+    // The distance is largest for the column with the fewest ones.
     const double own = rows.squared_norms[row], differing = -static_cast<double>(score);
     const double least = *std::min_element(columns.squared_norms, columns.squared_norms + columns.size);
     return std::min(1.0, 2 * differing / (own + least + differing) * (1 + 1e-12));

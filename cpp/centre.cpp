@@ -7,15 +7,15 @@ namespace vicinal {
 namespace {
 
 constexpr int64_t kSampleRows = 2048;
-constexpr double kFarOut = 8;          // times the usual distance from the middle
-constexpr double kWidest = 0x1p40;     // how far the largest values may be above 1
-// Seeds of regions are rows of a sample that lie far from those picked before (the few farthest may be outliers), until
-// nearly all of the sample lies close to one of them.
-constexpr int64_t kRegionRows = 256;
+constexpr double kFarOut = 8;       // times the median distance; rows beyond it are outliers
+constexpr double kWidest = 0x1p40;  // largest coordinate after scaling, outliers included
+// Seeds of regions are picked one after the other, each far from those before it (the farthest sample may be outliers),
+// until nearly all of the sample is close to a seed.
+constexpr int64_t kRegionSample = 256;
 constexpr size_t kMostRegions = 8;
 constexpr double kNearlyAll = 0.9;
 constexpr double kNext = 0.95;
-constexpr double kTight = 1.0 / 8;  // of the least distance between seeds
+constexpr double kTight = 1.0 / 8;  // a region is at most so wide, as a share of the least distance between seeds
 
 struct Sample {
     int64_t size, width;
@@ -36,7 +36,7 @@ double distance(const double* x, const double* y, int64_t width) {
     return std::sqrt((lanes[0] + lanes[1]) + (lanes[2] + lanes[3]));
 }
 
-double middle(std::vector<double>& values) {
+double median(std::vector<double>& values) {
     const auto half = values.begin() + static_cast<int64_t>(values.size() / 2);
     std::nth_element(values.begin(), half, values.end());
     return *half;
@@ -45,53 +45,53 @@ double middle(std::vector<double>& values) {
 }  // namespace
 
 Centre find_centre(const Rows& rows, const RowOps& ops) {
-    const Sample few(rows, ops, kRegionRows);
-    Centre found;
-    found.centre.resize(few.width);
-    if (few.size == 0) return found;
-    std::vector<double> medians(few.width), values(few.size);
-    for (int64_t c = 0; c < few.width; ++c) {
-        for (int64_t i = 0; i < few.size; ++i) values[i] = std::isfinite(few.at(i)[c]) ? few.at(i)[c] : 0;
-        medians[c] = middle(values);
+    const Sample sample(rows, ops, kRegionSample);
+    Centre result;
+    result.centre.resize(sample.width);
+    if (sample.size == 0) return result;
+    std::vector<double> medians(sample.width), values(sample.size);
+    for (int64_t c = 0; c < sample.width; ++c) {
+        for (int64_t i = 0; i < sample.size; ++i) values[i] = std::isfinite(sample.at(i)[c]) ? sample.at(i)[c] : 0;
+        medians[c] = median(values);
     }
-    for (int64_t i = 0; i < few.size; ++i) {
-        values[i] = distance(few.at(i), medians.data(), few.width);
+    for (int64_t i = 0; i < sample.size; ++i) {
+        values[i] = distance(sample.at(i), medians.data(), sample.width);
         if (!std::isfinite(values[i])) values[i] = std::numeric_limits<double>::infinity();
     }
-    const double limit = kFarOut * middle(values);
-    // The mean, for it is nearer to all rows than the medians are.
+    const double limit = kFarOut * median(values);
+    // The mean is nearer to the rows than the median of each coordinate.
     const int64_t n = rows.matrix.n_vectors, sampled = std::min(n, kSampleRows);
-    std::vector<double> x(few.width), sum(few.width);
+    std::vector<double> x(sample.width), sum(sample.width);
     int64_t taken = 0;
     for (int64_t i = 0; i < sampled; ++i) {
         ops.load(rows, i * n / sampled, x.data());
-        if (!(distance(x.data(), medians.data(), few.width) <= limit)) continue;
+        if (!(distance(x.data(), medians.data(), sample.width) <= limit)) continue;
         ++taken;
-        for (int64_t c = 0; c < few.width; ++c) sum[c] += x[c];
+        for (int64_t c = 0; c < sample.width; ++c) sum[c] += x[c];
     }
-    for (int64_t c = 0; c < few.width; ++c) {
+    for (int64_t c = 0; c < sample.width; ++c) {
         const double mean = taken ? sum[c] / static_cast<double>(taken) : medians[c];
-        found.centre[c] = std::isfinite(mean) ? mean : 0;
+        result.centre[c] = std::isfinite(mean) ? mean : 0;
     }
     std::vector<double> peaks;
     double highest = 0;
     for (int64_t i = 0; i < sampled; ++i) {
         ops.load(rows, i * n / sampled, x.data());
-        const double peak = ops.peak(x.data(), found.centre.data(), rows.matrix.dim);
+        const double peak = ops.peak(x.data(), result.centre.data(), rows.matrix.dim);
         if (!std::isfinite(peak)) continue;
         peaks.push_back(peak);
         highest = std::max(highest, peak);
     }
     if (highest > 0) {
-        const double usual = std::max(middle(peaks), highest / kWidest);
-        found.factor = std::ldexp(1.0, -std::clamp(std::ilogb(usual), -400, 1000));
+        const double usual = std::max(median(peaks), highest / kWidest);
+        result.factor = std::ldexp(1.0, -std::clamp(std::ilogb(usual), -400, 1000));
     }
-    return found;
+    return result;
 }
 
 std::vector<std::vector<double>> find_regions(const Rows& rows, const RowOps& ops) {
-    if (rows.matrix.n_vectors < kRegionRows) return {};
-    const Sample sample(rows, ops, kRegionRows);
+    if (rows.matrix.n_vectors < kRegionSample) return {};
+    const Sample sample(rows, ops, kRegionSample);
     const int64_t sampled = sample.size, width = sample.width;
     for (double value : sample.values) {
         if (!(std::abs(value) < 1e140)) return {};
@@ -111,7 +111,9 @@ std::vector<std::vector<double>> find_regions(const Rows& rows, const RowOps& op
         std::vector<int64_t> order(sampled);
         std::iota(order.begin(), order.end(), 0);
         std::sort(order.begin(), order.end(), [&](int64_t a, int64_t b) { return nearest[a] < nearest[b]; });
-        const auto rank = [&](double share) { return order[static_cast<int64_t>(share * static_cast<double>(sampled))]; };
+        const auto rank = [&](double share) {
+            return order[static_cast<int64_t>(share * static_cast<double>(sampled))];
+        };
         if (seeds > 0 && nearest[rank(kNearlyAll)] <= kTight * apart) {
             std::vector<std::vector<double>> centres;
             for (size_t s = 0; s <= seeds; ++s) {
@@ -121,7 +123,7 @@ std::vector<std::vector<double>> find_regions(const Rows& rows, const RowOps& op
                     for (int64_t i = 0; i < sampled; ++i) {
                         if (of[i] == s) values.push_back(at(i)[c]);
                     }
-                    centre[c] = middle(values);
+                    centre[c] = median(values);
                 }
                 centres.push_back(centre);
             }

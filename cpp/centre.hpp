@@ -1,4 +1,4 @@
-// Where the rows lie and how large they are, from a sample; and the roundings that all coders share.
+// Centre, scale and regions of the rows, estimated from a sample, and the rounding that all coders share.
 #pragma once
 
 #include <algorithm>
@@ -11,20 +11,20 @@
 namespace vicinal {
 
 struct Centre {
-    std::vector<double> centre;  // the mean of the sample's rows that are not far out
-    double factor = 1;           // a power of two that makes the usual |x - centre| about 1
+    std::vector<double> centre;  // mean of the sampled rows without outliers
+    double factor = 1;           // a power of two: the typical |x - centre| times factor is about 1
 };
 
 Centre find_centre(const Rows& rows, const RowOps& ops);
 
-// The centres of a few tight and far regions that nearly all rows lie in, or nothing: codes made from one centre
-// would not tell the rows of a region apart.
+// The centres of a few tight regions far from each other that contain nearly all rows; empty where there are none. With
+// one centre for all, the rows of a region would have equal codes.
 std::vector<std::vector<double>> find_regions(const Rows& rows, const RowOps& ops);
 
-// A floor no higher than the value, or the one that every score reaches.
-inline int32_t as_floor(double value) {
+// The highest threshold that is surely not above the value; kPassAll where the value is too low for 32 bits.
+inline int32_t to_threshold(double value) {
     constexpr double kLimit = 1 << 29;
-    if (!(value > -kLimit)) return kEverything;
+    if (!(value > -kLimit)) return kPassAll;
     return value >= kLimit ? static_cast<int32_t>(kLimit) : static_cast<int32_t>(std::floor(value)) - 2;
 }
 
@@ -33,7 +33,7 @@ inline float round_up(double value) {
     return rounded < value ? std::nextafter(rounded, std::numeric_limits<float>::infinity()) : rounded;
 }
 
-// In float32 and no higher: where float32 ends, and where it begins, a little lower. What is no number bounds nothing.
+// Rounds down to float32, with a margin at the ends of its range. NaN becomes -infinity, which bounds nothing.
 inline float round_down(double value) {
     if (!(value > -1e38)) return -std::numeric_limits<float>::infinity();
     return static_cast<float>(std::min(value - std::abs(value) * 2e-7 - 1e-37, 1e38));

@@ -1,5 +1,5 @@
-// What a kernel (dot, absolute, bits) must say for the drivers to be able to join, search and collect with it: how rows
-// become codes, which whole-number scores let a pair pass, and what the exact sum of a pair means as a distance.
+// The interface of a coder (dot, absolute, bits): how rows become codes, which scores let a pair pass, and how an exact
+// sum becomes a distance. The join drivers use nothing else of a coder.
 #pragma once
 
 #include <algorithm>
@@ -10,80 +10,106 @@
 
 namespace vicinal {
 
-// What the thresholds need to know of a block of coded rows.
-struct Side {
+class Rotation;
+
+// Statistics of a block of coded rows, from which thresholds and bounds are computed.
+struct BlockStats {
     int size = 0;
     double scale = 1;
-    double slack_highest = 0;
-    double length_highest = 0;  // of the scaled codes
-    double shift_highest = 0;   // of the shifts; inner product and absolute only
-    double shift_lowest = 0;    // absolute only
-    double reach = 0;           // highest |x| of the given rows, scaled; inner product only
-    int region = 0;             // the centre that the rows are coded from
-    double longest = 0;         // true lengths from the centre, highest and lowest; both 0 where they are not kept
+    double max_slack = 0;
+    double max_length = 0;  // highest length of the codes, times scale
+    double max_shift = 0;   // highest shift; inner product and absolute only
+    double min_shift = 0;   // lowest shift; absolute only
+    double max_norm = 0;    // highest scaled length of the given rows and of the centre, added; inner product only
+    int region = 0;         // the rows are coded from the centre of this region
+    double longest = 0;     // highest and lowest distance from the centre; both 0 where lengths are not kept
     double shortest = 0;
-    const int32_t* squared_norms = nullptr;  // of the codes; the bits set
+    const int32_t* squared_norms = nullptr;  // of the codes; of bits the number of ones
     const int32_t* sums = nullptr;
     const float* slacks = nullptr;
-    const float* lengths = nullptr;  // true, to 2^-20; NaN where they are beyond coding; may be null
+    const float* lengths =
+        nullptr;  // distances from the centre, to 2^-20; NaN where the row cannot be coded; may be null
     const double* shifts = nullptr;
 };
 
-struct Keys {
-    std::vector<int32_t> base, floor;
-    bool some = true;  // false where no pair can matter to any row
-    explicit Keys(int size) : base(size), floor(size) {}
+struct Thresholds {
+    std::vector<int32_t> base, least_score;
+    bool any = true;  // false where no pair can pass for any row
+    explicit Thresholds(int size) : base(size), least_score(size) {}
 };
 
-// Rows whose codes a block of n makes room for: it is read as the rows of a ScanJob and packed into whole panels.
+// Number of rows to allocate for a block of n: the block is read as the rows of a ScanJob and packed into whole panels.
 inline int64_t coded_rows(int64_t n) { return std::max(padded(n, kRowStep), padded(n, kPanel)); }
 
-// What the thresholds need to know of coded rows, and where it is kept.
-struct Marks {
+// Statistics of each coded row, and of the block.
+struct RowStats {
     std::vector<int32_t> squared_norms, sums;
     std::vector<float> slacks, lengths;
     std::vector<double> shifts;
-    Side side;
+    BlockStats stats;
 };
 
-// Rows coded one after the other; of turned rows their sketches too (sketch.hpp).
-struct CodedBlock : Marks {
+// Codes of rows, one after the other. Rotated rows have sketches too (sketch.hpp).
+struct CodedBlock : RowStats {
     std::vector<int8_t> codes;
-    std::vector<int32_t> tails;  // of each row four codes more, which only its sketch has; empty where there are none
-    Marks sketch;
+    std::vector<int32_t> tails;  // of each row the four further codes of its sketch; empty where there are no sketches
+    RowStats sketch;
+};
+
+// A coder that subtracts one centre from all rows, scales and rounds. Its rows can be compared in float32 before
+// coding, and may be rotated.
+class CentredCoder {
+public:
+    // Writes factor * (x - centre) in float32, with zeros up to the next multiple of 8.
+    virtual void centred(const Rows& rows, int64_t row, float* out) const = 0;
+    // Whether rows can be rotated before coding (rotation.hpp): distances are Euclidean, and the sums over codes of a
+    // rotated row and of a sketch fit in 32 bits.
+    virtual bool can_rotate() const = 0;
+    // Codes rotated rows and their sketches at one common scale. `rotated` is working memory for n x
+    // rotation.dim_padded() values.
+    virtual void encode_rotated(const Rows& rows, const int32_t* which, int n, const Rotation& rotation, float* rotated,
+                                CodedBlock& out) const = 0;
+
+protected:
+    ~CentredCoder() = default;
 };
 
 class Coder {
 public:
     virtual ~Coder() = default;
 
-    // How many centres there are: rows are coded from one each, and blocks hold rows of one.
+    // This coder if it is a CentredCoder, else null.
+    virtual const CentredCoder* centred_coder() const { return nullptr; }
+
+    // Number of regions. Each has a centre, and all rows of a block belong to one region.
     virtual int regions() const { return 1; }
     virtual int region(const Rows&, int64_t) const { return 0; }
-    // How large a scale the row asks for; blocks are made of rows of like peaks.
+    // The scale that the row needs. Blocks are made of rows of similar peaks.
     virtual double peak(const Rows& rows, int64_t row, int region) const = 0;
-    // Codes the rows named, as the rows of a ScanJob, all from the centre of a region.
-    virtual void code(const Rows& rows, const int32_t* which, int n, int region, double highest_peak,
-                      CodedBlock& out) const = 0;
+    // Codes rows, as the rows of a ScanJob, from the centre of one region.
+    virtual void encode(const Rows& rows, const int32_t* which, int n, int region, double highest_peak,
+                        CodedBlock& out) const = 0;
 
-    // The threshold of a row that keeps neighbours up to this distance, in the coder's own unit.
-    virtual double radius(double distance) const = 0;
-    // A radius that no pair lies within.
-    virtual double nowhere() const = 0;
-    // False where a base had to be cut off, so that scores between these blocks say nothing of upper bounds.
-    virtual bool keys(const Side& rows, const double* row_radii, const Side& columns, const double* column_radii,
-                      Keys& row_keys, Keys& column_keys) const = 0;
-    // A radius below which each pair cannot be. The survivors' columns count from first_column of the block.
-    virtual void lower(const Side& rows, const Side& columns, int first_column, const Survivor* survivors, size_t n,
-                       float* out) const = 0;
-    // A distance that no pair of this row and any of the columns exceeds which has this score or a higher one.
-    virtual double upper(const Side& rows, int row, const Side& columns, int32_t score) const = 0;
+    // The radius, in the coder's own unit, of a row that keeps neighbours up to this distance.
+    virtual double radius_of(double distance) const = 0;
+    // A radius that excludes all pairs.
+    virtual double empty_radius() const = 0;
+    // Computes the thresholds of a block of rows and a block of columns. Returns false where a base was clipped, so
+    // that the scores give no upper bounds.
+    virtual bool thresholds(const BlockStats& rows, const double* row_radii, const BlockStats& columns,
+                            const double* column_radii, Thresholds& row_thresholds,
+                            Thresholds& column_thresholds) const = 0;
+    // Computes a lower bound of the radius of each pair. Columns of the survivors count from first_column of the block.
+    virtual void lower_bounds(const BlockStats& rows, const BlockStats& columns, int first_column,
+                              const Survivor* survivors, size_t n, float* out) const = 0;
+    // An upper bound of the distance between the row and any of the columns whose score is at least this.
+    virtual double upper_bound(const BlockStats& rows, int row, const BlockStats& columns, int32_t score) const = 0;
 
     virtual Sum sum() const = 0;
-    virtual double finish(double sum) const = 0;
+    virtual double distance_of(double sum) const = 0;
     virtual int64_t row_bytes() const = 0;
-    virtual int group_bytes() const = 0;   // coordinates that lie together in a panel
-    virtual uint8_t offset() const = 0;    // what a panel's byte is above a row's
+    virtual int group_bytes() const = 0;  // consecutive coordinates in a panel
+    virtual uint8_t offset() const = 0;   // added to each code in a panel
     virtual const ScanOps& scan(const Isa& isa) const = 0;
 };
 

@@ -1,35 +1,36 @@
-// Codes of rows for the dot kernel, and the whole-number thresholds that make the scan a proof.
+// The coder of the dot kernel (Euclidean, cosine, inner product), and the thresholds that make the scan a proof.
 //
-// A row x is moved by a common centre c, scaled by a power of two f, and rounded: f (x - c) = s q + r, with whole
-// numbers q in [-127, 127] and one scale s for all rows of a block (blocks hold rows of like largest coordinate, so the
-// common scale costs little). The kernel knows q, and an upper bound `slack` of |r|.
+// A row x is centred by subtracting c, scaled by a power of two f, and rounded: f (x - c) = s q + r, with whole numbers
+// q in [-127, 127] and one scale s for all rows of a block (rows of a block have similar largest coordinates, so the
+// common scale costs little). The kernel stores q and an upper bound `slack` of |r|.
 //
-// Euclidean. By the triangle inequality the distance of two rows is at least |s q - s' q'| - slack - slack'. A pair can
-// only matter to a row that keeps neighbours up to the radius w if that is at most w, that is if
+// Euclidean. By the triangle inequality the distance of two rows is at least |s q - s' q'| - slack - slack'. A row that
+// keeps neighbours within the radius w needs a pair only if this is at most w, that is if
 //     s^2 |q|^2 + s'^2 |q'|^2 - 2 s s' <q, q'>  <=  (w + slack + slack')^2.
-// Divided by 2 s s' this compares the product of codes with one number of each row:
+// Divided by 2 s s', this compares the product of codes with one number for each row:
 //     <q, q'>  -  s |q|^2 / 2 s'  -  s' |q'|^2 / 2 s  >=  -(w + slack + slack')^2 / 2 s s'.
-// The left side becomes the score (each base rounded so that the score rises), the right side the floor (rounded down,
-// with the largest slack' of the block in place of slack'). Rounding so only ever lets more pairs through.
+// The left side is the score (each base is rounded so that the score becomes higher), the right side the threshold
+// (rounded down, with the largest slack' of the block). Rounding can only let more pairs pass.
 //
-// Where one block's rows are much longer than the other's, that is a waste: with the true lengths, kept beside the
-// codes, |x - y|^2 = |x|^2 + |y|^2 - 2 <x, y>, and <x, y> is at most s s' <q, q'> + |s q| slack' + slack (|s' q'| + slack'),
-// which is off by far less than slack times the longer row. So then
+// If the rows of one block are much longer than those of the other, the exact lengths, which are stored beside the
+// codes, give a better bound: |x - y|^2 = |x|^2 + |y|^2 - 2 <x, y>, and <x, y> is at most s s' <q, q'> + |s q| slack' +
+// slack (|s' q'| + slack'), whose error is far less than slack times the longer row. The condition is then
 //     <q, q'>  -  |x|^2 / 2 s s'  -  |y|^2 / 2 s s'  >=  -(w^2 + 2 (|s q| slack' + slack (|s' q'| + slack'))) / 2 s s'.
-// And no row is nearer than the difference of the lengths: where that is more than every w, a tile is left out.
+// The distance is also at least the difference of the lengths: a tile in which this exceeds every w is skipped.
 //
-// Data in a few tight regions far from each other have a centre each (centre.cpp), or the codes would say nothing within
-// a region. Between regions no product counts: a pair is as far as the centres, less both lengths.
+// Data in a few tight regions far from each other have one centre for each region (centre.hpp), because codes from a
+// single centre would be equal within a region. Between regions no products are used: the distance is at least that of
+// the centres minus both lengths.
 //
-// Inner product. <x, y> = <x - c, y - c> + h(x) + h(y) with h(x) = <x, c> - |c|^2 / 2, and the first term is
-// at most s s' <q, q'> + |s q| slack' + slack (|s' q'| + slack'); the rest is the same.
+// Inner product. <x, y> = <x - c, y - c> + h(x) + h(y) with h(x) = <x, c> - |c|^2 / 2, the `shift`. The first term is
+// at most s s' <q, q'> + |s q| slack' + slack (|s' q'| + slack'); the rest is as above.
 //
-// Roundings on the way: x - c is rounded once in float64, once more to float32, and what rounding lost is computed in
-// float32: each is relative to |x - c|, and `slack` is raised by 2^-20 |x - c|, which is more than their sum. Values too
-// small for float32 lose at most 2^-70 a coordinate, in units where the largest is about 1. The radius w is raised by a
-// billionth, more than the float64 distance itself can have lost, and by 1e-150 for squares that underflow. A row whose
-// coordinates are not finite after scaling has infinite slack: it is always measured. Sums of squares that leave float64
-// (values beyond 1e150) are the caller's to refuse.
+// Rounding errors. x - c is rounded in float64 and then to float32, and the residual r is computed in float32. These
+// errors are relative to |x - c|, and `slack` is raised by 2^-20 |x - c|, which exceeds their sum. Values too small for
+// float32 lose at most 2^-70 a coordinate, in units where the largest is about 1. The radius w is raised by 1e-9 of
+// itself, which exceeds the error of the float64 distance, and by 1e-150 for squares that underflow. A row whose
+// coordinates are not finite after scaling has infinite slack and is always measured. The caller must refuse values
+// beyond 1e150, whose squares overflow.
 #pragma once
 
 #include <vector>
@@ -39,57 +40,63 @@
 
 namespace vicinal {
 
-class DotCoder final : public Coder {
+class DotCoder final : public Coder, public CentredCoder {
 public:
-    // Chooses centre and factor from the rows.
+    // Chooses the centre and the factor from the rows.
     DotCoder(const Rows& rows, Metric metric, const RowOps& ops);
 
-    // The same of turned rows, with their sketches (sketch.hpp), and all of one scale that serves both; `turned` has room
-    // for n x rotation.dim_padded().
-    void code_turned(const Rows& rows, const int32_t* which, int n, const Rotation& rotation, float* turned,
-                     CodedBlock& out) const;
-    // Whether codes have their full range, so that turned rows of so many coordinates can be coded too.
-    bool full_range() const { return highest_code_ == 127 && dim_ + 8 <= (1 << 28) / (127 * 255); }
-    // f (x - c) in float32, zeros up to the next multiple of 8; of the first region's centre.
-    void moved(const Rows& rows, int64_t row, float* out) const;
+    const CentredCoder* centred_coder() const override { return regions() == 1 ? this : nullptr; }
+    void centred(const Rows& rows, int64_t row, float* out) const override;
+    bool can_rotate() const override { return sum() == Sum::squares && full_range(); }
+    void encode_rotated(const Rows& rows, const int32_t* which, int n, const Rotation& rotation, float* rotated,
+                        CodedBlock& out) const override;
     int regions() const override { return static_cast<int>(centres_.size()); }
     int region(const Rows& rows, int64_t row) const override;
     double peak(const Rows& rows, int64_t row, int region) const override;
-    void code(const Rows& rows, const int32_t* which, int n, int region, double highest_peak,
-              CodedBlock& out) const override;
-    double radius(double distance) const override;
-    double nowhere() const override;
-    bool keys(const Side& rows, const double* row_radii, const Side& columns, const double* column_radii, Keys& row_keys,
-              Keys& column_keys) const override;
-    void lower(const Side& rows, const Side& columns, int first_column, const Survivor* survivors, size_t n,
-               float* out) const override;
-    double upper(const Side& rows, int row, const Side& columns, int32_t score) const override;
+    void encode(const Rows& rows, const int32_t* which, int n, int region, double highest_peak,
+                CodedBlock& out) const override;
+    double radius_of(double distance) const override;
+    double empty_radius() const override;
+    bool thresholds(const BlockStats& rows, const double* row_radii, const BlockStats& columns,
+                    const double* column_radii, Thresholds& row_thresholds,
+                    Thresholds& column_thresholds) const override;
+    void lower_bounds(const BlockStats& rows, const BlockStats& columns, int first_column, const Survivor* survivors,
+                      size_t n, float* out) const override;
+    double upper_bound(const BlockStats& rows, int row, const BlockStats& columns, int32_t score) const override;
     Sum sum() const override { return metric_ == Metric::inner_product ? Sum::products : Sum::squares; }
-    double finish(double sum) const override;
+    double distance_of(double sum) const override;
     int64_t row_bytes() const override { return padded(dim_, kRowAlign); }
     int group_bytes() const override { return 4; }
     uint8_t offset() const override { return 128; }
     const ScanOps& scan(const Isa& isa) const override { return *isa.dot; }
 
 private:
-    // Codes row i of a block: x, of which roundings have lost at most `lost` beside those named above. An infinite loss
-    // leaves zeros and the infinite slack.
+    // Whether codes use their full range, and sums of products of eight more coordinates fit.
+    bool full_range() const { return max_code_ == 127 && dim_ + 8 <= (1 << 28) / (127 * 255); }
+    // Codes row i of a block. `lost` is an upper bound of the errors of x, without those listed above. If it is
+    // infinite, the codes stay 0 and the slack is infinite.
     void put_row(const float* x, double lost, int i, CodedBlock& block) const;
     void put_length(double square, int i, CodedBlock& block) const;
-    double allowance(const Side& rows, int row, const Side& columns) const;
-    double apart(const Side& rows, const Side& columns) const {
-        return apart_[rows.region * centres_.size() + columns.region];
+    void put_sketch(const float* x, const Rotation& rotation, double square, double remainder, double lost, int i,
+                    CodedBlock& block) const;
+    double rotate_rows(const Rows& rows, const int32_t* which, int n, const Rotation& rotation, float* rotated,
+                       double* squares, double* remainders) const;
+    double allowance(const BlockStats& rows, int row, const BlockStats& columns) const;
+    double centre_distance(const BlockStats& rows, const BlockStats& columns) const {
+        return centre_distances_[rows.region * centres_.size() + columns.region];
     }
-    void keys_by_products(const Side& own, const double* radii, const Side& other, Keys& keys, bool& whole) const;
-    void keys_by_distances(const Side& own, const double* radii, const Side& other, Keys& keys, bool& whole) const;
+    void thresholds_by_products(const BlockStats& own, const double* radii, const BlockStats& other,
+                                Thresholds& thresholds, bool& unclipped) const;
+    void thresholds_by_distances(const BlockStats& own, const double* radii, const BlockStats& other,
+                                 Thresholds& thresholds, bool& unclipped) const;
     double distance_within(double radius) const;
 
     Metric metric_;
     const RowOps& ops_;
     int64_t dim_;
-    int highest_code_;
-    std::vector<std::vector<double>> centres_;  // of each region; nearly always one
-    std::vector<double> apart_;                 // no more than the scaled distance of each two of them
+    int max_code_;
+    std::vector<std::vector<double>> centres_;  // one for each region
+    std::vector<double> centre_distances_;      // lower bounds of the scaled distances of all pairs of centres
     double centre_squared_ = 0;
     double factor_ = 1;
 };

@@ -1,6 +1,7 @@
-// The Index: chooses instruction set, coder and threads, and times the calls.
+// The Index: chooses instruction set, coder and number of threads, and times the calls.
 #include <algorithm>
 #include <limits>
+#include <optional>
 #include <stdexcept>
 
 #include "absolute_codes.hpp"
@@ -13,27 +14,34 @@ namespace {
 
 void check(const Matrix& m, Metric metric) {
     const bool bits = metric == Metric::hamming || metric == Metric::jaccard;
-    if (bits && m.dtype != DType::u8) throw std::invalid_argument("packed bits must be uint8");
-    if (m.n_vectors < 0 || m.dim < 1) throw std::invalid_argument("vectors must have at least one column");
-    if (m.n_vectors >= std::numeric_limits<int32_t>::max()) throw std::invalid_argument("too many rows");
+    if (bits && m.dtype != DType::u8)
+        throw std::invalid_argument("vectors: expected packed bits as uint8, got another dtype");
+    if (m.n_vectors < 0 || m.dim < 1)
+        throw std::invalid_argument("vectors: expected at least one column, got " + std::to_string(m.dim));
+    if (m.n_vectors >= std::numeric_limits<int32_t>::max())
+        throw std::invalid_argument("vectors: expected fewer than 2^31 - 1 rows, got " + std::to_string(m.n_vectors));
 }
 
-// Rows, and their inverse norms where the metric normalises.
+void check_k(int64_t k) {
+    if (k < 1) throw std::invalid_argument("k: expected at least 1, got " + std::to_string(k));
+}
+
+// Rows, with their inverse norms if the metric normalises them.
 struct Normalised {
     Rows rows;
     std::vector<double> inverse_norms;
 
-    Normalised(const Matrix& matrix, Metric metric, const RowOps& ops, Pool& pool, const Watch& watch) {
+    Normalised(const Matrix& matrix, Metric metric, const RowOps& ops, Pool& pool, const Callbacks& callbacks) {
         check(matrix, metric);
         rows.matrix = matrix;
         if (metric != Metric::cosine) return;
         const int64_t n = matrix.n_vectors, chunk = 256;
         inverse_norms.resize(n);
-        pool.run((n + chunk - 1) / chunk, [&](int, int64_t task) {
+        pool.run((n + chunk - 1) / chunk, callbacks, [&](int, int64_t task) {
             for (int64_t i = task * chunk; i < std::min(n, (task + 1) * chunk); ++i) {
                 inverse_norms[i] = ops.inverse_norm(rows, i);
             }
-        }, watch);
+        });
         rows.inverse_norms = inverse_norms.data();
     }
 };
@@ -59,18 +67,19 @@ struct Index::State {
     int sketch;
     Stats stats;
 
-    State(const Matrix& matrix, Metric metric, int threads, const std::string& name, int sketch, const Watch& watch)
+    State(const Matrix& matrix, Metric metric, int threads, const std::string& name, int sketch,
+          const Callbacks& callbacks)
         : metric(metric),
           isa(find_isa(name)),
           pool(threads),
-          vectors(matrix, metric, *isa.rows, pool, watch),
+          vectors(matrix, metric, *isa.rows, pool, callbacks),
           coder(make_coder(vectors.rows, metric, *isa.rows)),
-          stored(std::make_unique<Stored>(vectors.rows, *coder, nullptr, isa, pool, watch)),
+          stored(std::make_unique<Stored>(vectors.rows, *coder, nullptr, isa, pool, callbacks)),
           sketch(sketch) {}
 
-    // Copies that belong to different groups are different rows to a call with groups.
+    // With groups, copies of different groups must be stored separately.
     template <class Call>
-    auto with(const int64_t* groups, const Watch& watch, Call&& call) {
+    auto run(const int64_t* groups, const Callbacks& callbacks, Call&& call) {
         const Timer timer;
         const double build = stats.seconds_build;
         stats = {};
@@ -82,27 +91,28 @@ struct Index::State {
             const Timer& timer;
             ~Stop() { stats.seconds = timer.seconds(); }
         } stop{stats, timer};
-        if (stored->half_turned()) stored->turn(nullptr, pool, watch);
+        if (stored->rotation_unfinished()) stored->rotate(nullptr, pool, callbacks);
         if (groups && stored->copies().any()) {
-            Stored apart(vectors.rows, *coder, groups, isa, pool, watch);
-            return call(Context{apart, isa, sketch, pool, watch, stats});
+            Stored separate(vectors.rows, *coder, groups, isa, pool, callbacks);
+            return call(Context{separate, isa, sketch, pool, callbacks, stats});
         }
-        return call(Context{*stored, isa, sketch, pool, watch, stats});
+        return call(Context{*stored, isa, sketch, pool, callbacks, stats});
     }
 
-    Normalised prepare(const Matrix& queries, const Watch& watch) {
-        if (queries.dim != vectors.rows.matrix.dim) throw std::invalid_argument("queries have another dim than vectors");
-        return Normalised(queries, metric, *isa.rows, pool, watch);
+    Normalised prepare(const Matrix& queries, const Callbacks& callbacks) {
+        check_dim(queries, vectors.rows.matrix);
+        return Normalised(queries, metric, *isa.rows, pool, callbacks);
     }
 };
 
 Index::Index(const Matrix& vectors, Metric metric, int threads, const std::string& isa, int sketch,
-             const Watch& watch) {
+             const Callbacks& callbacks) {
     if (sketch < -1 || sketch > 4096 || (sketch > 0 && sketch % kProjected != 0)) {
-        throw std::invalid_argument("sketch must be -1, 0 or a multiple of 16 up to 4096");
+        throw std::invalid_argument("sketch: expected -1, 0 or a multiple of 16 up to 4096, got " +
+                                    std::to_string(sketch));
     }
     const Timer timer;
-    state_ = std::make_unique<State>(vectors, metric, threads, isa, sketch, watch);
+    state_ = std::make_unique<State>(vectors, metric, threads, isa, sketch, callbacks);
     state_->stats.seconds_build = timer.seconds();
 }
 
@@ -111,32 +121,30 @@ Index::Index(Index&&) noexcept = default;
 
 const Stats& Index::stats() const { return state_->stats; }
 
-void Index::self_join(int64_t k, const int64_t* groups, int64_t* indices, float* distances, const Watch& watch) {
-    if (k < 1) throw std::invalid_argument("k must be at least 1");
-    state_->with(groups, watch, [&](const Context& context) {
-        vicinal::self_join(context, k, groups, indices, distances);
-    });
+void Index::self_join(int64_t k, const int64_t* groups, int64_t* indices, float* distances,
+                      const Callbacks& callbacks) {
+    check_k(k);
+    state_->run(groups, callbacks,
+                [&](const Context& context) { vicinal::self_join(context, k, groups, indices, distances); });
 }
 
 void Index::search(const Matrix& queries, int64_t k, const int64_t* groups, const int64_t* query_groups,
-                   int64_t* indices, float* distances, const Watch& watch) {
-    if (k < 1) throw std::invalid_argument("k must be at least 1");
+                   int64_t* indices, float* distances, const Callbacks& callbacks) {
+    check_k(k);
     if (!groups || !query_groups) groups = query_groups = nullptr;
-    const Normalised prepared = state_->prepare(queries, watch);
-    state_->with(groups, watch, [&](const Context& context) {
+    const Normalised prepared = state_->prepare(queries, callbacks);
+    state_->run(groups, callbacks, [&](const Context& context) {
         vicinal::search(context, prepared.rows, k, groups, query_groups, indices, distances);
     });
 }
 
-Within Index::within(double radius, const Matrix* queries, const int64_t* groups, const int64_t* query_groups,
-                     const Watch& watch) {
-    if (!queries) {
-        return state_->with(groups, watch, [&](const Context& context) { return within_self(context, radius, groups); });
-    }
-    if (!groups || !query_groups) groups = query_groups = nullptr;
-    const Normalised prepared = state_->prepare(*queries, watch);
-    return state_->with(groups, watch, [&](const Context& context) {
-        return within_queries(context, radius, prepared.rows, groups, query_groups);
+RadiusResult Index::within(double radius, const Matrix* queries, const int64_t* groups, const int64_t* query_groups,
+                           const Callbacks& callbacks) {
+    if (queries && (!groups || !query_groups)) groups = query_groups = nullptr;
+    std::optional<Normalised> prepared;
+    if (queries) prepared.emplace(state_->prepare(*queries, callbacks));
+    return state_->run(groups, callbacks, [&](const Context& context) {
+        return vicinal::within(context, radius, prepared ? &prepared->rows : nullptr, groups, query_groups);
     });
 }
 

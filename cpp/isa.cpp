@@ -1,4 +1,4 @@
-// Which instruction sets this machine has and this build knows.
+// Finds the instruction sets that both this machine and this build support.
 #include <cstdlib>
 #include <stdexcept>
 
@@ -8,7 +8,7 @@ namespace vicinal {
 namespace {
 
 std::vector<Isa> usable() {
-    std::vector<Isa> found;
+    std::vector<Isa> sets;
 #if defined(__x86_64__)
     __builtin_cpu_init();
     const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
@@ -16,34 +16,34 @@ std::vector<Isa> usable() {
                         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
                         __builtin_cpu_supports("avx512vnni");
     const bool vpopcnt = avx512 && __builtin_cpu_supports("avx512vpopcntdq");
-    const ScanOps* differing = vpopcnt ? &vpopcnt_differing() : &avx512_differing();
-    const ScanOps* share = vpopcnt ? &vpopcnt_share() : &avx512_share();
+    const ScanOps* hamming = vpopcnt ? &vpopcnt_hamming() : &avx512_hamming();
+    const ScanOps* jaccard = vpopcnt ? &vpopcnt_jaccard() : &avx512_jaccard();
     const bool amx = avx512 && __builtin_cpu_supports("amx-int8") && amx_permitted();
     if (amx) {
-        found.push_back({"amx", &avx512_rows(), &amx_dot(), &avx512_absolute(), differing, share, &avx512_strings()});
+        sets.push_back({"amx", &avx512_rows(), &amx_dot(), &avx512_absolute(), hamming, jaccard, &avx512_strings()});
     }
     const bool avxvnni = avx2 && __builtin_cpu_supports("avxvnni");
     if (avx512) {
-        found.push_back(
-            {"avx512", &avx512_rows(), &avx512_dot(), &avx512_absolute(), differing, share, &avx512_strings()});
+        sets.push_back(
+            {"avx512", &avx512_rows(), &avx512_dot(), &avx512_absolute(), hamming, jaccard, &avx512_strings()});
     }
     if (avxvnni) {
-        found.push_back({"avxvnni", &avx2_rows(), &avxvnni_dot(), &avx2_absolute(), &avx2_differing(), &avx2_share(),
-                         &avx2_strings()});
+        sets.push_back({"avxvnni", &avx2_rows(), &avxvnni_dot(), &avx2_absolute(), &avx2_hamming(), &avx2_jaccard(),
+                        &avx2_strings()});
     }
     if (avx2) {
-        found.push_back({"avx2", &avx2_rows(), &avx2_dot(), &avx2_absolute(), &avx2_differing(), &avx2_share(),
-                         &avx2_strings()});
+        sets.push_back(
+            {"avx2", &avx2_rows(), &avx2_dot(), &avx2_absolute(), &avx2_hamming(), &avx2_jaccard(), &avx2_strings()});
     }
 #endif
-    found.push_back({"portable", &portable_rows(), &portable_dot(), &portable_absolute(), &portable_differing(),
-                     &portable_share(), &portable_strings()});
-    return found;
+    sets.push_back({"portable", &portable_rows(), &portable_dot(), &portable_absolute(), &portable_hamming(),
+                    &portable_jaccard(), &portable_strings()});
+    return sets;
 }
 
 const std::vector<Isa>& all() {
-    static const std::vector<Isa> found = usable();
-    return found;
+    static const std::vector<Isa> sets = usable();
+    return sets;
 }
 
 }  // namespace
@@ -63,7 +63,8 @@ const Isa& find_isa(const std::string& name) {
         if (wanted == isa.name) return isa;
         choices += choices.empty() ? isa.name : std::string(", ") + isa.name;
     }
-    throw std::invalid_argument("instruction set \"" + wanted + "\" is not usable here; choose one of " + choices);
+    throw std::invalid_argument("instruction set \"" + wanted +
+                                "\" is not supported by this machine or build; choose one of " + choices);
 }
 
 }  // namespace vicinal

@@ -1,4 +1,4 @@
-// The three questions, asked of stored rows.
+// The three calls of an index: self-join, search and neighbours within a radius.
 #pragma once
 
 #include <chrono>
@@ -20,20 +20,20 @@ private:
 struct Context {
     Stored& stored;
     const Isa& isa;
-    int sketch;  // as Index has it
+    int sketch;  // coordinates of a sketch; 0 for none, -1 to choose
     Pool& pool;
-    const Watch& watch;
+    const Callbacks& callbacks;
     Stats& stats;
 };
 
-// Fills the result of a self-join; groups by given row, or null.
+// Fill the result arrays. groups, one for each given row, may be null.
 void self_join(const Context& context, int64_t k, const int64_t* groups, int64_t* indices, float* distances);
 
 void search(const Context& context, const Rows& queries, int64_t k, const int64_t* groups, const int64_t* query_groups,
             int64_t* indices, float* distances);
 
-Within within_self(const Context& context, double radius, const int64_t* groups);
-Within within_queries(const Context& context, double radius, const Rows& queries, const int64_t* groups,
-                      const int64_t* query_groups);
+// queries null: the neighbours of each stored row, without itself; query_groups is then not read.
+RadiusResult within(const Context& context, double radius, const Rows* queries, const int64_t* groups,
+                    const int64_t* query_groups);
 
 }  // namespace vicinal

@@ -4,7 +4,11 @@
 #include <algorithm>
 
 namespace vicinal {
+namespace {
 
+constexpr int64_t kChunk = 256;  // lists in a task
+
+// The position of each row; empty where no rows are equal.
 std::vector<int64_t> positions(const Stored& stored) {
     if (!stored.copies().any()) return {};
     std::vector<int64_t> position_of(stored.rows().matrix.n_vectors, -1);
@@ -12,13 +16,14 @@ std::vector<int64_t> positions(const Stored& stored) {
     return position_of;
 }
 
+// The first `limit` given rows, in the order (distance, row), that a sorted list of distinct rows stands for.
 void expand(const Stored& stored, const std::vector<Neighbour>& representatives,
             const std::vector<int64_t>& position_of, int64_t limit, std::vector<Neighbour>& out) {
     out.clear();
     for (const Neighbour& entry : representatives) {
         if (static_cast<int64_t>(out.size()) >= limit && out.back().distance < entry.distance) break;
         auto [copy, end] = stored.copies(position_of[entry.row]);
-        // More than `limit` of one row's copies are never needed.
+        // At most `limit` copies of one row can be in the result.
         end = std::min(end, copy + limit);
         for (; copy != end; ++copy) out.push_back({entry.distance, static_cast<uint32_t>(*copy)});
     }
@@ -26,15 +31,17 @@ void expand(const Stored& stored, const std::vector<Neighbour>& representatives,
     if (static_cast<int64_t>(out.size()) > limit) out.resize(limit);
 }
 
-void spread_copies(const Context& context, const int64_t* groups, Lists& lists) {
+}  // namespace
+
+void finish_self_join(const Context& context, const int64_t* groups, Lists& lists) {
     const Stored& stored = context.stored;
     const RowOps& ops = *context.isa.rows;
-    const int64_t k = lists.k(), chunk = 256;
+    const int64_t k = lists.k();
     const std::vector<int64_t> position_of = positions(stored);
-    context.pool.run((stored.size() + chunk - 1) / chunk, [&](int, int64_t task) {
+    context.pool.run((stored.size() + kChunk - 1) / kChunk, context.callbacks, [&](int, int64_t task) {
         std::vector<Neighbour> entries, others;
         std::vector<double> x(padded(stored.rows().matrix.dim, 8));
-        for (int64_t p = task * chunk; p < std::min(stored.size(), (task + 1) * chunk); ++p) {
+        for (int64_t p = task * kChunk; p < std::min(stored.size(), (task + 1) * kChunk); ++p) {
             const int32_t row = stored.row(p);
             lists.sorted(row, entries);
             if (position_of.empty()) {
@@ -42,12 +49,12 @@ void spread_copies(const Context& context, const int64_t* groups, Lists& lists) 
                 continue;
             }
             const auto [begin, end] = stored.copies(p);
-            // Copies of one group are no neighbours of each other.
+            // Copies in the same group are not neighbours.
             if (end - begin > 1 && !groups) {
                 double sum;
                 ops.load(stored.rows(), row, x.data());
                 ops.measure(stored.rows(), stored.coder().sum(), x.data(), &row, 1, &sum);
-                entries.push_back({stored.coder().finish(sum), static_cast<uint32_t>(row)});
+                entries.push_back({stored.coder().distance_of(sum), static_cast<uint32_t>(row)});
                 std::sort(entries.begin(), entries.end());
             }
             expand(stored, entries, position_of, k + 1, others);
@@ -58,7 +65,23 @@ void spread_copies(const Context& context, const int64_t* groups, Lists& lists) 
                 lists.finish(*copy, entries);
             }
         }
-    }, context.watch);
+    });
+}
+
+void finish_search(const Context& context, int64_t n_queries, Lists& lists) {
+    const Stored& stored = context.stored;
+    const std::vector<int64_t> position_of = positions(stored);
+    context.pool.run((n_queries + kChunk - 1) / kChunk, context.callbacks, [&](int, int64_t task) {
+        std::vector<Neighbour> entries, expanded;
+        for (int64_t query = task * kChunk; query < std::min(n_queries, (task + 1) * kChunk); ++query) {
+            lists.sorted(query, entries);
+            if (!position_of.empty()) {
+                expand(stored, entries, position_of, lists.k(), expanded);
+                entries.swap(expanded);
+            }
+            lists.finish(query, entries);
+        }
+    });
 }
 
 }  // namespace vicinal

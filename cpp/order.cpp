@@ -12,10 +12,10 @@ namespace vicinal {
 namespace {
 
 constexpr int64_t kRowsAPivot = 192;
-constexpr int64_t kPivotsHighest = 512;
-constexpr int kChunk = 480;  // a multiple of kRowStep
+constexpr int64_t kMaxPivots = 512;
+constexpr int kChunk = 480;  // rows in a task; a multiple of kRowStep
 
-// Each pivot followed by the nearest that is left.
+// Sorts the pivots into a chain: each is followed by the nearest of those left. Returns the place of each.
 std::vector<int32_t> chain(const std::vector<int32_t>& scores, int pivots) {
     std::vector<int32_t> place(pivots);
     std::vector<bool> used(pivots);
@@ -37,13 +37,13 @@ std::vector<int32_t> chain(const std::vector<int32_t>& scores, int pivots) {
     return place;
 }
 
-// How sizes are told apart: where nearly all rows are of about the same peak, only those that ask for a much larger or
-// smaller scale get blocks of their own; where sizes spread widely, each size does, in steps of half a power of two.
-struct Sizes {
+// Magnitude classes of rows. Where nearly all rows have similar peaks, only those with a much larger or smaller peak
+// are separated; where peaks vary widely, classes are steps of half a power of two.
+struct Magnitudes {
     double usual;
     bool spread;
 
-    explicit Sizes(std::vector<double> peaks) {
+    explicit Magnitudes(std::vector<double> peaks) {
         std::sort(peaks.begin(), peaks.end());
         usual = peaks[peaks.size() / 2];
         spread = peaks[peaks.size() * 9 / 10] > 8 * peaks[peaks.size() / 10];
@@ -55,11 +55,13 @@ struct Sizes {
         const double steps = std::log2(peak / usual);
         if (!std::isfinite(steps)) return std::numeric_limits<int32_t>::max();
         if (spread) return static_cast<int32_t>(std::floor(2 * steps));
-        return steps > 1 ? static_cast<int32_t>(std::ceil(steps)) : steps < -2 ? static_cast<int32_t>(std::floor(steps)) : 0;
+        return steps > 1    ? static_cast<int32_t>(std::ceil(steps))
+               : steps < -2 ? static_cast<int32_t>(std::floor(steps))
+                            : 0;
     }
 };
 
-constexpr int64_t kSteps = 4;  // of size that a block may span where sizes spread
+constexpr int64_t kSteps = 4;  // of magnitude that a block may span where peaks vary widely
 
 struct Place {
     int32_t magnitude;
@@ -71,9 +73,9 @@ struct Place {
     }
 };
 
-// Gives each row the place of the nearest pivot in the chain.
+// Sets the pivot of each row: the place of the nearest pivot in the chain.
 void place_by_pivots(const Rows& rows, const std::vector<int32_t>& which, int region, const std::vector<double>& peaks,
-                     int pivots, const Coder& coder, const Isa& isa, Pool& pool, const Watch& watch,
+                     int pivots, const Coder& coder, const Isa& isa, Pool& pool, const Callbacks& callbacks,
                      std::vector<Place>& placed) {
     const auto n = static_cast<int64_t>(which.size());
     std::vector<int32_t> picked(pivots);
@@ -83,19 +85,25 @@ void place_by_pivots(const Rows& rows, const std::vector<int32_t>& which, int re
         highest = std::max(highest, peaks[p * n / pivots]);
     }
     CodedBlock columns;
-    coder.code(rows, picked.data(), pivots, region, highest, columns);
+    coder.encode(rows, picked.data(), pivots, region, highest, columns);
     const Panels panels(columns, layout_of(coder, rows.matrix.dim));
     const Range all{0, panels.layout().bytes};
     const std::vector<double> radii(std::max(pivots, kChunk), 0);
     const auto score = [&](const CodedBlock& coded, std::vector<int32_t>& out) {
-        const auto size = static_cast<int>(padded(coded.side.size, kRowStep));
-        Keys row_keys(size), column_keys(pivots);
-        coder.keys(coded.side, radii.data(), columns.side, radii.data(), row_keys, column_keys);
+        const auto size = static_cast<int>(padded(coded.stats.size, kRowStep));
+        Thresholds row_thresholds(size), column_thresholds(pivots);
+        coder.thresholds(coded.stats, radii.data(), columns.stats, radii.data(), row_thresholds, column_thresholds);
         out.resize(static_cast<size_t>(size) * pivots);
         for (int first = 0; first < pivots; first += kPanel) {
-            const ScanJob job = {coded.codes.data(), coder.row_bytes(), size, panels.at(first / kPanel, all), panels.groups(all),
-                                 row_keys.base.data(), row_keys.floor.data(), &column_keys.base[first],
-                                 &column_keys.floor[first]};
+            const ScanJob job = {coded.codes.data(),
+                                 coder.row_bytes(),
+                                 size,
+                                 panels.at(first / kPanel, all),
+                                 panels.groups(all),
+                                 row_thresholds.base.data(),
+                                 row_thresholds.least_score.data(),
+                                 &column_thresholds.base[first],
+                                 &column_thresholds.least_score[first]};
             coder.scan(isa).scores(job, out.data() + first, pivots);
         }
     };
@@ -103,39 +111,41 @@ void place_by_pivots(const Rows& rows, const std::vector<int32_t>& which, int re
     std::vector<int32_t> scores;
     score(columns, scores);
     const std::vector<int32_t> place = chain(scores, pivots);
-    pool.run((n + kChunk - 1) / kChunk, [&](int, int64_t task) {
+    pool.run((n + kChunk - 1) / kChunk, callbacks, [&](int, int64_t task) {
         CodedBlock coded;
         std::vector<int32_t> own;
         const int64_t first = task * kChunk;
         const int count = static_cast<int>(std::min<int64_t>(kChunk, n - first));
-        coder.code(rows, &which[first], count, region, *std::max_element(&peaks[first], &peaks[first] + count), coded);
+        coder.encode(rows, &which[first], count, region, *std::max_element(&peaks[first], &peaks[first] + count),
+                     coded);
         score(coded, own);
         for (int i = 0; i < count; ++i) {
-            const int32_t* of_row = &own[static_cast<size_t>(i) * pivots];
-            placed[first + i].pivot = place[std::max_element(of_row, of_row + pivots) - of_row];
+            const int32_t* row_scores = &own[static_cast<size_t>(i) * pivots];
+            placed[first + i].pivot = place[std::max_element(row_scores, row_scores + pivots) - row_scores];
         }
-    }, watch);
+    });
 }
 
 Order order_region(const Rows& rows, const std::vector<int32_t>& which, int region, const Coder& coder, const Isa& isa,
-                   Pool& pool, const Watch& watch) {
+                   Pool& pool, const Callbacks& callbacks) {
     const auto n = static_cast<int64_t>(which.size());
     if (n == 0) return {};
-    const int pivots = static_cast<int>(std::min(n / kRowsAPivot, kPivotsHighest) / kPanel * kPanel);
+    const int pivots = static_cast<int>(std::min(n / kRowsAPivot, kMaxPivots) / kPanel * kPanel);
     std::vector<double> peaks(n);
-    pool.run((n + kChunk - 1) / kChunk, [&](int, int64_t task) {
-        for (int64_t i = task * kChunk; i < std::min(n, (task + 1) * kChunk); ++i) peaks[i] = coder.peak(rows, which[i], region);
-    }, watch);
-    const Sizes sizes(peaks);
+    pool.run((n + kChunk - 1) / kChunk, callbacks, [&](int, int64_t task) {
+        for (int64_t i = task * kChunk; i < std::min(n, (task + 1) * kChunk); ++i)
+            peaks[i] = coder.peak(rows, which[i], region);
+    });
+    const Magnitudes magnitudes(peaks);
     std::vector<Place> placed(n);
-    for (int64_t i = 0; i < n; ++i) placed[i] = {sizes.of(peaks[i]), 0, which[i]};
-    if (pivots > 0) place_by_pivots(rows, which, region, peaks, pivots, coder, isa, pool, watch, placed);
+    for (int64_t i = 0; i < n; ++i) placed[i] = {magnitudes.of(peaks[i]), 0, which[i]};
+    if (pivots > 0) place_by_pivots(rows, which, region, peaks, pivots, coder, isa, pool, callbacks, placed);
     std::sort(placed.begin(), placed.end());
     Order order;
     order.rows.resize(n);
     for (int64_t i = 0, first = 0; i < n; ++i) {
         order.rows[i] = placed[i].row;
-        if (!sizes.spread || int64_t{placed[i].magnitude} - placed[first].magnitude < kSteps) continue;
+        if (!magnitudes.spread || int64_t{placed[i].magnitude} - placed[first].magnitude < kSteps) continue;
         order.breaks.push_back(i);
         first = i;
     }
@@ -144,14 +154,14 @@ Order order_region(const Rows& rows, const std::vector<int32_t>& which, int regi
 
 }  // namespace
 
-Order order_by_pivots(const Rows& rows, const std::vector<int32_t>& which, const Coder& coder, const Isa& isa, Pool& pool,
-                      const Watch& watch) {
-    if (coder.regions() == 1) return order_region(rows, which, 0, coder, isa, pool, watch);
+Order order_by_pivots(const Rows& rows, const std::vector<int32_t>& which, const Coder& coder, const Isa& isa,
+                      Pool& pool, const Callbacks& callbacks) {
+    if (coder.regions() == 1) return order_region(rows, which, 0, coder, isa, pool, callbacks);
     std::vector<std::vector<int32_t>> of_region(coder.regions());
     for (int32_t row : which) of_region[coder.region(rows, row)].push_back(row);
     Order order;
     for (int region = 0; region < coder.regions(); ++region) {
-        const Order part = order_region(rows, of_region[region], region, coder, isa, pool, watch);
+        const Order part = order_region(rows, of_region[region], region, coder, isa, pool, callbacks);
         const auto first = static_cast<int64_t>(order.rows.size());
         order.breaks.push_back(first);
         for (int64_t at : part.breaks) order.breaks.push_back(first + at);

@@ -1,4 +1,4 @@
-// An order of the rows in which neighbours tend to lie near each other.
+// Sorts the rows so that near neighbours tend to be in the same block.
 #pragma once
 
 #include <vector>
@@ -10,14 +10,13 @@ namespace vicinal {
 
 struct Order {
     std::vector<int32_t> rows;
-    std::vector<int64_t> breaks;  // where a block must begin: another region, or rows of another size
+    std::vector<int64_t> breaks;  // positions where a block must begin: another region, or rows of another magnitude
 };
 
-// The rows given, region after region, those of unusual size apart, and sorted by the nearest of a few hundred rows
-// picked as pivots (ranked by codes alone); the pivots are put in a chain, each next to one that is near it. Any order is
-// as correct: this one lets the first tiles of a join find most neighbours, so that the others have little left to
-// measure.
-Order order_by_pivots(const Rows& rows, const std::vector<int32_t>& which, const Coder& coder, const Isa& isa, Pool& pool,
-                      const Watch& watch);
+// Sorts the rows by region, by magnitude where it differs much, and by the nearest of a few hundred rows that serve as
+// pivots (ranked by codes alone). Pivots that follow each other are near each other. Results do not depend on the
+// order; with this one the first tiles of a join find most neighbours, so that later tiles have fewer pairs to measure.
+Order order_by_pivots(const Rows& rows, const std::vector<int32_t>& which, const Coder& coder, const Isa& isa,
+                      Pool& pool, const Callbacks& callbacks);
 
 }  // namespace vicinal

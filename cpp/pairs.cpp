@@ -1,4 +1,4 @@
-// The distances of pairs that somebody else proposes, measured as the exact kernel measures its own.
+// Exact ranks of named pairs, computed as in a join, for indexes that propose neighbours in another way.
 #include <algorithm>
 #include <limits>
 #include <stdexcept>
@@ -10,13 +10,13 @@
 namespace vicinal {
 namespace {
 
-constexpr int64_t kAlone = 1 << 21;  // coordinates; below it, threads cost more than they bring
+constexpr int64_t kSerialWork = 1 << 21;  // coordinates; below it, one thread is faster
 
 Sum sum_of(Metric metric) {
     switch (metric) {
         case Metric::inner_product: return Sum::products;
         case Metric::manhattan: return Sum::absolutes;
-        case Metric::hamming: return Sum::differing_bits;
+        case Metric::hamming: return Sum::hamming;
         case Metric::jaccard: return Sum::jaccard;
         default: return Sum::squares;
     }
@@ -27,33 +27,36 @@ Sum sum_of(Metric metric) {
 void measure_pairs(const Matrix& vectors, const double* inverse_norms, Metric metric, const Matrix& queries,
                    const int64_t* rows, int64_t m, int threads, const std::string& isa, double* ranks) {
     const RowOps& ops = *find_isa(isa).rows;
-    if (queries.dim != vectors.dim) throw std::invalid_argument("queries have another dim than vectors");
+    check_dim(queries, vectors);
     if ((metric == Metric::cosine) != (inverse_norms != nullptr)) {
-        throw std::invalid_argument("inverse norms belong to cosine");
+        throw std::invalid_argument("inverse_norms: expected for cosine and for no other metric");
     }
-    if (vectors.n_vectors >= std::numeric_limits<int32_t>::max()) throw std::invalid_argument("too many rows");
+    if (vectors.n_vectors >= std::numeric_limits<int32_t>::max())
+        throw std::invalid_argument("vectors: expected fewer than 2^31 - 1 rows, got " +
+                                    std::to_string(vectors.n_vectors));
     const int64_t n = queries.n_vectors;
     if (std::any_of(rows, rows + n * m, [&](int64_t row) { return row >= vectors.n_vectors; })) {
-        throw std::invalid_argument("a row is beyond the vectors");
+        throw std::invalid_argument("rows: expected numbers below " + std::to_string(vectors.n_vectors));
     }
     const Rows stored{vectors, inverse_norms};
     const Sum sum = sum_of(metric);
-    const auto one = [&](int64_t query, std::vector<double>& x, std::vector<int32_t>& there, std::vector<double>& out) {
-        Rows asked{queries, nullptr};
-        asked.matrix.data = asked.at(query);
-        asked.matrix.n_vectors = 1;
+    const auto one = [&](int64_t query, std::vector<double>& x, std::vector<int32_t>& stored_rows,
+                         std::vector<double>& out) {
+        Rows given{queries, nullptr};
+        given.matrix.data = given.at(query);
+        given.matrix.n_vectors = 1;
         double inverse_norm = 0;
         if (metric == Metric::cosine) {
-            inverse_norm = ops.inverse_norm(asked, 0);
-            asked.inverse_norms = &inverse_norm;
+            inverse_norm = ops.inverse_norm(given, 0);
+            given.inverse_norms = &inverse_norm;
         }
-        ops.load(asked, 0, x.data());
-        there.clear();
+        ops.load(given, 0, x.data());
+        stored_rows.clear();
         for (int64_t j = 0; j < m; ++j) {
-            if (rows[query * m + j] >= 0) there.push_back(static_cast<int32_t>(rows[query * m + j]));
+            if (rows[query * m + j] >= 0) stored_rows.push_back(static_cast<int32_t>(rows[query * m + j]));
         }
-        out.resize(there.size());
-        ops.measure(stored, sum, x.data(), there.data(), there.size(), out.data());
+        out.resize(stored_rows.size());
+        ops.measure(stored, sum, x.data(), stored_rows.data(), stored_rows.size(), out.data());
         size_t next = 0;
         for (int64_t j = 0; j < m; ++j) {
             double& rank = ranks[query * m + j];
@@ -66,17 +69,17 @@ void measure_pairs(const Matrix& vectors, const double* inverse_norms, Metric me
         }
     };
     const int64_t work = n * m * vectors.dim;
-    const int64_t tasks = work < kAlone || threads == 1 ? 1 : std::min<int64_t>(n, 8 * std::max(1, threads));
+    const int64_t tasks = work < kSerialWork || threads == 1 ? 1 : std::min<int64_t>(n, 8 * std::max(1, threads));
     const auto part = [&](int, int64_t task) {
         std::vector<double> x(padded(vectors.dim, 8)), out;
-        std::vector<int32_t> there;
-        for (int64_t query = n * task / tasks; query < n * (task + 1) / tasks; ++query) one(query, x, there, out);
+        std::vector<int32_t> stored_rows;
+        for (int64_t query = n * task / tasks; query < n * (task + 1) / tasks; ++query) one(query, x, stored_rows, out);
     };
     if (tasks == 1) {
         part(0, 0);
     } else {
         Pool pool(threads);
-        pool.run(tasks, part);
+        pool.run(tasks, {}, part);
     }
 }
 

@@ -13,11 +13,11 @@ namespace vicinal {
 
 using Clock = std::chrono::steady_clock;
 
-Pool::Crew::Crew(int threads) {
-    workers.reserve(threads);
+Pool::Workers::Workers(int threads) {
+    this->threads.reserve(threads);
     for (int i = 0; i < threads; ++i) {
         try {
-            workers.emplace_back([this, i] { work(i); });
+            this->threads.emplace_back([this, i] { work(i); });
         } catch (const std::system_error& error) {
             if (i == 0) throw std::runtime_error(std::string("no thread can be started: ") + error.what());
             break;
@@ -25,22 +25,22 @@ Pool::Crew::Crew(int threads) {
     }
 }
 
-Pool::Crew::~Crew() {
+Pool::Workers::~Workers() {
     {
         const std::lock_guard lock(mutex);
-        leave = true;
+        exit = true;
     }
     start.notify_all();
-    for (auto& worker : workers) worker.join();
+    for (auto& thread : threads) thread.join();
 }
 
-void Pool::Crew::work(int worker) {
+void Pool::Workers::work(int worker) {
     uint64_t seen = 0;
     for (;;) {
         {
             std::unique_lock lock(mutex);
-            start.wait(lock, [&] { return leave || round != seen; });
-            if (leave) return;
+            start.wait(lock, [&] { return exit || round != seen; });
+            if (exit) return;
             seen = round;
         }
         try {
@@ -61,57 +61,59 @@ void Pool::Crew::work(int worker) {
 
 Pool::Pool(int threads) {
     if (threads <= 0) threads = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
-    crew_ = std::make_unique<Crew>(threads);
-    threads_ = static_cast<int>(crew_->workers.size());
+    workers_ = std::make_unique<Workers>(threads);
+    threads_ = static_cast<int>(workers_->threads.size());
     process_ = getpid();
 }
 
 Pool::~Pool() {
-    if (process_ != getpid()) static_cast<void>(crew_.release());
+    if (process_ != getpid()) static_cast<void>(workers_.release());
 }
 
-// In a forked child, threads of its own take the parent's place. What callers keep by worker needs no more than before.
-void Pool::own_crew() {
+// Starts threads anew in a forked child. There may be fewer than before: per-worker state of the callers stays large
+// enough.
+void Pool::restart_after_fork() {
     if (process_ == getpid()) return;
-    auto own = std::make_unique<Crew>(threads_);
-    static_cast<void>(crew_.release());
-    crew_ = std::move(own);
+    auto own = std::make_unique<Workers>(threads_);
+    static_cast<void>(workers_.release());
+    workers_ = std::move(own);
     process_ = getpid();
-    threads_ = static_cast<int>(crew_->workers.size());
+    threads_ = static_cast<int>(workers_->threads.size());
 }
 
-void Pool::run(int64_t& next, int64_t count, const std::function<void(int, int64_t)>& body, const Watch& watch,
+void Pool::run(int64_t& next, int64_t count, const Callbacks& callbacks, const std::function<void(int, int64_t)>& body,
                const std::function<void()>& save, int64_t all) {
-    own_crew();
-    Crew& crew = *crew_;
+    restart_after_fork();
+    Workers& workers = *workers_;
     auto saved = Clock::now();
-    const bool always = save && watch.save_every <= 0;  // then each round is one task a thread
+    const bool always = save && callbacks.save_interval <= 0;  // save after every round of one task a thread
     while (next < count) {
-        std::unique_lock lock(crew.mutex);
-        crew.body = &body;
-        crew.next = next;
-        crew.count = always ? std::min(count, next + threads()) : count;
-        crew.stop = crew.pause = false;
-        crew.failure = nullptr;
-        crew.busy = threads();
-        ++crew.round;
-        crew.start.notify_all();
-        while (!crew.done.wait_for(lock, std::chrono::milliseconds(100), [&] { return crew.busy == 0; })) {
+        std::unique_lock lock(workers.mutex);
+        workers.body = &body;
+        workers.next = next;
+        workers.count = always ? std::min(count, next + threads()) : count;
+        workers.stop = workers.pause = false;
+        workers.failure = nullptr;
+        workers.busy = threads();
+        ++workers.round;
+        workers.start.notify_all();
+        while (!workers.done.wait_for(lock, std::chrono::milliseconds(100), [&] { return workers.busy == 0; })) {
             lock.unlock();
             try {
-                if (watch.tick) watch.tick(std::min(crew.next.load(), count), std::max(count, all));
+                if (callbacks.progress) callbacks.progress(std::min(workers.next.load(), count), std::max(count, all));
             } catch (...) {
                 lock.lock();
-                crew.stop = true;
-                crew.done.wait(lock, [&] { return crew.busy == 0; });
+                workers.stop = true;
+                workers.done.wait(lock, [&] { return workers.busy == 0; });
                 throw;
             }
-            if (save && std::chrono::duration<double>(Clock::now() - saved).count() >= watch.save_every) crew.pause = true;
+            if (save && std::chrono::duration<double>(Clock::now() - saved).count() >= callbacks.save_interval)
+                workers.pause = true;
             lock.lock();
         }
-        if (crew.failure) std::rethrow_exception(crew.failure);
-        next = std::min(crew.next.load(), crew.count);
-        if ((crew.pause || always) && save && next < count) {
+        if (workers.failure) std::rethrow_exception(workers.failure);
+        next = std::min(workers.next.load(), workers.count);
+        if ((workers.pause || always) && save && next < count) {
             lock.unlock();
             save();
             saved = Clock::now();

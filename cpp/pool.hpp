@@ -1,4 +1,5 @@
-// Threads that wait for work, so that a short search does not pay for starting them, and the caller's watch over them.
+// A pool of threads that lives as long as its index, so that a short search does not start threads, and the callbacks
+// to the caller.
 #pragma once
 
 #include <atomic>
@@ -17,7 +18,7 @@ namespace vicinal {
 
 class Pool {
 public:
-    // So many threads, 0 for all processors; fewer where the machine does not give them.
+    // threads 0 takes all processors. The pool has fewer threads where the system refuses to start more.
     explicit Pool(int threads);
     ~Pool();
     Pool(const Pool&) = delete;
@@ -25,25 +26,26 @@ public:
 
     int threads() const { return threads_; }
 
-    // Runs body(worker, task) for the tasks [next, count), in order of their numbers. The calling thread ticks ten times
-    // a second, of `all` tasks where these are not the last. Where the watch wants to save, the workers come to rest at
-    // whole tasks first and next says how many are finished. What body or the watch throws stops every worker and is
-    // thrown here.
-    void run(int64_t& next, int64_t count, const std::function<void(int worker, int64_t task)>& body,
-             const Watch& watch, const std::function<void()>& save = {}, int64_t all = 0);
-    void run(int64_t count, const std::function<void(int worker, int64_t task)>& body, const Watch& watch = {}) {
+    // Runs body(worker, task) for the tasks [next, count) in ascending order. The calling thread calls
+    // callbacks.progress ten times a second, with the total `all` if further runs follow. To save, the workers finish
+    // their tasks and pause; `next` is then the number of finished tasks. An exception of body or of a callback stops
+    // all workers and is rethrown here.
+    void run(int64_t& next, int64_t count, const Callbacks& callbacks,
+             const std::function<void(int worker, int64_t task)>& body, const std::function<void()>& save = {},
+             int64_t all = 0);
+    void run(int64_t count, const Callbacks& callbacks, const std::function<void(int worker, int64_t task)>& body) {
         int64_t next = 0;
-        run(next, count, body, watch);
+        run(next, count, callbacks, body);
     }
 
-    // True once the running work is to be left; long tasks ask now and then.
-    bool stopped() const { return crew_->stop.load(std::memory_order_relaxed); }
+    // Whether the run is being stopped; long tasks check it.
+    bool stopped() const { return workers_->stop.load(std::memory_order_relaxed); }
 
 private:
-    // The threads and all that they see: a forked child has none of its parent's threads, and leaves this behind.
-    struct Crew {
-        explicit Crew(int threads);
-        ~Crew();
+    // The threads and their shared state. A forked child has none of these threads, so it abandons this object.
+    struct Workers {
+        explicit Workers(int threads);
+        ~Workers();
         void work(int worker);
 
         std::mutex mutex;
@@ -53,16 +55,16 @@ private:
         int64_t count = 0;
         uint64_t round = 0;
         int busy = 0;
-        bool leave = false;
-        std::atomic<bool> stop{false};   // give up
-        std::atomic<bool> pause{false};  // come to rest at whole tasks
+        bool exit = false;
+        std::atomic<bool> stop{false};   // stop now, results are discarded
+        std::atomic<bool> pause{false};  // stop after the current tasks
         std::exception_ptr failure;
-        std::vector<std::thread> workers;
+        std::vector<std::thread> threads;
     };
 
-    void own_crew();
+    void restart_after_fork();
 
-    std::unique_ptr<Crew> crew_;
+    std::unique_ptr<Workers> workers_;
     int threads_;
     long process_;
 };

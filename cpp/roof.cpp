@@ -1,4 +1,4 @@
-// The roof: int8 multiply-and-add operations a second, from loops whose accumulators stay in registers by name.
+// Measures the peak int8 throughput of one core, with loops that keep their accumulators in registers.
 #include <algorithm>
 #include <chrono>
 
@@ -23,7 +23,8 @@ double best_of(double products, Loop&& loop) {
 }
 
 #if defined(__x86_64__)
-// Twelve independent sums, as many as hide the latency everywhere.
+// clang-format off
+// Twelve independent accumulators hide the latency of the instruction on all processors.
 #define VICINAL_TWELVE(op, reg)                                                                                    \
     op(reg, 0) op(reg, 1) op(reg, 2) op(reg, 3) op(reg, 4) op(reg, 5) op(reg, 6) op(reg, 7) op(reg, 8) op(reg, 9) \
         op(reg, 10) op(reg, 11)
@@ -55,7 +56,7 @@ void avxvnni_loop(int64_t rounds) {
                  : VICINAL_CLOBBERS);
 }
 
-// Without VNNI: products to 16 bits, two of them added, then to 32 bits.
+// Without VNNI: products in 16 bits, added in pairs, then widened to 32 bits.
 #define VICINAL_MADD(reg, i)                                    \
     "vpmaddubsw %%" #reg "14, %%" #reg "15, %%" #reg "12\n\t"   \
     "vpmaddwd %%" #reg "13, %%" #reg "12, %%" #reg "12\n\t"     \
@@ -92,17 +93,18 @@ void amx_loop(int64_t rounds) {
                  : "m"(config)
                  : "cc");
 }
+// clang-format on
 #endif
 
-// The portable scan on data in the first-level cache, as the compiler made it: there is no instruction to name.
+// Runs the portable scan on data in the first-level cache, because the compiler chooses the instructions.
 double portable_roof(const ScanOps& ops) {
     constexpr int kBytes = 256;
     std::vector<int8_t> rows(kRowStep * kBytes, 1);
     std::vector<uint8_t> panel(kPanel * kBytes + 64 * kPanel, 1);
-    std::vector<int32_t> base(kRowStep), floor(kRowStep, kNothing);
+    std::vector<int32_t> base(kRowStep), threshold(kRowStep, kPassNone);
     std::vector<Survivor> out(kRowStep * kPanel);
-    ScanJob job = {rows.data(), kBytes, kRowStep, panel.data(), kBytes / 4,
-                   base.data(), floor.data(), base.data(), floor.data()};
+    ScanJob job = {rows.data(), kBytes,           kRowStep,    panel.data(),    kBytes / 4,
+                   base.data(), threshold.data(), base.data(), threshold.data()};
     return best_of(static_cast<double>(kRowStep) * kPanel * kBytes / 4096, [&](int64_t rounds) {
         for (int64_t i = 0; i < rounds / 4096; ++i) ops.survivors(job, out.data());
     });

@@ -10,7 +10,7 @@
 namespace vicinal {
 namespace {
 
-using Columns = std::vector<double>;  // each of them `dim` long, one after the other
+using Columns = std::vector<double>;  // columns of `dim` values, one after the other
 
 double product(const double* a, const double* b, int64_t n) {
     double lanes[8] = {};
@@ -42,7 +42,7 @@ double spectral(const Columns& a, int64_t dim, int m) {
     return std::pow(frobenius(gram(once, m, m)), 0.25) * (1 + 1e-9);
 }
 
-// A cosine transform of the columns, shuffled: each of the new ones has a share of all.
+// A cosine transform of the shuffled columns: each new column combines all of them.
 Columns mixed(const std::vector<float>& directions, int64_t dim, int columns, int m) {
     std::vector<int> shuffled(m);
     std::iota(shuffled.begin(), shuffled.end(), 0);
@@ -63,7 +63,7 @@ Columns mixed(const std::vector<float>& directions, int64_t dim, int columns, in
     return out;
 }
 
-// The roots of the reflections that bring the columns to the coordinates from `first` on.
+// The vectors of the Householder reflections that map the columns to the coordinates from `first` on.
 Columns reflections(Columns columns, int64_t dim, int64_t first, int m) {
     Columns roots(columns.size());
     for (int j = 0; j < m; ++j) {
@@ -83,7 +83,7 @@ Columns reflections(Columns columns, int64_t dim, int64_t first, int m) {
     return roots;
 }
 
-// W = Y T', where T makes Q = I - Y T Y' of the roots in Y.
+// W = Y T', where T makes Q = I - Y T Y' for the reflection vectors Y.
 Columns weights(const Columns& roots, int64_t dim, int m) {
     const Columns products = gram(roots, dim, m);
     Columns t(static_cast<size_t>(m) * m);  // t[i * m + j]
@@ -118,17 +118,21 @@ void orthonormalise(std::vector<float>& directions, int64_t dim, int columns) {
     }
 }
 
-Rotation::Rotation(const std::vector<float>& directions, int64_t dim, int columns, int told,
-                   double usual_rest)
-    : dim_(dim), told_(told), columns_(static_cast<int>(padded(told, kProjected))), usual_rest_(usual_rest), directions_(dim * columns_),
-      roots_(dim * columns_), weights_(columns_ * dim_padded()) {
-    Columns chosen = mixed(directions, dim, columns, told);
-    for (int j = 0; j < told; ++j) {
+Rotation::Rotation(const std::vector<float>& directions, int64_t dim, int columns, int kept, double typical_remainder)
+    : dim_(dim),
+      kept_(kept),
+      columns_(static_cast<int>(padded(kept, kProjected))),
+      typical_remainder_(typical_remainder),
+      directions_(dim * columns_),
+      roots_(dim * columns_),
+      weights_(columns_ * dim_padded()) {
+    Columns chosen = mixed(directions, dim, columns, kept);
+    for (int j = 0; j < kept; ++j) {
         for (int64_t c = 0; c < dim; ++c) directions_[c * columns_ + j] = static_cast<float>(chosen[j * dim + c]);
     }
-    const Columns y = reflections(std::move(chosen), dim, first(), told), w = weights(y, dim, told);
+    const Columns y = reflections(std::move(chosen), dim, first(), kept), w = weights(y, dim, kept);
     double y_squares = 0, w_squares = 0;
-    for (int j = 0; j < told; ++j) {
+    for (int j = 0; j < kept; ++j) {
         for (int64_t c = 0; c < dim; ++c) {
             const int64_t at = j * dim + c;
             const float root = roots_[c * columns_ + j] = static_cast<float>(y[at]);
@@ -139,13 +143,14 @@ Rotation::Rotation(const std::vector<float>& directions, int64_t dim, int column
     }
     const double y_lost = std::sqrt(y_squares), w_lost = std::sqrt(w_squares);
     const auto off = [](double n) { return (66 + n / 64) * 0x1p-24 * (1 + 0x1p-10); };
-    const double y_length = spectral(y, dim, told), w_length = spectral(w, dim, told);
+    const double y_length = spectral(y, dim, kept), w_length = spectral(w, dim, kept);
     error_ = w_lost * (y_length + y_lost) + w_length * y_lost +
-             (1 + 0x1p-10) * (w_length * off(static_cast<double>(dim)) * frobenius(y) + off(told) * frobenius(w) * y_length) +
+             (1 + 0x1p-10) *
+                 (w_length * off(static_cast<double>(dim)) * frobenius(y) + off(kept) * frobenius(w) * y_length) +
              4 * 0x1p-24 * (1 + w_length * y_length) + 1e-9;
 }
 
-void Rotation::turn(const RowOps& ops, const float* x, int64_t n, int64_t stride, float* out) const {
+void Rotation::rotate(const RowOps& ops, const float* x, int64_t n, int64_t stride, float* out) const {
     thread_local std::vector<float> products;
     products.resize(n * columns_);
     ops.project(x, n, stride, dim_, roots_.data(), columns_, products.data());

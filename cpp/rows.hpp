@@ -1,12 +1,14 @@
-// Rows read as float64, and the few loops over one row that each instruction set compiles for itself.
+// Given rows, and the loops over one row or a few, which each instruction set compiles for itself.
 //
-// Every sum over coordinates has one order, on every machine: eight lanes, lane j takes the coordinates j, j + 8,
-// j + 16, ...; a product is rounded before it is added; at the end the lanes are added as
-// ((l0 + l4) + (l2 + l6)) + ((l1 + l5) + (l3 + l7)). So a distance is the same double everywhere.
+// Sums over coordinates have the same order on every machine: eight lanes, of which lane j adds the coordinates j, j +
+// 8, j + 16, ...; a product is rounded before it is added; at the end the lanes are added as ((l0 + l4) + (l2 + l6)) +
+// ((l1 + l5) + (l3 + l7)). So a distance is the same double everywhere.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <stdexcept>
+#include <string>
 #include <vector>
 
 #include "vicinal.hpp"
@@ -15,58 +17,58 @@ namespace vicinal {
 
 struct Rows {
     Matrix matrix;
-    const double* inverse_norms = nullptr;  // set where rows are normalised first
+    const double* inverse_norms = nullptr;  // for metrics that normalise rows, else null
 
     const std::byte* at(int64_t row) const {
         return static_cast<const std::byte*>(matrix.data) + row * matrix.row_stride;
     }
 };
 
-// The last two are of packed bits, and are the distance.
-enum class Sum { squares, products, absolutes, differing_bits, jaccard };
+// What is summed over the coordinates of a pair. The last two are distances of packed bits.
+enum class Sum { squares, products, absolutes, hamming, jaccard };
 
 struct CodedRow {
     int32_t squared_norm;  // of the code
     int32_t sum;           // of the code
-    double residual;       // sqrt of the summed squares of what rounding lost, itself computed in float32
+    double residual;       // length of the rounding error, computed in float32
 };
 
-// What coding within a range lost of a row, in units of the scale.
+// What clipping and rounding lose of a row, in units of the scale.
 struct ClippedRow {
-    double residual;  // sum of what rounding lost within the range
-    double excess;    // sum of what lies beyond the range
+    double residual;  // sum of the rounding errors within the range
+    double excess;    // sum of the excesses beyond the range
 };
 
-// A pair that passed a scan: its row in the block, its column in the panel.
+// A pair that passed a scan: its row in the block and its column in the panel.
 struct Survivor {
     uint16_t row;
     uint16_t column;
     int32_t score;
 };
 
-inline constexpr int kProjected = 16;  // directions of a projection come in such multiples
+inline constexpr int kProjected = 16;  // the number of directions of a projection is a multiple of this
 
 struct RowOps {
-    // The row in float64, times its inverse norm where there is one; zeros up to the next multiple of 8.
+    // Reads a row in float64, multiplied by its inverse norm if there is one, with zeros up to the next multiple of 8.
     void (*load)(const Rows&, int64_t row, double* out);
     double (*inverse_norm)(const Rows&, int64_t row);
-    // The sum over coordinates between x (as load gives it) and each of the rows named.
+    // Computes the sum between x, as load returns it, and each of n rows.
     void (*measure)(const Rows&, Sum, const double* x, const int32_t* rows, size_t n, double* out);
-    // Equal for rows of equal values.
+    // Rows of equal values have equal hashes.
     uint64_t (*hash)(const double* x, int64_t dim);
-    // max |x - centre|, and (x - centre) * factor in float32.
+    // The maximum of |x - centre|.
     double (*peak)(const double* x, const double* centre, int64_t dim);
     void (*centred)(const double* x, const double* centre, double factor, int64_t dim, float* out);
-    // Codes of one row at the given scale: round(x / scale), |code| <= 127 provided |x| <= 127 * scale.
+    // Codes one row: round(x / scale), |code| <= 127 if |x| <= 127 * scale.
     CodedRow (*quantise)(const float* x, int64_t dim, float scale, int8_t* code);
-    // Codes round((x - low) * inverse), kept within [0, highest]; x and low are padded to a multiple of 8.
+    // Codes round((x - low) * inverse), clipped to [0, highest]; x and low are padded to a multiple of 8.
     ClippedRow (*clip)(const double* x, const double* low, double inverse, double highest, int64_t dim, uint8_t* code);
-    // The inner products of pairs of rows and columns, each of them row_bytes long, a multiple of 64.
+    // Inner products of pairs of rows and columns of row_bytes, a multiple of 64.
     void (*products)(const int8_t* rows, const uint8_t* columns, int64_t row_bytes, const Survivor* pairs, size_t n,
                      int32_t* out);
-    // n rows of `dim` coordinates, `stride` apart, times `directions`, dim x m with m a multiple of kProjected: out is
-    // n x m. Products are rounded to float32 and added up in pieces of 64 coordinates, the pieces' sums one after the
-    // other: within (66 + dim / 64) 2^-24 (1 + 2^-10) of the sum of their absolutes.
+    // Multiplies n rows of `dim` coordinates, `stride` apart, by `directions`, dim x m with m a multiple of kProjected;
+    // out is n x m. Products are rounded to float32 and added in pieces of 64 coordinates, whose sums are then added:
+    // the error is within (66 + dim / 64) 2^-24 (1 + 2^-10) of the sum of the absolute products.
     void (*project)(const float* x, int64_t n, int64_t stride, int64_t dim, const float* directions, int64_t m,
                     float* out);
 };
@@ -74,6 +76,13 @@ struct RowOps {
 const RowOps& portable_rows();
 const RowOps& avx2_rows();
 const RowOps& avx512_rows();
+
+// Throws where queries have another number of coordinates than the stored vectors.
+inline void check_dim(const Matrix& queries, const Matrix& vectors) {
+    if (queries.dim == vectors.dim) return;
+    throw std::invalid_argument("queries: expected dim " + std::to_string(vectors.dim) + " as the vectors have, got " +
+                                std::to_string(queries.dim));
+}
 
 inline int64_t padded(int64_t n, int64_t multiple) { return (n + multiple - 1) / multiple * multiple; }
 

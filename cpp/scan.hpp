@@ -1,10 +1,10 @@
-// The scan: whole-number scores of a block of rows against a panel of 64 stored columns, and the pairs that pass.
+// The scan: computes whole-number scores of a block of rows and a panel of 64 stored columns, and finds the pairs that
+// pass.
 //
-// A panel holds 64 codes side by side, a group of bytes of each in turn: panel[group][column][4 or 8]. Rows lie one after
-// the other. What is added up over bytes depends on the kernel: the dot kernel multiplies signed rows with panels that are
-// unsigned (code + 128), the others add absolute differences or count bits. A pair's score is that sum (negative where
-// smaller is nearer) + row_base + column_base, and it passes where it reaches the row's floor or the column's floor: one
-// pass serves the rows and the columns of a self-join.
+// A panel interleaves the codes of 64 columns in groups of bytes: panel[group][column][4 or 8]. Rows are contiguous.
+// The dot kernel multiplies signed rows by unsigned panels (code + 128); the others add absolute differences or count
+// bits. The score of a pair is this sum (negated where smaller is nearer) + row_base + column_base. A pair passes if
+// its score reaches the threshold of the row or of the column, so one scan serves both sides of a self-join.
 #pragma once
 
 #include <cstddef>
@@ -17,11 +17,11 @@
 
 namespace vicinal {
 
-inline constexpr int kPanel = 64;      // columns in a panel
-inline constexpr int kRowStep = 96;    // rows in a block are padded to this: a multiple of every tile's height
-inline constexpr int kRowAlign = 64;   // bytes in a row of codes are padded to this
-inline constexpr int32_t kEverything = -(1 << 30);  // the floor that every score reaches
-inline constexpr int32_t kNothing = 1 << 30;        // the floor that none reaches
+inline constexpr int kPanel = 64;     // columns in a panel
+inline constexpr int kRowStep = 96;   // rows of a block are padded to this: a multiple of row_step of every scan
+inline constexpr int kRowAlign = 64;  // bytes of a row of codes are padded to this
+inline constexpr int32_t kPassAll = -(1 << 30);  // the threshold that every score reaches
+inline constexpr int32_t kPassNone = 1 << 30;    // the threshold that no score reaches
 
 struct ScanJob {
     const int8_t* rows;  // n_rows x row_bytes, row_bytes a multiple of kRowAlign, zeros at the end
@@ -29,18 +29,18 @@ struct ScanJob {
     int n_rows;
     const uint8_t* panel;
     int groups;
-    const int32_t* row_base;   // score = product + row_base + column_base
-    const int32_t* row_floor;  // the row's floor less row_base
+    const int32_t* row_base;       // score = product + row_base + column_base
+    const int32_t* row_threshold;  // the row's threshold less row_base
     const int32_t* column_base;
-    const int32_t* column_floor;
+    const int32_t* column_threshold;
 };
 
 struct ScanOps {
-    int row_step;  // rows of a tile: a job's n_rows is a multiple of it
-    double products_a_cycle;  // about, for what weighs one way against another
-    // Writes the pairs that pass, at most 64 * n_rows, and returns how many.
+    int row_step;             // rows of a tile; n_rows is a multiple of it
+    double products_a_cycle;  // approximate, to estimate costs
+    // Writes the pairs that pass, at most 64 * n_rows, and returns their number.
     size_t (*survivors)(const ScanJob&, Survivor* out);
-    // Writes every score less its row_base: out[row * stride + column].
+    // Writes all scores less row_base: out[row * stride + column].
     void (*scores)(const ScanJob&, int32_t* out, int64_t stride);
 };
 
@@ -49,12 +49,12 @@ struct Isa {
     const RowOps* rows;
     const ScanOps* dot;
     const ScanOps* absolute;
-    const ScanOps* differing;  // bits
-    const ScanOps* share;      // bits: floors are shares of both bases' sum, in units of 2^-16
-    const StringOps* strings;  // vectors kept as byte strings
+    const ScanOps* hamming;    // bits
+    const ScanOps* jaccard;    // bits: thresholds are shares of the sum of both bases, in units of 2^-16
+    const StringOps* strings;  // vectors stored as byte strings
 };
 
-// The instruction set of that name; "" asks VICINAL_ISA and then takes the best. Throws std::invalid_argument.
+// Finds an instruction set by name; "" takes VICINAL_ISA or else the best. Throws std::invalid_argument.
 const Isa& find_isa(const std::string& name);
 
 const ScanOps& portable_dot();
@@ -63,18 +63,18 @@ const ScanOps& avxvnni_dot();
 const ScanOps& avx512_dot();
 const ScanOps& amx_dot();
 const ScanOps& portable_absolute();
-const ScanOps& portable_differing();
-const ScanOps& portable_share();
+const ScanOps& portable_hamming();
+const ScanOps& portable_jaccard();
 const ScanOps& avx2_absolute();
-const ScanOps& avx2_differing();
-const ScanOps& avx2_share();
+const ScanOps& avx2_hamming();
+const ScanOps& avx2_jaccard();
 const ScanOps& avx512_absolute();
-const ScanOps& avx512_differing();
-const ScanOps& avx512_share();
-const ScanOps& vpopcnt_differing();
-const ScanOps& vpopcnt_share();
+const ScanOps& avx512_hamming();
+const ScanOps& avx512_jaccard();
+const ScanOps& vpopcnt_hamming();
+const ScanOps& vpopcnt_jaccard();
 
-// Asks the kernel for the tile registers; false where there are none.
+// Requests the tile registers from the operating system; false where it refuses.
 bool amx_permitted();
 
 }  // namespace vicinal

@@ -1,4 +1,4 @@
-// Which strings have a distance, and what becomes of the sums.
+// Parses byte strings and computes distances from the sums over their elements.
 #include "strings.hpp"
 
 #include <bit>
@@ -13,7 +13,7 @@ namespace {
 
 constexpr uint8_t kFloat = 1, kUint8 = 2, kInt8 = 3, kFloat16 = 4, kBFloat16 = 5, kBit = 10;
 
-// One vector as its string says: n is -1 where there is none.
+// A parsed vector; n is -1 where the string is no vector.
 struct Vector {
     const uint8_t* data = nullptr;
     int64_t n = -1;
@@ -24,7 +24,7 @@ Vector vector_of(const uint8_t* bytes, int64_t size) {
     if (size < 1) return {};
     const uint8_t format = bytes[size - 1];
     const int64_t length = size - 1;
-    // A length that is no multiple of the element's makes an empty vector.
+    // A length that is not a multiple of the element size makes an empty vector.
     const auto elements = [&](int64_t each) { return length % each == 0 ? length / each : 0; };
     switch (format) {
         case kFloat: return {bytes, elements(4), format};
@@ -78,7 +78,7 @@ float cosine(float xx, float xy, float yy) {
     return norm != 0 ? xy / norm : 1.0f;
 }
 
-float whole_root(int64_t square) {
+float integer_root(int64_t square) {
     auto root = static_cast<int64_t>(std::sqrt(static_cast<double>(square)));
     while (root * root > square) --root;
     while ((root + 1) * (root + 1) <= square) ++root;
@@ -92,7 +92,7 @@ float of_cosine(StringDistance which, float similarity) {
 float of_counts(StringDistance which, int64_t xx, int64_t xy, int64_t yy, int64_t squared, int64_t absolute) {
     switch (which) {
         case StringDistance::inner_product: return static_cast<float>(xy);
-        case StringDistance::euclidean: return whole_root(squared);
+        case StringDistance::euclidean: return integer_root(squared);
         case StringDistance::manhattan: return static_cast<float>(absolute);
         default:
             return of_cosine(which, cosine(static_cast<double>(static_cast<uint64_t>(xx) * static_cast<uint64_t>(yy)),
@@ -111,7 +111,7 @@ float distance(StringDistance which, const Vector& x, const Vector& y, const Str
     }
     if (!is_float(x)) {
         int64_t sums[5];
-        ops.whole(x.format == kInt8, x.data, y.data, x.n, sums);
+        ops.integers(x.format == kInt8, x.data, y.data, x.n, sums);
         return of_counts(which, sums[0], sums[1], sums[2], sums[3], sums[4]);
     }
     switch (which) {

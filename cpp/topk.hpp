@@ -1,6 +1,6 @@
-// The k nearest so far of each row, kept in the memory of the result itself: an entry is a float64 distance and a row
-// number, which together fill the int64 and the float32 that the result holds in their place. Each list is a heap whose
-// root is the worst entry in the order (distance, row number).
+// The k nearest neighbours so far of each row, kept in the memory of the result arrays: an entry is a float64 distance
+// and a uint32 row number, which together take the bytes of the int64 index and the float32 distance. Each list is a
+// heap whose root is the worst entry in the order (distance, row number).
 #pragma once
 
 #include <algorithm>
@@ -21,35 +21,36 @@ struct Neighbour {
     }
 };
 
-inline constexpr Neighbour kNobody = {std::numeric_limits<double>::infinity(), std::numeric_limits<uint32_t>::max()};
+inline constexpr Neighbour kNoNeighbour = {std::numeric_limits<double>::infinity(),
+                                           std::numeric_limits<uint32_t>::max()};
 
 class Lists {
 public:
-    static constexpr int64_t kChildren = 4;  // of an entry in its heap
+    static constexpr int64_t kChildren = 4;  // of a node of the heap
 
     Lists(int64_t* indices, float* distances, int64_t k) : indices_(indices), distances_(distances), k_(k) {}
 
     int64_t k() const { return k_; }
 
     void clear(int64_t first, int64_t last) {
-        for (int64_t i = first * k_; i < last * k_; ++i) put(i, kNobody);
+        for (int64_t i = first * k_; i < last * k_; ++i) put(i, kNoNeighbour);
     }
 
-    // The worst entry kept; infinitely far until k are kept.
+    // The distance of the worst entry; infinity until the list has k entries.
     double worst(int64_t list) const { return get(list * k_).distance; }
 
-    // True where the entry was kept.
+    // Inserts the entry if it is better than the worst one; returns whether it was.
     bool offer(int64_t list, Neighbour entry) {
-        if (!(entry.distance < kNobody.distance)) entry.distance = kNobody.distance;
+        if (!(entry.distance < kNoNeighbour.distance)) entry.distance = kNoNeighbour.distance;
         if (!(entry < get(list * k_))) return false;
         sink(list, 0, entry);
         return true;
     }
 
-    // The same of several entries, which it may reorder; `scratch` is room to work in. True where any was kept.
+    // Inserts several entries, which may be reordered; `scratch` is working memory. Returns whether any was inserted.
     bool offer(int64_t list, std::vector<Neighbour>& entries, std::vector<Neighbour>& scratch) {
         const int64_t root = list * k_;
-        for (Neighbour& entry : entries) entry.distance = std::min(entry.distance, kNobody.distance);
+        for (Neighbour& entry : entries) entry.distance = std::min(entry.distance, kNoNeighbour.distance);
         std::erase_if(entries, [worst = get(root)](const Neighbour& entry) { return !(entry < worst); });
         if (static_cast<int64_t>(entries.size()) < std::max<int64_t>(8, k_ / 6)) {
             bool any = false;
@@ -61,31 +62,32 @@ public:
         scratch.insert(scratch.end(), entries.begin(), entries.end());
         std::nth_element(scratch.begin(), scratch.begin() + (k_ - 1), scratch.end());
         for (int64_t i = 0; i < k_; ++i) put(root + i, scratch[k_ - 1 - i]);
-        for (int64_t place = (k_ - 2 + kChildren) / kChildren - 1; place > 0; --place) sink(list, place, get(root + place));
+        for (int64_t place = (k_ - 2 + kChildren) / kChildren - 1; place > 0; --place)
+            sink(list, place, get(root + place));
         return true;
     }
 
-    // True where every entry names one of the rows or nobody, and the worst is the root.
+    // Whether every entry is empty or names one of `rows` rows, and the heap is in order.
     bool valid(int64_t list, int64_t rows) const {
         for (int64_t i = 0; i < k_; ++i) {
             const Neighbour entry = get(list * k_ + i);
-            if (entry.row != kNobody.row && entry.row >= rows) return false;
+            if (entry.row != kNoNeighbour.row && entry.row >= rows) return false;
             if (i > 0 && get(list * k_ + (i - 1) / kChildren) < entry) return false;
         }
         return true;
     }
 
-    // The entries kept, ascending.
+    // The entries in ascending order.
     void sorted(int64_t list, std::vector<Neighbour>& out) const {
         out.clear();
         for (int64_t i = list * k_; i < (list + 1) * k_; ++i) {
             const Neighbour entry = get(i);
-            if (entry.row != kNobody.row) out.push_back(entry);
+            if (entry.row != kNoNeighbour.row) out.push_back(entry);
         }
         std::sort(out.begin(), out.end());
     }
 
-    // Ends the list: the result takes its place, -1 and infinity where there are fewer than k.
+    // Overwrites the list with the result: indices and distances, -1 and infinity where there are fewer than k.
     void finish(int64_t list, const std::vector<Neighbour>& entries) {
         for (int64_t i = 0; i < k_; ++i) {
             const bool some = i < static_cast<int64_t>(entries.size());
@@ -96,7 +98,7 @@ public:
     }
 
 private:
-    // Puts an entry in the place of another, and what it passes one step up.
+    // Puts an entry at a place of the heap and moves larger children up.
     void sink(int64_t list, int64_t place, Neighbour entry) {
         const int64_t root = list * k_;
         for (;;) {

@@ -1,5 +1,5 @@
-// The lower bound never exceeds the true distance, and the threshold of a pair at its own distance always lets it pass:
-// over millions of pairs, random and adversarial, on every instruction set.
+// Tests the bounds: the lower bound never exceeds the true distance, and a threshold at the distance of a pair lets the
+// pair pass, for millions of pairs, random and adversarial, on every instruction set.
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -18,7 +18,7 @@ namespace {
 using namespace vicinal;
 
 int failures = 0;
-int sketches = 0, stopped_turns = 0, sizes_apart = 0, regions_apart = 0;  // so that no case goes untested unseen
+int sketches = 0, stopped_rotations = 0, sizes_apart = 0, regions_apart = 0;  // counted so that no case is missed
 
 #define CHECK(condition)                                                          \
     do {                                                                          \
@@ -35,10 +35,21 @@ void each(std::vector<double>& x, const std::function<double()>& draw) {
 }
 
 const std::pair<const char*, Fill> kData[] = {
-    {"normal", [](auto& x, int, int, auto& g) { std::normal_distribution<double> d; each(x, [&] { return d(g); }); }},
-    {"offset", [](auto& x, int, int, auto& g) { std::normal_distribution<double> d(1e8); each(x, [&] { return d(g); }); }},
+    {"normal",
+     [](auto& x, int, int, auto& g) {
+         std::normal_distribution<double> d;
+         each(x, [&] { return d(g); });
+     }},
+    {"offset",
+     [](auto& x, int, int, auto& g) {
+         std::normal_distribution<double> d(1e8);
+         each(x, [&] { return d(g); });
+     }},
     {"heavy tails",
-     [](auto& x, int, int, auto& g) { std::cauchy_distribution<double> d; each(x, [&] { return d(g); }); }},
+     [](auto& x, int, int, auto& g) {
+         std::cauchy_distribution<double> d;
+         each(x, [&] { return d(g); });
+     }},
     {"one large dimension",
      [](auto& x, int, int dim, auto& g) {
          std::normal_distribution<double> d;
@@ -52,8 +63,16 @@ const std::pair<const char*, Fill> kData[] = {
      }},
     {"half steps",  // every coordinate lies between two codes
      [](auto& x, int, int, auto& g) { each(x, [&] { return (static_cast<int>(g() % 255) - 127 + 0.5) / 127; }); }},
-    {"tiny", [](auto& x, int, int, auto& g) { std::normal_distribution<double> d(0, 1e-300); each(x, [&] { return d(g); }); }},
-    {"huge", [](auto& x, int, int, auto& g) { std::normal_distribution<double> d(0, 1e140); each(x, [&] { return d(g); }); }},
+    {"tiny",
+     [](auto& x, int, int, auto& g) {
+         std::normal_distribution<double> d(0, 1e-300);
+         each(x, [&] { return d(g); });
+     }},
+    {"huge",
+     [](auto& x, int, int, auto& g) {
+         std::normal_distribution<double> d(0, 1e140);
+         each(x, [&] { return d(g); });
+     }},
     {"sizes apart",
      [](auto& x, int, int dim, auto& g) {
          std::normal_distribution<double> d;
@@ -67,76 +86,109 @@ const std::pair<const char*, Fill> kData[] = {
     {"equal", [](auto& x, int, int, auto&) { each(x, [] { return 0.1; }); }},
 };
 
-int64_t test(const Stored& stored, const Layer& layer, const Isa& isa) {
-    const Coder& coder = stored.coder();
-    const Rows& rows = stored.rows();
-    const double none = coder.nowhere();
-    int64_t pairs = 0;
-    std::vector<double> x(padded(rows.matrix.dim, 8));
-    for (int64_t block = 0; block < stored.blocks(); ++block) {
-        const Side& own = layer.side(block);
-        std::vector<int8_t> codes(padded(own.size, kRowStep) * layer.range().row_bytes());
-        layer.unpack(block, codes.data());
-        for (int64_t other = 0; other < stored.blocks(); ++other) {
-            const Side& columns = layer.side(other);
-            sizes_apart += own.lengths && columns.lengths && own.longest > 4 * columns.longest;
-            regions_apart += own.region != columns.region;
-            Keys row_keys(static_cast<int>(padded(own.size, kRowStep))), column_keys(static_cast<int>(padded(columns.size, kPanel)));
-            // Each row's threshold is its distance to one column, in turn: that column has to pass.
-            for (int turn = 0; turn < columns.size; turn += 23) {
-                std::vector<double> radii(own.size), nowhere(columns.size, none);
-                std::vector<int> target(own.size);
-                std::vector<double> truth(own.size);
-                for (int r = 0; r < own.size; ++r) {
-                    target[r] = (turn + r) % columns.size;
-                    const int32_t column = stored.row(stored.first(other) + target[r]);
-                    isa.rows->load(rows, stored.row(stored.first(block) + r), x.data());
-                    isa.rows->measure(rows, coder.sum(), x.data(), &column, 1, &truth[r]);
-                    truth[r] = coder.finish(truth[r]);
-                    radii[r] = coder.radius(truth[r]);
+// Tests every block of rows against every block of columns of a layer.
+class LayerTest {
+public:
+    LayerTest(const Stored& stored, const Layer& layer, const Isa& isa)
+        : stored_(stored), layer_(layer), isa_(isa), x_(padded(stored.rows().matrix.dim, 8)) {}
+
+    // Returns the number of pairs tested.
+    int64_t run() {
+        int64_t pairs = 0;
+        for (int64_t block = 0; block < stored_.blocks(); ++block) {
+            const BlockStats& rows = layer_.stats(block);
+            codes_.resize(padded(rows.size, kRowStep) * layer_.range().row_bytes());
+            layer_.unpack(block, codes_.data());
+            for (int64_t other = 0; other < stored_.blocks(); ++other) {
+                const BlockStats& columns = layer_.stats(other);
+                sizes_apart += rows.lengths && columns.lengths && rows.longest > 4 * columns.longest;
+                regions_apart += rows.region != columns.region;
+                for (int offset = 0; offset < columns.size; offset += 23) {
+                    test(block, other, offset);
+                    pairs += rows.size;
                 }
-                const bool whole = coder.keys(own, radii.data(), columns, nowhere.data(), row_keys, column_keys);
-                std::vector<bool> passed(own.size);
-                std::vector<Survivor> out(padded(own.size, kRowStep) * kPanel);
-                for (int first = 0; first < columns.size; first += kPanel) {
-                    const ScanOps& scan = coder.scan(isa);
-                    const ScanJob job = {codes.data(), layer.range().row_bytes(), static_cast<int>(padded(own.size, scan.row_step)),
-                                         layer.at(other, first), layer.groups(), row_keys.base.data(), row_keys.floor.data(),
-                                         &column_keys.base[first], &column_keys.floor[first]};
-                    const size_t n = scan.survivors(job, out.data());
-                    for (size_t i = 0; i < n; ++i) {
-                        const int row = out[i].row;
-                        if (row >= own.size || first + out[i].column != target[row]) continue;
-                        passed[row] = true;
-                        float lower;
-                        coder.lower(own, columns, first, &out[i], 1, &lower);
-                        CHECK(lower <= radii[row]);
-                        if (whole && &layer == &stored.layer()) CHECK(coder.upper(own, row, columns, out[i].score) >= truth[row]);
-                    }
-                }
-                for (int r = 0; r < own.size; ++r) CHECK(passed[r]);
-                pairs += own.size;
             }
         }
+        return pairs;
     }
-    return pairs;
-}
+
+private:
+    double distance(int64_t row_position, int64_t column_position) {
+        const int32_t column = stored_.row(column_position);
+        double sum;
+        isa_.rows->load(stored_.rows(), stored_.row(row_position), x_.data());
+        isa_.rows->measure(stored_.rows(), stored_.coder().sum(), x_.data(), &column, 1, &sum);
+        return stored_.coder().distance_of(sum);
+    }
+
+    // The threshold of each row is its distance to one column, its target, which therefore has to pass.
+    void test(int64_t block, int64_t other, int offset) {
+        const Coder& coder = stored_.coder();
+        const BlockStats& rows = layer_.stats(block);
+        const BlockStats& columns = layer_.stats(other);
+        std::vector<int> target(rows.size);
+        std::vector<double> truth(rows.size), radii(rows.size), none(columns.size, coder.empty_radius());
+        for (int r = 0; r < rows.size; ++r) {
+            target[r] = (offset + r) % columns.size;
+            truth[r] = distance(stored_.first(block) + r, stored_.first(other) + target[r]);
+            radii[r] = coder.radius_of(truth[r]);
+        }
+        Thresholds row_thresholds(static_cast<int>(padded(rows.size, kRowStep)));
+        Thresholds column_thresholds(static_cast<int>(padded(columns.size, kPanel)));
+        const bool upper_bounds =
+            coder.thresholds(rows, radii.data(), columns, none.data(), row_thresholds, column_thresholds);
+        const ScanOps& scan = coder.scan(isa_);
+        ScanJob job = {};
+        job.rows = codes_.data();
+        job.row_bytes = layer_.range().row_bytes();
+        job.n_rows = static_cast<int>(padded(rows.size, scan.row_step));
+        job.groups = layer_.groups();
+        job.row_base = row_thresholds.base.data();
+        job.row_threshold = row_thresholds.least_score.data();
+        std::vector<bool> passed(rows.size);
+        std::vector<Survivor> out(padded(rows.size, kRowStep) * kPanel);
+        for (int first = 0; first < columns.size; first += kPanel) {
+            job.panel = layer_.at(other, first);
+            job.column_base = &column_thresholds.base[first];
+            job.column_threshold = &column_thresholds.least_score[first];
+            const size_t n = scan.survivors(job, out.data());
+            for (size_t i = 0; i < n; ++i) {
+                const int row = out[i].row;
+                if (row >= rows.size || first + out[i].column != target[row]) continue;
+                passed[row] = true;
+                float lower;
+                coder.lower_bounds(rows, columns, first, &out[i], 1, &lower);
+                CHECK(lower <= radii[row]);
+                if (upper_bounds && &layer_ == &stored_.layer()) {
+                    CHECK(coder.upper_bound(rows, row, columns, out[i].score) >= truth[row]);
+                }
+            }
+        }
+        for (int r = 0; r < rows.size; ++r) CHECK(passed[r]);
+    }
+
+    const Stored& stored_;
+    const Layer& layer_;
+    const Isa& isa_;
+    std::vector<double> x_;
+    std::vector<int8_t> codes_;
+};
 
 int64_t test(const Coder& coder, const Rows& rows, const Isa& isa) {
     Pool pool(1);
     const Stored stored(rows, coder, nullptr, isa, pool, {});
-    int64_t pairs = test(stored, stored.layer(), isa);
+    int64_t pairs = LayerTest(stored, stored.layer(), isa).run();
     for (const int size : {16, 32, 96}) {
-        Stored turned(rows, coder, nullptr, isa, pool, {});
-        if (!take_sketches(turned, nullptr, 1, size, isa, pool, {})) continue;
-        pairs += test(turned, turned.layer(), isa) + test(turned, turned.sketches(), isa);
+        Stored rotated(rows, coder, nullptr, isa, pool, {});
+        if (!use_sketches(rotated, nullptr, 1, size, isa, pool, {})) continue;
+        pairs += LayerTest(rotated, rotated.layer(), isa).run() + LayerTest(rotated, rotated.sketches(), isa).run();
         ++sketches;
     }
     return pairs;
 }
 
-// A turn that is stopped, as often as one tick later each time lets it be, and ended by the next call.
-void test_stopped_turn() {
+// A rotation that is interrupted, one progress call later each time, and finished by the next call.
+void test_stopped_rotation() {
     const int n = 4000, dim = 1024;
     std::mt19937_64 random(1);
     std::normal_distribution<float> normal;
@@ -149,41 +201,60 @@ void test_stopped_turn() {
     Pool pool(1);
     for (int allowed = 0;; ++allowed) {
         Stored stored(rows, coder, nullptr, isa, pool, {});
-        Watch watch;
+        Callbacks callbacks;
         int ticks = 0;
-        watch.tick = [&](int64_t, int64_t) {
+        callbacks.progress = [&](int64_t, int64_t) {
             if (ticks++ == allowed) throw std::runtime_error("stop");
         };
         try {
-            take_sketches(stored, nullptr, 1, 128, isa, pool, watch);
-            CHECK(!stored.half_turned());
+            use_sketches(stored, nullptr, 1, 128, isa, pool, callbacks);
+            CHECK(!stored.rotation_unfinished());
             return;
         } catch (const std::runtime_error&) {
         }
-        if (!stored.half_turned()) continue;
-        ++stopped_turns;
-        stored.turn(nullptr, pool, {});
-        CHECK(!stored.half_turned() && stored.sketches().range().bytes == 128);
+        if (!stored.rotation_unfinished()) continue;
+        ++stopped_rotations;
+        stored.rotate(nullptr, pool, {});
+        CHECK(!stored.rotation_unfinished() && stored.sketches().range().bytes == 128);
         const Layer& layer = stored.layer();
-        std::vector<int8_t> codes(padded(stored.block(), kRowStep) * layer.range().row_bytes());
+        std::vector<int8_t> codes(padded(stored.max_block_size(), kRowStep) * layer.range().row_bytes());
         CodedBlock coded;
         std::vector<int32_t> which;
         for (int64_t block = 0; block < stored.blocks(); ++block) {
-            const int size = layer.side(block).size;
+            const int size = layer.stats(block).size;
             which.resize(size);
             for (int i = 0; i < size; ++i) which[i] = stored.row(stored.first(block) + i);
-            stored.code(rows, which.data(), size, 0, coded);
+            stored.encode(rows, which.data(), size, 0, coded);
             layer.unpack(block, codes.data());
             CHECK(std::equal(codes.begin(), codes.begin() + size * layer.range().row_bytes(), coded.codes.begin()));
-            CHECK(std::equal(coded.slacks.begin(), coded.slacks.begin() + size, layer.side(block).slacks));
+            CHECK(std::equal(coded.slacks.begin(), coded.slacks.begin() + size, layer.stats(block).slacks));
         }
     }
+}
+
+// Only codes of Euclidean distances from one centre can be rotated.
+void test_rotatable() {
+    const std::vector<float> values(64 * 8, 0.5f);
+    const std::vector<uint8_t> bits(64 * 8, 1);
+    Rows rows, packed;
+    rows.matrix = {values.data(), 64, 8, 32, 4, DType::f32};
+    packed.matrix = {bits.data(), 64, 8, 8, 1, DType::u8};
+    const RowOps& ops = *find_isa("portable").rows;
+    for (const Metric metric : {Metric::euclidean, Metric::sqeuclidean, Metric::cosine}) {
+        const DotCoder coder(rows, metric, ops);
+        CHECK(coder.centred_coder() && coder.centred_coder()->can_rotate());
+    }
+    const DotCoder products(rows, Metric::inner_product, ops);
+    CHECK(products.centred_coder() && !products.centred_coder()->can_rotate());
+    CHECK(!AbsoluteCoder(rows, ops).centred_coder());
+    CHECK(!BitsCoder(packed, Metric::hamming).centred_coder());
 }
 
 }  // namespace
 
 int main() {
-    test_stopped_turn();
+    test_rotatable();
+    test_stopped_rotation();
     int64_t pairs = 0;
     for (const std::string& name : isas()) {
         const Isa& isa = find_isa(name);
@@ -233,6 +304,7 @@ int main() {
         }
     }
     CHECK(sketches > 100 && sizes_apart > 100 && regions_apart > 100);
-    std::printf("%lld pairs, %d sketches, %d turns stopped, %d failures\n", static_cast<long long>(pairs), sketches, stopped_turns, failures);
+    std::printf("%lld pairs, %d sketches, %d rotations stopped, %d failures\n", static_cast<long long>(pairs), sketches,
+                stopped_rotations, failures);
     return failures != 0;
 }

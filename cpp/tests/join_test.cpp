@@ -1,5 +1,5 @@
-// Every call of the index against a float64 brute force written here, to the bit: metrics, groups, copies, ties, k beyond
-// the rows, sketches, several threads, and joins that stop and go on, on every instruction set.
+// Every call of the index against a float64 brute force written here, to the bit: metrics, groups, copies, ties, k
+// beyond the rows, sketches, several threads, and joins that stop and go on, on every instruction set.
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -86,7 +86,10 @@ public:
 
 private:
     static double measure(Metric metric, const double* x, const double* y, int dim) {
-        const double squares = lane_sum(dim, [&](int c) { const double d = x[c] - y[c]; return d * d; });
+        const double squares = lane_sum(dim, [&](int c) {
+            const double d = x[c] - y[c];
+            return d * d;
+        });
         switch (metric) {
             case Metric::euclidean: return std::sqrt(squares);
             case Metric::sqeuclidean: return squares;
@@ -116,7 +119,7 @@ struct Result {
 };
 
 template <class Expected>
-void compare(const Result& found, int64_t n, int64_t k, const char* what, Expected&& expected) {
+void compare(const Result& result, int64_t n, int64_t k, const char* what, Expected&& expected) {
     ++calls;
     for (int64_t i = 0; i < n; ++i) {
         const auto rows = expected(static_cast<int>(i));
@@ -124,9 +127,10 @@ void compare(const Result& found, int64_t n, int64_t k, const char* what, Expect
             const bool some = j < static_cast<int64_t>(rows.size());
             const int64_t index = some ? rows[j].second : -1;
             const float distance = some ? static_cast<float>(rows[j].first) : std::numeric_limits<float>::infinity();
-            if (found.indices[i * k + j] == index && found.distances[i * k + j] == distance) continue;
-            std::printf("%s: row %ld, place %ld of %ld: found %ld at %.9g, expected %ld at %.9g\n", what, long(i), long(j),
-                        long(k), long(found.indices[i * k + j]), found.distances[i * k + j], long(index), distance);
+            if (result.indices[i * k + j] == index && result.distances[i * k + j] == distance) continue;
+            std::printf("%s: row %ld, place %ld of %ld: found %ld at %.9g, expected %ld at %.9g\n", what, long(i),
+                        long(j), long(k), long(result.indices[i * k + j]), result.distances[i * k + j], long(index),
+                        distance);
             if (++failures > 50) std::exit(1);
             return;
         }
@@ -153,9 +157,9 @@ struct Case {
     void self_join(int64_t k, bool grouped) const {
         Index index = this->index(data.n);
         const int64_t* own = grouped ? groups.data() : nullptr;
-        Result found(data.n, k);
-        index.self_join(k, own, found.indices.data(), found.distances.data());
-        compare(found, data.n, k, "self-join", others(k, own));
+        Result result(data.n, k);
+        index.self_join(k, own, result.indices.data(), result.distances.data());
+        compare(result, data.n, k, "self-join", others(k, own));
         if (sketch > 0 && !grouped) CHECK(index.stats().sketch == sketch);
     }
 
@@ -172,17 +176,17 @@ struct Case {
             Index index = other.index(data.n);
             live = some ? saved : Result(data.n, k);
             const Checkpoint from = state;
-            Watch watch;
-            watch.save_every = 0;
-            watch.resume = some ? &from : nullptr;
-            watch.save = [&](const Checkpoint& now) {
+            Callbacks callbacks;
+            callbacks.save_interval = 0;
+            callbacks.resume = some ? &from : nullptr;
+            callbacks.save = [&](const Checkpoint& now) {
                 state = now;
                 saved = live;
                 some = true;
                 throw std::runtime_error("stop");
             };
             try {
-                index.self_join(k, own, live.indices.data(), live.distances.data(), watch);
+                index.self_join(k, own, live.indices.data(), live.distances.data(), callbacks);
                 done = true;
             } catch (const std::runtime_error&) {
                 ++stops;
@@ -191,11 +195,11 @@ struct Case {
         CHECK(done && stops > 1);
         compare(live, data.n, k, "resumed self-join", others(k, own));
         // The state of another question is refused, and so is one with a row that is not.
-        const auto refused = [&](int64_t asked, Result lists) {
-            Watch watch;
-            watch.resume = &state;
+        const auto refused = [&](int64_t other_k, Result lists) {
+            Callbacks callbacks;
+            callbacks.resume = &state;
             try {
-                index(data.n).self_join(asked, own, lists.indices.data(), lists.distances.data(), watch);
+                index(data.n).self_join(other_k, own, lists.indices.data(), lists.distances.data(), callbacks);
             } catch (const std::invalid_argument&) {
                 return true;
             }
@@ -203,43 +207,44 @@ struct Case {
         };
         CHECK(refused(k + 1, Result(data.n, k + 1)));
         const uint32_t beyond = static_cast<uint32_t>(data.n) + 5;
-        for (float& distance : saved.distances) std::copy_n(reinterpret_cast<const char*>(&beyond), 4, reinterpret_cast<char*>(&distance));
+        for (float& distance : saved.distances)
+            std::copy_n(reinterpret_cast<const char*>(&beyond), 4, reinterpret_cast<char*>(&distance));
         CHECK(refused(k, saved));
     }
 
-    // The last rows ask the others.
+    // The last rows are the queries, the others are stored.
     void search(int queries, int64_t k, bool grouped) const {
         const int stored = data.n - 200;
         Index index = this->index(stored);
         const int64_t* own = grouped ? groups.data() : nullptr;
-        Result found(queries, k);
-        index.search(data.matrix(stored, queries), k, own, own ? own + stored : nullptr, found.indices.data(),
-                     found.distances.data());
+        Result result(queries, k);
+        index.search(data.matrix(stored, queries), k, own, own ? own + stored : nullptr, result.indices.data(),
+                     result.distances.data());
         if (sketch > 0) CHECK(index.stats().sketch == sketch);
-        compare(found, queries, k, "search", [&](int i) {
+        compare(result, queries, k, "search", [&](int i) {
             return truth.sorted(stored + i, stored, k, [&](int j) { return !(own && own[j] == own[stored + i]); });
         });
     }
 
     void within(double radius, bool queried, bool grouped) const {
-        const int stored = queried ? data.n - 200 : data.n, asked = queried ? 200 : data.n;
+        const int stored = queried ? data.n - 200 : data.n, n_rows = queried ? 200 : data.n;
         Index index = this->index(stored);
         const int64_t* own = grouped ? groups.data() : nullptr;
-        const Matrix queries = data.matrix(data.n - asked, asked);
-        const Within found = index.within(radius, queried ? &queries : nullptr, own,
-                                          queried && own ? own + stored : nullptr);
+        const Matrix queries = data.matrix(data.n - n_rows, n_rows);
+        const RadiusResult result =
+            index.within(radius, queried ? &queries : nullptr, own, queried && own ? own + stored : nullptr);
         ++calls;
-        CHECK(found.indptr.size() == static_cast<size_t>(asked) + 1 && found.indptr[0] == 0);
-        for (int i = 0; i < asked; ++i) {
-            const int row = data.n - asked + i;
+        CHECK(result.indptr.size() == static_cast<size_t>(n_rows) + 1 && result.indptr[0] == 0);
+        for (int i = 0; i < n_rows; ++i) {
+            const int row = data.n - n_rows + i;
             auto rows = truth.sorted(row, stored, stored, [&](int j) {
                 return j != row && truth.at(row, j) <= radius && !(own && own[j] == own[row]);
             });
-            const int64_t begin = found.indptr[i];
-            bool same = found.indptr[i + 1] - begin == static_cast<int64_t>(rows.size());
+            const int64_t begin = result.indptr[i];
+            bool same = result.indptr[i + 1] - begin == static_cast<int64_t>(rows.size());
             for (size_t j = 0; same && j < rows.size(); ++j) {
-                same = found.indices[begin + j] == rows[j].second &&
-                       found.distances[begin + j] == static_cast<float>(rows[j].first);
+                same = result.indices[begin + j] == rows[j].second &&
+                       result.distances[begin + j] == static_cast<float>(rows[j].first);
             }
             if (!same) {
                 std::printf("within %.9g: row %d differs\n", radius, i);
@@ -270,7 +275,8 @@ Data clusters(const char* name, int n, int dim, bool whole) {
         }
         const float* centre = &centres[random() % 8 * dim];
         for (int c = 0; c < dim; ++c) {
-            row[c] = whole ? static_cast<float>(random() % 3) : centre[c] + normal(random) / (1 + static_cast<float>(c) / 4);
+            row[c] =
+                whole ? static_cast<float>(random() % 3) : centre[c] + normal(random) / (1 + static_cast<float>(c) / 4);
         }
         if (kind == 1 && i > 10) {  // nearly a copy
             std::copy_n(&data.floats[random() % i * dim], dim, row);
@@ -314,7 +320,8 @@ void test(const Data& data, Metric metric, int sketch) {
             one.within(one.radius(), queried, false);
             one.within(one.radius(), queried, true);
         }
-        if (failures > before) std::printf("  with %s, %s, metric %d\n", isa.c_str(), data.name, static_cast<int>(metric));
+        if (failures > before)
+            std::printf("  with %s, %s, metric %d\n", isa.c_str(), data.name, static_cast<int>(metric));
     }
 }
 

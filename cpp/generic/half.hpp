@@ -1,4 +1,4 @@
-// Half-precision values made wide, on every instruction set.
+// Conversion of half precision to single precision, on every instruction set.
 #pragma once
 
 #include <cstdint>
@@ -26,7 +26,7 @@ inline Float8 widen(UInt16x8 half) {
 #if defined(__F16C__)
     return bit_copy<Float8>(_mm256_cvtph_ps(bit_copy<__m128i>(half)));
 #else
-    // The exponent is moved by a multiplication with 2^112, which is exact for subnormal halves too.
+    // Multiplication by 2^112 corrects the exponent and is exact for subnormal values too.
     const UInt32x8 bits = __builtin_convertvector(half, UInt32x8);
     const UInt32x8 magnitude = (bits & 0x7fffu) << 13;
     const Float8 value = bit_copy<Float8>(magnitude) * 0x1p112f;

@@ -1,11 +1,11 @@
-// Sums of whole numbers over coordinates, eight bytes at a time: the scan of the absolute kernel and of the bits kernel.
+// The scan of the absolute kernel and of the bits kernel: sums of integers over coordinates, eight bytes at a time.
 //
-// A panel holds 64 codes side by side, eight bytes of each in turn: panel[group][column][8]. A vector of 64-bit lanes
-// holds the sums of as many columns; one step adds to every lane what eight bytes of a column and of a row give (their
-// absolute differences, or the bits in which they differ). Such a sum only grows, so after every few steps a tile is left
-// in which no pair can pass any more. The score of a pair is its sum, negated: higher is nearer.
+// A panel interleaves the codes of 64 columns, eight bytes of each: panel[group][column][8]. Each 64-bit lane of a
+// vector holds the sum of one column. A step adds the absolute differences of eight bytes of a column and of a row, or
+// the number of bits in which they differ. These sums never decrease, so after every few steps a tile is abandoned if
+// none of its pairs can pass. The score of a pair is the negated sum: higher is nearer.
 //
-// Included by each instruction set's own files, and compiled there with its flags.
+// Included by the files of each instruction set and compiled with their flags.
 #pragma once
 
 #include <bit>
@@ -63,9 +63,7 @@ struct Lanes {
     static Vector subtract(Vector a, Vector b) { return _mm256_sub_epi64(a, b); }
     static Vector multiply(Vector a, Vector b) { return _mm256_mul_epu32(a, b); }
     static Vector shift(Vector a, int bits) { return _mm256_slli_epi64(a, bits); }
-    static uint32_t at_most(Vector a, Vector b) {
-        return _mm256_movemask_pd(_mm256_castsi256_pd(subtract(b, a))) ^ 15;
-    }
+    static uint32_t at_most(Vector a, Vector b) { return _mm256_movemask_pd(_mm256_castsi256_pd(subtract(b, a))) ^ 15; }
     static Vector differences(Vector a, Vector b) { return _mm256_sad_epu8(a, b); }
     static Vector differing(Vector a, Vector b) {
         const Vector x = _mm256_xor_si256(a, b), low = _mm256_set1_epi8(15);
@@ -91,7 +89,7 @@ struct Lanes {
     static uint32_t at_most(Vector a, Vector b) { return _mm_movemask_pd(_mm_castsi128_pd(subtract(b, a))) ^ 3; }
     static Vector differences(Vector a, Vector b) { return _mm_sad_epu8(a, b); }
     static Vector differing(Vector a, Vector b) {
-        // Counts of two bits, of four, of eight.
+        // Counts the ones of two bits, then of four, then of eight.
         const Vector x = _mm_xor_si128(a, b), two = _mm_set1_epi8(0x33);
         const Vector pairs = _mm_sub_epi8(x, _mm_and_si128(_mm_srli_epi16(x, 1), _mm_set1_epi8(0x55)));
         const Vector fours = _mm_add_epi8(_mm_and_si128(pairs, two), _mm_and_si128(_mm_srli_epi16(pairs, 2), two));
@@ -138,15 +136,15 @@ struct Differing {
     static Vector term(Vector columns, Vector row) { return Lanes::differing(columns, row); }
 };
 
-// A pair passes where its score reaches the row's floor or the column's.
-struct Floors {
+// A pair passes if its score reaches the threshold of the row or of the column.
+struct ScoreLimits {
     Vector row[Lanes::kRows], column[Lanes::kVectors];
 
-    Floors(const ScanJob& job, int first_row, int first_column) {
-        for (int r = 0; r < Lanes::kRows; ++r) row[r] = Lanes::broadcast(-int64_t{job.row_floor[first_row + r]});
+    ScoreLimits(const ScanJob& job, int first_row, int first_column) {
+        for (int r = 0; r < Lanes::kRows; ++r) row[r] = Lanes::broadcast(-int64_t{job.row_threshold[first_row + r]});
         for (int v = 0; v < Lanes::kVectors; ++v) {
-            const Vector floors = Lanes::widen(job.column_floor + first_column + v * Lanes::kLanes);
-            column[v] = Lanes::subtract(Lanes::broadcast(0), floors);
+            const Vector thresholds = Lanes::widen(job.column_threshold + first_column + v * Lanes::kLanes);
+            column[v] = Lanes::subtract(Lanes::broadcast(0), thresholds);
         }
     }
     uint32_t passed(int r, int v, Vector sum) const {
@@ -154,17 +152,18 @@ struct Floors {
     }
 };
 
-// A pair passes where its sum is at most a share of both bases' sum: the row's share or the column's, in units of 2^-16.
-struct Shares {
+// A pair passes if its sum is at most a share of the sum of both bases: the row's share or the column's, in units of
+// 2^-16.
+struct ShareLimits {
     Vector row[Lanes::kRows], row_base[Lanes::kRows], column[Lanes::kVectors], column_base[Lanes::kVectors];
 
-    Shares(const ScanJob& job, int first_row, int first_column) {
+    ShareLimits(const ScanJob& job, int first_row, int first_column) {
         for (int r = 0; r < Lanes::kRows; ++r) {
-            row[r] = Lanes::broadcast(job.row_floor[first_row + r]);
+            row[r] = Lanes::broadcast(job.row_threshold[first_row + r]);
             row_base[r] = Lanes::broadcast(job.row_base[first_row + r]);
         }
         for (int v = 0; v < Lanes::kVectors; ++v) {
-            column[v] = Lanes::widen(job.column_floor + first_column + v * Lanes::kLanes);
+            column[v] = Lanes::widen(job.column_threshold + first_column + v * Lanes::kLanes);
             column_base[v] = Lanes::widen(job.column_base + first_column + v * Lanes::kLanes);
         }
     }
@@ -179,7 +178,7 @@ template <class Term, class Limits>
 struct LaneScan {
     static constexpr int kRows = Lanes::kRows, kVectors = Lanes::kVectors, kLanes = Lanes::kLanes;
     static constexpr int kColumns = kVectors * kLanes;
-    static constexpr int kSteps = 16;  // between two looks at a tile
+    static constexpr int kSteps = 16;  // between two checks of a tile
     using Tile = Vector[kRows][kVectors];
 
     static inline __attribute__((always_inline)) void add(const ScanJob& job, int row, int column, int first, int last,
@@ -211,7 +210,7 @@ struct LaneScan {
         }
     }
 
-    // The columns of a row that pass.
+    // Bit mask of the columns that pass for row r.
     static inline __attribute__((always_inline)) uint64_t look(const Limits& limits, int r, const Tile& tile) {
         uint64_t passed = 0;
 #pragma GCC unroll 8

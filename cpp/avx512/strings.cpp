@@ -1,5 +1,5 @@
-// Distances between byte strings, compiled for AVX-512.
-#include "strings_impl.hpp"
+// The string loops, compiled for AVX-512.
+#include "generic/string_loops.hpp"
 
 namespace vicinal {
 const StringOps& avx512_strings() { return kStringOps; }

@@ -1,7 +1,7 @@
-// The loops of strings.hpp, included once by each instruction set's own file and compiled there with its flags.
+// The loops of strings.hpp, included by one file of each instruction set and compiled with its flags.
 #pragma once
 
-#include "half.hpp"
+#include "generic/half.hpp"
 #include "strings.hpp"
 
 namespace vicinal {
@@ -68,7 +68,7 @@ inline float total(const Lanes& lanes) {
     return v[0];
 }
 
-// f(lanes of x, lanes of each y) over all elements, zeros up to a whole number of lanes.
+// Calls f(row, lanes of x, lanes of y) over all elements, with zeros up to a whole number of lanes.
 template <class T, int kRows, class F>
 inline void over_elements(const uint8_t* x, const uint8_t* const* y, int64_t n, F&& f) {
     const int64_t whole = n / kLanes * kLanes;
@@ -149,7 +149,7 @@ float absolutes(int format, const uint8_t* x, const uint8_t* y, int64_t n) {
 }
 
 template <class T>
-void whole_of(const T* x, const T* y, int64_t n, int64_t* out) {
+void integers_of(const T* x, const T* y, int64_t n, int64_t* out) {
     out[0] = out[1] = out[2] = out[3] = out[4] = 0;
     constexpr int64_t kBlock = 16384;  // 16384 * 255 * 255 < 2^31
     for (int64_t start = 0; start < n; start += kBlock) {
@@ -163,12 +163,12 @@ void whole_of(const T* x, const T* y, int64_t n, int64_t* out) {
     }
 }
 
-void whole(bool is_signed, const uint8_t* x, const uint8_t* y, int64_t n, int64_t* out) {
-    if (is_signed) return whole_of(reinterpret_cast<const int8_t*>(x), reinterpret_cast<const int8_t*>(y), n, out);
-    whole_of(x, y, n, out);
+void integers(bool is_signed, const uint8_t* x, const uint8_t* y, int64_t n, int64_t* out) {
+    if (is_signed) return integers_of(reinterpret_cast<const int8_t*>(x), reinterpret_cast<const int8_t*>(y), n, out);
+    integers_of(x, y, n, out);
 }
 
-constexpr StringOps kStringOps = {products, product, squares, absolutes, product4, whole};
+constexpr StringOps kStringOps = {products, product, squares, absolutes, product4, integers};
 
 }  // namespace
 }  // namespace vicinal

@@ -1,5 +1,5 @@
-// The scan as plain C++ for the compiler to vectorise: the panel is unpacked into rows of its own, so that each score is a
-// loop over coordinates that lie side by side, which compilers turn into the machine's multiply-and-add.
+// The scan of the dot kernel in plain C++ for the compiler to vectorise: the panel is unpacked into rows, so that each
+// score is a loop over contiguous coordinates.
 #include <cstring>
 #include <vector>
 
@@ -17,7 +17,7 @@ using Operand = int16_t;
 constexpr int kRows = 2;
 constexpr int kColumns = 4;
 
-// Scores less row_base of all rows with the panel, handed on a row at a time.
+// Computes the scores of all rows and the panel, less row_base, and calls use for each row.
 template <class Use>
 void multiply(const ScanJob& job, Use&& use) {
     const int64_t dim = padded(4 * job.groups, 16);
@@ -63,10 +63,10 @@ void multiply(const ScanJob& job, Use&& use) {
 size_t survivors(const ScanJob& job, Survivor* out) {
     Survivor* const begin = out;
     multiply(job, [&](int row, const int32_t* scores) {
-        const int32_t base = job.row_base[row], floor = job.row_floor[row];
+        const int32_t base = job.row_base[row], threshold = job.row_threshold[row];
         for (int c = 0; c < kPanel; ++c) {
-            const int32_t least = job.column_floor[c] - base;
-            if (scores[c] >= (floor < least ? floor : least)) {
+            const int32_t least = job.column_threshold[c] - base;
+            if (scores[c] >= (threshold < least ? threshold : least)) {
                 *out++ = {static_cast<uint16_t>(row), static_cast<uint16_t>(c), scores[c] + base};
             }
         }

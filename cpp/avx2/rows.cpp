@@ -1,5 +1,5 @@
-// The loops over rows, compiled for AVX2.
-#include "rows_impl.hpp"
+// The row loops, compiled for AVX2.
+#include "generic/row_loops.hpp"
 
 namespace vicinal {
 const RowOps& avx2_rows() { return kRowOps; }

@@ -1,5 +1,5 @@
-// Distances between byte strings, compiled for AVX2.
-#include "strings_impl.hpp"
+// The string loops, compiled for AVX2.
+#include "generic/string_loops.hpp"
 
 namespace vicinal {
 const StringOps& avx2_strings() { return kStringOps; }

@@ -1,7 +1,7 @@
-// The scan with AMX tiles: 32 rows by 32 columns in four tile registers, 64 coordinates a step.
+// The scan of the dot kernel with AMX: 32 rows by 32 columns in four tile registers, 64 coordinates a step.
 //
-// The tiles leave their sums in memory; while the next 32 x 32 are multiplied, the core compares the last ones with
-// their floors, so that the comparison costs next to nothing.
+// Tile registers store their sums to memory. While the next 32 x 32 products are computed, the core compares the
+// previous sums with their thresholds, which hides most of the cost of the comparison.
 #include <immintrin.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -35,7 +35,7 @@ public:
     ~Tiles() { _tile_release(); }
 };
 
-// Tiles 0 to 3 hold the sums, 4 and 5 rows, 6 and 7 columns.
+// Tiles 0 to 3 hold the sums, 4 and 5 the rows, 6 and 7 the columns.
 inline __attribute__((always_inline)) void multiply(const ScanJob& job, int row, int column) {
     _tile_loadd(0, job.column_base + column, 0);
     _tile_loadd(1, job.column_base + column + kHalf, 0);
@@ -68,17 +68,17 @@ inline __attribute__((always_inline)) void store(int32_t* out, int64_t stride) {
 
 inline __attribute__((always_inline)) Survivor* compare(const ScanJob& job, const int32_t* sums, int row, int column,
                                                         Survivor* out) {
-    const __m512i left_floor = _mm512_loadu_si512(job.column_floor + column);
-    const __m512i right_floor = _mm512_loadu_si512(job.column_floor + column + kHalf);
+    const __m512i left_threshold = _mm512_loadu_si512(job.column_threshold + column);
+    const __m512i right_threshold = _mm512_loadu_si512(job.column_threshold + column + kHalf);
 #pragma GCC unroll 4
     for (int r = 0; r < kRows; ++r) {
         const __m512i base = _mm512_set1_epi32(job.row_base[row + r]);
-        const __m512i floor = _mm512_set1_epi32(job.row_floor[row + r]);
+        const __m512i threshold = _mm512_set1_epi32(job.row_threshold[row + r]);
         const int32_t* own = sums + r * kColumns;
         const __mmask16 left = _mm512_cmpge_epi32_mask(
-            _mm512_load_si512(own), _mm512_min_epi32(floor, _mm512_sub_epi32(left_floor, base)));
+            _mm512_load_si512(own), _mm512_min_epi32(threshold, _mm512_sub_epi32(left_threshold, base)));
         const __mmask16 right = _mm512_cmpge_epi32_mask(
-            _mm512_load_si512(own + kHalf), _mm512_min_epi32(floor, _mm512_sub_epi32(right_floor, base)));
+            _mm512_load_si512(own + kHalf), _mm512_min_epi32(threshold, _mm512_sub_epi32(right_threshold, base)));
         if (_kortestz_mask16_u8(left, right)) continue;
         for (uint32_t mask = left | static_cast<uint32_t>(right) << kHalf; mask; mask &= mask - 1) {
             const int c = __builtin_ctz(mask);

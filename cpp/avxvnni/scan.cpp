@@ -1,5 +1,5 @@
-// The scan with AVX-VNNI.
-#include "scan_avx2_impl.hpp"
+// The scan of the dot kernel with AVX-VNNI.
+#include "avx2/scan_256.hpp"
 
 namespace vicinal {
 namespace {
@@ -16,7 +16,7 @@ struct Vnni {
         const int32_t* get() const { return nullptr; }
     };
     static __m256i prepare(__m256i columns) { return columns; }
-    // By name, so that accumulators stay where they are.
+    // As assembly, so that the accumulators stay in their registers.
     static void add(__m256i& sum, __m256i columns, const Row& row) {
         asm("%{vex%} vpdpbusd %2, %1, %0" : "+x"(sum) : "x"(columns), "x"(row.words));
     }

@@ -1,12 +1,12 @@
-// The loops of rows.hpp, included once by each instruction set's own file and compiled there with its flags. Vectors
-// are the compiler's generic ones, so that one text serves AVX-512, AVX2, NEON and plain SSE2.
+// The loops of rows.hpp, included by one file of each instruction set and compiled with its flags. They use the generic
+// vectors of the compiler, which exist for AVX-512, AVX2, NEON and SSE2.
 #pragma once
 
 #include <bit>
 #include <cmath>
 #include <cstring>
 
-#include "half.hpp"
+#include "generic/half.hpp"
 #include "rows.hpp"
 
 namespace vicinal {
@@ -21,7 +21,7 @@ struct Half {
     uint16_t bits;
 };
 
-// Compilers make two halves of the generic conversion.
+// Compilers split the generic conversion into two halves.
 inline Double8 widen(Float8 value) {
 #if defined(__AVX512F__)
     return bit_copy<Double8>(_mm512_cvtps_pd(bit_copy<__m256>(value)));
@@ -38,7 +38,7 @@ inline Double8 widen(Int32x8 value) {
 #endif
 }
 
-inline Double8 load8(const double* p) { return bit_copy<Double8>(*reinterpret_cast<const double(*)[8]>(p)); }
+inline Double8 load8(const double* p) { return bit_copy<Double8>(*reinterpret_cast<const double (*)[8]>(p)); }
 
 template <class T>
 inline Double8 load8(const std::byte* p) {
@@ -68,9 +68,7 @@ inline Double8 load_tail(const std::byte* p, int64_t count) {
     return load8<T>(tail);
 }
 
-inline double total(const Double8& l) {
-    return ((l[0] + l[4]) + (l[2] + l[6])) + ((l[1] + l[5]) + (l[3] + l[7]));
-}
+inline double total(const Double8& l) { return ((l[0] + l[4]) + (l[2] + l[6])) + ((l[1] + l[5]) + (l[3] + l[7])); }
 
 template <Sum kSum>
 inline Double8 term(const Double8& x, const Double8& y) {
@@ -84,7 +82,7 @@ inline Double8 term(const Double8& x, const Double8& y) {
     }
 }
 
-// A row whose coordinates do not lie side by side is gathered first.
+// Copies a row whose coordinates are not contiguous.
 struct Gathered {
     std::vector<std::byte> bytes;
     const std::byte* row(const Matrix& m, const std::byte* row, size_t size) {
@@ -128,10 +126,10 @@ double inverse_norm_as(const Rows& rows, int64_t row) {
     return 1.0 / std::sqrt(total(lanes));
 }
 
-// kRows rows side by side: one row's sum is a single chain of additions.
+// Processes kRows rows together, because the sum of one row is a single chain of additions.
 template <class T, Sum kSum, bool kNormalise, int kRows>
-inline void measure_rows(const std::byte* const (&p)[kRows], const double (&factor)[kRows], const double* x, int64_t dim,
-                         double* out) {
+inline void measure_rows(const std::byte* const (&p)[kRows], const double (&factor)[kRows], const double* x,
+                         int64_t dim, double* out) {
     const int64_t whole = dim / 8 * 8;
     Double8 lanes[kRows] = {};
     const auto add = [&](int r, const Double8& from, Double8 y) {
@@ -156,12 +154,13 @@ void measure_as(const Rows& rows, const double* x, const int32_t* which, size_t 
     const auto factor = [&](size_t i) { return kNormalise ? rows.inverse_norms[which[i]] : 1.0; };
     size_t i = 0;
     for (; i + 1 < n; i += 2) {
-        measure_rows<T, kSum, kNormalise, 2>({at(i), at(i + 1)}, {factor(i), factor(i + 1)}, x, rows.matrix.dim, out + i);
+        measure_rows<T, kSum, kNormalise, 2>({at(i), at(i + 1)}, {factor(i), factor(i + 1)}, x, rows.matrix.dim,
+                                             out + i);
     }
     if (i < n) measure_rows<T, kSum, kNormalise, 1>({at(i)}, {factor(i)}, x, rows.matrix.dim, out + i);
 }
 
-// Of packed rows: the bits that differ, or the share of the ones that only one of both has.
+// Of packed bits: the number of bits that differ, or the Jaccard distance.
 void measure_bits(const Rows& rows, Sum sum, const double* x, const int32_t* which, size_t n, double* out) {
     thread_local std::vector<uint64_t> words;
     thread_local Gathered gathered;
@@ -181,7 +180,9 @@ void measure_bits(const Rows& rows, Sum sum, const double* x, const int32_t* whi
             either += std::popcount(words[c / 8] | word);
         }
         const auto both = static_cast<double>(either - differing);
-        out[i] = sum == Sum::differing_bits ? static_cast<double>(differing) : either == 0 ? 0 : 1 - both / static_cast<double>(either);
+        out[i] = sum == Sum::hamming ? static_cast<double>(differing)
+                 : either == 0       ? 0
+                                     : 1 - both / static_cast<double>(either);
     }
 }
 
@@ -206,7 +207,7 @@ double inverse_norm(const Rows& rows, int64_t row) {
 }
 
 void measure(const Rows& rows, Sum sum, const double* x, const int32_t* which, size_t n, double* out) {
-    if (sum == Sum::differing_bits || sum == Sum::jaccard) return measure_bits(rows, sum, x, which, n, out);
+    if (sum == Sum::hamming || sum == Sum::jaccard) return measure_bits(rows, sum, x, which, n, out);
     with_type(rows.matrix.dtype, [&](auto type) {
         using T = decltype(type);
         if (rows.inverse_norms) return measure_as<T, Sum::squares, true>(rows, x, which, n, out);
@@ -299,7 +300,7 @@ ClippedRow clip(const double* x, const double* low, double inverse, double highe
     return row;
 }
 
-// The inner product of signed and unsigned bytes, a multiple of 64 of them.
+// The inner product of signed and unsigned bytes, whose number is a multiple of 64.
 inline int32_t product(const int8_t* x, const uint8_t* y, int64_t bytes) {
 #if defined(__AVX512VNNI__)
     __m512i sum = _mm512_setzero_si512();
@@ -333,7 +334,7 @@ void products(const int8_t* rows, const uint8_t* columns, int64_t row_bytes, con
     }
 }
 
-// As wide as a register, and as many sums at once as leave room for the rest.
+// The vector width, and as many accumulators as the registers hold.
 #if defined(__AVX512F__)
 constexpr int kWide = 16, kTileRows = 4, kTileVectors = 2;
 #elif defined(__AVX2__)
@@ -369,8 +370,10 @@ void project(const float* x, int64_t n, int64_t stride, int64_t dim, const float
         const bool all = row + kTileRows <= n;
         for (int64_t j = 0; j < m;) {
             const bool wide = j + kTileVectors * kWide <= m;
-            const auto tile = all ? wide ? project_tile<kTileRows, kTileVectors> : project_tile<kTileRows, kTileVectors / 2>
-                                  : wide ? project_tile<1, kTileVectors> : project_tile<1, kTileVectors / 2>;
+            const auto tile =
+                all    ? wide ? project_tile<kTileRows, kTileVectors> : project_tile<kTileRows, kTileVectors / 2>
+                : wide ? project_tile<1, kTileVectors>
+                       : project_tile<1, kTileVectors / 2>;
             tile(x + row * stride, stride, dim, directions + j, m, out + row * m + j);
             j += (wide ? kTileVectors : kTileVectors / 2) * kWide;
         }

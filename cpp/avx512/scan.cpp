@@ -1,5 +1,6 @@
-// The scan with AVX-512 VNNI: tiles of 6 rows by 64 columns, all 24 accumulators in registers. Each step over four
-// coordinates loads 4 vectors of the panel and 6 broadcast words of the rows for 24 multiply-and-adds.
+// The scan of the dot kernel with AVX-512 VNNI: tiles of 6 rows by 64 columns with all 24 accumulators in registers. A
+// step of four coordinates loads 4 vectors of the panel and 6 broadcast words of the rows for 24 multiply-and-add
+// instructions.
 #include <immintrin.h>
 
 #include <cstring>
@@ -13,7 +14,7 @@ constexpr int kRows = 6;
 constexpr int kVectors = kPanel / 16;
 using Tile = __m512i[kRows][kVectors];
 
-// The instruction by name: compilers otherwise copy accumulators around it, or spill them.
+// As assembly, because compilers copy or spill the accumulators around the intrinsic.
 inline __attribute__((always_inline)) void accumulate(__m512i& sum, __m512i columns, __m512i row) {
     asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(columns), "v"(row));
 }
@@ -48,8 +49,8 @@ inline __attribute__((always_inline)) void multiply(const ScanJob& job, int row,
 
 size_t survivors(const ScanJob& job, Survivor* out) {
     Survivor* const begin = out;
-    __m512i column_floor[kVectors];
-    for (int v = 0; v < kVectors; ++v) column_floor[v] = _mm512_loadu_si512(job.column_floor + 16 * v);
+    __m512i column_threshold[kVectors];
+    for (int v = 0; v < kVectors; ++v) column_threshold[v] = _mm512_loadu_si512(job.column_threshold + 16 * v);
     for (int row = 0; row < job.n_rows; row += kRows) {
         Tile tile;
         multiply(job, row, tile);
@@ -58,11 +59,11 @@ size_t survivors(const ScanJob& job, Survivor* out) {
 #pragma GCC unroll 6
         for (int r = 0; r < kRows; ++r) {
             const __m512i base = _mm512_set1_epi32(job.row_base[row + r]);
-            const __m512i floor = _mm512_set1_epi32(job.row_floor[row + r]);
+            const __m512i threshold = _mm512_set1_epi32(job.row_threshold[row + r]);
             uint64_t mask = 0;
 #pragma GCC unroll 4
             for (int v = 0; v < kVectors; ++v) {
-                const __m512i least = _mm512_min_epi32(floor, _mm512_sub_epi32(column_floor[v], base));
+                const __m512i least = _mm512_min_epi32(threshold, _mm512_sub_epi32(column_threshold[v], base));
                 mask |= static_cast<uint64_t>(_mm512_cmpge_epi32_mask(tile[r][v], least)) << (16 * v);
             }
             passed[r] = mask;

@@ -1,9 +1,10 @@
-// The scan with AVX2 alone. Its multiplication of unsigned with signed bytes adds two products in 16 bits, which overflow
-// unless both stay within 127: so columns are made signed again, the row's sign moves to them, and the row is unsigned.
-// What the panel's offset adds to a product depends on the row alone, and is added at the start.
+// The scan of the dot kernel with AVX2 without VNNI. The instruction for unsigned times signed bytes adds two products
+// in 16 bits, which overflows unless both factors are within 127. So columns are made signed
+// again, the sign of the row is moved to them, and the row becomes unsigned. The offset of the panel adds 128 times the
+// sum of the row to a product, which is added at the start.
 #include <vector>
 
-#include "scan_avx2_impl.hpp"
+#include "avx2/scan_256.hpp"
 
 namespace vicinal {
 namespace {
@@ -15,7 +16,7 @@ struct Signed {
         __m256i words, magnitude;
         explicit Row(__m256i broadcast) : words(broadcast), magnitude(_mm256_abs_epi8(broadcast)) {}
     };
-    // 128 times the sum of each row.
+    // 128 times the sum of each row of the job.
     class Extra {
     public:
         explicit Extra(const ScanJob& job) {

@@ -1,5 +1,5 @@
-// The scan of the dot kernel in 256-bit registers, eight columns each: with VNNI or without, as the including file says by
-// an Op with kRows, kVectors and add(sum, columns, row) for a broadcast word of the row.
+// The scan of the dot kernel in 256-bit registers of eight columns, with VNNI or without: the including file defines a
+// type Op with kRows, kVectors and add(sum, columns, row) for a broadcast word of the row.
 #pragma once
 
 #include <immintrin.h>
@@ -19,8 +19,8 @@ struct Scan256 {
     static_assert(kPanel % kWidth == 0 && kRowStep % kRows == 0);
 
     // Scores less row_base.
-    static inline __attribute__((always_inline)) void tile(const ScanJob& job, int row, int column, const int32_t* extra,
-                                                           __m256i (&sums)[kRows][kVectors]) {
+    static inline __attribute__((always_inline)) void tile(const ScanJob& job, int row, int column,
+                                                           const int32_t* extra, __m256i (&sums)[kRows][kVectors]) {
 #pragma GCC unroll 2
         for (int v = 0; v < kVectors; ++v) {
             const auto* base = reinterpret_cast<const __m256i*>(job.column_base + column + 8 * v);
@@ -58,13 +58,13 @@ struct Scan256 {
 #pragma GCC unroll 6
                 for (int r = 0; r < kRows; ++r) {
                     const __m256i base = _mm256_set1_epi32(job.row_base[row + r]);
-                    const __m256i floor = _mm256_set1_epi32(job.row_floor[row + r]);
+                    const __m256i threshold = _mm256_set1_epi32(job.row_threshold[row + r]);
                     uint32_t below = 0;
 #pragma GCC unroll 2
                     for (int v = 0; v < kVectors; ++v) {
-                        const auto* columns = reinterpret_cast<const __m256i*>(job.column_floor + column + 8 * v);
+                        const auto* columns = reinterpret_cast<const __m256i*>(job.column_threshold + column + 8 * v);
                         const __m256i least =
-                            _mm256_min_epi32(floor, _mm256_sub_epi32(_mm256_loadu_si256(columns), base));
+                            _mm256_min_epi32(threshold, _mm256_sub_epi32(_mm256_loadu_si256(columns), base));
                         const __m256i less = _mm256_cmpgt_epi32(least, sums[r][v]);
                         below |= static_cast<uint32_t>(_mm256_movemask_ps(_mm256_castsi256_ps(less))) << (8 * v);
                     }

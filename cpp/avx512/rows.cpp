@@ -1,5 +1,5 @@
-// The loops over rows, compiled for AVX-512.
-#include "rows_impl.hpp"
+// The row loops, compiled for AVX-512.
+#include "generic/row_loops.hpp"
 
 namespace vicinal {
 const RowOps& avx512_rows() { return kRowOps; }

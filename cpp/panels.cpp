@@ -1,0 +1,135 @@
+// See panels.hpp.
+#include "panels.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+namespace vicinal {
+
+Panels::Panels(int64_t panels, const Layout& layout)
+    : layout_(layout),
+      packed_(layout.bytes + layout.tail),
+      // The scan may read up to 64 bytes a column beyond the last panel; the rows have zeros there.
+      bytes_(panels * kPanel * packed_ + 64 * kPanel) {
+    std::memset(bytes_.get() + panels * kPanel * packed_, 0, 64 * kPanel);
+}
+
+template <int kWidth>
+static void pack_panel(const int8_t* rows, int64_t row_bytes, int64_t groups, uint8_t offset, uint8_t* out) {
+    for (int64_t g = 0; g < groups; ++g) {
+        for (int c = 0; c < kPanel; ++c, out += kWidth) {
+            const int8_t* code = rows + c * row_bytes + g * kWidth;
+            for (int b = 0; b < kWidth; ++b) out[b] = static_cast<uint8_t>(code[b] + offset);
+        }
+    }
+}
+
+// Unpacks the columns of a panel by transposing blocks of 4 x 4 groups.
+static void columns_of_four(const uint8_t* in, int64_t row_bytes, int64_t groups, uint8_t* out) {
+    using Words = uint32_t __attribute__((vector_size(16)));
+    int64_t g = 0;
+    for (; g + 4 <= groups; g += 4) {
+        for (int c = 0; c < kPanel; c += 4) {
+            Words a, b, d, e;
+            const uint8_t* from = in + (g * kPanel + c) * 4;
+            std::memcpy(&a, from, 16);
+            std::memcpy(&b, from + 4 * kPanel, 16);
+            std::memcpy(&d, from + 8 * kPanel, 16);
+            std::memcpy(&e, from + 12 * kPanel, 16);
+            const Words ab = __builtin_shuffle(a, b, Words{0, 4, 1, 5}),
+                        de = __builtin_shuffle(d, e, Words{0, 4, 1, 5});
+            const Words AB = __builtin_shuffle(a, b, Words{2, 6, 3, 7}),
+                        DE = __builtin_shuffle(d, e, Words{2, 6, 3, 7});
+            const Words columns[4] = {__builtin_shuffle(ab, de, Words{0, 1, 4, 5}),
+                                      __builtin_shuffle(ab, de, Words{2, 3, 6, 7}),
+                                      __builtin_shuffle(AB, DE, Words{0, 1, 4, 5}),
+                                      __builtin_shuffle(AB, DE, Words{2, 3, 6, 7})};
+            for (int j = 0; j < 4; ++j) std::memcpy(out + (c + j) * row_bytes + 4 * g, &columns[j], 16);
+        }
+    }
+    for (; g < groups; ++g) {
+        for (int c = 0; c < kPanel; ++c) std::memcpy(out + c * row_bytes + 4 * g, in + (g * kPanel + c) * 4, 4);
+    }
+}
+
+template <int kWidth>
+static void unpack_panel(const uint8_t* in, int64_t count, int64_t row_bytes, int64_t groups, uint8_t offset,
+                         int8_t* rows) {
+    for (int64_t c = 0; c < count; ++c) {
+        const uint8_t* packed = in + c * kWidth;
+        for (int64_t g = 0; g < groups; ++g, packed += kPanel * kWidth) {
+            for (int b = 0; b < kWidth; ++b) rows[g * kWidth + b] = static_cast<int8_t>(packed[b] - offset);
+        }
+        rows += row_bytes;
+    }
+}
+
+void Panels::pack(int64_t panel, const CodedBlock& coded) {
+    const auto run = layout_.width == 4 ? pack_panel<4> : pack_panel<8>;
+    for (int64_t first = 0; first < coded.stats.size; first += kPanel) {
+        uint8_t* out = bytes_.get() + (panel + first / kPanel) * kPanel * packed_;
+        run(&coded.codes[first * layout_.row_bytes], layout_.row_bytes, layout_.bytes / layout_.width, layout_.offset,
+            out);
+        if (layout_.tail == 0) continue;
+        uint8_t* tail = out + kPanel * layout_.bytes;
+        std::memset(tail, 0, kPanel * layout_.tail);
+        if (!coded.tails.empty()) {
+            run(reinterpret_cast<const int8_t*>(&coded.tails[first]), layout_.tail, 1, layout_.offset, tail);
+        }
+    }
+}
+
+void Panels::unpack(int64_t panel, int64_t size, const Range& range, int8_t* out) const {
+    const auto run = layout_.width == 4 ? unpack_panel<4> : unpack_panel<8>;
+    std::memset(out, 0, padded(size, kRowStep) * range.row_bytes());
+    for (int64_t first = 0; first < size; first += kPanel) {
+        run(at(panel + first / kPanel, range), std::min<int64_t>(kPanel, size - first), range.row_bytes(),
+            groups(range), layout_.offset, out + first * range.row_bytes());
+    }
+}
+
+void Panels::unpack_columns(int64_t panel, const Range& range, uint8_t* out) const {
+    const int64_t row_bytes = range.row_bytes();
+    for (int c = 0; c < kPanel; ++c) std::memset(out + c * row_bytes + range.bytes, 0, row_bytes - range.bytes);
+    columns_of_four(at(panel, range), row_bytes, groups(range), out);
+}
+
+static std::vector<int64_t> panels_before(const std::vector<int64_t>& firsts) {
+    std::vector<int64_t> panels(firsts.size());
+    for (size_t b = 1; b < firsts.size(); ++b)
+        panels[b] = panels[b - 1] + (firsts[b] - firsts[b - 1] + kPanel - 1) / kPanel;
+    return panels;
+}
+
+Blocks::Blocks(std::vector<int64_t> firsts) : firsts_(std::move(firsts)), first_panels_(panels_before(firsts_)) {
+    for (int64_t b = 0; b < count(); ++b) highest_ = std::max(highest_, size(b));
+}
+
+Layer::Layer(const Blocks& blocks, const Panels& panels, const Range& range, bool shifts, bool lengths)
+    : blocks_(&blocks),
+      panels_(&panels),
+      range_(range),
+      squared_norms_(blocks.size()),
+      sums_(blocks.size()),
+      slacks_(blocks.size()),
+      lengths_(lengths ? blocks.size() : 0),
+      shifts_(shifts ? blocks.size() : 0),
+      block_stats_(blocks.count()) {}
+
+void Layer::put(int64_t block, const RowStats& coded) {
+    const int64_t first = blocks_->first(block), count = coded.stats.size;
+    std::copy_n(coded.squared_norms.begin(), count, &squared_norms_[first]);
+    std::copy_n(coded.sums.begin(), count, &sums_[first]);
+    std::copy_n(coded.slacks.begin(), count, &slacks_[first]);
+    if (!shifts_.empty()) std::copy_n(coded.shifts.begin(), count, &shifts_[first]);
+    if (!lengths_.empty() && !coded.lengths.empty()) std::copy_n(coded.lengths.begin(), count, &lengths_[first]);
+    BlockStats stats = coded.stats;
+    stats.squared_norms = &squared_norms_[first];
+    stats.sums = &sums_[first];
+    stats.slacks = &slacks_[first];
+    stats.shifts = shifts_.data() + (shifts_.empty() ? 0 : first);
+    stats.lengths = lengths_.empty() || coded.lengths.empty() ? nullptr : &lengths_[first];
+    block_stats_[block] = stats;
+}
+
+}  // namespace vicinal

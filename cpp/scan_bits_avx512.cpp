@@ -1,9 +1,0 @@
-// The scans of bits where AVX-512 counts them itself.
-#if defined(__x86_64__)
-#include "scan_bytes_impl.hpp"
-
-namespace vicinal {
-const ScanOps& vpopcnt_differing() { return LaneScan<Differing, Floors>::kOps; }
-const ScanOps& vpopcnt_share() { return LaneScan<Differing, Shares>::kOps; }
-}  // namespace vicinal
-#endif

@@ -1,6 +1,0 @@
-// Distances between byte strings, compiled for the plainest machine of this build's architecture.
-#include "strings_impl.hpp"
-
-namespace vicinal {
-const StringOps& portable_strings() { return kStringOps; }
-}  // namespace vicinal

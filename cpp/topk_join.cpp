@@ -1,0 +1,313 @@
+// See topk_join.hpp.
+#include "topk_join.hpp"
+
+#include <algorithm>
+#include <limits>
+#include <numeric>
+
+#include "sketch.hpp"
+
+namespace vicinal {
+namespace {
+
+constexpr int64_t kCheapRowBytes = 128;  // up to so many bytes a row, a scan costs less than exact distances
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+
+}  // namespace
+
+TopKJoin::Worker::Worker(const TopKJoin& join)
+    : tiles(join.stored_.layer(), join.stored_.coder(), join.context_.isa),
+      measure(join.stored_, join.rows_, join.context_.isa) {}
+
+TopKJoin::TopKJoin(const Context& context, const JoinRows& rows, const JoinPlan& plan, const Groups& groups,
+                   Lists& lists)
+    : context_(context),
+      stored_(context.stored),
+      rows_(rows),
+      plan_(plan),
+      groups_(groups),
+      lists_(lists),
+      k_(lists.k()),
+      radii_(rows.size(), kInfinity),
+      none_(stored_.max_block_size(), stored_.coder().empty_radius()),
+      unbounded_(std::max<int64_t>(rows.max_block_size(), stored_.max_block_size()), kInfinity),
+      locks_(rows.blocks()),
+      queue_limit_(
+          static_cast<size_t>(rows.max_block_size() * std::min<int64_t>(2 * k_ + 16, stored_.max_block_size()))) {
+    for (int i = 0; i < context.pool.threads(); ++i) workers_.emplace_back(*this);
+    if (!rows_.self()) return;
+    for (int64_t p = 0, block = 0; p < stored_.size(); p += kPanel) {
+        while (stored_.first(block + 1) <= p) ++block;
+        blocks_from_.push_back(static_cast<int32_t>(block));
+    }
+}
+
+void TopKJoin::resume() {
+    for (int64_t position = 0; position < rows_.size(); ++position) update_radius(position);
+}
+
+void TopKJoin::run(int64_t& finished, const std::function<void()>& save) {
+    const Timer seeding;
+    context_.pool.run(rows_.blocks(), context_.callbacks, [&](int worker, int64_t block) {
+        rows_.encode(block);
+        seed(workers_[worker], block);
+    });
+    context_.stats.seconds_seed = seeding.seconds();
+    const Timer scanning;
+    const auto all = static_cast<int64_t>(plan_.tasks.size());
+    const auto run = [&](int64_t last) {
+        context_.pool.run(
+            finished, last, context_.callbacks,
+            [&](int worker, int64_t task) { join(workers_[worker], plan_.tasks[task]); }, save, all);
+    };
+    run(plan_.near_tasks);
+    if (plan_.near_tasks < all) prepare_sketches();
+    run(all);
+    context_.stats.seconds_scan = scanning.seconds();
+    for (const Worker& worker : workers_) context_.stats.candidates += worker.measure.count();
+}
+
+// Gives the rows of a block their first thresholds: from one tile and, where k is too large for one tile or a scan is
+// cheap, from several tiles.
+void TopKJoin::seed(Worker& worker, int64_t row_block) {
+    const std::vector<int32_t>& seeds = plan_.seeds[row_block];
+    if (seeds.empty()) return;
+    seed_from_scores(worker, row_block, seeds[0]);
+    if (k_ <= kSmall || (6 * k_ <= stored_.max_block_size() && stored_.coder().row_bytes() > kCheapRowBytes)) return;
+    if (rows_.self()) seed_from_survivors(worker, row_block, seeds);
+}
+
+// Takes the highest score in each of several disjoint sets of columns. The k-th highest of these belongs to k distinct
+// columns, so it gives an upper bound of the distance to the k-th neighbour.
+void TopKJoin::seed_from_scores(Worker& worker, int64_t row_block, int64_t column_block) {
+    constexpr int32_t kNone = std::numeric_limits<int32_t>::min();
+    Tiles& tiles = worker.tiles;
+    rows_.load(tiles, row_block, rows_.region(column_block));
+    const BlockStats& columns = stored_.stats(column_block);
+    const int64_t first_row = rows_.first(row_block), first_column = stored_.first(column_block);
+    const bool diagonal = rows_.self() && row_block == column_block;
+    const int64_t lanes = std::min<int64_t>(columns.size, padded(3 * k_, kPanel));
+    if (lanes < k_) return;
+    std::vector<int32_t> highest(lanes);
+    tiles.scores(column_block, unbounded_.data(), [&](int i, int32_t* scores) {
+        if (diagonal) scores[i] = kNone;
+        if (groups_.rows) {
+            for (int c = 0; c < columns.size; ++c) {
+                if (!allowed(first_row + i, first_column + c)) scores[c] = kNone;
+            }
+        }
+        std::fill(highest.begin(), highest.end(), kNone);
+        for (int64_t c = 0; c < columns.size; c += lanes) {
+            const int64_t width = std::min<int64_t>(lanes, columns.size - c);
+            for (int64_t j = 0; j < width; ++j) highest[j] = std::max(highest[j], scores[c + j]);
+        }
+        std::nth_element(highest.begin(), highest.begin() + (k_ - 1), highest.end(), std::greater<>());
+        if (highest[k_ - 1] == kNone) return;
+        const double upper = stored_.coder().upper_bound(tiles.rows(), i, columns, highest[k_ - 1] + tiles.row_base(i));
+        lower_radius(radii_, first_row + i, stored_.coder().radius_of(upper));
+    });
+}
+
+// Takes the k lowest upper bounds among the pairs that pass in several tiles.
+void TopKJoin::seed_from_survivors(Worker& worker, int64_t row_block, const std::vector<int32_t>& column_blocks) {
+    const Coder& coder = stored_.coder();
+    Tiles& tiles = worker.tiles;
+    const int64_t first_row = rows_.first(row_block);
+    std::vector<std::vector<double>> uppers(rows_.size(row_block));
+    for (const int32_t block : column_blocks) {
+        if (context_.pool.stopped()) return;
+        const BlockStats& columns = stored_.stats(block);
+        const int64_t first_column = stored_.first(block);
+        tiles.begin(block, row_radii(worker, row_block), none_.data());
+        if (!tiles.has_upper_bounds()) continue;
+        const bool diagonal = rows_.self() && block == row_block;
+        const auto keep = [&](int row, int column) {
+            return !(diagonal && row == column) && allowed(first_row + row, first_column + column);
+        };
+        tiles.scan(false, keep, [&](int, const Survivor* pairs, size_t n) {
+            for (size_t i = 0; i < n; ++i) {
+                uppers[pairs[i].row].push_back(coder.upper_bound(tiles.rows(), pairs[i].row, columns, pairs[i].score));
+            }
+        });
+        for (size_t i = 0; i < uppers.size(); ++i) {
+            auto& own = uppers[i];
+            if (static_cast<int64_t>(own.size()) < k_) continue;
+            std::nth_element(own.begin(), own.begin() + (k_ - 1), own.end());
+            own.resize(k_);
+            lower_radius(radii_, first_row + static_cast<int64_t>(i), coder.radius_of(own.back()));
+        }
+    }
+}
+
+void TopKJoin::prepare_sketches() {
+    const bool rotated = stored_.rotation() != nullptr;
+    const Rows* queries = rows_.self() ? nullptr : &rows_.rows();
+    if (!use_sketches(stored_, queries, k_, context_.sketch, context_.isa, context_.pool, context_.callbacks)) return;
+    if (!rotated && !rows_.self()) {
+        context_.pool.run(rows_.blocks(), context_.callbacks, [&](int, int64_t block) { rows_.encode(block); });
+    }
+    context_.stats.sketch = static_cast<int>(stored_.sketches().range().bytes);
+    for (Worker& worker : workers_) worker.sketch.emplace(stored_.sketches(), stored_.coder(), context_.isa);
+}
+
+void TopKJoin::join(Worker& worker, const JoinPlan::Task& task) {
+    int loaded = -1;  // the region whose centre the loaded rows are coded from
+    for (const int32_t block : task.column_blocks) {
+        if (context_.pool.stopped()) return;
+        if (const int region = rows_.region(block); region != loaded) {
+            rows_.load(worker.tiles, task.row_block, region);
+            if (worker.sketch) rows_.load(*worker.sketch, task.row_block, region);
+            loaded = region;
+        }
+        scan(worker, task.row_block, block);
+        if (k_ <= kSmall || !rows_.self()) measure(worker, task.row_block);
+    }
+    measure(worker, task.row_block);
+}
+
+// Adds to the queue the pairs of the loaded rows and a block of columns that pass.
+void TopKJoin::scan(Worker& worker, int64_t row_block, int64_t column_block) {
+    Tiles& tiles = worker.tiles;
+    const int64_t first_row = rows_.first(row_block), first_column = stored_.first(column_block);
+    const double* rows = row_radii(worker, row_block);
+    const double* columns = column_radii(worker, column_block);
+    const auto keep = [&](int row, int column) { return allowed(first_row + row, first_column + column); };
+    const auto wait = [&](int first, const Survivor* pairs, size_t n) {
+        const Candidate* candidates = tiles.candidates(first, pairs, n);
+        for (size_t i = 0; i < n; ++i) {
+            const Candidate& c = candidates[i];
+            worker.queue.push_back(PendingPair::of(first_row + c.row, first_column + c.column, c.lower));
+        }
+        if (worker.queue.size() >= queue_limit_) measure(worker, row_block);
+    };
+    tiles.begin(column_block, rows, columns);
+    if (!tiles.any()) return;
+    if (worker.sketch) {
+        worker.sketch->begin(column_block, rows, columns);
+        worker.sketch->scan(false, keep, [&](int first, Survivor* pairs, size_t n) {
+            wait(first, pairs, tiles.narrow(first, pairs, n));
+        });
+    } else {
+        tiles.scan(rows_.self() && column_block == row_block, keep, wait);
+    }
+}
+
+// A copy, because other threads lower the radii meanwhile.
+const double* TopKJoin::row_radii(Worker& worker, int64_t block) {
+    worker.row_radii.resize(rows_.size(block));
+    for (size_t i = 0; i < worker.row_radii.size(); ++i)
+        worker.row_radii[i] = read_radius(radii_, rows_.first(block) + i);
+    return worker.row_radii.data();
+}
+
+const double* TopKJoin::column_radii(Worker& worker, int64_t block) {
+    if (!rows_.self()) return none_.data();
+    worker.column_radii.resize(stored_.stats(block).size);
+    for (size_t i = 0; i < worker.column_radii.size(); ++i) {
+        worker.column_radii[i] = read_radius(radii_, stored_.first(block) + i);
+    }
+    return worker.column_radii.data();
+}
+
+// Measures the pairs in the queue, which all belong to one block of rows, and inserts them into the lists.
+void TopKJoin::measure(Worker& worker, int64_t row_block) {
+    auto& queue = worker.queue;
+    auto& later = worker.later;
+    prune(queue);
+    if (queue.empty()) return;
+    // Counting sort by row.
+    const int64_t first_row = rows_.first(row_block);
+    auto& starts = worker.starts;
+    starts.assign(rows_.size(row_block) + 1, 0);
+    for (const PendingPair& pair : queue) ++starts[pair.row - first_row + 1];
+    std::partial_sum(starts.begin(), starts.end(), starts.begin());
+    later.resize(queue.size());
+    for (const PendingPair& pair : queue) later[starts[pair.row - first_row]++] = pair;
+    queue.swap(later);
+    in_rounds(queue, later, k_, [&] { insert(worker, row_block); }, [&] { prune(queue); });
+}
+
+void TopKJoin::prune(std::vector<PendingPair>& queue) {
+    const bool self = rows_.self();
+    std::erase_if(queue, [&](const PendingPair& pair) {
+        return !(pair.lower <= read_radius(radii_, pair.row) ||
+                 (self && pair.lower <= read_radius(radii_, pair.column)));
+    });
+}
+
+void TopKJoin::insert(Worker& worker, int64_t row_block) {
+    const auto& queue = worker.queue;
+    if (queue.empty()) return;
+    worker.distances.clear();
+    worker.measure.run(queue.data(), queue.size(),
+                       [&](int32_t, int32_t, double distance) { worker.distances.push_back(distance); });
+    {
+        const std::lock_guard lock(locks_[row_block]);
+        offer(worker, queue.size(),
+              [&](size_t i) { return Offer{queue[i].row, queue[i].column, worker.distances[i]}; });
+    }
+    if (rows_.self()) insert_columns(worker);
+}
+
+// Inserts the pairs in the queue into the lists of their columns, one block of columns after the other, so that each
+// lock is taken once.
+void TopKJoin::insert_columns(Worker& worker) {
+    const auto& queue = worker.queue;
+    auto& starts = worker.starts;
+    auto& order = worker.order;
+    auto& columns = worker.columns;
+    const auto block_of = [&](int64_t position) {
+        int64_t block = blocks_from_[position / kPanel];
+        while (stored_.first(block + 1) <= position) ++block;
+        return block;
+    };
+    order.resize(queue.size());
+    columns.resize(queue.size());
+    starts.assign(stored_.blocks() + 1, 0);
+    for (const PendingPair& pair : queue) ++starts[block_of(pair.column) + 1];
+    std::partial_sum(starts.begin(), starts.end(), starts.begin());
+    for (size_t i = 0; i < queue.size(); ++i) order[starts[block_of(queue[i].column)]++] = static_cast<uint32_t>(i);
+    const std::vector<uint32_t> ends(starts.begin(), starts.end() - 1);
+    size_t begin = 0;
+    for (int64_t block = 0; block < stored_.blocks(); begin = ends[block++]) {
+        const size_t end = ends[block];
+        if (begin == end) continue;
+        const int64_t first = stored_.first(block);
+        starts.assign(stored_.stats(block).size + 1, 0);
+        for (size_t i = begin; i < end; ++i) ++starts[queue[order[i]].column - first + 1];
+        std::partial_sum(starts.begin(), starts.end(), starts.begin());
+        for (size_t i = begin; i < end; ++i) {
+            columns[begin + starts[queue[order[i]].column - first]++] = order[i];
+        }
+        const std::lock_guard lock(locks_[block]);
+        offer(worker, end - begin, [&](size_t i) {
+            const uint32_t pair = columns[begin + i];
+            return Offer{queue[pair].column, queue[pair].row, worker.distances[pair]};
+        });
+    }
+}
+
+// Inserts n entries; the entries of one list are adjacent.
+template <class Get>
+void TopKJoin::offer(Worker& worker, size_t n, Get&& get) {
+    for (size_t i = 0; i < n;) {
+        const int64_t to = get(i).to;
+        const double radius = read_radius(radii_, to);
+        worker.entries.clear();
+        for (; i < n; ++i) {
+            const Offer own = get(i);
+            if (own.to != to) break;
+            // The radius refuses most entries without a look at the list.
+            if (stored_.coder().radius_of(own.distance) > radius) continue;
+            worker.entries.push_back({own.distance, static_cast<uint32_t>(stored_.row(own.other))});
+        }
+        if (!worker.entries.empty() && lists_.offer(rows_.row(to), worker.entries, worker.scratch)) update_radius(to);
+    }
+}
+
+void TopKJoin::update_radius(int64_t position) {
+    const double worst = lists_.worst(rows_.row(position));
+    if (worst < kInfinity) lower_radius(radii_, position, stored_.coder().radius_of(worst));
+}
+
+}  // namespace vicinal

@@ -1,0 +1,109 @@
+// The driver of self-join and search: finds the k nearest stored rows of every row of a join.
+//
+// The scores of a few tiles give every row a first threshold, an upper bound of the distance to its k-th neighbour.
+// Then the tasks of a plan are scanned, those most likely to contain neighbours first; the later ones go through
+// sketches where that is faster (sketch.hpp). Pairs that pass the scan are queued and measured at the end of the tile
+// or of the task, those with the lowest bounds first, unless a threshold that has become lower meanwhile excludes them.
+//
+// In a self-join a pair counts for both of its rows, so each pair is scanned once. In a search it counts for the query
+// only.
+#pragma once
+
+#include <functional>
+#include <mutex>
+#include <optional>
+
+#include "join.hpp"
+#include "join_rows.hpp"
+#include "measure.hpp"
+
+namespace vicinal {
+
+// The tasks of a join, in order.
+struct JoinPlan {
+    struct Task {
+        int32_t row_block;
+        std::vector<int32_t> column_blocks;  // stored
+    };
+
+    std::vector<Task> tasks;
+    int64_t near_tasks = 0;  // how many of them come first and never use sketches
+    // The stored blocks that the first thresholds of each block of rows come from. In a self-join the block itself is
+    // the first.
+    std::vector<std::vector<int32_t>> seeds;
+};
+
+// The group of each row and of each stored row. A row and a stored row of the same group are not neighbours. Both null
+// where there are no groups.
+struct Groups {
+    const int64_t* rows;
+    const int64_t* columns;
+};
+
+class TopKJoin {
+public:
+    // `lists` has one list for each row of the join, in the order in which the rows were given.
+    TopKJoin(const Context& context, const JoinRows& rows, const JoinPlan& plan, const Groups& groups, Lists& lists);
+
+    // Computes thresholds from the lists, which an earlier run has filled.
+    void resume();
+    // Runs the tasks from number `finished` on and keeps `finished` up to date. Calls `save`, if there is one, between
+    // tasks, at the interval that the callbacks set.
+    void run(int64_t& finished, const std::function<void()>& save = {});
+
+private:
+    struct Worker {
+        explicit Worker(const TopKJoin& join);
+
+        Tiles tiles;
+        std::optional<Tiles> sketch;
+        Measure measure;
+        std::vector<PendingPair> queue, later;
+        std::vector<double> distances;  // of the queue's pairs
+        std::vector<uint32_t> starts, order, columns;
+        std::vector<Neighbour> entries, scratch;
+        std::vector<double> row_radii, column_radii;
+    };
+    struct Offer {
+        int64_t to, other;  // positions
+        double distance;
+    };
+
+    bool allowed(int64_t row, int64_t column) const {
+        return !groups_.rows || groups_.rows[rows_.row(row)] != groups_.columns[stored_.row(column)];
+    }
+
+    void seed(Worker& worker, int64_t row_block);
+    void seed_from_scores(Worker& worker, int64_t row_block, int64_t column_block);
+    void seed_from_survivors(Worker& worker, int64_t row_block, const std::vector<int32_t>& column_blocks);
+    void prepare_sketches();
+    void join(Worker& worker, const JoinPlan::Task& task);
+    void scan(Worker& worker, int64_t row_block, int64_t column_block);
+    const double* row_radii(Worker& worker, int64_t block);
+    const double* column_radii(Worker& worker, int64_t block);
+
+    void measure(Worker& worker, int64_t row_block);
+    void prune(std::vector<PendingPair>& queue);
+    void insert(Worker& worker, int64_t row_block);
+    void insert_columns(Worker& worker);
+    template <class Get>
+    void offer(Worker& worker, size_t n, Get&& get);
+    void update_radius(int64_t position);
+
+    const Context& context_;
+    Stored& stored_;
+    const JoinRows& rows_;
+    const JoinPlan& plan_;
+    Groups groups_;
+    Lists& lists_;
+    int64_t k_;
+    Radii radii_;               // by position
+    std::vector<double> none_;  // the radii of columns in a search: no pair counts for them
+    std::vector<double> unbounded_;
+    std::vector<std::mutex> locks_;     // one for the lists of each block of rows
+    std::vector<int32_t> blocks_from_;  // self-join: the block of every kPanel-th position
+    std::vector<Worker> workers_;
+    size_t queue_limit_;
+};
+
+}  // namespace vicinal

@@ -1,6 +1,8 @@
 """YQL on DuckDB: the documentation's statements as they stand, and what differs between the two languages."""
 
 import datetime
+import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -555,6 +557,14 @@ WRONG = {
 def test_mistakes_are_named_with_their_place(facts: Database, statement: str) -> None:
     said = refusal(facts, statement)
     assert WRONG[statement] in said and said.split(":")[0].isdigit(), said
+
+
+def test_the_messages_of_the_page_are_the_ones_that_are_given(facts: Database) -> None:
+    page = (Path(__file__).parent.parent / "docs" / "sql.md").read_text(encoding="utf-8")
+    table = re.findall(r"^\| `(.*?)` \| (\d+:\d+: .*?) \|$", page, flags=re.MULTILINE)
+    assert len(table) >= 3
+    for statement, message in table:
+        assert refusal(facts, statement) == message
 
 
 def test_errors_count_lines(facts: Database) -> None:

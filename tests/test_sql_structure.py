@@ -157,6 +157,19 @@ def test_a_file_that_is_open_in_this_process_is_refused(tmp_path: Path) -> None:
     vicinal.sql.Database(tmp_path / "t.db").close()
 
 
+def test_a_closed_database_says_so(tmp_path: Path) -> None:
+    for path in (":memory:", str(tmp_path / "t.db"), str(tmp_path / "new.db")):
+        db = vicinal.sql.Database(path)
+        if not path.endswith("new.db"):
+            db.execute(FACTS)
+        db.close()
+        db.close()
+        for statement in ("SELECT 1", "CREATE TABLE U (id Int32, PRIMARY KEY (id))", "BEGIN"):
+            with pytest.raises(UsageError, match="this database was closed; open it again"):
+                db.execute(statement)
+    assert not (tmp_path / "new.db").exists()
+
+
 # SQL from nodes.
 
 

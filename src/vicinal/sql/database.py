@@ -84,7 +84,7 @@ class Database:
         self.close()
 
     def close(self) -> None:
-        """Close the file; an open transaction is rolled back."""
+        """Close the file; an open transaction is rolled back, and no statement runs any more."""
         self._connection.close()
 
     def tables(self) -> dict[str, Table]:
@@ -198,7 +198,7 @@ class Database:
             )
 
     def _compiler(self, text: str, names: dict[str, Any], start: int) -> Compiler:
-        self._connection.duck  # noqa: B018 - what reads or changes rows needs a database
+        self._connection.require()
         return Compiler(text, self.tables(), names, functools.partial(self._evaluate, text), self._probe, start)
 
     def _evaluate(self, text: str, node: Node, start: int) -> Any:

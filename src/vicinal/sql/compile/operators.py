@@ -196,8 +196,8 @@ def is_null(compiler: Conversion, node: Any, scope: Scope) -> Expression:
 
 def between(compiler: Conversion, node: Any, scope: Scope) -> Expression:
     """`a BETWEEN b AND c`."""
-    compiler.allow(node, "this", "compiler", "high")
-    value, least, most = (compiler.expression(node.args[key], scope) for key in ("this", "compiler", "high"))
+    compiler.allow(node, "this", "low", "high")
+    value, least, most = (compiler.expression(node.args[key], scope) for key in ("this", "low", "high"))
     ends = [compared(compiler, value, ">=", least, node), compared(compiler, value, "<=", most, node)]
     return Expression(Operation("AND", [one.node for one in ends]), BOOL)
 

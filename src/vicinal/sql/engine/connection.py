@@ -46,7 +46,7 @@ class Connection:
         self._duckdb = need("duckdb", extra="sql")
         self.path, self.read_only, self._threads = str(path), read_only, threads
         self._references: dict[int, Any] = {}
-        self.in_transaction = self.failed = False
+        self.in_transaction = self.failed = self._closed = False
         if self.path != MEMORY and not Path(path).absolute().parent.is_dir():
             raise UsageError(f"{path}: the folder {Path(path).absolute().parent} does not exist; make it first")
         if read_only and not self._there():
@@ -74,7 +74,7 @@ class Connection:
     @property
     def exists(self) -> bool:
         """Whether there is a database: one that was opened, or a file that another process made since."""
-        if self._connected is None and self._there():
+        if self._connected is None and self._there() and not self._closed:
             self._connected = self._connect()
         return self._connected is not None
 
@@ -84,14 +84,21 @@ class Connection:
 
         Raises    UsageError where there is no database.
         """
+        self.require()
+        return self._connected
+
+    def require(self) -> None:
+        """Raises UsageError where there is no database, or it was closed."""
+        if self._closed:
+            raise UsageError(f"{self.path}: this database was closed; open it again")
         if not self.exists:
             raise UsageError(f"{self.path}: no such database; {_CREATES}")
-        return self._connected
 
     @contextmanager
     def creating(self) -> Iterator[None]:
         """Makes the file where there is none; where the block fails, a file that was made for it is removed."""
-        if self.exists:
+        if self._closed or self.exists:
+            self.require()
             yield
             return
         self._connected = made = self._connect()
@@ -111,7 +118,8 @@ class Connection:
                 Path(path).unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Closes the file; an open transaction is rolled back."""
+        """Closes the file; an open transaction is rolled back. A closed database does not open again."""
+        self._closed = True
         if self._connected is not None:
             self._connected.close()
 

@@ -115,7 +115,7 @@ def plan(compiler: Compiler, select: Any) -> Ranking | None:
 
 
 def _inner(compiler: Compiler, source: Any) -> tuple[Any, dict[str, Any]]:
-    """The SELECT in FROM (in parentheses or a `$name`) and the names that it sees; None if it has other clauses."""
+    """The SELECT in FROM, in parentheses or by its `$name`, and its names; None where it has other clauses."""
     node, names = source.this if isinstance(source, exp.Subquery) else None, compiler.names
     if isinstance(source, exp.Table) and source.name.startswith("$"):
         found = compiler.names.get(source.name[1:])

@@ -106,12 +106,16 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 
 
 def _plan(arguments: argparse.Namespace, source: str) -> "Plan":
-    from vicinal.cli.training import share
+    from vicinal.cli.options import number
     from vicinal.errors import UsageError
     from vicinal.learn.descent import Schedule
     from vicinal.learn.losses import find
     from vicinal.learn.tower import Plan
+    from vicinal.tasks import arguments as checks
     from vicinal.tasks.score import config
+
+    def share(text: str, option: str) -> float:
+        return checks.number(number(text), option, "a number")
 
     def whole(name: str) -> int | None:
         value = getattr(arguments, name)
@@ -167,19 +171,20 @@ def _plan(arguments: argparse.Namespace, source: str) -> "Plan":
 
 
 def _learn(arguments: argparse.Namespace, plan: "Plan", source: str, checkpoint: Path, watch: "Watch") -> "Learned":
-    from vicinal.cli.training import ids_of, labels_of, vectors
-    from vicinal.indexes.exact import Exact
+    from vicinal.data import dataset
+    from vicinal.data.embeddings import load
+    from vicinal.data.labels import from_values
     from vicinal.learn import learning, pairs
 
     if source == "joint":
-        sides = [vectors(one, "--joint", Exact(), at_least=2) for one in arguments.joint]
+        sides = [load(one, name="--joint", at_least=2).vectors for one in arguments.joint]
         names = tuple(Path(one).stem for one in arguments.joint)
         names = names if names[0] != names[1] else ("first", "second")
         return learning.learn_joint((sides[0], sides[1]), (names[0], names[1]), plan, checkpoint, watch)
-    rows = vectors(arguments.embeddings, "NPY", Exact(), at_least=2)
+    rows = dataset.read(arguments.embeddings, ids=arguments.ids, fields={"labels": (arguments.labels, "label")})
+    vectors = load(rows.embeddings, rows=rows, at_least=2).vectors
     if source == "labels":
-        known = labels_of(arguments, len(rows))
-        return learning.learn_from_labels(rows, known.codes, known.classes, plan, checkpoint, watch)
-    ids = ids_of(arguments, len(rows), arguments.embeddings)
-    found, same = pairs.read_pairs(arguments.pairs, ids, arguments.ids or arguments.embeddings)
-    return learning.learn_from_pairs(rows, found, same, plan, checkpoint, watch)
+        known = from_values(rows.values["labels"], rows.ids, rows.places["labels"])
+        return learning.learn_from_labels(vectors, known.codes, known.classes, plan, checkpoint, watch)
+    found, same = pairs.read_pairs(arguments.pairs, rows.ids, arguments.ids or arguments.embeddings)
+    return learning.learn_from_pairs(vectors, found, same, plan, checkpoint, watch)

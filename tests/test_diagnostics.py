@@ -74,7 +74,7 @@ def test_hubs_appear_where_dimensions_are_many() -> None:
     assert abs(few[0]) < 1 < 2 < many[0] and few[1] < 0.01 < 0.1 < many[1]
 
 
-def test_disagreement_counts_what_the_other_does_not_name() -> None:
+def test_disagreement_counts_neighbours_that_only_one_list_has() -> None:
     one = Neighbors(np.array([[1, 2], [0, -1]]), np.array([[1.0, 2], [1, np.inf]]))
     other = Neighbors(np.array([[2, 3], [0, 2]]), np.array([[1.0, 2], [1, 2]]))
     assert disagreement(one, other) == pytest.approx(1 / 3)
@@ -87,7 +87,7 @@ def test_the_cover_hart_interval_by_hand() -> None:
     assert bayes_interval(0.9, 10)[0] == bayes_interval(0.95, 10)[0] == pytest.approx(0.9)
 
 
-def test_the_lower_end_is_flagged_where_it_is_none() -> None:
+def test_a_lower_end_above_the_best_error_is_warned_of() -> None:
     """Two Gaussians in 50 dimensions, their means 2 apart: the Bayes error is .1587; 20,000 rows are far too few."""
     random = np.random.default_rng(0)
     codes = np.repeat([0, 1], 10_000)
@@ -208,7 +208,7 @@ def test_warnings_of_wine_are_about_its_columns() -> None:
     assert any(text.startswith("rows that are all zero: 1") for text in zero.warnings)
 
 
-def test_all_rows_equal_are_told_without_a_fault() -> None:
+def test_equal_rows_are_diagnosed_without_an_error() -> None:
     found = diagnose(np.ones((40, 3)), named(np.arange(40) % 2), k=5)
     assert found["duplicates"].value == 39 and found["relative_contrast"].value == np.inf
     assert np.isnan(float(found["two_nn_dimension"]))
@@ -355,7 +355,7 @@ def test_the_command_without_labels(digits: Workplace) -> None:
         (("--labels", "a.jsonl:kind"), 3, "a.jsonl:1: kind: expected a label in every row, found no such field"),
     ],
 )
-def test_what_is_wrong_is_named(digits: Workplace, arguments: tuple, code: int, said: str) -> None:
+def test_wrong_options_are_named(digits: Workplace, arguments: tuple, code: int, said: str) -> None:
     rows = read_lines(digits, "b.jsonl")
     digits.lines("twice.jsonl", [rows[1], *rows[1:]])
     digits.lines("others.jsonl", [{**rows[0], "id": "new"}, *rows[1:]])

@@ -74,7 +74,7 @@ def test_hubs_appear_where_dimensions_are_many() -> None:
     assert abs(few[0]) < 1 < 2 < many[0] and few[1] < 0.01 < 0.1 < many[1]
 
 
-def test_disagreement_counts_what_the_other_does_not_name() -> None:
+def test_disagreement_counts_neighbours_that_only_one_list_has() -> None:
     one = Neighbors(np.array([[1, 2], [0, -1]]), np.array([[1.0, 2], [1, np.inf]]))
     other = Neighbors(np.array([[2, 3], [0, 2]]), np.array([[1.0, 2], [1, 2]]))
     assert disagreement(one, other) == pytest.approx(1 / 3)
@@ -355,7 +355,7 @@ def test_the_command_without_labels(digits: Workplace) -> None:
         (("--labels", "a.jsonl:kind"), 3, "a.jsonl:1: kind: expected a label in every row, found no such field"),
     ],
 )
-def test_what_is_wrong_is_named(digits: Workplace, arguments: tuple, code: int, said: str) -> None:
+def test_wrong_options_are_named(digits: Workplace, arguments: tuple, code: int, said: str) -> None:
     rows = read_lines(digits, "b.jsonl")
     digits.lines("twice.jsonl", [rows[1], *rows[1:]])
     digits.lines("others.jsonl", [{**rows[0], "id": "new"}, *rows[1:]])

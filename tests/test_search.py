@@ -10,7 +10,7 @@ import polars
 import pytest
 
 from oracle import brute_force
-from vicinal import Exact, HNSW
+from vicinal import HNSW, Exact
 from vicinal.errors import DataError, UsageError
 from vicinal.indexes import INDEXES, load_index
 from vicinal.indexes.annbenchmarks import read, write

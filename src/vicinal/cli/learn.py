@@ -102,8 +102,9 @@ def _inputs(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
     """The other arguments of `train`, with numbers in place of text."""
-    from vicinal.cli.training import share
+    from vicinal.cli import options
     from vicinal.errors import UsageError
+    from vicinal.tasks import arguments as checks
     from vicinal.tasks.score import config
 
     def option(name: str) -> str:
@@ -115,7 +116,7 @@ def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
         settings[name] = None if text is None else config.whole_number(text, option(name))
     for name in ("margin", "temperature", "learning_rate", "weight_decay"):
         text = getattr(arguments, name)
-        settings[name] = None if text is None else share(text, option(name))
+        settings[name] = None if text is None else checks.number(options.number(text), option(name), "a number")
     if not (arguments.seed.isascii() and arguments.seed.isdigit() and len(arguments.seed) < 4000):
         raise UsageError(f'--seed: expected a whole number of at least 0, got "{arguments.seed}"')
     return {

@@ -105,8 +105,8 @@ def _build(
 def _eval(
     arguments: argparse.Namespace, console: Console, model: Any, tokenizer: Any, context: Any, start: float
 ) -> int:
-    from vicinal.cli.training import at_most
     from vicinal.lm import Datastore, evaluation, transformer
+    from vicinal.tasks.arguments import at_most
     from vicinal.tasks.score import config
 
     threads = config.threads(arguments.threads)

@@ -79,6 +79,7 @@ def test_facility_location_is_the_plain_greedy(kind: str, metric: str) -> None:
     assert (found.because[found.order] == found.order).all()
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 6), min_size=1, max_size=60), st.data())
 def test_shares_are_within_one_of_their_part_and_exact_in_all(raw: list[int], data: st.DataObject) -> None:
     groups = np.unique(raw, return_inverse=True)[1]

@@ -260,8 +260,8 @@ class _Centers:
     def farthest(self) -> np.ndarray:
         """The open rows of the largest weighted distances, largest first; those of the first POOL are up to date."""
         while True:
-            ranked = _largest(self._key(), RENEWED)
-            ranked = ranked[self.quota.open[ranked]]
+            largest = _largest(self._key(), RENEWED)
+            ranked: np.ndarray = largest[self.quota.open[largest]]
             if (self.seen[ranked[:POOL]] == len(self.order)).all():
                 return ranked
             self.renew(ranked[self.seen[ranked] < len(self.order)])

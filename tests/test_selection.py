@@ -33,7 +33,7 @@ def test_k_center_is_the_farthest_point_greedy(
     metric: str, kind: str, pool: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, size in zip(("POOL", "RENEWED", "PART"), pool, strict=True):
-        monkeypatch.setattr(selection, name, size)
+        monkeypatch.setattr(f"vicinal.analysis.k_center.{name}", size)
     vectors = fit_for(metric, hard_data(kind, 90, 9))
     n = len(vectors)
     far = find(metric).pairwise(vectors, vectors).astype(np.float32).astype(np.float64)

@@ -33,7 +33,7 @@ def test_k_center_is_the_farthest_point_greedy(
     metric: str, kind: str, pool: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, size in zip(("POOL", "RENEWED", "PART"), pool, strict=True):
-        monkeypatch.setattr(selection, name, size)
+        monkeypatch.setattr(f"vicinal.analysis.k_center.{name}", size)
     vectors = fit_for(metric, hard_data(kind, 90, 9))
     n = len(vectors)
     far = find(metric).pairwise(vectors, vectors).astype(np.float32).astype(np.float64)
@@ -79,6 +79,7 @@ def test_facility_location_is_the_plain_greedy(kind: str, metric: str) -> None:
     assert (found.because[found.order] == found.order).all()
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 6), min_size=1, max_size=60), st.data())
 def test_shares_are_within_one_of_their_part_and_exact_in_all(raw: list[int], data: st.DataObject) -> None:
     groups = np.unique(raw, return_inverse=True)[1]

@@ -84,7 +84,7 @@ def is_vector_column(values: Any) -> bool:
 
     kind = values.type
     lists = types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)
-    return lists and (types.is_floating(kind.value_type) or types.is_integer(kind.value_type))
+    return bool(lists and (types.is_floating(kind.value_type) or types.is_integer(kind.value_type)))
 
 
 def vector_columns(table: Any) -> list[str]:

@@ -220,7 +220,7 @@ def duplicates(
 
 
 def _check_output(output: str | Path, overwrite: bool) -> None:
-    if tables.suffix(output) not in (".jsonl", ".jsonl.gz"):
+    if tables.suffix(output) not in tables.LINES:
         raise UsageError(f"{output}: a group is a list of rows; expected a name that ends in .jsonl or .jsonl.gz")
     atomic.check_file(output, overwrite)
 

@@ -18,7 +18,6 @@ from vicinal.tasks.score.config import threads as check_threads
 from vicinal.tasks.select.strategies import BY_NAME, Strategy
 
 StartProgress = Callable[[str], Callable[..., None]]
-LINES = (".jsonl", ".jsonl.gz")
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,11 +117,11 @@ def _check_outputs(arguments: Arguments, output: Path | None, decisions: Path | 
                 "take the rows with Selection.take_from"
             )
         kinds = tables.suffix(data), tables.suffix(output)
-        if kinds[0] != kinds[1] and not set(kinds) <= set(LINES):
+        if kinds[0] != kinds[1] and not set(kinds) <= set(tables.LINES):
             raise UsageError(
                 f"{output}: chosen rows are copied as they are, so expected a name that ends in {kinds[0]}"
             )
-    if decisions is not None and tables.suffix(decisions) not in LINES:
+    if decisions is not None and tables.suffix(decisions) not in tables.LINES:
         raise UsageError(f"{decisions}: expected a name that ends in .jsonl or .jsonl.gz for the decisions")
     if output is not None and decisions is not None and output.absolute() == decisions.absolute():
         raise UsageError(f'decisions: expected another file than the output, got "{output}" for both')

@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow
 import pyarrow.parquet
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from vicinal.data import tables
@@ -245,6 +245,7 @@ def test_a_missing_or_unreadable_data_set_is_named(tmp_path: Path) -> None:
 ANY_TEXT = st.text(st.characters(codec=None), max_size=8)  # lone surrogates too
 
 
+@settings(deadline=None)
 @given(ids=st.lists(st.integers() | ANY_TEXT, max_size=8, unique_by=lambda one: (type(one), one)), packed=st.booleans())
 @example(ids=["\ud800", 7, "\udfff\U0001f600"], packed=False)
 def test_ids_come_back_from_json_lines_as_they_went(
@@ -260,6 +261,7 @@ def test_ids_come_back_from_json_lines_as_they_went(
     assert read_table(path) == [{"id": one, "score": 0.5} for one in ids]
 
 
+@settings(deadline=None)
 @given(ids=st.lists(st.text(st.characters(codec="utf-8"), max_size=8), min_size=1, max_size=8))
 def test_strings_come_back_from_csv_and_parquet_as_they_went(
     tmp_path_factory: pytest.TempPathFactory, ids: list[str]

@@ -1,0 +1,214 @@
+"""Tables of results, and copies of rows of a data set, written whole or not at all."""
+
+import csv
+import gzip
+import io
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from vicinal.data.formats import Bytes, Id, excerpt, suffix
+from vicinal.data.readers import decoded
+from vicinal.errors import UsageError
+from vicinal.storage import atomic
+
+TYPES = {"id": "id", "score": "float32", "error": "string"}
+
+
+def copy_rows(path: str | Path, file: IO[bytes], name: str | Path, kept: Sequence[bool] | np.ndarray) -> None:
+    """Copy the kept rows of a data set as they are: lines byte for byte, the header of a CSV, the schema of a Parquet.
+
+    Parameters
+    ----------
+    path : path
+        The data set.
+    file : binary file
+        Open; written to as it is, or packed where `name` ends in `.gz`.
+    name : path
+        The name that the file will have.
+    kept : sequence of bool, length n
+    """
+    kind = suffix(path)
+    if kind == ".parquet":
+        _copy_parquet(path, file, np.asarray(kept))
+        return
+    with ExitStack() as stack:
+        source: Bytes = stack.enter_context(open(path, "rb"))
+        if kind == ".jsonl.gz":
+            source = stack.enter_context(gzip.GzipFile(fileobj=source, mode="rb"))
+        target: Bytes = file
+        if suffix(name) == ".jsonl.gz":
+            target = stack.enter_context(gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0))
+        if kind == ".csv":
+            _copy_records(path, source, target, kept)
+            return
+        row = 0
+        for line in source:
+            if line.strip():
+                if kept[row]:
+                    target.write(line)
+                row += 1
+
+
+def _copy_records(path: str | Path, source: Bytes, target: Bytes, kept: Sequence[bool] | np.ndarray) -> None:
+    raw: list[bytes] = []
+
+    def lines() -> Iterator[str]:
+        for number, line in enumerate(source, start=1):
+            raw.append(line)
+            yield decoded(path, number, line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line)
+
+    for number, cells in enumerate(csv.reader(lines(), strict=True)):  # a record ends where its last line does
+        if number == 0 or (cells and kept[number - 1]):
+            target.write(b"".join(raw))
+        raw.clear()
+
+
+def _copy_parquet(path: str | Path, target: IO[bytes], kept: np.ndarray) -> None:
+    import pyarrow
+    import pyarrow.parquet
+
+    with pyarrow.parquet.ParquetFile(path) as source:
+        start = 0
+        with pyarrow.parquet.ParquetWriter(target, source.schema_arrow) as writer:
+            for batch in source.iter_batches(batch_size=65_536):
+                part = batch.filter(pyarrow.array(kept[start : start + batch.num_rows]))
+                start += batch.num_rows
+                writer.write_batch(part)
+
+
+def check_table(path: str | Path, ids: list[Id]) -> None:
+    """Raise UsageError where a table of these ids could not be written to a file of this name."""
+    kind = suffix(path)
+    if kind not in (".csv", ".parquet"):
+        return
+    if kind == ".parquet" and len({type(found) for found in ids}) > 1:
+        raise UsageError(f"{path}: a parquet column has one type, but the ids are both numbers and strings; use .jsonl")
+    for found in ids:
+        if isinstance(found, str):
+            try:
+                found.encode("utf-8")
+            except UnicodeEncodeError:
+                raise UsageError(f"{path}: the id {found!a} is not valid Unicode; use .jsonl") from None
+        elif kind == ".parquet" and not -(1 << 63) <= found < 1 << 63:
+            raise UsageError(f"{path}: the id {excerpt(found)} is beyond 64 bits, parquet's largest; use .jsonl")
+
+
+@contextmanager
+def table_writer(
+    path: str | Path, overwrite: bool = False, types: dict[str, str] | None = None, columns: Sequence[str] = ()
+) -> Iterator["Table"]:
+    """Yield a table to add records to; the file appears whole when the block ends, or not at all.
+
+    Parameters
+    ----------
+    path : path
+    overwrite : bool
+    types : dict of str to str, optional
+        For Parquet, the type of each column: "float32", "double", "int64", "bool", "string", or "id" for that of the
+        ids.
+    columns : sequence of str
+        The names of the columns of a table that may have no records, so that it has a header all the same.
+
+    Raises
+    ------
+    UsageError
+        The file exists and `overwrite` is false, or its name has another ending.
+    """
+    kind = suffix(path)
+    with atomic.whole_file(path, overwrite) as file:
+        if kind == ".jsonl.gz":
+            # No time and no name in the header, so that the same records make the same bytes.
+            with gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0) as packed:
+                yield JsonLines(packed)
+        elif kind == ".jsonl":
+            yield JsonLines(file)
+        elif kind == ".csv":
+            table = CsvLines(file, columns)
+            yield table
+            table.close()
+        else:
+            parquet = Parquet(file, types or {}, columns)
+            yield parquet
+            parquet.close()
+
+
+class JsonLines:
+    """A table with one JSON object a line."""
+
+    def __init__(self, file: Bytes) -> None:
+        self._file = file
+
+    def add(self, record: dict[str, Any]) -> None:
+        """Write one record."""
+        line = json.dumps(record, ensure_ascii=False, allow_nan=False)
+        try:
+            self._file.write(line.encode("utf-8") + b"\n")
+        except UnicodeEncodeError:  # a lone surrogate: legal in JSON as an escape only
+            self._file.write(json.dumps(record, allow_nan=False).encode("ascii") + b"\n")
+
+
+class CsvLines:
+    """A table with a header line and a line for each record; all records have the keys of the first."""
+
+    def __init__(self, file: Bytes, columns: Sequence[str] = ()) -> None:
+        self._columns = columns
+        self._text = io.TextIOWrapper(file, encoding="utf-8", newline="")
+        self._writer = csv.writer(self._text)
+        self._header: list[str] | None = None
+
+    def add(self, record: dict[str, Any]) -> None:
+        """Write one record; None is an empty cell."""
+        if self._header is None:
+            self._header = list(record)
+            self._writer.writerow(self._header)
+        self._writer.writerow([record[name] for name in self._header])
+
+    def close(self) -> None:
+        """Flush what is buffered; a table without records is its header."""
+        if self._header is None and self._columns:
+            self._writer.writerow(self._columns)
+        self._text.flush()
+        self._text.detach()
+
+
+class Parquet:
+    """A Parquet table, written in row groups of 65,536."""
+
+    def __init__(self, file: Bytes, types: dict[str, str], columns: Sequence[str] = ()) -> None:
+        self._file, self._types, self._columns = file, types, columns
+        self._writer: Any = None
+        self._records: list[dict[str, Any]] = []
+
+    def add(self, record: dict[str, Any]) -> None:
+        """Write one record."""
+        self._records.append(record)
+        if len(self._records) == 65_536:
+            self._write_group()
+
+    def _write_group(self) -> None:
+        import pyarrow
+        import pyarrow.parquet
+
+        if self._writer is None:
+            first = self._records[0] if self._records else dict.fromkeys(self._columns)
+            ids = "string" if isinstance(first["id"], str) else "int64"
+            types = {name: ids if kind == "id" else kind for name, kind in (TYPES | self._types).items()}
+            schema = pyarrow.schema([(name, pyarrow.type_for_alias(types[name])) for name in first])
+            self._writer = pyarrow.parquet.ParquetWriter(self._file, schema)
+        self._writer.write_table(pyarrow.Table.from_pylist(self._records, schema=self._writer.schema))
+        self._records = []
+
+    def close(self) -> None:
+        """Write the records that are left, and the footer of the file."""
+        if self._records or (self._writer is None and self._columns):
+            self._write_group()
+        if self._writer is not None:
+            self._writer.close()
+
+
+Table = JsonLines | CsvLines | Parquet

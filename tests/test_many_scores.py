@@ -394,6 +394,8 @@ def test_what_does_not_fit_a_kept_run_is_refused(work: Workplace) -> None:
     ask = ("score", "--append", "new.jsonl", "--previous", "run", "--embeddings")
     said = work.refuses(2, *ask, "new.npy", "-k", 3)
     assert said.startswith("-k: cannot be given with append and previous, where the kept run says what is scored")
+    said = work.refuses(2, *ask, "new.npy", "--threads", "many")
+    assert said == '--threads: expected a whole number above 0, got "many"'
     work.save("other.npy", np.ones((20, 4)))
     said = work.refuses(3, *ask, "other.npy")
     assert "found float64 of dim 4, the kept run's embeddings are float32 of dim 4" in said

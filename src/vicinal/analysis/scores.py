@@ -17,7 +17,7 @@ from vicinal.errors import DataError, UsageError, unknown
 from vicinal.knn.metrics import METRICS, Metric
 from vicinal.knn.neighbors import Neighbors
 
-LOF_FLOOR = 1e-10  # added to mean reachabilities, so that copies have a density; scikit-learn's value
+LOF_OFFSET = 1e-10  # added to mean reachabilities, so that copies have a density; scikit-learn's value
 
 
 def mean_distance(neighbors: Neighbors, k: int) -> np.ndarray:
@@ -133,7 +133,7 @@ def local_outlier_factor(neighbors: Neighbors, k: int) -> np.ndarray:
     distances = nearest.distances.astype(np.float64)
     radius = np.where(there, distances, -np.inf).max(axis=1)
     reachability = np.maximum(distances, radius[nearest.indices])
-    density = 1.0 / (_mean(reachability, there) + LOF_FLOOR)
+    density = 1.0 / (_mean(reachability, there) + LOF_OFFSET)
     return _mean(density[nearest.indices], there) / density
 
 

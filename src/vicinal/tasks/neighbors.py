@@ -29,7 +29,7 @@ class DataNeighbors(Neighbors):
     ids : list of int or str
         The id of each row, to which `indices` lead: `ids[indices[0, 0]]` is the row nearest to the first.
     engine : str
-        What found them.
+        The kernel that computed them, with its version.
     seconds : float
         How long it took.
     output : Path or None
@@ -143,13 +143,13 @@ def neighbors(
     index.fit(vectors.vectors, on_invalid, vectors.invalid)
     name = vectors.name if vectors.path is None else vectors.path.name
     callback = None if progress is None else progress(f"{measure.name} neighbours of {name}")
-    found = index.neighbors(
+    nearest = index.neighbors(
         k, groups=codes, progress=callback, checkpoint=None if checkpoint is None else Path(checkpoint)
     )
     folder = None if output is None else Path(output)
     if folder is not None:
-        found.save(folder, overwrite)
+        nearest.save(folder, overwrite)
     seconds = time.perf_counter() - start
     return DataNeighbors(
-        found.indices, found.distances, found.metric, found.dim, rows.ids, index.engine, seconds, folder
+        nearest.indices, nearest.distances, nearest.metric, nearest.dim, rows.ids, index.engine, seconds, folder
     )

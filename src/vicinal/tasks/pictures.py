@@ -15,7 +15,7 @@ from vicinal.storage import atomic
 from vicinal.tasks.predict.curve import Curve
 
 SUFFIXES = (".svg", ".png", ".pdf")
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")  # told apart without colour vision too (Okabe & Ito 2008)
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")  # distinct without colour vision too (Okabe & Ito 2008)
 GREY = "#666666"
 
 

@@ -98,8 +98,8 @@ def from_run(folder: Path, fields: Sequence[str] | None) -> Material:
     ids: list[Id] = []
     texts: list[str] = []
     for part in run.parts:
-        found, _, _ = tables.read_columns(part.data.path, run.id_field, first_row=len(ids))
-        ids += found
+        more, _, _ = tables.read_columns(part.data.path, run.id_field, first_row=len(ids))
+        ids += more
         texts += _texts_in(part.data.path, fields)
     metric = run.scorers[0].metric
     parts = [load(part.embeddings[0].path, metric=metric, on_invalid="null", at_least=0) for part in run.parts]

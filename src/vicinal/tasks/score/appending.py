@@ -17,6 +17,7 @@ from vicinal.tasks.score.passes import answers
 from vicinal.tasks.score.plan import Plan
 from vicinal.tasks.score.results import Scores
 from vicinal.tasks.score.runs import Kept, Origin
+from vicinal.tasks.score.settings import Setting
 
 
 def appended(
@@ -28,6 +29,8 @@ def appended(
     options: Options,
 ) -> Scores:
     """Score a kept run's rows and new rows together, at the cost of what is new."""
+    if threads is not None:
+        threads = Setting(threads, "threads").whole_number()
     before = Kept.load(previous)
     if len(before.parts[0].embeddings) > 1:
         raise UsageError(f"{previous}: has several files of embeddings; rows can be added to a run that has one")
@@ -37,15 +40,15 @@ def appended(
     before.verify()
     fields = fields_of(plan, None)
     rows = _parts(before, append, embeddings, {key: (spec, "label") for key, spec in fields.values()})
-    whole = Dataset(rows[-1].name, [identity for part in rows for identity in part.ids])
+    together = Dataset(rows[-1].name, [identity for part in rows for identity in part.ids])
     old = [load(part.embeddings[0].path, on_invalid="null") for part in before.parts]
     new = _new_vectors(plan, rows[-1], before, old[0])
     if file is not None:
-        tables.check_table(file, whole.ids)
+        tables.check_table(file, together.ids)
     vectors = np.concatenate([*(one.vectors for one in old), new.vectors])
     columns = {name: [value for part in rows for value in part.values[key]] for name, (key, _) in fields.items()}
     on_invalid: OnInvalid = "null" if before.on_invalid == "null" else "error"
-    inputs = check(plan, whole, columns, {next(iter(plan.questions)).embeddings: vectors}, on_invalid)
+    inputs = check(plan, together, columns, {next(iter(plan.questions)).embeddings: vectors}, on_invalid)
     in_files = rows[-1].path is not None and new.path is not None
     origin = Origin(
         problem="" if in_files else "expected rows in a data set file and their embeddings in a .npy file",
@@ -59,8 +62,8 @@ def appended(
     if options.run is not None:
         origin.require_files()
     known = {before.scorers[one.scorers[0]].question: one.neighbors for one in before.passes}
-    found = answers(plan, inputs, progress=options.progress, known=known)
-    return finished(plan, rows, inputs, found, origin, file, replace(options, on_invalid=on_invalid))
+    answered = answers(plan, inputs, progress=options.progress, known=known)
+    return finished(plan, rows, inputs, answered, origin, file, replace(options, on_invalid=on_invalid))
 
 
 def _parts(

@@ -90,8 +90,8 @@ def check(
         if question.groups is not None and question.reference is None
     }
     if on_invalid == "error":
-        for found in lonely.values():
-            refuse_invalid(found, rows.ids, rows.name)
+        for wrong in lonely.values():
+            refuse_invalid(wrong, rows.ids, rows.name)
     return Inputs(vectors, references, codes, lonely, on_invalid)
 
 

@@ -28,13 +28,13 @@ class Answer:
     ----------
     neighbors : Neighbors
     engine : str
-        What found them.
+        The kernel that computed them, with its version.
     seconds : float
         How long it took, for all scorers of the question together.
     dim : int or None
     errors : dict of int to str
         Rows that have no score by these neighbours, and why.
-    duplicates : ndarray or None
+    copies : ndarray or None
         int64 (n,): the lowest row of each row's group of equal rows; None where there is no such thing.
     distinct : Neighbors or None
         Each row's nearest distinct vectors, where a scorer reads them.
@@ -45,7 +45,7 @@ class Answer:
     seconds: float
     dim: int | None = None
     errors: dict[int, str] = field(default_factory=dict)
-    duplicates: np.ndarray | None = None
+    copies: np.ndarray | None = None
     distinct: Neighbors | None = None
 
 
@@ -120,21 +120,21 @@ def _answer(
     if question.reference is not None:
         reference = inputs.references[question]
         index.fit(reference.vectors)
-        found = _in_reference(index, embeddings, at_most(k, len(reference)), known, progress)
-        return Answer(found, index.engine, time.perf_counter() - start, embeddings.dim, embeddings.invalid)
+        nearest = _in_reference(index, embeddings, at_most(k, len(reference)), known, progress)
+        return Answer(nearest, index.engine, time.perf_counter() - start, embeddings.dim, embeddings.invalid)
     groups = None if question.groups is None else inputs.groups[question.groups]
     index.fit(embeddings.vectors, inputs.on_invalid, embeddings.invalid)
     if known is not None and known.k >= k:
-        found = index.grow(known, groups, progress)
+        nearest = index.grow(known, groups, progress)
     else:  # nothing is known, or there were too few rows for so many neighbours
-        found = index.neighbors(k, groups=groups, progress=progress, checkpoint=checkpoint)
-    duplicates = duplicates_of(found, question.metric, embeddings, groups)
+        nearest = index.neighbors(k, groups=groups, progress=progress, checkpoint=checkpoint)
+    copies = copies_of(nearest, question.metric, embeddings, groups)
     view = None
-    if duplicates is not None and any(one.score.distinct for one in members):
-        most = min(max(one.k for one in members if one.score.distinct), found.k)
-        view = _distinct_view(found, most, duplicates, embeddings.vectors, groups, question.metric, threads)
+    if copies is not None and any(one.score.distinct for one in members):
+        most = min(max(one.k for one in members if one.score.distinct), nearest.k)
+        view = _distinct_view(nearest, most, copies, embeddings.vectors, groups, question.metric, threads)
     errors = dict(sorted((embeddings.invalid | inputs.lonely.get(question, {})).items()))
-    return Answer(found, index.engine, time.perf_counter() - start, embeddings.dim, errors, duplicates, view)
+    return Answer(nearest, index.engine, time.perf_counter() - start, embeddings.dim, errors, copies, view)
 
 
 def _in_reference(
@@ -143,25 +143,25 @@ def _in_reference(
     """Each row's k nearest rows of the reference; invalid rows have none, and known rows are not searched again."""
     n, old = len(embeddings), 0 if known is None or known.k != k else len(known)
     rows = np.setdiff1d(np.arange(old, n), list(embeddings.invalid))
-    found = index.search(embeddings.vectors[rows] if len(rows) < n else embeddings.vectors, k, progress=progress)
+    nearest = index.search(embeddings.vectors[rows] if len(rows) < n else embeddings.vectors, k, progress=progress)
     if len(rows) == n:
-        return found
+        return nearest
     indices = np.full((n, k), -1, dtype=np.int64)
     distances = np.full((n, k), np.inf, dtype=np.float32)
     if known is not None and old:
         indices[:old], distances[:old] = known.indices, known.distances
-    indices[rows], distances[rows] = found.indices, found.distances
-    return Neighbors(indices, distances, found.metric, found.dim)
+    indices[rows], distances[rows] = nearest.indices, nearest.distances
+    return Neighbors(indices, distances, nearest.metric, nearest.dim)
 
 
-def duplicates_of(
-    found: Neighbors, metric: Metric, embeddings: Embeddings | None = None, groups: np.ndarray | None = None
+def copies_of(
+    nearest: Neighbors, metric: Metric, embeddings: Embeddings | None = None, groups: np.ndarray | None = None
 ) -> np.ndarray | None:
     """Return the lowest row of each row's group of equal rows, or None for inner products.
 
     Parameters
     ----------
-    found : Neighbors
+    nearest : Neighbors
     metric : Metric
     embeddings : Embeddings, optional
         Needed where `groups` are: rows of one group are no neighbours of each other, so there the values decide.
@@ -169,30 +169,30 @@ def duplicates_of(
     """
     if metric.product:
         return None
-    copies = copy_groups(found)
+    copies = copy_groups(nearest)
     if groups is None or embeddings is None:
         return copies
-    n, rows = len(found), embeddings.valid
+    n, rows = len(nearest), embeddings.valid
     same = find_copies(embeddings.vectors if len(rows) == n else embeddings.vectors[rows])
     return components(n, np.append(np.arange(n), rows), np.append(copies, rows[same.first[same.group]]))
 
 
 def _distinct_view(
-    found: Neighbors,
+    nearest: Neighbors,
     k: int,
-    duplicates: np.ndarray,
+    copies: np.ndarray,
     vectors: np.ndarray,
     groups: np.ndarray | None,
     metric: Metric,
     threads: int,
 ) -> Neighbors:
     """Each row's k nearest distinct vectors; where copies fill a list, the distinct vectors alone are searched."""
-    view = nearest_distinct(found, k, duplicates)
-    valid = found.indices[:, 0] >= 0
+    view = nearest_distinct(nearest, k, copies)
+    valid = nearest.indices[:, 0] >= 0
     short = np.flatnonzero(valid & (view.indices[:, -1] < 0))
     if not len(short):
         return view
-    key = duplicates if groups is None else duplicates * (groups.max() + 1) + groups
+    key = copies if groups is None else copies * (groups.max() + 1) + groups
     rows = np.flatnonzero(valid)
     stored = rows[np.unique(key[rows], return_index=True)[1]]  # one row for each distinct vector in each group
     stored.sort()
@@ -205,11 +205,11 @@ def _distinct_view(
         width = min(width, len(stored))
         near = index.search(vectors[queries], width, groups=labels[0], query_groups=labels[1])
         indices = np.where(near.indices < 0, -1, stored[near.indices])
-        keys = np.where(indices < 0, -1, duplicates[indices])
-        part = first_of_each(indices, near.distances, keys, duplicates[queries], k)
+        keys = np.where(indices < 0, -1, copies[indices])
+        part = first_of_each(indices, near.distances, keys, copies[queries], k)
         if width == len(stored) or (part[0][:, -1] >= 0).all():
             break
         width *= 4
     all_indices, all_distances = view.indices.copy(), view.distances.copy()
     all_indices[short], all_distances[short] = part[0][again], part[1][again]
-    return Neighbors(all_indices, all_distances, found.metric, found.dim)
+    return Neighbors(all_indices, all_distances, nearest.metric, nearest.dim)

@@ -111,10 +111,10 @@ class Plan:
     @property
     def questions(self) -> dict[Question, list[Scorer]]:
         """The distinct questions, in order, and the scorers of each."""
-        found: dict[Question, list[Scorer]] = {}
+        questions: dict[Question, list[Scorer]] = {}
         for scorer in self.scorers:
-            found.setdefault(scorer.question, []).append(scorer)
-        return found
+            questions.setdefault(scorer.question, []).append(scorer)
+        return questions
 
     @property
     def group_fields(self) -> list[str]:

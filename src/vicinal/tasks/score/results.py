@@ -32,14 +32,14 @@ class Scored:
         The number of neighbours that the values are of.
     dim : int or None
     engine : str
-        What found the neighbours.
+        The kernel that computed the neighbours, with its version.
     seconds : float
         Of the pass, which its scorers share.
     values : ndarray, shape (n,)
         float32; NaN where the row has no score, and `errors` or `undefined` says why.
     neighbors : Neighbors
         The neighbours that the score is of.
-    duplicates : ndarray or None
+    copies : ndarray or None
         The lowest row of each row's group of exact copies; None where there is no such thing.
     errors : dict of int to str
         Rows that no distance could be computed for.
@@ -56,7 +56,7 @@ class Scored:
     seconds: float
     values: np.ndarray
     neighbors: Neighbors
-    duplicates: np.ndarray | None = None
+    copies: np.ndarray | None = None
     errors: dict[int, str] = field(default_factory=dict)
     undefined: dict[int, str] = field(default_factory=dict)
     also: dict[str, np.ndarray] = field(default_factory=dict)
@@ -263,7 +263,7 @@ class Scores(Columns):
     def _evidence_of(self, one: Scored, ids: list[Id]) -> Iterator[dict[str, Any]]:
         """Each row's neighbours, distances and group of copies; the rows of a reference are named by their number."""
         nearest = one.neighbors.nearest(one.k)
-        sizes = None if one.duplicates is None else multiplicity(one.neighbors, one.duplicates)
+        sizes = None if one.copies is None else multiplicity(one.neighbors, one.copies)
         for row in range(len(self)):
             there = nearest.indices[row] >= 0
             rows = nearest.indices[row][there].tolist()
@@ -271,8 +271,8 @@ class Scores(Columns):
                 "neighbors": rows if one.scorer.reference is not None else [ids[other] for other in rows],
                 "distances": plain_values(nearest.distances[row][there]),
             }
-            if one.duplicates is not None and sizes is not None:
-                cell |= {"duplicate_group": ids[one.duplicates[row]], "duplicate_size": int(sizes[row])}
+            if one.copies is not None and sizes is not None:
+                cell |= {"duplicate_group": ids[one.copies[row]], "duplicate_size": int(sizes[row])}
             yield cell
 
     def _arrow_columns(self) -> dict[str, Any]:

@@ -103,7 +103,7 @@ class Kept:
         cls,
         plan: Plan,
         values: np.ndarray,
-        found: Mapping[Question, Neighbors],
+        passes: Mapping[Question, Neighbors],
         parts: list[Part],
         references: Mapping[Path, int],
         id_field: str,
@@ -115,7 +115,7 @@ class Kept:
         ----------
         plan : Plan
         values : ndarray, shape (n_scorers, n)
-        found : mapping of Question to Neighbors
+        passes : mapping of Question to Neighbors
             The result of each pass.
         parts : list of Part
         references : mapping of Path to int
@@ -130,7 +130,7 @@ class Kept:
             values=values,
             passes=tuple(
                 Pass(neighbors, tuple(number for number, own in enumerate(questions) if own == question))
-                for question, neighbors in found.items()
+                for question, neighbors in passes.items()
             ),
             nested=plan.nested,
             id_field=id_field,
@@ -193,7 +193,7 @@ class Kept:
                 for one in manifest["data"]
             )
             scorers = tuple(_scorer(one) for one in manifest["scorers"])
-            found = [(one["metric"], one["dim"], tuple(one["scorers"])) for one in manifest["passes"]]
+            described = [(one["metric"], one["dim"], tuple(one["scorers"])) for one in manifest["passes"]]
             sums = {name: part["sha256"] for name, part in manifest["parts"].items()}
             rest: dict[str, Any] = {"nested": manifest["nested"], "id_field": manifest["id_field"]}
             rest["on_invalid"] = manifest["on_invalid"]
@@ -209,7 +209,7 @@ class Kept:
 
         passes = tuple(
             Pass(Neighbors(array(f"indices{number}"), array(f"distances{number}"), metric, dim), serves)
-            for number, (metric, dim, serves) in enumerate(found)
+            for number, (metric, dim, serves) in enumerate(described)
         )
         return cls(parts, scorers, array("scores"), passes, **rest)
 

@@ -190,8 +190,8 @@ def _from_embeddings(
     origin = Origin(problem, rows.path, inputs.vectors, inputs.references, id_field, options.on_invalid)
     if options.run is not None:
         origin.require_files()
-    found = answers(plan, inputs, progress=options.progress, checkpoint=options.checkpoint)
-    return finished(plan, (rows,), inputs, found, origin, output, options)
+    answered = answers(plan, inputs, progress=options.progress, checkpoint=options.checkpoint)
+    return finished(plan, (rows,), inputs, answered, origin, output, options)
 
 
 def _from_saved(
@@ -202,7 +202,9 @@ def _from_saved(
         raise UsageError("embeddings: neighbors take their place; give one of them")
     for name in ("reference", "groups"):
         if any(getattr(one, name) is not None for one in plan.scorers):
-            raise UsageError(f"{name}: needs embeddings in place of neighbors, which are of all rows among themselves")
+            raise UsageError(
+                f"{name}: needs embeddings; neighbors were computed without it, so give embeddings instead"
+            )
     origin = Origin("a run is kept with its embeddings; give embeddings in place of neighbors")
     if options.run is not None:
         origin.require_files()

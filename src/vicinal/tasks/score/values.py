@@ -11,7 +11,7 @@ from vicinal.errors import UsageError
 from vicinal.knn.arguments import at_most
 from vicinal.knn.metrics import BY_NAME, Metric, find
 from vicinal.knn.neighbors import Neighbors
-from vicinal.tasks.score.passes import Answer, duplicates_of
+from vicinal.tasks.score.passes import Answer, copies_of
 from vicinal.tasks.score.plan import Plan, Question, Scorer
 from vicinal.tasks.score.results import Scored
 
@@ -63,9 +63,9 @@ def _of_saved(scorer: Scorer, saved: Neighbors, place: str, invalid: dict[int, s
         k = at_most(k, saved.k)
     few = np.flatnonzero((saved.indices[:, :k] < 0).any(axis=1))
     errors = invalid | {int(row): f"fewer than {k} neighbours" for row in few if row not in invalid}
-    duplicates = duplicates_of(saved, metric)
-    view = nearest_distinct(saved, k, duplicates) if scorer.score.distinct else None
-    answer = Answer(saved, f"saved neighbours ({place})", 0.0, None, errors, duplicates, view)
+    copies = copies_of(saved, metric)
+    view = nearest_distinct(saved, k, copies) if scorer.score.distinct else None
+    answer = Answer(saved, f"saved neighbours ({place})", 0.0, None, errors, copies, view)
     return _scored(replace(scorer, metric=metric), answer)
 
 
@@ -98,7 +98,7 @@ def _scored(scorer: Scorer, answer: Answer) -> Scored:
             if row not in errors and row not in undefined:
                 undefined[int(row)] = NO_RATIO
         values[[*errors, *undefined]] = np.nan
-    also = {name: compute(answer.neighbors, answer.duplicates) for name, compute in score.also.items()}
+    also = {name: compute(answer.neighbors, answer.copies) for name, compute in score.also.items()}
     return Scored(
         scorer=scorer,
         k=k,
@@ -107,7 +107,7 @@ def _scored(scorer: Scorer, answer: Answer) -> Scored:
         seconds=answer.seconds,
         values=values.astype(np.float32),
         neighbors=source,
-        duplicates=answer.duplicates,
+        copies=answer.copies,
         errors=errors,
         undefined=undefined,
         also=also,

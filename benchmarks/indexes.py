@@ -83,15 +83,15 @@ def main() -> None:
         index: Any = BY_NAME[name](metric=asked.metric).fit(stored)
         about = evaluate(index, questions(index, asked.k, queries[:1_000])).as_dict()
         print(f"{index!r}: recall@{asked.k} {about['recall']:.4f}, {about['engine_bytes']:.0f} bytes a vector")
-        index._faiss = Timed(index._faiss)
+        index._backend.engine.index = Timed(index._backend.engine.index)
         for batch in asked.batches:
             some = queries[:batch]
             ours, theirs = [], []
             for _ in range(max(7, min(200, 10_000 // batch))):
-                index._faiss.seconds, start = 0.0, time.process_time()
+                index._backend.engine.index.seconds, start = 0.0, time.process_time()
                 index.search(some, asked.k)
                 ours.append(time.process_time() - start)
-                theirs.append(index._faiss.seconds)
+                theirs.append(index._backend.engine.index.seconds)
             ratio = float(np.median(np.array(ours) / theirs))
             row: dict[str, Any] = {
                 "index": name,

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from vicinal.indexes import HNSW, IVF, IVFPQ, PQ, Annoy, BallTree, Binary, Exact, Index, KDTree, load_index
-    from vicinal.indexes.choice import index
-    from vicinal.indexes.exact import neighbors
+    from vicinal.indexes.choose import index
     from vicinal.indexes.exemplar_svm import ExemplarSVM
+    from vicinal.knn.exact import neighbors
     from vicinal.knn.metrics import mahalanobis
     from vicinal.knn.neighbors import Neighbors
     from vicinal.retrieval.collection import Collection
@@ -33,10 +33,10 @@ _HOME = {
     "KNNScorer": "vicinal.tasks.score.scorers",
     "Neighbors": "vicinal.knn.neighbors",
     "PQ": "vicinal.indexes",
-    "index": "vicinal.indexes.choice",
+    "index": "vicinal.indexes.choose",
     "load_index": "vicinal.indexes",
     "mahalanobis": "vicinal.knn.metrics",
-    "neighbors": "vicinal.indexes.exact",
+    "neighbors": "vicinal.knn.exact",
 }
 __all__ = [
     "HNSW",

@@ -171,7 +171,8 @@ def _vectors(path: str, place: str) -> tuple[Any, str | None]:
 def _build(arguments: argparse.Namespace, console: Console) -> int:
     from vicinal.data import provenance
     from vicinal.errors import UsageError
-    from vicinal.indexes.choice import index as make
+    from vicinal.indexes.choose import index as make
+    from vicinal.indexes.folder import about
     from vicinal.knn.vectors import as_vectors
     from vicinal.storage import atomic
     from vicinal.tasks.score import config
@@ -197,40 +198,23 @@ def _build(arguments: argparse.Namespace, console: Console) -> int:
     if index.reason:
         console.note(f"chose {index.reason}")
     if arguments.json:
-        print(json.dumps(_about(arguments.output)))
+        print(json.dumps(about(arguments.output)))
     console.note(f"{index.name} index of {len(index):,} rows: {arguments.output}")
     return 0
 
 
-def _about(folder: str) -> dict[str, Any]:
-    from vicinal.indexes.folder import read_manifest
-
-    manifest = read_manifest(folder)
-    size = sum(part["bytes"] for part in manifest["parts"].values())
-    names = ("type", "metric", "live", "dim", "dtype", "parameters", "embedding", "error")
-    about = {name: manifest.get(name) for name in names}
-    about = {"rows" if name == "live" else name: value for name, value in about.items()}
-    return {
-        **about,
-        "removed": manifest["n"] - manifest["live"] - len(manifest["invalid"]),
-        "invalid": len(manifest["invalid"]),
-        "bytes": size,
-        "bytes_a_row": round(size / max(1, manifest["live"]), 1),
-        "parts": {name: part["bytes"] for name, part in manifest["parts"].items()},
-    }
-
-
 def _info(arguments: argparse.Namespace, console: Console) -> int:
     from vicinal.indexes import load_index
+    from vicinal.indexes.folder import about
 
-    about = _about(arguments.index)
+    facts = about(arguments.index)
     index = load_index(arguments.index)  # every checksum is verified
-    about["columns"] = {} if index.payload is None else {one.name: str(one.type) for one in index.payload.schema}
-    about["engine"] = index.engine if len(index) else "none"
+    facts["columns"] = {} if index.payload is None else {one.name: str(one.type) for one in index.payload.schema}
+    facts["engine"] = index.engine if len(index) else "none"
     if arguments.json:
-        print(json.dumps(about))
+        print(json.dumps(facts))
         return 0
-    for name, value in about.items():
+    for name, value in facts.items():
         if isinstance(value, dict):
             value = ", ".join(f"{key} {one}" for key, one in value.items())
         if value not in (None, "", 0):

@@ -164,7 +164,7 @@ def _rows(index: Any, numbers: list[str] | None, ids: list[str] | None, option: 
             raise DataError(f"{name}: expected a row from 0 to {index.n_rows - 1} that is there, got {text}{hint}")
         found.append(number)
     wanted = [as_id(index, one) for one in ids or []]
-    return np.concatenate([np.array(found, dtype=np.int64), index.ids.rows(wanted, f"{option}-id", index._gone())])
+    return np.concatenate([np.array(found, dtype=np.int64), index.rows_of(wanted, f"{option}-id")])
 
 
 def _by_distance(index: Any, arguments: argparse.Namespace, k: int) -> Any:
@@ -185,6 +185,7 @@ def _by_svm(index: Any, arguments: argparse.Namespace, k: int) -> Any:
 
     from vicinal.errors import DataError
     from vicinal.indexes.exemplar_svm import ExemplarSVM
+    from vicinal.knn.vectors import as_queries
     from vicinal.tasks.score import config
 
     negatives = None if arguments.negatives is None else config.whole_number(arguments.negatives, "--negatives")
@@ -203,7 +204,7 @@ def _by_svm(index: Any, arguments: argparse.Namespace, k: int) -> Any:
         questions: list = [(names if len(names) > 1 else names[0], np.searchsorted(live, rows))]
     else:
         queries, names, rows = _asked(index, arguments)
-        queries = index._as_queries(queries)
+        queries = as_queries(queries, index.metric, index.dim)
         queries = index.metric.prepare(queries) if index.metric.nonzero else queries.astype(np.float64)
         asked = list(queries) if rows is None else list(np.searchsorted(live, rows))
         questions = list(zip(names, asked, strict=True))

@@ -6,6 +6,7 @@ import numpy as np
 
 from vicinal.analysis.scores import mean_distance
 from vicinal.indexes import Exact
+from vicinal.typing import ArrayLike
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class KNNScorer:
     metric: str = "euclidean"
     threads: int | None = None
 
-    def score(self, embeddings: object) -> np.ndarray:
+    def score(self, embeddings: ArrayLike) -> np.ndarray:
         """One score a row, float32 (n,): high is unique, low is redundant.
 
         embeddings : (n, dim), n >= 2

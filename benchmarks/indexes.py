@@ -23,6 +23,7 @@ import numpy as np
 
 from vicinal.indexes import BY_NAME, Exact
 from vicinal.indexes.evaluation import evaluate, questions
+from vicinal.knn.metrics import find
 
 RESULTS = Path(__file__).parent / "results" / "indexes.json"
 
@@ -52,7 +53,7 @@ def copies(data: np.ndarray, k: int) -> None:
         stored[np.random.default_rng(seed).random(len(stored)) < 0.3] = stored[5]
         near = Exact("cosine").fit(stored).search(queries, k).distances[:, -1:] + 1e-6
         ours = BY_NAME["hnsw"](metric="cosine").fit(stored)
-        rows, asked = ours._prepare(stored), ours._prepare(queries)
+        rows, asked = (find("cosine").prepare(one).astype(np.float32) for one in (stored, queries))
         graph = faiss.IndexHNSWFlat(rows.shape[1], 32, faiss.METRIC_INNER_PRODUCT)
         graph.hnsw.efConstruction, graph.hnsw.efSearch = 200, 64
         graph.add(rows)
@@ -83,15 +84,15 @@ def main() -> None:
         index: Any = BY_NAME[name](metric=asked.metric).fit(stored)
         about = evaluate(index, questions(index, asked.k, queries[:1_000])).as_dict()
         print(f"{index!r}: recall@{asked.k} {about['recall']:.4f}, {about['engine_bytes']:.0f} bytes a vector")
-        index._faiss = Timed(index._faiss)
+        index._backend.engine.index = Timed(index._backend.engine.index)
         for batch in asked.batches:
             some = queries[:batch]
             ours, theirs = [], []
             for _ in range(max(7, min(200, 10_000 // batch))):
-                index._faiss.seconds, start = 0.0, time.process_time()
+                index._backend.engine.index.seconds, start = 0.0, time.process_time()
                 index.search(some, asked.k)
                 ours.append(time.process_time() - start)
-                theirs.append(index._faiss.seconds)
+                theirs.append(index._backend.engine.index.seconds)
             ratio = float(np.median(np.array(ours) / theirs))
             row: dict[str, Any] = {
                 "index": name,

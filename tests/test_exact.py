@@ -90,7 +90,7 @@ def test_invalid_rows_left_out_are_nobodys_neighbours() -> None:
         ([[1e38], [1.0]], r"1 with value beyond 1e\+37: 0"),
     ],
 )
-def test_vectors_that_cannot_be_used(vectors: object, message: str) -> None:
+def test_vectors_that_cannot_be_used(vectors: Any, message: str) -> None:
     with pytest.raises(DataError, match=message):
         Exact().fit(vectors)
 
@@ -154,7 +154,7 @@ def test_growing_compares_only_pairs_that_are_new(monkeypatch: pytest.MonkeyPatc
     vectors, pairs = hard_data("plain", 100, 4), []
     before = Exact().fit(vectors[:90]).neighbors(3)
     index = Exact().fit(vectors)
-    kernel: Any = type(index._over_all.kernel)
+    kernel: Any = type(index._backend.over_all().kernel)
     search, join = kernel.search, kernel.self_join
 
     def counted_search(self: Any, queries: np.ndarray, *rest: Any) -> Any:

@@ -14,6 +14,7 @@ import pytest
 from vicinal.errors import DataError, UsageError
 from vicinal.indexes import INDEXES
 from vicinal.indexes import load_index as load
+from vicinal.indexes.engines.hnsw import HNSWEngine
 from vicinal.knn.metrics import find, mahalanobis
 from vicinal.storage.manifests import MANIFEST
 from workplace import environment
@@ -130,13 +131,19 @@ def change(folder: Path, **values: Any) -> None:
         ({"type": "hnws"}, "unknown type 'hnws': did you mean 'hnsw'"),
         ({"metric": "cosin"}, "unknown metric 'cosin': did you mean 'cosine'"),
         ({"metric": "manhattan"}, "found metric 'manhattan', expected one of euclidean"),
-        ({"n": -1}, "its counts, parameters or parts are not what an index has"),
+        (
+            {"n": -1},
+            "not a manifest of an index: n: expected a whole number of at least 0, found -1",
+        ),
         ({"n": 10**18, "live": 10**18}, "expected"),
         ({"dim": 3}, "expected"),
         ({"live": 1}, "live rows, the manifest says 1"),
         ({"parameters": {"M": 10**9}}, "M: expected a whole number from 2 to 512"),
         ({"parameters": {"speed": 1}}, "not a whole index"),
-        ({"parts": {"../../secret": {"sha256": "", "bytes": 1}}}, "its counts, parameters or parts"),
+        (
+            {"parts": {"../../secret": {"sha256": "", "bytes": 1}}},
+            "parts: expected file names, each with",
+        ),
     ],
 )
 def test_a_manifest_that_does_not_fit_is_named(saved: Path, values: dict, said: str) -> None:
@@ -200,7 +207,7 @@ def test_what_is_there_is_replaced_whole_or_not_at_all(saved: Path, monkeypatch:
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(type(index), "_write", full)
+    monkeypatch.setattr(HNSWEngine, "write", full)
     with pytest.raises(OSError, match="No space left"):
         index.save(saved, overwrite=True)
     assert {file.name: file.read_bytes() for file in saved.iterdir()} == before

@@ -10,7 +10,7 @@ import pytest
 
 from oracle import brute_force
 from vicinal.errors import DataError, NotFitted, UsageError
-from vicinal.indexes import BY_NAME, INDEXES, Index, contract
+from vicinal.indexes import BY_NAME, INDEXES, Index, proposals
 from vicinal.indexes import load_index as load
 from vicinal.knn.metrics import METRICS, find
 
@@ -168,7 +168,7 @@ def test_a_metric_that_it_does_not_serve_is_refused_with_those_that_it_does(
 def test_filters_give_as_many_as_there_are(
     kind: type[Index], metric: str, settings: dict, share: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(contract, "SCAN_AT_MOST", 20)  # so that the engine answers the wider ones
+    monkeypatch.setattr(proposals, "SCAN_AT_MOST", 20)  # so that the engine answers the wider ones
     index, queries = asked(kind, metric, settings), gloss_embeddings(metric)[1]
     mask = np.random.default_rng(3).random(N) < share
     mask[7] = True
@@ -292,8 +292,65 @@ def test_within_a_radius(kind: type[Index], metric: str, settings: dict) -> None
     assert sum(map(len, got)) >= (kind.recall - 0.35) * sum(map(len, wanted))
     for i in range(20):
         np.testing.assert_allclose(found[i][1], np.sort(distances[i][found[i][0]]), rtol=1e-6, atol=1e-9)
+    np.testing.assert_array_equal(index.within(queries=queries, radius=radius).indices, found.indices)
     with pytest.raises(UsageError, match="radius: expected a number"):
         index.within(queries, np.nan)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in INDEXES if not kind.exact])
+def test_within_without_queries_names_what_is_missing(kind: type[Index]) -> None:
+    index: Any = kind()
+    for arguments, named in (((0.9,), {}), ((), {"radius": 0.9}), (([[0.0]],), {}), ((), {}), ((None, 0.9), {})):
+        with pytest.raises(
+            UsageError, match=rf"within: .* {kind.__name__} needs within\(queries, radius\); only Exact"
+        ):
+            index.within(*arguments, **named)
+
+
+def test_within_of_exact_takes_a_radius_alone_in_every_form() -> None:
+    vectors = np.array([[0.0], [1.0], [3.0], [3.5]])
+    index = BY_NAME["exact"]().fit(vectors)
+    exact: Any = index
+    for found in (exact.within(1.0), exact.within(radius=1.0), exact.within(None, 1.0), exact.within(np.float32(1))):
+        assert found.indptr.tolist() == [0, 1, 2, 3, 4] and found.indices.tolist() == [1, 0, 3, 2]
+    for found in (
+        exact.within([[0.4]], 1.0),
+        exact.within([[0.4]], radius=1.0),
+        exact.within(queries=[[0.4]], radius=1),
+    ):
+        assert found.indices.tolist() == [0, 1] and found.distances.tolist() == [np.float32(0.4), np.float32(0.6)]
+    assert exact.within(1.0, where=[0, 2, 3]).indices.tolist() == [3, 2]
+    for arguments in ((), (vectors,), (1.0, vectors), ("near",)):
+        with pytest.raises(UsageError, match="radius: expected a number in the metric's unit, got"):
+            exact.within(*arguments)
+
+
+def test_an_index_itself_is_abstract() -> None:
+    with pytest.raises(TypeError, match=r"Index is an abstract class; make one of Exact, KDTree, .*vicinal\.index\(\)"):
+        Index("euclidean")  # type: ignore[abstract]
+
+
+@pytest.mark.parametrize("kind", INDEXES)
+def test_a_kind_inherits_nothing_but_the_contract(kind: type[Index]) -> None:
+    ours = [one.__name__ for one in kind.__mro__ if one.__module__.startswith("vicinal.")]
+    assert ours == [kind.__name__, "Index"]
+
+
+@each
+def test_rows_can_be_added_to_an_index_that_was_saved_empty(
+    kind: type[Index], metric: str, settings: dict, tmp_path: Path
+) -> None:
+    if not kind.can_add:
+        return
+    vectors = gloss_embeddings(metric)[0]
+    index = kind(metric=metric, **settings).fit(vectors[:300])
+    index.remove(range(300))
+    index.save(tmp_path / "empty")
+    again = load(tmp_path / "empty").add(vectors[300:600])
+    found = again.search(vectors[300:310], 1)
+    if not find(metric).product:
+        assert recall(found.indices, np.arange(300, 310)[:, None]) >= 0.9
+    assert len(again) == 300 and again.n_rows == 600 and (found.indices >= 300).all()
 
 
 @each
@@ -326,11 +383,9 @@ def test_parameters_of_searching_can_be_changed_and_others_not() -> None:
     true, _ = brute_force(vectors, queries, 1, "euclidean")
     low = recall(index.search(queries, 1).indices, true)
     assert recall(index.set(ef_search=200).search(queries, 1).indices, true) > low
-    with pytest.raises(
-        UsageError, match="M: is decided when the index is built of HNSW; those of searching: ef_search"
-    ):
+    with pytest.raises(UsageError, match=r"M: HNSW uses it when it is built, .* become 4 later; .*changes ef_search"):
         index.set(M=4)
-    with pytest.raises(UsageError, match="speed: is not a parameter of HNSW"):
+    with pytest.raises(UsageError, match="speed: HNSW has no such parameter; set\\(\\) changes ef_search"):
         index.set(speed=4)
 
 
@@ -370,16 +425,16 @@ def test_copies_are_collapsed_before_a_graph_is_built() -> None:
     copied = vectors.copy()
     copied[np.random.default_rng(2).random(N) < 0.3] = copied[11]
     index: Any = BY_NAME["hnsw"](metric="cosine").fit(copied)
-    assert index._faiss.ntotal == len(np.unique(copied, axis=0)) < N
+    assert index.n_entries == len(np.unique(copied, axis=0)) < N
 
 
 def test_an_engine_is_rebuilt_once_half_of_it_is_removed() -> None:
     vectors, queries = gloss_embeddings("euclidean")
     index: Any = BY_NAME["hnsw"](metric="euclidean").fit(vectors)
     index.remove(range(0, 900))
-    assert index._faiss.ntotal == N
+    assert index.n_entries == N
     index.remove(range(900, 1_100))
-    assert index._faiss.ntotal == N - 1_100 and (index.search(queries, K).indices >= 1_100).all()
+    assert index.n_entries == N - 1_100 and (index.search(queries, K).indices >= 1_100).all()
 
 
 def test_vectors_far_from_the_origin_keep_their_precision() -> None:
@@ -456,13 +511,18 @@ def test_columns_of_several_kinds_become_text() -> None:
 
 def test_auto_says_what_it_chose_and_why() -> None:
     from vicinal import index
-    from vicinal.indexes.choice import choose
+    from vicinal.indexes.choose import choose
 
     vectors, queries = gloss_embeddings("cosine")
     auto = index("auto", "cosine")
+    assert isinstance(auto, Index) and repr(auto) == "AutoIndex('cosine', n=0, dim=0)"
+    with pytest.raises(DataError, match="NaN or infinite value"):
+        auto.fit(np.full((2, 2), np.nan))
+    assert repr(auto) == "AutoIndex('cosine', n=0, dim=0)" and len(auto) == 0
     with pytest.raises(NotFitted):
         auto.search(queries, 1)
     chosen = auto.fit(vectors)
+    assert chosen is auto and type(auto) is BY_NAME["exact"] and repr(auto) == "Exact('cosine', n=2000, dim=384)"
     assert chosen.name == "exact" and "2,000 x 384 is at most" in chosen.reason == auto.reason
     np.testing.assert_array_equal(auto.search(queries, 3).indices, chosen.search(queries, 3).indices)
     assert choose(10**8, 32, "hamming")[0] == "exact" and choose(10**8, 3, "euclidean")[0] == "kdtree"

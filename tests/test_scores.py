@@ -76,7 +76,7 @@ def lof_by_definition(vectors: np.ndarray, k: int) -> np.ndarray:
     nearest = [[other for other in np.argsort(far[row], kind="stable") if other != row][:k] for row in rows]
     radius = [far[row, nearest[row][-1]] for row in rows]
     reachability = [np.mean([max(radius[other], far[row, other]) for other in nearest[row]]) for row in rows]
-    density = [1 / (mean + scores.LOF_FLOOR) for mean in reachability]
+    density = [1 / (mean + scores.LOF_OFFSET) for mean in reachability]
     return np.array([np.mean([density[other] for other in nearest[row]]) / density[row] for row in rows])
 
 

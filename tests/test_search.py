@@ -120,7 +120,11 @@ def test_auto_says_what_it_chose_and_parameters_are_set(work: Workplace) -> None
         ),
         (3, ("search", "my.index", "--queries", "wide.npy"), "queries: found dim 5, the stored vectors have dim 4"),
         (2, ("search", "my.index", "--query-row", 0, "--fields", "tex"), "unknown column 'tex': did you mean 'text'"),
-        (2, ("search", "my.index", "--query-row", 0, "--set", "ef=3"), "ef: is not a parameter of Exact"),
+        (
+            2,
+            ("search", "my.index", "--query-row", 0, "--set", "ef=3"),
+            "ef: Exact has no such parameter; set() changes none",
+        ),
         (2, ("search", "my.index", "--query-row", 0, "--set", "ef"), "--set: expected NAME=VALUE"),
         (2, ("search", "my.index", "--query-text", "a"), "--query-text needs --model"),
         (2, ("search", "my.index", "--positive", 0), "--positive belongs to --by svm"),

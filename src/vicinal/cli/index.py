@@ -191,10 +191,10 @@ def _remove(arguments: argparse.Namespace, console: Console) -> int:
     return _say(index, arguments, console, f"{before - len(index):,} rows removed")
 
 
-def _rows_in(folder: str) -> int:
-    from vicinal.indexes.folder import read_manifest
+def _rows_in(index: str) -> int:
+    from vicinal.indexes import folder
 
-    return int(read_manifest(folder)["live"])
+    return int(folder.about(index)["rows"])
 
 
 def _say(index: Any, arguments: argparse.Namespace, console: Console, what: str) -> int:

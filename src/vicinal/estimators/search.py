@@ -164,7 +164,7 @@ class RadiusNeighborsSearch(ExactFit):
         queries = self._queries(X, index) if possible and X is not None else None
         if not possible or (X is not None and queries is None):
             return self._stock().radius_neighbors(X, radius, return_distance, sort_results)
-        found = index.within(float(limit), queries)
+        found = index.within(queries, float(limit))
         rows = np.repeat(np.arange(len(found)), np.diff(found.indptr))
         indices = found.indices if sort_results else found.indices[np.lexsort((found.indices, rows))]
         if not return_distance:

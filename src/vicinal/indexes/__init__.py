@@ -1,15 +1,17 @@
-"""Indexes: vectors go in, `Neighbors` come out. `contract.py` says what each offers; `INDEXES` is the list of them."""
+"""Indexes: vectors go in, `Neighbors` come out. `index.py` says what each offers; `INDEXES` is the list of them."""
 
-from vicinal.indexes.annoy_index import Annoy
-from vicinal.indexes.binary import Binary
-from vicinal.indexes.contract import Index
+from vicinal.indexes.engines.annoy import Annoy
+from vicinal.indexes.engines.bits import Binary
+from vicinal.indexes.engines.codes import IVFPQ, PQ
+from vicinal.indexes.engines.hnsw import HNSW
+from vicinal.indexes.engines.lists import IVF
+from vicinal.indexes.engines.trees import BallTree, KDTree
 from vicinal.indexes.exact import Exact
-from vicinal.indexes.faiss_indexes import HNSW, IVF, IVFPQ, PQ
-from vicinal.indexes.folder import load_index
-from vicinal.indexes.trees import BallTree, KDTree
+from vicinal.indexes.index import Index, load_index
 
 INDEXES: tuple[type[Index], ...] = (Exact, KDTree, BallTree, HNSW, IVF, IVFPQ, PQ, Binary, Annoy)
 BY_NAME = {kind.name: kind for kind in INDEXES}
+Index.kinds = INDEXES
 
 __all__ = [
     "BY_NAME",

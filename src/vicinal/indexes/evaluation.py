@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 
 from vicinal.errors import DataError, UsageError
-from vicinal.indexes.contract import Index
 from vicinal.indexes.exact import Exact
+from vicinal.indexes.index import Index
 from vicinal.knn.arguments import check_k
 from vicinal.knn.measure import ranks_in_numpy
+from vicinal.knn.vectors import as_queries
 
 REPEATS = 3
 SWEEPS = {
@@ -89,7 +90,7 @@ def questions(index: Index, k: int, queries: object = None, n_queries: int = 1_0
         raise DataError(f"found {len(live)} rows, expected more than k = {k}")
     truth = Exact(index.metric, index.threads).fit(vectors if len(live) == index.n_rows else vectors[live])
     if queries is not None:
-        array = index._as_queries(queries)
+        array = as_queries(queries, index.metric, index.dim)
         return Questions(array, None, truth.search(array, k).distances, vectors)
     rows = np.sort(np.random.default_rng(seed).choice(live, min(n_queries, len(live)), replace=False))
     asked = np.asarray(vectors[rows])

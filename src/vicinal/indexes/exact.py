@@ -1,12 +1,16 @@
-"""Exact search: the neighbours that a float64 brute force would find, from the fastest kernel at hand."""
+"""The exact index: every row compared by the fastest kernel at hand."""
 
-from pathlib import Path
-from typing import Any
+from typing import overload
 
 import numpy as np
 
-from vicinal.indexes.contract import Index
-from vicinal.knn.copies import Copies
+from vicinal.errors import UsageError
+from vicinal.indexes.index import Index
+from vicinal.indexes.proposals import Backend
+from vicinal.indexes.rows import Rows
+from vicinal.indexes.scan import Scan
+from vicinal.indexes.state import EngineState, IndexState
+from vicinal.knn.arguments import as_radius
 from vicinal.knn.exact import ExactSearch, neighbors
 from vicinal.knn.metrics import METRICS
 from vicinal.knn.neighbors import Neighbors, RadiusNeighbors
@@ -15,13 +19,96 @@ from vicinal.typing import ArrayLike, MetricLike, PathLike, Progress
 __all__ = ["Exact", "neighbors"]
 
 
+class Comparisons:
+    """The backend that compares all live rows; it holds nothing but the search over them."""
+
+    error = None
+
+    def __init__(self, rows: Rows, threads: int) -> None:
+        self._rows, self._threads = rows, threads
+        self._whole: ExactSearch | None = None
+        self._scan = Scan(rows, threads)
+
+    @property
+    def library(self) -> str:
+        """The kernel that answers, and its version."""
+        return self.over_all().engine
+
+    @property
+    def n_bytes(self) -> int:
+        """The native kernel's codes, a byte a coordinate; the other kernels keep none."""
+        return self.over_all().n_bytes if self._rows.n_live else 0
+
+    @property
+    def n_entries(self) -> int:
+        """The number of live rows."""
+        return self._rows.n_live
+
+    def over_all(self) -> ExactSearch:
+        """The search over the live rows, made when it is next used, so that many small changes cost one pass."""
+        stored = self._rows.vectors
+        if self._whole is None:
+            reason = next(iter(self._rows.invalid.values()), "all are removed")
+            self._whole = ExactSearch(stored, self._rows.metric, self._threads, self._rows.live(), reason)
+        return self._whole
+
+    def over(self, where: object) -> ExactSearch:
+        """The search over the live rows that a filter leaves; None for all of them."""
+        search = self.over_all()
+        allowed = self._rows.allowed(where)
+        if allowed is not None:
+            return self._scan.over(np.flatnonzero(allowed))
+        if not search.n_valid and self._rows.invalid and len(self._rows.invalid) == self._rows.n:
+            _ = search.kernel  # an error, which says why none of the rows can be used
+        return search
+
+    def build(self) -> None:
+        """Look at the rows anew, and make the kernel at once."""
+        self.extend()
+        if self._rows.n_live:
+            _ = self.over_all().kernel
+
+    def extend(self) -> None:
+        """Look at the rows anew when they are next searched."""
+        self._whole = None
+        self._scan.forget()
+
+    def shrink(self) -> None:
+        """Look at the rows anew when they are next searched."""
+        self._whole = None
+
+    def nearest(self, queries: np.ndarray, k: int, allowed: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+        """Rows int64 and distances of each checked query, (n_queries, k), by (distance, row); -1 and inf for none."""
+        rows = np.flatnonzero(allowed) if allowed is not None else self._rows.live()
+        if rows is None:
+            return self.over_all().kernel.search(queries, k)
+        return self._scan.nearest(queries, k, rows)
+
+    def state(self) -> EngineState:
+        """Nothing."""
+        return EngineState()
+
+    def restore(self, state: IndexState) -> None:
+        """Look at the rows anew when they are next searched."""
+        if state.vectors is None:
+            raise UsageError("vectors.npy: missing, but an exact index is its vectors; build the index again")
+        self.extend()
+
+
 class Exact(Index):
     """An index that returns, for every row, the k rows that a float64 brute force over the given values returns.
 
-    metric  : a name or alias from `vicinal.knn.metrics`
-    threads : how many to use; None for the machine's cores
-    order   : by (distance, row number); the answer is the same for any number of threads
+    Results are in the order (distance, row number), and the same for any number of threads.
 
+    Parameters
+    ----------
+    metric : str or Metric
+        A name or alias of `vicinal.knn.metrics`, or `vicinal.mahalanobis(M)`.
+    threads : int or None
+        None for the number of cores.
+
+    Examples
+    --------
     >>> index = Exact("euclidean").fit([[0.0], [1.0], [3.0]])
     >>> index.neighbors(k=1).indices.ravel().tolist()
     [1, 0, 1]
@@ -34,57 +121,13 @@ class Exact(Index):
     serves = (*(metric.name for metric in METRICS), "mahalanobis")
     exact = True
 
+    _backend: Comparisons
+
     def __init__(self, metric: MetricLike = "euclidean", threads: int | None = None) -> None:
         super().__init__(metric, threads)
 
-    def _start(self) -> None:
-        super()._start()
-        self._whole: ExactSearch | None = None
-
-    def _make(self) -> None:
-        self._whole = None
-        if len(self):
-            _ = self._over_all.kernel
-
-    def _grow(self) -> None:
-        self._whole = None
-
-    def _shrink(self) -> None:
-        self._whole = None
-
-    def _restore(self, copies: Copies, files: dict[str, Path], manifest: dict[str, Any]) -> None:
-        self._stored()  # which the folder must have
-        self._whole = None
-
-    @property
-    def _over_all(self) -> ExactSearch:
-        """The search over the live rows, made when it is next used, so that many small changes cost one pass."""
-        stored = self._stored()
-        if self._whole is None:
-            valid = None if self._dead is None else np.flatnonzero(~self._dead)
-            reason = next(iter(self.invalid.values()), "all are removed")
-            self._whole = ExactSearch(stored, self.metric, self.threads, valid, reason)
-        return self._whole
-
-    def _over(self, where: object) -> ExactSearch:
-        """The search over the live rows that a filter leaves."""
-        allowed = self._allowed(where)
-        if allowed is not None:
-            return self._search_among(np.flatnonzero(allowed))
-        search = self._over_all
-        if not search.n_valid and self.invalid and len(self.invalid) == self._n:
-            _ = search.kernel  # which says why none of the rows can be used
-        return search
-
-    @property
-    def engine(self) -> str:
-        """The kernel that answers, and its version."""
-        return self._over_all.engine
-
-    @property
-    def engine_bytes(self) -> int:
-        """The native kernel's codes, a byte a coordinate; the other kernels keep none."""
-        return self._over_all.n_bytes if len(self) else 0
+    def _make_backend(self) -> Backend:
+        return Comparisons(self._rows, self.threads)
 
     def neighbors(
         self,
@@ -93,12 +136,56 @@ class Exact(Index):
         progress: Progress | None = None,
         checkpoint: PathLike | None = None,
     ) -> Neighbors:
-        """Each stored row's k nearest others; arguments and errors as of `vicinal.knn.exact.ExactSearch.neighbors`."""
-        return self._over_all.neighbors(k, groups, progress, checkpoint)
+        """Return each stored row's k nearest others; a row is left out of its own result by its number.
+
+        Parameters
+        ----------
+        k : int
+            At least 1. Where k >= n it becomes n - 1, with one warning.
+        groups : array_like of int, shape (n,), or None
+            Rows of one group are not each other's neighbours, so that fewer than k may come back (index -1,
+            distance inf).
+        progress : callable or None
+            Called with (work done, work in all) from time to time; what it raises stops the pass.
+        checkpoint : path or None
+            A folder that keeps finished work every minute. The same call resumes from it and removes it at the end.
+
+        Returns
+        -------
+        Neighbors
+
+        Raises
+        ------
+        NotFitted
+        DataError
+            Where fewer than two rows are usable.
+        UsageError
+            Where k is not above 0, or the checkpoint belongs to another question.
+        """
+        return self._backend.over_all().neighbors(k, groups, progress, checkpoint)
 
     def grow(self, before: Neighbors, groups: ArrayLike | None = None, progress: Progress | None = None) -> Neighbors:
-        """Each stored row's k nearest others, from those among the first rows; as `ExactSearch.grow`."""
-        return self._over_all.grow(before, groups, progress)
+        """Return `neighbors(before.k)` for less work, from the neighbours that the first rows had among themselves.
+
+        Parameters
+        ----------
+        before : Neighbors
+            What `neighbors` returned for the first len(before) rows, with the same groups.
+        groups, progress
+            As in `neighbors`.
+
+        Returns
+        -------
+        Neighbors
+            What `neighbors(before.k, groups)` returns, to the bit.
+
+        Raises
+        ------
+        NotFitted
+        UsageError
+            Where `before` is of another metric, or has more rows than are stored.
+        """
+        return self._backend.over_all().grow(before, groups, progress)
 
     def search(
         self,
@@ -109,31 +196,118 @@ class Exact(Index):
         query_groups: ArrayLike | None = None,
         progress: Progress | None = None,
     ) -> Neighbors:
-        """The k nearest stored rows of each query; `where` as for every index, the rest as `ExactSearch.search`."""
-        return self._over(where).search(queries, k, groups, query_groups, progress)
+        """Return the k nearest stored rows of each query.
+
+        Parameters
+        ----------
+        queries, k, where
+            As for `Index.search`.
+        groups, query_groups : array_like of int, shape (n,) and (n_queries,), or None
+            Rows of a query's own group are not its neighbours; give both or neither.
+        progress
+            As in `neighbors`.
+
+        Returns
+        -------
+        Neighbors
+
+        Raises
+        ------
+        NotFitted, DataError, UsageError
+            As `Index.search`.
+        """
+        return self._backend.over(where).search(queries, k, groups, query_groups, progress)
+
+    @overload
+    def within(
+        self,
+        radius: float,
+        /,
+        *,
+        where: object = None,
+        groups: ArrayLike | None = None,
+        progress: Progress | None = None,
+    ) -> RadiusNeighbors: ...
+
+    @overload
+    def within(
+        self,
+        queries: ArrayLike | None = None,
+        radius: float | None = None,
+        where: object = None,
+        groups: ArrayLike | None = None,
+        query_groups: ArrayLike | None = None,
+        progress: Progress | None = None,
+    ) -> RadiusNeighbors: ...
 
     def within(
         self,
-        queries: object = None,
-        radius: object = None,
+        queries: ArrayLike | None = None,
+        radius: float | None = None,
         where: object = None,
         groups: ArrayLike | None = None,
         query_groups: ArrayLike | None = None,
         progress: Progress | None = None,
     ) -> RadiusNeighbors:
-        """All stored rows at a distance of at most `radius`: of each query, or of each stored row without itself.
+        """Return all stored rows at a distance of at most `radius` of each query, or of each other.
 
-        `within(queries, radius)` asks of queries, `within(radius)` of the stored rows; the number is the radius.
+        `within(queries, radius)` compares queries, `within(radius)` and `within(radius=radius)` the stored rows: where
+        one argument is given, it is the radius.
 
-        radius : in the metric's unit, not NaN; the comparison is made in float64
-        Raises   as `search`; UsageError where the radius is not a number.
-        >>> Exact().fit([[0.0], [1.0], [3.0]]).within(2.0)[1]
-        (array([0, 2]), array([1., 2.], dtype=float32))
+        Parameters
+        ----------
+        queries : array_like, shape (n_queries, dim), or None
+        radius : float
+            In the metric's unit; the comparison is made in float64.
+        where, groups, query_groups, progress
+            As for `search`; without queries, only `groups`.
+
+        Returns
+        -------
+        RadiusNeighbors
+
+        Raises
+        ------
+        NotFitted, DataError
+            As `search`.
+        UsageError
+            Where the radius is not a number.
+
+        Examples
+        --------
+        >>> index = Exact().fit([[0.0], [1.0], [3.0]])
+        >>> index.within(2.0)[1], index.within([[0.4]], radius=1.0)[0]
+        ((array([0, 2]), array([1., 2.], dtype=float32)), (array([0, 1]), array([0.4, 0.6], dtype=float32)))
         """
         if radius is None:
-            queries, radius = radius, queries
-        return self._over(where).within(radius, queries, groups, query_groups, progress)  # type: ignore[arg-type]
+            queries, radius = None, queries
+        limit = as_radius(radius)
+        return self._backend.over(where).within(limit, queries, groups, query_groups, progress)
 
     def distances(self, rows: ArrayLike, queries: ArrayLike | None = None) -> np.ndarray:
-        """The distances of named stored rows, in float64; as `ExactSearch.distances`."""
-        return self._over_all.distances(rows, queries)
+        """Return the distances of named stored rows in float64, which holds more digits than a `Neighbors`.
+
+        Parameters
+        ----------
+        rows : array_like of int, shape (n_queries, k)
+            Such as a result's indices; -1 gives inf.
+        queries : array_like, shape (n_queries, dim), or None
+            None for each stored row itself.
+
+        Returns
+        -------
+        ndarray
+            float64 (n_queries, k), measured from differences.
+
+        Raises
+        ------
+        NotFitted
+        DataError
+            As `search`, or where the shapes do not fit, or rows are removed or invalid.
+
+        Examples
+        --------
+        >>> Exact().fit([[0.0], [1.0], [3.0]]).distances([[1], [2]], [[0.9], [0.1]]).round(6).tolist()
+        [[0.1], [2.9]]
+        """
+        return self._backend.over_all().distances(rows, queries)

@@ -4,6 +4,7 @@
     vectors.npy      the vectors as they were given (not of an index of codes alone)
     removed.npy      which rows are removed or invalid, where any are
     first.npy, members.npy, starts.npy    which rows are copies of which, where the engine needs to know
+    centre.npy       what is subtracted from vectors before the engine sees them
     ids.json         the user's ids, where there are any
     payload.arrow    the columns, where there are any
     engine.faiss     or engine.annoy, where the engine is not built again on load
@@ -18,78 +19,170 @@ from typing import Any
 
 import numpy as np
 
-from vicinal.errors import DataError, UsageError, VicinalError, some, unknown
-from vicinal.indexes.contract import Index
-from vicinal.indexes.payload import Ids
+from vicinal.errors import DataError, unknown
+from vicinal.indexes.state import EngineState, IndexState
 from vicinal.knn.copies import Copies
 from vicinal.knn.metrics import BY_NAME
-from vicinal.knn.vectors import invalid_rows
-from vicinal.storage import atomic, manifests, npy
+from vicinal.storage import atomic, manifests
+from vicinal.storage.manifests import FolderKind, Manifest
+from vicinal.typing import Id, PathLike
 
-FORMAT, FORMAT_VERSION = "vicinal.index", 1
-PARTS = {
-    "vectors.npy",
-    "removed.npy",
-    "first.npy",
-    "members.npy",
-    "starts.npy",
-    "centre.npy",
-    "ids.json",
-    "payload.arrow",
-    "engine.faiss",
-    "engine.annoy",
-}
+INDEX = FolderKind("vicinal.index", 1, "an index", "vicinal index build", "build the index again")
+ENGINE_FILES = ("engine.faiss", "engine.annoy")
+IDS, PAYLOAD = "ids.json", "payload.arrow"
 
 
-def save(index: Index, folder: str | Path, overwrite: bool = False) -> None:
-    """Writes an index; the folder appears whole or not at all.
+def write(state: IndexState, folder: PathLike, overwrite: bool = False) -> None:
+    """Write an index; the folder appears whole or not at all.
 
-    Raises    UsageError where it exists and `overwrite` is false, or its metric is not one of the table's
+    Raises
+    ------
+    UsageError
+        Where it exists and `overwrite` is false.
     """
-    stored = index.vectors
-    if index.metric.name not in BY_NAME:
-        raise UsageError(
-            f"an index of the metric {index.metric.name} is not saved: save it of whitened vectors instead"
-        )
+    copies, arrays = state.engine.copies, {}
+    if state.vectors is not None:
+        arrays["vectors"] = np.ascontiguousarray(state.vectors)
+    if state.removed is not None and state.removed.any():
+        arrays["removed"] = state.removed
+    if copies is not None:
+        arrays |= {"first": copies.first, "members": copies.members, "starts": copies.starts}
+    if state.engine.centre is not None:
+        arrays["centre"] = state.engine.centre
+    fields = {
+        "type": state.type,
+        "metric": state.metric,
+        "n": state.n,
+        "live": state.n_live,
+        "dim": state.dim,
+        "dtype": state.dtype,
+        "parameters": state.settings,
+        "invalid": {str(row): reason for row, reason in state.invalid.items()},
+        "error": state.engine.error,
+        "scale": state.engine.scale,
+        "embedding": state.embedding,
+    }
     with atomic.whole_folder(folder, overwrite) as part:
-        arrays: dict[str, np.ndarray] = {}
-        if isinstance(stored, np.ndarray):
-            arrays["vectors"] = np.ascontiguousarray(stored)
-        if index._dead is not None and index._dead.any():
-            arrays["removed"] = index._dead
-        if index._copies is not None and (index._copies.any or len(index._copies.first) < index.n_rows):
-            for name in ("first", "members", "starts"):
-                arrays[name] = getattr(index._copies, name)
-        if index._centre is not None:
-            arrays["centre"] = index._centre
-        parts = manifests.save_arrays(part, arrays)
-        if index.ids.given:
-            names = index.ids.of(np.arange(index.n_rows))
-            (part / "ids.json").write_text(json.dumps(names), encoding="ascii")
-        if index.payload is not None:
-            _write_payload(part / "payload.arrow", index.payload)
-        if len(index):
-            index._write(part)
-        for file in sorted(part.iterdir()):
-            entry = parts.setdefault(file.name, {"sha256": manifests.sha256(file)})
-            entry["bytes"] = file.stat().st_size
-        manifest = {
-            "format": FORMAT,
-            "format_version": FORMAT_VERSION,
-            "type": index.name,
-            "metric": index.metric.name,
-            "n": index.n_rows,
-            "live": len(index),
-            "dim": index.dim,
-            "dtype": str(stored.dtype),
-            "parameters": index.settings,
-            "invalid": {str(row): reason for row, reason in index.invalid.items()},
-            "error": getattr(index, "error", None),
-            "scale": index._scale,
-            "embedding": index.embedding,
-            "parts": parts,
-        }
-        (part / manifests.MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+        if state.ids is not None:
+            (part / IDS).write_text(json.dumps(state.ids), encoding="ascii")
+        if state.payload is not None:
+            _write_payload(part / PAYLOAD, state.payload)
+        if state.engine.write is not None:
+            state.engine.write(part)
+        manifests.write(part, INDEX, fields, arrays)
+
+
+def about(folder: PathLike) -> dict[str, Any]:
+    """What the manifest says of an index, for people: the index itself is not read.
+
+    Raises
+    ------
+    DataError
+        As `read`, but for parts.
+    """
+    manifest = manifests.read(folder, INDEX)
+    live, invalid = manifest.count("live"), manifest.field("invalid", dict, {})
+    sizes = manifest.sizes()
+    return {
+        "type": manifest.field("type", str),
+        "metric": manifest.field("metric", str),
+        "rows": live,
+        "dim": manifest.count("dim"),
+        "dtype": manifest.field("dtype", str),
+        "parameters": manifest.field("parameters", dict),
+        "embedding": manifest.optional("embedding", dict),
+        "error": manifest.optional("error", dict),
+        "removed": manifest.count("n") - live - len(invalid),
+        "invalid": len(invalid),
+        "bytes": sum(sizes.values()),
+        "bytes_a_row": round(sum(sizes.values()) / max(1, live), 1),
+        "parts": sizes,
+    }
+
+
+def read(folder: PathLike) -> IndexState:
+    """The state of an index that `write` wrote; arrays are memory-mapped.
+
+    Raises
+    ------
+    DataError
+        Naming the file, where the folder is none of an index, of a newer format, not whole, or damaged.
+    """
+    manifest = manifests.read(folder, INDEX)
+    metric = manifest.field("metric", str)
+    if metric not in BY_NAME:
+        raise DataError(f"{manifest.file}: {unknown('metric', metric, BY_NAME)}")
+    n, dim, live = (manifest.count(name) for name in ("n", "dim", "live"))
+    removed = manifest.array("removed", "b", (n,)).copy() if "removed.npy" in manifest.parts else None
+    state = IndexState(
+        type=manifest.field("type", str),
+        metric=metric,
+        settings=manifest.field("parameters", dict),
+        n=n,
+        dim=dim,
+        dtype=manifest.field("dtype", str),
+        vectors=manifest.array("vectors", "fiu", (n, dim)) if "vectors.npy" in manifest.parts else None,
+        removed=removed,
+        invalid=_invalid(manifest),
+        ids=_ids(manifest, n) if IDS in manifest.parts else None,
+        payload=_payload(manifest, n) if PAYLOAD in manifest.parts else None,
+        embedding=manifest.optional("embedding", dict),
+        engine=_engine(manifest, n, dim),
+    )
+    if state.n_live != live:
+        raise DataError(f"{manifest.file}: found {state.n_live} live rows, the manifest says {live}; {INDEX.remedy}")
+    return state
+
+
+def _engine(manifest: Manifest, n: int, dim: int) -> EngineState:
+    scale = manifest.field("scale", float, 1.0)  # folders of the first releases have none
+    if not 0 < scale < np.inf:
+        raise DataError(f"{manifest.file}: scale: expected a number above 0, found {scale!r}; {INDEX.remedy}")
+    return EngineState(
+        copies=_copies(manifest, n) if "first.npy" in manifest.parts else None,
+        centre=manifest.array("centre", "f", (dim,)).copy() if "centre.npy" in manifest.parts else None,
+        scale=scale,
+        error=manifest.optional("error", dict),
+        files={name: manifest.path(name) for name in ENGINE_FILES if name in manifest.parts},
+    )
+
+
+def _invalid(manifest: Manifest) -> dict[int, str]:
+    reasons = manifest.field("invalid", dict, {})
+    try:
+        return {int(row): str(reason) for row, reason in reasons.items()}
+    except ValueError:
+        raise INDEX.refusal(manifest.file, ": invalid: expected reasons by row number") from None
+
+
+def _copies(manifest: Manifest, n: int) -> Copies:
+    first, members, starts = (
+        manifest.array(name, "i", (None,)).astype(np.int64) for name in ("first", "members", "starts")
+    )
+    if not _fits(first, members, starts, n):
+        raise DataError(f"{manifest.folder}: its table of copies does not fit {n} rows; {INDEX.remedy}")
+    return Copies(first, np.repeat(np.arange(len(first)), np.diff(starts)), members, starts)
+
+
+def _fits(first: np.ndarray, members: np.ndarray, starts: np.ndarray, n: int) -> bool:
+    """Whether the groups hold different rows of n, the lowest first."""
+    if len(starts) != len(first) + 1 or starts[0] != 0 or starts[-1] != len(members) or (np.diff(starts) < 1).any():
+        return False
+    if not len(members):
+        return True
+    inside = members.min() >= 0 and members.max() < n and len(np.unique(members)) == len(members)
+    return bool(inside and (np.diff(first) > 0).all() and (members[starts[:-1]] == first).all())
+
+
+def _ids(manifest: Manifest, n: int) -> list[Id]:
+    path = manifest.path(IDS)
+    try:
+        names = json.loads(path.read_text(encoding="ascii"))
+    except (ValueError, RecursionError):
+        names = None
+    if not isinstance(names, list) or len(names) != n:
+        raise DataError(f"{path}: expected {n} ids; {INDEX.remedy}")
+    return names
 
 
 def _write_payload(file: Path, table: Any) -> None:
@@ -99,140 +192,16 @@ def _write_payload(file: Path, table: Any) -> None:
         writer.write_table(table)
 
 
-def read_manifest(folder: str | Path) -> dict[str, Any]:
-    """The manifest of an index, looked at but for the parts that it names.
-
-    Raises    DataError, naming the file, where it is none of ours, of a newer format, or names what it cannot
-    """
-    from vicinal.indexes import INDEXES
-
-    file = Path(folder) / manifests.MANIFEST
-    manifest = manifests.read_manifest(folder, FORMAT, FORMAT_VERSION, "an index", "vicinal index build")
-    kinds = {kind.name: kind for kind in INDEXES}
-    if manifest.get("type") not in kinds:
-        raise DataError(f"{file}: {unknown('type', manifest.get('type'), kinds)}")
-    if manifest.get("metric") not in BY_NAME:
-        raise DataError(f"{file}: {unknown('metric', manifest.get('metric'), BY_NAME)}")
-    whole = all(type(manifest.get(name)) is int and manifest[name] >= 0 for name in ("n", "live", "dim"))
-    whole = whole and isinstance(manifest.get("parameters"), dict) and isinstance(manifest.get("parts"), dict)
-    whole = whole and all(
-        name in PARTS
-        and isinstance(part, dict)
-        and isinstance(part.get("sha256"), str)
-        and type(part.get("bytes")) is int
-        for name, part in manifest["parts"].items()
-    )
-    if not whole or not manifest["live"] <= manifest["n"]:
-        raise DataError(f"{file}: damaged: its counts, parameters or parts are not what an index has; build it again")
-    return manifest
-
-
-def load_index(folder: str | Path, threads: int | None = None, kind: type[Index] = Index) -> Index:
-    """The index of a folder.
-
-    kind     : the type that is expected; Index for any
-    Raises   DataError, naming the file, where the folder is another type's, of a newer format, not whole, or damaged
-    """
-    from vicinal.indexes import INDEXES
-
-    folder = Path(folder)
-    manifest = read_manifest(folder)
-    (found,) = [one for one in INDEXES if one.name == manifest["type"]]
-    if not issubclass(found, kind):
-        raise DataError(
-            f"{folder}: found an index of type {found.name}, expected {kind.name}; use {found.__name__}.load"
-        )
-    parts = {name: folder / name for name in manifest["parts"]}
-    for name, path in parts.items():
-        if not path.is_file():
-            raise DataError(f"{path}: missing; the folder is not whole: build the index again")
-        if (
-            path.stat().st_size != manifest["parts"][name]["bytes"]
-            or manifests.sha256(path) != manifest["parts"][name]["sha256"]
-        ):
-            raise DataError(f"{path}: damaged: its checksum is not the manifest's; build the index again")
-    try:
-        index = found(metric=manifest["metric"], threads=threads, **manifest["parameters"])
-        _fill(index, manifest, parts, folder)
-    except VicinalError as error:
-        raise error if isinstance(error, DataError) else DataError(f"{folder}: {error}") from None
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError, MemoryError, OverflowError) as error:
-        reason = str(error).partition("\n")[0]
-        raise DataError(f"{folder}: not a whole index ({type(error).__name__}: {reason}); build it again") from None
-    return index
-
-
-def _fill(index: Index, manifest: dict[str, Any], parts: dict[str, Path], folder: Path) -> None:
-    n, dim = manifest["n"], manifest["dim"]
-    arrays = {path.stem: npy.load_npy(path) for path in parts.values() if path.suffix == ".npy"}
-
-    def array(name: str, kind: str, shape: tuple[int | None, ...]) -> np.ndarray:
-        found = arrays[name]
-        if (
-            found.dtype.kind not in kind
-            or len(found.shape) != len(shape)
-            or any(want not in (None, have) for have, want in zip(found.shape, shape, strict=True))
-        ):
-            raise DataError(f"{parts[f'{name}.npy']}: found {found.dtype} of shape {found.shape}, expected {shape}")
-        return found
-
-    index._n = n
-    if "vectors" in arrays:
-        index._store = index._as_rows(array("vectors", "fiu", (n, dim)), str(parts["vectors.npy"]), at_least=0)
-    index._dead = array("removed", "b", (n,)).copy() if "removed" in arrays else None
-    index._centre = array("centre", "f", (dim,)).copy() if "centre" in arrays else None
-    index._scale = manifest.get("scale", 1.0)  # not in the folders of the first releases
-    if type(index._scale) is not float or not 0 < index._scale < np.inf:
-        raise DataError(f"{folder}: scale: expected a number above 0, found {index._scale!r}; build the index again")
-    index.invalid = {int(row): str(reason) for row, reason in manifest.get("invalid", {}).items()}
-    if len(index) != manifest["live"]:
-        raise DataError(f"{folder}: found {len(index)} live rows, the manifest says {manifest['live']}; build it again")
-    index.embedding = manifest.get("embedding")
-    if not isinstance(index.embedding, dict | None):
-        raise DataError(f"{folder}: embedding: expected the name of a model; build the index again")
-    if "vectors" in arrays:
-        wrong = [row for row in invalid_rows(index._store, index.metric) if index._dead is None or not index._dead[row]]
-        if wrong:
-            raise DataError(f"{parts['vectors.npy']}: damaged: rows that cannot be used: {some(wrong)}; build it again")
-    if "ids.json" in parts:
-        names = json.loads(parts["ids.json"].read_text(encoding="ascii"))
-        if not isinstance(names, list) or len(names) != n:
-            raise DataError(f"{parts['ids.json']}: expected {n} ids; build the index again")
-        index._ids = Ids(names, index._dead)
-    else:
-        index._ids = Ids(n)
-    if "payload.arrow" in parts:
-        index.payload = _payload(parts["payload.arrow"], n)
-    if "first" in arrays:
-        first, members, starts = (array(name, "i", (None,)).astype(np.int64) for name in ("first", "members", "starts"))
-        if not _fits(first, members, starts, n):
-            raise DataError(f"{folder}: its table of copies does not fit {n} rows; build the index again")
-        group = np.repeat(np.arange(len(first)), np.diff(starts))
-        copies = Copies(first, group, members, starts)
-    else:
-        rows = np.arange(n)
-        copies = Copies(rows, rows, rows, np.arange(n + 1))
-    index._restore(copies, parts, manifest)
-
-
-def _fits(first: np.ndarray, members: np.ndarray, starts: np.ndarray, n: int) -> bool:
-    if len(starts) != len(first) + 1 or starts[0] != 0 or starts[-1] != len(members) or (np.diff(starts) < 1).any():
-        return False
-    if not len(members):
-        return True
-    inside = members.min() >= 0 and members.max() < n and len(np.unique(members)) == len(members)
-    return bool(inside and (np.diff(first) > 0).all() and (members[starts[:-1]] == first).all())
-
-
-def _payload(file: Path, n: int) -> Any:
+def _payload(manifest: Manifest, n: int) -> Any:
     import pyarrow
 
+    path = manifest.path(PAYLOAD)
     try:
-        with pyarrow.memory_map(str(file)) as source:
+        with pyarrow.memory_map(str(path)) as source:
             table = pyarrow.ipc.open_file(source).read_all()
         table.validate(full=True)
     except (pyarrow.ArrowException, OSError, MemoryError) as error:
-        raise DataError(f"{file}: not a readable table ({error}); build the index again") from None
+        raise DataError(f"{path}: not a readable table ({error}); {INDEX.remedy}") from None
     if table.num_columns and table.num_rows != n:
-        raise DataError(f"{file}: found {table.num_rows} rows, expected {n}; build the index again")
+        raise DataError(f"{path}: found {table.num_rows} rows, expected {n}; {INDEX.remedy}")
     return table

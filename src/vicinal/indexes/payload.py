@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 
 from vicinal.errors import DataError, UsageError, some
-
-Id = int | str
+from vicinal.typing import Id
 
 
 class Ids:

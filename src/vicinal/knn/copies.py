@@ -29,6 +29,31 @@ class Copies:
     members: np.ndarray
     starts: np.ndarray
 
+    @classmethod
+    def none(cls, n: int) -> "Copies":
+        """n rows, each of which is alone."""
+        rows = np.arange(n)
+        return cls(rows, rows, rows, np.arange(n + 1))
+
+    @classmethod
+    def of_groups(cls, first: np.ndarray, group: np.ndarray, members: np.ndarray) -> "Copies":
+        """Rows and their groups in any order: `members[i]` belongs to `group[i]`, whose lowest row is in `first`."""
+        order = np.lexsort((members, group))
+        starts = np.append(0, np.cumsum(np.bincount(group, minlength=len(first)))).astype(np.int64)
+        return cls(first, group[order], members[order], starts)
+
+    @property
+    def group_of_member(self) -> np.ndarray:
+        """The group of each row of `members`, int64."""
+        return np.repeat(np.arange(len(self.first)), np.diff(self.starts))
+
+    def among(self, allowed: np.ndarray) -> "Copies":
+        """The same groups with their allowed rows only, some of which may be empty; `first` stays as it is."""
+        keep = allowed[self.members]
+        counts = np.bincount(self.group_of_member[keep], minlength=len(self.first))
+        starts = np.append(0, np.cumsum(counts)).astype(np.int64)
+        return Copies(self.first, self.group_of_member[keep], self.members[keep], starts)
+
     @property
     def any(self) -> bool:
         """Whether at least one row has a copy."""
@@ -60,12 +85,15 @@ class Copies:
         return out_indices, out_distances
 
 
-def find_copies(vectors: np.ndarray) -> Copies:
+def find_copies(vectors: np.ndarray, numbers: np.ndarray | None = None) -> Copies:
     """The groups of rows whose values are all equal (0.0 equals -0.0).
 
     vectors : (n, dim) of finite numbers, in any layout; read in blocks, never copied whole
+    numbers : int64 (n,), ascending, the row numbers that the result names; None for 0..n-1
     """
     n = len(vectors)
+    if not n:
+        return Copies.none(0)
     keys = np.empty(n, dtype=np.uint64)
     for block in blocks(n, BLOCK_BYTES // max(1, vectors.shape[1] * 8)):
         keys[block] = _row_hashes(vectors[block])
@@ -83,7 +111,9 @@ def find_copies(vectors: np.ndarray) -> Copies:
     group = number[group_of]
     members = np.argsort(group, kind="stable")
     starts = np.append(0, np.cumsum(np.bincount(group, minlength=len(first)))).astype(np.int64)
-    return Copies(first, group, members, starts)
+    if numbers is None:
+        return Copies(first, group, members, starts)
+    return Copies(numbers[first], group, numbers[members], starts)
 
 
 def _row_hashes(rows: np.ndarray) -> np.ndarray:

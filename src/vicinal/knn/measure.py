@@ -16,8 +16,10 @@ MEASURE_BYTES = 1 << 21  # float64 scratch of one thread while measuring: it sta
 class Vectors(Protocol):
     """Rows of vectors: an array, or what decodes rows when they are read."""
 
-    dtype: np.dtype
-    shape: tuple[int, ...]
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(n, dim)."""
+        ...
 
     def __len__(self) -> int: ...
 

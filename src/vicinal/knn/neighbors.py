@@ -168,6 +168,14 @@ class RadiusNeighbors:
             array.setflags(write=False)
             object.__setattr__(self, name, array)
 
+    @classmethod
+    def of_rows(cls, rows: list[tuple[np.ndarray, np.ndarray]], metric: str | None = None) -> "RadiusNeighbors":
+        """The neighbours of each row, given as (indices, distances)."""
+        indptr = np.append(0, np.cumsum([len(indices) for indices, _ in rows])).astype(np.int64)
+        empty = np.zeros(0)
+        indices = np.concatenate([empty.astype(np.int64), *(indices for indices, _ in rows)])
+        return cls(indptr, indices, np.concatenate([empty, *(distances for _, distances in rows)]), metric)
+
     def __len__(self) -> int:
         return len(self.indptr) - 1
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from vicinal import __version__
 from vicinal.errors import DataError, UsageError
-from vicinal.indexes.choice import index as make_index
+from vicinal.indexes.choose import index as make_index
 from vicinal.knn.vectors import as_vectors
 from vicinal.storage import atomic, manifests, npy
 

@@ -18,10 +18,12 @@ import numpy as np
 from vicinal.data.models import text_embedder
 from vicinal.errors import DataError, UsageError
 from vicinal.indexes import Index, load_index
-from vicinal.indexes.choice import index as make_index
+from vicinal.indexes.choose import index as make_index
 from vicinal.indexes.exemplar_svm import ExemplarSVM
 from vicinal.indexes.filters import matches
-from vicinal.indexes.payload import Id, as_table
+from vicinal.indexes.payload import as_table
+from vicinal.knn.vectors import as_queries
+from vicinal.typing import Id
 
 Embed = Callable[[list[str]], Any]
 TEXT, METADATA = "text", "metadata"
@@ -122,7 +124,7 @@ class Collection:
             self.index = self._make().fit(array[keep], ids=new)
         else:
             index = self.index
-            index._as_queries(array)  # whatever is wrong with them is said before a row is replaced
+            as_queries(array, index.metric, index.dim)  # an error, if any, before a row is replaced
             known = [name for name in new if self._has(name)]
             if not index.can_add:
                 raise UsageError(f"{index.name}: cannot grow; make the collection of another index")
@@ -184,7 +186,7 @@ class Collection:
             self._svm = C, rows, ExemplarSVM(C).fit(self._directions(np.asarray(index.vectors[rows])))
         svm = self._svm[2]
         if isinstance(positives, list | tuple) and positives and not isinstance(positives[0], float):
-            asked: Any = np.searchsorted(rows, index.ids.rows(positives, "positives", index._gone()))
+            asked: Any = np.searchsorted(rows, index.rows_of(positives, "positives"))
         else:
             asked = self._directions(np.asarray(self._query(positives)))
         found = svm.rank(asked, k)
@@ -236,20 +238,14 @@ class Collection:
         """All texts that a filter leaves, in the order of addition, at distance 0."""
         if self.index is None:
             return []
-        allowed = self._allowed(where)
-        rows = self._live()
-        if allowed is not None:
-            mask = allowed if isinstance(allowed, np.ndarray) and allowed.dtype == bool else self.index._mask(allowed)
-            rows = rows[mask[rows]]
-        return [self._hit(int(row), 0.0) for row in rows]
+        return [self._hit(int(row), 0.0) for row in self.index.rows(self._allowed(where))]
 
     def _live(self) -> np.ndarray:
         assert self.index is not None
         return self.index.rows()
 
     def _row(self, name: Id) -> int | None:
-        row = None if self.index is None else self.index.ids.find(name)
-        return None if row is None or self.index is None or self.index._gone()[row] else row
+        return None if self.index is None else self.index.row_of(name)
 
     def _has(self, name: Id) -> bool:
         return self._row(name) is not None

@@ -9,8 +9,7 @@ import numpy as np
 from vicinal.data import dataset
 from vicinal.data.embeddings import load
 from vicinal.errors import DataError
-from vicinal.indexes import annbenchmarks
-from vicinal.indexes.contract import Index
+from vicinal.indexes import Index, annbenchmarks
 from vicinal.indexes.evaluation import Evaluation, Questions, questions
 from vicinal.indexes.evaluation import evaluate as evaluate_one
 from vicinal.indexes.evaluation import sweep as sweep_settings

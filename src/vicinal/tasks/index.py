@@ -11,9 +11,8 @@ from vicinal.data import dataset, provenance
 from vicinal.data.embeddings import Embeddings, OnInvalid, load
 from vicinal.data.tables import Id
 from vicinal.errors import UsageError
-from vicinal.indexes import annbenchmarks, choice, load_index
-from vicinal.indexes.contract import Index
-from vicinal.indexes.folder import read_manifest
+from vicinal.indexes import Index, annbenchmarks, choose, load_index
+from vicinal.indexes import folder as folders
 from vicinal.knn.metrics import Metric, find
 from vicinal.storage import atomic
 
@@ -32,7 +31,7 @@ def index(
     output: str | Path | None = None,
     overwrite: bool = False,
     **parameters: Any,
-) -> Any:
+) -> Index:
     """Return an index: empty, to `fit`; or, where data are given, of these data.
 
     Parameters
@@ -88,7 +87,7 @@ def index(
     if own_metric is not None and metric is not None and find(metric).name != own_metric:
         place = embeddings if data is None else data
         raise UsageError(f"metric: {place} is of {own_metric}, got {metric}")
-    empty = choice.index(type, metric or own_metric or "euclidean", threads, **(settings or {}), **parameters)
+    empty = choose.index(type, metric or own_metric or "euclidean", threads, **(settings or {}), **parameters)
     if source is None:
         if output is not None or ids is not None or payload is not None:
             raise UsageError("data: expected the rows of the index, since output, ids or payload are given; got none")
@@ -203,17 +202,7 @@ def describe_index(folder: str | Path) -> dict[str, Any]:
     DataError
         The folder is no index, or is damaged.
     """
-    manifest = read_manifest(folder)
-    size = sum(part["bytes"] for part in manifest["parts"].values())
-    names = ("type", "metric", "live", "dim", "dtype", "parameters", "embedding", "error")
-    about = {"rows" if name == "live" else name: manifest.get(name) for name in names}
-    about |= {
-        "removed": manifest["n"] - manifest["live"] - len(manifest["invalid"]),
-        "invalid": len(manifest["invalid"]),
-        "bytes": size,
-        "bytes_a_row": round(size / max(1, manifest["live"]), 1),
-        "parts": {name: part["bytes"] for name, part in manifest["parts"].items()},
-    }
+    about = folders.about(folder)
     opened = load_index(folder)
     about["columns"] = {} if opened.payload is None else {one.name: str(one.type) for one in opened.payload.schema}
     about["engine"] = opened.engine if len(opened) else "none"

@@ -15,7 +15,7 @@ from vicinal.data.models import text_embedder
 from vicinal.data.results import Columns
 from vicinal.data.tables import Id
 from vicinal.errors import DataError, UsageError, unknown
-from vicinal.indexes.contract import Index
+from vicinal.indexes import Index
 from vicinal.indexes.exemplar_svm import ExemplarSVM
 from vicinal.knn.metrics import find
 from vicinal.knn.neighbors import check_k

@@ -1,0 +1,94 @@
+"""The contract of an engine: a structure of some library that proposes which stored vectors are near a query.
+
+An engine knows entries by their place, from 0, and nothing of rows, ids, filters or copies. It only proposes; distances
+are measured from the vectors by whoever asks it.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from vicinal.indexes.entries import Entries
+from vicinal.knn.metrics import Metric
+
+
+class Engine(ABC):
+    """One library's structure over the entries of an index.
+
+    Parameters
+    ----------
+    metric : Metric
+    settings : mapping
+        The parameters of the index. Those of searching may change at any time.
+    threads : int
+    """
+
+    filters: ClassVar[bool] = False
+    """Whether `propose` itself passes over entries that are not allowed."""
+
+    float64: ClassVar[bool] = False
+    """Whether it takes entries of float64; else it takes float32, or packed bits under a metric of bits."""
+
+    def __init__(self, metric: Metric, settings: Mapping[str, Any], threads: int) -> None:
+        self.metric, self.settings, self.threads = metric, settings, threads
+
+    @property
+    @abstractmethod
+    def library(self) -> str:
+        """The library that answers, and its version."""
+
+    @property
+    def n_bytes(self) -> int:
+        """The memory or the size of the file that it takes beside the vectors."""
+        return 0
+
+    @property
+    def codes_only(self) -> bool:
+        """Whether its codes stand in for the vectors, which are not kept."""
+        return False
+
+    @abstractmethod
+    def build(self, entries: Entries) -> None:
+        """Make the structure of all entries."""
+
+    def extend(self, entries: Entries, first: int) -> None:
+        """Add the entries from `first` on."""
+        self.build(entries)
+
+    @abstractmethod
+    def propose(self, queries: np.ndarray, k: int, allowed: np.ndarray | None) -> np.ndarray:
+        """Entries near each prepared query.
+
+        Parameters
+        ----------
+        queries : ndarray, shape (n_queries, dim)
+        k : int
+        allowed : ndarray of bool, shape (n_entries,), or None
+            The entries that count; an engine without `filters` is given None.
+
+        Returns
+        -------
+        ndarray
+            int64 (n_queries, >= k), in any order; -1 for none.
+        """
+
+    def write(self, folder: Path) -> None:
+        """Write its files into a folder; none where it is built again on load."""
+        return None
+
+    def read(self, files: Mapping[str, Path], entries: Entries) -> None:
+        """Make the structure of the files that `write` wrote, whose checksums are right.
+
+        Raises
+        ------
+        DataError
+            Naming the file, where the library cannot read it or it does not fit the entries.
+        """
+        self.build(entries)
+
+    def decode(self, entries: np.ndarray) -> np.ndarray:
+        """The prepared float32 vectors that the codes of these entries stand for."""
+        raise NotImplementedError(f"{type(self).__name__} holds no codes")

@@ -1,0 +1,125 @@
+"""Annoy's forest of random cuts, for those who come from it; its package is the extra `annoy`."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vicinal.errors import DataError, need
+from vicinal.indexes.engine import Engine
+from vicinal.indexes.entries import Entries
+from vicinal.indexes.index import Index
+from vicinal.indexes.parameters import Parameter
+from vicinal.indexes.proposals import Backend, Proposals
+from vicinal.typing import MetricLike
+
+SPACES = {"euclidean": "euclidean", "cosine": "angular", "manhattan": "manhattan", "hamming": "hamming"}
+FILE = "engine.annoy"
+
+
+class AnnoyEngine(Engine):
+    """A forest of annoy; bits are unpacked for it."""
+
+    _forest: Any = None
+    _bytes = 0
+
+    @property
+    def library(self) -> str:
+        """The package; it does not say its version."""
+        return "annoy"
+
+    @property
+    def n_bytes(self) -> int:
+        """The size of the forest's file; 0 before it is saved, because annoy does not say."""
+        return self._bytes
+
+    def _as_items(self, rows: np.ndarray) -> np.ndarray:
+        return np.unpackbits(rows, axis=1) if self.metric.kernel == "bits" else rows
+
+    def _new(self, entries: Entries) -> Any:
+        dim = entries.dim * 8 if self.metric.kernel == "bits" else entries.dim
+        return need("annoy", extra="annoy").AnnoyIndex(dim, SPACES[self.metric.name])
+
+    def build(self, entries: Entries) -> None:
+        """Cut the entries up, tree by tree."""
+        forest = self._new(entries)
+        forest.set_seed(self.settings["seed"])
+        for block in entries.blocks(entries.n):
+            for place, row in enumerate(self._as_items(entries.prepared(block)), block.start):
+                forest.add_item(place, row)
+        forest.build(self.settings["n_trees"], n_jobs=1)  # more than one thread would not give the same forest
+        self._forest, self._bytes = forest, 0
+
+    def propose(self, queries: np.ndarray, k: int, allowed: np.ndarray | None) -> np.ndarray:
+        """The items that annoy returns for each query."""
+        search_k = self.settings["search_k"]
+        found = np.full((len(queries), k), -1, dtype=np.int64)
+        for place, query in enumerate(self._as_items(queries)):
+            near = self._forest.get_nns_by_vector(query, k, -1 if search_k is None else search_k)
+            found[place, : len(near)] = near
+        return found
+
+    def write(self, folder: Path) -> None:
+        """Write engine.annoy, which annoy maps from then on."""
+        self._forest.save(str(folder / FILE))
+        self._bytes = (folder / FILE).stat().st_size
+
+    def read(self, files: Mapping[str, Path], entries: Entries) -> None:
+        """Map engine.annoy."""
+        forest, path = self._new(entries), files[FILE]
+        try:
+            forest.load(str(path))
+        except OSError as error:
+            raise DataError(f"{path}: annoy cannot read it ({error}); build the index again") from None
+        if forest.get_n_items() != entries.n:
+            raise DataError(
+                f"{path}: found {forest.get_n_items()} entries, the manifest says {entries.n}; build the index again"
+            )
+        self._forest, self._bytes = forest, path.stat().st_size
+
+
+class Annoy(Index):
+    """Trees of random cuts. A forest cannot grow: `add` is refused.
+
+    Parameters
+    ----------
+    metric : str or Metric
+        euclidean, cosine, manhattan or hamming.
+    n_trees : int
+        More trees find more, and take more memory.
+    search_k : int or None
+        How many rows a query looks at; None for n_trees * k. May be changed by `set`.
+    seed : int
+        Of the cuts; one seed gives one forest on one machine.
+    threads : int or None
+        None for the number of cores.
+
+    References
+    ----------
+    Bernhardsson, the package annoy
+    """
+
+    name = "annoy"
+    about = "forest of random cuts, by the package annoy"
+    serves = tuple(SPACES)
+    parameters = (
+        Parameter("n_trees", 100, "trees", high=10_000),
+        Parameter("search_k", None, "rows that a query looks at (default: n_trees * k)", searching=True),
+        Parameter("seed", 0, "of the cuts", low=0),
+    )
+    can_add = False
+    recall = 0.85
+
+    def __init__(
+        self,
+        metric: MetricLike = "euclidean",
+        n_trees: int = 100,
+        search_k: int | None = None,
+        seed: int = 0,
+        threads: int | None = None,
+    ) -> None:
+        super().__init__(metric, threads, n_trees=n_trees, search_k=search_k, seed=seed)
+
+    def _make_backend(self) -> Backend:
+        return Proposals(self._rows, AnnoyEngine(self.metric, self._settings, self.threads))

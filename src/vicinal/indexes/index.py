@@ -1,0 +1,461 @@
+"""The contract of an index: vectors in, `Neighbors` out, with ids, filters, additions, removals, and a folder on disk.
+
+    rows      vectors, ids and columns; a row keeps its number for ever, and is a gap once it is removed (`rows.py`)
+    backend   what answers: the exact kernel (`exact.py`), or an engine's proposals (`proposals.py`), which hold
+    entries   one for each distinct live row, so that copies cost a graph nothing (`entries.py`), and an
+    engine    of some library (`engine.py`, `engines/`)
+
+An index has these; it inherits none of them. `state` and `from_state` are the door for whatever saves one.
+"""
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from vicinal.errors import DataError, UsageError, VicinalError, some, unknown
+from vicinal.indexes import folder as folders
+from vicinal.indexes.parameters import Parameter
+from vicinal.indexes.payload import Ids
+from vicinal.indexes.proposals import Backend
+from vicinal.indexes.rows import Rows
+from vicinal.indexes.state import IndexState
+from vicinal.knn.arguments import as_radius, check_threads, k_that_fits, too_large
+from vicinal.knn.exact import neighbors_of
+from vicinal.knn.metrics import BY_NAME, find
+from vicinal.knn.neighbors import Neighbors, RadiusNeighbors
+from vicinal.knn.vectors import ON_INVALID
+from vicinal.typing import ArrayLike, MetricLike, PathLike
+
+FIRST_K = 64  # how many rows `within` asks for at first
+MALFORMED = (KeyError, TypeError, ValueError, IndexError, AttributeError, MemoryError, OverflowError)
+
+
+class Index(ABC):
+    """The common part of every index; choose one of its kinds, or let `vicinal.index` choose.
+
+    A kind gives its name, metrics and parameters as class attributes, and the backend that answers.
+    """
+
+    kinds: ClassVar[tuple[type["Index"], ...]] = ()
+    """Every kind of index, in the order of `vicinal.indexes.INDEXES`."""
+
+    name: ClassVar[str]
+    """Its name in `vicinal.index` and on the command line."""
+
+    about: ClassVar[str]
+    """One line for a list of kinds."""
+
+    serves: ClassVar[tuple[str, ...]]
+    """The names of the metrics that it supports."""
+
+    parameters: ClassVar[tuple[Parameter, ...]] = ()
+    """Its parameters."""
+
+    exact: ClassVar[bool] = False
+    """Whether it returns what a float64 brute force returns."""
+
+    can_add: ClassVar[bool] = True
+    """Whether rows can be added without building it anew."""
+
+    filters: ClassVar[bool] = False
+    """Whether its engine itself passes over rows that a filter leaves out."""
+
+    recall: ClassVar[float] = 1.0
+    """The least share of the true 10 nearest that it finds, on the embeddings of the tests."""
+
+    reason: str = ""
+    """Why it was chosen, where "auto" chose it."""
+
+    def __new__(cls, *arguments: Any, **others: Any) -> Self:
+        """An empty index; TypeError for `Index` itself, which is abstract."""
+        if cls is Index:
+            names = ", ".join(kind.__name__ for kind in Index.kinds)
+            raise TypeError(f"Index is an abstract class; make one of {names}, or vicinal.index(), which chooses one")
+        return super().__new__(cls)
+
+    def __init__(self, metric: MetricLike = "euclidean", threads: int | None = None, **parameters: Any) -> None:
+        self.metric = find(metric)
+        if self.metric.name not in self.serves:
+            known = some(list(self.serves), 9)
+            raise UsageError(f"{type(self).__name__}: found metric {self.metric.name!r}, expected one of {known}")
+        self.threads = check_threads(threads)
+        self._settings: dict[str, Any] = {}
+        self._set(parameters)
+        self._rows = Rows(self.metric)
+        self._backend = self._make_backend()
+
+    @abstractmethod
+    def _make_backend(self) -> Backend:
+        """What answers, over `self._rows`, of the metric, the settings and the threads."""
+
+    # Description
+
+    def __len__(self) -> int:
+        return self._rows.n_live
+
+    def __repr__(self) -> str:
+        settings = "".join(f", {name}={value!r}" for name, value in self._settings.items())
+        return f"{type(self).__name__}({self.metric.name!r}{settings}, n={len(self)}, dim={self.dim})"
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The values of its parameters."""
+        return dict(self._settings)
+
+    @property
+    def dim(self) -> int:
+        """The number of coordinates; 0 before the fit."""
+        return self._rows.dim
+
+    @property
+    def n_rows(self) -> int:
+        """The number of rows that were ever added; every row number is below it."""
+        return self._rows.n
+
+    @property
+    def n_entries(self) -> int:
+        """The number of vectors that the engine holds; copies of a row may be held once."""
+        return self._backend.n_entries
+
+    @property
+    def vectors(self) -> Any:
+        """The vectors of all rows, as they were given, those of removed rows among them.
+
+        An array; from an index of codes alone, an object that decodes the rows that are read: `index.vectors[rows]`.
+        """
+        return self._rows.vectors
+
+    @property
+    def ids(self) -> Ids:
+        """The id of each row: `index.ids[row]`, `index.ids.of(found.indices)`, `index.ids.rows(["a", "b"])`."""
+        return self._rows.ids
+
+    @property
+    def payload(self) -> Any:
+        """The columns of the rows as a pyarrow.Table, or None. Assign a table of `n_rows` rows to replace them."""
+        return self._rows.payload
+
+    @payload.setter
+    def payload(self, table: Any) -> None:
+        self._rows.payload = table
+
+    @property
+    def embedding(self) -> dict[str, Any] | None:
+        """The model that made the vectors, where it is known: a mapping with "model" and "normalized"."""
+        return self._rows.embedding
+
+    @embedding.setter
+    def embedding(self, about: dict[str, Any] | None) -> None:
+        self._rows.embedding = about
+
+    @property
+    def invalid(self) -> dict[int, str]:
+        """Why rows are left out, by row number."""
+        return self._rows.invalid
+
+    @property
+    def error(self) -> dict[str, float] | None:
+        """How far distances are off, where they are those of decoded vectors; None where they are true."""
+        return self._backend.error
+
+    @property
+    def engine(self) -> str:
+        """The kernel or library that answers, and its version."""
+        return self._backend.library
+
+    @property
+    def engine_bytes(self) -> int:
+        """The memory or the size of the file that the engine takes beside the vectors."""
+        return self._backend.n_bytes
+
+    def set(self, **parameters: Any) -> Self:
+        """Change parameters of searching, such as ef_search or n_probe.
+
+        Raises
+        ------
+        UsageError
+            Where one is unknown, out of range, or decided when the index is built.
+        """
+        known = [one.name for one in self.parameters if one.searching]
+        kind = type(self).__name__
+        for name, value in parameters.items():
+            if name in known:
+                continue
+            can = f"set() changes {some(known)}" if known else "set() changes none of its parameters"
+            if any(one.name == name for one in self.parameters):
+                raise UsageError(
+                    f"{name}: {kind} uses it when it is built, so that it cannot become {value!r} later; build another "
+                    f"{kind} with it; {can}"
+                )
+            raise UsageError(f"{name}: {kind} has no such parameter; {can}")
+        self._set(parameters)
+        return self
+
+    def _set(self, parameters: dict[str, Any]) -> None:
+        for name, value in parameters.items():
+            (one,) = [one for one in self.parameters if one.name == name]
+            self._settings[name] = one.checked(value)
+
+    # Vectors in
+
+    def fit(
+        self,
+        vectors: ArrayLike,
+        on_invalid: str = "error",
+        invalid: dict[int, str] | None = None,
+        *,
+        ids: object = None,
+        payload: object = None,
+    ) -> Self:
+        """Store the vectors and build the engine; what was stored before is dropped.
+
+        Parameters
+        ----------
+        vectors : array_like, shape (n, dim)
+            float16, float32, float64 or integers, n >= 1; in memory or memory-mapped, in any layout. A reference is
+            kept, not a copy, where dtype and byte order allow.
+        on_invalid : {"error", "null"}
+            What to do with rows that are NaN, infinite, or zero under cosine: "null" leaves them out, so that they have
+            no neighbours and are nobody's; `invalid` then holds the reason of each by row number.
+        invalid : dict of int to str or None
+            The result of `vicinal.knn.vectors.invalid_rows`, where it is known already.
+        ids : sequence of int or str
+            A name a row, all different; without them a row's number is its id.
+        payload : pyarrow.Table, mapping or sequence of mappings
+            Columns that filters and results name: a table, a mapping of names to n values, or n mappings.
+
+        Raises
+        ------
+        DataError
+            Where shape or dtype cannot be used, ids repeat or, with "error", rows are invalid. Nothing changes then.
+        """
+        if on_invalid not in ON_INVALID:
+            raise UsageError(unknown("on_invalid", on_invalid, ON_INVALID))
+        self._rows.fit(vectors, on_invalid, invalid, ids, payload)
+        self._backend.build()
+        return self
+
+    def add(self, vectors: ArrayLike, ids: object = None, payload: object = None) -> Self:
+        """Add rows behind those that there are.
+
+        Parameters
+        ----------
+        vectors, ids, payload
+            As for `fit`; ids are needed where the index has ids of its own.
+
+        Raises
+        ------
+        DataError
+            As `fit`. Nothing changes then.
+        UsageError
+            Where this kind of index cannot grow.
+        """
+        _ = self._rows.vectors
+        if not self.can_add:
+            raise UsageError(f"{type(self).__name__} cannot grow; build it anew with all rows, or use another index")
+        if not self.settings.get("keep_vectors", True):
+            raise UsageError(f"{type(self).__name__} without its vectors cannot grow; build it anew with all rows")
+        if self._rows.append(vectors, ids, payload):
+            self._backend.extend()
+        return self
+
+    def remove(self, ids: object) -> Self:
+        """Remove rows by their ids; the other rows keep their numbers and ids.
+
+        Raises
+        ------
+        DataError
+            Naming the ids that no row has; nothing is removed then.
+        """
+        if self._rows.remove(ids):
+            self._backend.shrink()
+        return self
+
+    # Questions
+
+    def rows(self, where: object = None) -> np.ndarray:
+        """The rows that are live and that a filter leaves, int64, ascending; `where` as for `search`."""
+        _ = self._rows.vectors
+        allowed = self._rows.allowed(where)
+        if allowed is not None:
+            return np.flatnonzero(allowed)
+        live = self._rows.live()
+        return np.arange(self._rows.n) if live is None else live
+
+    def rows_of(self, ids: object, what: str = "id") -> np.ndarray:
+        """The live rows of these ids, int64, in their order.
+
+        Raises
+        ------
+        DataError
+            Naming the ids that no live row has; `what` is where they were given.
+        """
+        return self._rows.rows_of(ids, what)
+
+    def row_of(self, name: object) -> int | None:
+        """The live row of an id, or None."""
+        row = self._rows.ids.find(name)
+        return row if row is not None and self._rows.is_live(row) else None
+
+    def search(self, queries: ArrayLike, k: int, where: object = None) -> Neighbors:
+        """Return the k nearest stored rows of each query.
+
+        Parameters
+        ----------
+        queries : array_like, shape (n_queries, dim)
+        k : int
+            At least 1. Where fewer rows are there, the rest has index -1 and distance inf.
+        where : str, array_like of bool, or ids
+            The rows that may be found: an expression over the columns, a boolean a row, or ids. min(k, matches) rows
+            come.
+
+        Returns
+        -------
+        Neighbors
+            Row numbers and true distances in the metric's unit, by (distance, row).
+
+        Raises
+        ------
+        NotFitted
+        DataError
+            Where the dims differ, a query is NaN, infinite, or zero under cosine, or an id is unknown.
+        UsageError
+            Where k is not above 0, or `where` cannot be read.
+        """
+        array = self._rows.queries(queries)
+        k = k_that_fits(k, len(array))
+        allowed = self._rows.allowed(where)
+        try:
+            return neighbors_of(*self._backend.nearest(array, k, allowed), self.metric, self.dim)
+        except MemoryError:
+            raise too_large(len(array), k) from None
+
+    def within(
+        self, queries: ArrayLike | None = None, radius: float | None = None, where: object = None
+    ) -> RadiusNeighbors:
+        """Return all stored rows at a distance of at most `radius` of each query, as far as this index finds them.
+
+        Parameters
+        ----------
+        queries : array_like, shape (n_queries, dim)
+        radius : float
+            In the metric's unit. An approximate index asks its engine for more and more rows until the radius is
+            passed.
+        where
+            As for `search`.
+
+        Returns
+        -------
+        RadiusNeighbors
+
+        Raises
+        ------
+        NotFitted, DataError
+            As `search`.
+        UsageError
+            Where queries or radius are missing, or the radius is not a number.
+        """
+        if queries is None or radius is None:
+            raise UsageError(
+                f"within: expected queries and a radius, got one of them: {type(self).__name__} needs "
+                "within(queries, radius); only Exact compares the stored rows with each other, by within(radius)"
+            )
+        array, limit = self._rows.queries(queries), as_radius(radius)
+        allowed = self._rows.allowed(where)
+        found: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+        left, k = np.arange(len(array)), FIRST_K
+        while len(left):
+            k = min(k, max(1, self.n_rows))
+            indices, distances = self._backend.nearest(array[left], k, allowed)
+            inside = (indices >= 0) & (distances <= limit)
+            done = ~inside[:, -1] | (k >= self.n_rows)
+            for place in np.flatnonzero(done):
+                found[int(left[place])] = indices[place][inside[place]], distances[place][inside[place]]
+            left, k = left[~done], k * 4
+        return RadiusNeighbors.of_rows([found[row] for row in range(len(array))], self.metric.name)
+
+    # On disk
+
+    def state(self) -> IndexState:
+        """Everything that a saved index is made of.
+
+        Raises
+        ------
+        NotFitted
+        """
+        rows, stored = self._rows, self._rows.vectors
+        return IndexState(
+            type=self.name,
+            metric=self.metric.name,
+            settings=self.settings,
+            n=rows.n,
+            dim=self.dim,
+            dtype=str(stored.dtype),
+            vectors=stored if isinstance(stored, np.ndarray) else None,
+            removed=rows.removed,
+            invalid=rows.invalid,
+            ids=rows.ids.of(np.arange(rows.n)) if rows.ids.given else None,
+            payload=rows.payload,
+            embedding=rows.embedding,
+            engine=self._backend.state(),
+        )
+
+    @classmethod
+    def from_state(cls, state: IndexState, threads: int | None = None) -> "Index":
+        """The index that a state was made of; of `Index` itself, of any kind.
+
+        Raises
+        ------
+        DataError
+            Where the state is another kind's, or does not fit together.
+        """
+        kinds = {kind.name: kind for kind in Index.kinds}
+        if state.type not in kinds:
+            raise DataError(unknown("type", state.type, kinds))
+        kind: Any = kinds[state.type]
+        if not issubclass(kind, cls):
+            raise DataError(f"found an index of type {state.type}, expected {cls.name}; use {kind.__name__}.load")
+        index: Index = kind(metric=state.metric, threads=threads, **state.settings)
+        index._rows.restore(state)
+        index._backend.restore(state)
+        return index
+
+    def save(self, folder: PathLike, overwrite: bool = False) -> None:
+        """Write a folder that `load` reads; it appears whole or not at all.
+
+        Raises
+        ------
+        UsageError
+            Where it exists and `overwrite` is false, or the metric is none that has a name, such as mahalanobis.
+        NotFitted
+        """
+        state = self.state()
+        if state.metric not in BY_NAME:
+            raise UsageError(f"an index of the metric {state.metric} is not saved: save it of whitened vectors instead")
+        folders.write(state, folder, overwrite)
+
+    @classmethod
+    def load(cls, folder: PathLike, threads: int | None = None) -> Self:
+        """The index that `save` wrote, memory-mapped where the engine can; of `Index` itself, of any kind.
+
+        Raises
+        ------
+        DataError
+            Naming the file, where the folder is no index of this type, of a newer format, or damaged. Checksums are
+            verified before anything is parsed.
+        """
+        state = folders.read(folder)
+        try:
+            return cls.from_state(state, threads)  # type: ignore[return-value]
+        except VicinalError as error:
+            named = str(error) if str(folder) in str(error) else f"{folder}: {error}"
+            raise DataError(named) from None
+        except MALFORMED as error:
+            reason = str(error).partition("\n")[0]
+            raise DataError(f"{folder}: not a whole index ({type(error).__name__}: {reason}); build it again") from None
+
+
+def load_index(folder: PathLike, threads: int | None = None) -> Index:
+    """The index of a folder, of whatever kind: `Index.load`."""
+    return Index.load(folder, threads)

@@ -1,0 +1,235 @@
+"""Answers from an engine's proposals: true distances, copies put back, filters.
+
+    query -> engine: entries -> true distances, ranked by (distance, entry) -> copies put back -> rows
+
+A filter that few rows match is answered by an exact scan of those rows; one that many match by the engine, and by the
+scan again for each query to which the engine gave fewer rows than there are. So min(k, matches) rows come, always.
+"""
+
+from typing import Protocol
+
+import numpy as np
+
+from vicinal.errors import DataError
+from vicinal.indexes.codes import Decoded, error_of_codes
+from vicinal.indexes.engine import Engine
+from vicinal.indexes.entries import Entries
+from vicinal.indexes.rows import Rows
+from vicinal.indexes.scan import Scan
+from vicinal.indexes.state import EngineState, IndexState
+from vicinal.knn.blocks import nothing, padded
+from vicinal.knn.copies import Copies
+from vicinal.knn.measure import measured
+
+SCAN_AT_MOST = 10_000  # a filter that no more rows match than this, or a tenth of all, is answered by an exact scan
+REBUILD_BELOW = 0.5  # an engine is built anew once fewer of its entries than this are live
+
+
+class Backend(Protocol):
+    """What stands behind an index: it knows the rows, and answers which are nearest."""
+
+    @property
+    def library(self) -> str:
+        """The kernel or library that answers."""
+        ...
+
+    @property
+    def n_bytes(self) -> int:
+        """The memory or size beside the vectors."""
+        ...
+
+    @property
+    def n_entries(self) -> int:
+        """The number of vectors that it holds."""
+        ...
+
+    @property
+    def error(self) -> dict[str, float] | None:
+        """How far its distances are off; None where they are true."""
+        ...
+
+    def build(self) -> None:
+        """Make it anew, of the live rows."""
+        ...
+
+    def extend(self) -> None:
+        """Take in rows that were appended."""
+        ...
+
+    def shrink(self) -> None:
+        """Leave out rows that were removed."""
+        ...
+
+    def nearest(self, queries: np.ndarray, k: int, allowed: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+        """Rows int64 and distances of each checked query, (n_queries, k), by (distance, row); -1 and inf for none."""
+        ...
+
+    def state(self) -> EngineState:
+        """What a saved folder needs of it."""
+        ...
+
+    def restore(self, state: IndexState) -> None:
+        """Take a saved state; the rows have taken theirs before."""
+        ...
+
+
+class Proposals:
+    """The backend of an index whose engine proposes entries."""
+
+    def __init__(self, rows: Rows, engine: Engine) -> None:
+        self._rows, self.engine = rows, engine
+        self.entries = Entries(rows, engine.float64)
+        self._scan = Scan(rows, engine.threads)
+        self.error: dict[str, float] | None = None
+
+    @property
+    def library(self) -> str:
+        """The library that answers, and its version."""
+        return self.engine.library
+
+    @property
+    def n_bytes(self) -> int:
+        """The engine's memory or size beside the vectors."""
+        return self.engine.n_bytes if self.entries.n else 0
+
+    @property
+    def n_entries(self) -> int:
+        """The number of entries of the engine."""
+        return self.entries.n
+
+    def build(self) -> None:
+        """Build the engine of the live rows, without their copies."""
+        self.entries.build()
+        self.error = None
+        self._scan.forget()
+        if self.entries.n:
+            self.engine.build(self.entries)
+        if self.engine.codes_only:
+            if self.entries.n:
+                self.error = error_of_codes(self._rows, self.entries, self.engine)
+            self._rows.replace_vectors(Decoded(self.entries, self.engine, self._rows.n))
+
+    def extend(self) -> None:
+        """Add rows that were appended to the engine: those that are no copies of its entries."""
+        first = self.entries.n
+        if not first:
+            self.build()
+            return
+        self.entries.extend()
+        self._scan.forget()
+        if self.entries.n > first:
+            self.engine.extend(self.entries, first)
+
+    def shrink(self) -> None:
+        """Pass over removed rows; build the engine anew once most of it is gone."""
+        self.entries.forget_removed()
+        # Codes cannot be made of decoded vectors again.
+        if not self.engine.codes_only and self.entries.share_live() < REBUILD_BELOW:
+            self.build()
+
+    def state(self) -> EngineState:
+        """The entries and the engine, for a saved folder."""
+        entries, copies = self.entries, self.entries.copies
+        alone = not copies.any and len(copies.first) == self._rows.n
+        return EngineState(
+            copies=None if alone else copies,
+            centre=entries.centre,
+            scale=entries.scale,
+            error=self.error,
+            write=self.engine.write if entries.n and self._rows.n_live else None,
+        )
+
+    def restore(self, state: IndexState) -> None:
+        """Take a saved state.
+
+        Raises   DataError where the vectors are there and should not be, or the other way round, or the engine's files
+                 do not fit
+        """
+        if self.engine.codes_only == (state.vectors is not None):
+            found, keep = ("not there", True) if state.vectors is None else ("there", False)
+            raise DataError(f"keep_vectors is {str(keep).lower()}, but vectors.npy is {found}; build the index again")
+        if not self._rows.n_live:  # no engine was saved; `extend` builds one of what is added
+            if self.engine.codes_only:
+                self._rows.replace_vectors(Decoded(self.entries, self.engine, self._rows.n))
+            return
+        self.entries.restore(state.engine)
+        self.engine.read(state.engine.files, self.entries)
+        if self.engine.codes_only:
+            self.error = state.engine.error
+            self._rows.replace_vectors(Decoded(self.entries, self.engine, self._rows.n))
+
+    # From a query to rows
+
+    def nearest(self, queries: np.ndarray, k: int, allowed: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+        """Rows int64 and distances of each query, (n_queries, k), by (distance, row); -1 and inf for none."""
+        n_matching = self._rows.n_live if allowed is None else int(np.count_nonzero(allowed))
+        if not n_matching or not len(queries):
+            return nothing(len(queries), k)
+        if allowed is not None and (n_matching <= max(SCAN_AT_MOST, self._rows.n // 10) or 4 * k >= n_matching):
+            return self._scan.nearest(queries, k, np.flatnonzero(allowed))
+        copies, among = self.entries.groups(allowed)
+        wanted = min(k, self.entries.n if among is None else int(np.count_nonzero(among)))
+        indices, distances = self._ranked(queries, self._proposed(queries, wanted, among), wanted)
+        if copies.any or self.entries.n < self._rows.n:
+            indices, distances = self._with_copies(copies, indices, distances, k)
+        else:
+            indices, distances = padded(indices, distances, k)
+        if among is not None:
+            short = np.flatnonzero((indices >= 0).sum(axis=1) < min(k, n_matching))
+            if len(short):
+                rows = self._rows.live() if allowed is None else np.flatnonzero(allowed)
+                rows = np.arange(self._rows.n) if rows is None else rows
+                indices[short], distances[short] = self._scan.nearest(queries[short], k, rows)
+        return indices, distances
+
+    def _proposed(self, queries: np.ndarray, wanted: int, among: np.ndarray | None) -> np.ndarray:
+        """The engine's proposals, those alone that are among the entries that count."""
+        prepared = self.entries.prepare(queries)
+        if among is None or self.engine.filters:
+            return self.engine.propose(prepared, wanted, among)
+        n_allowed = int(np.count_nonzero(among))
+        more = min(len(among), 2 * wanted * len(among) // n_allowed + 16)
+        proposed = self.engine.propose(prepared, more, None)
+        return np.where((proposed >= 0) & among[proposed], proposed, -1)
+
+    def _with_copies(
+        self, copies: Copies, indices: np.ndarray, distances: np.ndarray, k: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Rows in the place of entries, with their copies; most queries meet none."""
+        if self._rows.removed is not None or copies is not self.entries.copies or indices.shape[1] < k:
+            return copies.expand(indices, distances, k)
+        several = np.diff(copies.starts) > 1
+        rows = np.where(indices < 0, -1, copies.first[indices])
+        met = np.flatnonzero((several[indices] & (indices >= 0)).any(axis=1))
+        if len(met):
+            rows[met], distances[met] = copies.expand(indices[met], distances[met], k)
+        return rows, distances
+
+    def _ranked(self, queries: np.ndarray, proposed: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """The k best of the proposed entries, by (true distance, entry); -1 and inf last."""
+        distances = self._measured(queries, proposed)
+        missing = proposed < 0
+        if missing.any():
+            last = np.iinfo(np.int64).max
+            proposed = np.where(missing, last, proposed)
+            order = np.lexsort((proposed, distances))[:, :k]
+            proposed = np.take_along_axis(proposed, order, axis=1)
+            distances = np.take_along_axis(distances, order, axis=1)
+            return np.where(np.isinf(distances) & (proposed == last), -1, proposed), distances
+        if proposed.shape[1] > k:
+            order = np.lexsort((proposed, distances))[:, :k]
+            return np.take_along_axis(proposed, order, axis=1), np.take_along_axis(distances, order, axis=1)
+        # Most engines return them in order already; where they do not, in float64 or by ties, the query is sorted.
+        loose = np.flatnonzero(~(distances[:, 1:] > distances[:, :-1]).all(axis=1))
+        if len(loose):
+            order = np.lexsort((proposed[loose], distances[loose]))
+            proposed = proposed.copy()
+            proposed[loose] = np.take_along_axis(proposed[loose], order, axis=1)
+            distances[loose] = np.take_along_axis(distances[loose], order, axis=1)
+        return proposed, distances
+
+    def _measured(self, queries: np.ndarray, proposed: np.ndarray) -> np.ndarray:
+        """The true distances of proposed entries, float64; inf where there is none."""
+        entries, rows = self.entries, self._rows
+        named = proposed if entries.n == rows.n else np.where(proposed < 0, -1, entries.rows[proposed])
+        return measured(rows.metric, rows.vectors, queries, named, self.engine.threads, entries.inverse_lengths())

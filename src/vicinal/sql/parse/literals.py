@@ -51,7 +51,7 @@ def unescape(text: str) -> bytes:
         if four or eight:
             code = int(four or eight, 16)
             if code > 0x10FFFF or 0xD800 <= code < 0xE000:
-                raise ValueError(f"\\u{code:x} is no character")
+                raise ValueError(f"\\u{code:x} is no character; expected a code up to 10ffff, outside d800 to dfff")
             return chr(code).encode("utf-8")
         if octal:
             return bytes([int(octal, 8)])
@@ -103,15 +103,19 @@ def read_number(token: str) -> tuple[Any, str]:
             fits = (one for one in ("Int32", "Int64", "Uint64") if BITS[one][0] <= value <= BITS[one][1])
             kind = next(fits, "Int64" if minus else "Uint64")
         if not BITS[kind][0] <= value <= BITS[kind][1]:
-            raise ValueError(f"{'-' * minus}{token} is outside {kind}, {BITS[kind][0]} to {BITS[kind][1]}")
+            raise ValueError(
+                f"{'-' * minus}{token} is outside {kind}, {BITS[kind][0]} to {BITS[kind][1]}; change its suffix"
+            )
         return value, kind
     real = _FLOAT.fullmatch(token)
     if real is None or real[2].lower() not in ("", "f"):
-        raise ValueError(f"{token} is no number: suffixes are u, l, ul, s, us, t, ut and f")
+        raise ValueError(f"expected a number, with no suffix or u, l, ul, s, us, t, ut or f, found {token}")
     with np.errstate(over="ignore"):
         number = float(np.float32(real[1])) if real[2] else float(real[1])
     if number in (float("inf"), float("-inf")):
-        raise ValueError(f"{token} is beyond {'Float' if real[2] else 'Double'}'s largest")
+        raise ValueError(
+            f"{token} is beyond the largest {'Float' if real[2] else 'Double'}; write 1.0 / 0 for infinity"
+        )
     return -number if minus else number, "Float" if real[2] else "Double"
 
 

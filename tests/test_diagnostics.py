@@ -87,7 +87,7 @@ def test_the_cover_hart_interval_by_hand() -> None:
     assert bayes_interval(0.9, 10)[0] == bayes_interval(0.95, 10)[0] == pytest.approx(0.9)
 
 
-def test_a_lower_end_above_the_best_error_is_warned_of() -> None:
+def test_a_cover_hart_lower_end_above_the_best_error_is_warned_of() -> None:
     """Two Gaussians in 50 dimensions, their means 2 apart: the Bayes error is .1587; 20,000 rows are far too few."""
     random = np.random.default_rng(0)
     codes = np.repeat([0, 1], 10_000)

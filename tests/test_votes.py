@@ -71,7 +71,7 @@ def test_many_classes_are_counted_in_blocks(monkeypatch: pytest.MonkeyPatch) -> 
     np.testing.assert_array_equal(classes_by_k(found, labels, [1, 5]), whole)
 
 
-def test_wrong_arguments_are_named() -> None:
+def test_inputs_that_do_not_fit_are_refused() -> None:
     with pytest.raises(DataError, match="found 3 labels or values, but the neighbours name row 3"):
         class_probabilities(LINE, LABELS[:3], 3)
     with pytest.raises(DataError, match="whole numbers from 0 to 1"):

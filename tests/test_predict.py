@@ -430,12 +430,12 @@ WRONG: list[tuple[Any, type[Exception], str]] = [
     (
         lambda x: tasks.classify(x, KINDS, "train.jsonl"),
         UsageError,
-        "queries: train.jsonl holds no embeddings; give a .npy",
+        r"queries: missing; name a \.npy file",
     ),
     (
         lambda x: tasks.classify("train.jsonl", "kind", ASKED),
         UsageError,
-        "embeddings: train.jsonl holds no embeddings; give",
+        r"embeddings: missing; name a \.npy file",
     ),
     (lambda x: tasks.classify(x, KINDS, ASKED, query_ids=["a"]), DataError, "query_ids: found 1 ids, expected 7"),
     (

@@ -116,11 +116,6 @@ def load(
     if on_invalid is not None and on_invalid not in ON_INVALID:
         raise UsageError(f"on_invalid: {unknown('choice', on_invalid, ON_INVALID)}")
     measure = None if metric is None else metrics.find(metric)
-    if source is None:
-        holder = f"{rows.name} holds no embeddings" if isinstance(rows, Dataset) else "nothing was given"
-        raise UsageError(
-            f"{name}: {holder}; give a .npy file, an array or the name of a column of vectors, such as {name}='emb.npy'"
-        )
     vectors, place, path, missing = _read(source, name)
     vectors = as_vectors(vectors, place, at_least=at_least)
     if measure is not None:

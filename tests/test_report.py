@@ -289,7 +289,7 @@ def test_the_map_is_the_principal_components() -> None:
     [
         (2, ["run", "-o", "r.pdf"], "r.pdf: expected a name that ends in .html"),
         (2, ["run", "-o", "r.html", "--map", "tsne"], "--map: unknown map 'tsne': "),
-        (2, ["run", "-o", "r.html", "--radius", "-1"], "--radius: expected a number"),
+        (2, ["run", "-o", "r.html", "--radius", "-1"], "--radius: expected a number >= 0, got -1"),
         (2, ["run", "-o", "r.html", "--field", "none"], "data.jsonl:1: no field 'none' to show; choose from id, text"),
         (3, ["none", "-o", "r.html"], "none/manifest.json: cannot be read"),
     ],

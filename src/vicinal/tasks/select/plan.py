@@ -1,6 +1,7 @@
 """The first phase of a selection: what the caller asks for, checked before anything is read."""
 
 import math
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
@@ -111,12 +112,12 @@ def check(arguments: Arguments) -> Plan:
 def _check_outputs(arguments: Arguments, output: Path | None, decisions: Path | None) -> None:
     if output is not None:
         data = arguments.data
-        if not isinstance(data, str | Path) or str(data).lower().endswith(".npy"):
+        if not isinstance(data, str | os.PathLike) or os.fspath(data).lower().endswith(".npy"):
             raise UsageError(
                 f"output: lines are copied from a data set file, but data is {_shown(data)}; leave output out, and "
                 "take the rows with Selection.take_from"
             )
-        kinds = tables.suffix(data), tables.suffix(output)
+        kinds = tables.suffix(os.fspath(data)), tables.suffix(output)
         if kinds[0] != kinds[1] and not set(kinds) <= set(tables.LINES):
             raise UsageError(
                 f"{output}: chosen rows are copied as they are, so expected a name that ends in {kinds[0]}"
@@ -131,7 +132,7 @@ def _check_outputs(arguments: Arguments, output: Path | None, decisions: Path | 
 
 
 def _shown(data: object) -> str:
-    return str(data) if isinstance(data, str | Path) else f"in memory ({type(data).__name__})"
+    return os.fspath(data) if isinstance(data, str | os.PathLike) else f"in memory ({type(data).__name__})"
 
 
 def count_of(keep: object, n: int) -> int:

@@ -52,7 +52,7 @@ def copies(data: np.ndarray, k: int) -> None:
         stored[np.random.default_rng(seed).random(len(stored)) < 0.3] = stored[5]
         near = Exact("cosine").fit(stored).search(queries, k).distances[:, -1:] + 1e-6
         ours = BY_NAME["hnsw"](metric="cosine").fit(stored)
-        rows, asked = ours._prepare(stored), ours._prepare(queries)
+        rows, asked = (ours.metric.prepare(one).astype(np.float32) for one in (stored, queries))
         graph = faiss.IndexHNSWFlat(rows.shape[1], 32, faiss.METRIC_INNER_PRODUCT)
         graph.hnsw.efConstruction, graph.hnsw.efSearch = 200, 64
         graph.add(rows)

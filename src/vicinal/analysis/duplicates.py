@@ -6,12 +6,12 @@ and searched once, so that thousands of copies do not make millions of pairs.
 
 import numpy as np
 
+from vicinal.analysis.components import components
 from vicinal.errors import UsageError
 from vicinal.knn.blocks import blocks
 from vicinal.knn.copies import find_copies
 from vicinal.knn.exact import ExactSearch
 from vicinal.knn.metrics import Metric, find
-from vicinal.knn.neighbors import components
 from vicinal.typing import MetricLike, Progress
 
 SAMPLE = 256

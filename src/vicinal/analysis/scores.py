@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from vicinal.analysis.components import components
 from vicinal.errors import DataError, UsageError, unknown
 from vicinal.knn.metrics import BY_NAME as METRICS
 from vicinal.knn.metrics import Metric
-from vicinal.knn.neighbors import Neighbors, components
+from vicinal.knn.neighbors import Neighbors
 
 LOF_FLOOR = 1e-10  # added to mean reachabilities, so that copies have a density; scikit-learn's value
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from vicinal.analysis.components import components
 from vicinal.errors import DataError, some
 from vicinal.knn.checkpoint import Checkpoint, sha256_of
-from vicinal.knn.neighbors import components
 from vicinal.learn.descent import (
     SILENT,
     Course,

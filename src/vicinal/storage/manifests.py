@@ -20,6 +20,7 @@ from vicinal.storage import npy
 
 MANIFEST = "manifest.json"
 MANIFEST_AT_MOST = 1 << 24  # bytes
+KINDS = {"f": "float", "i": "int", "u": "unsigned int", "b": "bool"}
 FieldType = TypeVar("FieldType")
 
 
@@ -132,6 +133,12 @@ class Manifest:
         """A field of this type, or None where it is null or not there."""
         return None if self._content.get(name) is None else self.field(name, kind)
 
+    def nullable(self, name: str, kind: type[FieldType]) -> FieldType | None:
+        """A field of this type or null, which must be there."""
+        if name not in self:
+            raise self._wrong(name, f"{kind.__name__} or null")
+        return self.optional(name, kind)
+
     def count(self, name: str) -> int:
         """A field that is a whole number of at least 0."""
         number = self.field(name, int)
@@ -169,10 +176,11 @@ class Manifest:
             raise self.kind.error(str(error)) from None
         wanted = array.shape if shape is None else shape
         if array.dtype.kind not in dtypes or len(array.shape) != len(wanted) or not _fits(array.shape, wanted):
-            shown = "x".join("?" if length is None else str(length) for length in wanted)
+            shown = ", ".join("any" if length is None else str(length) for length in wanted)
+            kinds = " or ".join(KINDS[one] for one in dtypes)
             raise self.kind.error(
-                f"{path}: found {array.dtype} of shape {array.shape}, expected shape {shown} of kind "
-                f"{' or '.join(dtypes)}; {self.kind.remedy}"
+                f"{path}: found {array.dtype} of shape {array.shape}, expected {kinds} of shape ({shown}); "
+                f"{self.kind.remedy}"
             )
         return array
 

@@ -14,13 +14,14 @@ from typing import Any
 import numpy as np
 
 from vicinal.analysis import scores
+from vicinal.analysis.components import components
 from vicinal.data import provenance, tables
 from vicinal.errors import DataError, UsageError
 from vicinal.indexes.exact import Exact
 from vicinal.knn.arguments import at_most, cores
 from vicinal.knn.copies import find_copies
 from vicinal.knn.metrics import find
-from vicinal.knn.neighbors import Neighbors, components
+from vicinal.knn.neighbors import Neighbors
 from vicinal.knn.vectors import as_vectors, invalid_rows, refuse_dtype, refuse_invalid
 from vicinal.storage import npy
 from vicinal.tasks.score.config import Plan, ScorerPlan

@@ -87,11 +87,11 @@ class Neighbors:
         return int(self.indices.shape[0])
 
     @overload
-    def __getitem__(self, row: int) -> tuple[np.ndarray, np.ndarray]: ...
+    def __getitem__(self, row: int | np.integer) -> tuple[np.ndarray, np.ndarray]: ...
     @overload
     def __getitem__(self, row: slice) -> "Neighbors": ...
 
-    def __getitem__(self, row: int | slice) -> "tuple[np.ndarray, np.ndarray] | Neighbors":
+    def __getitem__(self, row: int | np.integer | slice) -> "tuple[np.ndarray, np.ndarray] | Neighbors":
         """One row's (indices, distances), or the result of a slice of rows."""
         if isinstance(row, slice):
             return Neighbors(self.indices[row], self.distances[row], self.metric, self.dim)
@@ -253,11 +253,11 @@ class RadiusNeighbors:
         return len(self.indptr) - 1
 
     @overload
-    def __getitem__(self, row: int) -> tuple[np.ndarray, np.ndarray]: ...
+    def __getitem__(self, row: int | np.integer) -> tuple[np.ndarray, np.ndarray]: ...
     @overload
     def __getitem__(self, row: slice) -> "RadiusNeighbors": ...
 
-    def __getitem__(self, row: int | slice) -> "tuple[np.ndarray, np.ndarray] | RadiusNeighbors":
+    def __getitem__(self, row: int | np.integer | slice) -> "tuple[np.ndarray, np.ndarray] | RadiusNeighbors":
         """One row's (indices, distances), or the result of a slice of rows."""
         if isinstance(row, slice):
             return RadiusNeighbors.of_rows([self[one] for one in range(len(self))[row]], self.metric)

@@ -12,7 +12,7 @@ import re
 import secrets
 import shutil
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
@@ -28,6 +28,32 @@ def refuse_existing(path: str | Path, overwrite: bool) -> None:
     path = Path(path)
     if path.exists() and not overwrite:
         raise UsageError(f"{path}: exists already; name another output or add --overwrite (in Python: overwrite=True)")
+
+
+def refuse_input(output: str | Path, inputs: Iterable[str | Path]) -> None:
+    """Refuse an output that is one of the files that it is made from, by whatever name: a link, another spelling.
+
+    Parameters
+    ----------
+    output : path
+    inputs : iterable of paths
+        Names of files that do not exist are passed over.
+
+    Raises
+    ------
+    UsageError
+        Where the output is an input.
+    """
+    for path in inputs:
+        if _is_one_file(output, path):
+            raise UsageError(f"{output}: is read as an input, which is never overwritten; name another output")
+
+
+def _is_one_file(one: str | Path, other: str | Path) -> bool:
+    try:
+        return Path(one).is_file() and Path(one).samefile(other)
+    except (OSError, ValueError):  # no name of a file, or of none that is there
+        return False
 
 
 def _beside(path: Path, ending: str) -> Path:

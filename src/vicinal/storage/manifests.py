@@ -146,18 +146,25 @@ class Manifest:
             raise self._wrong(name, "a whole number of at least 0")
         return number
 
-    def path(self, name: str) -> Path:
-        """The path of a part, whose size and checksum are those of the manifest."""
+    def path(self, name: str, verify: bool = True) -> Path:
+        """The path of a part, whose size and checksum are those of the manifest; they are not read without `verify`."""
         part, path = self._parts.get(name), self.folder / name
         if part is None:
             raise self.kind.refusal(self.file, f": it names no {name}")
         if not path.is_file():
             raise self.kind.error(f"{path}: missing; the folder is not whole: {self.kind.remedy}")
-        if part.get("bytes", size := path.stat().st_size) != size or sha256(path) != part["sha256"]:
+        size = path.stat().st_size
+        if verify and (part.get("bytes", size) != size or sha256(path) != part["sha256"]):
             raise self.kind.error(f"{path}: damaged: its checksum is not the manifest's; {self.kind.remedy}")
         return path
 
-    def array(self, name: str, dtypes: str = "fiu", shape: tuple[int | None, ...] | None = None) -> np.ndarray:
+    def array(
+        self,
+        name: str,
+        dtypes: str = "fiu",
+        shape: tuple[int | None, ...] | None = None,
+        verify: bool = True,
+    ) -> np.ndarray:
         """The array of a part as a read-only memory map, once its checksum, dtype and shape are verified.
 
         Parameters
@@ -168,8 +175,10 @@ class Manifest:
             The kinds of dtype that are expected: f, i, u, b.
         shape : tuple
             None for a length that is not known; None for any shape.
+        verify : bool
+            Whether the checksum is compared; dtype and shape always are.
         """
-        path = self.path(f"{name}.npy")
+        path = self.path(f"{name}.npy", verify)
         try:
             array = npy.load_npy(path)
         except DataError as error:

@@ -405,7 +405,7 @@ def test_what_does_not_fit_a_kept_run_is_refused(work: Workplace) -> None:
     shutil.copytree("run", "broken")
     Path("broken/indices0.npy").write_bytes(b"x")
     said = work.refuses(3, "score", "--append", "new.jsonl", "--embeddings", "new.npy", "--previous", "broken")
-    assert said == "broken/indices0.npy: missing or damaged; score again"
+    assert said == "broken/indices0.npy: damaged: its checksum is not the manifest's; score again"
     work.save("old.npy", np.load("old.npy") + 1)
     assert "old.npy: has changed since the run was kept" in work.refuses(3, *ask, "new.npy")
     Path("old.npy").unlink()

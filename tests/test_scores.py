@@ -12,10 +12,10 @@ import vicinal
 from oracle import fit_for, hard_data
 from vicinal import Exact, Neighbors
 from vicinal.analysis import scores
+from vicinal.analysis.components import components
 from vicinal.analysis.distinct import copy_groups, multiplicity, nearest_distinct
 from vicinal.errors import DataError, UsageError
 from vicinal.knn.metrics import find
-from vicinal.knn.neighbors import components
 
 # Five points on a line, 0 1 3 7 and 7 again, and each one's neighbours.
 LINE = vicinal.neighbors([[0.0], [1.0], [3.0], [7.0], [7.0]], k=4)

@@ -2,9 +2,10 @@
 
 import numpy as np
 
+from vicinal.analysis.components import components
 from vicinal.errors import UsageError
 from vicinal.knn.metrics import BY_NAME, Metric
-from vicinal.knn.neighbors import Neighbors, components
+from vicinal.knn.neighbors import Neighbors
 
 EQUAL_AT_ZERO = "a metric in which equal vectors have distance 0"
 

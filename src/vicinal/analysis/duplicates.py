@@ -6,13 +6,14 @@ and searched once: thousands of copies of one row would make millions of pairs.
 
 import numpy as np
 
+from vicinal.analysis.components import components
 from vicinal.errors import UsageError
 from vicinal.knn.blocks import blocks
 from vicinal.knn.copies import find_copies
 from vicinal.knn.exact import ExactSearch
 from vicinal.knn.kernels import Progress
 from vicinal.knn.metrics import Metric, find
-from vicinal.knn.neighbors import components
+from vicinal.typing import Progress
 
 SAMPLE = 256
 MOST_PAIRS = 1 << 27

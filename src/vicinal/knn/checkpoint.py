@@ -1,11 +1,10 @@
-"""The finished work of a long pass, kept in a folder so that the same command can go on from it.
+"""The finished work of a long pass, kept in a folder, so that the same command can resume from it.
 
-A checkpoint belongs to one question: these vectors, this metric, this k. It says of what it was made, and an answer to
-another question is never built on it.
+A checkpoint belongs to one question: these vectors, this metric, this k. It records the question, and work for another
+question is never resumed from it.
 """
 
 import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +12,17 @@ import numpy as np
 
 from vicinal.errors import UsageError
 from vicinal.knn.blocks import blocks
-from vicinal.storage import atomic, manifests, npy
+from vicinal.storage import atomic, manifests
+from vicinal.storage.manifests import FolderKind, Manifest
+from vicinal.typing import PathLike
 
-FORMAT, FORMAT_VERSION = "vicinal.knn.checkpoint", 1
 ARRAYS = ("indices", "distances")
-VALUES = ("vectors", "groups", "labels")  # of a question: kept as a checksum
+HASHED = ("vectors", "groups", "labels")  # parts of a question that are recorded as checksums
 BLOCK_BYTES = 1 << 24
 
 
 def question(vectors: np.ndarray, metric: str, k: int, groups: np.ndarray | None) -> dict[str, Any]:
-    """What a pass is asked, in a form that can be written down and compared."""
+    """The question of a pass, in a form that can be written down and compared."""
     return {
         "n": len(vectors),
         "dim": vectors.shape[1],
@@ -37,14 +37,25 @@ def question(vectors: np.ndarray, metric: str, k: int, groups: np.ndarray | None
 class Checkpoint:
     """The state of one long work in a folder, written whole or not at all.
 
-    folder : where it lies; its parent exists
-    asked  : the question that the work answers: `question` of a pass
-    arrays : which parts of the state are arrays; the others are kept as JSON
-    Raises   UsageError where the folder holds the state of another question, and which part of it differs.
+    Parameters
+    ----------
+    folder : path
+        Its parent exists.
+    asked : dict
+        The question that the work answers: `question` of a pass.
+    arrays : tuple of str
+        The parts of the state that are arrays; the others are kept as JSON.
+
+    Raises
+    ------
+    UsageError
+        Where the folder holds the state of another question, and which part of it differs.
     """
 
-    def __init__(self, folder: str | Path, asked: dict[str, Any], arrays: tuple[str, ...] = ARRAYS) -> None:
+    def __init__(self, folder: PathLike, asked: dict[str, Any], arrays: tuple[str, ...] = ARRAYS) -> None:
         self._folder, self._asked, self._arrays = Path(folder), asked, arrays
+        remedy = f"remove the folder {self._folder} to start again"
+        self._kind = FolderKind("vicinal.knn.checkpoint", 1, "a checkpoint", "--checkpoint", remedy, UsageError)
         self._check_folder()
 
     @property
@@ -57,56 +68,41 @@ class Checkpoint:
         if not self._folder.exists():
             return None
         manifest = self._manifest()
-        state = dict(manifest["state"])
-        for name in self._arrays:
-            file = self._folder / f"{name}.npy"
-            if not file.is_file() or manifests.sha256(file) != manifest["parts"][file.name]["sha256"]:
-                raise UsageError(f"{file}: damaged; remove the folder {self._folder} to start again")
-            state[name] = np.ascontiguousarray(npy.load_npy(file))
-        return state
+        state = dict(manifest.field("state", dict))
+        return state | {name: np.ascontiguousarray(manifest.array(name)) for name in self._arrays}
 
     def save(self, state: dict[str, Any]) -> None:
-        """Replaces what was saved before."""
+        """Replace what was saved before."""
+        arrays = {name: np.asarray(state[name]) for name in self._arrays}
+        fields = {
+            "question": self._asked,
+            "state": {name: value for name, value in state.items() if name not in self._arrays},
+        }
         with atomic.whole_folder(self._folder, overwrite=True) as part:
-            parts = manifests.save_arrays(part, {name: np.asarray(state[name]) for name in self._arrays})
-            manifest = {
-                "format": FORMAT,
-                "format_version": FORMAT_VERSION,
-                "question": self._asked,
-                "state": {name: value for name, value in state.items() if name not in self._arrays},
-                "parts": parts,
-            }
-            (part / manifests.MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+            manifests.write(part, self._kind, fields, arrays)
 
     def remove(self) -> None:
-        """Ends it, once the answer is given."""
+        """Remove the folder, once the work is done."""
         atomic.remove_kept(self._folder)
 
     def _check_folder(self) -> None:
         atomic.check_folder(self._folder, overwrite=True)
-        if self._folder.exists():
-            before = self._manifest()["question"]
-            changed = [key for key in self._asked if before.get(key) != self._asked[key]]
-            if changed:
-                told = [
-                    f"the {key}' values" if key in VALUES else f"{key} was {before.get(key)}, is {self._asked[key]}"
-                    for key in changed
-                ]
-                raise UsageError(
-                    f"{self._folder}: holds the work of another run; changed since: {'; '.join(told)}. Ask the same "
-                    "again, or name another folder"
-                )
+        if not self._folder.exists():
+            return
+        before: dict[str, Any] = self._manifest().field("question", dict)
+        changed = [key for key in self._asked if before.get(key) != self._asked[key]]
+        if changed:
+            differences = [
+                f"the {key}' values" if key in HASHED else f"{key} was {before.get(key)}, is {self._asked[key]}"
+                for key in changed
+            ]
+            raise UsageError(
+                f"{self._folder}: holds the work of another run; changed since: {'; '.join(differences)}. Run the same "
+                "command as before, or name another folder"
+            )
 
-    def _manifest(self) -> dict[str, Any]:
-        file = self._folder / manifests.MANIFEST
-        try:
-            manifest = json.loads(file.read_text(encoding="utf-8"))
-            if manifest["format"] != FORMAT or manifest["format_version"] != FORMAT_VERSION:
-                raise ValueError
-            manifest["question"], manifest["state"], manifest["parts"]
-        except (OSError, ValueError, KeyError, TypeError):
-            raise UsageError(f"{file}: not a checkpoint that this vicinal can read; name another folder") from None
-        return manifest
+    def _manifest(self) -> Manifest:
+        return manifests.read(self._folder, self._kind)
 
 
 def sha256_of(array: np.ndarray) -> str:

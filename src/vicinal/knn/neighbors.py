@@ -1,34 +1,51 @@
-"""The one result that everything else is arithmetic on: for each row, its nearest rows and how far they are."""
+"""The results of a search, which everything else is computed from: each row's nearest rows and their distances."""
 
-import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any, overload
 
 import numpy as np
 
 from vicinal.errors import DataError, UsageError
 from vicinal.knn.arguments import check_k
 from vicinal.knn.blocks import padded
-from vicinal.storage import atomic, manifests, npy
+from vicinal.storage import atomic, manifests
+from vicinal.storage.manifests import FolderKind
+from vicinal.typing import ArrayLike, PathLike
 
-FORMAT, FORMAT_VERSION = "vicinal.neighbors", 1
-WHAT, COMMAND = "saved neighbours", "vicinal neighbors"
+SAVED = FolderKind("vicinal.neighbors", 1, "saved neighbours", "vicinal neighbors", "save the neighbours again")
 
 
 @dataclass(frozen=True, eq=False)
 class Neighbors:
-    """The k nearest stored rows of each row, nearest first.
+    """The k nearest stored rows of each row, nearest first, ties by row number.
 
-    indices   : int64 (n, k), row numbers from 0; -1 where fewer than k rows were there
-    distances : float32 (n, k), ascending, in the metric's unit; inf where the index is -1
-    metric    : the name of the metric, where it is known
-    dim       : how many coordinates the rows have, where it is known
-    order     : by (distance, row number); both arrays are read-only
-    Raises    DataError where the shapes differ or are not 2-D, or an index is not a whole number.
+    `neighbors[i]` is row i's (indices, distances), without the places that are not filled; `neighbors[a:b]` is the
+    result of those rows; iterating gives one row after the other.
 
-    >>> Neighbors([[1, 2]], [[0.5, 1.0]]).nearest(1).indices
-    array([[1]])
+    Attributes
+    ----------
+    indices : ndarray of int64, shape (n, k)
+        Row numbers from 0; -1 where fewer than k rows were there. Read-only.
+    distances : ndarray of float32, shape (n, k)
+        Ascending, in the metric's unit; inf where the index is -1. Read-only.
+    metric : str or None
+        The name of the metric, where it is known.
+    dim : int or None
+        The number of coordinates, where it is known.
+
+    Raises
+    ------
+    DataError
+        Where the shapes differ or are not 2-D, or an index is not a whole number.
+
+    Examples
+    --------
+    >>> found = Neighbors([[1, 2], [0, -1]], [[0.5, 1.0], [0.5, np.inf]])
+    >>> found[1]
+    (array([0]), array([0.5], dtype=float32))
+    >>> found.nearest(1).indices.tolist(), len(found[:1]), [len(indices) for indices, _ in found]
+    ([[1], [0]], 1, [2, 1])
     """
 
     indices: np.ndarray
@@ -63,22 +80,40 @@ class Neighbors:
 
     @property
     def k(self) -> int:
-        """How many neighbours each row has a place for."""
-        return self.indices.shape[1]
+        """The number of neighbours that each row has a place for."""
+        return int(self.indices.shape[1])
 
     def __len__(self) -> int:
-        return self.indices.shape[0]
+        return int(self.indices.shape[0])
+
+    @overload
+    def __getitem__(self, row: int | np.integer) -> tuple[np.ndarray, np.ndarray]: ...
+    @overload
+    def __getitem__(self, row: slice) -> "Neighbors": ...
+
+    def __getitem__(self, row: int | np.integer | slice) -> "tuple[np.ndarray, np.ndarray] | Neighbors":
+        """One row's (indices, distances), or the result of a slice of rows."""
+        if isinstance(row, slice):
+            return Neighbors(self.indices[row], self.distances[row], self.metric, self.dim)
+        filled = self.indices[_row_number(row)] >= 0
+        return self.indices[row][filled], self.distances[row][filled]
+
+    def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        return (self[row] for row in range(len(self)))
 
     def __repr__(self) -> str:
         return f"Neighbors(n={len(self)}, k={self.k}, metric={self.metric!r})"
 
     def nearest(self, k: int) -> "Neighbors":
-        """The first k of each row's neighbours; no new pass is needed for a smaller k.
+        """The first k of each row's neighbours; a smaller k needs no new pass.
 
-        Raises    UsageError where k is not within 1 to this result's own k.
+        Raises
+        ------
+        UsageError
+            Where k is not within 1 to this result's own k.
         """
-        if not 1 <= check_k(k) <= self.k:
-            raise UsageError(f"k = {k} neighbours were asked of a result that holds {self.k} a row")
+        if check_k(k) > self.k:
+            raise UsageError(f"k: expected at most {self.k}, which this result holds a row, got {k}; search for more")
         return Neighbors(self.indices[:, :k], self.distances[:, :k], self.metric, self.dim)
 
     def merge(self, *others: "Neighbors", k: int | None = None) -> "Neighbors":
@@ -87,7 +122,12 @@ class Neighbors:
         A row that several results name is kept once, at the smallest of its distances. k defaults to the largest k;
         where there are fewer, the rest is index -1, distance inf.
 
-        Raises    DataError where the numbers of rows or the metrics differ; UsageError where k is not above 0.
+        Raises
+        ------
+        DataError
+            Where the numbers of rows or the metrics differ.
+        UsageError
+            Where k is not above 0.
         """
         results: Sequence[Neighbors] = (self, *others)
         if len({len(result) for result in results}) > 1 or len({result.metric for result in results}) > 1:
@@ -105,54 +145,86 @@ class Neighbors:
         order = np.lexsort((np.where(indices < 0, np.iinfo(np.int64).max, indices), distances))[:, :k]
         return Neighbors(*padded(_take(indices, order), _take(distances, order), k), self.metric, self.dim)
 
-    def save(self, folder: str | Path, overwrite: bool = False) -> None:
-        """Writes a folder with a JSON manifest and two plain `.npy` files; it appears whole or not at all.
+    def to_csr(self, n_columns: int | None = None, own: bool = False, symmetric: bool = False) -> Any:
+        """The distances as a sparse matrix, row i holding row i's neighbours, nearest first.
 
-        Raises    UsageError where the folder exists and `overwrite` is false.
+        Parameters
+        ----------
+        n_columns : int or None
+            The number of stored rows; None where the rows are the stored rows themselves.
+        own : bool
+            Whether each row is its own neighbour too, at distance 0, as scikit-learn expects of `metric="precomputed"`.
+        symmetric : bool
+            Whether j also gets i where i has j, as UMAP expects of `metric="precomputed"` and networkx of a graph.
+
+        Returns
+        -------
+        scipy.sparse.csr_matrix
+            float32 (n, n_columns), in arrays of its own that may be written; distances of 0 are kept.
+
+        Raises
+        ------
+        UsageError
+            Where a neighbour's number is not below n_columns, or a matrix that is not square should be symmetric or
+            hold each row itself.
+
+        Examples
+        --------
+        >>> Neighbors([[1], [0], [1]], [[0.0], [0.0], [2.0]]).to_csr().toarray().tolist()
+        [[0.0, 0.0, 0.0], [0.0, 0.0, 0.0], [0.0, 2.0, 0.0]]
         """
+        there = self.indices >= 0
+        indptr = np.append(0, np.cumsum(there.sum(axis=1)))
+        return _sparse(indptr, self.indices[there], self.distances[there], n_columns, own, symmetric)
+
+    def save(self, folder: PathLike, overwrite: bool = False) -> None:
+        """Write a folder with a JSON manifest and two plain `.npy` files; it appears whole or not at all.
+
+        Raises
+        ------
+        UsageError
+            Where the folder exists and `overwrite` is false.
+        """
+        fields = {"metric": self.metric, "n": len(self), "k": self.k, "dim": self.dim}
         with atomic.whole_folder(folder, overwrite) as part:
-            manifest = {
-                "format": FORMAT,
-                "format_version": FORMAT_VERSION,
-                "metric": self.metric,
-                "n": len(self),
-                "k": self.k,
-                "dim": self.dim,
-                "parts": manifests.save_arrays(part, {"indices": self.indices, "distances": self.distances}),
-            }
-            (part / manifests.MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+            manifests.write(part, SAVED, fields, {"indices": self.indices, "distances": self.distances})
 
     @classmethod
-    def load(cls, folder: str | Path) -> "Neighbors":
+    def load(cls, folder: PathLike) -> "Neighbors":
         """The result that `save` wrote; its checksums are verified before an array is parsed.
 
-        Raises    DataError, naming the file, where the folder is not one of ours, is of a newer format, or is damaged.
+        Raises
+        ------
+        DataError
+            Naming the file, where the folder is not one of ours, is of a newer format, or is damaged.
         """
-        folder = Path(folder)
-        manifest = _manifest(folder)
-        arrays = {}
-        for name in ("indices", "distances"):
-            file = folder / f"{name}.npy"
-            part = manifest["parts"][file.name]
-            if not file.is_file():
-                raise DataError(f"{file}: missing; the folder is not whole: save the neighbours again")
-            if manifests.sha256(file) != part["sha256"]:
-                raise DataError(f"{file}: damaged: its checksum is not the manifest's; save the neighbours again")
-            arrays[name] = npy.load_npy(file)
-            if arrays[name].shape != (manifest["n"], manifest["k"]):
-                raise DataError(
-                    f"{file}: found shape {arrays[name].shape}, the manifest says n {manifest['n']}, k {manifest['k']}"
-                )
-        return cls(arrays["indices"], arrays["distances"], manifest["metric"], manifest.get("dim"))
+        manifest = manifests.read(folder, SAVED)
+        shape = manifest.count("n"), manifest.count("k")
+        metric, dim = manifest.nullable("metric", str), manifest.optional("dim", int)
+        return cls(manifest.array("indices", "i", shape), manifest.array("distances", "f", shape), metric, dim)
 
 
 @dataclass(frozen=True, eq=False)
 class RadiusNeighbors:
-    """All stored rows within a radius of each row: row i's are indices[indptr[i] : indptr[i + 1]].
+    """All stored rows within a radius of each row, nearest first, ties by row number.
 
-    indptr    : int64 (n + 1,)
-    indices   : int64 (n_found,), by (distance, row number) within each row
-    distances : float32 (n_found,), in the metric's unit
+    `neighbors[i]` is row i's (indices, distances), that is `indices[indptr[i] : indptr[i + 1]]` and the same of
+    `distances`; `neighbors[a:b]` is the result of those rows; iterating gives one row after the other.
+
+    Attributes
+    ----------
+    indptr : ndarray of int64, shape (n + 1,)
+    indices : ndarray of int64, shape (n_found,)
+    distances : ndarray of float32, shape (n_found,)
+        In the metric's unit.
+    metric : str or None
+        The name of the metric, where it is known.
+
+    Examples
+    --------
+    >>> found = RadiusNeighbors([0, 1, 3], [4, 2, 0], [0.5, 0.0, 1.0])
+    >>> found[-1], len(found[1:])
+    ((array([2, 0]), array([0., 1.], dtype=float32)), 1)
     """
 
     indptr: np.ndarray
@@ -161,16 +233,17 @@ class RadiusNeighbors:
     metric: str | None = None
 
     def __post_init__(self) -> None:
-        arrays = {"indptr": np.int64, "indices": np.int64, "distances": np.float32}
+        arrays: dict[str, type] = {"indptr": np.int64, "indices": np.int64, "distances": np.float32}
         for name, dtype in arrays.items():
+            array: np.ndarray
             with np.errstate(over="ignore"):  # a distance beyond float32 is inf
                 array = np.ascontiguousarray(getattr(self, name), dtype=dtype).view()
             array.setflags(write=False)
             object.__setattr__(self, name, array)
 
     @classmethod
-    def of_rows(cls, rows: list[tuple[np.ndarray, np.ndarray]], metric: str | None = None) -> "RadiusNeighbors":
-        """The neighbours of each row, given as (indices, distances)."""
+    def of_rows(cls, rows: Sequence[tuple[np.ndarray, np.ndarray]], metric: str | None = None) -> "RadiusNeighbors":
+        """The result whose row i is rows[i], given as (indices, distances)."""
         indptr = np.append(0, np.cumsum([len(indices) for indices, _ in rows])).astype(np.int64)
         empty = np.zeros(0)
         indices = np.concatenate([empty.astype(np.int64), *(indices for indices, _ in rows)])
@@ -179,49 +252,69 @@ class RadiusNeighbors:
     def __len__(self) -> int:
         return len(self.indptr) - 1
 
-    def __getitem__(self, row: int) -> tuple[np.ndarray, np.ndarray]:
-        """The indices and the distances of one row's neighbours."""
+    @overload
+    def __getitem__(self, row: int | np.integer) -> tuple[np.ndarray, np.ndarray]: ...
+    @overload
+    def __getitem__(self, row: slice) -> "RadiusNeighbors": ...
+
+    def __getitem__(self, row: int | np.integer | slice) -> "tuple[np.ndarray, np.ndarray] | RadiusNeighbors":
+        """One row's (indices, distances), or the result of a slice of rows."""
+        if isinstance(row, slice):
+            return RadiusNeighbors.of_rows([self[one] for one in range(len(self))[row]], self.metric)
+        row = range(len(self))[_row_number(row)]
         found = slice(self.indptr[row], self.indptr[row + 1])
         return self.indices[found], self.distances[found]
+
+    def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        return (self[row] for row in range(len(self)))
 
     def __repr__(self) -> str:
         return f"RadiusNeighbors(n={len(self)}, found={len(self.indices)}, metric={self.metric!r})"
 
+    def to_csr(self, n_columns: int | None = None, own: bool = False, symmetric: bool = False) -> Any:
+        """The distances as a sparse matrix; arguments, result and errors as for `Neighbors.to_csr`."""
+        return _sparse(self.indptr, self.indices, self.distances, n_columns, own, symmetric)
 
-def components(n: int, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """The connected components of n rows under the edges a[i] - b[i]: the lowest row of each row's component.
 
-    Returns   int64 (n,)
-    Method    every edge pulls the larger of its two labels down to the smaller, and labels are followed to their ends,
-              until nothing moves (after Shiloach & Vishkin 1982)
+def _row_number(row: ArrayLike) -> int:
+    """The number of one row, or TypeError."""
+    if isinstance(row, bool) or not isinstance(row, int | np.integer):
+        raise TypeError(f"expected the number of a row or a slice of rows, got {type(row).__name__}")
+    return int(row)
 
-    >>> components(5, np.array([3, 1]), np.array([1, 4])).tolist()
-    [0, 1, 2, 1, 1]
-    """
-    label = np.arange(n)
-    while len(a):
-        low, high = np.minimum(label[a], label[b]), np.maximum(label[a], label[b])
-        apart = low != high
-        a, b = a[apart], b[apart]
-        np.minimum.at(label, high[apart], low[apart])
-        while not np.array_equal(label, followed := label[label]):
-            label = followed
-    return label
+
+def _sparse(
+    indptr: np.ndarray, indices: np.ndarray, distances: np.ndarray, n_columns: int | None, own: bool, symmetric: bool
+) -> Any:
+    """A scipy.sparse.csr_matrix of distances; arguments as for `Neighbors.to_csr`."""
+    from scipy.sparse import csr_matrix
+
+    n = len(indptr) - 1
+    width = n if n_columns is None else n_columns
+    largest = int(indices.max(initial=-1))
+    if largest >= width:
+        raise UsageError(
+            f"n_columns: expected more than the largest row number {largest}, got {width}; for queries give the number "
+            "of stored rows"
+        )
+    if not own and not symmetric:
+        return csr_matrix((distances.copy(), indices.copy(), indptr.copy()), shape=(n, width))
+    if n != width:
+        raise UsageError(f"own, symmetric: expected a square matrix, found {n} rows and {width} columns")
+    rows, columns = np.repeat(np.arange(n), np.diff(indptr)), indices
+    if symmetric:
+        rows, columns, distances = np.append(rows, columns), np.append(columns, rows), np.tile(distances, 2)
+    if own:
+        rows, columns = np.append(np.arange(n), rows), np.append(np.arange(n), columns)
+        distances = np.append(np.zeros(n, np.float32), distances)
+    order = np.lexsort((distances, columns, rows))  # of a pair that is there twice, the first and nearest counts
+    rows, columns, distances = rows[order], columns[order], distances[order]
+    once = np.append(True, (np.diff(rows) != 0) | (np.diff(columns) != 0))[: len(rows)]
+    rows, columns, distances = rows[once], columns[once], distances[once]
+    order = np.lexsort((columns, columns != rows, distances, rows))  # nearest first; among the nearest, the row itself
+    counts = np.append(0, np.cumsum(np.bincount(rows, minlength=n)))
+    return csr_matrix((distances[order], columns[order], counts), shape=(n, width))
 
 
 def _take(array: np.ndarray, order: np.ndarray) -> np.ndarray:
     return np.take_along_axis(array, order, axis=1)
-
-
-def _manifest(folder: Path) -> dict:
-    manifest = manifests.read_manifest(folder, FORMAT, FORMAT_VERSION, WHAT, COMMAND)
-    try:
-        whole = isinstance(manifest["metric"], str | None) and {"n", "k"} <= manifest.keys()
-        whole = whole and isinstance(manifest.get("dim"), int | None)
-        for name in ("indices.npy", "distances.npy"):
-            whole = whole and isinstance(manifest["parts"][name]["sha256"], str)
-    except (KeyError, TypeError):
-        whole = False
-    if not whole:
-        raise manifests.other_manifest(folder / manifests.MANIFEST, WHAT, COMMAND)
-    return manifest

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from vicinal.analysis.components import components
 from vicinal.errors import DataError, some
 from vicinal.knn.checkpoint import sha256_of
-from vicinal.knn.neighbors import components
 from vicinal.learn.batch_losses import label_loss, pair_loss
 from vicinal.learn.evaluation import (
     MAX_ROWS,

@@ -20,6 +20,7 @@ from vicinal.storage import npy
 
 MANIFEST = "manifest.json"
 MANIFEST_AT_MOST = 1 << 24  # bytes
+KINDS = {"f": "float", "i": "int", "u": "unsigned int", "b": "bool"}
 FieldType = TypeVar("FieldType")
 
 
@@ -132,6 +133,12 @@ class Manifest:
         """A field of this type, or None where it is null or not there."""
         return None if self._content.get(name) is None else self.field(name, kind)
 
+    def nullable(self, name: str, kind: type[FieldType]) -> FieldType | None:
+        """A field of this type or null, which must be there."""
+        if name not in self:
+            raise self._wrong(name, f"{kind.__name__} or null")
+        return self.optional(name, kind)
+
     def count(self, name: str) -> int:
         """A field that is a whole number of at least 0."""
         number = self.field(name, int)
@@ -139,18 +146,25 @@ class Manifest:
             raise self._wrong(name, "a whole number of at least 0")
         return number
 
-    def path(self, name: str) -> Path:
-        """The path of a part, whose size and checksum are those of the manifest."""
+    def path(self, name: str, verify: bool = True) -> Path:
+        """The path of a part, whose size and checksum are those of the manifest; they are not read without `verify`."""
         part, path = self._parts.get(name), self.folder / name
         if part is None:
             raise self.kind.refusal(self.file, f": it names no {name}")
         if not path.is_file():
             raise self.kind.error(f"{path}: missing; the folder is not whole: {self.kind.remedy}")
-        if part.get("bytes", size := path.stat().st_size) != size or sha256(path) != part["sha256"]:
+        size = path.stat().st_size
+        if verify and (part.get("bytes", size) != size or sha256(path) != part["sha256"]):
             raise self.kind.error(f"{path}: damaged: its checksum is not the manifest's; {self.kind.remedy}")
         return path
 
-    def array(self, name: str, dtypes: str = "fiu", shape: tuple[int | None, ...] | None = None) -> np.ndarray:
+    def array(
+        self,
+        name: str,
+        dtypes: str = "fiu",
+        shape: tuple[int | None, ...] | None = None,
+        verify: bool = True,
+    ) -> np.ndarray:
         """The array of a part as a read-only memory map, once its checksum, dtype and shape are verified.
 
         Parameters
@@ -161,18 +175,21 @@ class Manifest:
             The kinds of dtype that are expected: f, i, u, b.
         shape : tuple
             None for a length that is not known; None for any shape.
+        verify : bool
+            Whether the checksum is compared; dtype and shape always are.
         """
-        path = self.path(f"{name}.npy")
+        path = self.path(f"{name}.npy", verify)
         try:
             array = npy.load_npy(path)
         except DataError as error:
             raise self.kind.error(str(error)) from None
         wanted = array.shape if shape is None else shape
         if array.dtype.kind not in dtypes or len(array.shape) != len(wanted) or not _fits(array.shape, wanted):
-            shown = "x".join("?" if length is None else str(length) for length in wanted)
+            shown = ", ".join("any" if length is None else str(length) for length in wanted)
+            kinds = " or ".join(KINDS[one] for one in dtypes)
             raise self.kind.error(
-                f"{path}: found {array.dtype} of shape {array.shape}, expected shape {shown} of kind "
-                f"{' or '.join(dtypes)}; {self.kind.remedy}"
+                f"{path}: found {array.dtype} of shape {array.shape}, expected {kinds} of shape ({shown}); "
+                f"{self.kind.remedy}"
             )
         return array
 

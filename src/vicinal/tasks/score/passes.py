@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from vicinal.analysis.components import components
 from vicinal.analysis.distinct import copy_groups, first_of_each, nearest_distinct
 from vicinal.data.embeddings import Embeddings
 from vicinal.indexes.exact import Exact
@@ -15,7 +16,7 @@ from vicinal.knn.arguments import at_most, cores
 from vicinal.knn.copies import find_copies
 from vicinal.knn.kernels import Progress
 from vicinal.knn.metrics import Metric
-from vicinal.knn.neighbors import Neighbors, components
+from vicinal.knn.neighbors import Neighbors
 from vicinal.tasks.score.inputs import Inputs
 from vicinal.tasks.score.plan import Plan, Question, Scorer
 

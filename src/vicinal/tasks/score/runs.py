@@ -4,7 +4,6 @@ The data, the embeddings and the references stay where they are; the folder hold
 neighbours of every pass, and the scores. A run that rows were added to has several parts, whose rows follow each other.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -17,11 +16,11 @@ from vicinal.data.embeddings import Embeddings
 from vicinal.errors import DataError, UsageError
 from vicinal.knn.metrics import find
 from vicinal.knn.neighbors import Neighbors
-from vicinal.storage import atomic, manifests, npy
+from vicinal.storage import atomic, manifests
+from vicinal.storage.manifests import FolderKind
 from vicinal.tasks.score.plan import EMBEDDINGS, REFERENCE, Key, Plan, Question, Scorer
 
-FORMAT, FORMAT_VERSION = "vicinal.run", 1
-WHAT, COMMAND = "a kept run", "vicinal score --run"
+RUN = FolderKind("vicinal.run", 1, "a kept run", "vicinal score --run", "score again")
 
 
 @dataclass(frozen=True)
@@ -158,23 +157,20 @@ class Kept:
         arrays = {"scores": self.values}
         for number, one in enumerate(self.passes):
             arrays |= {f"indices{number}": one.neighbors.indices, f"distances{number}": one.neighbors.distances}
+        fields = {
+            "nested": self.nested,
+            "id_field": self.id_field,
+            "on_invalid": self.on_invalid,
+            "data": [asdict(one) for one in self.parts],
+            "references": [asdict(one) for one in self.references],
+            "scorers": [_record(one) for one in self.scorers],
+            "passes": [
+                {"metric": one.neighbors.metric, "dim": one.neighbors.dim, "scorers": list(one.scorers)}
+                for one in self.passes
+            ],
+        }
         with atomic.whole_folder(folder, overwrite) as part:
-            manifest = {
-                "format": FORMAT,
-                "format_version": FORMAT_VERSION,
-                "nested": self.nested,
-                "id_field": self.id_field,
-                "on_invalid": self.on_invalid,
-                "data": [asdict(one) for one in self.parts],
-                "references": [asdict(one) for one in self.references],
-                "scorers": [_record(one) for one in self.scorers],
-                "passes": [
-                    {"metric": one.neighbors.metric, "dim": one.neighbors.dim, "scorers": list(one.scorers)}
-                    for one in self.passes
-                ],
-                "parts": manifests.save_arrays(part, arrays),
-            }
-            (part / manifests.MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+            manifests.write(part, RUN, fields, arrays)
 
     @classmethod
     def load(cls, folder: str | Path) -> "Kept":
@@ -185,33 +181,32 @@ class Kept:
         DataError
             The folder is no kept run or is damaged; the message names the file.
         """
-        folder = Path(folder)
-        manifest = manifests.read_manifest(folder, FORMAT, FORMAT_VERSION, WHAT, COMMAND)
+        manifest = manifests.read(folder, RUN)
+        data, passes = manifest.field("data", list), manifest.field("passes", list)
         try:
             parts = tuple(
-                Part(Source(**one["data"]), tuple(Source(**source) for source in one["embeddings"]))
-                for one in manifest["data"]
+                Part(Source(**one["data"]), tuple(Source(**source) for source in one["embeddings"])) for one in data
             )
-            scorers = tuple(_scorer(one) for one in manifest["scorers"])
-            described = [(one["metric"], one["dim"], tuple(one["scorers"])) for one in manifest["passes"]]
-            sums = {name: part["sha256"] for name, part in manifest["parts"].items()}
-            rest: dict[str, Any] = {"nested": manifest["nested"], "id_field": manifest["id_field"]}
-            rest["on_invalid"] = manifest["on_invalid"]
-            rest["references"] = tuple(Source(**one) for one in manifest["references"])
+            scorers = tuple(_scorer(one) for one in manifest.field("scorers", list))
+            references = tuple(Source(**one) for one in manifest.field("references", list))
+            described = [(one["metric"], one["dim"], tuple(one["scorers"])) for one in passes]
         except (ValueError, KeyError, TypeError, AttributeError):
-            raise manifests.other_manifest(folder / manifests.MANIFEST, WHAT, COMMAND) from None
-
-        def array(name: str) -> np.ndarray:
-            path = folder / f"{name}.npy"
-            if not path.is_file() or manifests.sha256(path) != sums.get(path.name):
-                raise DataError(f"{path}: missing or damaged; score again")
-            return npy.load_npy(path)
-
-        passes = tuple(
-            Pass(Neighbors(array(f"indices{number}"), array(f"distances{number}"), metric, dim), serves)
-            for number, (metric, dim, serves) in enumerate(described)
+            raise RUN.refusal(manifest.file) from None
+        kept = []
+        for number, (metric, dim, serves) in enumerate(described):
+            indices = manifest.array(f"indices{number}", "i", (None, None))
+            distances = manifest.array(f"distances{number}", "f", indices.shape)
+            kept.append(Pass(Neighbors(indices, distances, metric, dim), serves))
+        return cls(
+            parts,
+            scorers,
+            manifest.array("scores", "f", (len(scorers), None)),
+            tuple(kept),
+            manifest.field("nested", bool),
+            manifest.field("id_field", str),
+            manifest.field("on_invalid", str),
+            references,
         )
-        return cls(parts, scorers, array("scores"), passes, **rest)
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,6 +2,7 @@
 
 import errno
 import io
+import json
 import os
 import pickle
 import re
@@ -9,7 +10,9 @@ import signal
 import socket
 import sys
 import warnings
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +24,7 @@ from vicinal.errors import DataError, UsageError
 from vicinal.knn.checkpoint import Checkpoint
 from vicinal.knn.metrics import find
 from vicinal.knn.vectors import as_vectors, invalid_rows, refuse_invalid
-from vicinal.storage import atomic
+from vicinal.storage import atomic, manifests
 from vicinal.storage.npy import load_npy
 from workplace import start
 
@@ -197,7 +200,9 @@ def test_an_output_that_is_an_input_is_refused_by_whatever_name(tmp_path: Path) 
     data, link = tmp_path / "data.jsonl", tmp_path / "link.jsonl"
     data.write_text("{}\n")
     link.symlink_to(data)
-    for output in (data, str(data), link):
+    hard = tmp_path / "hard.jsonl"
+    hard.hardlink_to(data)
+    for output in (data, str(data), link, hard):
         for named in (data, str(link), f"{data}:label"):
             with pytest.raises(UsageError, match="is one of the inputs, and an input is never overwritten"):
                 atomic.refuse_input(output, [None, np.zeros(3), named])
@@ -276,9 +281,11 @@ def test_a_failure_leaves_the_old_folder_and_nothing_beside_it(tmp_path: Path) -
 
 KILLED_AT_RENAME = """
 import os, signal, sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 import vicinal
-from vicinal.storage import atomic
+from vicinal.storage import atomic, manifests
 from vicinal.storage.npy import load_npy
 rename, exchanged, wanted, calls = Path.rename, atomic._exchanged, int(sys.argv[1]), []
 def killed(self, target):
@@ -321,7 +328,7 @@ def test_a_kill_around_the_renames_leaves_a_whole_folder(tmp_path: Path, at: int
 
 WRITES = """
 import os, sys
-from vicinal.storage import atomic
+from vicinal.storage import atomic, manifests
 from vicinal.storage.npy import load_npy
 file, folder = atomic.whole_file("x", overwrite=True), atomic.whole_folder("f", overwrite=True)
 with file as text, folder as part:
@@ -406,3 +413,75 @@ def test_a_full_disk_is_an_error_that_names_the_output(tmp_path: Path) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
     assert caught.value.filename == str(tmp_path / "graph")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Path:
+    with atomic.whole_folder(tmp_path / "kept") as part:
+        (part / "notes.txt").write_text("notes")
+        fields = {"name": "x", "count": 3, "ratio": 0.5, "flag": True, "nothing": None, "negative": -1}
+        manifests.write(part, KIND, fields, {"a": np.arange(6.0).reshape(2, 3), "b": np.array([True, False])})
+    return tmp_path / "kept"
+
+
+KIND = manifests.FolderKind("vicinal.test", 1, "a test", "vicinal test", "test again")
+
+
+def test_a_manifest_gives_fields_and_parts_in_the_types_that_are_expected(kept: Path) -> None:
+    manifest = manifests.read(kept, KIND)
+    assert set(manifest.parts) == {"a.npy", "b.npy", "notes.txt"} == set(manifest.sizes())
+    assert (manifest.field("name", str), manifest.count("count"), manifest.field("ratio", float)) == ("x", 3, 0.5)
+    assert manifest.field("flag", bool) and manifest.optional("nothing", str) is None
+    assert manifest.field("absent", int, 7) == 7 and manifest.nullable("nothing", int) is None
+    assert manifest.path("notes.txt").read_text() == "notes"
+    assert manifest.array("a", "f", (2, None)).tolist() == [[0, 1, 2], [3, 4, 5]] and "name" in manifest
+    assert manifests.is_ours(kept)
+
+
+@pytest.mark.parametrize(
+    ("read", "said"),
+    [
+        (lambda m: m.field("name", int), "manifest.json: not a manifest of a test: name: expected int, found 'x'"),
+        (lambda m: m.field("flag", int), "flag: expected int, found True; expected a folder of `vicinal test`"),
+        (lambda m: m.field("absent", str), "absent: expected str, found nothing"),
+        (lambda m: m.count("negative"), "negative: expected a whole number of at least 0, found -1"),
+        (lambda m: m.nullable("absent", int), "absent: expected int or null, found nothing"),
+        (lambda m: m.optional("name", dict), "name: expected dict, found 'x'"),
+        (lambda m: m.path("c.npy"), "manifest.json: not a manifest of a test: it names no c.npy"),
+        (lambda m: m.array("a", "f", (3, 3)), "a.npy: found float64 of shape (2, 3), expected float of shape (3, 3)"),
+        (lambda m: m.array("a", "f", (6,)), "expected float of shape (6); test again"),
+        (lambda m: m.array("a", "iu", (2, 3)), "expected int or unsigned int of shape (2, 3); test again"),
+        (lambda m: m.array("b", "f"), "b.npy: found bool of shape (2,), expected float"),
+    ],
+)
+def test_a_manifest_that_does_not_hold_what_is_expected_says_so(kept: Path, read: Any, said: str) -> None:
+    with pytest.raises(DataError) as caught:
+        read(manifests.read(kept, KIND))
+    assert str(caught.value).startswith(str(kept)) and said in str(caught.value)
+
+
+def test_every_part_is_verified_before_it_is_parsed(kept: Path) -> None:
+    for name, read in (("a.npy", lambda m: m.array("a")), ("notes.txt", lambda m: m.path("notes.txt"))):
+        before = (kept / name).read_bytes()
+        for content in (before[:-1], before + b"x", before[:-1] + bytes([before[-1] ^ 1])):
+            (kept / name).write_bytes(content)
+            with pytest.raises(DataError, match=f"{name}: damaged: its checksum is not the manifest's; test again"):
+                read(manifests.read(kept, KIND))
+        (kept / name).unlink()
+        with pytest.raises(DataError, match=f"{name}: missing; the folder is not whole: test again"):
+            read(manifests.read(kept, KIND))
+    strict = replace(KIND, error=UsageError)
+    with pytest.raises(UsageError, match="missing"):
+        manifests.read(kept, strict).array("a")
+    for other in (replace(KIND, format="vicinal.other"), replace(KIND, version=2)):
+        with pytest.raises(DataError, match=r"not a manifest of a test|format version 1, this vicinal reads 2: update"):
+            manifests.read(kept, other)
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "../a.npy", "/etc/passwd", "b/c", "manifest.json", "a\\b", "a\0b"])
+def test_a_part_is_a_plain_file_of_its_folder(kept: Path, name: str) -> None:
+    content = json.loads((kept / "manifest.json").read_text())
+    content["parts"] = {name: {"sha256": ""}}
+    (kept / "manifest.json").write_text(json.dumps(content))
+    with pytest.raises(DataError, match="parts: expected file names, each with its sha256"):
+        manifests.read(kept, KIND)

@@ -15,11 +15,16 @@ from hypothesis import strategies as st
 import vicinal
 from vicinal import Neighbors
 from vicinal.errors import DataError, UsageError
+from vicinal.knn.neighbors import RadiusNeighbors
 from workplace import start
 
 
 def made(indices: Any, distances: Any, metric: str | None = None) -> Neighbors:
     return Neighbors(indices, distances, metric)
+
+
+def within(indptr: Any, indices: Any, distances: Any, metric: str | None = None) -> RadiusNeighbors:
+    return RadiusNeighbors(indptr, indices, distances, metric)
 
 
 GRAPH = made([[1, 2], [0, 2], [1, 0]], [[1.0, 3.0], [1.0, 2.0], [2.0, 3.0]], "euclidean")
@@ -76,7 +81,7 @@ def test_the_nearest_are_the_first_columns() -> None:
     same(GRAPH.nearest(1), made([[1], [0], [1]], [[1.0], [1.0], [2.0]], "euclidean"))
     same(GRAPH.nearest(2), GRAPH)
     for k in (0, 3, -1):
-        with pytest.raises(UsageError, match=rf"k = {k} neighbours were asked|above 0, got {k}"):
+        with pytest.raises(UsageError, match=rf"k: expected .*got {k}"):
             GRAPH.nearest(k)
     for odd in (True, 1.0, "1"):
         with pytest.raises(UsageError, match="expected a whole number above 0"):
@@ -198,7 +203,8 @@ def test_every_damaged_byte_of_an_array_is_noticed(folder: Path, name: str) -> N
 
 def test_a_pickle_with_the_right_checksum_is_still_never_opened(folder: Path) -> None:
     np.save(folder / "indices.npy", np.array([[{}, {}]] * 3), allow_pickle=True)
-    rewrite(folder, lambda m: m["parts"]["indices.npy"].update(sha256=digest(folder / "indices.npy")))
+    file = folder / "indices.npy"
+    rewrite(folder, lambda m: m["parts"][file.name].update(sha256=digest(file), bytes=file.stat().st_size))
     assert "found dtype object (pickled" in refused(folder)
 
 
@@ -253,7 +259,86 @@ def test_a_newer_format_asks_for_an_update(folder: Path) -> None:
 
 def test_arrays_of_another_shape_than_the_manifest_says_are_refused(folder: Path) -> None:
     rewrite(folder, lambda m: m.update(n=4))
-    assert refused(folder) == "/indices.npy: found shape (3, 2), the manifest says n 4, k 2"
+    assert refused(folder) == (
+        "/indices.npy: found int64 of shape (3, 2), expected int of shape (4, 2); save the neighbours again"
+    )
+    GRAPH.save(folder, overwrite=True)
+    np.save(folder / "distances.npy", GRAPH.indices)
+    file = folder / "distances.npy"
+    rewrite(folder, lambda m: m["parts"][file.name].update(sha256=digest(file), bytes=file.stat().st_size))
+    assert refused(folder).startswith("/distances.npy: found int64 of shape (3, 2), expected float of shape (3, 2)")
+
+
+def test_rows_are_read_by_number_slice_and_iteration() -> None:
+    found = made([[1, 2], [0, -1], [-1, -1]], [[1.0, 3.0], [1.0, np.inf], [np.inf, np.inf]], "euclidean")
+    assert [(a.tolist(), b.tolist()) for a, b in found] == [([1, 2], [1, 3]), ([0], [1]), ([], [])]
+    assert found[-2][0].tolist() == found[np.int64(1)][0].tolist() == [0]
+    same(found[1:], made([[0, -1], [-1, -1]], [[1.0, np.inf], [np.inf, np.inf]], "euclidean"))
+    same(found[::-1][:1], found[2:])
+    ragged = within([0, 2, 3, 3], [1, 2, 0], [1, 3, 1], "euclidean")
+    assert [(a.tolist(), b.tolist()) for a, b in ragged] == [([1, 2], [1, 3]), ([0], [1]), ([], [])]
+    assert ragged[-2][0].tolist() == [0] and [len(one) for one in (ragged, ragged[1:], ragged[5:])] == [3, 2, 0]
+    assert ragged[::-1].indices.tolist() == [0, 1, 2] and ragged[1:].metric == "euclidean"
+    for result in (found, ragged):
+        for row in (3, -4):
+            with pytest.raises(IndexError):
+                result[row]
+        for wrong in (True, 1.0, "1", None):
+            with pytest.raises(TypeError, match="expected the number of a row or a slice"):
+                result[wrong]  # type: ignore[index]
+
+
+def test_a_sparse_matrix_keeps_every_neighbour_even_at_distance_0() -> None:
+    found = made([[1, 2], [0, -1], [1, 0]], [[0.0, 3.0], [0.0, np.inf], [2.0, 3.0]])
+    matrix = found.to_csr()
+    assert (matrix.shape, matrix.nnz, matrix.dtype) == ((3, 3), 5, np.float32)
+    assert matrix.toarray().tolist() == [[0, 0, 3], [0, 0, 0], [3, 2, 0]]
+    assert [matrix.indices[a:b].tolist() for a, b in zip(matrix.indptr, matrix.indptr[1:], strict=False)] == [
+        [1, 2],
+        [0],
+        [1, 0],
+    ]
+    matrix.data[:] = 9  # the result stays as it is
+    assert found.distances[0].tolist() == [0.0, 3.0]
+    ragged = within([0, 2, 3, 5], [1, 2, 0, 1, 0], [0.0, 3.0, 0.0, 2.0, 3.0])
+    np.testing.assert_array_equal(ragged.to_csr().toarray(), found.to_csr().toarray())
+    ragged.to_csr().data[:] = 9
+    assert ragged.distances.tolist() == [0.0, 3.0, 0.0, 2.0, 3.0]
+    assert (
+        made([[7]], [[1.0]]).to_csr(8).shape == (1, 8)
+        and made(np.zeros((0, 3), int), np.zeros((0, 3))).to_csr().nnz == 0
+    )
+    with pytest.raises(UsageError, match="n_columns: expected more than the largest row number 7, got 1; for queries"):
+        made([[7]], [[1.0]]).to_csr()
+    for how in ({"own": True}, {"symmetric": True}):
+        with pytest.raises(UsageError, match="expected a square matrix, found 1 rows and 8 columns"):
+            made([[7]], [[1.0]]).to_csr(8, **how)
+
+
+def test_a_sparse_matrix_with_each_row_itself_and_both_directions() -> None:
+    found = made([[1], [0], [1]], [[0.0], [0.0], [2.0]])
+    matrix = found.to_csr(own=True, symmetric=True)
+    assert matrix.nnz == 7 and matrix.toarray().tolist() == [[0, 0, 0], [0, 0, 2], [0, 2, 0]]
+    rows = [matrix.indices[a:b].tolist() for a, b in zip(matrix.indptr, matrix.indptr[1:], strict=False)]
+    assert rows == [[0, 1], [1, 0, 2], [2, 1]]
+    assert found.to_csr(symmetric=True).nnz == 4 and found.to_csr(own=True).nnz == 6
+
+
+def test_scikit_learn_takes_the_sparse_matrix_as_precomputed() -> None:
+    from sklearn.cluster import DBSCAN
+    from sklearn.neighbors import KNeighborsClassifier
+
+    vectors = np.random.default_rng(3).normal(size=(80, 4)).astype(np.float32)
+    vectors[40:44] = vectors[3]
+    index, labels = vicinal.Exact().fit(vectors[:60]), np.arange(60) % 3
+    graph = index.neighbors(8).to_csr(own=True)
+    ours = KNeighborsClassifier(5, metric="precomputed").fit(graph, labels)
+    asked = index.search(vectors[60:], 8).to_csr(60)
+    truth = KNeighborsClassifier(5).fit(vectors[:60], labels)
+    np.testing.assert_array_equal(ours.predict(asked), truth.predict(vectors[60:]))
+    near = index.within(1.2).to_csr(own=True)
+    ours = DBSCAN(1.2, metric="precomputed").fit(near).labels_
+    np.testing.assert_array_equal(ours, DBSCAN(1.2).fit(vectors[:60]).labels_)
 
 
 KILLED_WHILE_SAVING = """

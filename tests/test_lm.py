@@ -446,7 +446,6 @@ def test_build_and_evaluate_give_what_the_commands_give(work: Workplace) -> None
         assert Path("s", name).read_bytes() == Path("t", name).read_bytes() == Path("u", name).read_bytes()
     assert told[-1] == (len(texts["train"]) - 1, len(texts["train"]) - 1, "keys")
     told.clear()
-    look: dict[str, Any] = {"context": 32, "progress": build["progress"]}
     results = [
         lm.evaluate(built, model, texts["valid"], texts["test"], k=9, context=32, tokenizer=tokenizer),
         lm.evaluate("s", model, "valid.txt", "test.txt", k=9, index="exact", context=32, tokenizer=tokenizer),

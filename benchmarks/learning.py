@@ -220,8 +220,10 @@ def lm(name: str, path: Path, folder: Path) -> Iterator[Row]:
     from tokenizers import Tokenizer, models, pre_tokenizers, trainers
     from transformers import GPT2Config, GPT2LMHeadModel
 
-    from vicinal.lm import Datastore, evaluation
-    from vicinal.lm.transformer import blocks, fingerprint
+    from vicinal import lm as knn_lm
+    from vicinal.lm.evaluation import evaluation_at
+    from vicinal.lm.perplexity import choose, search_positions
+    from vicinal.lm.transformer import blocks
 
     lines = text_of(path)
     for seed in SEEDS:
@@ -248,14 +250,13 @@ def lm(name: str, path: Path, folder: Path) -> Iterator[Row]:
         seconds["train_s"] = round(time.perf_counter() - seconds["train_s"], 1)
         seconds["train_cpu_s"] = round(time.process_time() - seconds["train_cpu_s"], 1)
         model.eval()
-        place = folder / f"{name}-{seed}"
-        evaluation.build(place, model, train, dtype="float16")
-        store = Datastore.open(place, fingerprint(model))
-        asked = [evaluation.ask(store, blocks(model, one), 256) for one in (valid, test)]
-        choice = evaluation.choose(asked[0])
-        found = evaluation.evaluate(asked[1], choice)
-        row = {"data": name, "seed": seed, "keys": len(store), **found.as_dict(), **seconds}
-        yield told({**row, **added_to_logits(model, test, asked[1], choice)})
+        store = knn_lm.build(train, model, folder / f"{name}-{seed}", dtype="float16")
+        searched = [search_positions(store, blocks(model, one), 256) for one in (valid, test)]
+        choice = choose(searched[0])
+        figures = evaluation_at(searched[1], choice, len(store)).as_dict()
+        del figures["validation"]
+        row = {"data": name, "seed": seed, **figures, **seconds}
+        yield told({**row, **added_to_logits(model, test, searched[1], choice)})
 
 
 def added_to_logits(model: Any, test: np.ndarray, asked: Any, choice: Any) -> Row:

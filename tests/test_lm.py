@@ -1,7 +1,10 @@
 """kNN-LM: the mixture by hand and in extremes, the store on disk, and models of transformers with neighbours."""
 
+import argparse
 import json
 import math
+from importlib import import_module
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers
 
+from vicinal import lm
 from vicinal.errors import DataError, UsageError
-from vicinal.lm import KNNLM, Datastore, evaluation, interpolate, target_logp
-from vicinal.lm import datastore as room_of_keys
-from vicinal.lm import transformer as room
+from vicinal.lm import KNNLM, Datastore, datastore, evaluation, interpolate, perplexity, target_logp, transformer
 from workplace import Workplace
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
@@ -83,7 +85,7 @@ def test_adding_log_probabilities_to_logits_is_not_the_mixture() -> None:
         (([[0.0]], [[0.0]], [[0.5]], 0.5, 1.0), DataError, "float64"),
         (([[0.0]], [[-1.0]], [[0]], 0.5, 1.0), DataError, "below 0"),
         (([[0.0]], [[math.nan]], [[0]], 0.5, 1.0), DataError, "NaN"),
-        (([[0.0]], [[1.0]], [[1]], 0.5, 1.0), DataError, "found word 1, but lm_logp has 1 words"),
+        (([[0.0]], [[1.0]], [[1]], 0.5, 1.0), DataError, "found token 1, but lm_logp has 1 tokens"),
         (([[0.0], [0.0]], [[1.0]], [[0]], 0.5, 1.0), DataError, "expected \\(1, n_words\\)"),
         (([[0.0]], [[1.0]], [[0]], 1.5, 1.0), UsageError, "lambda_: expected a number from 0 to 1"),
         (([[0.0]], [[1.0]], [[0]], 0.5, 0.0), UsageError, "T: expected a number above 0"),
@@ -97,7 +99,7 @@ def test_what_cannot_be_interpolated(arguments: Any, error: type, said: str) -> 
 
 
 def store_at(
-    folder: Path, n: int = 700, dim: int = 6, dtype: str = "float32", **about: Any
+    folder: Path, n: int = 700, dim: int = 6, dtype: Any = "float32", **about: Any
 ) -> tuple[np.ndarray, np.ndarray]:
     random = np.random.default_rng(0)
     keys, values = random.normal(size=(n, dim)).astype(dtype), random.integers(0, 70_000, n)
@@ -149,7 +151,7 @@ def test_what_a_store_refuses(tmp_path: Path) -> None:
         ([[1.0, 2.0, 3.0]], [-1], "found int64 -1"),
         ([[1.0, 2.0, 3.0]], [0.5], "found float64"),
         ([[1.0, 2.0, 3.0], [0.0, np.nan, 0.0]], [0, 1], "keys 1 to 2: row 2 is NaN"),
-        ([[1.0, 2.0, 70_000.0]], [0], "beyond 65504, the largest of a float16 store"),
+        ([[1.0, 2.0, 70_000.0]], [0], "beyond 65504, the largest value in a float16 store"),
     ):
         with pytest.raises(DataError, match=said), Datastore.create(folder, 3, 9) as store:
             store.append([[0.0, 0.0, 0.0]], [8])
@@ -157,16 +159,17 @@ def test_what_a_store_refuses(tmp_path: Path) -> None:
         assert not any(tmp_path.iterdir())  # nothing was left
     with pytest.raises(DataError, match="nothing was appended"), Datastore.create(folder, 3, 9) as store:
         store.append(np.empty((0, 3)), np.empty(0, dtype=int))
-    with pytest.raises(UsageError, match="dtype"), Datastore.create(folder, 3, 9, "int8"):
+    wrong: Any = "int8"
+    with pytest.raises(UsageError, match="dtype"), Datastore.create(folder, 3, 9, wrong):
         pass
     with pytest.raises(UsageError, match="n_words at most 2147483648, as values are int32"):
         Datastore.create(folder, 3, 2**31 + 1).__enter__()
-    beyond = "row 0 is NaN, infinite or beyond .*, the largest of a float32 store of dim 3"
+    beyond = "row 0 is NaN, infinite or beyond .*, the largest value in a float32 store of dim 3"
     with pytest.raises(DataError, match=beyond), Datastore.create(folder, 3, 9, "float32") as store:
         store.append([[1e19, 1e19, 1e19], [-1e19, -1e19, -1e19]], [0, 1])
     store_at(folder, model="small", n_words=70_000)
     assert Datastore.open(folder, {"model": "small"}).about["model"] == "small"
-    with pytest.raises(DataError, match="model: the store has small, asked was large"):
+    with pytest.raises(DataError, match="model: the store has small, this model has large"):
         Datastore.open(folder, {"model": "large", "n_words": 70_000})
     with pytest.raises(UsageError, match="exists already"), Datastore.create(folder, 3, 9):
         pass
@@ -227,8 +230,8 @@ def tokens(n: int, seed: int = 0) -> np.ndarray:
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_position_has_its_key_its_token_and_what_the_model_said(kind: str) -> None:
     model, text = tiny(kind), tokens(50)
-    (block,) = room.blocks(model, text)
-    assert room.last_feed_forward(model) == LAYERS[kind]
+    (block,) = transformer.blocks(model, text)
+    assert transformer.last_feed_forward(model) == LAYERS[kind]
     np.testing.assert_array_equal(block.targets, text[1:])
     ids = torch.from_numpy(text[None, :-1])
     seen: list[torch.Tensor] = []
@@ -243,7 +246,7 @@ def test_every_position_has_its_key_its_token_and_what_the_model_said(kind: str)
 
 def test_the_key_is_what_the_last_feed_forward_network_is_given() -> None:
     model, text = tiny(), tokens(20)
-    (block,) = room.blocks(model, text)
+    (block,) = transformer.blocks(model, text)
     last = model.transformer.h[-1]
     with torch.no_grad():
         hidden = model.transformer(torch.from_numpy(text[None, :-1]), output_hidden_states=True).hidden_states[-2]
@@ -254,7 +257,7 @@ def test_the_key_is_what_the_last_feed_forward_network_is_given() -> None:
 @pytest.mark.parametrize("n", [2, 16, 17, 24, 25, 40, 100, 101])
 def test_windows_tell_every_position_once_with_half_a_window_before_it(n: int) -> None:
     model, text = tiny(), tokens(n)
-    found = list(room.blocks(model, text, context=16, batch_size=3))
+    found = list(transformer.blocks(model, text, context=16, batch_size=3))
     np.testing.assert_array_equal(np.concatenate([one.targets for one in found]), text[1:])
     logp = np.concatenate([one.logp for one in found])
     for at in (0, (n - 2) // 2, n - 2):  # predicts token at + 1 from the window that it lies in
@@ -272,27 +275,27 @@ def test_texts_and_layers_that_cannot_be_used() -> None:
         (np.array([1, 60]), "knows 0 to 59"),
     ):
         with pytest.raises(DataError, match=said):
-            list(room.blocks(model, text))
+            list(transformer.blocks(model, text))
     with pytest.raises(UsageError, match=r"GPT2LMHeadModel has no module 'nowhere'"):
-        list(room.blocks(model, tokens(9), "nowhere"))
+        list(transformer.blocks(model, tokens(9), "nowhere"))
     with pytest.raises(UsageError, match="context"):
-        list(room.blocks(model, tokens(9), context=1))
-    with pytest.raises(UsageError, match="context: the model sees 2 to 64 tokens at once, got 65"):
-        list(room.blocks(model, tokens(9), context=65))
+        list(transformer.blocks(model, tokens(9), context=1))
+    with pytest.raises(UsageError, match="context: the model supports 2 to 64 tokens at once, got 65"):
+        list(transformer.blocks(model, tokens(9), context=65))
     with pytest.raises(UsageError, match="no feed-forward network found in Linear"):
-        room.last_feed_forward(torch.nn.Linear(2, 2))
+        transformer.last_feed_forward(torch.nn.Linear(2, 2))
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_logits_are_those_of_the_mixture_and_generate_follows_the_store(kind: str, tmp_path: Path) -> None:
     model, text = tiny(kind), tokens(60)
-    evaluation.build(tmp_path / "s", model, text, dtype="float32")
-    store = Datastore.open(tmp_path / "s", room.fingerprint(model))
+    lm.build(text, model, tmp_path / "s", dtype="float32")
+    store = Datastore.open(tmp_path / "s", transformer.fingerprint(model))
     ids = torch.from_numpy(tokens(2 * 9, seed=3).reshape(2, 9))
     with torch.no_grad():
         plain = model(ids, labels=ids)
     mixed = KNNLM(model, store, lambda_=0.4, T=3.0, k=8)(ids, labels=ids)
-    keys = np.concatenate([next(room.blocks(model, np.append(row, 0))).keys for row in ids.numpy()])
+    keys = np.concatenate([next(transformer.blocks(model, np.append(row, 0))).keys for row in ids.numpy()])
     lm_logp = torch.log_softmax(plain.logits.double(), -1).reshape(18, 60).numpy()
     expected = interpolate(lm_logp, *store.search(keys, 8), 0.4, 3.0).reshape(2, 9, 60)
     np.testing.assert_allclose(mixed.logits.numpy(), expected, atol=1e-4)
@@ -315,8 +318,8 @@ def test_logits_are_those_of_the_mixture_and_generate_follows_the_store(kind: st
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32"])
-def test_the_largest_keys_have_finite_distances_and_queries_are_rounded_like_keys(dtype: str, tmp_path: Path) -> None:
-    most = room_of_keys.largest(dtype, 9)
+def test_the_largest_keys_have_finite_distances_and_queries_are_rounded_like_keys(dtype: Any, tmp_path: Path) -> None:
+    most = datastore.largest(dtype, 9)
     with Datastore.create(tmp_path / "s", 9, 5, dtype) as store:
         store.append(np.full((1, 9), most), [1])
         store.append(np.full((1, 9), -most), [2])
@@ -326,8 +329,8 @@ def test_the_largest_keys_have_finite_distances_and_queries_are_rounded_like_key
 
 def test_one_with_in_another_mixes_once(tmp_path: Path) -> None:
     model, text = tiny(), tokens(60)
-    evaluation.build(tmp_path / "s", model, text)
-    mixed = KNNLM(model, Datastore.open(tmp_path / "s"), lambda_=0.4, T=3.0, k=8)
+    store = lm.build(text, model, tmp_path / "s")
+    mixed = KNNLM(model, store, lambda_=0.4, T=3.0, k=8)
     ids = torch.from_numpy(tokens(9, seed=3)[None])
     once = mixed(ids).logits
     with mixed:
@@ -343,13 +346,14 @@ def test_one_with_in_another_mixes_once(tmp_path: Path) -> None:
 
 def test_a_store_of_another_model_or_vocabulary_is_refused(tmp_path: Path) -> None:
     model = tiny()
-    evaluation.build(tmp_path / "s", model, tokens(30))
-    store = Datastore.open(tmp_path / "s")
-    with pytest.raises(DataError, match=r"model: the store has gpt2, .*, asked was llama, .*; weights_sha256"):
+    store = lm.build(tokens(30), model, tmp_path / "s")
+    with pytest.raises(DataError, match=r"model: the store has gpt2, .*, this model has llama, .*; weights_sha256"):
         KNNLM(tiny("llama"), store)
-    with pytest.raises(DataError, match=r"weights_sha256: the store has .*, asked was "):
+    with pytest.raises(DataError, match=r"weights_sha256: the store has .*, this model has "):
         KNNLM(tiny(seed=1), store)
-    with pytest.raises(DataError, match=r"layer: the store has transformer.h.1.mlp, asked was transformer.h.0.mlp"):
+    with pytest.raises(
+        DataError, match=r"layer: the store has transformer.h.1.mlp, this model has transformer.h.0.mlp"
+    ):
         KNNLM(model, store, layer="transformer.h.0.mlp")
     with pytest.raises(UsageError, match="return_dict"):
         KNNLM(model, store)(torch.zeros(1, 3, dtype=torch.long), return_dict=False)
@@ -391,27 +395,30 @@ def test_build_and_eval(work: Workplace) -> None:
     assert answer.code == 0, answer.err
     told = json.loads(answer.out)
     assert told["with_neighbors"] < 0.5 * told["without"] and told["lambda_"] > 0.3 and 0 <= told["missing"] < 1
-    model, tokenizer = room.load("model", "cpu")
+    model, tokenizer = transformer.load("model", "cpu")
     text = evaluation.read_tokens("test.txt", tokenizer)
-    logp = np.concatenate([one.logp for one in room.blocks(model, text)])
+    logp = np.concatenate([one.logp for one in transformer.blocks(model, text)])
     assert told["without"] == pytest.approx(math.exp(-logp.mean()))
     shown = work(*evaluate, "-k", "64", "--index", "hnsw")
     assert shown.code == 0 and "from the validation text; k 64" in shown.out and "-" in shown.out.splitlines()[2]
     many = work(*evaluate, "-k", "100000", "--json")
-    assert json.loads(many.out)["k"] == n - 1 and f"k = 100000, but only {n - 1} rows are known" in many.err
+    assert (
+        json.loads(many.out)["k"] == n - 1
+        and f"k = 100000, but the store has {n - 1} keys; using k = {n - 1}" in many.err
+    )
     # What is chosen on the validation text depends on it alone.
     work.write("other.txt", "zzzz. " * 20)
     again = json.loads(work(*evaluate[:-1], "other.txt", "-k", "64", "--json").out)
     assert (again["lambda_"], again["T"], again["validation"]) == (told["lambda_"], told["T"], told["validation"])
-    assert "may not be chosen on the test part" in work.refuses(2, *evaluate[:-1], "valid.txt")
+    assert "must not be chosen on the text that is reported on" in work.refuses(2, *evaluate[:-1], "valid.txt")
     assert "expected a file" in work.refuses(2, *evaluate[:-1], "none.txt")
     refused = work.refuses(2, "lm", "build", "--model", "model", "--text", "train.txt", "-o", "s", "--device", "abacus")
     assert "device: " in refused
     (work.folder / "none").mkdir()
-    assert "--model: none: cannot be loaded" in work.refuses(2, *build[:3], "none", *build[4:], "other")
+    assert "model: none: cannot be loaded" in work.refuses(2, *build[:3], "none", *build[4:], "other")
     saved(work.folder / "changed", seed=1)
     refused = work.refuses(3, *evaluate[:4], "changed", *evaluate[5:])
-    assert "weights_sha256: the store has" in refused and "asked was" in refused
+    assert "weights_sha256: the store has" in refused and "this model has" in refused
     saved(work.folder / "letters", words="zyxwvutsrqponmlkjihgfedcba .,")
     refused = work.refuses(3, *evaluate[:4], "letters", *evaluate[5:])
     assert "vocabulary_sha256: the store has" in refused and "weights_sha256" not in refused
@@ -421,27 +428,81 @@ def test_build_and_eval(work: Workplace) -> None:
     assert "not UTF-8 (byte 3)" in work.refuses(3, *build[:5], "latin.txt", *build[6:], "other")
 
 
+def test_build_and_evaluate_give_what_the_commands_give(work: Workplace) -> None:
+    saved(work.folder / "model")
+    for name, line in (("train", "the cat sat on the mat. "), ("valid", "a cat lay. "), ("test", "the mat sat. ")):
+        work.write(f"{name}.txt", line * 20)
+    command = ("--model", "model", "--device", "cpu", "--context", "32", "--json", "--text")
+    assert work("lm", "build", *command, "train.txt", "--dtype", "float32", "-o", "s").code == 0
+    answer = work("lm", "eval", "s", *command, "test.txt", "--validation", "valid.txt", "-k", "9")
+    shown = work("lm", "eval", "s", *command[:-2], "--text", "test.txt", "--validation", "valid.txt", "-k", "9")
+    model, tokenizer = transformer.load("model", "cpu")
+    texts = {name: evaluation.read_tokens(f"{name}.txt", tokenizer) for name in ("train", "valid", "test")}
+    told: list[tuple[int, int, str]] = []
+    build: dict[str, Any] = {"context": 32, "dtype": "float32", "progress": lambda *one: told.append(one)}
+    built = lm.build(texts["train"], model, "t", tokenizer=tokenizer, **build)
+    other = lm.build("train.txt", "model", "u", device="cpu", **build)
+    for name in ("keys.npy", "values.npy", "manifest.json"):
+        assert Path("s", name).read_bytes() == Path("t", name).read_bytes() == Path("u", name).read_bytes()
+    assert told[-1] == (len(texts["train"]) - 1, len(texts["train"]) - 1, "keys")
+    told.clear()
+    results = [
+        lm.evaluate(built, model, texts["valid"], texts["test"], k=9, context=32, tokenizer=tokenizer),
+        lm.evaluate("s", model, "valid.txt", "test.txt", k=9, index="exact", context=32, tokenizer=tokenizer),
+        lm.evaluate(
+            other, "model", "valid.txt", texts["test"], k=9, context=32, device="cpu", progress=build["progress"]
+        ),
+    ]
+    for result in results:
+        assert json.loads(json.dumps(result.as_dict())) == json.loads(answer.out)
+        assert f"{result}\n" == shown.out
+    n = len(texts["valid"]) + len(texts["test"]) - 2
+    assert told[-1] == (n, n, "neighbours of the text") and told[0][2] == "neighbours of the validation text"
+    positions = texts["valid"], texts["test"]
+    with pytest.raises(UsageError, match="the same text"):
+        lm.evaluate(built, model, texts["test"], texts["test"].tolist())
+    with pytest.raises(UsageError, match="index and threads: apply where the store is given as a folder"):
+        lm.evaluate(built, model, *positions, index="hnsw", tokenizer=tokenizer)
+    with pytest.raises(UsageError, match=r"device: .* move this one with model.to\(\)"):
+        lm.evaluate(built, model, *positions, device="cpu")
+    with pytest.raises(UsageError, match=r"test\.txt: a text needs a tokenizer"):
+        lm.evaluate("s", model, texts["valid"], "test.txt")
+    with pytest.raises(UsageError, match="k: expected a whole number above 0, got 0"):
+        lm.evaluate("s", model, *positions, k=0)
+    with pytest.raises(UsageError, match=r"none.txt: expected a file"):
+        lm.build("none.txt", model, "v")
+
+
+def test_every_option_of_lm_has_its_argument() -> None:
+    parser = argparse.ArgumentParser()
+    import_module("vicinal.cli.lm").add_arguments(parser)
+    (actions,) = (one for one in parser._actions if isinstance(one, argparse._SubParsersAction))
+    for action, function in (("build", lm.build), ("eval", lm.evaluate)):
+        names = {option.dest for option in actions.choices[action]._actions} - {"json", "verbose", "quiet", "help"}
+        assert names <= set(signature(function).parameters), action
+
+
 def test_the_choice_is_the_best_of_its_grid_and_of_no_neighbour_at_all() -> None:
     random = np.random.default_rng(0)
-    asked = evaluation.Asked(
+    asked = perplexity.Positions(
         np.log(random.uniform(0.01, 0.5, 200)),
         np.sort(random.exponential(4, (200, 10)).astype(np.float32), axis=1),
         random.integers(0, 5, (200, 10)).astype(np.int32),
         random.integers(0, 5, 200),
     )
-    best = evaluation.choose(asked)
+    best = perplexity.choose(asked)
     scale = float(asked.distances.mean(dtype=np.float64))
     every = {
         (one, scale * step): asked.perplexity(one, scale * step)
-        for one in evaluation.LAMBDAS
-        for step in evaluation.T_STEPS
+        for one in perplexity.LAMBDAS
+        for step in perplexity.T_STEPS
     }
     assert best.with_neighbors == pytest.approx(min(every.values()))
     assert every[best.lambda_, best.T] == pytest.approx(best.with_neighbors)
     assert best.without == pytest.approx(float(np.exp(-asked.lm_logp.mean())))
     sure = np.where(np.arange(200) < 3, -900.0, asked.lm_logp)  # e^-900 is 0 in float64
-    far = evaluation.choose(evaluation.Asked(sure, asked.distances, asked.values, np.full(200, 9)))
+    far = perplexity.choose(perplexity.Positions(sure, asked.distances, asked.values, np.full(200, 9)))
     assert far.with_neighbors == far.without == pytest.approx(float(np.exp(-sure.mean())))
-    useless = evaluation.Asked(asked.lm_logp, asked.distances, asked.values, np.full(200, 9))
-    assert evaluation.choose(useless).lambda_ == 0.0
-    assert evaluation.evaluate(useless, best).missing == 1.0
+    useless = perplexity.Positions(asked.lm_logp, asked.distances, asked.values, np.full(200, 9))
+    assert perplexity.choose(useless).lambda_ == 0.0
+    assert evaluation.evaluation_at(useless, best, 9).missing == 1.0

@@ -11,7 +11,6 @@ from vicinal.errors import UsageError
 from vicinal.knn.blocks import blocks
 from vicinal.knn.copies import find_copies
 from vicinal.knn.exact import ExactSearch
-from vicinal.knn.kernels import Progress
 from vicinal.knn.metrics import Metric, find
 from vicinal.typing import Progress
 

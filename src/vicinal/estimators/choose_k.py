@@ -1,14 +1,15 @@
-"""Choosing k: the leave-one-out score of every k and weighting, from one neighbour pass over the training rows.
+"""Choosing k: the leave-one-out score of every k and weighting, from one neighbour search over the training rows.
 
-Leaving a row out changes no other row's neighbours except by that row, which is never its own neighbour: so the lists
-of all rows, walked once, hold the leave-one-out prediction of every k.
+A row is never its own neighbour here, so the first k entries of its list are its k nearest rows among all others. One
+list for the largest k therefore holds the leave-one-out predictions of every smaller k.
 """
 
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal, Self
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin, MultiOutputMixin, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
@@ -18,21 +19,23 @@ from vicinal.estimators.stock import KNeighborsClassifier, KNeighborsRegressor
 from vicinal.knn.neighbors import Neighbors
 
 KS = tuple(range(1, 51))
+Float = NDArray[np.float64]
+WeightsLike = str | Callable[[Float], Float] | None
 
 
 class LeaveOneOutSearch(MultiOutputMixin, BaseEstimator):
-    """What the classifier and the regressor share: the parameters, the pass and the choice."""
+    """The base class of the classifier and the regressor: the parameters, the search and the choice."""
 
     def __init__(
         self,
         ks: Sequence[int] = KS,
         *,
-        weights: str | Callable | Sequence[str | Callable | None] | None = WEIGHTS,
-        algorithm: str = "auto",
+        weights: WeightsLike | Sequence[WeightsLike] = WEIGHTS,
+        algorithm: Literal["auto", "ball_tree", "kd_tree", "brute"] = "auto",
         leaf_size: int = 30,
         p: float = 2,
         metric: Any = "minkowski",
-        metric_params: dict | None = None,
+        metric_params: dict[str, Any] | None = None,
         n_jobs: int | None = None,
     ) -> None:
         self.ks = ks
@@ -44,28 +47,35 @@ class LeaveOneOutSearch(MultiOutputMixin, BaseEstimator):
         self.metric_params = metric_params
         self.n_jobs = n_jobs
 
-    def fit(self, X: Any, y: Any) -> Any:  # noqa: N803
-        """Stores the rows, scores every k and weighting by leave-one-out, and keeps the best.
+    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:  # noqa: N803
+        """Store the rows, score every k and weighting by leave-one-out, and keep the best.
 
-        X, y   : as the estimator's of which k is chosen
-        Raises   ValueError where a k or a weighting cannot be used, or there are fewer than two rows
+        Parameters
+        ----------
+        X : array_like, shape (n, n_features)
+        y : array_like, shape (n,) or (n, n_outputs)
+
+        Raises
+        ------
+        ValueError
+            Where no k is below the number of rows, a k or a weighting is unknown, or there are fewer than two rows.
         """
         ks, weightings = _ks(self.ks), _weightings(self.weights)
         others = {name: value for name, value in self.get_params(deep=False).items() if name not in ("ks", "weights")}
         estimator = self._kind()(n_neighbors=1, **others).fit(X, y)
         n = estimator.n_samples_fit_
         if n < 2:
-            raise ValueError(f"found n_samples = {n}; leaving one out needs at least 2")
+            raise ValueError(f"found n_samples = {n}; leave-one-out needs at least 2")
         usable = [k for k in ks if k < n]
         if not usable:
             raise UsageError(f"ks: found {some(ks)}, but a row has only {n - 1} others; give a smaller k")
         if len(usable) < len(ks):
             left = [k for k in ks if k >= n]
             warnings.warn(f"ks: left out {some(left)}: a row has only {n - 1} others", UserWarning, stacklevel=2)
-        found = estimator.stored_neighbors(max(usable))
+        neighbors = estimator.stored_neighbors(max(usable))
         self.ks_ = np.array(usable)
         self.weightings_ = weightings
-        self.scores_ = np.array([self._scores(estimator, found, usable, one) for one in weightings])
+        self.scores_ = np.array([self._scores(estimator, neighbors, usable, one) for one in weightings])
         at = np.unravel_index(np.argmax(self.scores_), self.scores_.shape)
         self.best_score_, self.n_neighbors_, self.weights_ = float(self.scores_[at]), usable[at[1]], weightings[at[0]]
         self.estimator_ = estimator.set_params(n_neighbors=self.n_neighbors_, weights=self.weights_)
@@ -74,20 +84,28 @@ class LeaveOneOutSearch(MultiOutputMixin, BaseEstimator):
             self.feature_names_in_ = estimator.feature_names_in_
         return self
 
-    def predict(self, X: Any) -> np.ndarray:  # noqa: N803
-        """The prediction of the best k and weighting; for None, of each training row without itself."""
+    def predict(self, X: ArrayLike | None) -> NDArray[Any]:  # noqa: N803
+        """Return the predictions of the best k and weighting; None takes each training row and leaves it out."""
         check_is_fitted(self)
-        return self.estimator_.predict(X)
+        predictions: NDArray[Any] = self.estimator_.predict(X)
+        return predictions
 
-    def kneighbors(self, X: Any = None, n_neighbors: int | None = None, return_distance: bool = True) -> Any:  # noqa: N803
-        """The nearest training rows, as `NearestNeighbors.kneighbors`; by default as many as were chosen."""
+    def kneighbors(
+        self,
+        X: ArrayLike | None = None,  # noqa: N803
+        n_neighbors: int | None = None,
+        return_distance: bool = True,
+    ) -> Any:
+        """Return the nearest training rows, as `NearestNeighbors.kneighbors`; by default the chosen number of them."""
         check_is_fitted(self)
         return self.estimator_.kneighbors(X, n_neighbors, return_distance)
 
     def _kind(self) -> Any:
+        """The class of the estimator whose k is chosen."""
         raise NotImplementedError
 
-    def _scores(self, estimator: Any, found: Neighbors, ks: list[int], weights: Any) -> np.ndarray:
+    def _scores(self, estimator: Any, neighbors: Neighbors, ks: list[int], weights: Any) -> Float:
+        """The leave-one-out score of each k."""
         raise NotImplementedError
 
     def __sklearn_tags__(self) -> Any:
@@ -100,40 +118,55 @@ class LeaveOneOutSearch(MultiOutputMixin, BaseEstimator):
 
 
 class KNeighborsClassifierCV(ClassifierMixin, LeaveOneOutSearch):
-    """A k-NN classifier that chooses k and the weighting by leave-one-out accuracy, from one neighbour pass.
+    """A k-NN classifier that chooses k and the weighting by leave-one-out accuracy, from one neighbour search.
 
-    ks      : the numbers of neighbours to try; those that are not below n are left out with a warning
-    weights : "uniform", "distance", a function of distances, or several of them to choose among
-    others  : as KNeighborsClassifier's
-    After fit: n_neighbors_ and weights_ (the choice: the best score; of equals the first weighting, then the first k
-              in the order of ks), best_score_, scores_ (n_weightings, n_ks) with ks_ and weightings_, classes_,
-              estimator_ (the KNeighborsClassifier that answers)
+    Parameters
+    ----------
+    ks : sequence of int
+        The numbers of neighbours to try. Those that are not below the number of rows are left out with a warning.
+    weights : "uniform", "distance", callable, or a sequence of them
+        The weightings to choose among.
+    algorithm, leaf_size, p, metric, metric_params, n_jobs
+        As of `KNeighborsClassifier`.
 
+    Attributes
+    ----------
+    n_neighbors_, weights_
+        The choice: the best score; of equal ones the first weighting, then the first k in the order of ks.
+    best_score_ : float
+    scores_ : ndarray of float64, shape (n_weightings, n_ks)
+        The leave-one-out accuracy of each of `weightings_` and `ks_`.
+    classes_ : ndarray
+    estimator_ : KNeighborsClassifier
+        The fitted estimator with the choice.
+
+    Examples
+    --------
     >>> x = [[0.0], [0.2], [0.4], [0.5], [3.0], [3.1], [3.2]]
     >>> model = KNeighborsClassifierCV(ks=range(1, 5)).fit(x, list("aaabbbb"))
     >>> model.n_neighbors_, round(model.best_score_, 3), model.predict([[0.1]]).tolist()
     (2, 0.857, ['a'])
     """
 
-    def fit(self, X: Any, y: Any) -> Any:  # noqa: N803, D102
+    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:  # noqa: N803, D102
         super().fit(X, y)
         self.classes_ = self.estimator_.classes_
         return self
 
-    def predict_proba(self, X: Any) -> Any:  # noqa: N803
-        """Each class's share of the vote, as KNeighborsClassifier's."""
+    def predict_proba(self, X: ArrayLike | None) -> Any:  # noqa: N803
+        """Return each class's share of the vote, as `KNeighborsClassifier.predict_proba`."""
         check_is_fitted(self)
         return self.estimator_.predict_proba(X)
 
     def _kind(self) -> Any:
         return KNeighborsClassifier
 
-    def _scores(self, estimator: Any, found: Neighbors, ks: list[int], weights: Any) -> np.ndarray:
-        codes = estimator._y.reshape(len(found), -1)
-        right = np.ones((len(ks), len(found)), dtype=bool)
+    def _scores(self, estimator: Any, neighbors: Neighbors, ks: list[int], weights: Any) -> Float:
+        codes = estimator._y.reshape(len(neighbors), -1)
+        right = np.ones((len(ks), len(neighbors)), dtype=bool)
         for column in codes.T:
-            right &= classes_by_k(found, column, ks, weights) == column
-        return right.mean(axis=1)
+            right &= classes_by_k(neighbors, column, ks, weights) == column
+        return np.asarray(right.mean(axis=1))
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -142,11 +175,13 @@ class KNeighborsClassifierCV(ClassifierMixin, LeaveOneOutSearch):
 
 
 class KNeighborsRegressorCV(RegressorMixin, LeaveOneOutSearch):
-    """A k-NN regressor that chooses k and the weighting by the R2 of leave-one-out, from one neighbour pass.
+    """A k-NN regressor that chooses k and the weighting by the R2 of leave-one-out, from one neighbour search.
 
-    Parameters and attributes as KNeighborsClassifierCV's; scores_ are R2 of the leave-one-out predictions, the mean
-    over outputs, as r2_score's.
+    Parameters and attributes are those of `KNeighborsClassifierCV`, without classes_. `scores_` are the R2 of the
+    leave-one-out predictions, the mean over outputs, as of `sklearn.metrics.r2_score`.
 
+    Examples
+    --------
     >>> x = [[0.0], [1.0], [2.0], [3.0], [4.0], [5.0]]
     >>> KNeighborsRegressorCV(ks=(1, 2, 3), weights="uniform").fit(x, [0.0, 1, 2, 3, 4, 5]).n_neighbors_
     2
@@ -155,19 +190,21 @@ class KNeighborsRegressorCV(RegressorMixin, LeaveOneOutSearch):
     def _kind(self) -> Any:
         return KNeighborsRegressor
 
-    def _scores(self, estimator: Any, found: Neighbors, ks: list[int], weights: Any) -> np.ndarray:
+    def _scores(self, estimator: Any, neighbors: Neighbors, ks: list[int], weights: Any) -> Float:
         values = np.asarray(estimator._y, dtype=np.float64)
-        return r2_by_k(found, values, ks, weights)
+        return r2_by_k(neighbors, values, ks, weights)
 
 
 def _ks(ks: Any) -> list[int]:
+    """The distinct ks, checked."""
     listed = list(ks) if np.iterable(ks) and not isinstance(ks, str) else []
     if not listed or any(isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1 for k in listed):
         raise UsageError(f"ks: expected whole numbers above 0, such as range(1, 51), got {ks!r}")
     return list(dict.fromkeys(int(k) for k in listed))
 
 
-def _weightings(weights: Any) -> list:
+def _weightings(weights: Any) -> list[Any]:
+    """The weightings to try, checked."""
     listed = list(weights) if np.iterable(weights) and not isinstance(weights, str) else [weights]
     if not listed:
         raise UsageError(f"weights: expected at least one of {', '.join(WEIGHTS)}")

@@ -1,17 +1,19 @@
-"""Keys and values on disk: what a model saw, and which word came next.
+"""Keys and values on disk: contexts of a text as a model represents them, and the token that came next.
 
-A folder with keys.npy (float16 or float32), values.npy (int32) and a manifest that says of which model and vocabulary
-they are. Blocks are appended while it is made, so that a store can be larger than memory; keys are memory-mapped.
+A store is a folder with keys.npy (float16 or float32), values.npy (int32) and a manifest that names the model and
+vocabulary. It is written block by block and memory-mapped, so it can be larger than memory.
 """
 
 import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal, get_args
 
 import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from vicinal import __version__
 from vicinal.errors import DataError, UsageError
@@ -21,14 +23,16 @@ from vicinal.storage import atomic, manifests, npy
 
 FORMAT, FORMAT_VERSION = "vicinal.datastore", 1
 WHAT, COMMAND = "a datastore", "vicinal lm build"
-MOST_WORDS = 2**31
-DTYPES = ("float16", "float32")
-BLOCK_BYTES = 1 << 24
+MAX_WORDS = 2**31  # values are int32
+KeyDtype = Literal["float16", "float32"]
+DTYPES: tuple[str, ...] = get_args(KeyDtype)
 
 
-def largest(dtype: str | np.dtype, dim: int) -> float:
-    """The largest value that a key may have: it fits the dtype, and squared distances stay finite in float32.
+def largest(dtype: DTypeLike, dim: int) -> float:
+    """Return the largest value that a key may have: it fits the dtype, and squared distances are finite in float32.
 
+    Examples
+    --------
     >>> largest("float16", 768)
     65504.0
     """
@@ -37,23 +41,38 @@ def largest(dtype: str | np.dtype, dim: int) -> float:
 
 
 class Datastore:
-    """Keys, the words that followed them, and an index over the keys.
+    """Keys, the tokens that followed them, and an index over the keys.
 
-    keys   : (n, dim), memory-mapped; values: int32 (n,), memory-mapped
-    about  : whose they are: model, vocabulary and what else was said when it was made
-    Use `Datastore.create` to make one, `Datastore.open` for one that is there, `search` for neighbours.
+    `Datastore.create` makes a store, `Datastore.open` opens one, and `search` finds neighbours.
+
+    Attributes
+    ----------
+    folder : Path
+    keys : ndarray of float16 or float32, shape (n, dim)
+        Memory-mapped.
+    values : ndarray of int32, shape (n,)
+        Memory-mapped.
+    about : dict
+        The model and vocabulary, and whatever else `create` was given.
     """
 
-    def __init__(self, folder: Path, keys: np.ndarray, values: np.ndarray, about: dict[str, Any], index: Any) -> None:
-        self.folder, self.keys, self.values, self.about, self.index = folder, keys, values, about, index
+    def __init__(
+        self, folder: Path, keys: NDArray[Any], values: NDArray[np.int32], about: dict[str, Any], unfitted: Any
+    ) -> None:
+        self.folder, self.keys, self.values, self.about, self._unfitted = folder, keys, values, about, unfitted
+
+    @cached_property
+    def index(self) -> Any:
+        """The index over the keys."""
+        return self._unfitted.fit(self.keys)
 
     def __len__(self) -> int:
         return len(self.values)
 
     @property
     def dim(self) -> int:
-        """The number of coordinates of a key."""
-        return self.keys.shape[1]
+        """The dimension of the keys."""
+        return int(self.keys.shape[1])
 
     def __repr__(self) -> str:
         return f"Datastore({str(self.folder)!r}, n={len(self):,}, dim={self.dim}, {self.keys.dtype})"
@@ -64,16 +83,37 @@ class Datastore:
         folder: str | Path,
         dim: int,
         n_words: int,
-        dtype: str = "float16",
+        dtype: KeyDtype = "float16",
         about: dict[str, Any] | None = None,
         overwrite: bool = False,
     ) -> Iterator["Writer"]:
-        """A store to append to; the folder appears whole when the block ends, or not at all.
+        """Make a store: a context manager that gives a `Writer` to append keys and values to.
 
-        n_words : how many words there are; each value is below it
-        about   : whose keys these are, as `fingerprint` says it, and anything else that JSON holds
-        Raises    UsageError where the folder exists, or the dtype is neither float16 nor float32
+        The folder appears complete when the `with` block ends, or not at all.
 
+        Parameters
+        ----------
+        folder : str or Path
+        dim : int
+            The dimension of the keys.
+        n_words : int
+            The size of the vocabulary; each value is below it.
+        dtype : {"float16", "float32"}
+            Of the keys.
+        about : dict, optional
+            The model and vocabulary, as `fingerprint` returns them, and anything else that JSON can hold.
+        overwrite : bool
+            Whether a store that exists is replaced.
+
+        Raises
+        ------
+        UsageError
+            Where the folder exists, or an argument is out of range.
+        DataError
+            Where nothing was appended.
+
+        Examples
+        --------
         >>> import tempfile
         >>> place = tempfile.mkdtemp() + "/store"
         >>> with Datastore.create(place, dim=2, n_words=10, dtype="float32") as store:
@@ -85,17 +125,17 @@ class Datastore:
         """
         if dtype not in DTYPES:
             raise UsageError(f"dtype: expected float16 or float32, got {dtype!r}")
-        if dim < 1 or not 1 <= n_words <= MOST_WORDS:
+        if dim < 1 or not 1 <= n_words <= MAX_WORDS:
             raise UsageError(
-                f"dim and n_words: expected whole numbers above 0, n_words at most {MOST_WORDS}, as values are int32, "
+                f"dim and n_words: expected whole numbers above 0, n_words at most {MAX_WORDS}, as values are int32, "
                 f"got {dim!r} and {n_words!r}"
             )
         with atomic.whole_folder(folder, overwrite) as part:
             with open(part / "keys.npy", "wb") as keys, open(part / "values.npy", "wb") as values:
                 writer = Writer(keys, values, dim, n_words, np.dtype(dtype))
-                writer._headers()
+                writer.write_headers()
                 yield writer
-                writer._headers()
+                writer.write_headers()
             if not writer.n:
                 raise DataError(f"{folder}: nothing was appended; a store needs at least one key")
             manifest = {
@@ -120,15 +160,42 @@ class Datastore:
         verify: bool = True,
         **parameters: Any,
     ) -> "Datastore":
-        """The store of a folder, with an index fitted to its keys.
+        """Open a store, with an index fitted to its keys.
 
-        about      : what it must be of, e.g. `fingerprint(model, tokenizer)`; None for any
-        index      : the name of any index of ours that serves sqeuclidean, "auto", or an index that is not fitted yet
-        parameters : of the index
-        verify     : whether the checksums are looked at
-        Raises       DataError, naming both sides, where the store is of another model or vocabulary; and where the
-                     folder is none of ours, of a newer format, or damaged
+        Parameters
+        ----------
+        folder : str or Path
+        about : dict, optional
+            The model and vocabulary that the store must be of, such as `fingerprint(model, tokenizer)`.
+        index : str or Index
+            The name of an index that supports sqeuclidean, "auto", or an index that is not fitted yet.
+        threads : int, optional
+            By default the cores of the machine.
+        verify : bool
+            Whether the checksums are verified.
+        **parameters
+            Of the index.
+
+        Raises
+        ------
+        DataError
+            Where the store is of another model or vocabulary (the message names both), has a newer format, or is
+            damaged.
+        UsageError
+            Where the index does not support sqeuclidean.
         """
+        store = cls.open_unindexed(folder, about, verify)
+        store._unfitted = make_index(index, "sqeuclidean", threads, **parameters) if isinstance(index, str) else index
+        if store._unfitted.metric.name != "sqeuclidean":
+            raise UsageError(f"index: found metric {store._unfitted.metric.name}, expected sqeuclidean")
+        store.index  # noqa: B018 - fitted here, so that its errors come from `open`
+        return store
+
+    @classmethod
+    def open_unindexed(
+        cls, folder: str | Path, about: dict[str, Any] | None = None, verify: bool = True
+    ) -> "Datastore":
+        """Open a store as `open` does, with an exact index that is fitted at the first search."""
         folder = Path(folder)
         manifest = _manifest(folder)
         refuse_other(folder, manifest["about"], about)
@@ -142,61 +209,85 @@ class Datastore:
             arrays[name] = npy.load_npy(file)
             if arrays[name].shape != shape:
                 raise DataError(f"{file}: found shape {arrays[name].shape}, the manifest says {shape}")
-        made = make_index(index, "sqeuclidean", threads, **parameters) if isinstance(index, str) else index
-        if made.metric.name != "sqeuclidean":
-            raise UsageError(f"index: found metric {made.metric.name}, expected sqeuclidean")
-        return cls(folder, arrays["keys"], arrays["values"], manifest["about"], made.fit(arrays["keys"]))
+        exact = make_index("exact", "sqeuclidean")
+        return cls(folder, arrays["keys"], arrays["values"], manifest["about"], exact)
 
-    def search(self, queries: object, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """The k nearest keys of each query: squared distances float32 and values int32, each (n_queries, k).
+    def search(self, queries: ArrayLike, k: int) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+        """Return the k nearest keys of each query.
 
-        Queries are rounded as the keys were. Where an index finds fewer than k, the distance is inf and the value -1.
+        Parameters
+        ----------
+        queries : array_like, shape (n_queries, dim)
+            They are rounded to the dtype of the keys.
+        k : int
+
+        Returns
+        -------
+        distances : ndarray of float32, shape (n_queries, k)
+            Squared Euclidean, ascending; inf where an index finds fewer than k.
+        values : ndarray of int32, shape (n_queries, k)
+            The token that followed each key; -1 where an index finds fewer than k.
         """
         rows = as_vectors(queries, "queries", at_least=0)
-        most = largest(self.keys.dtype, self.dim)
+        limit = largest(self.keys.dtype, self.dim)
         with np.errstate(invalid="ignore"):
-            rounded = np.clip(rows, -most, most).astype(self.keys.dtype)
-        found = self.index.search(rounded, k)
-        values = np.where(found.indices >= 0, self.values[np.maximum(found.indices, 0)], -1)
-        return found.distances, values.astype(np.int32)
+            rounded = np.clip(rows, -limit, limit).astype(self.keys.dtype)
+        neighbors = self.index.search(rounded, k)
+        values = np.where(neighbors.indices >= 0, self.values[np.maximum(neighbors.indices, 0)], -1)
+        return neighbors.distances, values.astype(np.int32)
 
 
 class Writer:
-    """What `Datastore.create` gives: `append` blocks of keys and values."""
+    """Appends blocks of keys and values to a store that `Datastore.create` makes.
 
-    def __init__(self, keys: IO[bytes], values: IO[bytes], dim: int, n_words: int, dtype: np.dtype) -> None:
+    Attributes
+    ----------
+    n : int
+        How many keys were appended.
+    """
+
+    def __init__(self, keys: IO[bytes], values: IO[bytes], dim: int, n_words: int, dtype: np.dtype[Any]) -> None:
         self._files, self._dim, self._n_words, self._dtype, self.n = (keys, values), dim, n_words, dtype, 0
 
-    def append(self, keys: object, values: object) -> None:
-        """Adds a block: keys (m, dim), and the word that followed each (m,).
+    def append(self, keys: ArrayLike, values: ArrayLike) -> None:
+        """Append a block.
 
-        Raises    DataError, naming the rows, where the shapes do not fit, a key is not finite or too large for the
-                  store's dtype, or a value is not a whole number from 0 to n_words - 1
+        Parameters
+        ----------
+        keys : array_like, shape (m, dim)
+        values : array_like of int, shape (m,)
+            The token that followed each key.
+
+        Raises
+        ------
+        DataError
+            Where the shapes do not fit, a key is not finite or too large for the dtype of the store, or a value is not
+            a whole number from 0 to n_words - 1.
         """
-        block, words = as_vectors(keys, "keys", at_least=0), np.asarray(values)
-        if block.shape[1] != self._dim or words.shape != (len(block),):
-            raise DataError(f"found keys {block.shape} and values {words.shape}, expected (m, {self._dim}) and (m,)")
+        block, tokens = as_vectors(keys, "keys", at_least=0), np.asarray(values)
+        if block.shape[1] != self._dim or tokens.shape != (len(block),):
+            raise DataError(f"found keys {block.shape} and values {tokens.shape}, expected (m, {self._dim}) and (m,)")
         if not len(block):
             return
-        if words.dtype.kind not in "iu" or words.min() < 0 or words.max() >= self._n_words:
+        if tokens.dtype.kind not in "iu" or tokens.min() < 0 or tokens.max() >= self._n_words:
             raise DataError(
-                f"values: expected whole numbers from 0 to {self._n_words - 1}, found {words.dtype} "
-                f"{words.min()} to {words.max()}"
+                f"values: expected whole numbers from 0 to {self._n_words - 1}, found {tokens.dtype} "
+                f"{tokens.min()} to {tokens.max()}"
             )
         with np.errstate(invalid="ignore"):
-            most = largest(self._dtype, self._dim)
-            wrong = np.flatnonzero(~(np.abs(block).max(axis=1) <= most))
+            limit = largest(self._dtype, self._dim)
+            wrong = np.flatnonzero(~(np.abs(block).max(axis=1) <= limit))
         if len(wrong):
             raise DataError(
                 f"keys {self.n} to {self.n + len(block) - 1}: row {self.n + wrong[0]} is NaN, infinite or beyond "
-                f"{most:g}, the largest of a {self._dtype.name} store of dim {self._dim}"
+                f"{limit:g}, the largest value in a {self._dtype.name} store of dim {self._dim}"
             )
         self._files[0].write(np.ascontiguousarray(block, dtype=self._dtype).tobytes())
-        self._files[1].write(np.ascontiguousarray(words, dtype=np.int32).tobytes())
+        self._files[1].write(np.ascontiguousarray(tokens, dtype=np.int32).tobytes())
         self.n += len(block)
 
-    def _headers(self) -> None:
-        """Writes the headers; numpy leaves room in one for any number of rows."""
+    def write_headers(self) -> None:
+        """Write the headers of both files; numpy pads a header so that any number of rows fits in the same length."""
         for file, dtype, shape in zip(
             self._files, (self._dtype, np.dtype(np.int32)), ((self.n, self._dim), (self.n,)), strict=True
         ):
@@ -207,36 +298,41 @@ class Writer:
 
 
 def _manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a store, checked."""
     manifest = manifests.read_manifest(folder, FORMAT, FORMAT_VERSION, WHAT, COMMAND)
     try:
         sums = [manifest["parts"][f"{name}.npy"]["sha256"] for name in ("keys", "values")]
-        whole = all(type(manifest[name]) is int for name in ("n", "dim", "n_words"))
-        whole = whole and isinstance(manifest["about"], dict) and all(isinstance(one, str) for one in sums)
+        complete = all(type(manifest[name]) is int for name in ("n", "dim", "n_words"))
+        complete = complete and isinstance(manifest["about"], dict) and all(isinstance(one, str) for one in sums)
     except (KeyError, TypeError):
-        whole = False
-    if not whole:
+        complete = False
+    if not complete:
         raise manifests.other_manifest(folder / manifests.MANIFEST, WHAT, COMMAND)
     return manifest
 
 
-def refuse_other(folder: Path, found: dict[str, Any], asked: dict[str, Any] | None) -> None:
-    """Raises DataError, naming both sides, where a store is of another model or vocabulary than the one asked."""
-    differing = [name for name in asked or {} if found.get(name) != (asked or {})[name]]
+def refuse_other(folder: Path, stored: dict[str, Any], given: dict[str, Any] | None) -> None:
+    """Raise DataError where a store is of another model or vocabulary than the given one; the message names both."""
+    given = given or {}
+    differing = [
+        f"{name}: the store has {_short(stored.get(name))}, this model has {_short(value)}"
+        for name, value in given.items()
+        if stored.get(name) != value
+    ]
     if differing:
-        sides = "; ".join(
-            f"{name}: the store has {_short(found.get(name))}, asked was {_short((asked or {})[name])}"
-            for name in differing
+        raise DataError(
+            f"{folder}: made from another model or vocabulary: {'; '.join(differing)}; build it again with this model"
         )
-        raise DataError(f"{folder}: made from another model or vocabulary: {sides}; build it again with this one")
 
 
 def _short(value: object) -> str:
+    """The value as text, shortened."""
     text = str(value)
     return text if len(text) <= 60 else f"{text[:12]}..."
 
 
 def hash_of(parts: Iterator[bytes]) -> str:
-    """One SHA-256 over some bytes."""
+    """Return the hexadecimal SHA-256 of the concatenated parts."""
     digest = hashlib.sha256()
     for part in parts:
         digest.update(part)

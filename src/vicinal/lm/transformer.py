@@ -1,38 +1,49 @@
-"""Models of Hugging Face's transformers: keys from inside them, and their own `generate` with neighbours.
+"""Keys and log probabilities of causal models of Hugging Face's transformers.
 
-The key of a position is what goes into the last block's feed-forward network there (the paper's best choice), taken by
-a hook, so that any causal model serves. The value is the token that came next.
+The key of a position is the input of the last block's feed-forward network there, which is the paper's best choice. A
+hook takes it, so any causal model can be used. The value is the token that came next.
 """
+
+from __future__ import annotations
 
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from inspect import signature
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from vicinal import devices
 from vicinal.errors import DataError, UsageError, need, some
-from vicinal.lm.datastore import Datastore, hash_of, refuse_other
-from vicinal.lm.interpolation import interpolate
+from vicinal.lm.datastore import hash_of
 
-FEED_FORWARD = (
-    "mlp",
-    "ffn",
-    "feed_forward",
-    "feedforward",
-    "block_sparse_moe",
-    "fc1",
-    "fc_in",
-)  # a block's names for it
+if TYPE_CHECKING:
+    from torch import Tensor
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+FEED_FORWARD = ("mlp", "ffn", "feed_forward", "feedforward", "block_sparse_moe", "fc1", "fc_in")  # names in a block
+MAX_CONTEXT = 1024  # tokens that a model is given at once by default
 
 
-def load(model: str, device: str | None = None) -> tuple[Any, Any]:
-    """A causal model and its tokenizer: of a folder, or of a name that transformers knows.
+def load(model: str | Path, device: str | None = None) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Load a causal model and its tokenizer.
 
-    Raises    UsageError where it cannot be loaded or there is no such device; MissingExtra
+    Parameters
+    ----------
+    model : str or Path
+        A folder, or a name that transformers knows.
+    device : str, optional
+        By default the best that there is.
+
+    Raises
+    ------
+    UsageError
+        Where the model cannot be loaded, or there is no such device.
+    MissingExtra
+        Where transformers is not installed.
     """
     library = need("transformers", extra="hf")
     place = devices.device(device, extra="hf")
@@ -45,7 +56,7 @@ def load(model: str, device: str | None = None) -> tuple[Any, Any]:
     except (OSError, ValueError, RuntimeError, ImportError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise UsageError(
-            f"--model: {model}: cannot be loaded ({reason}); give a folder with a causal model and its tokenizer, or "
+            f"model: {model}: cannot be loaded ({reason}); give a folder with a causal model and its tokenizer, or "
             "its name"
         ) from None
     finally:
@@ -54,10 +65,17 @@ def load(model: str, device: str | None = None) -> tuple[Any, Any]:
     return loaded.to(place).eval(), tokenizer
 
 
-def fingerprint(model: Any, tokenizer: Any = None, layer: str | None = None) -> dict[str, Any]:
-    """What tells this model and vocabulary from others: kind, sizes, checksums of the weights and of the vocabulary.
+def fingerprint(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase | None = None, layer: str | None = None
+) -> dict[str, Any]:
+    """Return what identifies a model and vocabulary: kind, sizes, checksums of the weights and of the vocabulary.
 
-    layer : where the keys are taken; None for `last_feed_forward`
+    Parameters
+    ----------
+    model : transformers.PreTrainedModel
+    tokenizer : transformers.PreTrainedTokenizerBase, optional
+    layer : str, optional
+        The module whose input is the key. By default `last_feed_forward`.
     """
     config = model.config
 
@@ -66,7 +84,7 @@ def fingerprint(model: Any, tokenizer: Any = None, layer: str | None = None) -> 
             yield f"{name} {one.dtype} {tuple(one.shape)}".encode()
             yield one.detach().cpu().contiguous().flatten().view(need("torch", extra="hf").uint8).numpy().tobytes()
 
-    told = {
+    identity = {
         "model": f"{config.model_type}, {model.num_parameters():,} weights",
         "weights_sha256": hash_of(weights()),
         "n_words": int(model.get_output_embeddings().weight.shape[0]),
@@ -74,199 +92,176 @@ def fingerprint(model: Any, tokenizer: Any = None, layer: str | None = None) -> 
     }
     if tokenizer is not None:
         words = json.dumps(sorted(tokenizer.get_vocab().items()))
-        told["vocabulary_sha256"] = hash_of(iter([words.encode()]))
-    return told
+        identity["vocabulary_sha256"] = hash_of(iter([words.encode()]))
+    return identity
 
 
-def last_feed_forward(model: Any) -> str:
-    """The name of the last block's feed-forward module: in the longest list of modules, in its last entry.
+def last_feed_forward(model: PreTrainedModel) -> str:
+    """Return the name of the last block's feed-forward module: in the last entry of the longest list of modules.
 
-    Raises    UsageError where there is none of a known name; name it as `layer`
+    Raises
+    ------
+    UsageError
+        Where no module has a known name; give its name as `layer`.
     """
     torch = need("torch", extra="hf")
     lists = [(len(one), name, one) for name, one in model.named_modules() if isinstance(one, torch.nn.ModuleList)]
-    for length, name, blocks in sorted(lists, key=lambda found: -found[0]):
+    for length, name, blocks in sorted(lists, key=lambda entry: -entry[0]):
         inside = dict(blocks[length - 1].named_children()) if length else {}
         for known in FEED_FORWARD:
             if known in inside:
                 return f"{name}.{length - 1}.{known}"
     raise UsageError(
-        f"layer: no feed-forward network found in {type(model).__name__}; name the module whose input is the key: "
+        f"layer: no feed-forward network found in {type(model).__name__}; give the module whose input is the key: "
         f"{some([name for name, _ in model.named_modules() if name][-8:], 8)}"
     )
 
 
-class _Tap:
-    """A hook that keeps what last went into a module, as (batch, length, dim)."""
+class InputHook:
+    """A hook that keeps the last input of a module.
 
-    def __init__(self, model: Any, layer: str) -> None:
+    Parameters
+    ----------
+    model : transformers.PreTrainedModel
+    layer : str
+        The name of the module.
+
+    Raises
+    ------
+    UsageError
+        Where the model has no such module.
+    """
+
+    def __init__(self, model: PreTrainedModel, layer: str) -> None:
         try:
             module = model.get_submodule(layer)
         except AttributeError:
             raise UsageError(f"layer: {type(model).__name__} has no module {layer!r}") from None
-        self.keys: Any = None
+        self._input: Tensor | None = None
         self._handle = module.register_forward_pre_hook(self._keep, with_kwargs=True)
 
-    def _keep(self, _: Any, arguments: tuple, named: dict) -> None:
-        self.keys = (arguments[0] if arguments else next(iter(named.values()))).detach()
+    def _keep(self, _: Any, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
+        self._input = (arguments[0] if arguments else next(iter(named.values()))).detach()
 
-    def of(self, batch: int) -> Any:
-        """The keys of the last call, for so many sequences; some models flatten them."""
-        return self.keys.reshape(batch, -1, self.keys.shape[-1])
+    def keys_of(self, batch: int) -> Tensor:
+        """Return the input of the last call as (batch, length, dim), for so many sequences; some models flatten it."""
+        assert self._input is not None
+        return self._input.reshape(batch, -1, self._input.shape[-1])
 
     def remove(self) -> None:
+        """Remove the hook from the model."""
         self._handle.remove()
 
 
 @dataclass(frozen=True, eq=False)
 class Block:
-    """A few positions of a text.
+    """Consecutive positions of a text.
 
-    keys    : float32 (m, dim)
-    targets : int64 (m,), the tokens that came next
-    logp    : float64 (m,), the model's log p of them; NaN where it was not asked for
+    Attributes
+    ----------
+    keys : ndarray of float32, shape (m, dim)
+    targets : ndarray of int64, shape (m,)
+        The tokens that came next.
+    logp : ndarray of float64, shape (m,)
+        The model's log probabilities of the targets; NaN where they were not computed.
     """
 
-    keys: np.ndarray
-    targets: np.ndarray
-    logp: np.ndarray
+    keys: NDArray[np.float32]
+    targets: NDArray[np.int64]
+    logp: NDArray[np.float64]
 
 
 def blocks(
-    model: Any,
-    tokens: np.ndarray,
+    model: PreTrainedModel,
+    tokens: ArrayLike,
     layer: str | None = None,
     context: int | None = None,
     batch_size: int = 8,
     with_logp: bool = True,
 ) -> Iterator[Block]:
-    """Every position of a text but the last, with its key, its next token and what the model said of it.
+    """Yield every position of a text but the last, with its key, its next token and that token's log probability.
 
-    tokens  : whole numbers (n,)
-    context : how many tokens the model sees at once; None for what it was made for, at most 1,024. Windows overlap by
-              half, so that every position beyond the first window has half a window before it
-    with_logp : whether the model's log p is wanted; without it most models need not compute their logits
+    Parameters
+    ----------
+    model : transformers.PreTrainedModel
+    tokens : array_like of int, shape (n,)
+    layer : str, optional
+        The module whose input is the key. By default the last feed-forward network.
+    context : int, optional
+        How many tokens the model is given at once. By default as many as it was made for, at most 1,024. Windows
+        overlap by half, so every position after the first window has at least half a window before it.
+    batch_size : int
+        How many windows the model is given at once.
+    with_logp : bool
+        Whether to compute the log probabilities; without them, most models can skip their logits.
+
+    Raises
+    ------
+    DataError
+        Where the tokens are fewer than 2, or outside of the vocabulary.
+    UsageError
+        For a context that the model does not support, or a layer that it does not have.
     """
     torch = need("torch", extra="hf")
-    tokens = np.asarray(tokens)
-    if tokens.ndim != 1 or tokens.dtype.kind not in "iu" or len(tokens) < 2:
-        raise DataError(f"tokens: expected at least 2 whole numbers, found {tokens.dtype} of {tokens.shape}")
-    words = int(model.get_output_embeddings().weight.shape[0])
-    if tokens.min() < 0 or tokens.max() >= words:
-        raise DataError(f"tokens: found {tokens.min()} to {tokens.max()}, but the model knows 0 to {words - 1}")
-    most = getattr(model.config, "max_position_embeddings", None) or 0  # 0 or below: as many as one likes
-    width = context or (min(1024, most) if most > 0 else 1024)
-    if not 2 <= width <= (most if most > 0 else width):
-        what = f"the model sees 2 to {most} tokens at once" if most > 0 else "expected at least 2 tokens"
-        raise UsageError(f"context: {what}, got {width}")
-    half = max(1, width // 2)
-    starts = list(range(0, max(1, len(tokens) - 1 - (width - half)), half)) or [0]
+    text = _checked(model, tokens)
+    width = _width(model, context)
+    half, length = max(1, width // 2), min(width, len(text) - 1)
+    starts = list(range(0, max(1, len(text) - 1 - (width - half)), half)) or [0]
     device = next(model.parameters()).device
     few = {} if with_logp or "logits_to_keep" not in signature(model.forward).parameters else {"logits_to_keep": 1}
-    tap = _Tap(model, layer or last_feed_forward(model))
+    hook = InputHook(model, layer or last_feed_forward(model))
     training = model.training
     model.eval()
     try:
         with torch.no_grad():
             for at in range(0, len(starts), batch_size):
                 group = starts[at : at + batch_size]
-                length = min(width, len(tokens) - 1)
                 rows = np.stack(
-                    [np.pad(tokens[one : one + length], (0, max(0, one + length - len(tokens)))) for one in group]
+                    [np.pad(text[one : one + length], (0, max(0, one + length - len(text)))) for one in group]
                 )
                 ids = torch.from_numpy(rows.astype(np.int64)).to(device)
                 logits = model(input_ids=ids, use_cache=False, **few).logits
-                keys = tap.of(len(group))
+                keys = hook.keys_of(len(group))
                 for row, one in enumerate(group):
-                    first = 0 if one == 0 else width - half  # what an earlier window has told
-                    last = min(length, len(tokens) - 1 - one)
+                    first = 0 if one == 0 else width - half  # the positions before were in an earlier window
+                    last = min(length, len(text) - 1 - one)
                     if first >= last:
                         continue
-                    targets = tokens[one + first + 1 : one + last + 1].astype(np.int64)
+                    targets = text[one + first + 1 : one + last + 1].astype(np.int64)
                     logp = np.full(len(targets), np.nan)
                     if with_logp:
-                        said = logits[row, first:last].float()
-                        own = said.gather(1, torch.from_numpy(targets).to(device)[:, None])[:, 0]
-                        logp = (own.double() - torch.logsumexp(said, dim=-1).double()).cpu().numpy()
+                        logp = _target_logp(logits[row, first:last], targets)
                     yield Block(keys[row, first:last].float().cpu().numpy(), targets, logp)
     finally:
-        tap.remove()
+        hook.remove()
         model.train(training)
 
 
-class KNNLM:
-    """A causal model with neighbours: inside `with`, or in its own `generate` and call, logits are log p of both.
+def _checked(model: PreTrainedModel, tokens: ArrayLike) -> NDArray[Any]:
+    """The tokens as an array, all in the model's vocabulary."""
+    text = np.asarray(tokens)
+    if text.ndim != 1 or text.dtype.kind not in "iu" or len(text) < 2:
+        raise DataError(f"tokens: expected at least 2 whole numbers, found {text.dtype} of {text.shape}")
+    n_words = int(model.get_output_embeddings().weight.shape[0])
+    if text.min() < 0 or text.max() >= n_words:
+        raise DataError(f"tokens: found {text.min()} to {text.max()}, but the model knows 0 to {n_words - 1}")
+    return text
 
-    model        : any causal model of transformers
-    store        : a Datastore made from it
-    lambda_, T   : as of `interpolate`; k: how many neighbours
-    tokenizer    : where it is given, the store must be of its vocabulary
-    Raises         DataError, naming both sides, where the store is of another model or vocabulary; UsageError where
-                   lambda_, T or k is out of range
 
-    Keys are taken by a hook at the last feed-forward network's input, and logits are replaced by a hook at the model's
-    output: sampling, beams and whatever else `generate` does run on the mixture. A loss that the model was asked for is
-    that of the mixture. Nothing of it has a gradient.
-    """
+def _width(model: PreTrainedModel, context: int | None) -> int:
+    """How many tokens the model is given at once."""
+    limit = getattr(model.config, "max_position_embeddings", None) or 0  # 0 or below: no limit
+    width = context or (min(MAX_CONTEXT, limit) if limit > 0 else MAX_CONTEXT)
+    if not 2 <= width <= (limit if limit > 0 else width):
+        what = f"the model supports 2 to {limit} tokens at once" if limit > 0 else "expected at least 2 tokens"
+        raise UsageError(f"context: {what}, got {width}")
+    return width
 
-    def __init__(
-        self,
-        model: Any,
-        store: Datastore,
-        lambda_: float = 0.25,
-        T: float = 10.0,  # noqa: N803
-        k: int = 256,
-        tokenizer: Any = None,
-        layer: str | None = None,
-    ) -> None:
-        refuse_other(store.folder, store.about, fingerprint(model, tokenizer, layer))
-        interpolate([[0.0]], [[0.0]], [[0]], lambda_, T)
-        if not isinstance(k, int | np.integer) or isinstance(k, bool) or k < 1:
-            raise UsageError(f"k: expected a whole number above 0, got {k!r}")
-        self.model, self.store, self.lambda_, self.T, self.k = model, store, lambda_, T, min(k, len(store))
-        self._layer = layer or last_feed_forward(model)
-        self._tap: _Tap | None = None
-        self._handle: Any = None
-        self._depth = 0  # one `with` in another mixes once
 
-    def __enter__(self) -> "KNNLM":
-        self._depth += 1
-        if self._depth == 1:
-            self._tap = _Tap(self.model, self._layer)
-            self._handle = self.model.register_forward_hook(self._mix, with_kwargs=True)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        assert self._tap is not None
-        self._depth -= 1
-        if not self._depth:
-            self._tap.remove()
-            self._handle.remove()
-
-    def __call__(self, *arguments: Any, **named: Any) -> Any:
-        """The model's output, its logits log p of the mixture."""
-        with self, need("torch", extra="hf").no_grad():
-            return self.model(*arguments, **named)
-
-    def generate(self, *arguments: Any, **named: Any) -> Any:
-        """The model's own `generate`, on the mixture."""
-        with self:
-            return self.model.generate(*arguments, **named)
-
-    def _mix(self, _: Any, __: tuple, named: dict, output: Any) -> Any:
-        torch = need("torch", extra="hf")
-        assert self._tap is not None
-        if isinstance(output, tuple):
-            raise UsageError("return_dict=False: neighbours need the model's output with its names; leave it True")
-        logits = output.logits
-        batch, length, words = logits.shape
-        keys = self._tap.of(batch)[:, -length:].reshape(batch * length, -1).float().cpu().numpy()
-        lm_logp = torch.log_softmax(logits.detach().double(), dim=-1).reshape(-1, words).cpu().numpy()
-        distances, values = self.store.search(keys, self.k)
-        mixed = interpolate(lm_logp, distances, values, self.lambda_, self.T)
-        output.logits = torch.from_numpy(mixed).to(logits.device, logits.dtype).reshape(logits.shape)
-        labels = named.get("labels")
-        if labels is not None:
-            said = output.logits[:, :-1].reshape(-1, words)
-            output.loss = torch.nn.functional.nll_loss(said, labels[:, 1:].reshape(-1), ignore_index=-100)
-        return output
+def _target_logp(logits: Tensor, targets: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The log probability of one token a row."""
+    torch = need("torch", extra="hf")
+    rows = logits.float()
+    own = rows.gather(1, torch.from_numpy(targets).to(rows.device)[:, None])[:, 0]
+    logp: NDArray[np.float64] = (own.double() - torch.logsumexp(rows, dim=-1).double()).cpu().numpy()
+    return logp

@@ -21,7 +21,6 @@ from vicinal.data.labels import Labels, from_values, read_labels
 from vicinal.data.metric import MetricChoice
 from vicinal.errors import DataError, UsageError, need, some
 from vicinal.indexes.exact import Exact
-from vicinal.knn.kernels import Progress
 from vicinal.knn.metrics import Metric
 from vicinal.knn.neighbors import Neighbors
 from vicinal.storage import atomic
@@ -33,6 +32,7 @@ from vicinal.tasks.diagnose.matching import codes_as_in, matched
 from vicinal.tasks.diagnose.tables import error_table, pair_table
 from vicinal.tasks.predict.classes import refuse_lone_classes
 from vicinal.tasks.predict.curve import Curve
+from vicinal.typing import Progress
 
 ERROR_K = 30
 MOST_CLASSES = 4000  # the confusion of more classes is not counted: it has n_classes x n_classes cells

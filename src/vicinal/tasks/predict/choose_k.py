@@ -15,11 +15,11 @@ from vicinal.data.embeddings import load
 from vicinal.data.labels import Labels, from_values
 from vicinal.errors import UsageError
 from vicinal.indexes.exact import Exact
-from vicinal.knn.kernels import Progress
 from vicinal.knn.metrics import Metric
 from vicinal.tasks import arguments, pictures
 from vicinal.tasks.predict.classes import warn_of_small_classes
 from vicinal.tasks.predict.curve import Curve, leave_one_out
+from vicinal.typing import Progress
 
 MAX_K = 50
 

@@ -10,12 +10,12 @@ from vicinal.analysis.votes import class_probabilities
 from vicinal.data import tables
 from vicinal.data.labels import Labels, from_values
 from vicinal.data.tables import Id
-from vicinal.knn.kernels import Progress
 from vicinal.knn.metrics import Metric
 from vicinal.tasks import arguments
 from vicinal.tasks.predict import voting
 from vicinal.tasks.predict.classes import refuse_small_classes, warn_of_small_classes
 from vicinal.tasks.predict.voting import Predicted, Vote
+from vicinal.typing import Progress
 
 
 class Predictions(Predicted):

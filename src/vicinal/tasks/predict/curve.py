@@ -9,8 +9,8 @@ from vicinal.analysis.votes import accuracy_by_k, r2_by_k
 from vicinal.data.labels import Labels
 from vicinal.errors import need
 from vicinal.indexes.exact import Exact
-from vicinal.knn.kernels import Progress
 from vicinal.tasks.predict.classes import refuse_lone_classes
+from vicinal.typing import Progress
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -15,10 +15,10 @@ from vicinal.data.results import Columns
 from vicinal.data.tables import Id
 from vicinal.errors import DataError, UsageError, some
 from vicinal.indexes.exact import Exact
-from vicinal.knn.kernels import Progress
 from vicinal.knn.metrics import Metric
 from vicinal.knn.neighbors import Neighbors
 from vicinal.tasks import arguments
+from vicinal.typing import Progress
 
 LOF_LIMIT = 1.5  # scikit-learn's limit where no contamination is given
 SCORES = {"lof": local_outlier_factor, "distance": kth_distance}

@@ -9,11 +9,11 @@ import numpy as np
 from vicinal.analysis.votes import values_by_k
 from vicinal.data import tables
 from vicinal.data.tables import Id
-from vicinal.knn.kernels import Progress
 from vicinal.knn.metrics import Metric
 from vicinal.tasks import arguments
 from vicinal.tasks.predict import voting
 from vicinal.tasks.predict.voting import Predicted, Vote
+from vicinal.typing import Progress
 
 
 class PredictedValues(Predicted):

@@ -16,11 +16,11 @@ from vicinal.data.metric import MetricChoice
 from vicinal.data.results import Columns
 from vicinal.data.tables import Id
 from vicinal.indexes.exact import Exact
-from vicinal.knn.kernels import Progress
 from vicinal.knn.metrics import Metric
 from vicinal.knn.neighbors import Neighbors
 from vicinal.tasks import arguments
 from vicinal.tasks.predict.curve import leave_one_out
+from vicinal.typing import Progress
 
 MAX_K = 50
 

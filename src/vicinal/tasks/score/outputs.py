@@ -9,7 +9,6 @@ from vicinal.data import tables
 from vicinal.data.dataset import Dataset
 from vicinal.data.embeddings import OnInvalid
 from vicinal.errors import UsageError, some
-from vicinal.knn.kernels import Progress
 from vicinal.knn.vectors import refuse_invalid
 from vicinal.storage import atomic
 from vicinal.tasks.score import values
@@ -18,6 +17,7 @@ from vicinal.tasks.score.passes import Answer
 from vicinal.tasks.score.plan import Plan, Question
 from vicinal.tasks.score.results import Scores
 from vicinal.tasks.score.runs import Origin
+from vicinal.typing import Progress
 
 NESTED_FILE = "pointwise_scores.jsonl"
 

@@ -14,11 +14,11 @@ from vicinal.data.embeddings import Embeddings
 from vicinal.indexes.exact import Exact
 from vicinal.knn.arguments import at_most, cores
 from vicinal.knn.copies import find_copies
-from vicinal.knn.kernels import Progress
 from vicinal.knn.metrics import Metric
 from vicinal.knn.neighbors import Neighbors
 from vicinal.tasks.score.inputs import Inputs
 from vicinal.tasks.score.plan import Plan, Question, Scorer
+from vicinal.typing import Progress
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,7 +18,6 @@ from vicinal.data import dataset, frames, tables
 from vicinal.data.dataset import Dataset
 from vicinal.data.embeddings import ON_INVALID, OnInvalid
 from vicinal.errors import UsageError, unknown
-from vicinal.knn.kernels import Progress
 from vicinal.knn.metrics import Metric
 from vicinal.knn.neighbors import Neighbors
 from vicinal.knn.vectors import refuse_invalid
@@ -31,6 +30,7 @@ from vicinal.tasks.score.passes import answers
 from vicinal.tasks.score.plan import EMBEDDINGS, REFERENCE, Key, Plan
 from vicinal.tasks.score.results import Scores
 from vicinal.tasks.score.runs import Origin
+from vicinal.typing import Progress
 
 PathLike = str | os.PathLike[str]
 

@@ -58,9 +58,25 @@ def commands() -> list[tuple[str, str, argparse.ArgumentParser, tuple[str, ...]]
                 (f"{name} {action}", module.FUNCTIONS[action], actions.choices[action], module.PRINTED)
                 for action in actions.choices
             ]
-        else:
+        elif hasattr(module, "FUNCTION"):
             found.append((name, module.FUNCTION, parser, module.PRINTED))
     return found
+
+
+def test_every_option_of_sql_is_an_argument_of_a_function() -> None:
+    from vicinal.cli import sql
+
+    parser = argparse.ArgumentParser()
+    sql.add_arguments(parser)
+    options = {action.dest for action in parser._actions} - COMMON - set(sql.PRINTED)
+    assert options == set(sql.ARGUMENTS)
+    for function, parameter in sql.ARGUMENTS.values():
+        assert parameter in inspect.signature(public(function)).parameters, (function, parameter)
+
+
+def test_every_command_names_its_function() -> None:
+    named = {name.split()[0] for name, _, _, _ in commands()}
+    assert named == set(cli.COMMANDS) - {"sql"}
 
 
 @pytest.mark.parametrize(("command", "function", "parser", "printed"), commands(), ids=lambda one: str(one)[:30])

@@ -11,7 +11,11 @@ import argparse
 import json
 import time
 
+from vicinal.cli import options
 from vicinal.cli.console import Console
+
+FUNCTION = "vicinal.learn.apply"
+PRINTED = ("json",)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,23 +23,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     from vicinal.learn.applying import DTYPES
 
     parser.add_argument("head", metavar="FOLDER", help="a folder that `vicinal learn` wrote")
-    parser.add_argument("embeddings", metavar="NPY", help="the embeddings, one row a sample")
+    parser.add_argument("data", metavar="NPY", help="the embeddings, one row a sample")
     parser.add_argument("-o", "--output", metavar="NPY", required=True, help="the array to write")
     parser.add_argument("--tower", metavar="NAME", help="which head of a joint space")
     parser.add_argument("--dtype", choices=DTYPES, default="float32", help="of the output (default float32)")
-    parser.add_argument("--overwrite", action="store_true", help="replace an output that exists")
+    options.add_overwrite(parser)
     parser.add_argument("--json", action="store_true", help="a summary as JSON on stdout")
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Apply the head and write the output."""
     from vicinal.learn import apply
-    from vicinal.tasks.score import config
 
     start = time.perf_counter()
     n, dim = apply(
         arguments.head,
-        config.input_file(arguments.embeddings, "NPY"),
+        arguments.data,
         arguments.output,
         tower=arguments.tower,
         dtype=arguments.dtype,

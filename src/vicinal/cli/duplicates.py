@@ -13,7 +13,7 @@ import sys
 from vicinal.cli import options
 from vicinal.cli.console import Console
 
-FUNCTION = "vicinal.analysis.duplicates"
+FUNCTION = "vicinal.duplicates"
 PRINTED = ("json",)
 
 

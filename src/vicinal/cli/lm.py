@@ -14,7 +14,11 @@ import json
 import time
 from typing import Any
 
+from vicinal.cli import options
 from vicinal.cli.console import Console
+
+FUNCTIONS = {"build": "vicinal.lm.build", "eval": "vicinal.lm.evaluate"}
+PRINTED = ("json",)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     build.add_argument("--text", metavar="FILE", required=True, help="the text, UTF-8")
     build.add_argument("-o", "--output", metavar="FOLDER", required=True, help="the folder to write")
     build.add_argument("--dtype", choices=DTYPES, default="float16", help="of the keys (default float16)")
-    build.add_argument("--overwrite", action="store_true", help="replace a store that exists")
+    options.add_overwrite(build)
 
     evaluate = action("eval", "perplexity with and without neighbours")
     evaluate.add_argument("store", metavar="STORE", help="a folder that `vicinal lm build` wrote")
@@ -51,16 +55,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     evaluate.add_argument("-k", "--k", metavar="K", default="256", help="how many neighbours (default 256)")
     names = [kind.name for kind in INDEXES if "sqeuclidean" in kind.serves]
     evaluate.add_argument("--index", choices=("auto", *names), default="exact", help="over the keys (default exact)")
-    evaluate.add_argument("--threads", metavar="N", help="threads (default: the machine's cores)")
+    options.add_threads(evaluate)
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Run the action."""
-    from vicinal.tasks.score import config
 
     settings: dict[str, Any] = {name: getattr(arguments, name) for name in ("layer", "device")}
-    settings["context"] = None if arguments.context is None else config.whole_number(arguments.context, "--context")
-    config.input_file(arguments.text, "--text")
+    settings["context"] = options.number(arguments.context)
     return (_build if arguments.action == "build" else _eval)(arguments, console, settings)
 
 
@@ -88,19 +90,17 @@ def _build(arguments: argparse.Namespace, console: Console, settings: dict[str, 
 def _eval(arguments: argparse.Namespace, console: Console, settings: dict[str, Any]) -> int:
     """Evaluate, and print the perplexities."""
     from vicinal.lm import evaluate
-    from vicinal.tasks.score import config
 
     start = time.perf_counter()
-    config.input_file(arguments.validation, "--validation")
     with console.progress() as progress:
         evaluation = evaluate(
             arguments.store,
             arguments.model,
             arguments.validation,
             arguments.text,
-            k=config.whole_number(arguments.k, "-k"),
+            k=options.number(arguments.k),
             index=arguments.index,
-            threads=config.threads(arguments.threads),
+            threads=options.number(arguments.threads),
             progress=progress and progress("searching"),
             **settings,
         )

@@ -14,7 +14,7 @@ from typing import Any
 from vicinal.cli import options
 from vicinal.cli.console import Console
 
-FUNCTION = "vicinal.tasks.report"
+FUNCTION = "vicinal.report"
 PRINTED = ("json",)
 
 

@@ -14,7 +14,7 @@ import json
 from vicinal.cli import options
 from vicinal.cli.console import Console
 
-FUNCTION = "vicinal.analysis.selection"
+FUNCTION = "vicinal.select"
 PRINTED = ("json",)
 
 

@@ -25,6 +25,22 @@ from vicinal.cli.console import Console
 if TYPE_CHECKING:
     from vicinal.sql import Database, Remote
 
+ARGUMENTS = {
+    "words": ("vicinal.sql.Database.execute", "yql"),
+    "file": ("vicinal.sql.Database.execute", "yql"),
+    "param": ("vicinal.sql.Database.execute", "parameters"),
+    "read_only": ("vicinal.sql.connect", "read_only"),
+    "to": ("vicinal.sql.to_ydb", "text"),
+    "url": ("vicinal.sql.Remote", "url"),
+    "db": ("vicinal.sql.connect", "path"),
+    "table": ("vicinal.sql.import_table", "table"),
+    "data": ("vicinal.sql.import_table", "data"),
+    "key": ("vicinal.sql.import_table", "key"),
+    "column": ("vicinal.sql.import_table", "column"),
+    "vector_type": ("vicinal.sql.import_table", "vector_type"),
+    "overwrite": ("vicinal.sql.export_table", "overwrite"),
+}
+PRINTED = ("format",)
 DATABASE = "vicinal.db"
 FORMATS = ("table", "json")
 

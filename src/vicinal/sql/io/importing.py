@@ -5,6 +5,7 @@ Rows come in batches of Arrow, and an import is one transaction.
 
 import itertools
 import json
+import warnings
 from collections.abc import Callable, Iterator
 from datetime import date, datetime
 from pathlib import Path
@@ -15,13 +16,12 @@ import pyarrow
 import pyarrow.compute
 import pyarrow.parquet
 
-from vicinal.data import tables
+from vicinal.data import dataset, tables
+from vicinal.data.embeddings import load
 from vicinal.errors import DataError, UsageError, some, unknown
-from vicinal.knn.vectors import as_vectors
 from vicinal.sql.database import Database
 from vicinal.sql.types import STRING, Type
 from vicinal.sql.vectors import binary
-from vicinal.storage import npy
 
 BATCH = 16_384
 YQL = b"yql"  # the field of a Parquet column's metadata that names its type
@@ -44,7 +44,7 @@ def import_table(
     data: str | Path | None = None,
     key: str = "id",
     column: str = "embedding",
-    form: str = "",
+    vector_type: str = "",
     progress: Progress | None = None,
 ) -> int:
     """Insert rows into a table and return their number.
@@ -62,7 +62,7 @@ def import_table(
         The column that is the primary key; where the data have none, the row number from 0.
     column : str
         The column of vectors.
-    form : str
+    vector_type : str
         Float, Float16, BFloat16, Uint8, Int8 or Bit; empty for Uint8 or Int8 where the elements are, else Float.
     progress : callable, optional
         Called with the rows done and the rows in all.
@@ -81,15 +81,15 @@ def import_table(
     """
     if database.read_only:
         raise UsageError(f"{database.path}: open for reading only, so nothing can be imported; leave out --read-only")
-    if form:
-        binary.find_format(form)
+    if vector_type:
+        binary.find_format(vector_type)
     source: _Rows
     if str(path).lower().endswith(".parquet"):
         if data is not None:
             raise UsageError(f"{path}: a .parquet has all columns in it; leave out --data {data}")
-        source = _Parquet(Path(path), key, column, form)
+        source = _Parquet(Path(path), key, column, vector_type)
     else:
-        source = _Vectors(Path(path), data, key, column, form)
+        source = _Vectors(Path(path), data, key, column, vector_type)
     return database.load(table, source.kinds, key, source.batches(), source.count, progress)
 
 
@@ -97,7 +97,13 @@ class _Vectors:
     """The rows of a `.npy` and of the data set beside it."""
 
     def __init__(self, path: Path, data: str | Path | None, key: str, column: str, form: str) -> None:
-        self._vectors = as_vectors(npy.load_npy(path), str(path), at_least=0)
+        rows = None
+        if data is not None:
+            with warnings.catch_warnings():  # of ids that are missing or repeat, which are errors of the key here
+                warnings.simplefilter("ignore")
+                rows = dataset.read(data, path, ids=key)
+        # Rows that are not finite are refused batch by batch, as float64 values too large for float32 are taken.
+        self._vectors = load(path, rows=rows, on_invalid="null", at_least=0).vectors
         self._form = form or _natural(self._vectors.dtype)
         self._path, self._key, self._column = path, key, column
         self.count = len(self._vectors)
@@ -106,10 +112,6 @@ class _Vectors:
         if column in kinds:
             raise UsageError(
                 f"{data}: has a field {column!r}, which is the name of the vectors' column; name another with --column"
-            )
-        if self._beside and self._beside.count != self.count:
-            raise DataError(
-                f"{data} has {self._beside.count} rows, but {path} has {self.count}; each row needs its vector"
             )
         kinds = {name: Type("Utf8") if kind == _NOTHING else kind for name, kind in kinds.items()}
         self.kinds = {**({} if key in kinds else {key: Type("Uint64")}), **kinds, column: STRING}

@@ -145,9 +145,11 @@ def _nested_plan(top: Settings, held: Settings, given: Settings, where: str, nei
         _scorer({**held, **settings}, place, label, neighbors_given)
         for settings, place, label in _labelled(listed.value, given)
     ]
-    for key, argument in (("input_path", "data"), ("output_path", "output")):
+    for key, option, argument in (("input_path", "DATA", "data"), ("output_path", "--output", "output")):
         if key not in merged:
-            raise UsageError(f"{where}: {key}: missing; write it in the file or give {argument}")
+            raise UsageError(
+                f"{where}: {key}: missing; write it in the file or give {option} (in Python: {argument}=...)"
+            )
     scorers = tuple(one for plan in plans for one in _with_references([plan], given))
     return Plan(scorers, _value(merged["input_path"]), _output(merged["output_path"]), nested=True, unused=unused)
 

@@ -9,6 +9,7 @@
 
 namespace vicinal {
 
+// Uninitialised memory, aligned to 64 bytes.
 class Bytes {
 public:
     explicit Bytes(size_t size) : data_(static_cast<uint8_t*>(::operator new(size, std::align_val_t{64}))) {}

@@ -27,9 +27,10 @@ constexpr int64_t kChunk = 64;  // rows in a task
 // Estimated costs, in processor cycles: of a pair in the scan besides its products, and of a pair that passes.
 constexpr double kPairCycles = 0.4;
 constexpr double kPassedCycles = 70;
-constexpr double kPassedBytesACycle = 20,
-                 kPassedAProduct =
-                     0.25;  // the lesser of the two holds; the latter times the products a cycle of the scan
+// A pair that passes also costs dim divided by the lesser of two rates: so many bytes a cycle, or this share of the
+// products a cycle of the scan.
+constexpr double kPassedBytesACycle = 20;
+constexpr double kPassedAProduct = 0.25;
 
 double pair_count(const Stored& stored, const Rows* queries) {
     const auto n = static_cast<double>(stored.size());

@@ -1,5 +1,6 @@
-// Every call of the index against a float64 brute force written here, to the bit: metrics, groups, copies, ties, k
-// beyond the rows, sketches, several threads, and joins that stop and go on, on every instruction set.
+// Compares every call of the index, to the bit, with the float64 brute force in this file: metrics, groups, copies,
+// ties, k beyond the rows, sketches, several threads, and joins that are interrupted and resumed, on every instruction
+// set.
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -49,7 +50,7 @@ double lane_sum(int dim, Term&& term) {
     return ((l[0] + l[4]) + (l[2] + l[6])) + ((l[1] + l[5]) + (l[3] + l[7]));
 }
 
-// All distances, as the metric's name promises them.
+// The distances of all pairs of rows.
 class Truth {
 public:
     Truth(const Data& data, Metric metric) : n_(data.n), distances_(size_t(data.n) * data.n) {
@@ -71,7 +72,7 @@ public:
 
     double at(int i, int j) const { return distances_[size_t(i) * n_ + j]; }
 
-    // The first `limit` of the columns below `columns` that count, by (distance, row).
+    // The first `limit` allowed columns below `columns`, by (distance, row).
     template <class Counts>
     std::vector<std::pair<double, int>> sorted(int row, int columns, int64_t limit, Counts&& counts) const {
         std::vector<std::pair<double, int>> all;
@@ -163,7 +164,7 @@ struct Case {
         if (sketch > 0 && !grouped) CHECK(index.stats().sketch == sketch);
     }
 
-    // Stops at every save, and goes on from the last with other threads and nothing but what was saved.
+    // Interrupts the join at every save and resumes it from the saved state alone, with another number of threads.
     void resumed(int64_t k, bool grouped) const {
         const int64_t* own = grouped ? groups.data() : nullptr;
         Result live(data.n, k), saved(data.n, k);
@@ -194,7 +195,7 @@ struct Case {
         }
         CHECK(done && stops > 1);
         compare(live, data.n, k, "resumed self-join", others(k, own));
-        // The state of another question is refused, and so is one with a row that is not.
+        // The state of another join is refused, and so is a row number beyond the data.
         const auto refused = [&](int64_t other_k, Result lists) {
             Callbacks callbacks;
             callbacks.resume = &state;

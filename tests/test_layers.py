@@ -21,6 +21,8 @@ LAYERS = (
     ("__init__", "__main__"),
 )
 LAYER = {name: number for number, names in enumerate(LAYERS) for name in names}
+LONGEST_FUNCTION, LONGEST_FILE = 60, 400
+TABLES = {"vicinal.sql.compile.functions"}  # the table of SQL functions
 VAGUE = {"utils", "util", "common", "helpers", "helper", "core", "manager", "misc", "base"}
 MODULES = {
     ".".join(["vicinal", *path.relative_to(PACKAGE).with_suffix("").parts]).removesuffix(".__init__"): path
@@ -117,3 +119,19 @@ def test_the_drawing_shows_every_entry() -> None:
     drawing = (Path(__file__).parent.parent / "ARCHITECTURE.md").read_text(encoding="utf-8").split("```")[1]
     shown = set(re.findall(r"^  (\w+)(?:\.py|/) ", drawing, flags=re.MULTILINE))
     assert shown == set(LAYER) - {"__main__"}
+
+
+def lines_of_code(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """The lines of a function's body, without its signature and docstring."""
+    body = [one for one in function.body if not (isinstance(one, ast.Expr) and isinstance(one.value, ast.Constant))]
+    return (function.end_lineno or 0) - body[0].lineno + 1 if body else 0
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_functions_and_files_are_short(module: str) -> None:
+    """A function has at most 60 lines in its body, a file at most 400 but for those that hold a table."""
+    text = MODULES[module].read_text(encoding="utf-8")
+    functions = [one for one in ast.walk(ast.parse(text)) if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef)]
+    long = {one.name: lines_of_code(one) for one in functions if lines_of_code(one) > LONGEST_FUNCTION}
+    assert long == {}
+    assert module in TABLES or len(text.splitlines()) <= LONGEST_FILE

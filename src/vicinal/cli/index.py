@@ -33,36 +33,24 @@ PRINTED = ("json",)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of each of its actions."""
+    """Add the actions and their options."""
+    actions = options.add_actions(parser)
+    _add_build(options.add_action(actions, "build", "make an index of embeddings"))
+    info = options.add_action(actions, "info", "what an index holds")
+    info.add_argument("folder", metavar="INDEX")
+    info.add_argument("--json", action="store_true", help="the same as JSON")
+    _add_changes(actions)
+    _add_evaluate(options.add_action(actions, "evaluate", "recall, error, speed and size against the exact answer"))
+    about = "write a data set of ann-benchmarks: rows, queries and their true neighbours"
+    _add_export(options.add_action(actions, "export", about))
+
+
+def _add_build(build: argparse.ArgumentParser) -> None:
     from vicinal.indexes import INDEXES
-    from vicinal.knn.metrics import BY_NAME
 
-    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True, title="actions")
-
-    def action(name: str, about: str) -> argparse.ArgumentParser:
-        one = actions.add_parser(
-            name,
-            help=about,
-            description=about,
-            allow_abbrev=False,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-        loudness = one.add_mutually_exclusive_group()
-        for short, long, what in (("-v", "--verbose", "say more"), ("-q", "--quiet", "say nothing but errors")):
-            loudness.add_argument(short, long, action="store_true", default=argparse.SUPPRESS, help=what)
-        return one
-
-    def metric(one: argparse.ArgumentParser) -> None:
-        one.add_argument("--metric", metavar="NAME", help=f"{', '.join(BY_NAME)} (default euclidean)")
-
-    def data(one: argparse.ArgumentParser) -> None:
-        one.add_argument("--data", metavar="DATA", help="the data set of these rows: ids and columns")
-        options.add_ids(one)
-
-    build = action("build", "make an index of embeddings")
     build.add_argument("embeddings", metavar="NPY", help="the embeddings, one row a sample; or a set of ann-benchmarks")
-    data(build)
-    metric(build)
+    _add_data(build)
+    _add_metric(build)
     build.add_argument("-o", "--output", metavar="FOLDER", required=True, help="the folder to write")
     options.add_overwrite(build)
     build.add_argument(
@@ -76,43 +64,54 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         f"  {kind.name:<9} {one.name:<16} {one.about}" for kind in INDEXES for one in kind.parameters
     )
 
-    info = action("info", "what an index holds")
-    info.add_argument("folder", metavar="INDEX")
-    info.add_argument("--json", action="store_true", help="the same as JSON")
 
-    add = action("add", "add rows")
+def _add_changes(actions: Any) -> None:
+    """Add the actions that change an index: add and remove."""
+    add = options.add_action(actions, "add", "add rows")
     add.add_argument("index", metavar="INDEX")
     add.add_argument("embeddings", metavar="NPY", help="the rows to add")
-    data(add)
-    add.add_argument("-o", "--output", metavar="FOLDER", help="write there instead of in place")
-
-    remove = action("remove", "remove rows by id")
+    _add_data(add)
+    remove = options.add_action(actions, "remove", "remove rows by id")
     remove.add_argument("index", metavar="INDEX")
     remove.add_argument("--id", dest="ids", action="append", default=[], metavar="ID", help="an id; as often as needed")
     remove.add_argument("--ids", dest="ids_file", metavar="FILE", help="a file with an id a line")
     remove.add_argument("--where", metavar="EXPR", help="all rows that a filter matches")
-    remove.add_argument("-o", "--output", metavar="FOLDER", help="write there instead of in place")
+    for one in (add, remove):
+        one.add_argument("-o", "--output", metavar="FOLDER", help="write there instead of in place")
 
-    evaluate = action("evaluate", "recall, error, speed and size against the exact answer")
+
+def _add_evaluate(evaluate: argparse.ArgumentParser) -> None:
     evaluate.add_argument("indexes", metavar="INDEX", nargs="+", help="one or several, over the same rows")
     evaluate.add_argument("-k", "--k", metavar="K", default="10", help="recall of so many neighbours (default 10)")
     evaluate.add_argument("--queries", metavar="NPY", help="the queries, or a set of ann-benchmarks (default: rows)")
-    evaluate.add_argument("--n-queries", metavar="N", default="1000", help="how many rows to ask (default 1000)")
+    evaluate.add_argument("--n-queries", metavar="N", default="1000", help="how many rows to search (default 1000)")
     evaluate.add_argument("--seed", metavar="N", default=0, type=int, help="of their choice (default 0)")
     evaluate.add_argument("--sweep", metavar="PICTURE", help="draw recall against speed over the search parameter")
     options.add_overwrite(evaluate)
     options.add_threads(evaluate)
     evaluate.add_argument("--json", action="store_true", help="one JSON object a line")
 
-    export = action("export", "write a data set of ann-benchmarks: rows, queries and their true neighbours")
+
+def _add_export(export: argparse.ArgumentParser) -> None:
     export.add_argument("data", metavar="NPY", help="the embeddings")
-    metric(export)
+    _add_metric(export)
     export.add_argument(
         "--test", metavar="N|NPY", default="1000", help="how many rows to keep as queries, or the queries"
     )
     export.add_argument("--seed", metavar="N", default=0, type=int, help="of their choice (default 0)")
     export.add_argument("-o", "--output", metavar="HDF5", required=True, help="the file to write")
     options.add_overwrite(export)
+
+
+def _add_metric(parser: argparse.ArgumentParser) -> None:
+    from vicinal.knn.metrics import BY_NAME
+
+    parser.add_argument("--metric", metavar="NAME", help=f"{', '.join(BY_NAME)} (default euclidean)")
+
+
+def _add_data(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data", metavar="DATA", help="the data set of these rows: ids and columns")
+    options.add_ids(parser)
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:

@@ -26,13 +26,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     from vicinal.indexes import INDEXES
     from vicinal.lm.datastore import DTYPES
 
-    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True, title="actions")
+    actions = options.add_actions(parser)
 
     def action(name: str, about: str) -> argparse.ArgumentParser:
-        one = actions.add_parser(name, help=about, description=about, allow_abbrev=False)
-        loudness = one.add_mutually_exclusive_group()
-        for short, long, what in (("-v", "--verbose", "say more"), ("-q", "--quiet", "say nothing but errors")):
-            loudness.add_argument(short, long, action="store_true", default=argparse.SUPPRESS, help=what)
+        one = options.add_action(actions, name, about)
         one.add_argument("--model", metavar="MODEL", required=True, help="a folder with a causal model, or its name")
         one.add_argument("--layer", metavar="NAME", help="the module whose input is the key (default: the last FFN)")
         one.add_argument("--context", metavar="N", help="tokens at once (default: the model's limit, at most 1024)")

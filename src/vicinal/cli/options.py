@@ -179,3 +179,19 @@ def print_records(records: Iterable[dict[str, Any]]) -> None:
     for record in records:
         lines.add(record)
     sys.stdout.buffer.flush()
+
+
+def add_actions(parser: argparse.ArgumentParser) -> Any:
+    """Let a command have several actions, of which one must be given; `add_action` adds each."""
+    return parser.add_subparsers(dest="action", metavar="ACTION", required=True, title="actions")
+
+
+def add_action(actions: Any, name: str, about: str) -> argparse.ArgumentParser:
+    """Add one action of a command and return its parser."""
+    parser: argparse.ArgumentParser = actions.add_parser(
+        name, help=about, description=about, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    loudness = parser.add_mutually_exclusive_group()
+    for short, long, what in (("-v", "--verbose", "say more"), ("-q", "--quiet", "say nothing but errors")):
+        loudness.add_argument(short, long, action="store_true", default=argparse.SUPPRESS, help=what)
+    return parser

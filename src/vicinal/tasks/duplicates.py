@@ -13,9 +13,9 @@ from vicinal.data import dataset, frames, tables
 from vicinal.data.embeddings import Embeddings, OnInvalid, load
 from vicinal.data.results import Columns
 from vicinal.errors import UsageError
+from vicinal.knn.arguments import check_threads
 from vicinal.knn.metrics import Metric, find
 from vicinal.storage import atomic
-from vicinal.tasks.score.config import threads as check_threads
 
 BLOCK_BYTES = 1 << 24
 StartProgress = Callable[[str], Callable[..., None]]
@@ -204,7 +204,7 @@ def duplicates(
     start = time.perf_counter()
     measure = find(metric)
     limit = check_radius(radius, measure)
-    threads = check_threads(threads, "threads")
+    threads = check_threads(threads)
     if output is not None:
         _check_output(output, overwrite)
         atomic.refuse_input(output, [data, embeddings, ids, quality])

@@ -307,20 +307,3 @@ def _numbered(name: str) -> Iterable[str]:
 
 def _has(item: Setting, key: str) -> bool:
     return isinstance(item.value, dict) and key in item.value
-
-
-def whole_number(value: object, place: str) -> int:
-    """Return the number above 0 that an option holds; options come as text. Kept for the commands that use it."""
-    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 4000:
-        value = int(value)
-    return Setting(value, place).whole_number()
-
-
-def threads(value: object, place: str = "--threads") -> int | None:
-    """Return the number of threads, None for the machine's cores. Kept for the commands that use it."""
-    return None if value is None else whole_number(value, place)
-
-
-def input_file(path: str, place: str) -> Path:
-    """Return the path of a file that an option names. Kept for the commands that use it."""
-    return Setting(path, place).file()

@@ -12,10 +12,10 @@ import numpy as np
 from vicinal.analysis.duplicates import check_radius
 from vicinal.data import tables
 from vicinal.errors import UsageError, unknown
+from vicinal.knn.arguments import check_threads
 from vicinal.knn.metrics import Metric, find
 from vicinal.knn.neighbors import check_k
 from vicinal.storage import atomic
-from vicinal.tasks.score.config import threads as check_threads
 from vicinal.tasks.select.strategies import BY_NAME, Strategy
 
 StartProgress = Callable[[str], Callable[..., None]]
@@ -87,7 +87,7 @@ def check(arguments: Arguments) -> Plan:
     strategy, metric = BY_NAME[arguments.strategy], find(arguments.metric)
     keep = _share_or_count(arguments.keep)
     k = check_k(arguments.k)
-    threads = check_threads(arguments.threads, "threads")
+    threads = check_threads(arguments.threads)
     output = None if arguments.output is None else Path(arguments.output)
     decisions = None if arguments.decisions is None else Path(arguments.decisions)
     if output is not None and decisions is None:

@@ -93,7 +93,7 @@ def test_work_that_was_stopped_goes_on_to_the_same_bytes(
     monkeypatch.setattr(encoder, "encode", stopped)
     ended = work(*ask, "e.npy")
     assert ended.code == 130 and not Path("e.npy").exists()
-    assert "finished work is kept in e.npy.part, and the same command goes on from it" in ended.err
+    assert "finished work is kept in e.npy.part, and the same command continues from it" in ended.err
     assert json.loads(Path("e.npy.part/state.json").read_text())["done"] == 6
     said = work.refuses(2, *ask[:-1], "--normalize", "-o", "e.npy")
     assert said.startswith("e.npy.part: holds the work of another run; changed since: normalized. Ask the same again")

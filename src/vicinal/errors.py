@@ -1,7 +1,6 @@
 """The errors that a user can meet.
 
-Each carries the exit code of the command line, so that no face has to translate one into the other. A message says
-what was found, what was expected and how to mend it.
+Each class carries the exit code of the command line. A message names the value found, what was expected, and the remedy.
 """
 
 import contextlib
@@ -13,7 +12,7 @@ from typing import Any
 
 
 class VicinalError(Exception):
-    """The parent of every error that this library raises on purpose."""
+    """The base class of every error that vicinal raises on purpose."""
 
     exit_code = 1
 
@@ -31,27 +30,27 @@ class DataError(VicinalError, ValueError):
 
 
 class NotFitted(VicinalError, RuntimeError):
-    """An index was asked before it was given vectors."""
+    """An index was used before it was given vectors."""
 
     exit_code = 2
 
 
 class MissingExtra(VicinalError, ImportError):
-    """A part of the library was asked for whose optional packages are not installed."""
+    """A part of vicinal was used whose optional package is not installed."""
 
     exit_code = 2
 
 
 @contextlib.contextmanager
 def kept_in(folder: str | Path | None) -> Iterator[None]:
-    """Work that keeps what is finished in a folder: who interrupts it is told where it is."""
+    """On Ctrl-C, report the folder that keeps the finished work."""
     try:
         yield
     except KeyboardInterrupt:
         if folder is None or not Path(folder).exists():
             raise
         raise KeyboardInterrupt(
-            f"interrupted; finished work is kept in {folder}, and the same command goes on from it"
+            f"interrupted; finished work is kept in {folder}, and the same command continues from it"
         ) from None
 
 
@@ -87,7 +86,7 @@ def need(module: str, extra: str | None = None) -> Any:
 
 
 def some(items: list, limit: int = 5) -> str:
-    """The first few items in words, for messages.
+    """Return the first few items as text, for messages.
 
     >>> some([3, 7]), some(list(range(9)), limit=2)
     ('3, 7', '0, 1, ... (9 in all)')
@@ -97,7 +96,7 @@ def some(items: list, limit: int = 5) -> str:
 
 
 def unknown(what: str, found: object, choices: Iterable[object]) -> str:
-    """What to say of a name that is not among the choices, with the nearest one.
+    """Return the message for a name that is not among the choices, with the nearest one.
 
     >>> unknown("metric", "cosin", ["cosine", "l2"])
     "unknown metric 'cosin': did you mean 'cosine'? Choose from cosine, l2"

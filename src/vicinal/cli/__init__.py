@@ -45,7 +45,7 @@ CLOSED_PIPE = 141
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs one command and gives its exit code."""
+    """Run one command and return its exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
     console = Console()
     try:
@@ -74,7 +74,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _drop_output() -> None:
-    """Forgets what could not be written to standard output; Python would complain again when it closes it."""
+    """Discard what could not be written to standard output, which Python would report again when it closes it."""
     with contextlib.suppress(OSError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
@@ -83,13 +83,13 @@ def _run(arguments: list[str], console: Console) -> int:
     top = argparse.ArgumentParser(
         prog="vicinal",
         description="Know a data set by its neighbours.",
-        epilog="vicinal COMMAND --help tells of each. Exit codes: 0 done, 1 internal error, 2 usage or configuration, "
+        epilog="vicinal COMMAND --help describes each. Exit codes: 0 done, 1 internal error, 2 usage or configuration, "
         "3 input data, 130 interrupted.",
         allow_abbrev=False,
     )
     top.add_argument("--version", action="version", version=f"vicinal {__version__}")
     commands = top.add_subparsers(dest="command", metavar="COMMAND", title="commands")
-    asked = next((argument for argument in arguments if argument in COMMANDS), None)
+    chosen = next((argument for argument in arguments if argument in COMMANDS), None)
     for name in COMMANDS:
         module = import_module(f"vicinal.cli.{name.replace('-', '_')}")
         text = (module.__doc__ or "").strip()
@@ -100,7 +100,7 @@ def _run(arguments: list[str], console: Console) -> int:
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
         )
-        if name == asked:  # the others' options may need libraries that this call does not
+        if name == chosen:  # the options of the others may need libraries that this call does not
             module.add_arguments(parser)
             loudness = parser.add_mutually_exclusive_group()
             loudness.add_argument("-v", "--verbose", action="store_true", help="say more; show tracebacks")
@@ -108,7 +108,7 @@ def _run(arguments: list[str], console: Console) -> int:
             parser.set_defaults(function=module.run)
     try:
         parsed = top.parse_args(arguments)
-    except SystemExit as end:  # argparse has said what was wrong, or printed what was asked for
+    except SystemExit as end:  # argparse has printed an error, the help or the version
         return int(end.code or 0)
     if parsed.command is None:
         top.print_help(sys.stderr)
@@ -118,7 +118,8 @@ def _run(arguments: list[str], console: Console) -> int:
         _refuse_inputs(vars(parsed))
         return int(parsed.function(parsed, console))
     except UsageError as error:
-        raise UsageError(options.in_options(str(error), commands.choices[parsed.command], parsed)) from error
+        error.args = (options.in_options(str(error), commands.choices[parsed.command], parsed),)
+        raise
 
 
 def _refuse_inputs(given: dict[str, Any]) -> None:

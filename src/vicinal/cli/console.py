@@ -1,4 +1,4 @@
-"""What a command says on standard error: notes, warnings, errors, and a progress bar on a terminal."""
+"""Standard error of a command: notes, warnings, errors, and a progress bar on a terminal."""
 
 import contextlib
 import sys
@@ -7,18 +7,18 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-Progress = Callable[..., None]  # rows done, rows in all, and what else to say
+Progress = Callable[..., None]  # called with rows done, rows in all, and a remark
 
 
 class Console:
-    """Standard error, as loud as the user asked for."""
+    """Standard error, at the loudness of -q and -v."""
 
     def __init__(self) -> None:
         self._verbose = self._quiet = False
         self._warned: set[str] = set()
 
     def listen(self, verbose: bool, quiet: bool) -> None:
-        """Sets the loudness, and turns Python's warnings into one line each, said once."""
+        """Set the loudness, and print each of Python's warnings once, as one line."""
         self._verbose, self._quiet = verbose, quiet
         warnings.simplefilter("ignore" if quiet else "always", UserWarning)
         warnings.showwarning = lambda message, *_, **__: self._warning(str(message))
@@ -29,21 +29,21 @@ class Console:
         self._warned.add(text)
 
     def detail(self, text: str) -> None:
-        """Shown at -v."""
+        """Print a line with -v."""
         if self._verbose:
             self._line(text)
 
     def note(self, text: str) -> None:
-        """Shown unless -q."""
+        """Print a line, but not with -q."""
         if not self._quiet:
             self._line(text)
 
     def error(self, text: str) -> None:
-        """Always shown."""
+        """Print an error."""
         self._line(f"error: {text}")
 
     def internal(self, error: Exception) -> None:
-        """A fault of ours: one line, and the traceback at -v."""
+        """Print a fault of vicinal itself: one line, and the traceback with -v."""
         self._line(f"internal error: {type(error).__name__}: {error}")
         if self._verbose:
             traceback.print_exception(error, file=sys.stderr)
@@ -51,12 +51,12 @@ class Console:
             self._line("run it again with -v for the traceback, and please report it")
 
     def _line(self, text: str) -> None:
-        with contextlib.suppress(BrokenPipeError):  # nobody reads; the exit code still tells
+        with contextlib.suppress(BrokenPipeError):  # the reader is gone; the exit code remains
             print(f"vicinal: {text}", file=sys.stderr, flush=True)
 
     @contextmanager
     def progress(self) -> Iterator[Callable[[str], Progress] | None]:
-        """What makes a bar for each pass, with rows a second and time left; None where nobody is looking."""
+        """Yield a function that makes a progress bar for a pass; None where standard error is no terminal."""
         if self._quiet or not sys.stderr.isatty():
             yield None
             return
@@ -77,13 +77,16 @@ class Console:
             def start(name: str) -> Progress:
                 task = bars.add_task(name, total=1, speed="-")
 
-                def tell(done: int, total: int, said: str = "") -> None:
+                def update(done: int, total: int, remark: str = "") -> None:
                     speed = bars.tasks[task].speed
-                    told = f"{name}: {said}" if said else name
                     bars.update(
-                        task, completed=done, total=total, speed=f"{speed:,.0f}" if speed else "-", description=told
+                        task,
+                        completed=done,
+                        total=total,
+                        speed=f"{speed:,.0f}" if speed else "-",
+                        description=f"{name}: {remark}" if remark else name,
                     )
 
-                return tell
+                return update
 
             yield start

@@ -110,7 +110,7 @@ def _add_scores(parser: argparse.ArgumentParser) -> None:
         "--threads", "--max-workers", dest="threads", metavar="N", help="threads (default: the machine's cores)"
     )
     parser.add_argument(
-        "--checkpoint", metavar="FOLDER", help="keep finished work there every minute; the same command goes on from it"
+        "--checkpoint", metavar="FOLDER", help="keep finished work there every minute; the same command continues from it"
     )
 
 

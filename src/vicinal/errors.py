@@ -1,6 +1,6 @@
 """The errors that a user can meet.
 
-Each class carries the exit code of the command line. A message names the value found, what was expected, and the remedy.
+Each class carries the exit code of the command line. A message names the value, what was expected, and the remedy.
 """
 
 import contextlib

@@ -26,7 +26,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_overwrite(parser)
     options.add_on_invalid(parser, "no neighbours")
     parser.add_argument(
-        "--checkpoint", metavar="FOLDER", help="keep finished work there every minute; the same command continues from it"
+        "--checkpoint",
+        metavar="FOLDER",
+        help="keep finished work there every minute; the same command continues from it",
     )
     parser.add_argument("--json", action="store_true", help="a summary as JSON on stdout")
 

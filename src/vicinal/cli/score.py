@@ -110,7 +110,9 @@ def _add_scores(parser: argparse.ArgumentParser) -> None:
         "--threads", "--max-workers", dest="threads", metavar="N", help="threads (default: the machine's cores)"
     )
     parser.add_argument(
-        "--checkpoint", metavar="FOLDER", help="keep finished work there every minute; the same command continues from it"
+        "--checkpoint",
+        metavar="FOLDER",
+        help="keep finished work there every minute; the same command continues from it",
     )
 
 

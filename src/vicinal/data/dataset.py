@@ -20,7 +20,7 @@ NO_FIELDS: Mapping[str, tuple[object, str]] = {}
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """The rows of a data set: their ids, the columns that were asked for, and where their embeddings are.
+    """The rows of a data set: their ids, the columns that a task reads, and where their embeddings are.
 
     Attributes
     ----------
@@ -88,7 +88,7 @@ class Dataset:
 
 
 @dataclass(frozen=True)
-class _Asked:
+class _Request:
     """The arguments of `read`, without the data."""
 
     embeddings: object
@@ -159,15 +159,15 @@ def read(
     if isinstance(data, Dataset):
         raise UsageError(f"{argument}: found a Dataset, expected an array, a path or a table")
     given = {name: (spec, kind) for name, (spec, kind) in fields.items() if spec is not None}
-    asked = _Asked(embeddings, ids, given, argument, ids_argument, ids_from, first_row)
+    request = _Request(embeddings, ids, given, argument, ids_argument, ids_from, first_row)
     with warnings.catch_warnings(record=True) as raised:
         warnings.simplefilter("always")
         if frames.is_table(data):
-            rows = _from_table(data, asked)
+            rows = _from_table(data, request)
         elif isinstance(data, str | os.PathLike) and not str(data).lower().endswith(".npy"):
-            rows = _from_file(Path(data), asked)
+            rows = _from_file(Path(data), request)
         else:
-            rows = _from_array(data, asked)
+            rows = _from_array(data, request)
     if unique_ids:
         _refuse_repeated(rows)
     for warning in raised:
@@ -184,8 +184,8 @@ def _refuse_repeated(rows: Dataset) -> None:
         )
 
 
-def _from_table(table: Any, asked: _Asked) -> Dataset:
-    embeddings, ids, argument, ids_argument = asked.embeddings, asked.ids, asked.argument, asked.ids_argument
+def _from_table(table: Any, request: _Request) -> Dataset:
+    embeddings, ids, argument, ids_argument = request.embeddings, request.ids, request.argument, request.ids_argument
     names = frames.column_names(table)
     if isinstance(embeddings, str) and embeddings in names:
         source: Any = frames.column(table, embeddings, "embeddings")
@@ -204,17 +204,17 @@ def _from_table(table: Any, asked: _Asked) -> Dataset:
     n = len(frames.column(table, names[0])) if names else 0
     if isinstance(ids, str):
         column = frames.column(table, ids, ids_argument)
-        found = _checked_ids(column.to_pylist(), n, f"{ids_argument}: column {ids!r}")
+        row_ids = _checked_ids(column.to_pylist(), n, f"{ids_argument}: column {ids!r}")
     elif ids is not None:
-        found = _checked_ids(ids, n, ids_argument)
+        row_ids = _checked_ids(ids, n, ids_argument)
     elif "id" in names:
-        found = _checked_ids(frames.column(table, "id").to_pylist(), n, f"{ids_argument}: column 'id'")
+        row_ids = _checked_ids(frames.column(table, "id").to_pylist(), n, f"{ids_argument}: column 'id'")
     else:
-        found = list(range(asked.first_row, asked.first_row + n))
+        row_ids = list(range(request.first_row, request.first_row + n))
     values: dict[str, list[Any]] = {}
     places: dict[str, str] = {}
     sources: list[tuple[Path, list[Id]]] = []
-    for name, (spec, kind) in asked.fields.items():
+    for name, (spec, kind) in request.fields.items():
         if isinstance(spec, str) and spec not in names and labels.is_file(spec):
             values[name], places[name] = _from_other_file(spec, kind, n, name, argument, sources)
         elif isinstance(spec, str):
@@ -227,41 +227,41 @@ def _from_table(table: Any, asked: _Asked) -> Dataset:
             places[name] = name
             values[name] = _values(spec, kind, n, name)
     return Dataset(
-        argument, found, None, table, values, places, source, tuple(sources), ids if isinstance(ids, str) else "id"
+        argument, row_ids, None, table, values, places, source, tuple(sources), ids if isinstance(ids, str) else "id"
     )
 
 
-def _from_file(path: Path, asked: _Asked) -> Dataset:
-    ids, argument = asked.ids, asked.argument
+def _from_file(path: Path, request: _Request) -> Dataset:
+    ids, argument = request.ids, request.argument
     if not path.is_file():
         there = "a folder" if path.is_dir() else "nothing"
         raise UsageError(f'{argument}: expected a file, got "{path}": there is {there} at {path.absolute()}')
     tables.suffix(path)
     id_field = ids if isinstance(ids, str) else "id"
     wanted: dict[str, str] = {}
-    for spec, kind in asked.fields.values():
+    for spec, kind in request.fields.values():
         if isinstance(spec, str) and not labels.is_file(spec) and wanted.get(spec) != "number":
             wanted[spec] = kind
-    found, warned, columns = tables.read_columns(path, id_field, wanted, asked.first_row)
+    row_ids, warned, columns = tables.read_columns(path, id_field, wanted, request.first_row)
     if ids is not None and not isinstance(ids, str):
-        found, warned = _checked_ids(ids, len(found), asked.ids_argument), []
+        row_ids, warned = _checked_ids(ids, len(row_ids), request.ids_argument), []
     for text in warned:
         warnings.warn(text, stacklevel=2)
     values: dict[str, list[Any]] = {}
     places: dict[str, str] = {}
     sources: list[tuple[Path, list[Id]]] = []
-    for name, (spec, kind) in asked.fields.items():
+    for name, (spec, kind) in request.fields.items():
         if isinstance(spec, str) and spec not in wanted:
-            values[name], places[name] = _from_other_file(spec, kind, len(found), name, str(path), sources)
+            values[name], places[name] = _from_other_file(spec, kind, len(row_ids), name, str(path), sources)
         else:
             places[name] = f"{path}:{spec}" if isinstance(spec, str) else name
-            values[name] = columns[spec] if isinstance(spec, str) else _values(spec, kind, len(found), name)
-    return Dataset(str(path), found, path, None, values, places, asked.embeddings, tuple(sources), id_field)
+            values[name] = columns[spec] if isinstance(spec, str) else _values(spec, kind, len(row_ids), name)
+    return Dataset(str(path), row_ids, path, None, values, places, request.embeddings, tuple(sources), id_field)
 
 
-def _from_array(data: Any, asked: _Asked) -> Dataset:
-    ids, argument, ids_argument = asked.ids, asked.argument, asked.ids_argument
-    if asked.embeddings is not None:
+def _from_array(data: Any, request: _Request) -> Dataset:
+    ids, argument, ids_argument = request.ids, request.argument, request.ids_argument
+    if request.embeddings is not None:
         raise UsageError(
             f"embeddings: {argument} holds embeddings already; give a data set or a table as {argument}, or leave "
             "embeddings out"
@@ -280,22 +280,22 @@ def _from_array(data: Any, asked: _Asked) -> Dataset:
                 f"{argument}: expected an array (rows, dim), a path or a table, found {type(data).__name__}"
             ) from None
     sources: list[tuple[Path, list[Id]]] = []
-    found: list[Id] = list(range(asked.first_row, asked.first_row + n))
+    row_ids: list[Id] = list(range(request.first_row, request.first_row + n))
     if isinstance(ids, str):
-        found = labels.read_ids(ids, ids_argument, n, place)
-        sources.append((labels.parse(ids, ids_argument, "id")[0], found))
+        row_ids = labels.read_ids(ids, ids_argument, n, place)
+        sources.append((labels.parse(ids, ids_argument, "id")[0], row_ids))
     elif ids is not None:
-        found = _checked_ids(ids, n, ids_argument)
+        row_ids = _checked_ids(ids, n, ids_argument)
     values, places = {}, {}
-    for name, (spec, kind) in asked.fields.items():
+    for name, (spec, kind) in request.fields.items():
         if isinstance(spec, str):
             values[name], places[name] = _from_other_file(spec, kind, n, name, place, sources)
-            if name == asked.ids_from and ids is None:
-                found = sources[-1][1]
+            if name == request.ids_from and ids is None:
+                row_ids = sources[-1][1]
         else:
             places[name] = name
             values[name] = _values(spec, kind, n, name)
-    return Dataset(place, found, None, None, values, places, data, tuple(sources))
+    return Dataset(place, row_ids, None, None, values, places, data, tuple(sources))
 
 
 def _from_other_file(
@@ -311,17 +311,17 @@ def _from_other_file(
 
 
 def _checked_ids(values: Any, n: int, place: str) -> list[Id]:
-    found = list(values.tolist() if isinstance(values, np.ndarray) else values)
-    if len(found) != n:
-        raise DataError(f"{place}: found {len(found)} ids, expected {n}, one a row")
+    row_ids = list(values.tolist() if isinstance(values, np.ndarray) else values)
+    if len(row_ids) != n:
+        raise DataError(f"{place}: found {len(row_ids)} ids, expected {n}, one a row")
     wrong = [
-        row for row, one in enumerate(found) if isinstance(one, bool) or not isinstance(one, int | str | np.integer)
+        row for row, one in enumerate(row_ids) if isinstance(one, bool) or not isinstance(one, int | str | np.integer)
     ]
     if wrong:
         raise DataError(
-            f"{place}: expected a whole number or a string in each row, found {found[wrong[0]]!r} in row {wrong[0]}"
+            f"{place}: expected a whole number or a string in each row, found {row_ids[wrong[0]]!r} in row {wrong[0]}"
         )
-    return [int(one) if isinstance(one, np.integer) else one for one in found]
+    return [int(one) if isinstance(one, np.integer) else one for one in row_ids]
 
 
 def as_list(values: Any, name: str) -> list[Any]:

@@ -141,16 +141,16 @@ def search(
     opened, folder = _opened(index, metric, threads)
     opened.set(**(settings or {}))
     columns = _columns_of(opened, fields)
-    asked = None
+    question = None
     if any(value is not None for value in given.values()):
-        asked = _queries_of(opened, folder, query_rows, query_ids, queries, query_texts, model)
+        question = _queries_of(opened, folder, query_rows, query_ids, queries, query_texts, model)
     if by == "svm":
         examples = _rows_of(opened, positive_rows, positive_ids, "positive")
-        found = list(_by_svm(opened, folder, asked, examples, k, ExemplarSVM(C, negatives), include_positives))
+        rows = list(_by_svm(opened, folder, question, examples, k, ExemplarSVM(C, negatives), include_positives))
     else:
-        assert asked is not None
-        found = list(_by_distance(opened, asked, k, where))
-    hits = _hits(opened, found, columns, "decision" if by == "svm" else "distance")
+        assert question is not None
+        rows = list(_by_distance(opened, question, k, where))
+    hits = _hits(opened, rows, columns, "decision" if by == "svm" else "distance")
     if output is not None:
         hits.write(output, overwrite)
     return hits
@@ -247,14 +247,14 @@ def _rows_of(index: Index, numbers: Iterable[Any] | None, ids: Iterable[Id] | No
     return np.concatenate([np.array(rows, dtype=np.int64), index.ids.rows(wanted, f"--{argument}-id", missing)])
 
 
-def _by_distance(index: Index, asked: _Queries, k: int, where: object) -> Iterator[tuple[Any, int, int, float]]:
+def _by_distance(index: Index, question: _Queries, k: int, where: object) -> Iterator[tuple[Any, int, int, float]]:
     """Yield (query, rank, row, distance) for each hit."""
-    found = index.search(asked.vectors, k if asked.rows is None else k + 1, where)
-    for place, name in enumerate(asked.names):
-        own = -1 if asked.rows is None else asked.rows[place]
+    nearest = index.search(question.vectors, k if question.rows is None else k + 1, where)
+    for place, name in enumerate(question.names):
+        own = -1 if question.rows is None else question.rows[place]
         pairs = [
             (int(row), float(distance))
-            for row, distance in zip(found.indices[place], found.distances[place], strict=True)
+            for row, distance in zip(nearest.indices[place], nearest.distances[place], strict=True)
             if row >= 0 and row != own
         ]
         for rank, (row, distance) in enumerate(pairs[:k], start=1):
@@ -264,7 +264,7 @@ def _by_distance(index: Index, asked: _Queries, k: int, where: object) -> Iterat
 def _by_svm(
     index: Index,
     folder: Path | None,
-    asked: _Queries | None,
+    queries: _Queries | None,
     examples: np.ndarray,
     k: int,
     svm: ExemplarSVM,
@@ -281,17 +281,17 @@ def _by_svm(
     unit = index.metric.nonzero  # directions: the classifier sees rows of length 1, as the distance does
     svm.fit(index.metric.prepare(vectors) if unit else vectors)
     questions: list[tuple[Any, Any]]
-    if asked is None:
+    if question is None:
         rows = np.array(list(dict.fromkeys(examples.tolist())))
         names = index.ids.of(rows)
         questions = [(names if len(names) > 1 else names[0], np.searchsorted(live, rows))]
-    elif asked.rows is not None:
-        questions = list(zip(asked.names, np.searchsorted(live, asked.rows), strict=True))
+    elif question.rows is not None:
+        questions = list(zip(question.names, np.searchsorted(live, question.rows), strict=True))
     else:
-        if asked.vectors.shape[1] != index.dim:
-            raise DataError(f"queries: found dim {asked.vectors.shape[1]}, the stored vectors have dim {index.dim}")
-        queries = index.metric.prepare(asked.vectors) if unit else asked.vectors.astype(np.float64)
-        questions = list(zip(asked.names, queries, strict=True))
+        if question.vectors.shape[1] != index.dim:
+            raise DataError(f"queries: found dim {question.vectors.shape[1]}, the stored vectors have dim {index.dim}")
+        queries = index.metric.prepare(question.vectors) if unit else question.vectors.astype(np.float64)
+        questions = list(zip(question.names, queries, strict=True))
     for (name, _), ranking in zip(
         questions, svm.rank_each([one for _, one in questions], k, include_positives), strict=True
     ):

@@ -264,7 +264,7 @@ def _by_distance(index: Index, question: _Queries, k: int, where: object) -> Ite
 def _by_svm(
     index: Index,
     folder: Path | None,
-    queries: _Queries | None,
+    question: _Queries | None,
     examples: np.ndarray,
     k: int,
     svm: ExemplarSVM,

@@ -223,7 +223,7 @@ def test_rca_draws_whole_chunklets_of_one_class() -> None:
     with pytest.raises(DataError, match="no chunklet"):
         RCA().fit_chunks(x, np.arange(50))
     with pytest.raises(UsageError, match="shrinkage"):
-        RCA(shrinkage="some").fit(x, y)
+        RCA(shrinkage="some").fit(x, y)  # type: ignore[arg-type]
 
 
 def test_drawn_pairs_are_distinct_and_of_their_kind() -> None:

@@ -60,7 +60,7 @@ def _rows(embedded: Tensor, rows: Tensor) -> Tensor:
     """
     if embedded.device.type != "cpu":
         return embedded[rows]
-    return embedded.index_select(0, rows.flatten()).reshape(*rows.shape, -1)
+    return embedded.index_select(0, rows.flatten()).reshape(*rows.shape, *embedded.shape[1:])
 
 
 def _negatives(embedded: Tensor, labels: Tensor, second: Tensor) -> Tensor | None:

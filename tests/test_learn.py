@@ -611,6 +611,19 @@ def test_train_gives_what_the_command_gives(work: Workplace) -> None:
     assert [head.name for head in saved] == ["image", "text"]
 
 
+def test_the_packages_are_light_to_import_and_list_their_names() -> None:
+    code = """
+import sys
+from vicinal import estimators, learn, lm
+assert not {"numpy", "scipy", "sklearn", "torch", "transformers"} & set(sys.modules)
+for package in (estimators, learn, lm):
+    assert package.__doc__ and set(package.__all__) <= set(dir(package))
+    assert all(getattr(package, name).__doc__ for name in package.__all__)
+assert not {"torch", "transformers"} & set(sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment())
+
+
 def test_every_option_has_its_argument() -> None:
     elsewhere = {
         "embeddings": "data", "unsquared": "squared", "no_normalize": "normalize",

@@ -187,6 +187,26 @@ def test_distances_of_a_batch_hold_for_equal_rows_and_half_precision() -> None:
         assert half.grad is not None and torch.isfinite(half.grad).all()
 
 
+@pytest.mark.parametrize(
+    ("name", "miner"), [("contrastive", "semi-hard"), ("triplet", "semi-hard"), ("triplet", "all"), ("n-pair", "all")]
+)
+def test_gradients_are_the_same_on_any_number_of_threads(name: str, miner: str) -> None:
+    z = torch.randn(128, 12, generator=torch.Generator().manual_seed(0))
+    labels = torch.arange(128) % 90  # classes of one and of two rows
+    before = torch.get_num_threads()
+    gradients = []
+    try:
+        for threads in (1, 2, 2, 2, 2, 8, 8, 8, 8):
+            torch.set_num_threads(threads)
+            leaf = z.clone().requires_grad_()
+            label_loss(name, leaf, labels, miner).backward()
+            gradients.append(leaf.grad)
+    finally:
+        torch.set_num_threads(before)
+    for gradient in gradients[1:]:
+        assert torch.equal(gradient, gradients[0])
+
+
 def test_distances_and_reductions_are_arguments() -> None:
     z, _ = batch(8)
     a, b = z[:4], z[4:]

@@ -39,17 +39,28 @@ def label_loss(name: str, embedded: Tensor, labels: Tensor, miner: str = "semi-h
     find(name, "labels")
     if name == "contrastive":
         i, j, same = all_pairs(labels)
-        return pair_loss(embedded[i], embedded[j], same, **options)
+        return pair_loss(_rows(embedded, i), _rows(embedded, j), same, **options)
     if name == "n-pair":
         first, second = n_pairs(labels)
         negatives = _negatives(embedded, labels, second)
-        return n_pair(embedded[first], embedded[second], negatives, reduction="mean", **options)
+        return n_pair(_rows(embedded, first), _rows(embedded, second), negatives, reduction="mean", **options)
     if miner not in MINERS:
         raise UsageError(unknown("miner", miner, MINERS))
     detached = embedded.detach()
     distances = as_distance(options.get("distance", "euclidean")).matrix(detached, detached)
     anchor, positive, negative = MINERS[miner](distances, labels)
-    return triplet(embedded[anchor], embedded[positive], embedded[negative], reduction="nonzero_mean", **options)
+    z, near, far = (_rows(embedded, one) for one in (anchor, positive, negative))
+    return triplet(z, near, far, reduction="nonzero_mean", **options)
+
+
+def _rows(embedded: Tensor, rows: Tensor) -> Tensor:
+    """The embeddings of some rows, with a gradient that is summed in the same order each time.
+
+    On a CPU, the gradient of `embedded[rows]` is summed by several threads in any order once it is large.
+    """
+    if embedded.device.type != "cpu":
+        return embedded[rows]
+    return embedded.index_select(0, rows.flatten()).reshape(*rows.shape, *embedded.shape[1:])
 
 
 def _negatives(embedded: Tensor, labels: Tensor, second: Tensor) -> Tensor | None:
@@ -62,7 +73,7 @@ def _negatives(embedded: Tensor, labels: Tensor, second: Tensor) -> Tensor | Non
     n = len(second)
     others = ~torch.eye(n, dtype=torch.bool, device=second.device)
     positives = second.expand(n, n)[others].reshape(n, n - 1)
-    return embedded[torch.cat([positives, single.expand(n, len(single))], dim=1)]
+    return _rows(embedded, torch.cat([positives, single.expand(n, len(single))], dim=1))
 
 
 def pair_loss(a: Tensor, b: Tensor, same: Tensor, **options: Any) -> Tensor:

@@ -258,7 +258,10 @@ def test_evidence_is_given_once_for_the_scores_of_one_pass(work: Workplace) -> N
         (["--by", "kth:percent"], "--by: unknown form of kth 'percent': did you mean 'percentile'?"),
         (["--by", "mean", "--name", "KNNScorer"], "--by: chooses the scorers, and so does --name; give one of them"),
         (["--by", "lid", "-k", "1"], '-k: expected a whole number of at least 2 for lid, got "1"'),
-        (["--by", "lof", "--metric", "inner_product"], "--metric: lof: inner_product is no distance"),
+        (
+            ["--by", "lof", "--metric", "inner_product"],
+            "lof: expected a metric whose distances are >= 0, got",
+        ),
         (["--by", "density", "--metric", "hamming"], "--metric: density: a density needs a metric whose balls have a"),
         (["--by", "lof", "--reference", "emb.npy"], "--reference: lof needs the samples' own neighbours; with a refer"),
         (["--reference", "none.npy"], '--reference: expected a file, got "none.npy"'),

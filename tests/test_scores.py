@@ -240,7 +240,7 @@ def test_bits_have_every_score_but_a_density(metric: str) -> None:
 @pytest.mark.parametrize("by", ["distinct", "lof", "lid"])
 def test_inner_products_are_refused_where_zero_must_mean_something(by: str) -> None:
     graph = vicinal.neighbors(hard_data("plain", 50, 4), 5, "inner_product")
-    with pytest.raises(UsageError, match="inner_product is no distance"):
+    with pytest.raises(UsageError, match="expected a metric whose distances are >= 0, got inner_product"):
         scores.BY_NAME[by].compute(graph, 5)
 
 

@@ -117,7 +117,7 @@ def test_invalid_rows_are_in_no_group(work: Workplace) -> None:
 @pytest.mark.parametrize(
     ("code", "arguments", "said"),
     [
-        (2, ["--radius", "-0.1"], "--radius: expected a number of at least 0, got -0.1; no euclidean is below 0"),
+        (2, ["--radius", "-0.1"], "--radius: expected a number >= 0, got -0.1; euclidean distances are >= 0"),
         (2, ["--radius", "near"], '--radius: expected a number in the unit of euclidean (input units), got "near"'),
         (2, ["--radius", "nan"], "--radius: expected a number in the unit of euclidean"),
         (2, ["--radius", "1", "--metric", "cosin"], "unknown metric 'cosin': did you mean 'cosine'"),
@@ -407,7 +407,7 @@ def test_rows_without_a_score_are_not_chosen(case: Case) -> None:
         (2, ["--keep", "0%"], '--keep: expected a number of rows or a percentage such as 10%, got "0%"'),
         (2, ["--keep", "101%"], "--keep: expected a number of rows or a percentage"),
         (2, ["--keep", "5", "--strategy", "kcenter"], "--strategy: unknown strategy 'kcenter': did you mean"),
-        (2, ["--keep", "5", "--dedup", "-1"], "--dedup: expected a number of at least 0, got -1"),
+        (2, ["--keep", "5", "--dedup", "-1"], "--dedup: expected a number >= 0, got -1"),
         (2, ["--keep", "5", "--strategy", "k-center", "--metric", "inner_product"], "inner_product is no distance"),
         (3, ["--keep", "5", "--quality", "none"], "d.jsonl:1: none: expected a number in every row, found no such"),
         (3, ["--keep", "5", "--quality", "src"], "d.jsonl:1: src: expected a number, found"),

@@ -19,7 +19,13 @@ MOST_PAIRS = 1 << 27
 
 
 def check_radius(radius: object, metric: Metric, place: str = "radius") -> float:
-    """The radius as a number that the metric's distances can be below, or UsageError."""
+    """The radius as a float, where it can be compared with distances of the metric.
+
+    Raises
+    ------
+    UsageError
+        Where it is not a finite number or, but for inner products, below 0; `place` is where it was given.
+    """
     try:
         number = float(radius)  # type: ignore[arg-type]
     except (TypeError, ValueError):
@@ -27,7 +33,7 @@ def check_radius(radius: object, metric: Metric, place: str = "radius") -> float
     if not np.isfinite(number):
         raise UsageError(f'{place}: expected a number in the unit of {metric.name} ({metric.unit}), got "{radius}"')
     if number < 0 and not metric.product:
-        raise UsageError(f"{place}: expected a number of at least 0, got {radius}; no {metric.name} is below 0")
+        raise UsageError(f"{place}: expected a number >= 0, got {radius}; {metric.name} distances are >= 0")
     return number
 
 
@@ -88,4 +94,5 @@ def representatives(groups: np.ndarray, quality: np.ndarray | None = None) -> np
     heads = np.flatnonzero(np.append(True, groups[order][1:] != groups[order][:-1]))
     best = np.empty(len(groups), dtype=np.int64)
     best[groups[order][heads]] = order[heads]
-    return best[groups]
+    result: np.ndarray = best[groups]
+    return result

@@ -291,7 +291,7 @@ class Score:
         if self.volume and metric.log_volume is None:
             return f"a density needs a metric whose balls have a volume; {metric.name} has none"
         if self.lengths and metric.product:
-            return f"{metric.name} is no distance, 0 in it means nothing; use euclidean or cosine"
+            return metric.not_a_distance
         return ""
 
 
@@ -357,8 +357,8 @@ def _metric(neighbors: Neighbors) -> Metric:
 
 
 def _needs_lengths(neighbors: Neighbors, what: str) -> None:
-    if _metric(neighbors).product:
-        raise UsageError(f"{what}: {neighbors.metric} is no distance, 0 in it means nothing; use euclidean or cosine")
+    if reason := _metric(neighbors).not_a_distance:
+        raise UsageError(f"{what}: {reason}")
 
 
 def _least(k: int, least: int, what: str) -> None:

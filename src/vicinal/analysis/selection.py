@@ -107,81 +107,113 @@ def k_center(
     >>> k_center(np.array([[0.0], [1.0], [5.0], [9.0], [4.0]]), keep=3).order.tolist()
     [0, 3, 2]
     """
-    metric, n = find(metric), len(vectors)
-    if metric.product:
-        raise UsageError(f"k-center: {metric.name} is no distance; choose another metric")
-    weight = np.ones(n) if weight is None else weight
-    seats = None if seats is None else seats.copy()
-    far, near = np.full(n, np.inf), np.full(n, -1)
-    open_ = np.ones(n, dtype=bool)
-    order: list[int] = []
+    measure = find(metric)
+    if measure.not_a_distance:
+        raise UsageError(f"k-center: {measure.not_a_distance}")
+    run = _FarthestFirst(vectors, measure, weight, groups, seats, threads)
+    if not run.open[first]:
+        first = int(np.flatnonzero(run.open)[0])
+    run.choose(first)
+    run.renew(np.delete(np.arange(len(vectors)), first))
+    while len(run.order) < keep and run.open.any():
+        run.compete(*run.pool(), keep)
+    chosen = np.zeros(len(vectors), dtype=bool)
+    chosen[run.order] = True  # a chosen row keeps the distance that it was chosen at
+    run.renew(np.flatnonzero(~chosen & (run.seen < len(run.order))))
+    return Choice(np.array(run.order), run.near, np.where(np.isfinite(run.far), run.far, np.nan))
 
-    def choose(row: int) -> None:
-        order.append(row)
-        open_[row] = False
-        if seats is not None and groups is not None:
-            seats[groups[row]] -= 1
-            if not seats[groups[row]]:
-                open_[groups == groups[row]] = False
 
-    if seats is not None and groups is not None:
-        open_ &= seats[groups] > 0
-        first = first if open_[first] else int(np.flatnonzero(open_)[0])
-    choose(first)
-    seen = np.zeros(n, dtype=np.int64)  # how many of the choices a row's distance takes into account
+class _FarthestFirst:
+    """The state of `k_center`.
 
-    parts: list[ExactSearch] = []  # the choices, so many at a time, each searched as often as it takes and made once
+    far, near : each row's distance to its nearest choice, and that choice, as far as it is known
+    seen      : how many of the choices these take into account
+    open      : the rows that may still be chosen
+    order     : the choices
+    """
 
-    def renew(rows: np.ndarray) -> None:
-        """Brings distances up to date."""
+    def __init__(
+        self,
+        vectors: np.ndarray,
+        metric: Metric,
+        weight: np.ndarray | None,
+        groups: np.ndarray | None,
+        seats: np.ndarray | None,
+        threads: int | None,
+    ) -> None:
+        n = len(vectors)
+        self.vectors, self.metric, self.threads = vectors, metric, threads
+        self.weight = np.ones(n) if weight is None else weight
+        limited = seats is not None and groups is not None
+        self.groups = groups if limited else None
+        self.seats = seats.copy() if seats is not None and limited else None
+        self.far, self.near = np.full(n, np.inf), np.full(n, -1)
+        self.seen = np.zeros(n, dtype=np.int64)
+        self.open = np.ones(n, dtype=bool)
+        if self.seats is not None:
+            self.open &= self.seats[self.groups] > 0
+        self.order: list[int] = []
+        self.parts: list[ExactSearch] = []  # the choices, PART at a time, so that each search is made once
+
+    def choose(self, row: int) -> None:
+        """Choose a row, and close its group where that has no seat left."""
+        self.order.append(row)
+        self.open[row] = False
+        if self.seats is not None and self.groups is not None:
+            group = self.groups[row]
+            self.seats[group] -= 1
+            if not self.seats[group]:
+                self.open[self.groups == group] = False
+
+    def renew(self, rows: np.ndarray) -> None:
+        """Bring the distances of rows up to date."""
         if not len(rows):
             return
-        for start in range(int(seen[rows].min()) // PART * PART, len(order), PART):
-            late = np.array(order[start : start + PART])
-            asking = rows[seen[rows] < start + len(late)]
-            if start // PART < len(parts):
-                index = parts[start // PART]
+        for start in range(int(self.seen[rows].min()) // PART * PART, len(self.order), PART):
+            late = np.array(self.order[start : start + PART])
+            asking = rows[self.seen[rows] < start + len(late)]
+            if start // PART < len(self.parts):
+                search = self.parts[start // PART]
             else:
-                index = ExactSearch.of(vectors[late], metric, threads, invalid={})
-                if len(late) == PART and start // PART == len(parts):
-                    parts.append(index)
-            found = index.search(vectors[asking], 1)
-            closer = found.distances[:, 0] < far[asking]
-            far[asking[closer]] = found.distances[closer, 0]
-            near[asking[closer]] = late[found.indices[closer, 0]]
-        seen[rows] = len(order)
+                search = ExactSearch.of(self.vectors[late], self.metric, self.threads, invalid={})
+                if len(late) == PART and start // PART == len(self.parts):
+                    self.parts.append(search)
+            found = search.search(self.vectors[asking], 1)
+            closer = found.distances[:, 0] < self.far[asking]
+            self.far[asking[closer]] = found.distances[closer, 0]
+            self.near[asking[closer]] = late[found.indices[closer, 0]]
+        self.seen[rows] = len(self.order)
 
-    renew(np.delete(np.arange(n), first))
-    while len(order) < keep and open_.any():
-        # The farthest few compete alone, as long as the best of them is above what all others were at most.
+    def pool(self) -> tuple[np.ndarray, tuple[float, float]]:
+        """The farthest few rows, whose distances are up to date, and the (key, row) of the best of the others."""
         while True:
-            key = np.where(open_, far * weight, -1.0)
+            key = np.where(self.open, self.far * self.weight, -1.0)
             ranked = _largest(key, RENEWED)
-            ranked = ranked[open_[ranked]]
-            if (seen[ranked[:POOL]] == len(order)).all():
+            ranked = ranked[self.open[ranked]]
+            if (self.seen[ranked[:POOL]] == len(self.order)).all():
                 break
-            renew(ranked[seen[ranked] < len(order)])
-        pool, rest = np.sort(ranked[:POOL]), ranked[POOL:]
-        bound = (-key[rest[0]], rest[0]) if len(rest) else (np.inf, n)
-        prepared = metric.prepare(np.asarray(vectors[pool]) if metric.whiten is None else metric.whiten(vectors[pool]))
+            self.renew(ranked[self.seen[ranked] < len(self.order)])
+        rest = ranked[POOL:]
+        return np.sort(ranked[:POOL]), (-key[rest[0]], rest[0]) if len(rest) else (np.inf, len(key))
+
+    def compete(self, pool: np.ndarray, bound: tuple[float, float], keep: int) -> None:
+        """Choose among the rows of a pool alone, as long as the best of them is above all others."""
+        vectors, metric = self.vectors[pool], self.metric
+        prepared = metric.prepare(np.asarray(vectors) if metric.whiten is None else metric.whiten(vectors))
         least = _least_distances(prepared, metric)
-        while len(order) < keep and open_[pool].any():
-            key = np.where(open_[pool], far[pool] * weight[pool], -1.0)
+        while len(self.order) < keep and self.open[pool].any():
+            key = np.where(self.open[pool], self.far[pool] * self.weight[pool], -1.0)
             best = int(np.argmax(key))
             if (-key[best], pool[best]) > bound:
                 break
-            choose(int(pool[best]))
-            others = np.flatnonzero(open_[pool] & ~(least[best] >= far[pool]))  # no other has come closer
+            self.choose(int(pool[best]))
+            others = np.flatnonzero(self.open[pool] & ~(least[best] >= self.far[pool]))  # no other has come closer
             if not len(others):
                 continue
             distance = metric.finish(metric.measure(prepared[others], prepared[best][None])).astype(np.float32)
-            closer = distance < far[pool[others]]
-            far[pool[others[closer]]], near[pool[others[closer]]] = distance[closer], pool[best]
-        seen[pool[open_[pool]]] = len(order)
-    chosen = np.zeros(n, dtype=bool)
-    chosen[order] = True  # a chosen row keeps the distance that it was chosen at
-    renew(np.flatnonzero(~chosen & (seen < len(order))))
-    return Choice(np.array(order), near, np.where(np.isfinite(far), far, np.nan))
+            closer = distance < self.far[pool[others]]
+            self.far[pool[others[closer]]], self.near[pool[others[closer]]] = distance[closer], pool[best]
+        self.seen[pool[self.open[pool]]] = len(self.order)
 
 
 def _largest(key: np.ndarray, count: int) -> np.ndarray:
@@ -231,19 +263,12 @@ def facility_location(
     >>> facility_location(line, keep=2).order.tolist()
     [2, 3]
     """
-    if find(neighbors.metric or "euclidean").product:
-        raise UsageError(f"facility: {neighbors.metric} is no distance; choose another metric")
+    reason = find(neighbors.metric or "euclidean").not_a_distance
+    if reason:
+        raise UsageError(f"facility: {reason}")
     n = len(neighbors)
     weight = np.ones(n) if weight is None else weight
-    there = (neighbors.indices >= 0) & np.isfinite(neighbors.distances)
-    largest = float(neighbors.distances[there].max(initial=0)) or 1.0
-    served = np.concatenate([np.arange(n), np.nonzero(there)[0]])
-    server = np.concatenate([np.arange(n), neighbors.indices[there]])
-    far = np.concatenate([np.zeros(n), neighbors.distances[there].astype(np.float64)])
-    value = np.rint((1 - far / largest) * UNITS).astype(np.int64)
-    by_server = np.lexsort((served, server))
-    served, value = served[by_server], value[by_server]
-    starts = np.searchsorted(server[by_server], np.arange(n + 1))
+    served, value, starts, largest = _services(neighbors)
     best, because = np.zeros(n, dtype=np.int64), np.full(n, -1)
     distance = np.full(n, np.nan)
     gain = np.add.reduceat(value, starts[:-1])  # every row serves itself, so that no part is empty
@@ -272,3 +297,16 @@ def facility_location(
     distance[rows] = (1 - best[rows] / UNITS) * largest
     distance[chosen] = 0
     return Choice(chosen, because, distance)
+
+
+def _services(neighbors: Neighbors) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
+    """Which rows each row serves, row by row, how well, where each row's begin, and the largest distance."""
+    n = len(neighbors)
+    there = (neighbors.indices >= 0) & np.isfinite(neighbors.distances)
+    largest = float(neighbors.distances[there].max(initial=0)) or 1.0
+    served = np.concatenate([np.arange(n), np.nonzero(there)[0]])
+    server = np.concatenate([np.arange(n), neighbors.indices[there]])
+    far = np.concatenate([np.zeros(n), neighbors.distances[there].astype(np.float64)])
+    value = np.rint((1 - far / largest) * UNITS).astype(np.int64)
+    by_server = np.lexsort((served, server))
+    return served[by_server], value[by_server], np.searchsorted(server[by_server], np.arange(n + 1)), largest

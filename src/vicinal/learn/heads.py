@@ -4,7 +4,6 @@ A head gives A x + b, and for a small network also C relu(H x + h), scaled to le
 holds one head, or the two of a joint space, each array as a `.npy` with its checksum in the manifest.
 """
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,8 +15,9 @@ from vicinal.errors import DataError, UsageError, unknown
 from vicinal.knn.metrics import find
 from vicinal.knn.vectors import BLOCK_BYTES, as_vectors, invalid_rows, refuse_invalid
 from vicinal.storage import atomic, manifests, npy
+from vicinal.storage.manifests import FolderKind
 
-FORMAT, FORMAT_VERSION = "vicinal.head", 1
+HEAD = FolderKind("vicinal.head", 1, "a head", "vicinal learn", "learn again")
 KINDS = {"linear": ("A", "b"), "mlp": ("A", "b", "H", "h", "C")}
 
 
@@ -125,18 +125,15 @@ class Heads:
         """Writes the folder, whole or not at all."""
         with atomic.whole_folder(folder, overwrite) as part:
             arrays = {f"{head.name}.{name}": array for head in self.towers for name, array in head.arrays.items()}
-            manifest = {
-                "format": FORMAT,
-                "format_version": FORMAT_VERSION,
+            fields = {
                 "vicinal": __version__,
                 "towers": [
                     {"name": one.name, "kind": one.kind, "normalize": one.normalize, "dim": [one.dim_in, one.dim_out]}
                     for one in self.towers
                 ],
                 "about": self.about,
-                "parts": manifests.save_arrays(part, arrays),
             }
-            (part / manifests.MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+            manifests.write(part, HEAD, fields, arrays)
 
     @classmethod
     def load(cls, folder: str | Path) -> "Heads":
@@ -144,24 +141,15 @@ class Heads:
 
         Raises    DataError, naming the file, where the folder is none of ours, of a newer format, or damaged
         """
-        folder = Path(folder)
-        file = folder / manifests.MANIFEST
-        manifest = manifests.read_manifest(folder, FORMAT, FORMAT_VERSION, "a head", "vicinal learn")
+        manifest = manifests.read(folder, HEAD)
         try:
             towers = []
-            for one in manifest["towers"]:
-                arrays = {}
-                for name in KINDS[one["kind"]]:
-                    part = folder / f"{one['name']}.{name}.npy"
-                    if manifests.sha256(part) != manifest["parts"][part.name]["sha256"]:
-                        raise DataError(f"{part}: damaged: its checksum is not the manifest's; learn again")
-                    arrays[name] = np.array(npy.load_npy(part))
+            for one in manifest.field("towers", list):
+                arrays = {name: np.array(manifest.array(f"{one['name']}.{name}")) for name in KINDS[one["kind"]]}
                 towers.append(Head(arrays, bool(one["normalize"]), one["name"]))
-            return cls(tuple(towers), manifest["about"])
-        except OSError as error:
-            raise DataError(f"{error.filename}: cannot be read ({error.strerror}); learn again") from None
+            return cls(tuple(towers), manifest.field("about", dict))
         except (KeyError, TypeError, IndexError) as error:
-            raise DataError(f"{file}: damaged ({type(error).__name__}: {error}); learn again") from None
+            raise DataError(f"{manifest.file}: damaged ({type(error).__name__}: {error}); {HEAD.remedy}") from None
 
     def tower(self, name: str | None, folder: str | Path) -> Head:
         """The head of this name; the only one where there is one.

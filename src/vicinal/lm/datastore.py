@@ -5,7 +5,6 @@ they are. Blocks are appended while it is made, so that a store can be larger th
 """
 
 import hashlib
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,10 +16,10 @@ from vicinal import __version__
 from vicinal.errors import DataError, UsageError
 from vicinal.indexes.choose import index as make_index
 from vicinal.knn.vectors import as_vectors
-from vicinal.storage import atomic, manifests, npy
+from vicinal.storage import atomic, manifests
+from vicinal.storage.manifests import FolderKind
 
-FORMAT, FORMAT_VERSION = "vicinal.datastore", 1
-WHAT, COMMAND = "a datastore", "vicinal lm build"
+STORE = FolderKind("vicinal.datastore", 1, "a datastore", "vicinal lm build", "build the store again")
 MOST_WORDS = 2**31
 DTYPES = ("float16", "float32")
 BLOCK_BYTES = 1 << 24
@@ -98,17 +97,8 @@ class Datastore:
                 writer._headers()
             if not writer.n:
                 raise DataError(f"{folder}: nothing was appended; a store needs at least one key")
-            manifest = {
-                "format": FORMAT,
-                "format_version": FORMAT_VERSION,
-                "vicinal": __version__,
-                "n": writer.n,
-                "dim": dim,
-                "n_words": n_words,
-                "about": about or {},
-                "parts": {name: {"sha256": manifests.sha256(part / name)} for name in ("keys.npy", "values.npy")},
-            }
-            (part / manifests.MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+            fields = {"vicinal": __version__, "n": writer.n, "dim": dim, "n_words": n_words, "about": about or {}}
+            manifests.write(part, STORE, fields)
 
     @classmethod
     def open(
@@ -130,22 +120,16 @@ class Datastore:
                      folder is none of ours, of a newer format, or damaged
         """
         folder = Path(folder)
-        manifest = _manifest(folder)
-        refuse_other(folder, manifest["about"], about)
-        arrays = {}
-        for name, shape in (("keys", (manifest["n"], manifest["dim"])), ("values", (manifest["n"],))):
-            file = folder / f"{name}.npy"
-            if not file.is_file():
-                raise DataError(f"{file}: missing; build the store again")
-            if verify and manifests.sha256(file) != manifest["parts"][file.name]["sha256"]:
-                raise DataError(f"{file}: damaged: its checksum is not the manifest's; build the store again")
-            arrays[name] = npy.load_npy(file)
-            if arrays[name].shape != shape:
-                raise DataError(f"{file}: found shape {arrays[name].shape}, the manifest says {shape}")
+        manifest = manifests.read(folder, STORE)
+        n, dim, _ = (manifest.count(name) for name in ("n", "dim", "n_words"))
+        known = manifest.field("about", dict)
+        refuse_other(folder, known, about)
+        keys = manifest.array("keys", "f", (n, dim), verify)
+        values = manifest.array("values", "i", (n,), verify)
         made = make_index(index, "sqeuclidean", threads, **parameters) if isinstance(index, str) else index
         if made.metric.name != "sqeuclidean":
             raise UsageError(f"index: found metric {made.metric.name}, expected sqeuclidean")
-        return cls(folder, arrays["keys"], arrays["values"], manifest["about"], made.fit(arrays["keys"]))
+        return cls(folder, keys, values, known, made.fit(keys))
 
     def search(self, queries: object, k: int) -> tuple[np.ndarray, np.ndarray]:
         """The k nearest keys of each query: squared distances float32 and values int32, each (n_queries, k).
@@ -204,19 +188,6 @@ class Writer:
             header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
             np.lib.format.write_array_header_1_0(file, header)
             file.seek(0, 2)
-
-
-def _manifest(folder: Path) -> dict[str, Any]:
-    manifest = manifests.read_manifest(folder, FORMAT, FORMAT_VERSION, WHAT, COMMAND)
-    try:
-        sums = [manifest["parts"][f"{name}.npy"]["sha256"] for name in ("keys", "values")]
-        whole = all(type(manifest[name]) is int for name in ("n", "dim", "n_words"))
-        whole = whole and isinstance(manifest["about"], dict) and all(isinstance(one, str) for one in sums)
-    except (KeyError, TypeError):
-        whole = False
-    if not whole:
-        raise manifests.other_manifest(folder / manifests.MANIFEST, WHAT, COMMAND)
-    return manifest
 
 
 def refuse_other(folder: Path, found: dict[str, Any], asked: dict[str, Any] | None) -> None:

@@ -71,7 +71,8 @@ class Questions:
     @property
     def k(self) -> int:
         """How many neighbours are known."""
-        return self.true.shape[1]
+        result: int = self.true.shape[1]
+        return result
 
 
 def questions(index: Index, k: int, queries: object = None, n_queries: int = 1_000, seed: int = 0) -> Questions:
@@ -103,7 +104,8 @@ def _others(values: np.ndarray, own: np.ndarray, k: int) -> np.ndarray:
     """Each row of values without its own entry; where that is not there, without the last."""
     own = own.copy()
     own[~own.any(axis=1), -1] = True
-    return values[~own].reshape(len(values), -1)[:, :k]
+    result: np.ndarray = values[~own].reshape(len(values), -1)[:, :k]
+    return result
 
 
 def evaluate(index: Index, asked: Questions) -> Evaluation:

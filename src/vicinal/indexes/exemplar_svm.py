@@ -28,17 +28,17 @@ Source  Malisiewicz, Gupta & Efros 2011; Keerthi & DeCoste 2005 for the method; 
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from vicinal.errors import DataError, NotFitted, UsageError, some, unknown
+from vicinal.indexes.svm_solver import MOST_STEPS, NegativeRows, coefficients, minimise, scales, with_one
 from vicinal.knn.arguments import check_k
 from vicinal.knn.blocks import blocks
 from vicinal.knn.metrics import find
 from vicinal.knn.vectors import as_vectors, invalid_rows, refuse_invalid
 
-MOST_STEPS = 100
-GRADIENT = 1e-9  # what may be left of the gradient, against the sum of what it is made of
 BLOCK_BYTES = 1 << 26
 LOSSES = ("squared_hinge", "squared")
 HAT_AT_MOST = 4_096  # rows, up to which Z M^-1 Z' is kept: 128 MiB
@@ -125,7 +125,7 @@ class ExemplarSVM:
         """
         return next(self.rank_each([positives], k, include_positives))
 
-    def rank_each(self, positives: Sequence, k: int, include_positives: bool = False) -> Iterator[Ranking]:
+    def rank_each(self, positives: Sequence[Any], k: int, include_positives: bool = False) -> Iterator[Ranking]:
         """A ranking for each of several questions, which share the work: `rank` of each, and quicker.
 
         positives : one item a question, each as for `rank`
@@ -154,12 +154,12 @@ class ExemplarSVM:
                 )
             if len(numbers) == len(rows):
                 raise DataError(f"positives: all {len(rows)} rows are examples; nothing is left to tell them from")
-            return _with_one(rows[numbers]), numbers
+            return with_one(rows[numbers]), numbers
         vectors = as_vectors(array[None] if array.ndim == 1 else array, "positives")
         if vectors.shape[1] != rows.shape[1]:
             raise DataError(f"positives: found dim {vectors.shape[1]}, the stored vectors have dim {rows.shape[1]}")
         refuse_invalid(invalid_rows(vectors, find("euclidean")), range(len(vectors)), "positives", remedy="")
-        return _with_one(vectors), None
+        return with_one(vectors), None
 
     def _weights(self, examples: np.ndarray, removed: np.ndarray) -> tuple[float, float]:
         """a and b: the weights of a negative and of a positive."""
@@ -177,7 +177,8 @@ class ExemplarSVM:
             return numbers
         places = np.searchsorted(self._chosen, numbers)
         there = (places < len(self._chosen)) & (self._chosen[np.minimum(places, len(self._chosen) - 1)] == numbers)
-        return places[there]
+        result: np.ndarray = places[there]
+        return result
 
     def _inverse(self, a: float) -> np.ndarray:
         """M^-1 = (I + a Z'Z)^-1"""
@@ -192,13 +193,15 @@ class ExemplarSVM:
             if wrong:
                 raise DataError("the vectors are too large for a factorisation; scale them to about length 1")
             inverse, _ = lapack.dpotri(factor, lower=1)
-            return np.tril(inverse) + np.tril(inverse, -1).T
+            result: np.ndarray = np.tril(inverse) + np.tril(inverse, -1).T
+            return result
 
         return self._once("inverse", a, invert)
 
     def _values(self, w: np.ndarray) -> np.ndarray:
         """Z w of all negatives."""
-        return self._train @ w[:-1] + w[-1]
+        result: np.ndarray = self._train @ w[:-1] + w[-1]
+        return result
 
     def _rank_block(
         self, asked: list[tuple[np.ndarray, np.ndarray | None]], k: int, include_positives: bool
@@ -209,7 +212,7 @@ class ExemplarSVM:
         for examples, numbers in asked:
             out = self._removed(numbers)
             weights = self._weights(examples, out)
-            questions.append(_Question(examples, numbers, out, *weights, _with_one(self._train[out])))
+            questions.append(_Question(examples, numbers, out, *weights, with_one(self._train[out])))
         small = len(self._train) <= HAT_AT_MOST
         if small or self.loss == "squared":
             for a in dict.fromkeys(question.a for question in questions):
@@ -250,7 +253,7 @@ class ExemplarSVM:
         ):
             inner = question.update @ v
             base = -a * (question.update @ self._same(a))
-            c = _coefficients(question.scale, inner, base)
+            c = coefficients(question.scale, inner, base)
             question.solved, question.values, question.inner, question.base = v, f, inner, base
             question.f = -a * self._level(a) + f @ c
             question.own = (base + inner @ c)[: len(question.examples)]
@@ -271,7 +274,7 @@ class ExemplarSVM:
             inner = np.block([[question.inner, cross.T], [cross, rows[:, beyond]]])
             base = np.concatenate([question.base, level[beyond]])
             scale = np.concatenate([question.scale, np.full(len(beyond), -a)])
-            c = _coefficients(scale, inner, base)
+            c = coefficients(scale, inner, base)
             n = len(question.scale)
             f = level + question.values @ c[:n] + c[n:] @ rows
             own = (base + inner @ c)[:p]
@@ -280,7 +283,7 @@ class ExemplarSVM:
             if np.array_equal(np.flatnonzero(counts & (f <= -1)), beyond):
                 question.f, question.own = f, own
                 if self._chosen is not None:
-                    rest = self._inverse(a) @ (c[n:] @ _with_one(self._train[beyond]))
+                    rest = self._inverse(a) @ (c[n:] @ with_one(self._train[beyond]))
                     question.w = -a * self._same(a) + question.solved @ c[:n] + rest
                 return step
         return 0
@@ -299,7 +302,7 @@ class ExemplarSVM:
 
     def _hat(self, a: float) -> np.ndarray:
         """Z M^-1 Z' of all negatives, (n, n)."""
-        return self._once("hat", a, lambda: self._values(self._inverse(a) @ _with_one(self._train).T))
+        return self._once("hat", a, lambda: self._values(self._inverse(a) @ with_one(self._train).T))
 
     def _once(self, name: str, a: float, make: Callable[[], np.ndarray]) -> np.ndarray:
         """What belongs to a weight a; that of the last two weights is kept."""
@@ -313,9 +316,9 @@ class ExemplarSVM:
     def _from_sample(self, question: "_Question") -> float:
         """The first solution of step 3, that of a sample of the rows, and the share of them that counts."""
         sample = np.setdiff1d(self._sample, question.removed, assume_unique=True)
-        rows, weight = _with_one(self._train[sample]), question.a * len(self._train) / max(1, len(sample))
+        rows, weight = with_one(self._train[sample]), question.a * len(self._train) / max(1, len(sample))
         start = np.zeros(rows.shape[1])
-        question.w, _ = _minimise(_Rows(rows), question.examples, weight, question.b, start)
+        question.w, _ = minimise(NegativeRows(rows), question.examples, weight, question.b, start)
         question.f = self._values(question.w)
         return float((rows @ question.w > -1).mean()) if len(sample) else 1.0
 
@@ -325,23 +328,23 @@ class ExemplarSVM:
         w, f = question.w, question.f
         if ridge and 8 * np.count_nonzero(counts & (f <= -1)) <= dim:
             # Nearly all negatives count: the inverse for all of them is nearly the one that is needed.
-            absent, inverse = _with_one(train[question.removed]), self._inverse(a)
-            w, steps = _minimise(_Rows(_with_one(train[counts])), examples, a, b, w, inverse, absent)
+            absent, inverse = with_one(train[question.removed]), self._inverse(a)
+            w, steps = minimise(NegativeRows(with_one(train[counts])), examples, a, b, w, inverse, absent)
             question.w, question.f, question.own = w, self._values(w), examples @ w
             return steps
         within = int(MARGIN * np.count_nonzero(counts & (f > -1)))
         length = min(len(train), max(4 * dim, len(train) // SHORT, within))
         listed = counts & (f >= -np.partition(-f, length - 1)[length - 1])
-        rows, steps = _Rows(_with_one(train[listed])), 0
+        rows, steps = NegativeRows(with_one(train[listed])), 0
         while True:
-            w, taken = _minimise(rows, examples, a, b, w)
+            w, taken = minimise(rows, examples, a, b, w)
             f, steps = self._values(w), steps + taken
             violators = counts & ~listed & (f > -1)
             if not violators.any() or steps > MOST_STEPS:
                 question.w, question.f, question.own = w, f, examples @ w
                 return steps
             listed |= violators
-            rows.append(_with_one(train[violators]))
+            rows.append(with_one(train[violators]))
 
     def _ranking(
         self,
@@ -381,139 +384,6 @@ class _Question:
         self.examples, self.numbers, self.removed, self.a, self.b = examples, numbers, removed, a, b
         # The negatives that are examples leave with weight -a, the examples join with b.
         self.update = np.vstack([examples, absent])
-        self.scale = _scale(b, len(examples), -a, len(absent))
+        self.scale = scales(b, len(examples), -a, len(absent))
         self.f = self.own = self.w = np.zeros(0)  # decision values of the negatives, of the examples, and the vector
         self.solved = self.values = self.inner = self.base = np.zeros(0)
-
-
-class _Rows:
-    """Negatives, and Z_A'Z_A of those that count, kept up as they come and go."""
-
-    def __init__(self, rows: np.ndarray) -> None:
-        self.rows = rows
-        self._counted = np.zeros(len(rows), dtype=bool)
-        self._gram: np.ndarray | None = None
-
-    def append(self, rows: np.ndarray) -> None:
-        """More of them."""
-        self.rows = np.vstack([self.rows, rows])
-        self._counted = np.append(self._counted, np.zeros(len(rows), dtype=bool))
-
-    def gram(self, active: np.ndarray) -> np.ndarray:
-        """Z_A'Z_A"""
-        came, went = active & ~self._counted, self._counted & ~active
-        if self._gram is None or 2 * np.count_nonzero(came | went) > np.count_nonzero(active):
-            inside = self.rows[active]
-            self._gram = inside.T @ inside
-        else:
-            came_rows, went_rows = self.rows[came], self.rows[went]
-            self._gram = self._gram + came_rows.T @ came_rows - went_rows.T @ went_rows
-        self._counted = active
-        return self._gram
-
-
-def _with_one(rows: np.ndarray) -> np.ndarray:
-    """Rows x as z = (x, 1), float64."""
-    longer = np.ones((len(rows), rows.shape[1] + 1))
-    longer[:, :-1] = rows
-    return longer
-
-
-def _coefficients(scale: np.ndarray, inner: np.ndarray, base: np.ndarray) -> np.ndarray:
-    """What each updated row adds to the solution, in units of M^-1 row (Woodbury).
-
-    scale : the weight that each row has beyond its part in M; its right-hand side is |scale|
-    inner : rows M^-1 rows'
-    base  : the decision values of the rows by the solution of M alone
-    """
-    pull = np.abs(scale)
-    return pull - np.linalg.solve(np.diag(1 / scale) + inner, base + inner @ pull)
-
-
-def _minimise(
-    negatives: _Rows,
-    examples: np.ndarray,
-    a: float,
-    b: float,
-    w: np.ndarray,
-    inverse: np.ndarray | None = None,
-    absent: np.ndarray | None = None,
-) -> tuple[np.ndarray, int]:
-    """The w of least loss with these negatives, by Newton's method from a first w, and the number of steps.
-
-    inverse : (I + a Z'Z)^-1 of the negatives and of the `absent` rows, where nearly all negatives will count
-    """
-    rows = negatives.rows
-    f, g = rows @ w, examples @ w
-    for step in range(MOST_STEPS):
-        active, near = f > -1, g < 1
-        chosen, n_active = examples[near], int(np.count_nonzero(active))
-        # The gradient: w + a Z_A'(1 + f) - b Q'(1 - g)
-        pull, push = np.maximum(0, 1 + f) @ rows, (1 - g[near]) @ chosen
-        gradient = w + a * pull - b * push
-        size = np.abs(w).sum() + a * np.abs(pull).sum() + b * np.abs(push).sum()
-        if np.abs(gradient).max() <= GRADIENT * size:
-            return w, step
-        if inverse is not None and absent is not None and 2 * (len(rows) - n_active) <= len(w):
-            left = np.vstack([absent, rows[~active]])
-            direction = _updated(inverse, np.vstack([chosen, left]), _scale(b, len(chosen), -a, len(left)), -gradient)
-        elif n_active + len(chosen) < len(w):
-            update = np.vstack([chosen, rows[active]])
-            direction = _updated(None, update, _scale(b, len(chosen), a, n_active), -gradient)
-        else:
-            matrix = np.eye(len(w)) + a * negatives.gram(active) + b * chosen.T @ chosen
-            direction = _solve(matrix, -gradient)
-        df, dg = rows @ direction, examples @ direction
-        t = _line_search(w, direction, f, df, g, dg, a, b)
-        w, f, g = w + t * direction, f + t * df, g + t * dg
-    return w, MOST_STEPS
-
-
-def _scale(first: float, n_first: int, second: float, n_second: int) -> np.ndarray:
-    return np.concatenate([np.full(n_first, first), np.full(n_second, second)])
-
-
-def _updated(inverse: np.ndarray | None, update: np.ndarray, scale: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """(M + U' diag(scale) U)^-1 right, from the inverse of M, None for the identity (Woodbury)."""
-    solved = update.T if inverse is None else inverse @ update.T
-    first = right if inverse is None else inverse @ right
-    return first - solved @ np.linalg.solve(np.diag(1 / scale) + update @ solved, update @ first)
-
-
-def _solve(matrix: np.ndarray, right: np.ndarray) -> np.ndarray:
-    from scipy.linalg import cho_factor, cho_solve
-
-    return cho_solve(cho_factor(matrix, lower=True, overwrite_a=True, check_finite=False), right, check_finite=False)
-
-
-def _line_search(
-    w: np.ndarray,
-    direction: np.ndarray,
-    f: np.ndarray,
-    df: np.ndarray,
-    g: np.ndarray,
-    dg: np.ndarray,
-    a: float,
-    b: float,
-) -> float:
-    """The step along a direction that brings the loss lowest: where its slope, which only grows, is zero."""
-    linear, square = float(w @ direction), float(direction @ direction)
-
-    def slope(t: float) -> float:
-        ahead, behind = 1 + f + t * df, 1 - g - t * dg
-        inside = ahead > 0
-        near = behind > 0
-        return linear + t * square + a * float(ahead[inside] @ df[inside]) - b * float(behind[near] @ dg[near])
-
-    low, high = 0.0, 1.0
-    at_high = slope(high)
-    if abs(at_high) <= 1e-12 * abs(slope(0.0)):
-        return high
-    while at_high < 0 and high < 64:
-        low, high = high, 2 * high
-        at_high = slope(high)
-    for _ in range(12):  # a rough step is enough: the next direction starts from there
-        middle = (low + high) / 2
-        low, high = (middle, high) if slope(middle) < 0 else (low, middle)
-    # A whole step lands on the minimum once no row comes or goes; it must be taken whole.
-    return 1.0 if low <= 1.0 <= high else (low + high) / 2

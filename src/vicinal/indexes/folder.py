@@ -14,12 +14,14 @@ than its file. The folder is written beside its name and swapped in by a rename.
 """
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from vicinal.errors import DataError, unknown
+from vicinal.errors import DataError, VicinalError, unknown
 from vicinal.indexes.state import EngineState, IndexState
 from vicinal.knn.copies import Copies
 from vicinal.knn.metrics import BY_NAME
@@ -29,6 +31,7 @@ from vicinal.typing import Id, PathLike
 
 INDEX = FolderKind("vicinal.index", 1, "an index", "vicinal index build", "build the index again")
 ENGINE_FILES = ("engine.faiss", "engine.annoy")
+MALFORMED = (KeyError, TypeError, ValueError, IndexError, AttributeError, MemoryError, OverflowError)
 IDS, PAYLOAD = "ids.json", "payload.arrow"
 
 
@@ -132,6 +135,18 @@ def read(folder: PathLike) -> IndexState:
     if state.n_live != live:
         raise DataError(f"{manifest.file}: found {state.n_live} live rows, the manifest says {live}; {INDEX.remedy}")
     return state
+
+
+@contextmanager
+def naming(folder: PathLike) -> Iterator[None]:
+    """Turn every fault of a state that was read from a folder into a DataError that names the folder."""
+    try:
+        yield
+    except VicinalError as error:
+        raise DataError(str(error) if str(folder) in str(error) else f"{folder}: {error}") from None
+    except MALFORMED as error:
+        reason = str(error).partition("\n")[0]
+        raise DataError(f"{folder}: not a whole index ({type(error).__name__}: {reason}); {INDEX.remedy}") from None
 
 
 def _engine(manifest: Manifest, n: int, dim: int) -> EngineState:

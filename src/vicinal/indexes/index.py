@@ -13,22 +13,18 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from vicinal.errors import DataError, UsageError, VicinalError, some, unknown
+from vicinal.errors import DataError, UsageError, some, unknown
 from vicinal.indexes import folder as folders
-from vicinal.indexes.parameters import Parameter
+from vicinal.indexes.parameters import Parameter, check_searching
 from vicinal.indexes.payload import Ids
-from vicinal.indexes.proposals import Backend
+from vicinal.indexes.proposals import Backend, within
 from vicinal.indexes.rows import Rows
 from vicinal.indexes.state import IndexState
 from vicinal.knn.arguments import as_radius, check_threads, k_that_fits, too_large
-from vicinal.knn.exact import neighbors_of
 from vicinal.knn.metrics import BY_NAME, find
-from vicinal.knn.neighbors import Neighbors, RadiusNeighbors
+from vicinal.knn.neighbors import Neighbors, RadiusNeighbors, neighbors_of
 from vicinal.knn.vectors import ON_INVALID
 from vicinal.typing import ArrayLike, MetricLike, PathLike
-
-FIRST_K = 64  # how many rows `within` asks for at first
-MALFORMED = (KeyError, TypeError, ValueError, IndexError, AttributeError, MemoryError, OverflowError)
 
 
 class Index(ABC):
@@ -37,35 +33,16 @@ class Index(ABC):
     A kind gives its name, metrics and parameters as class attributes, and the backend that answers.
     """
 
-    kinds: ClassVar[tuple[type["Index"], ...]] = ()
-    """Every kind of index, in the order of `vicinal.indexes.INDEXES`."""
-
-    name: ClassVar[str]
-    """Its name in `vicinal.index` and on the command line."""
-
-    about: ClassVar[str]
-    """One line for a list of kinds."""
-
-    serves: ClassVar[tuple[str, ...]]
-    """The names of the metrics that it supports."""
-
+    kinds: ClassVar[tuple[type["Index"], ...]] = ()  # every kind of index, as in `vicinal.indexes.INDEXES`
+    name: ClassVar[str]  # in `vicinal.index` and on the command line
+    about: ClassVar[str]  # one line for a list of kinds
+    serves: ClassVar[tuple[str, ...]]  # the names of the metrics that it supports
     parameters: ClassVar[tuple[Parameter, ...]] = ()
-    """Its parameters."""
-
-    exact: ClassVar[bool] = False
-    """Whether it returns what a float64 brute force returns."""
-
-    can_add: ClassVar[bool] = True
-    """Whether rows can be added without building it anew."""
-
-    filters: ClassVar[bool] = False
-    """Whether its engine itself passes over rows that a filter leaves out."""
-
-    recall: ClassVar[float] = 1.0
-    """The least share of the true 10 nearest that it finds, on the embeddings of the tests."""
-
-    reason: str = ""
-    """Why it was chosen, where "auto" chose it."""
+    exact: ClassVar[bool] = False  # whether it returns what a float64 brute force returns
+    can_add: ClassVar[bool] = True  # whether rows can be added without building it anew
+    filters: ClassVar[bool] = False  # whether its engine itself passes over rows that a filter leaves out
+    recall: ClassVar[float] = 1.0  # the least share of the true 10 nearest that it finds, on the tests' embeddings
+    reason: str = ""  # why it was chosen, where "auto" chose it
 
     def __new__(cls, *arguments: Any, **others: Any) -> Self:
         """An empty index; TypeError for `Index` itself, which is abstract."""
@@ -177,18 +154,7 @@ class Index(ABC):
         UsageError
             Where one is unknown, out of range, or decided when the index is built.
         """
-        known = [one.name for one in self.parameters if one.searching]
-        kind = type(self).__name__
-        for name, value in parameters.items():
-            if name in known:
-                continue
-            can = f"set() changes {some(known)}" if known else "set() changes none of its parameters"
-            if any(one.name == name for one in self.parameters):
-                raise UsageError(
-                    f"{name}: {kind} uses it when it is built, so that it cannot become {value!r} later; build another "
-                    f"{kind} with it; {can}"
-                )
-            raise UsageError(f"{name}: {kind} has no such parameter; {can}")
+        check_searching(type(self).__name__, self.parameters, parameters)
         self._set(parameters)
         return self
 
@@ -327,7 +293,7 @@ class Index(ABC):
         k = k_that_fits(k, len(array))
         allowed = self._rows.allowed(where)
         try:
-            return neighbors_of(*self._backend.nearest(array, k, allowed), self.metric, self.dim)
+            return neighbors_of(*self._backend.nearest(array, k, allowed), self.metric.name, self.dim)
         except MemoryError:
             raise too_large(len(array), k) from None
 
@@ -363,17 +329,7 @@ class Index(ABC):
             )
         array, limit = self._rows.queries(queries), as_radius(radius)
         allowed = self._rows.allowed(where)
-        found: dict[int, tuple[np.ndarray, np.ndarray]] = {}
-        left, k = np.arange(len(array)), FIRST_K
-        while len(left):
-            k = min(k, max(1, self.n_rows))
-            indices, distances = self._backend.nearest(array[left], k, allowed)
-            inside = (indices >= 0) & (distances <= limit)
-            done = ~inside[:, -1] | (k >= self.n_rows)
-            for place in np.flatnonzero(done):
-                found[int(left[place])] = indices[place][inside[place]], distances[place][inside[place]]
-            left, k = left[~done], k * 4
-        return RadiusNeighbors.of_rows([found[row] for row in range(len(array))], self.metric.name)
+        return within(self._backend, array, limit, allowed, self.n_rows, self.metric.name)
 
     # On disk
 
@@ -446,14 +402,8 @@ class Index(ABC):
             verified before anything is parsed.
         """
         state = folders.read(folder)
-        try:
+        with folders.naming(folder):
             return cls.from_state(state, threads)  # type: ignore[return-value]
-        except VicinalError as error:
-            named = str(error) if str(folder) in str(error) else f"{folder}: {error}"
-            raise DataError(named) from None
-        except MALFORMED as error:
-            reason = str(error).partition("\n")[0]
-            raise DataError(f"{folder}: not a whole index ({type(error).__name__}: {reason}); build it again") from None
 
 
 def load_index(folder: PathLike, threads: int | None = None) -> Index:

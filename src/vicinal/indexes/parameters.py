@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from vicinal.errors import UsageError, unknown
+from vicinal.errors import UsageError, some, unknown
 
 
 @dataclass(frozen=True)
@@ -41,3 +41,18 @@ class Parameter:
         elif isinstance(value, bool) or not isinstance(value, int | np.integer) or not self.low <= value <= self.high:
             raise UsageError(f"{self.name}: expected a whole number from {self.low} to {self.high}, got {value!r}")
         return int(value) if isinstance(value, np.integer) else value
+
+
+def check_searching(kind: str, parameters: tuple[Parameter, ...], changes: dict[str, Any]) -> None:
+    """Raise UsageError where a change is not of a parameter of searching; kind is what an error calls the index."""
+    known = [one.name for one in parameters if one.searching]
+    can = f"set() changes {some(known)}" if known else "set() changes none of its parameters"
+    for name, value in changes.items():
+        if name in known:
+            continue
+        if any(one.name == name for one in parameters):
+            raise UsageError(
+                f"{name}: {kind} uses it when it is built, so that it cannot become {value!r} later; build another "
+                f"{kind} with it; {can}"
+            )
+        raise UsageError(f"{name}: {kind} has no such parameter; {can}")

@@ -23,7 +23,7 @@ class Ids:
     Raises   DataError where an id is neither a whole number nor a string, or is given twice
     """
 
-    def __init__(self, values: Sequence | int, dead: np.ndarray | None = None) -> None:
+    def __init__(self, values: Sequence[Any] | int, dead: np.ndarray | None = None) -> None:
         self._n = 0
         self._values: list[Id] | None = None
         self._rows: dict[Id, int] = {}
@@ -46,7 +46,7 @@ class Ids:
             raise IndexError(f"row {row} of {self._n}")
         return int(row) if self._values is None else self._values[row]
 
-    def of(self, rows: np.ndarray) -> list:
+    def of(self, rows: np.ndarray) -> list[Any]:
         """The ids of rows, in the shape of the array; None where the row is -1."""
         if rows.ndim > 1:
             return [self.of(row) for row in rows]
@@ -78,7 +78,7 @@ class Ids:
             return int(value) if not isinstance(value, str) and 0 <= value < self._n else None
         return self._rows.get(value if isinstance(value, str) else int(value))
 
-    def extend(self, values: Iterable | None, n: int, dead: np.ndarray | None = None) -> None:
+    def extend(self, values: Iterable[Any] | None, n: int, dead: np.ndarray | None = None) -> None:
         """Adds the ids of n more rows; the id of a dead row may be used again.
 
         Raises   DataError where ids are missing, too many, or of a row already; nothing is added then
@@ -96,7 +96,7 @@ class Ids:
             self._rows = {row: row for row in range(self._n)}
         self._append(values, dead)
 
-    def _append(self, values: Iterable, dead: np.ndarray | None) -> None:
+    def _append(self, values: Iterable[Any], dead: np.ndarray | None) -> None:
         assert self._values is not None
         start, values = self._n, list(values)
         new: dict[Id, int] = {}
@@ -176,7 +176,7 @@ def joined(first: Any, second: Any, n_first: int, n_second: int) -> Any:
     return pyarrow.table(columns)
 
 
-def _chunks(array: Any) -> list:
+def _chunks(array: Any) -> list[Any]:
     return list(array.chunks) if hasattr(array, "chunks") else [array]
 
 

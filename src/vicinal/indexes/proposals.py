@@ -20,8 +20,10 @@ from vicinal.indexes.state import EngineState, IndexState
 from vicinal.knn.blocks import nothing, padded
 from vicinal.knn.copies import Copies
 from vicinal.knn.measure import measured
+from vicinal.knn.neighbors import RadiusNeighbors
 
 SCAN_AT_MOST = 10_000  # a filter that no more rows match than this, or a tenth of all, is answered by an exact scan
+FIRST_K = 64  # how many rows `within` asks for at first
 REBUILD_BELOW = 0.5  # an engine is built anew once fewer of its entries than this are live
 
 
@@ -233,3 +235,23 @@ class Proposals:
         entries, rows = self.entries, self._rows
         named = proposed if entries.n == rows.n else np.where(proposed < 0, -1, entries.rows[proposed])
         return measured(rows.metric, rows.vectors, queries, named, self.engine.threads, entries.inverse_lengths())
+
+
+def within(
+    backend: Backend, queries: np.ndarray, radius: float, allowed: np.ndarray | None, n_rows: int, metric: str
+) -> RadiusNeighbors:
+    """All rows at a distance of at most the radius, as far as a backend finds them when it is asked for more and more.
+
+    n_rows : the number of rows that there are at most
+    """
+    found: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+    left, k = np.arange(len(queries)), FIRST_K
+    while len(left):
+        k = min(k, max(1, n_rows))
+        indices, distances = backend.nearest(queries[left], k, allowed)
+        inside = (indices >= 0) & (distances <= radius)
+        done = ~inside[:, -1] | (k >= n_rows)
+        for place in np.flatnonzero(done):
+            found[int(left[place])] = indices[place][inside[place]], distances[place][inside[place]]
+        left, k = left[~done], k * 4
+    return RadiusNeighbors.of_rows([found[row] for row in range(len(queries))], metric)

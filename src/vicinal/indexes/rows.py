@@ -190,7 +190,7 @@ class Rows:
 
 
 def _as_list(ids: object, n: int) -> list[Any]:
-    given = ids.tolist() if isinstance(ids, np.ndarray) else list(ids)  # type: ignore[call-overload]
+    given: list[Any] = ids.tolist() if isinstance(ids, np.ndarray) else list(ids)  # type: ignore[call-overload]
     if len(given) != n:
         raise DataError(f"ids: expected {n}, one a row, found {len(given)}")
     return given

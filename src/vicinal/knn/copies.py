@@ -129,7 +129,8 @@ def _row_hashes(rows: np.ndarray) -> np.ndarray:
     # The low bits of a product depend only on the low bits of the word, so the high half is folded in.
     words ^= words >> np.uint64(32)
     words *= multipliers[::-1]
-    return words.sum(axis=1, dtype=np.uint64)
+    result: np.ndarray = words.sum(axis=1, dtype=np.uint64)
+    return result
 
 
 def _group_equal(vectors: np.ndarray, rows: np.ndarray, group_of: np.ndarray) -> None:

@@ -3,7 +3,6 @@
 `ExactSearch` works on arrays and row numbers alone. `vicinal.Exact` adds ids, columns, filters and folders to it.
 """
 
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -20,16 +19,15 @@ from vicinal.knn.arguments import (
     k_that_fits,
     too_large,
 )
-from vicinal.knn.blocks import blocks, nothing, padded
+from vicinal.knn.blocks import nothing
 from vicinal.knn.checkpoint import Checkpoint, question
+from vicinal.knn.grow import GrownJoin
 from vicinal.knn.kernels import Kernel, pick
 from vicinal.knn.measure import inverse_lengths, measured
-from vicinal.knn.metrics import Metric, find
-from vicinal.knn.neighbors import Neighbors, RadiusNeighbors
+from vicinal.knn.metrics import find
+from vicinal.knn.neighbors import Neighbors, RadiusNeighbors, neighbors_of
 from vicinal.knn.vectors import as_queries, as_rows, invalid_rows, refuse_invalid
 from vicinal.typing import ArrayLike, MetricLike, PathLike, Progress
-
-TIE_BYTES = 1 << 26
 
 
 class ExactSearch:
@@ -138,14 +136,11 @@ class ExactSearch:
             Where no row counts.
         """
         self._require_valid()
-        return self._kernel_over(self._counted)
+        return pick(self.metric, self._counted.dtype)(self._counted, self.metric, self.threads)
 
     def _require_valid(self) -> None:
         if not self.n_valid:
             raise DataError(f"none of the {len(self)} rows can be used: {self._reason}")
-
-    def _kernel_over(self, rows: np.ndarray) -> Kernel:
-        return pick(self.metric, rows.dtype)(rows, self.metric, self.threads)
 
     def neighbors(
         self,
@@ -236,7 +231,7 @@ class ExactSearch:
         check_both_groups(groups, query_groups)
         labels, asked = self._groups(groups), as_groups(query_groups, n, "query_groups")
         if not n or not self.n_valid:
-            return neighbors_of(*nothing(n, k), self.metric, array.shape[1])
+            return neighbors_of(*nothing(n, k), self.metric.name, array.shape[1])
         try:
             return self._neighbors(*self.kernel.search(array, k, labels, asked, progress))
         except MemoryError:
@@ -363,57 +358,17 @@ class ExactSearch:
             Where `before` is of another metric, or has more rows than there are.
         """
         self._require_valid()
-        n, old, k = len(self), len(before), before.k
-        if old > n or (before.metric or self.metric.name) != self.metric.name:
+        n = len(self)
+        if len(before) > n or (before.metric or self.metric.name) != self.metric.name:
             raise UsageError(f"grow: expected neighbours of the first rows by {self.metric.name}, found {before}")
-        vectors, labels = self._counted, self._groups(groups)
         rows = np.arange(n) if self.valid is None else self.valid
-        split = int(np.searchsorted(rows, old))  # the first row that came after, among those that count
+        split = int(np.searchsorted(rows, len(before)))  # the first row that came after, among those that count
         renumbered = np.full(n, -1)
         renumbered[rows] = np.arange(len(rows))
         known = before.indices[rows[:split]]
         known = np.where(known < 0, -1, renumbered[known])
-        if split == len(rows):
-            return self._of_all_rows(known, before.distances[rows])
-        parts = (None, None) if labels is None else (labels[:split], labels[split:])
-        early, late = _Part(vectors[:split], parts[0]), _Part(vectors[split:], parts[1])
-        indices, distances = nothing(len(vectors), k)
-        distances = distances.astype(np.float32)
-        added = self._kernel_over(late.vectors)
-        if split:
-            found = added.search(early.vectors, k, late.groups, early.groups, progress)
-            indices[:split], distances[:split] = self._nearest_of_both(
-                np.arange(split), (known, before.distances[rows[:split]]), _shifted(found, split), k
-            )
-        among = _no_columns(len(late.vectors))
-        if len(late.vectors) > 1:
-            among = _shifted(added.self_join(min(k, len(late.vectors) - 1), late.groups), split)
-        older = _no_columns(len(late.vectors))
-        if split:
-            first = self._kernel_over(early.vectors)
-            older = first.search(late.vectors, min(k, split), early.groups, late.groups, progress)
-        indices[split:], distances[split:] = self._nearest_of_both(np.arange(split, len(vectors)), older, among, k)
-        return self._of_all_rows(indices, distances)
-
-    def _nearest_of_both(
-        self, rows: np.ndarray, a: tuple[np.ndarray, np.ndarray], b: tuple[np.ndarray, np.ndarray], k: int
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """The k nearest of two results for the same rows, whose neighbours differ, by (float64 distance, row)."""
-        vectors = self._counted
-        indices = np.concatenate([a[0], b[0]], axis=1)
-        distances = np.concatenate([a[1], b[1]], axis=1).astype(np.float32)
-        order = _order(indices, distances)
-        indices, distances = np.take_along_axis(indices, order, axis=1), np.take_along_axis(distances, order, axis=1)
-        # Distances equal in float32 may differ in float64, which alone decides their order.
-        tied = np.flatnonzero(((distances[:, 1:] == distances[:, :-1]) & (indices[:, 1:] >= 0)).any(axis=1))
-        for part in blocks(len(tied), TIE_BYTES // (8 * vectors.shape[1] * max(1, indices.shape[1]))):
-            block = tied[part]
-            own = self.metric.prepare(vectors[rows[block]])[:, None, :]
-            far = self.metric.finish(self.metric.measure(own, self.metric.prepare(vectors[indices[block]])))
-            order = _order(indices[block], np.where(indices[block] < 0, np.inf, far))
-            indices[block] = np.take_along_axis(indices[block], order, axis=1)
-            distances[block] = np.take_along_axis(distances[block], order, axis=1)
-        return padded(indices, distances, k)
+        join = GrownJoin(self._counted, self._groups(groups), self.metric, self.threads)
+        return self._of_all_rows(*join.neighbors(known, before.distances[rows[:split]], before.k, progress))
 
     def _groups(self, groups: ArrayLike | None) -> np.ndarray | None:
         """The groups of the rows that count."""
@@ -428,21 +383,13 @@ class ExactSearch:
         indices, far = nothing(len(self), found.shape[1])
         far = far.astype(distances.dtype)
         indices[self.valid], far[self.valid] = found, distances
-        return neighbors_of(indices, far, self.metric, self.vectors.shape[1])
+        return neighbors_of(indices, far, self.metric.name, self.vectors.shape[1])
 
     def _neighbors(self, indices: np.ndarray, distances: np.ndarray) -> Neighbors:
         """A result whose indices count the rows that count, as one of row numbers."""
         if self.valid is not None:
             indices = np.where(indices < 0, -1, self.valid[indices])
-        return neighbors_of(indices, distances, self.metric, self.vectors.shape[1])
-
-
-@dataclass(frozen=True)
-class _Part:
-    """Some of the rows, and their groups where there are any."""
-
-    vectors: np.ndarray
-    groups: np.ndarray | None
+        return neighbors_of(indices, distances, self.metric.name, self.vectors.shape[1])
 
 
 def neighbors(vectors: ArrayLike, k: int, metric: MetricLike = "euclidean", threads: int | None = None) -> Neighbors:
@@ -454,28 +401,3 @@ def neighbors(vectors: ArrayLike, k: int, metric: MetricLike = "euclidean", thre
     [1.0, 1.0, 2.0]
     """
     return ExactSearch.of(vectors, metric, threads).neighbors(k)
-
-
-def neighbors_of(indices: np.ndarray, distances: np.ndarray, metric: Metric, dim: int) -> Neighbors:
-    """A `Neighbors` that takes both arrays over, without a copy; nobody else may hold them."""
-    with np.errstate(over="ignore"):  # a distance beyond float32 is inf
-        distances = distances.astype(np.float32, copy=False)
-    indices = np.ascontiguousarray(indices, dtype=np.int64)
-    indices.setflags(write=False)
-    distances.setflags(write=False)
-    return Neighbors(indices, distances, metric.name, dim)
-
-
-def _order(indices: np.ndarray, distances: np.ndarray) -> np.ndarray:
-    """The order of each row's columns by (distance, row number), missing ones last."""
-    return np.lexsort((np.where(indices < 0, np.iinfo(np.int64).max, indices), distances))
-
-
-def _shifted(found: tuple[np.ndarray, np.ndarray], by: int) -> tuple[np.ndarray, np.ndarray]:
-    """A result whose row numbers begin at `by`."""
-    return np.where(found[0] < 0, -1, found[0] + by), found[1]
-
-
-def _no_columns(n: int) -> tuple[np.ndarray, np.ndarray]:
-    """A result of n rows and no neighbours."""
-    return np.empty((n, 0), np.int64), np.empty((n, 0), np.float32)

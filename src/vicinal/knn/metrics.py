@@ -34,7 +34,8 @@ def lane_sum(values: np.ndarray) -> np.ndarray:
     if dim % LANES:
         lanes[..., : dim % LANES] += values[..., dim - dim % LANES :]
     pairs = lanes[..., :4] + lanes[..., 4:]
-    return (pairs[..., 0] + pairs[..., 2]) + (pairs[..., 1] + pairs[..., 3])
+    result: np.ndarray = (pairs[..., 0] + pairs[..., 2]) + (pairs[..., 1] + pairs[..., 3])
+    return result
 
 
 def as_float64(vectors: np.ndarray) -> np.ndarray:
@@ -45,7 +46,8 @@ def as_float64(vectors: np.ndarray) -> np.ndarray:
 def to_unit_length(vectors: np.ndarray) -> np.ndarray:
     """Each row as float64, times the reciprocal of its Euclidean length; zero rows are not allowed."""
     rows = as_float64(vectors)
-    return rows * (1.0 / np.sqrt(lane_sum(rows * rows)))[..., None]
+    result: np.ndarray = rows * (1.0 / np.sqrt(lane_sum(rows * rows)))[..., None]
+    return result
 
 
 def squared_difference(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -73,7 +75,8 @@ def as_bits(vectors: np.ndarray) -> np.ndarray:
 
 def differing_bits(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """How many bits differ between packed rows that broadcast against each other."""
-    return np.bitwise_count(a ^ b).sum(axis=-1, dtype=np.float64)
+    result: np.ndarray = np.bitwise_count(a ^ b).sum(axis=-1, dtype=np.float64)
+    return result
 
 
 def unshared_bits(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -93,7 +96,8 @@ def _half(rank: np.ndarray) -> np.ndarray:
 
 def _chord(distance: np.ndarray) -> np.ndarray:
     """The straight line between two points of the unit sphere, of their cosine distance."""
-    return np.sqrt(2 * distance)
+    result: np.ndarray = np.sqrt(2 * distance)
+    return result
 
 
 def _log_ball(radius: np.ndarray, dim: int) -> np.ndarray:
@@ -106,7 +110,8 @@ def _log_ball(radius: np.ndarray, dim: int) -> np.ndarray:
 def _log_cross_polytope(radius: np.ndarray, dim: int) -> np.ndarray:
     """The logarithm of the volume of a ball of sums of absolute differences."""
     with np.errstate(divide="ignore"):
-        return dim * math.log(2) - math.lgamma(dim + 1) + dim * np.log(radius)
+        result: np.ndarray = dim * math.log(2) - math.lgamma(dim + 1) + dim * np.log(radius)
+        return result
 
 
 @dataclass(frozen=True)
@@ -138,6 +143,12 @@ class Metric:
     whiten: Callable[[np.ndarray], np.ndarray] | None = None
     length: Callable[[np.ndarray], np.ndarray] = _same
     log_volume: Callable[[np.ndarray, int], np.ndarray] | None = None
+
+    @property
+    def not_a_distance(self) -> str:
+        """Why methods that need distances of at least 0 cannot use this metric; empty where they can."""
+        expected = "expected a metric whose distances are >= 0"
+        return f"{expected}, got {self.name}; use euclidean or cosine" if self.product else ""
 
     def pairwise(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         """Every distance between the rows of a (n, dim) and of b (m, dim), float64 (n, m): slow, simple, right."""

@@ -276,6 +276,16 @@ class RadiusNeighbors:
         return _sparse(self.indptr, self.indices, self.distances, n_columns, own, symmetric)
 
 
+def neighbors_of(indices: np.ndarray, distances: np.ndarray, metric: str, dim: int) -> Neighbors:
+    """A `Neighbors` that takes both arrays over, without a copy; nobody else may hold them."""
+    with np.errstate(over="ignore"):  # a distance beyond float32 is inf
+        distances = distances.astype(np.float32, copy=False)
+    indices = np.ascontiguousarray(indices, dtype=np.int64)
+    indices.setflags(write=False)
+    distances.setflags(write=False)
+    return Neighbors(indices, distances, metric, dim)
+
+
 def _row_number(row: ArrayLike) -> int:
     """The number of one row, or TypeError."""
     if isinstance(row, bool) or not isinstance(row, int | np.integer):

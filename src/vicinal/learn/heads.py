@@ -5,7 +5,6 @@ trained so. A folder holds one head, or the two heads of a joint space: each arr
 the manifest.
 """
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,11 +17,12 @@ from vicinal import __version__
 from vicinal.errors import DataError, UsageError, unknown
 from vicinal.knn.metrics import find
 from vicinal.knn.vectors import BLOCK_BYTES, as_vectors, invalid_rows, refuse_invalid
-from vicinal.storage import atomic, manifests, npy
+from vicinal.storage import atomic, manifests
+from vicinal.storage.manifests import FolderKind
 
 HeadKind = Literal["linear", "mlp"]
 
-FORMAT, FORMAT_VERSION = "vicinal.head", 1
+HEAD = FolderKind("vicinal.head", 1, "a head", "vicinal learn", "learn again")
 KINDS: dict[HeadKind, tuple[str, ...]] = {"linear": ("A", "b"), "mlp": ("A", "b", "H", "h", "C")}
 
 
@@ -174,18 +174,15 @@ class Heads:
         """
         with atomic.whole_folder(folder, overwrite) as part:
             arrays = {f"{head.name}.{name}": array for head in self.towers for name, array in head.arrays.items()}
-            manifest = {
-                "format": FORMAT,
-                "format_version": FORMAT_VERSION,
+            fields = {
                 "vicinal": __version__,
                 "towers": [
                     {"name": one.name, "kind": one.kind, "normalize": one.normalize, "dim": [one.dim_in, one.dim_out]}
                     for one in self.towers
                 ],
                 "about": self.about,
-                "parts": manifests.save_arrays(part, arrays),
             }
-            (part / manifests.MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+            manifests.write(part, HEAD, fields, arrays)
 
     @classmethod
     def load(cls, folder: str | Path) -> "Heads":
@@ -196,24 +193,15 @@ class Heads:
         DataError
             Where the folder has another format or a newer version, or is damaged; the message names the file.
         """
-        folder = Path(folder)
-        file = folder / manifests.MANIFEST
-        manifest = manifests.read_manifest(folder, FORMAT, FORMAT_VERSION, "a head", "vicinal learn")
+        manifest = manifests.read(folder, HEAD)
         try:
             towers = []
-            for one in manifest["towers"]:
-                arrays = {}
-                for name in KINDS[one["kind"]]:
-                    part = folder / f"{one['name']}.{name}.npy"
-                    if manifests.sha256(part) != manifest["parts"][part.name]["sha256"]:
-                        raise DataError(f"{part}: damaged: its checksum is not the manifest's; learn again")
-                    arrays[name] = np.array(npy.load_npy(part))
+            for one in manifest.field("towers", list):
+                arrays = {name: np.array(manifest.array(f"{one['name']}.{name}")) for name in KINDS[one["kind"]]}
                 towers.append(Head(arrays, bool(one["normalize"]), one["name"]))
-            return cls(tuple(towers), manifest["about"])
-        except OSError as error:
-            raise DataError(f"{error.filename}: cannot be read ({error.strerror}); learn again") from None
+            return cls(tuple(towers), manifest.field("about", dict))
         except (KeyError, TypeError, IndexError) as error:
-            raise DataError(f"{file}: damaged ({type(error).__name__}: {error}); learn again") from None
+            raise DataError(f"{manifest.file}: damaged ({type(error).__name__}: {error}); {HEAD.remedy}") from None
 
     def tower(self, name: str | None = None, folder: str | Path | None = None) -> Head:
         """Return the head of a name; None is the only head.

@@ -5,7 +5,6 @@ vocabulary. It is written block by block and memory-mapped, so it can be larger 
 """
 
 import hashlib
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -19,10 +18,10 @@ from vicinal import __version__
 from vicinal.errors import DataError, UsageError
 from vicinal.indexes.choose import index as make_index
 from vicinal.knn.vectors import as_vectors
-from vicinal.storage import atomic, manifests, npy
+from vicinal.storage import atomic, manifests
+from vicinal.storage.manifests import FolderKind
 
-FORMAT, FORMAT_VERSION = "vicinal.datastore", 1
-WHAT, COMMAND = "a datastore", "vicinal lm build"
+STORE = FolderKind("vicinal.datastore", 1, "a datastore", "vicinal lm build", "build the store again")
 MAX_WORDS = 2**31  # values are int32
 KeyDtype = Literal["float16", "float32"]
 DTYPES: tuple[str, ...] = get_args(KeyDtype)
@@ -138,17 +137,8 @@ class Datastore:
                 writer.write_headers()
             if not writer.n:
                 raise DataError(f"{folder}: nothing was appended; a store needs at least one key")
-            manifest = {
-                "format": FORMAT,
-                "format_version": FORMAT_VERSION,
-                "vicinal": __version__,
-                "n": writer.n,
-                "dim": dim,
-                "n_words": n_words,
-                "about": about or {},
-                "parts": {name: {"sha256": manifests.sha256(part / name)} for name in ("keys.npy", "values.npy")},
-            }
-            (part / manifests.MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+            fields = {"vicinal": __version__, "n": writer.n, "dim": dim, "n_words": n_words, "about": about or {}}
+            manifests.write(part, STORE, fields)
 
     @classmethod
     def open(
@@ -197,20 +187,13 @@ class Datastore:
     ) -> "Datastore":
         """Open a store as `open` does, with an exact index that is fitted at the first search."""
         folder = Path(folder)
-        manifest = _manifest(folder)
-        refuse_other(folder, manifest["about"], about)
-        arrays = {}
-        for name, shape in (("keys", (manifest["n"], manifest["dim"])), ("values", (manifest["n"],))):
-            file = folder / f"{name}.npy"
-            if not file.is_file():
-                raise DataError(f"{file}: missing; build the store again")
-            if verify and manifests.sha256(file) != manifest["parts"][file.name]["sha256"]:
-                raise DataError(f"{file}: damaged: its checksum is not the manifest's; build the store again")
-            arrays[name] = npy.load_npy(file)
-            if arrays[name].shape != shape:
-                raise DataError(f"{file}: found shape {arrays[name].shape}, the manifest says {shape}")
-        exact = make_index("exact", "sqeuclidean")
-        return cls(folder, arrays["keys"], arrays["values"], manifest["about"], exact)
+        manifest = manifests.read(folder, STORE)
+        n, dim, _ = (manifest.count(name) for name in ("n", "dim", "n_words"))
+        stored = manifest.field("about", dict)
+        refuse_other(folder, stored, about)
+        keys = manifest.array("keys", "f", (n, dim), verify)
+        values = manifest.array("values", "i", (n,), verify)
+        return cls(folder, keys, values, stored, make_index("exact", "sqeuclidean"))
 
     def search(self, queries: ArrayLike, k: int) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
         """Return the k nearest keys of each query.
@@ -295,20 +278,6 @@ class Writer:
             header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
             np.lib.format.write_array_header_1_0(file, header)
             file.seek(0, 2)
-
-
-def _manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of a store, checked."""
-    manifest = manifests.read_manifest(folder, FORMAT, FORMAT_VERSION, WHAT, COMMAND)
-    try:
-        sums = [manifest["parts"][f"{name}.npy"]["sha256"] for name in ("keys", "values")]
-        complete = all(type(manifest[name]) is int for name in ("n", "dim", "n_words"))
-        complete = complete and isinstance(manifest["about"], dict) and all(isinstance(one, str) for one in sums)
-    except (KeyError, TypeError):
-        complete = False
-    if not complete:
-        raise manifests.other_manifest(folder / manifests.MANIFEST, WHAT, COMMAND)
-    return manifest
 
 
 def refuse_other(folder: Path, stored: dict[str, Any], given: dict[str, Any] | None) -> None:

@@ -153,7 +153,8 @@ class Collection:
         row = self._row(name)
         if row is None or self.index is None:
             raise DataError(f"id: not in the collection: {name!r}")
-        return np.asarray(self.index.vectors[[row]])[0]
+        vector: np.ndarray = np.asarray(self.index.vectors[[row]])[0]
+        return vector
 
     def search(self, query: object, k: int = 10, where: object = None) -> list[Hit]:
         """The k nearest texts, nearest first; fewer where fewer are there.
@@ -203,7 +204,7 @@ class Collection:
         """
         if self.index is None:
             raise UsageError("an empty collection has no vectors to save; add texts first")
-        columns: dict[str, list] = {TEXT: self._texts, METADATA: [_as_json(one) for one in self._metadata]}
+        columns: dict[str, list[Any]] = {TEXT: self._texts, METADATA: [_as_json(one) for one in self._metadata]}
         plain = {name for one in self._metadata for name, value in one.items() if isinstance(value, str | int | float)}
         for name in sorted(plain - {TEXT, METADATA, "id"}):
             values = [one.get(name) for one in self._metadata]

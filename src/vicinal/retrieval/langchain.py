@@ -58,7 +58,7 @@ class VicinalVectorStore(VectorStore):
         cls,
         texts: list[str],
         embedding: Any,
-        metadatas: list[dict] | None = None,
+        metadatas: list[dict[str, Any]] | None = None,
         *,
         ids: list[str] | None = None,
         **kwargs: Any,
@@ -71,7 +71,7 @@ class VicinalVectorStore(VectorStore):
     def add_texts(
         self,
         texts: Iterable[str],
-        metadatas: list[dict] | None = None,
+        metadatas: list[dict[str, Any]] | None = None,
         *,
         ids: list[str] | None = None,
         **kwargs: Any,
@@ -140,7 +140,8 @@ class SVMRetriever(BaseRetriever):
     C: float = 0.1
 
     def _get_relevant_documents(self, query: str, *, run_manager: Any = None, **kwargs: Any) -> list[Any]:
-        return self.store.svm_search(query, kwargs.get("k", self.k), self.C)
+        found: list[Any] = self.store.svm_search(query, kwargs.get("k", self.k), self.C)
+        return found
 
 
 def _document(hit: Hit) -> Any:

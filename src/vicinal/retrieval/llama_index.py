@@ -94,7 +94,7 @@ class VicinalVectorStore(BasePydanticVectorStore):
 
         if query.query_embedding is None:
             raise UsageError("this vector store is asked by an embedding, but the query has none")
-        allowed: list | None = None
+        allowed: list[Any] | None = None
         if query.filters is not None or query.node_ids or query.doc_ids:  # an empty list restricts nothing
             matching = self._matching(query.node_ids or None, query.filters)
             wanted = set(query.doc_ids) if query.doc_ids else None

@@ -34,7 +34,8 @@ def load_npy(path: str | Path) -> np.ndarray:
                 f"{path}: truncated: shape {shape} of {dtype} needs {wanted} bytes of data, found {found}; "
                 "copy or write it again"
             )
-        return np.load(path, mmap_mode="r", allow_pickle=False)
+        result: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+        return result
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
 

@@ -23,7 +23,8 @@ LIST_PARAMETERS = (
 def n_lists(settings: Mapping[str, Any], n: int) -> int:
     """The number of lists for n entries."""
     wanted = settings["n_lists"]
-    return min(n, wanted if wanted is not None else max(1, round(4 * np.sqrt(n))))
+    result: int = min(n, wanted if wanted is not None else max(1, round(4 * np.sqrt(n))))
+    return result
 
 
 class ListsEngine(FaissEngine):

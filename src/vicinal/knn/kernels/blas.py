@@ -186,7 +186,8 @@ class Blas:
 
     def _certified(self, kth: np.ndarray, worst: np.ndarray, norms: np.ndarray) -> np.ndarray:
         """Whether no row that faiss left out can come before the k-th measured rank."""
-        return (worst < LARGEST32) & (kth * self._unit + self._error(kth, norms) < worst)
+        result: np.ndarray = (worst < LARGEST32) & (kth * self._unit + self._error(kth, norms) < worst)
+        return result
 
     def _error(self, ranks: np.ndarray, norms: np.ndarray) -> np.ndarray:
         """By how much, at most, float32 is wrong of a row at this true rank from a query of this norm.
@@ -197,8 +198,10 @@ class Blas:
         dim, ranks = len(self._all.centre), ranks * self._unit
         reach = 2 * norms + (ranks if self._absolute else np.sqrt(ranks))
         if self._absolute:
-            return (dim + 11) * U32 * 1.01 * reach + ranks * 1e-12 + dim * 2.0**-120
-        return (dim + 16) * U32 * 1.01 * reach**2 + ranks * 1e-12 + dim * 2.0**-120
+            sums: np.ndarray = (dim + 11) * U32 * 1.01 * reach
+        else:
+            sums = (dim + 16) * U32 * 1.01 * reach**2
+        return sums + ranks * 1e-12 + dim * 2.0**-120
 
 
 def _without_self(indices: np.ndarray, ranks: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:

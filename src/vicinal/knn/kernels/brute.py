@@ -114,7 +114,8 @@ class Brute:
         wanted = min(k + question.own, len(self.rows))
 
         def keep(low: np.ndarray, high: np.ndarray) -> np.ndarray:
-            return low <= np.partition(high, wanted - 1)[wanted - 1]
+            result: np.ndarray = low <= np.partition(high, wanted - 1)[wanted - 1]
+            return result
 
         indices, distances = nothing(len(question.queries), k)
         for query, (rows, far) in enumerate(self._each(question, keep)):
@@ -217,7 +218,8 @@ class Brute:
 
     def centred(self, prepared: np.ndarray) -> np.ndarray:
         """Prepared rows less the centre, scaled; no difference between rows moves."""
-        return (prepared - self.centre) * self.scale
+        result: np.ndarray = (prepared - self.centre) * self.scale
+        return result
 
     def _centre_and_scale(self) -> tuple[np.ndarray, float]:
         """The mean of the rows (for products, none), and the power of two that brings the largest value to about 1."""

@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable
 from importlib import import_module
 from threading import Lock
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -28,6 +28,10 @@ except ImportError as error:
 
 DTYPES = ("float16", "float32", "float64", "int8", "uint8")
 METRICS = ("euclidean", "sqeuclidean", "cosine", "inner_product", "manhattan", "hamming", "jaccard")
+
+
+ResultType = TypeVar("ResultType")
+Found = tuple[np.ndarray, np.ndarray]  # indices and distances
 
 
 class Native:
@@ -67,14 +71,15 @@ class Native:
         """
         rows = _Rows(progress, self._n)
         if checkpoint is None:
-            return rows.end(self._alone(self._index.self_join, k, groups, rows))
+            alone: Found = self._alone(self._index.self_join, k, groups, rows)
+            return rows.end(alone)
         resume = checkpoint.load()
         again = f"{checkpoint.folder}: damaged, or another version's; remove the folder to start again"
         if resume is not None and not all(_is_number(resume.get(name)) for name in ("finished", "layout")):
             raise UsageError(again)
         with kept_in(checkpoint.folder):
             try:
-                found = self._alone(
+                found: Found = self._alone(
                     self._index.self_join,
                     k,
                     groups,
@@ -100,7 +105,8 @@ class Native:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Each query's k nearest stored rows, of other groups where groups are given."""
         rows = _Rows(progress, len(queries))
-        return rows.end(self._alone(self._index.search, _readable(queries), k, groups, query_groups, rows))
+        found: Found = self._alone(self._index.search, _readable(queries), k, groups, query_groups, rows)
+        return rows.end(found)
 
     def within(
         self,
@@ -113,7 +119,10 @@ class Native:
         """All stored rows at a distance of at most `radius`: of each query, or of each stored row without itself."""
         asked = None if queries is None else _readable(queries)
         rows = _Rows(progress, self._n if queries is None else len(queries))
-        return rows.end(self._alone(self._index.within, radius, asked, groups, query_groups, rows))
+        found: tuple[np.ndarray, np.ndarray, np.ndarray] = self._alone(
+            self._index.within, radius, asked, groups, query_groups, rows
+        )
+        return rows.end(found)
 
     def _alone(self, call: Callable[..., Any], *arguments: Any, **others: Any) -> Any:
         """The call's result; its threads are the index's own, so calls from several Python threads take turns."""
@@ -122,7 +131,8 @@ class Native:
 
     def stats(self) -> dict[str, Any]:
         """What the last call did: pairs decided, candidates measured, seconds of each phase."""
-        return self._index.stats()
+        stats: dict[str, Any] = self._index.stats()
+        return stats
 
 
 def isas() -> tuple[str, ...]:
@@ -147,7 +157,10 @@ def pairs(
         return None
     asked, named = _readable(queries), np.ascontiguousarray(rows, dtype=np.int64)
     isa = os.environ.get("VICINAL_ISA", "")
-    return _native.pairs(_readable(vectors), inverse_norms, _native_name(metric), asked, named, threads, isa)
+    ranks: np.ndarray = _native.pairs(
+        _readable(vectors), inverse_norms, _native_name(metric), asked, named, threads, isa
+    )
+    return ranks
 
 
 class _Rows:
@@ -160,7 +173,7 @@ class _Rows:
         if self._progress is not None and total > 0:
             self._progress(done * self._n // total, self._n)
 
-    def end(self, found: Any) -> Any:
+    def end(self, found: ResultType) -> ResultType:
         """What the call found, once its end is told."""
         self(1, 1)
         return found

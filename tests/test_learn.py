@@ -283,7 +283,7 @@ def test_who_interrupts_is_told_and_the_same_command_goes_on(work: Workplace, mo
 
     monkeypatch.setattr(evaluation, "recall_at", interrupted)
     answer = work(*command, "h")
-    assert answer.code == 130 and "finished work is kept in h.checkpoint, and the same command goes on" in answer.err
+    assert answer.code == 130 and "finished work is kept in h.checkpoint, and the same command continues" in answer.err
     assert Path("h.checkpoint").is_dir() and not Path("h").exists()
     monkeypatch.setattr(evaluation, "recall_at", recall_at)
     assert work(*command, "h").code == 0 and not Path("h.checkpoint").exists()
@@ -520,7 +520,7 @@ def test_labels_that_cannot_be_learned_from(work: Workplace) -> None:
     work.lines("few.jsonl", [{"label": "ab"[row % 2] if row < 2 else "c"} for row in range(30)])
     refused = work.refuses(3, *command[:3], "few.jsonl", *command[4:], "--overwrite")
     assert "2 of 3 classes have a single row (a, b), but triplet needs two rows of a class" in refused
-    with pytest.raises(DataError, match="of the class 'x'"):
+    with pytest.raises(DataError, match="have the label 'x'"):
         learn.train(work.vectors, ["x"] * 30)
 
 
@@ -543,7 +543,7 @@ def test_labels_that_cannot_be_learned_from(work: Workplace) -> None:
         (("--labels", "x.jsonl", "--loss", "triplet", "--learning-rate", "1e38"), "both at most 1e+30, got 1e+38"),
         (("--labels", "x.jsonl", "--loss", "n-pair", "--miner", "all"), "miner: applies to the loss triplet only"),
         (("--labels", "x.jsonl", "--loss", "n-pair", "--hidden", "9"), "hidden: applies to the head mlp only"),
-        (("--pairs", "x.jsonl", "--loss", "contrastive", "--per-class", "9"), "per_class: applies to labels only"),
+        (("--pairs", "x.jsonl", "--loss", "contrastive", "--per-class", "9"), "--per-class: applies to labels only"),
         (("--labels", "x.jsonl", "--loss", "triplet", "--seed", "-1"), "--seed: expected a whole number"),
         (("--labels", "x.jsonl", "--loss", "triplet", "--ids", "x.jsonl"), "ids: applies to pairs only"),
         (("--labels", "x.jsonl", "--loss", "triplet", "--device", "abacus"), "device:"),
@@ -670,9 +670,13 @@ def test_a_result_transforms_saves_and_shows_its_table(tmp_path: Path) -> None:
     [
         ({"data": None, "labels": [0, 1]}, UsageError, "labels: needs the embeddings too"),
         ({"joint": ("a.npy", "b.npy")}, UsageError, "data, the first argument, must be left out"),
-        ({"labels": [0, 1]}, DataError, r"labels: expected one a row, shape \(30,\), found shape \(2,\)"),
-        ({"labels": np.where(np.arange(30) == 4, np.nan, 1.0)}, DataError, "labels: row 4 is NaN"),
-        ({"labels": [None] * 30}, DataError, "expected texts or numbers, found dtype object"),
+        ({"labels": [0, 1]}, DataError, "labels: found 2, expected 30 values, one a row"),
+        (
+            {"labels": np.where(np.arange(30) == 4, np.nan, 1.0)},
+            DataError,
+            "labels: row 4: expected a label, found nan",
+        ),
+        ({"labels": [None] * 30}, DataError, "labels: row 0: expected a label in every row, found null"),
         ({"labels": [0, 1] * 15, "hidden": 3}, UsageError, "hidden: applies to the head mlp only"),
         ({"labels": [0, 1] * 15, "batch_size": 0}, UsageError, "batch_size: expected a whole number above 0, got 0"),
         ({"labels": [0, 1] * 15, "seed": 2**43}, UsageError, "seed: expected a whole number from 0 to 8796093022207"),

@@ -188,7 +188,7 @@ def test_labels_that_do_not_fit_are_named(known: Workplace) -> None:
     )
     assert "1 of 30 labels are numbers and the others are not (rows 4)" in said([*rows[:4], {"label": 7}, *rows[5:]])
     assert "row 4: expected a label, found blank text" in said([*rows[:4], {"label": " "}, *rows[5:]])
-    assert "all 30 rows have the label 'cat'; a vote needs at least two classes" in said([{"label": "cat"}] * 30)
+    assert "all 30 rows have the label 'cat'; expected at least two classes" in said([{"label": "cat"}] * 30)
     assert "expected FILE or FILE:FIELD" in known.refuses(2, *CLASSIFY[:3], "none.jsonl:kind", *CLASSIFY[4:])
     assert "no such field" in known.refuses(3, *CLASSIFY[:3], "train.jsonl:knid", *CLASSIFY[4:])
 

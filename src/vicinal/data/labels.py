@@ -159,7 +159,7 @@ def from_values(values: Sequence[Label], ids: Sequence[Id], place: str, several:
     classes = sorted(set(values))
     if len(classes) < 2 and several:
         shown = f"all {len(values)} rows have the label {classes[0]!r}" if classes else "there are no labels"
-        raise DataError(f"{place}: {shown}; a vote needs at least two classes: is it the right field?")
+        raise DataError(f"{place}: {shown}; expected at least two classes: is it the right field?")
     code = {label: number for number, label in enumerate(classes)}
     return Labels(place, list(ids), np.array([code[label] for label in values], dtype=np.int64), classes)
 

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
+from vicinal.data import dataset
+from vicinal.data.embeddings import load
 from vicinal.errors import DataError, UsageError, unknown
 from vicinal.learn.heads import Head, Heads
 from vicinal.storage import atomic, npy
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import NDArray
 
     from vicinal.learn.training import TrainingResult
 
@@ -23,9 +25,10 @@ DTYPES: tuple[str, ...] = get_args(Dtype)
 
 def apply(
     head: Head | Heads | TrainingResult | str | Path,
-    data: ArrayLike | str | Path,
+    data: object,
     output: str | Path | None = None,
     *,
+    embeddings: object = None,
     tower: str | None = None,
     dtype: Dtype = "float32",
     overwrite: bool = False,
@@ -36,10 +39,12 @@ def apply(
     ----------
     head : Head, Heads, TrainingResult, str or Path
         A head, the result of `train`, or a folder that `train` or `vicinal learn` wrote.
-    data : array_like of shape (n, dim_in), str or Path
-        The embeddings, or the path of a `.npy` file of them.
+    data : array_like, path, or table
+        Embeddings of shape (n, dim_in): an array, a `.npy` file, or a data set with `embeddings`.
     output : str or Path, optional
         A `.npy` file to write, block by block. It appears complete or not at all.
+    embeddings : str, path, or array_like, optional
+        Where the embeddings of a data set are: a column of a table, a `.npy` file, or an array.
     tower : str, optional
         Which of the two heads of a joint space to apply.
     dtype : {"float32", "float16"}
@@ -73,8 +78,10 @@ def apply(
             raise UsageError(f"{output}: expected a name that ends in .npy")
         atomic.check_file(output, overwrite)
     chosen = _head(head, tower)
-    name = str(data) if isinstance(data, str | Path) else "data"
-    rows = chosen.check(npy.load_npy(data) if isinstance(data, str | Path) else data, name)
+    source = dataset.read(data, embeddings)
+    loaded = load(source.embeddings, rows=source, metric="euclidean", name="data", at_least=0)
+    name, rows = loaded.name, loaded.vectors
+    chosen.check_dim(rows, name)
     if output is None:
         out = np.empty((len(rows), chosen.dim_out), dtype=dtype)
         for start, block in _cast_blocks(chosen, rows, dtype, name):

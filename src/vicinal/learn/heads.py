@@ -109,13 +109,17 @@ class Head:
     def check(self, vectors: ArrayLike, name: str = "vectors") -> NDArray[Any]:
         """Return the rows as an array, or raise DataError where the head cannot be applied to all of them."""
         rows = as_vectors(vectors, name, at_least=0)
+        self.check_dim(rows, name)
+        refuse_invalid(invalid_rows(rows, find("euclidean")), range(len(rows)), name, remedy="")
+        return rows
+
+    def check_dim(self, rows: NDArray[Any], name: str) -> None:
+        """Raise DataError where rows have another dim than those that the head was learned on."""
         if rows.shape[1] != self.dim_in:
             raise DataError(
                 f"{name}: found dim {rows.shape[1]}, but the {self.name} was learned on dim {self.dim_in}; give "
                 "embeddings of the same model"
             )
-        refuse_invalid(invalid_rows(rows, find("euclidean")), range(len(rows)), name, remedy="")
-        return rows
 
     def blocks(self, rows: NDArray[Any]) -> Iterator[tuple[int, NDArray[np.float32]]]:
         """Yield the learned embeddings of checked rows block by block, each with the number of its first row."""

@@ -7,7 +7,7 @@ learned from and rows of classes that were not. All figures come from exact Eucl
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ from vicinal.knn.checkpoint import Checkpoint
 from vicinal.learn import evaluation, supervision
 from vicinal.learn.evaluation import HeldOut
 from vicinal.learn.heads import Head, HeadKind, Heads
-from vicinal.learn.inputs import ArrayOrPath, load_labels, load_pairs, load_vectors
+from vicinal.learn.inputs import labels_of, pairs_of, read_rows, read_side
 from vicinal.learn.loop import Callbacks, History, Schedule, optimize
 from vicinal.learn.losses import DistanceName, Form, LossName, Source
 from vicinal.learn.mining import MinerName
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import ArrayLike, NDArray
 
-    from vicinal.data.tables import Id
 
 DEFAULT_LOSS: dict[Source, LossName] = {"labels": "triplet", "pairs": "contrastive", "joint": "clip"}
 
@@ -112,12 +111,13 @@ class TrainingResult:
 
 
 def train(
-    data: ArrayOrPath | None = None,
-    labels: ArrayOrPath | None = None,
+    data: object = None,
+    labels: object = None,
     *,
+    embeddings: object = None,
     pairs: str | Path | tuple[ArrayLike, ArrayLike] | None = None,
-    ids: Sequence[Id] | str | Path | None = None,
-    joint: tuple[ArrayOrPath, ArrayOrPath] | None = None,
+    ids: object = None,
+    joint: tuple[object, object] | None = None,
     loss: LossName | None = None,
     head: HeadKind = "linear",
     dim: int | None = None,
@@ -153,16 +153,20 @@ def train(
 
     Parameters
     ----------
-    data : array_like of shape (n, dim), str or Path
-        The embeddings, or the path of a `.npy` file of them. None with `joint`.
-    labels : array_like of shape (n,), str or Path
-        The class of each row, or FILE[:FIELD] of a data set (the default field is "label"). Rows of classes that have a
+    data : array_like, path, or table, optional
+        Embeddings (an array of shape (n, dim) or a `.npy` file), a data set file, or a table in memory. None with
+        `joint`.
+    labels : str or array_like of shape (n,), optional
+        The class of each row: a column of the data set, FILE[:FIELD] (the default field is "label"), or values. Rows of classes that have a
         single row are left out with a warning.
+    embeddings : str, path, or array_like, optional
+        Where the embeddings of a data set are: a column of a table, a `.npy` file, or an array.
     pairs : str, Path, or tuple of array_like
         Similar and dissimilar pairs: a file with the fields a and b (ids) and same (true or false), or a tuple of row
         numbers (n_pairs, 2) and truth values (n_pairs,).
-    ids : sequence, str or Path, optional
-        The ids that a file of pairs uses, one a row, or FILE[:FIELD]. None for row numbers.
+    ids : str or sequence, optional
+        The ids that a file of pairs uses: a column of the data set (default "id"), FILE[:FIELD], or one a row; row
+        numbers where there are none.
     joint : tuple of two arrays or paths
         Two sets of embeddings; row i of one belongs to row i of the other. Two heads into one space are learned. They
         are called after the files, or "first" and "second".
@@ -285,7 +289,8 @@ def train(
         atomic.check_folder(output, overwrite)
         checkpoint = checkpoint or f"{str(output).rstrip('/')}.checkpoint"
     with _threads(plan.threads), kept_in(checkpoint):
-        result = fit(_problem(data, labels, pairs, ids, joint, plan), plan, checkpoint, Callbacks(progress, on_epoch))
+        problem = _problem(data, embeddings, labels, pairs, ids, joint, plan)
+        result = fit(problem, plan, checkpoint, Callbacks(progress, on_epoch))
     if output is not None:
         result.save(output, overwrite)
         if checkpoint is not None:
@@ -306,7 +311,7 @@ def _source(data: Any, labels: Any, pairs: Any, joint: Any) -> Source:
     return given[0]
 
 
-def _problem(data: Any, labels: Any, pairs: Any, ids: Any, joint: Any, plan: Plan) -> Problem:
+def _problem(data: Any, embeddings: Any, labels: Any, pairs: Any, ids: Any, joint: Any, plan: Plan) -> Problem:
     """Load the inputs."""
     if joint is not None:
         if len(joint) != 2:
@@ -314,12 +319,14 @@ def _problem(data: Any, labels: Any, pairs: Any, ids: Any, joint: Any, plan: Pla
         paths = [one for one in joint if isinstance(one, str | Path)]
         names = [Path(one).stem for one in paths]
         first, second = names if len(set(names)) == 2 else ("first", "second")
-        sides = (load_vectors(joint[0], first), load_vectors(joint[1], second))
+        sides = (read_side(joint[0], first), read_side(joint[1], second))
         return supervision.from_joint(sides, (first, second), plan)
-    vectors = load_vectors(data, "data")
+    if pairs is not None and not isinstance(pairs, str | Path) and ids is not None:
+        raise UsageError("ids: apply to a file of pairs only; an array of pairs holds row numbers")
+    rows = read_rows(data, embeddings, labels, ids)
     if labels is not None:
-        return supervision.from_labels(vectors, *load_labels(labels, len(vectors), data), plan)
-    return supervision.from_pairs(vectors, *load_pairs(pairs, ids, len(vectors), data), plan)
+        return supervision.from_labels(rows.vectors, *labels_of(rows), plan)
+    return supervision.from_pairs(rows.vectors, *pairs_of(pairs, rows, ids), plan)
 
 
 @contextmanager

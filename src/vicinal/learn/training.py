@@ -157,8 +157,8 @@ def train(
         Embeddings (an array of shape (n, dim) or a `.npy` file), a data set file, or a table in memory. None with
         `joint`.
     labels : str or array_like of shape (n,), optional
-        The class of each row: a column of the data set, FILE[:FIELD] (the default field is "label"), or values. Rows of classes that have a
-        single row are left out with a warning.
+        The class of each row: a column of the data set, FILE[:FIELD] (the default field is "label"), or values. Rows of
+        classes that have a single row are left out with a warning.
     embeddings : str, path, or array_like, optional
         Where the embeddings of a data set are: a column of a table, a `.npy` file, or an array.
     pairs : str, Path, or tuple of array_like

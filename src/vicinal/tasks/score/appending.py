@@ -43,6 +43,7 @@ def appended(
     together = Dataset(rows[-1].name, [identity for part in rows for identity in part.ids])
     old = [load(part.embeddings[0].path, on_invalid="null") for part in before.parts]
     new = _new_vectors(plan, rows[-1], before, old[0])
+    _warn_of_repeated_ids(rows)
     if file is not None:
         tables.check_table(file, together.ids)
     vectors = np.concatenate([*(one.vectors for one in old), new.vectors])
@@ -69,23 +70,26 @@ def appended(
 def _parts(
     before: Kept, append: object, embeddings: object, fields: dict[str, tuple[object, str]]
 ) -> tuple[Dataset, ...]:
-    """The rows of a kept run and the new ones, a data set each; repeated ids are warned of."""
+    """The rows of a kept run and the new ones, a data set each."""
     out: list[Dataset] = []
-    known: set[Any] = set()
     ids = None if before.id_field == "id" else before.id_field
     for part in before.parts:
         out.append(dataset.read(part.data.path, ids=ids, fields=fields, first_row=sum(map(len, out))))
     out.append(
         dataset.read(append, embeddings, ids=ids, fields=fields, argument="append", first_row=sum(map(len, out)))
     )
-    for rows in out:
+    return tuple(out)
+
+
+def _warn_of_repeated_ids(parts: tuple[Dataset, ...]) -> None:
+    known: set[Any] = set()
+    for rows in parts:
         again = [one for one in rows.ids if one in known]
         if again:
             warnings.warn(
                 f"{rows.name}: {len(again)} of its ids are those of earlier rows too ({some(again)})", stacklevel=4
             )
         known.update(rows.ids)
-    return tuple(out)
 
 
 def _new_vectors(plan: Plan, rows: Dataset, before: Kept, old: Embeddings) -> Embeddings:

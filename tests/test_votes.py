@@ -82,5 +82,5 @@ def test_what_does_not_fit_is_said() -> None:
         vote_weights(LINE, "distances")
     with pytest.raises(UsageError, match="numbers of at least 0"):
         vote_weights(LINE, lambda far: -far)
-    with pytest.raises(UsageError, match="k = 4 neighbours were asked of a result that holds 3"):
+    with pytest.raises(UsageError, match="k: expected at most 3, which this result holds a row, got 4"):
         values_by_k(LINE, np.zeros(4), [4])

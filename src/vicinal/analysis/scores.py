@@ -11,6 +11,7 @@ import numpy as np
 
 from vicinal.analysis.components import components
 from vicinal.errors import DataError, UsageError, unknown
+from vicinal.knn.blocks import padded
 from vicinal.knn.metrics import BY_NAME as METRICS
 from vicinal.knn.metrics import Metric
 from vicinal.knn.neighbors import Neighbors
@@ -101,9 +102,7 @@ def distinct(neighbors: Neighbors, k: int, copies: np.ndarray | None = None) -> 
     group = copy_groups(neighbors) if copies is None else copies
     crowded = np.bincount(group, minlength=len(group))[group] > 1
     rows = np.flatnonzero(crowded | crowded[neighbors.indices].any(axis=1)) if crowded.any() else np.empty(0, np.int64)
-    missing = ((0, 0), (0, max(0, k - neighbors.k)))
-    indices = np.pad(neighbors.indices[:, :k], missing, constant_values=-1)
-    distances = np.pad(neighbors.distances[:, :k], missing, constant_values=np.inf)
+    indices, distances = (array.copy() for array in padded(neighbors.indices, neighbors.distances, k))
     found = neighbors.indices[rows]
     keys = np.where(found < 0, -1, group[found])
     indices[rows], distances[rows] = first_of_each(found, neighbors.distances[rows], keys, group[rows], k)
@@ -127,10 +126,9 @@ def first_of_each(
     left_out |= (keys < 0) | (keys == own[:, None])
     place = np.argsort(left_out, axis=1, kind="stable")[:, :k]
     none = np.take_along_axis(left_out, place, axis=1)
-    missing = ((0, 0), (0, max(0, k - keys.shape[1])))
     found = np.where(none, -1, np.take_along_axis(indices, place, axis=1))
     far = np.where(none, np.inf, np.take_along_axis(distances, place, axis=1)).astype(distances.dtype)
-    return np.pad(found, missing, constant_values=-1), np.pad(far, missing, constant_values=np.inf)
+    return padded(found, far, k)
 
 
 def mean_distinct_distance(neighbors: Neighbors, k: int) -> np.ndarray:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from vicinal.errors import DataError, UsageError, unknown
+from vicinal.knn.blocks import blocks
 from vicinal.knn.neighbors import Neighbors
 
 WEIGHTS = ("uniform", "distance")
@@ -94,15 +95,10 @@ def classes_by_k(
     voices = vote_weights(neighbors, weights)
     out = np.empty((len(ks), len(neighbors)), dtype=np.int32)
     n_classes = int(labels.max(initial=0)) + 1
-    step = max(1, BLOCK_VOTES // n_classes)
-    for start in range(0, len(neighbors), step):
-        block = slice(start, min(start + step, len(neighbors)))
-        votes = np.zeros((block.stop - start, n_classes))
-        rows, leader, lead = (
-            np.arange(block.stop - start),
-            np.full(block.stop - start, -1),
-            np.zeros(block.stop - start),
-        )
+    for block in blocks(len(neighbors), BLOCK_VOTES // n_classes):
+        n = block.stop - block.start
+        votes, rows = np.zeros((n, n_classes)), np.arange(n)
+        leader, lead = np.full(n, -1), np.zeros(n)
         for place in range(width):
             code, voice = codes[block, place], voices[block, place]
             votes[rows, code] += voice

@@ -3,12 +3,13 @@
 import functools
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 
 from oracle import brute_force
+from vicinal import typing
 from vicinal.errors import DataError, NotFitted, UsageError
 from vicinal.indexes import BY_NAME, INDEXES, Index, proposals
 from vicinal.indexes import load_index as load
@@ -533,3 +534,7 @@ def test_auto_says_what_it_chose_and_why() -> None:
         index("hnsw", m=3)
     with pytest.raises(UsageError, match="auto chooses the parameters itself"):
         index("auto", M=3)
+
+
+def test_the_names_of_indexes_in_signatures_are_those_of_the_list() -> None:
+    assert get_args(typing.IndexName) == ("auto", *BY_NAME)

@@ -1,9 +1,9 @@
-# make demo | test | test-slow | sanitize | bench | clean: each sets up what it needs in .venv.
+# make demo | test | docs | test-slow | sanitize | bench | clean: each sets up what it needs in .venv.
 
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-slow test-rag sanitize bench format clean
+.PHONY: demo test docs test-slow test-rag sanitize bench format clean
 
 .venv/installed: pyproject.toml CMakeLists.txt $(shell find src cpp -name '*.?pp' -o -name '*.py')
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "vicinal needs Python 3.11 or newer; make PYTHON=... names one")'
@@ -15,7 +15,7 @@ BIN := .venv/bin
 # The page of `vicinal report` is tested in Debian's Chromium. Of open_clip only its loss is wanted, not torchvision.
 .venv/tested: .venv/installed tests/constraints.txt
 	command -v chromium >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null; }
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c tests/constraints.txt --group test
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c tests/constraints.txt --group test --group docs
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps 'open_clip_torch>=3,<4'
 	touch $@
 
@@ -27,6 +27,11 @@ test: .venv/tested
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m 'not slow'
+
+# The pages and the API reference, without a network; a warning, such as a link that leads nowhere, is an error.
+# Docstrings are read from the modules, so all optional packages are needed. tests/test_docs.py builds the same.
+docs: .venv/tested
+	$(BIN)/sphinx-build -b html -q -W --keep-going docs docs/_build/html
 
 test-slow: .venv/tested sanitize test-rag
 	$(BIN)/python -m pytest -m slow

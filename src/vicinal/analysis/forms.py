@@ -6,6 +6,10 @@ import numpy as np
 def percentile(values: np.ndarray) -> np.ndarray:
     """Return where each value stands among all: the share of rows below it and half of those equal to it, in percent.
 
+    Parameters
+    ----------
+    values : ndarray, shape (n,)
+
     Returns
     -------
     ndarray, shape (n,)
@@ -25,6 +29,10 @@ def percentile(values: np.ndarray) -> np.ndarray:
 
 def ratio_to_median(values: np.ndarray) -> np.ndarray:
     """Return each value divided by the median of all finite ones: 1 is typical, whatever the model and metric.
+
+    Parameters
+    ----------
+    values : ndarray, shape (n,)
 
     Returns
     -------

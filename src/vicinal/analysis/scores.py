@@ -25,6 +25,12 @@ def mean_distance(neighbors: Neighbors, k: int) -> np.ndarray:
 
     The k-NN score of data selection: score_i = (1/k) sum_{j=1..k} d(e_i, e_nj).
 
+    Parameters
+    ----------
+    neighbors : Neighbors
+    k : int
+        At most that of the neighbours.
+
     Returns
     -------
     ndarray, shape (n,)
@@ -41,6 +47,12 @@ def mean_distance(neighbors: Neighbors, k: int) -> np.ndarray:
 
 def kth_distance(neighbors: Neighbors, k: int) -> np.ndarray:
     """Return the distance to the k-th nearest: the radius that holds k others.
+
+    Parameters
+    ----------
+    neighbors : Neighbors
+    k : int
+        At most that of the neighbours.
 
     Returns
     -------
@@ -62,6 +74,12 @@ def kth_distance(neighbors: Neighbors, k: int) -> np.ndarray:
 def median_distance(neighbors: Neighbors, k: int) -> np.ndarray:
     """Return the median distance to the k nearest: one very near or very far neighbour does not move it.
 
+    Parameters
+    ----------
+    neighbors : Neighbors
+    k : int
+        At most that of the neighbours.
+
     Returns
     -------
     ndarray, shape (n,)
@@ -80,6 +98,12 @@ def median_distance(neighbors: Neighbors, k: int) -> np.ndarray:
 
 def mean_distinct_distance(neighbors: Neighbors, k: int) -> np.ndarray:
     """Return the mean distance to the k nearest distinct vectors, so that 50 copies of one row do not tie at 0.
+
+    Parameters
+    ----------
+    neighbors : Neighbors
+    k : int
+        At most that of the neighbours.
 
     Returns
     -------

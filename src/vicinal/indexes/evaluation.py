@@ -27,12 +27,26 @@ SWEEPS = {
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One index at one setting.
+    """The recall, error, speed and size of one index at one setting.
 
-    recall             : the share of the true k nearest that were found; a row as near as the k-th counts as found
-    distance_error     : how much farther the k found are than the k nearest, mean, as a share of the true distances
-    queries_per_second : of all queries in one batch, the best of three
-    engine_bytes, vector_bytes : a vector, of the engine and of the vectors themselves
+    Attributes
+    ----------
+    type, metric : str
+        The names of the index and of the metric.
+    settings : dict
+        The values of the parameters of the index.
+    n, dim : int
+        The size of the index.
+    k, n_queries, threads : int
+        How the queries were answered.
+    recall : float
+        The share of the true k nearest that were found, 0 to 1; a row as near as the k-th counts as found.
+    distance_error : float
+        By how much the k found are farther than the k nearest: the mean, as a share of the true distances.
+    queries_per_second : float
+        Of all queries in one batch, the best of three.
+    engine_bytes, vector_bytes : float
+        The bytes that a vector takes in the engine, and those of the vector itself.
     """
 
     type: str
@@ -50,7 +64,7 @@ class Evaluation:
     vector_bytes: float
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return everything as JSON can hold it."""
         return asdict(self)
 
 

@@ -67,11 +67,23 @@ class Ranking:
 class ExemplarSVM:
     """Ranks stored rows by how much they are like a few examples and unlike all other rows.
 
-    C         : as scikit-learn's: the weight of errors against the length of w; above 0
-    negatives : how many rows, chosen at random, stand for all negatives; None for all of them
-    seed      : of that choice
-    loss      : "squared_hinge", or "squared" for the ridge regression, in which rows beyond the margin count as well
+    Parameters
+    ----------
+    C : float
+        As scikit-learn's: the weight of errors against the length of w; above 0.
+    negatives : int or None
+        How many rows, chosen at random, stand for all negatives; None for all of them.
+    seed : int
+        Of that choice.
+    loss : {"squared_hinge", "squared"}
+        "squared" is ridge regression, in which rows beyond the margin count as well.
 
+    References
+    ----------
+    Malisiewicz, Gupta & Efros 2011
+
+    Examples
+    --------
     >>> svm = ExemplarSVM(C=1.0).fit([[1.0, 0.0], [0.9, 0.1], [0.0, 1.0], [-1.0, 0.0]])
     >>> svm.rank(0, k=2).indices
     array([1, 2])
@@ -94,10 +106,22 @@ class ExemplarSVM:
         self._rows: np.ndarray | None = None
 
     def fit(self, vectors: object) -> "ExemplarSVM":
-        """Stores the rows as float64: a reference where they are that, else 8 dim bytes a row.
+        """Store the rows.
 
-        vectors : (n, dim), n >= 2, of finite numbers
-        Raises    DataError as every index
+        Parameters
+        ----------
+        vectors : array_like, shape (n, dim)
+            At least two rows of finite numbers. Float64 rows are referenced, others copied to float64.
+
+        Returns
+        -------
+        ExemplarSVM
+            Itself.
+
+        Raises
+        ------
+        DataError
+            The vectors cannot be used.
         """
         array = as_vectors(vectors, at_least=2)
         refuse_invalid(invalid_rows(array, find("euclidean")), range(len(array)))
@@ -115,13 +139,28 @@ class ExemplarSVM:
         return self
 
     def rank(self, positives: object, k: int, include_positives: bool = False) -> Ranking:
-        """The k rows of the highest decision value.
+        """Return the k rows of the highest decision value.
 
-        positives         : row numbers, which leave the negatives, and the result unless asked for; or vectors (dim,)
-                            or (p, dim), stacked before the data as examples of their own
-        k                 : 1 <= k
-        include_positives : whether rows that are examples are ranked too
-        Raises              NotFitted; UsageError; DataError where a row is not there or the dims differ
+        Parameters
+        ----------
+        positives : int, sequence of int, or array_like
+            The examples: row numbers, which are then no negatives; or vectors of shape (dim,) or (p, dim).
+        k : int
+            At least 1.
+        include_positives : bool
+            Whether rows that are examples are ranked too.
+
+        Returns
+        -------
+        Ranking
+            indices (k,), decisions (k,) and the decisions of the examples.
+
+        Raises
+        ------
+        NotFitted
+            `fit` was not called.
+        DataError
+            A row does not exist, or the dims differ.
         """
         return next(self.rank_each([positives], k, include_positives))
 

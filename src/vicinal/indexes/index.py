@@ -407,5 +407,22 @@ class Index(ABC):
 
 
 def load_index(folder: PathLike, threads: int | None = None) -> Index:
-    """The index of a folder, of whatever kind: `Index.load`."""
+    """Return the index that a folder holds, of any kind.
+
+    Parameters
+    ----------
+    folder : path
+        What `Index.save` or `vicinal index build` wrote.
+    threads : int, optional
+        By default the cores of the machine.
+
+    Returns
+    -------
+    Index
+
+    Raises
+    ------
+    DataError
+        The folder is no index, or is damaged.
+    """
     return Index.load(folder, threads)

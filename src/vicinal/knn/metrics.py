@@ -116,18 +116,35 @@ def _log_cross_polytope(radius: np.ndarray, dim: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Metric:
-    """One row of the table.
+    """A metric: how vectors are prepared, compared and given a distance.
 
-    kernel  : which kernel ranks it: dot (inner products), absolute (sums of absolute differences) or bits (counts of
-              bits in rows of packed bytes)
-    prepare : vectors (n, dim) -> float64 rows that the kernel ranks
-    measure : prepared rows, prepared rows -> float64 rank, smaller is closer
-    finish  : rank -> float64 distance in `unit`; never changes the order
-    nonzero : whether an all-zero vector has no distance
-    product : whether the rank is an inner product itself, so that a row need not be its own nearest
-    whiten  : applied to all vectors and queries once, before anything else; None for most
-    length  : distance -> a length, for which the triangle inequality holds
-    log_volume : distance, dim -> the logarithm of the volume of the ball that reaches so far; None where it has none
+    Attributes
+    ----------
+    name : str
+    aliases : frozenset of str
+        Other names of the same metric.
+    kernel : {"dot", "absolute", "bits"}
+        What the kernel that ranks pairs sums: products, absolute differences, or bits of rows of packed bytes.
+    prepare : callable
+        Vectors (n, dim) -> float64 rows that the kernel ranks.
+    measure : callable
+        Two arrays of prepared rows -> float64 ranks; smaller is closer.
+    finish : callable
+        Rank -> float64 distance in `unit`; it never changes the order.
+    unit : str
+        The unit of the distance, in words.
+    source : str
+        The definition of the distance, in words.
+    nonzero : bool
+        Whether a vector of zeros has no distance.
+    product : bool
+        Whether the rank is an inner product itself, so that a row need not be its own nearest.
+    whiten : callable or None
+        Applied to all vectors and queries once, before anything else.
+    length : callable
+        Distance -> a length, for which the triangle inequality holds.
+    log_volume : callable or None
+        Distance, dim -> the logarithm of the volume of the ball with that radius; None where it has none.
     """
 
     name: str
@@ -240,15 +257,33 @@ METRICS = (
 
 
 def mahalanobis(matrix: object, origin: object = None) -> Metric:
-    """The metric sqrt((x - y)' M (x - y)) of a symmetric positive semi-definite matrix M (dim, dim).
+    """Return the metric sqrt((x - y)' M (x - y)) of a matrix M.
 
-    Vectors are whitened once, in float64, by L with M = L L'; their Euclidean distances are M's. For a covariance C,
-    give M = inverse of C.
+    Vectors are whitened once, in float64, by L with M = L L'; their Euclidean distances are the distances of M.
 
-    origin  : a point amid the vectors (dim,), which they are taken from first: no distance changes, and vectors that
-              all lie far from 0 keep their digits
-    Raises    UsageError where M is not square, symmetric and positive semi-definite.
-    Source    Mahalanobis 1936
+    Parameters
+    ----------
+    matrix : array_like, shape (dim, dim)
+        M, symmetric and positive semi-definite. For a covariance, give its inverse.
+    origin : array_like, shape (dim,), optional
+        A point near the vectors, such as their mean, that is subtracted from them first. No distance changes, and
+        vectors that all lie far from 0 keep their digits.
+
+    Returns
+    -------
+    Metric
+
+    Raises
+    ------
+    UsageError
+        M is not square, symmetric and positive semi-definite.
+
+    References
+    ----------
+    Mahalanobis 1936
+
+    Examples
+    --------
     >>> mahalanobis([[4.0, 0.0], [0.0, 1.0]]).pairwise(np.array([[0.0, 0.0]]), np.array([[1.0, 0.0]]))
     array([[2.]])
     """

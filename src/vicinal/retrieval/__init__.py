@@ -2,8 +2,20 @@
 
 
 def similarity(distance: float, metric: str) -> float:
-    """A distance as the similarity that these frameworks speak of: larger is closer.
+    """Return the similarity that these frameworks expect for a distance: larger is closer.
 
+    Parameters
+    ----------
+    distance : float
+    metric : str
+
+    Returns
+    -------
+    float
+        1 - distance for cosine, minus the distance for inner_product, else 1 / (1 + distance).
+
+    Examples
+    --------
     >>> similarity(0.25, "cosine"), similarity(3.0, "euclidean"), similarity(-2.0, "inner_product")
     (0.75, 0.25, 2.0)
     """

@@ -33,7 +33,13 @@ TEXT, METADATA = "text", "metadata"
 class Hit:
     """One text that a search found.
 
-    distance : in the metric's unit, smaller is closer; of a ranking by SVM, minus the decision value
+    Attributes
+    ----------
+    id : int or str
+    text : str
+    distance : float
+        In the metric's unit, smaller is closer; of a ranking by SVM, minus the decision value.
+    metadata : dict
     """
 
     id: Id
@@ -45,11 +51,22 @@ class Hit:
 class Collection:
     """Texts, each with an id, metadata and a vector, searched by text or vector.
 
-    embed      : texts -> vectors, or the name of a sentence-transformers model; None where vectors are always given
-    metric     : of the index
-    type       : the index, as for `vicinal.index`; "auto" chooses at the first addition
-    parameters : of the index
+    Parameters
+    ----------
+    embed : callable, str or None
+        A list of texts -> vectors (n, dim), or the name or folder of a sentence-transformers model; None where vectors
+        are always given.
+    metric : str
+        The metric of the index.
+    type : str
+        The type of the index, as for `vicinal.index`; "auto" chooses at the first addition.
+    threads : int, optional
+        By default the cores of the machine.
+    **parameters
+        Parameters of the index.
 
+    Examples
+    --------
     >>> lengths = Collection(lambda texts: [[len(text), 1.0] for text in texts], metric="euclidean")
     >>> lengths.add(["a", "three", "seventeen letters"], ids=["x", "y", "z"], metadata=[{"n": 1}, {"n": 5}, {"n": 17}])
     ['x', 'y', 'z']
@@ -92,13 +109,29 @@ class Collection:
         ids: Iterable[Id | None] | None = None,
         vectors: object = None,
     ) -> list[Id]:
-        """Adds texts; an id that is there already is replaced, by the last of its name.
+        """Add texts; a text whose id is there already replaces the old one.
 
-        metadata : one mapping a text, of JSON values
-        ids      : one a text; where it is None, or without ids, a random one is made
-        vectors  : (n, dim), where they are known already
-        Returns    the ids
-        Raises     UsageError where counts differ; DataError where the vectors do not fit; nothing is added then
+        Parameters
+        ----------
+        texts : iterable of str
+        metadata : iterable of mapping, optional
+            One mapping of JSON values a text.
+        ids : iterable of int or str, optional
+            One a text. Where it is None, or without ids, a random one is made. Of equal ids the last counts.
+        vectors : array_like, shape (n, dim), optional
+            The vectors of the texts, where they are known already.
+
+        Returns
+        -------
+        list of int or str
+            The ids.
+
+        Raises
+        ------
+        UsageError
+            The numbers of texts, metadata, ids and vectors differ; nothing is added.
+        DataError
+            The vectors do not fit; nothing is added.
         """
         documents = list(texts)
         notes = [{} for _ in documents] if metadata is None else [dict(one or {}) for one in metadata]
@@ -137,7 +170,7 @@ class Collection:
         return chosen
 
     def delete(self, ids: Iterable[Id]) -> int:
-        """Removes texts by id; ids that are not there are passed over. Returns how many were removed."""
+        """Remove texts by id, and return how many were removed; unknown ids are ignored."""
         known = [name for name in dict.fromkeys(ids) if self._has(name)]
         if known and self.index is not None:
             self.index.remove(known)
@@ -145,11 +178,11 @@ class Collection:
         return len(known)
 
     def get(self, ids: Iterable[Id]) -> list[Hit]:
-        """The texts of ids, at distance 0; ids that are not there are passed over."""
+        """Return the texts of ids as hits at distance 0; unknown ids are ignored."""
         return [self._hit(row, 0.0) for row in (self._row(name) for name in ids) if row is not None]
 
     def vector(self, name: Id) -> np.ndarray:
-        """The vector of an id."""
+        """Return the vector of an id; DataError where there is no such id."""
         row = self._row(name)
         if row is None or self.index is None:
             raise DataError(f"id: not in the collection: {name!r}")
@@ -157,12 +190,25 @@ class Collection:
         return vector
 
     def search(self, query: object, k: int = 10, where: object = None) -> list[Hit]:
-        """The k nearest texts, nearest first; fewer where fewer are there.
+        """Return the k nearest texts, nearest first; fewer where the collection has fewer.
 
-        query : a text, or a vector (dim,)
-        where : an expression over the metadata (`id` and `text` too), a function metadata -> bool, or
-                ids
-        Raises  as every index; UsageError where a text is asked for and there is nothing to embed it
+        Parameters
+        ----------
+        query : str or array_like, shape (dim,)
+            A text, or a vector.
+        k : int
+        where : str, callable or sequence of ids, optional
+            Search only texts that match an expression over the metadata, `id` and `text`, or a function of the
+            metadata, or that have these ids.
+
+        Returns
+        -------
+        list of Hit
+
+        Raises
+        ------
+        UsageError
+            The query is a text, and the collection has nothing to embed it; or the expression cannot be used.
         """
         vector = self._query(query)
         if self.index is None or not len(self.index):
@@ -175,10 +221,19 @@ class Collection:
         ]
 
     def rank(self, positives: object, k: int = 10, C: float = 0.1) -> list[Hit]:  # noqa: N803
-        """The k texts that an exemplar SVM likes best: more like these examples than like anything else.
+        """Return the k texts that an exemplar SVM ranks highest: more like the examples than like anything else.
 
-        positives : a text, a vector, or ids (a list)
-        C         : as for `ExemplarSVM`
+        Parameters
+        ----------
+        positives : str, array_like or list of ids
+            A text, a vector, or the ids of the examples.
+        k : int
+        C : float
+            As for `ExemplarSVM`.
+
+        Returns
+        -------
+        list of Hit
         """
         if self.index is None or len(self) < 2:
             return [] if self.index is None else [self._hit(int(row), 0.0) for row in self._live()[:k]]
@@ -198,9 +253,18 @@ class Collection:
         ]
 
     def save(self, folder: str | Path, overwrite: bool = False) -> None:
-        """Writes the folder of an index; it appears whole or not at all.
+        """Write the folder of an index; it appears whole or not at all.
 
-        Raises   UsageError where it exists and `overwrite` is false, or nothing was ever added
+        Parameters
+        ----------
+        folder : path
+        overwrite : bool
+            Whether a folder that exists is replaced.
+
+        Raises
+        ------
+        UsageError
+            The folder exists and `overwrite` is false, or nothing was ever added.
         """
         if self.index is None:
             raise UsageError("an empty collection has no vectors to save; add texts first")
@@ -216,9 +280,24 @@ class Collection:
 
     @classmethod
     def load(cls, folder: str | Path, embed: Embed | str | None = None, threads: int | None = None) -> "Collection":
-        """The collection that `save` wrote; embedders are not saved, so it is given again.
+        """Return the collection that `save` wrote.
 
-        Raises   DataError, naming the folder, where it is no collection, or damaged
+        Parameters
+        ----------
+        folder : path
+        embed : callable, str or None
+            As for the constructor; it is not saved.
+        threads : int, optional
+            By default the cores of the machine.
+
+        Returns
+        -------
+        Collection
+
+        Raises
+        ------
+        DataError
+            The folder is no collection, or is damaged.
         """
         index = load_index(folder, threads)
         names = [] if index.payload is None else index.payload.column_names
@@ -236,7 +315,7 @@ class Collection:
         return made
 
     def documents(self, where: object = None) -> list[Hit]:
-        """All texts that a filter leaves, in the order of addition, at distance 0."""
+        """Return all texts that match a filter, in the order of addition, as hits at distance 0."""
         if self.index is None:
             return []
         return [self._hit(int(row), 0.0) for row in self.index.rows(self._allowed(where))]

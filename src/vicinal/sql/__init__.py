@@ -50,7 +50,26 @@ __all__ = ["Database", "Remote", "Rows", "SqlError", "connect", "export_table", 
 
 
 def connect(path: str | Path = ":memory:", read_only: bool = False, threads: int | None = None) -> "Database":
-    """Open a database; the same as `Database(path, read_only, threads)`."""
+    """Return an open database; the same as `Database(path, read_only, threads)`.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file, or ":memory:". A file that does not exist is made by the first CREATE TABLE or import.
+    read_only : bool
+        Refuse every change; the file must exist.
+    threads : int, optional
+        By default the cores of the machine.
+
+    Returns
+    -------
+    Database
+
+    Raises
+    ------
+    UsageError
+        The file cannot be opened.
+    """
     from vicinal.sql.database import Database
 
     return Database(path, read_only, threads)

@@ -132,7 +132,7 @@ class Database:
         yql, parameters
             As `execute` takes them.
         names : dict, optional
-            What `$name`s stand for; statements add to it. A prompt passes the same dict each time.
+            What each `$name` stands for; statements add to it. A prompt passes the same dict each time.
         """
         parsed = self._parse(yql) if len(yql) <= MOST_REMEMBERED else parse(yql)
         names = {} if names is None else names

@@ -10,8 +10,10 @@ from vicinal.sql.types import Type
 class Rows:
     """The rows of a SELECT, as a sequence of tuples.
 
-    Attributes
+    Parameters
     ----------
+    found : pyarrow.Table or list of tuple
+        The rows.
     columns : list of str
         The names in order; several may be equal.
     kinds : list of Type

@@ -50,7 +50,7 @@ def index(
         The embeddings of `data`: a column, a `.npy` file or an array. Without `data`, they stand alone.
     ids : str or sequence, optional
         The column of ids (default "id"), or the ids.
-    payload : optional
+    payload : table or mapping, optional
         Columns that filters and results name; those of the data set by default.
     on_invalid : {"error", "null"}
         "null" leaves rows out that no distance is defined for.
@@ -60,6 +60,8 @@ def index(
         A folder to save the index in.
     overwrite : bool
         Whether an index in `output` is replaced.
+    **parameters
+        Parameters of the index type, such as M=16 for "hnsw".
 
     Returns
     -------
@@ -120,10 +122,13 @@ def add_to_index(
     ----------
     index : Index or path
         A folder is replaced by the longer index, or left as it is where `output` is given.
-    data, embeddings, ids, payload
-        As for `vicinal.index`.
+    data, embeddings, ids, payload : as for `vicinal.index`
     output : path, optional
         A folder that does not exist yet.
+
+    Returns
+    -------
+    Index
 
     Raises
     ------
@@ -166,6 +171,10 @@ def remove_from_index(
     output : path, optional
         A folder that does not exist yet, in place of the index's own.
 
+    Returns
+    -------
+    Index
+
     Raises
     ------
     DataError
@@ -197,6 +206,15 @@ def describe_index(folder: str | Path) -> dict[str, Any]:
 
     Every checksum is verified.
 
+    Parameters
+    ----------
+    folder : path
+        What `vicinal.index` or `Index.save` wrote.
+
+    Returns
+    -------
+    dict
+
     Raises
     ------
     DataError
@@ -218,7 +236,7 @@ def export_benchmark(
     seed: int = 0,
     overwrite: bool = False,
 ) -> tuple[int, int]:
-    """Write a data set of ann-benchmarks: rows, queries and their exact neighbours; return how many rows and queries.
+    """Write a data set in the form of ann-benchmarks: rows, queries and the exact neighbours of the queries.
 
     Parameters
     ----------
@@ -232,6 +250,20 @@ def export_benchmark(
         How many rows to set aside as queries, or the queries.
     seed : int
         Of the choice of rows.
+    overwrite : bool
+        Whether a file that exists is replaced.
+
+    Returns
+    -------
+    (int, int)
+        How many rows and how many queries were written.
+
+    Raises
+    ------
+    UsageError
+        An argument cannot be used, or the output exists.
+    MissingExtra
+        h5py (`pip install 'vicinal[hdf5]'`) is not installed.
     """
     name = find(metric).name
     annbenchmarks.check_metric(name)

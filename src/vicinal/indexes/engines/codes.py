@@ -160,8 +160,7 @@ class PQ(Index):
     ----------
     metric : str or Metric
         euclidean, sqeuclidean, cosine or inner_product.
-    n_subquantizers, n_bits, keep_vectors
-        As for `IVFPQ`.
+    n_subquantizers, n_bits, keep_vectors : as for `IVFPQ`
     threads : int or None
         None for the number of cores.
 

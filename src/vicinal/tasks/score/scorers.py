@@ -13,10 +13,17 @@ from vicinal.typing import ArrayLike
 class KNNScorer:
     """The mean distance of each row to its k nearest other rows.
 
-    k       : 1 <= k; where k >= n it becomes n - 1, with one warning
-    metric  : a name or alias from `vicinal.knn.metrics`
-    threads : how many to use; None for the machine's cores
+    Parameters
+    ----------
+    k : int
+        At least 1; where k >= n it becomes n - 1, with one warning.
+    metric : str
+        A name or alias of `vicinal.METRICS`.
+    threads : int, optional
+        By default the cores of the machine.
 
+    Examples
+    --------
     >>> KNNScorer(k=1).score([[0.0], [1.0], [3.0]]).tolist()
     [1.0, 1.0, 2.0]
     """
@@ -26,10 +33,21 @@ class KNNScorer:
     threads: int | None = None
 
     def score(self, embeddings: ArrayLike) -> np.ndarray:
-        """One score a row, float32 (n,): high is unique, low is redundant.
+        """Return one score a row: high is unique, low is redundant.
 
-        embeddings : (n, dim), n >= 2
-        Raises       as `Exact.fit` and `Exact.neighbors`
+        Parameters
+        ----------
+        embeddings : array_like, shape (n, dim)
+            At least two rows.
+
+        Returns
+        -------
+        ndarray of float32, shape (n,)
+
+        Raises
+        ------
+        DataError
+            The embeddings cannot be used, or a row has no distance.
         """
         neighbors = Exact(self.metric, self.threads).fit(embeddings).neighbors(self.k)
         return mean_distance(neighbors, neighbors.k)

@@ -13,6 +13,7 @@ import sys
 from importlib import import_module
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -123,11 +124,23 @@ def test_the_statements_of_the_sql_page_run_in_their_order() -> None:
 
 
 def test_the_pages_build_without_a_warning_and_hold_every_public_name(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "sphinx", "-b", "html", "-q", "-W", "--keep-going", DOCS, tmp_path / "html"]
+    command: list[str | Path] = [
+        sys.executable,
+        "-m",
+        "sphinx",
+        "-b",
+        "html",
+        "-q",
+        "-W",
+        "--keep-going",
+        DOCS,
+        tmp_path / "html",
+    ]
     built = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False)
     assert built.returncode == 0, built.stderr
     inventory = InventoryFile.load(BytesIO((tmp_path / "html" / "objects.inv").read_bytes()), "", posixpath.join)
-    held = {name for kind, names in inventory.data.items() if kind.startswith("py:") for name in names}
+    objects: Any = getattr(inventory, "data", inventory)  # Sphinx 8.2 and newer wrap the mapping
+    held = {name for kind, names in objects.items() if kind.startswith("py:") for name in names}
     assert set(PUBLIC) <= held
 
 

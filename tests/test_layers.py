@@ -22,7 +22,7 @@ LAYERS = (
 )
 LAYER = {name: number for number, names in enumerate(LAYERS) for name in names}
 LONGEST_FUNCTION, LONGEST_FILE = 60, 400
-TABLES = {"vicinal.sql.compile.functions"}  # the table of SQL functions
+TABLES = {"vicinal.sql.compile.functions", "vicinal.analysis.scores"}  # the tables of SQL functions and of scores
 VAGUE = {"utils", "util", "common", "helpers", "helper", "core", "manager", "misc", "base"}
 MODULES = {
     ".".join(["vicinal", *path.relative_to(PACKAGE).with_suffix("").parts]).removesuffix(".__init__"): path

@@ -9,6 +9,7 @@ import numpy as np
 
 from vicinal.analysis.votes import BLOCK_VOTES, class_probabilities
 from vicinal.errors import UsageError
+from vicinal.knn.blocks import blocks
 from vicinal.knn.neighbors import Neighbors
 
 
@@ -71,11 +72,8 @@ def label_errors(
     """
     nearest, n = neighbors.nearest(k), len(labels)
     mine, theirs, other = np.empty(n), np.empty(n), np.empty(n, dtype=np.int64)
-    step = max(1, BLOCK_VOTES // n_classes)
-    for start in range(0, n, step):
-        block = slice(start, min(start + step, n))
-        part = Neighbors(nearest.indices[block], nearest.distances[block], nearest.metric, nearest.dim)
-        shares = class_probabilities(part, labels, n_classes)
+    for block in blocks(n, BLOCK_VOTES // n_classes):
+        shares = class_probabilities(nearest[block], labels, n_classes)
         rows = np.arange(len(shares))
         mine[block] = shares[rows, labels[block]]
         shares[rows, labels[block]] = -1

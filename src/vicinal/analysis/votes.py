@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from vicinal.errors import DataError, UsageError, unknown
+from vicinal.knn.blocks import blocks
 from vicinal.knn.neighbors import Neighbors
 
 WEIGHTS = ("uniform", "distance")
@@ -148,9 +149,7 @@ def classes_by_k(
         return np.stack([np.where(np.isnan(one[:, 0]), -1, one.argmax(axis=1)) for one in shares]).astype(np.int32)
     votes = vote_weights(neighbors, weights)
     out = np.empty((len(ks), len(neighbors)), dtype=np.int32)
-    step = max(1, BLOCK_VOTES // n_classes)
-    for start in range(0, len(neighbors), step):
-        block = slice(start, min(start + step, len(neighbors)))
+    for block in blocks(len(neighbors), BLOCK_VOTES // n_classes):
         for place, leader in enumerate(_leaders(codes[block, :width], votes[block, :width], n_classes)):
             for at, k in enumerate(ks):
                 if k == place + 1:

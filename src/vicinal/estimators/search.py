@@ -24,6 +24,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from vicinal.errors import UsageError
 from vicinal.indexes.exact import Exact
+from vicinal.knn.blocks import blocks
 from vicinal.knn.metrics import BY_NAME, Metric, mahalanobis
 from vicinal.knn.neighbors import Neighbors
 from vicinal.knn.vectors import invalid_rows
@@ -204,10 +205,8 @@ class RadiusNeighborsSearch(ExactFit):
         if not return_distance:
             return _split(within.indptr, indices)
         points = self._fit_X if queries is None else queries
-        step = max(1, BLOCK_VALUES // points.shape[1])
         distances = np.empty(len(rows))
-        for start in range(0, len(rows), step):
-            part = slice(start, start + step)
+        for part in blocks(len(rows), BLOCK_VALUES // points.shape[1]):
             distances[part] = index.distances(indices[part, None], points[rows[part]]).ravel()
         return _split(within.indptr, distances), _split(within.indptr, indices)
 

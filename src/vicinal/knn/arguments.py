@@ -26,7 +26,7 @@ def check_threads(threads: object) -> int:
     if threads is None:
         return cores()
     if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
-        raise UsageError(f"threads: expected a whole number above 0 or None, got {threads!r}")
+        raise UsageError(f"threads: expected a whole number above 0, got {threads!r}")
     return threads
 
 

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from vicinal import __version__
 from vicinal.errors import DataError, UsageError, unknown
+from vicinal.knn.blocks import blocks
 from vicinal.knn.metrics import find
 from vicinal.knn.vectors import BLOCK_BYTES, as_vectors, invalid_rows, refuse_invalid
 from vicinal.storage import atomic, manifests
@@ -124,13 +125,13 @@ class Head:
     def blocks(self, rows: NDArray[Any]) -> Iterator[tuple[int, NDArray[np.float32]]]:
         """Yield the learned embeddings of checked rows block by block, each with the number of its first row."""
         a = self.arrays
-        step = max(1, BLOCK_BYTES // (4 * max(self.dim_in, self.dim_out, len(a.get("H", ())))))
-        for start in range(0, len(rows), step):
-            x = np.asarray(rows[start : start + step], dtype=np.float32)
+        widest = max(self.dim_in, self.dim_out, len(a.get("H", ())))
+        for block in blocks(len(rows), BLOCK_BYTES // (4 * widest)):
+            x = np.asarray(rows[block], dtype=np.float32)
             z = x @ a["A"].T + a["b"]
             if "H" in a:
                 z += np.maximum(x @ a["H"].T + a["h"], 0) @ a["C"].T
-            yield start, unit(z) if self.normalize else z
+            yield block.start, unit(z) if self.normalize else z
 
 
 def unit(rows: ArrayLike) -> NDArray[np.float32]:

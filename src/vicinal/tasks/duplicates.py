@@ -14,6 +14,7 @@ from vicinal.data.embeddings import Embeddings, OnInvalid, load
 from vicinal.data.results import Columns
 from vicinal.errors import UsageError
 from vicinal.knn.arguments import check_threads
+from vicinal.knn.blocks import blocks
 from vicinal.knn.metrics import Metric, find
 from vicinal.storage import atomic
 
@@ -257,9 +258,8 @@ def _distances_between(vectors: np.ndarray, others: np.ndarray, metric: Metric) 
     distance = np.zeros(len(vectors), dtype=np.float32)
     # A row's distance to itself is 0, but not its inner product with itself.
     rows = np.arange(len(vectors)) if metric.product else np.flatnonzero(others != np.arange(len(vectors)))
-    step = max(1, BLOCK_BYTES // (8 * vectors.shape[1]))
-    for start in range(0, len(rows), step):
-        block = rows[start : start + step]
+    for places in blocks(len(rows), BLOCK_BYTES // (8 * vectors.shape[1])):
+        block = rows[places]
         a, b = np.asarray(vectors[block]), np.asarray(vectors[others[block]])
         if metric.whiten is not None:
             a, b = metric.whiten(a), metric.whiten(b)

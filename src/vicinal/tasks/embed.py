@@ -22,6 +22,7 @@ from vicinal.data import dataset, models, provenance
 from vicinal.data.results import Columns
 from vicinal.data.tables import Id
 from vicinal.errors import DataError, UsageError, kept_in, some, unknown
+from vicinal.knn.blocks import blocks
 from vicinal.storage import atomic, manifests
 
 DTYPES = ("float32", "float16")
@@ -235,8 +236,8 @@ def _encode_blocks(task: _Texts, work: _Work, encoder: Any, report: Progress | N
     n = len(task.texts)
     if report is not None and work.done:
         report(work.done, n)
-    for start in range(work.done, n, BLOCK_ROWS):
-        texts = task.texts[start : start + BLOCK_ROWS]
+    for block in blocks(n, BLOCK_ROWS, work.done):
+        start, texts = block.start, task.texts[block]
         vectors = models.encode(encoder, texts, task.question["normalized"], task.question["batch_size"])
         stored = work.rows(start, vectors)
         if not np.isfinite(stored).all():

@@ -19,6 +19,7 @@ import pyarrow.parquet
 from vicinal.data import dataset, tables
 from vicinal.data.embeddings import load
 from vicinal.errors import DataError, UsageError, some, unknown
+from vicinal.knn.blocks import blocks
 from vicinal.sql.database import Database
 from vicinal.sql.types import STRING, Type
 from vicinal.sql.vectors import binary
@@ -119,8 +120,8 @@ class _Vectors:
 
     def batches(self) -> Iterator[Any]:
         """Arrow tables."""
-        for start in range(0, self.count, BATCH):
-            part = np.ascontiguousarray(self._vectors[start : start + BATCH])
+        for block in blocks(self.count, BATCH):
+            start, part = block.start, np.ascontiguousarray(self._vectors[block])
             columns: dict[str, Any] = self._beside.take(start // BATCH) if self._beside else {}
             if self._numbered:
                 columns[self._key] = pyarrow.array(np.arange(start, start + len(part), dtype=np.uint64))

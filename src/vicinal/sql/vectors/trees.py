@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from vicinal.knn.blocks import blocks
+
 SEED = 20
 
 
@@ -59,8 +61,8 @@ class Tree:
             below = np.empty_like(at)
             for node in np.unique(at):
                 rows, children = np.flatnonzero(at == node), np.flatnonzero(parents == node)
-                for start in range(0, len(rows), 65_536):
-                    part = rows[start : start + 65_536]
+                for block in blocks(len(rows), 65_536):
+                    part = rows[block]
                     below[part] = children[closeness(function, vectors[part], centroids[children]).argmin(axis=1)]
             at = below
         return at + self.first

@@ -21,7 +21,7 @@ from sklearn.metrics import accuracy_score, f1_score
 from sklearn.model_selection import train_test_split
 
 from vicinal import Exact
-from vicinal.analysis import scores, selection
+from vicinal.analysis import forms, scores, selection
 from vicinal.data import tables
 from vicinal.knn.neighbors import Neighbors
 
@@ -35,7 +35,7 @@ def by_score(merit: Callable[[np.ndarray], np.ndarray], quota: bool) -> Choose:
     """A strategy that goes by scores."""
 
     def choose(_: np.ndarray, graph: Neighbors, labels: np.ndarray, keep: int, __: int) -> np.ndarray:
-        place = scores.percentile(scores.mean_distance(graph, K)) / 100
+        place = forms.percentile(scores.mean_distance(graph, K)) / 100
         groups = (labels, selection.shares(labels, keep)) if quota else (None, None)
         return selection.by_merit(merit(place), keep, *groups).order
 

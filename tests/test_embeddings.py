@@ -11,7 +11,7 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from vicinal.data import dataset
+from vicinal.data import dataset, frames
 from vicinal.data.embeddings import Embeddings, load
 from vicinal.data.results import Columns
 from vicinal.errors import DataError, UsageError
@@ -67,27 +67,27 @@ def test_a_table_is_given_back_with_new_columns_as_the_kind_that_it_was(kind: st
     assert added["labels"] == KINDS
     with pytest.raises(UsageError, match="columns score already"):
         scores.add_to(longer)
-    assert "second score" in dataset.frames.column_names(scores.add_to(longer, prefix="second "))
+    assert "second score" in frames.column_names(scores.add_to(longer, prefix="second "))
 
 
 @pytest.mark.parametrize("kind", TABLES)
 def test_rows_of_a_table_are_taken_in_the_order_asked_for(kind: str) -> None:
     table = TABLES[kind]()
-    part = dataset.frames.take(table, np.array([2, 0]), n=3)
+    part = frames.take(table, np.array([2, 0]), n=3)
     assert type(part) is type(table)
     rows = dataset.read(part, fields={"labels": ("kind", "label")})
     assert (rows.ids, rows.values["labels"]) == (["c", "a"], ["x", "x"])
     assert np.array_equal(load(rows.embeddings).vectors, VECTORS[[2, 0]])
-    assert len(dataset.read(dataset.frames.take(table, np.array([], dtype=np.int64), n=3)).ids) == 0
+    assert len(dataset.read(frames.take(table, np.array([], dtype=np.int64), n=3)).ids) == 0
     with pytest.raises(UsageError, match="the table has 3 rows, but the result has 4"):
-        dataset.frames.take(table, np.array([0]), n=4)
+        frames.take(table, np.array([0]), n=4)
 
 
 def test_rows_of_an_array_are_taken_as_an_array() -> None:
-    assert np.array_equal(dataset.frames.take(VECTORS, np.array([2, 0]), n=3), VECTORS[[2, 0]])
-    assert np.array_equal(dataset.frames.take(VECTORS.tolist(), np.array([1]), n=3), VECTORS[[1]])
+    assert np.array_equal(frames.take(VECTORS, np.array([2, 0]), n=3), VECTORS[[2, 0]])
+    assert np.array_equal(frames.take(VECTORS.tolist(), np.array([1]), n=3), VECTORS[[1]])
     with pytest.raises(UsageError, match="the table has 1 rows, but the result has 3"):
-        dataset.frames.take(5, np.array([0]), n=3)
+        frames.take(5, np.array([0]), n=3)
 
 
 def test_missing_embeddings_are_refused(tmp_path: Path) -> None:

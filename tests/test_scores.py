@@ -11,7 +11,7 @@ from sklearn.neighbors import LocalOutlierFactor
 import vicinal
 from oracle import fit_for, hard_data
 from vicinal import Exact, Neighbors
-from vicinal.analysis import scores
+from vicinal.analysis import forms, scores
 from vicinal.analysis.components import components
 from vicinal.analysis.distinct import copy_groups, multiplicity, nearest_distinct
 from vicinal.errors import DataError, UsageError
@@ -197,19 +197,19 @@ def test_a_long_chain_is_one_component() -> None:
 def test_percentiles_by_counting() -> None:
     values = np.random.default_rng(0).integers(0, 20, 101).astype(np.float32)
     expected = [100 * ((values < v).sum() + (values == v).sum() / 2) / 101 for v in values]
-    np.testing.assert_allclose(scores.percentile(values), expected)
+    np.testing.assert_allclose(forms.percentile(values), expected)
     values[3] = np.nan
-    assert np.isnan(scores.percentile(values)[3])
-    np.testing.assert_allclose(np.delete(scores.percentile(values), 3), scores.percentile(np.delete(values, 3)))
+    assert np.isnan(forms.percentile(values)[3])
+    np.testing.assert_allclose(np.delete(forms.percentile(values), 3), forms.percentile(np.delete(values, 3)))
 
 
 def test_percentiles_and_ratios_do_not_change_with_the_unit() -> None:
     vectors = hard_data("plain", 150, 6)
     near, far = (scores.mean_distance(vicinal.neighbors(v, 5), 5) for v in (vectors, vectors * 1024))
-    np.testing.assert_array_equal(scores.percentile(near), scores.percentile(far))
-    np.testing.assert_allclose(scores.ratio_to_median(near), scores.ratio_to_median(far), rtol=1e-6)
-    assert np.median(scores.ratio_to_median(near)) == 1
-    assert scores.ratio_to_median(np.array([1.0, np.nan, 3.0])).tolist()[::2] == [0.5, 1.5]
+    np.testing.assert_array_equal(forms.percentile(near), forms.percentile(far))
+    np.testing.assert_allclose(forms.ratio_to_median(near), forms.ratio_to_median(far), rtol=1e-6)
+    assert np.median(forms.ratio_to_median(near)) == 1
+    assert forms.ratio_to_median(np.array([1.0, np.nan, 3.0])).tolist()[::2] == [0.5, 1.5]
 
 
 def test_rows_without_neighbours_have_no_score_and_change_nobodys() -> None:

@@ -5,7 +5,7 @@ Each class carries the exit code of the command line. A message names the value,
 
 import contextlib
 import difflib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -85,7 +85,7 @@ def need(module: str, extra: str | None = None) -> Any:
         raise
 
 
-def some(items: list, limit: int = 5) -> str:
+def some(items: Sequence[object], limit: int = 5) -> str:
     """Return the first few items as text, for messages.
 
     >>> some([3, 7]), some(list(range(9)), limit=2)

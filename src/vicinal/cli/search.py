@@ -13,6 +13,7 @@ is null, joined by and, or, not and parentheses.
 
 import argparse
 import sys
+from typing import Any
 
 from vicinal.cli import options
 from vicinal.cli.console import Console
@@ -68,7 +69,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     from vicinal.data import tables
     from vicinal.tasks.search import search
 
-    def numbers(texts: list[str] | None) -> list | None:
+    def numbers(texts: list[str] | None) -> list[Any] | None:
         return None if texts is None else [options.number(text) for text in texts]
 
     hits = search(

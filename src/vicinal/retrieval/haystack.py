@@ -35,14 +35,16 @@ class VicinalDocumentStore:
         """How to make an empty store like this, for a pipeline's description."""
         from haystack import default_to_dict
 
-        return default_to_dict(self, metric=self.metric, type=self.type, **self.parameters)
+        described: dict[str, Any] = default_to_dict(self, metric=self.metric, type=self.type, **self.parameters)
+        return described
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> "VicinalDocumentStore":
         """An empty store as described."""
         from haystack import default_from_dict
 
-        return default_from_dict(cls, data)
+        store: VicinalDocumentStore = default_from_dict(cls, data)
+        return store
 
     def count_documents(self) -> int:
         """How many documents there are."""

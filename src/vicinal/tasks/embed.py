@@ -18,7 +18,7 @@ from typing import Any, Literal
 import numpy as np
 
 from vicinal import __version__
-from vicinal.data import dataset, models, provenance
+from vicinal.data import dataset, frames, models, provenance
 from vicinal.data.results import Columns
 from vicinal.data.tables import Id
 from vicinal.errors import DataError, UsageError, kept_in, some, unknown
@@ -196,7 +196,7 @@ def _check_output(output: str | Path | None, overwrite: bool) -> None:
 
 def _texts_of(data: object, fields: list[str], ids: object, model: str, settings: dict[str, Any]) -> _Texts:
     """Read the texts and say what decides their embeddings."""
-    if not isinstance(data, str | os.PathLike) and not dataset.frames.is_table(data):
+    if not isinstance(data, str | os.PathLike) and not frames.is_table(data):
         if fields:
             raise UsageError("fields: the data are texts already; leave fields out")
         texts = [str(text) for text in data] if isinstance(data, Sequence) or hasattr(data, "__iter__") else []

@@ -13,7 +13,7 @@ from vicinal.indexes import Index, annbenchmarks
 from vicinal.indexes.evaluation import Evaluation, Questions, questions
 from vicinal.indexes.evaluation import evaluate as evaluate_one
 from vicinal.indexes.evaluation import sweep as sweep_settings
-from vicinal.knn.neighbors import check_k
+from vicinal.knn.arguments import check_k
 from vicinal.tasks import index as tasks
 from vicinal.tasks import pictures
 

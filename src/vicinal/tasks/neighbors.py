@@ -12,8 +12,9 @@ from vicinal.data.embeddings import OnInvalid, load
 from vicinal.data.tables import Id
 from vicinal.errors import UsageError
 from vicinal.indexes.exact import Exact
+from vicinal.knn.arguments import check_k
 from vicinal.knn.metrics import Metric, find
-from vicinal.knn.neighbors import Neighbors, check_k
+from vicinal.knn.neighbors import Neighbors
 from vicinal.storage import atomic
 from vicinal.typing import Progress
 

@@ -17,8 +17,8 @@ from vicinal.data.tables import Id
 from vicinal.errors import DataError, UsageError, unknown
 from vicinal.indexes import Index
 from vicinal.indexes.exemplar_svm import ExemplarSVM
+from vicinal.knn.arguments import check_k
 from vicinal.knn.metrics import find
-from vicinal.knn.neighbors import check_k
 from vicinal.storage import atomic
 from vicinal.tasks import index as indexes
 

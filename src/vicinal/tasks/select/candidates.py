@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from vicinal.analysis.scores import percentile
+from vicinal.analysis.forms import percentile
 from vicinal.data import dataset, tables
 from vicinal.data.dataset import Dataset
 from vicinal.data.embeddings import Embeddings, load

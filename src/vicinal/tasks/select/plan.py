@@ -12,9 +12,8 @@ import numpy as np
 from vicinal.analysis.duplicates import check_radius
 from vicinal.data import tables
 from vicinal.errors import UsageError, unknown
-from vicinal.knn.arguments import check_threads
+from vicinal.knn.arguments import check_k, check_threads
 from vicinal.knn.metrics import Metric, find
-from vicinal.knn.neighbors import check_k
 from vicinal.storage import atomic
 from vicinal.tasks.select.strategies import BY_NAME, Strategy
 

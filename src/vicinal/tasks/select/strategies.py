@@ -6,7 +6,8 @@ from typing import Literal
 
 import numpy as np
 
-from vicinal.analysis import scores, selection
+from vicinal.analysis import selection
+from vicinal.analysis.forms import percentile
 from vicinal.indexes.exact import Exact
 from vicinal.knn.metrics import Metric
 from vicinal.knn.neighbors import Neighbors
@@ -84,7 +85,7 @@ def _by_score(merit: Callable[[np.ndarray], np.ndarray]) -> Choose:
 
     def choose(question: Question) -> selection.Choice:
         assert question.scores is not None
-        value = merit(scores.percentile(question.scores) / 100) * question.weight
+        value = merit(percentile(question.scores) / 100) * question.weight
         return selection.by_merit(value, question.keep, question.groups, question.seats)
 
     return choose
@@ -93,7 +94,7 @@ def _by_score(merit: Callable[[np.ndarray], np.ndarray]) -> Choose:
 def _k_center(question: Question) -> selection.Choice:
     """The farthest points, from the best row on."""
     assert question.vectors is not None
-    best = question.weight if question.scores is None else scores.percentile(question.scores) * question.weight
+    best = question.weight if question.scores is None else percentile(question.scores) * question.weight
     return selection.k_center(
         question.vectors,
         question.keep,

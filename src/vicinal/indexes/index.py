@@ -250,7 +250,7 @@ class Index(ABC):
         return np.arange(self._rows.n) if live is None else live
 
     def rows_of(self, ids: object, what: str = "id") -> np.ndarray:
-        """The live rows of these ids, int64, in their order; DataError, beginning with `what`, for ids that have none."""
+        """The live rows of these ids, int64, in their order; DataError, which names `what`, where an id has none."""
         return self._rows.rows_of(ids, what)
 
     def row_of(self, name: object) -> int | None:

@@ -110,7 +110,7 @@ class Index(ABC):
 
     @property
     def payload(self) -> Any:
-        """The columns of the rows as a pyarrow.Table, or None. Assign a table of `n_rows` rows to replace them."""
+        """The columns as a pyarrow.Table, or None. Assign a table of `n_rows` rows to replace them."""
         return self._rows.payload
 
     @payload.setter
@@ -250,13 +250,7 @@ class Index(ABC):
         return np.arange(self._rows.n) if live is None else live
 
     def rows_of(self, ids: object, what: str = "id") -> np.ndarray:
-        """The live rows of these ids, int64, in their order.
-
-        Raises
-        ------
-        DataError
-            Naming the ids that no live row has; `what` is where they were given.
-        """
+        """The live rows of these ids, int64, in their order; DataError, which names `what`, where an id has none."""
         return self._rows.rows_of(ids, what)
 
     def row_of(self, name: object) -> int | None:
@@ -334,12 +328,7 @@ class Index(ABC):
     # On disk
 
     def state(self) -> IndexState:
-        """Everything that a saved index is made of.
-
-        Raises
-        ------
-        NotFitted
-        """
+        """Everything that a saved index is made of; NotFitted where nothing was stored yet."""
         rows, stored = self._rows, self._rows.vectors
         return IndexState(
             type=self.name,

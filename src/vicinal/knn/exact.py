@@ -256,16 +256,10 @@ class ExactSearch:
         groups, query_groups, progress
             As in `search`; without queries, only `groups`.
 
-        Returns
-        -------
-        RadiusNeighbors
-
         Raises
         ------
-        DataError
-            As `search`.
-        UsageError
-            Where the radius is not a number.
+        DataError, UsageError
+            As `search`; or where the radius is not a number.
 
         Examples
         --------

@@ -1,6 +1,7 @@
 """How Sphinx builds these pages: `make docs`."""
 
 import inspect
+import re
 from functools import cached_property
 from importlib import import_module
 from types import FunctionType
@@ -50,6 +51,7 @@ myst_heading_anchors = 3
 
 OBJECTS = [getattr(import_module(name.rpartition(".")[0]), name.rpartition(".")[2]) for name in PUBLIC]
 DOCUMENTED = {found for found in OBJECTS if inspect.isclass(found)}
+UNDERSCORE = re.compile(r"(?<![`\w])(\w+)_(?![\w`])")
 MEMBERS = (FunctionType, property, cached_property, classmethod, staticmethod)
 
 
@@ -106,6 +108,11 @@ class Reference(SphinxDirective):
         return self.parse_text_to_nodes(text)
 
 
+def escape_names(app: Sphinx, what: str, name: str, found: object, options: Any, lines: list[str]) -> None:
+    """Keep docutils from reading names such as classes_ as links."""
+    lines[:] = [line if line.lstrip().startswith((">>>", "...")) else UNDERSCORE.sub(r"\1\_", line) for line in lines]
+
+
 def unlink_text(app: Sphinx, page: nodes.document) -> None:
     """Take back the links that docutils makes of text such as FILE:FIELD and mean@reference."""
     for link in list(page.findall(nodes.reference)):
@@ -117,6 +124,7 @@ def setup(app: Sphinx) -> None:
     """Register the above; called by Sphinx."""
     app.add_lexer("sql", Yql)
     app.add_role("name-or-code", name_or_code)
+    app.connect("autodoc-process-docstring", escape_names, priority=900)  # after numpydoc
     app.connect("doctree-read", unlink_text)
     app.connect("autodoc-process-bases", documented_bases)
     app.add_directive("reference", Reference)

@@ -13,7 +13,6 @@ import sys
 from importlib import import_module
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -40,6 +39,15 @@ MODULES = [
 
 def blocks(language: str, text: str = README) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE)
+
+
+def run_doctests(page: Path) -> None:
+    """Run the doctests of a page one after another, as one session."""
+    text = page.read_text(encoding="utf-8")
+    examples = "\n".join(block for block in blocks("python", text) if ">>>" in block)
+    shown: list[str] = []
+    test = doctest.DocTestParser().get_doctest(examples, {}, page.stem, str(page), 0)
+    assert doctest.DocTestRunner().run(test, out=shown.append).failed == 0, "".join(shown)
 
 
 @pytest.fixture
@@ -74,9 +82,7 @@ def test_readme_commands(beside_examples: Path, capfd: pytest.CaptureFixture) ->
 
 
 def test_readme_python(beside_examples: Path) -> None:
-    (block,) = blocks("python")
-    test = doctest.DocTestParser().get_doctest(block, {}, "README", "README.md", 0)
-    assert doctest.DocTestRunner().run(test).failed == 0
+    run_doctests(ROOT / "README.md")
 
 
 def test_the_demo_and_its_picture_show_the_scores_that_an_oracle_finds(beside_examples: Path) -> None:
@@ -124,7 +130,7 @@ def test_the_statements_of_the_sql_page_run_in_their_order() -> None:
 
 
 def test_the_pages_build_without_a_warning_and_hold_every_public_name(tmp_path: Path) -> None:
-    command: list[str | Path] = [
+    command = [
         sys.executable,
         "-m",
         "sphinx",
@@ -133,24 +139,14 @@ def test_the_pages_build_without_a_warning_and_hold_every_public_name(tmp_path: 
         "-q",
         "-W",
         "--keep-going",
-        DOCS,
-        tmp_path / "html",
+        str(DOCS),
+        str(tmp_path / "html"),
     ]
     built = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False)
     assert built.returncode == 0, built.stderr
     inventory = InventoryFile.load(BytesIO((tmp_path / "html" / "objects.inv").read_bytes()), "", posixpath.join)
-    objects: Any = getattr(inventory, "data", inventory)  # Sphinx 8.2 and newer wrap the mapping
-    held = {name for kind, names in objects.items() if kind.startswith("py:") for name in names}
+    held = {name for kind, names in inventory.items() if kind.startswith("py:") for name in names}
     assert set(PUBLIC) <= held
-
-
-def run_doctests(page: Path) -> None:
-    """Run the doctests of a page one after another, as one session."""
-    text = page.read_text(encoding="utf-8")
-    examples = "\n".join(block for block in blocks("python", text) if ">>>" in block)
-    shown: list[str] = []
-    test = doctest.DocTestParser().get_doctest(examples, {}, page.stem, str(page), 0)
-    assert doctest.DocTestRunner().run(test, out=shown.append).failed == 0, "".join(shown)
 
 
 @pytest.mark.parametrize("page", WITH_EXAMPLES, ids=lambda page: page.relative_to(DOCS).as_posix())

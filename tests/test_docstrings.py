@@ -11,9 +11,13 @@ from numpydoc.validate import validate
 from public import PUBLIC
 from vicinal.data.results import Columns
 
-# No docstring, sections in another order, no summary, a summary of several lines, unknown or misplaced parameters, no
-# type, no Returns. Undocumented parameters (PR01) are looked for below, since results name theirs as Attributes.
-CHECKS = {"GL06", "GL07", "GL08", "SS01", "SS06", "PR02", "PR03", "PR04", "PR10", "RT01", "YD01"}
+# No docstring, unknown sections or in another order, no summary or one of several lines, unknown or misplaced
+# parameters, no Returns. Undocumented parameters (PR01) are looked for below, since results name theirs as Attributes.
+CHECKS = {"GL06", "GL07", "GL08", "SS01", "SS06", "PR02", "PR03", "PR10", "RT01", "YD01"}
+EXEMPT = {
+    "vicinal.estimators.KNeighborsRegressorCV": "its parameters are those of KNeighborsClassifierCV, which it names",
+    "vicinal.lm.Datastore": "`create` and `open` make it",
+}
 
 
 def public(name: str) -> Any:
@@ -29,7 +33,7 @@ def made_by_users(found: Any) -> bool:
     """Whether a reader needs the parameters here: not of scikit-learn's, of abstract classes, and of results."""
     if not inspect.isclass(found):
         return True
-    own = found.__init__.__module__.startswith("vicinal.") and "__new__" not in vars(found)
+    own = getattr(found.__init__, "__module__", "").startswith("vicinal.") and "__new__" not in vars(found)
     return own and not issubclass(found, Exception) and (found is Columns or not issubclass(found, Columns))
 
 
@@ -38,7 +42,7 @@ def test_a_docstring_is_whole(name: str) -> None:
     assert [f"{code} {what}" for code, what in validate(name)["errors"] if code in CHECKS] == []
 
 
-@pytest.mark.parametrize("name", [name for name in CALLABLE if made_by_users(public(name))])
+@pytest.mark.parametrize("name", [name for name in CALLABLE if name not in EXEMPT and made_by_users(public(name))])
 def test_every_parameter_is_documented(name: str) -> None:
     found = public(name)
     shown = NumpyDocString(inspect.getdoc(found))
@@ -52,9 +56,14 @@ def test_every_parameter_is_documented(name: str) -> None:
 
 @pytest.mark.parametrize("name", CLASSES)
 def test_every_public_method_has_a_docstring_whose_parameters_are_right(name: str) -> None:
-    wrong = []
-    for method, value in vars(public(name)).items():
-        if not method.startswith("_") and (inspect.isfunction(value) or isinstance(value, classmethod | property)):
-            errors = [code for code, _ in validate(f"{name}.{method}")["errors"]]
-            wrong += [(method, code) for code in errors if code in {"GL08", "SS01", "SS06", "PR02", "PR03", "PR10"}]
+    found, wrong = public(name), []
+    for method, value in vars(found).items():
+        own = inspect.isfunction(value) or isinstance(value, classmethod | property)
+        if method.startswith("_") or not own or method in getattr(found, "__dataclass_fields__", {}):
+            continue
+        if value.__doc__ is None:
+            wrong += [method] if inspect.getdoc(getattr(found, method)) is None else []  # else that of the base class
+        else:
+            errors = {code for code, _ in validate(f"{name}.{method}")["errors"]}
+            wrong += [f"{method} {code}" for code in errors & {"SS01", "SS06", "PR02", "PR03", "PR10"}]
     assert wrong == []

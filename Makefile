@@ -2,10 +2,11 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+CPP := $(shell find cpp -name '*.?pp')
 
 .PHONY: demo test docs test-slow test-rag sanitize bench format clean
 
-.venv/installed: pyproject.toml CMakeLists.txt $(shell find src cpp -name '*.?pp' -o -name '*.py')
+.venv/installed: pyproject.toml CMakeLists.txt $(CPP) $(shell find src -name '*.py')
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "vicinal needs Python 3.11 or newer; make PYTHON=... names one")'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
@@ -25,6 +26,7 @@ demo: .venv/installed
 test: .venv/tested
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+	$(BIN)/clang-format --dry-run --Werror $(CPP)
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m 'not slow'
 
@@ -64,6 +66,7 @@ bench: .venv/benched
 format: .venv/tested
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+	$(BIN)/clang-format -i $(CPP)
 
 clean:
 	rm -rf .venv build dist

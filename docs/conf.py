@@ -26,6 +26,8 @@ exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = f"vicinal {release}"
 html_show_copyright = False
+html_static_path = ["_static"]
+html_css_files = ["code.css"]
 nitpicky = True  # a reference that leads nowhere is a warning, and `make docs` fails on warnings
 nitpick_ignore_regex = [("py:class", r"(?!vicinal\.).*")]  # the base classes of other packages
 

@@ -26,15 +26,18 @@ exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = f"vicinal {release}"
 html_show_copyright = False
+html_static_path = ["_static"]
+html_css_files = ["code.css"]
 nitpicky = True  # a reference that leads nowhere is a warning, and `make docs` fails on warnings
 nitpick_ignore_regex = [("py:class", r"(?!vicinal\.).*")]  # the base classes of other packages
 
-# Every public name by what the docstrings call it: `score`, `vicinal.score`, `learn.train`, `vicinal.learn.train`.
 MODULES = ("vicinal", *(f"vicinal.{part}" for part in ("estimators", "learn", "lm", "sql")))
 PUBLIC = [f"{module}.{name}" for module in MODULES for name in import_module(module).__all__]
-TARGETS = {name.removeprefix("vicinal."): name for name in PUBLIC} | {name: name for name in PUBLIC}
-for target in PUBLIC:
-    TARGETS.setdefault(target.rpartition(".")[2], target)
+LAST = [name.rpartition(".")[2] for name in PUBLIC]
+# Every public name by what the docstrings call it: `vicinal.score`, `learn.train`, `Scores`. The last name alone is no
+# link where two modules have it, nor that of a function, since `neighbors` and `index` are arguments too.
+TARGETS = {last: name for last, name in zip(LAST, PUBLIC, strict=True) if last[0].isupper() and LAST.count(last) == 1}
+TARGETS |= {name: name for name in PUBLIC} | {name.removeprefix("vicinal."): name for name in PUBLIC if "." in name[8:]}
 
 autodoc_typehints = "none"  # the docstrings say the types
 autodoc_member_order = "bysource"

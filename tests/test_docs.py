@@ -157,8 +157,9 @@ def test_the_examples_of_a_page_run(page: Path, beside_examples: Path, capfd: py
     Path("model").symlink_to(Path(package.submodule_search_locations[0]) / "model")
     run_doctests(page)
     if page.parent.name == "jobs":
-        for command in "".join(blocks("sh", page.read_text(encoding="utf-8"))).splitlines():
-            assert cli.main(shlex.split(command)[1:]) == 0, f"{command}: {capfd.readouterr().err}"
+        text = "\n".join(blocks("sh", page.read_text(encoding="utf-8"))).replace("\\\n", "")
+        for command in re.split(r"^vicinal ", text, flags=re.MULTILINE)[1:]:
+            assert cli.main(shlex.split(command)) == 0, f"vicinal {command}: {capfd.readouterr().err}"
 
 
 @pytest.mark.parametrize("page", sorted((DOCS / "jobs").glob("*.md")), ids=lambda page: page.stem)

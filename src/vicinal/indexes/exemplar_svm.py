@@ -33,7 +33,7 @@ from typing import Any
 import numpy as np
 
 from vicinal.errors import DataError, NotFitted, UsageError, some, unknown
-from vicinal.indexes.svm_solver import MOST_STEPS, NegativeRows, coefficients, minimise, scales, with_one
+from vicinal.indexes.svm_solver import MOST_STEPS, NegativeRows, Question, coefficients, minimise, with_one
 from vicinal.knn.arguments import check_k
 from vicinal.knn.blocks import blocks
 from vicinal.knn.metrics import find
@@ -251,7 +251,7 @@ class ExemplarSVM:
         for examples, numbers in asked:
             out = self._removed(numbers)
             weights = self._weights(examples, out)
-            questions.append(_Question(examples, numbers, out, *weights, with_one(self._train[out])))
+            questions.append(Question(examples, numbers, out, *weights, with_one(self._train[out])))
         small = len(self._train) <= HAT_AT_MOST
         if small or self.loss == "squared":
             for a in dict.fromkeys(question.a for question in questions):
@@ -263,7 +263,7 @@ class ExemplarSVM:
             decisions = question.f if self._chosen is None else self._fitted() @ question.w[:-1] + question.w[-1]
             yield self._ranking(decisions, question.own, question.numbers, k, include_positives, steps)
 
-    def _solved(self, question: "_Question") -> int:
+    def _solved(self, question: Question) -> int:
         """Brings a question to its answer, from its ridge where it has one, and says in how many steps."""
         counts = np.ones(len(self._train), dtype=bool)
         counts[question.removed] = False
@@ -282,7 +282,7 @@ class ExemplarSVM:
             steps = self._shortlisted(question, counts, ridge)
         return steps
 
-    def _ridges(self, a: float, questions: list["_Question"]) -> None:
+    def _ridges(self, a: float, questions: list[Question]) -> None:
         """Step 1: the solutions with every negative in A, each by an update of rank p."""
         ends = np.cumsum([len(question.update) for question in questions])
         solved = self._inverse(a) @ np.vstack([question.update for question in questions]).T
@@ -298,7 +298,7 @@ class ExemplarSVM:
             question.own = (base + inner @ c)[: len(question.examples)]
             question.w = -a * self._same(a) + v @ c
 
-    def _by_hat(self, question: "_Question", counts: np.ndarray) -> int:
+    def _by_hat(self, question: Question, counts: np.ndarray) -> int:
         """Step 2 for few rows: updates of the ridge by the rows beyond the margin, from Z M^-1 Z' of all rows.
 
         Returns how many updates were needed; 0 where they do not settle, and the question is left as it was.
@@ -352,7 +352,7 @@ class ExemplarSVM:
                 del self._kept[old]
         return kept[name]
 
-    def _from_sample(self, question: "_Question") -> float:
+    def _from_sample(self, question: Question) -> float:
         """The first solution of step 3, that of a sample of the rows, and the share of them that counts."""
         sample = np.setdiff1d(self._sample, question.removed, assume_unique=True)
         rows, weight = with_one(self._train[sample]), question.a * len(self._train) / max(1, len(sample))
@@ -361,7 +361,7 @@ class ExemplarSVM:
         question.f = self._values(question.w)
         return float((rows @ question.w > -1).mean()) if len(sample) else 1.0
 
-    def _shortlisted(self, question: "_Question", counts: np.ndarray, ridge: bool) -> int:
+    def _shortlisted(self, question: Question, counts: np.ndarray, ridge: bool) -> int:
         """Step 3: solved on shortlists of negatives, each with the violators of the last one, until there are none."""
         train, dim, examples, a, b = self._train, len(question.w), question.examples, question.a, question.b
         w, f = question.w, question.f
@@ -406,23 +406,3 @@ class ExemplarSVM:
         indices, values = np.full(k, -1, dtype=np.int64), np.full(k, -np.inf)
         indices[: len(order)], values[: len(order)] = order, decisions[order]
         return Ranking(indices, values, own, steps)
-
-
-class _Question:
-    """Examples, and what is known of their classifier."""
-
-    def __init__(
-        self,
-        examples: np.ndarray,
-        numbers: np.ndarray | None,
-        removed: np.ndarray,
-        a: float,
-        b: float,
-        absent: np.ndarray,
-    ) -> None:
-        self.examples, self.numbers, self.removed, self.a, self.b = examples, numbers, removed, a, b
-        # The negatives that are examples leave with weight -a, the examples join with b.
-        self.update = np.vstack([examples, absent])
-        self.scale = scales(b, len(examples), -a, len(absent))
-        self.f = self.own = self.w = np.zeros(0)  # decision values of the negatives, of the examples, and the vector
-        self.solved = self.values = self.inner = self.base = np.zeros(0)

@@ -393,25 +393,3 @@ class Index(ABC):
         state = folders.read(folder)
         with folders.naming(folder):
             return cls.from_state(state, threads)  # type: ignore[return-value]
-
-
-def load_index(folder: PathLike, threads: int | None = None) -> Index:
-    """Return the index that a folder holds, of any kind.
-
-    Parameters
-    ----------
-    folder : path
-        What `Index.save` or `vicinal index build` wrote.
-    threads : int, optional
-        By default the cores of the machine.
-
-    Returns
-    -------
-    Index
-
-    Raises
-    ------
-    DataError
-        The folder is no index, or is damaged.
-    """
-    return Index.load(folder, threads)

@@ -147,3 +147,23 @@ def _line_search(
         low, high = (middle, high) if slope(middle) < 0 else (low, middle)
     # A whole step lands on the minimum once no row comes or goes; it must be taken whole.
     return 1.0 if low <= 1.0 <= high else (low + high) / 2
+
+
+class Question:
+    """Examples, and what is known of their classifier."""
+
+    def __init__(
+        self,
+        examples: np.ndarray,
+        numbers: np.ndarray | None,
+        removed: np.ndarray,
+        a: float,
+        b: float,
+        absent: np.ndarray,
+    ) -> None:
+        self.examples, self.numbers, self.removed, self.a, self.b = examples, numbers, removed, a, b
+        # The negatives that are examples leave with weight -a, the examples join with b.
+        self.update = np.vstack([examples, absent])
+        self.scale = scales(b, len(examples), -a, len(absent))
+        self.f = self.own = self.w = np.zeros(0)  # decision values of the negatives, of the examples, and the vector
+        self.solved = self.values = self.inner = self.base = np.zeros(0)

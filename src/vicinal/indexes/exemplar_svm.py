@@ -27,13 +27,12 @@ Source  Malisiewicz, Gupta & Efros 2011; Keerthi & DeCoste 2005 for the method; 
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from vicinal.errors import DataError, NotFitted, UsageError, some, unknown
-from vicinal.indexes.svm_solver import MOST_STEPS, NegativeRows, Question, coefficients, minimise, with_one
+from vicinal.indexes.svm_solver import MOST_STEPS, NegativeRows, Question, Ranking, coefficients, minimise, with_one
 from vicinal.knn.arguments import check_k
 from vicinal.knn.blocks import blocks
 from vicinal.knn.metrics import find
@@ -46,22 +45,6 @@ HAT_STEPS = 20
 SAMPLE = 4  # so many times dim + 1 rows give the first solution
 SHORT = 20  # the first shortlist is this part of the negatives, or 4 (dim + 1), or MARGIN of those within the margin
 MARGIN = 1.3
-
-
-@dataclass(frozen=True)
-class Ranking:
-    """Rows by decision value, best first.
-
-    indices   : int64 (k,), row numbers; -1 where fewer rows are there
-    decisions : float64 (k,), w'x + intercept: positive is on the examples' side; -inf where the index is -1
-    positives : float64 (p,), the decision values of the examples themselves
-    steps     : how many times a shortlist was solved; 0 where no negative was beyond the margin
-    """
-
-    indices: np.ndarray
-    decisions: np.ndarray
-    positives: np.ndarray
-    steps: int
 
 
 class ExemplarSVM:

@@ -4,10 +4,34 @@ The loss and the notation are those of `exemplar_svm.py`: z = (x, 1), f = z w, A
 b the weights of a negative and of a positive.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 
 MOST_STEPS = 100
 GRADIENT = 1e-9  # what may be left of the gradient, against the sum of what it is made of
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Rows by decision value, best first.
+
+    Attributes
+    ----------
+    indices : ndarray of int64, shape (k,)
+        Row numbers; -1 where there are fewer rows.
+    decisions : ndarray of float64, shape (k,)
+        w'x + intercept: positive on the side of the examples; -inf where the index is -1.
+    positives : ndarray of float64, shape (p,)
+        The decision values of the examples themselves.
+    steps : int
+        How many times a shortlist was solved; 0 where no negative was beyond the margin.
+    """
+
+    indices: np.ndarray
+    decisions: np.ndarray
+    positives: np.ndarray
+    steps: int
 
 
 class NegativeRows:

@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from vicinal.tasks.evaluate import evaluate
     from vicinal.tasks.index import add_to_index, describe_index, export_benchmark, index, remove_from_index
     from vicinal.tasks.info import info
-    from vicinal.tasks.neighbors import neighbors
+    from vicinal.tasks.neighbors import DataNeighbors, neighbors
     from vicinal.tasks.predict.choose_k import choose_k
     from vicinal.tasks.predict.classify import Predictions, classify
     from vicinal.tasks.predict.curve import Curve
@@ -90,6 +90,7 @@ _MODULES = {
     "Columns": "vicinal.data.results",
     "Curve": "vicinal.tasks.predict.curve",
     "DataError": "vicinal.errors",
+    "DataNeighbors": "vicinal.tasks.neighbors",
     "Diagnosis": "vicinal.tasks.diagnose.diagnosis",
     "Duplicates": "vicinal.tasks.duplicates",
     "Embedded": "vicinal.tasks.embed",
@@ -168,6 +169,7 @@ __all__ = [
     "Columns",
     "Curve",
     "DataError",
+    "DataNeighbors",
     "Diagnosis",
     "Duplicates",
     "Embedded",

@@ -170,16 +170,18 @@ def _check_questions(given: dict[str, Any], by: str, where: object, rows: object
         raise UsageError(f"by: {unknown('choice', by, ('distance', 'svm'))}")
     if not given and not examples:
         raise UsageError(
-            "no query was given; write --query-row, --query-id, --queries, --query-text or, with --by svm, --positive"
+            "queries: none were given; give vectors, rows or ids of the index, or texts; or, to rank by svm, examples"
         )
     if len({"rows" if name in ("query_rows", "query_ids") else name for name in given}) > 1:
-        raise UsageError("queries are rows, vectors (--queries) or texts (--query-text); give one kind of them")
+        raise UsageError("queries: expected rows of the index, vectors or texts, got two kinds of them; give one")
     if given and examples:
-        raise UsageError("a query and --positive are two ways to give the example; give one of them")
+        raise UsageError("positive_rows: a query and positive rows are two ways to give the example; give one")
     if examples and by != "svm":
-        raise UsageError("--positive belongs to --by svm")
+        raise UsageError(
+            "positive_rows: examples are for ranking by svm, got by = distance; give queries, or rank by svm"
+        )
     if by == "svm" and where is not None:
-        raise UsageError("--where is not for --by svm, whose negatives are all other rows; leave it out")
+        raise UsageError("where: ranking by svm takes no filter, as its negatives are all other rows; leave it out")
 
 
 def _opened(index: Any, metric: str | None, threads: int | None) -> tuple[Index, Path | None]:
@@ -191,7 +193,9 @@ def _opened(index: Any, metric: str | None, threads: int | None) -> tuple[Index,
     else:
         return indexes.index("exact", metric, threads, data=index), None
     if wanted is not None and wanted != opened.metric.name:
-        raise DataError(f"{folder or 'the index'}: built with {opened.metric.name}, but --metric asks for {wanted}")
+        raise DataError(
+            f"metric: {folder or 'the index'} was built with {opened.metric.name}, got {wanted}; leave it out"
+        )
     return opened, folder
 
 
@@ -223,7 +227,7 @@ def _queries_of(
     made_by = index.embedding or {}
     chosen = model or made_by.get("model")
     if chosen is None:
-        raise UsageError("--query-text needs --model: the index does not say which model made its embeddings")
+        raise UsageError("model: query texts need one, as the index does not say which model made its embeddings")
     wanted = [texts] if isinstance(texts, str) else list(texts or ())
     return _Queries(text_embedder(chosen, bool(made_by.get("normalized")))(wanted), wanted, None)
 
@@ -235,16 +239,15 @@ def _rows_of(index: Index, numbers: Iterable[Any] | None, ids: Iterable[Id] | No
     for number in numbers or ():
         whole = isinstance(number, int | np.integer) and not isinstance(number, bool)
         if not whole or number not in live:
-            hint = f"; ids such as {index.ids[0]!r} are given by --{argument}-id" if index.ids.given else ""
+            hint = f"; an id such as {index.ids[0]!r} is no row number" if index.ids.given else ""
             raise DataError(
-                f"--{'positive' if argument == 'positive' else 'query-row'}: expected a row from 0 to "
-                f"{index.n_rows - 1} that is there, got {number}{hint}"
+                f"{argument}_rows: expected a row from 0 to {index.n_rows - 1} that is there, got {number}{hint}"
             )
         rows.append(int(number))
     missing = np.ones(index.n_rows, dtype=bool)
     missing[live] = False
     wanted = [indexes.id_of(index, one) for one in ids or ()]
-    return np.concatenate([np.array(rows, dtype=np.int64), index.ids.rows(wanted, f"--{argument}-id", missing)])
+    return np.concatenate([np.array(rows, dtype=np.int64), index.ids.rows(wanted, f"{argument}_ids", missing)])
 
 
 def _by_distance(index: Index, question: _Queries, k: int, where: object) -> Iterator[tuple[Any, int, int, float]]:
@@ -273,9 +276,9 @@ def _by_svm(
     """Yield (query, rank, row, decision) for each hit."""
     place = folder or "the index"
     if not isinstance(index.vectors, np.ndarray):
-        raise DataError(f"{place}: holds codes alone; --by svm needs an index with its vectors")
+        raise DataError(f"{place}: holds codes alone; ranking by svm needs an index with its vectors")
     if index.metric.kernel == "bits":
-        raise DataError(f"{place}: holds packed bits; --by svm needs vectors of numbers")
+        raise DataError(f"{place}: holds packed bits; ranking by svm needs vectors of numbers")
     live = index.rows()
     vectors = np.asarray(index.vectors[live])
     unit = index.metric.nonzero  # directions: the classifier sees rows of length 1, as the distance does

@@ -27,6 +27,8 @@ class DataNeighbors(Neighbors):
 
     Attributes
     ----------
+    indices, distances, metric, dim
+        As of `Neighbors`.
     ids : list of int or str
         The id of each row, to which `indices` lead: `ids[indices[0, 0]]` is the row nearest to the first.
     engine : str

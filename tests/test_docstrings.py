@@ -29,7 +29,7 @@ def made_by_users(found: Any) -> bool:
     """Whether a reader needs the parameters here: not of scikit-learn's, of abstract classes, and of results."""
     if not inspect.isclass(found):
         return True
-    own = found.__init__.__module__.startswith("vicinal.") and "__new__" not in vars(found)
+    own = getattr(found.__init__, "__module__", "").startswith("vicinal.") and "__new__" not in vars(found)
     return own and not issubclass(found, Exception) and (found is Columns or not issubclass(found, Columns))
 
 

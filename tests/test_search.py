@@ -96,7 +96,7 @@ def test_auto_says_what_it_chose_and_parameters_are_set(work: Workplace) -> None
 @pytest.mark.parametrize(
     ("code", "arguments", "said"),
     [
-        (2, ("search", "my.index"), "no query was given; write --query-row"),
+        (2, ("search", "my.index"), "--queries: no query was given; give --queries, --query-row"),
         (2, ("search", "my.index", "--query-row", 0, "-k", 0), "-k: expected a whole number above 0, got 0"),
         (3, ("search", "my.index", "--query-id", 5), "--query-id: not in the index: 5; it holds 30 rows, whose"),
         (
@@ -116,7 +116,7 @@ def test_auto_says_what_it_chose_and_parameters_are_set(work: Workplace) -> None
         (
             3,
             ("search", "my.index", "--query-row", 0, "--metric", "l1"),
-            "built with euclidean, but --metric asks",
+            "--metric: my.index is built with euclidean, got manhattan; leave",
         ),
         (3, ("search", "my.index", "--queries", "wide.npy"), "queries: found dim 5, the stored vectors have dim 4"),
         (2, ("search", "my.index", "--query-row", 0, "--fields", "tex"), "unknown column 'tex': did you mean 'text'"),
@@ -126,10 +126,18 @@ def test_auto_says_what_it_chose_and_parameters_are_set(work: Workplace) -> None
             "ef: Exact has no such parameter; set() changes none",
         ),
         (2, ("search", "my.index", "--query-row", 0, "--set", "ef"), "--set: expected NAME=VALUE"),
-        (2, ("search", "my.index", "--query-text", "a"), "--query-text needs --model"),
-        (2, ("search", "my.index", "--positive", 0), "--positive belongs to --by svm"),
+        (
+            2,
+            ("search", "my.index", "--query-text", "a"),
+            "--query-text: the index does not say which model made its embeddings; name it by --model",
+        ),
+        (2, ("search", "my.index", "--positive", 0), "--positive: examples are ranked by --by svm"),
         (2, ("search", "my.index", "--by", "svm", "--positive", 0, "--C", -1), "C: expected a number above 0"),
-        (2, ("search", "my.index", "--by", "svm", "--positive", 0, "--where", "n = 1"), "--where is not for --by svm"),
+        (
+            2,
+            ("search", "my.index", "--by", "svm", "--positive", 0, "--where", "n = 1"),
+            "--where: it cannot be used with --by svm",
+        ),
         (2, ("search", "my.index", "--query-row", 0, "-o", "x.csv"), "expected a name that ends in .jsonl"),
         (3, ("search", "none", "--query-row", 0), "none/manifest.json: cannot be read"),
         (3, ("search", "graph", "--query-row", 0), "graph/manifest.json: not a manifest of an index"),

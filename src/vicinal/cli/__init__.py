@@ -15,7 +15,7 @@ from typing import Any
 from vicinal import __version__
 from vicinal.cli import options
 from vicinal.cli.console import Console
-from vicinal.errors import UsageError, VicinalError
+from vicinal.errors import DataError, UsageError, VicinalError
 
 COMMANDS = (
     "embed",
@@ -117,7 +117,7 @@ def _run(arguments: list[str], console: Console) -> int:
     try:
         _refuse_inputs(vars(parsed))
         return int(parsed.function(parsed, console))
-    except UsageError as error:
+    except (UsageError, DataError) as error:
         error.args = (options.in_options(str(error), commands.choices[parsed.command], parsed),)
         raise
 

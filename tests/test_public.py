@@ -1,12 +1,14 @@
 """The public face: names, types, results, and that every command has its function and every option its argument."""
 
 import argparse
+import ast
 import inspect
 import re
 import subprocess
 import sys
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -97,3 +99,9 @@ def test_docs_name_every_public_name() -> None:
     text = "\n".join(page.read_text(encoding="utf-8") for page in pages.glob("*.md"))
     entries = " ".join(re.findall(r"^\.\. reference::\n\n(.*?)^```", text, re.DOTALL | re.MULTILINE)).split()
     assert [name for name in PUBLIC if entries.count(name) != 1] == [], "each has one entry under docs/api"
+
+
+@pytest.mark.parametrize("package", [vicinal, vicinal.estimators, vicinal.learn, vicinal.lm, vicinal.sql])
+def test_a_type_checker_does_not_take_any_name_of_a_package(package: ModuleType) -> None:
+    tree = ast.parse(Path(str(package.__file__)).read_text(encoding="utf-8"))
+    assert [node.name for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "__getattr__"] == []

@@ -96,7 +96,7 @@ def test_auto_says_what_it_chose_and_parameters_are_set(work: Workplace) -> None
 @pytest.mark.parametrize(
     ("code", "arguments", "said"),
     [
-        (2, ("search", "my.index"), "--queries: none were given; give vectors, rows or ids"),
+        (2, ("search", "my.index"), "--queries: no query was given; give --queries, --query-row"),
         (2, ("search", "my.index", "--query-row", 0, "-k", 0), "-k: expected a whole number above 0, got 0"),
         (3, ("search", "my.index", "--query-id", 5), "--query-id: not in the index: 5; it holds 30 rows, whose"),
         (
@@ -104,27 +104,19 @@ def test_auto_says_what_it_chose_and_parameters_are_set(work: Workplace) -> None
             ("search", "my.index", "--query-row", 30),
             "--query-row: expected a row from 0 to 29 that is there, got 30;",
         ),
-        (
-            3,
-            ("search", "my.index", "--by", "svm", "--positive", "x"),
-            "got x; an id such as 0 is no row number",
-        ),
+        (3, ("search", "my.index", "--by", "svm", "--positive", "x"), "ids such as 0 are given by --positive-id"),
         (
             2,
             ("search", "my.index", "--by", "svm", "--positive", 1, "--query-row", 1),
-            "--positive: a query and positive rows are two ways to give the example",
+            "two ways to give the example",
         ),
-        (
-            2,
-            ("search", "my.index", "--query-row", 1, "--query-text", "a"),
-            "--queries: expected rows of the index, vectors or texts, got two kinds",
-        ),
+        (2, ("search", "my.index", "--query-row", 1, "--query-text", "a"), "give one kind of them"),
         (2, ("search", "my.index", "--query-row", 0, "--where", "kind ="), "where: column 7 of 'kind ='"),
         (2, ("search", "my.index", "--query-row", 0, "--where", "kin = 1"), "unknown name 'kin': did you mean 'kind'"),
         (
             3,
             ("search", "my.index", "--query-row", 0, "--metric", "l1"),
-            "--metric: my.index was built with euclidean, got manhattan",
+            "--metric: my.index is built with euclidean, got manhattan; leave",
         ),
         (3, ("search", "my.index", "--queries", "wide.npy"), "queries: found dim 5, the stored vectors have dim 4"),
         (2, ("search", "my.index", "--query-row", 0, "--fields", "tex"), "unknown column 'tex': did you mean 'text'"),
@@ -134,13 +126,17 @@ def test_auto_says_what_it_chose_and_parameters_are_set(work: Workplace) -> None
             "ef: Exact has no such parameter; set() changes none",
         ),
         (2, ("search", "my.index", "--query-row", 0, "--set", "ef"), "--set: expected NAME=VALUE"),
-        (2, ("search", "my.index", "--query-text", "a"), "--model: query texts need one"),
-        (2, ("search", "my.index", "--positive", 0), "--positive: examples are for ranking by svm"),
+        (
+            2,
+            ("search", "my.index", "--query-text", "a"),
+            "--query-text: the index does not say which model made its embeddings; name it by --model",
+        ),
+        (2, ("search", "my.index", "--positive", 0), "--positive: examples are ranked by --by svm"),
         (2, ("search", "my.index", "--by", "svm", "--positive", 0, "--C", -1), "C: expected a number above 0"),
         (
             2,
             ("search", "my.index", "--by", "svm", "--positive", 0, "--where", "n = 1"),
-            "--where: ranking by svm takes no filter",
+            "--where: it cannot be used with --by svm",
         ),
         (2, ("search", "my.index", "--query-row", 0, "-o", "x.csv"), "expected a name that ends in .jsonl"),
         (3, ("search", "none", "--query-row", 0), "none/manifest.json: cannot be read"),

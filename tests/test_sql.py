@@ -373,6 +373,7 @@ OUTSIDE = {
     "SELECT DISTINCT ON (id) id FROM Facts": "1:21: ON is outside the subset",
     "CREATE INDEX i ON Facts (id)": "1:8: CREATE INDEX is outside the subset",
     "CREATE TABLE t (a Decimal, PRIMARY KEY (a))": "1:19: type Decimal is outside the subset",
+    "CREATE TABLE t (a Int32, PRIMARY KEY (a)": "1:40: expected , or ), found the end of the statement",
     "CREATE TABLE t (a Int32)": "1:1: table t needs a PRIMARY KEY",
     "ALTER TABLE Facts ADD COLUMN x Int32": "ADD is outside the subset",
     "ALTER TABLE Facts ADD INDEX i GLOBAL ON (user)": "a secondary index is outside the subset",

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from vicinal import lm as lm
     from vicinal import retrieval as retrieval
     from vicinal import sql as sql
+    from vicinal import storage as storage
     from vicinal import tasks as tasks
+    from vicinal import typing as typing
     from vicinal.analysis.forms import percentile, ratio_to_median
     from vicinal.analysis.scores import (
         SCORES,
@@ -230,12 +232,14 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name in _PACKAGES:
-        return import_module(f"vicinal.{name}")
-    if name not in _MODULES:
-        raise AttributeError(f"module 'vicinal' has no attribute {name!r}")
-    return getattr(import_module(_MODULES[name]), name)
+if not TYPE_CHECKING:  # a type checker would take any name of a module that has __getattr__
+
+    def __getattr__(name: str) -> Any:
+        if name in _PACKAGES:
+            return import_module(f"vicinal.{name}")
+        if name not in _MODULES:
+            raise AttributeError(f"module 'vicinal' has no attribute {name!r}")
+        return getattr(import_module(_MODULES[name]), name)
 
 
 def __dir__() -> list[str]:

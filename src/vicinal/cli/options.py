@@ -36,7 +36,7 @@ def in_options(message: str, parser: argparse.ArgumentParser, command: argparse.
     Parameters
     ----------
     message : str
-        Of a UsageError.
+        Of an error.
     parser : ArgumentParser
         The command's.
     command : Namespace

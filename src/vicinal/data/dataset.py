@@ -277,7 +277,7 @@ def _from_array(data: Any, request: _Request) -> Dataset:
             n = len(data)
         except TypeError:
             raise DataError(
-                f"{argument}: expected an array (rows, dim), a path or a table, found {type(data).__name__}"
+                f"{argument}: expected an array (rows, dim), a path or a table, found {frames.described(data)}"
             ) from None
     sources: list[tuple[Path, list[Id]]] = []
     row_ids: list[Id] = list(range(request.first_row, request.first_row + n))

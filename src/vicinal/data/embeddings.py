@@ -162,9 +162,8 @@ def _read(source: object, name: str) -> tuple[object, str, Path | None, dict[int
         import pyarrow
 
         values = source if isinstance(source, pyarrow.Array | pyarrow.ChunkedArray) else pyarrow.chunked_array(source)
-        if frames.is_vector_column(values):
-            vectors, missing = frames.vectors_of(values, name)
-            return vectors, name, None, missing
+        vectors, missing = frames.vectors_of(values, name)
+        return vectors, name, None, missing
     return source, name, None, {}
 
 

@@ -4,7 +4,7 @@ They are read through Arrow's C stream interface, so that none of these packages
 with new columns as the kind of table that they were.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -166,6 +166,7 @@ def with_columns(table: Any, columns: Mapping[str, Any]) -> Any:
     """
     import pyarrow
 
+    _refuse_other_kind(table, array=False)
     taken = [name for name in columns if name in column_names(table)]
     if taken:
         raise UsageError(f"the table has columns {some(taken)} already; give prefix='...' or drop them first")
@@ -220,6 +221,7 @@ def take(table: Any, rows: np.ndarray, n: int) -> Any:
     """
     import pyarrow
 
+    _refuse_other_kind(table, array=True)
     if isinstance(table, Mapping):
         found = len(next(iter(table.values()), ()))
     elif is_table(table):
@@ -242,6 +244,24 @@ def take(table: Any, rows: np.ndarray, n: int) -> Any:
         return table.select(rows)
     arrow = table if isinstance(table, pyarrow.Table) else pyarrow.table(table)
     return arrow.take(pyarrow.array(rows, pyarrow.int64()))
+
+
+def _refuse_other_kind(table: Any, array: bool) -> None:
+    """Raise UsageError for what is no table; a list or an array of rows is one where `array` is true."""
+    rows = array and (isinstance(table, Sequence) or hasattr(table, "__array__")) and not isinstance(table, str | bytes)
+    if not (rows or is_table(table)):
+        kinds = "pandas, polars, pyarrow, Hugging Face datasets or a mapping of columns"
+        raise UsageError(f"expected the table that the result was computed from ({kinds}), got {described(table)}")
+
+
+def described(data: object) -> str:
+    """What messages call an object that is no table; of one that can become a table it says how."""
+    kind = type(data).__name__
+    if _package(data) == "polars" and hasattr(data, "collect"):
+        return f"{kind}, which is not computed yet; give .collect() of it"
+    if hasattr(data, "read_all"):
+        return f"{kind}, which can be read once; give .read_all() of it"
+    return kind
 
 
 def _refuse_other_count(found: int, n: int) -> None:

@@ -47,10 +47,12 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module 'vicinal.estimators' has no attribute {name!r}")
-    return getattr(import_module(f"vicinal.estimators.{_MODULES[name]}"), name)
+if not TYPE_CHECKING:  # a type checker would take any name of a module that has __getattr__
+
+    def __getattr__(name: str) -> Any:
+        if name not in _MODULES:
+            raise AttributeError(f"module 'vicinal.estimators' has no attribute {name!r}")
+        return getattr(import_module(f"vicinal.estimators.{_MODULES[name]}"), name)
 
 
 def __dir__() -> list[str]:

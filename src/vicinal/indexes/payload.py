@@ -139,7 +139,10 @@ def as_table(payload: object, n: int) -> Any:
     elif isinstance(payload, Iterable) and not isinstance(payload, str | bytes):
         records = list(payload)
         if not all(isinstance(record, Mapping) for record in records):
-            raise UsageError("payload: expected one mapping a row, of names to values")
+            raise UsageError(
+                "payload: expected a pyarrow.Table, a mapping of columns, or one mapping a row, got "
+                f"{type(payload).__name__}"
+            )
         names = dict.fromkeys(str(name) for record in records for name in record)
         columns = {name: _as_column(name, [record.get(name) for record in records]) for name in names}
         table = pyarrow.table(columns) if columns else None

@@ -31,10 +31,12 @@ _MODULES = {
 __all__ = ["KNNLM", "Datastore", "Evaluation", "build", "evaluate", "interpolate", "target_logp"]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module 'vicinal.lm' has no attribute {name!r}")
-    return getattr(import_module(f"vicinal.lm.{_MODULES[name]}"), name)
+if not TYPE_CHECKING:  # a type checker would take any name of a module that has __getattr__
+
+    def __getattr__(name: str) -> Any:
+        if name not in _MODULES:
+            raise AttributeError(f"module 'vicinal.lm' has no attribute {name!r}")
+        return getattr(import_module(f"vicinal.lm.{_MODULES[name]}"), name)
 
 
 def __dir__() -> list[str]:

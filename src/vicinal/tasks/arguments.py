@@ -8,6 +8,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -91,6 +92,27 @@ def choice(value: object, name: str, choices: Iterable[str]) -> str:
     if not isinstance(value, str) or value not in names:
         raise UsageError(f"{name}: {unknown(name, value, names)}")
     return value
+
+
+def several(values: object, name: str) -> list[Any] | None:
+    """Return the items of a list as a list; None for None.
+
+    Raises
+    ------
+    UsageError
+        There is one item that is in no list; the items of a text would be its letters.
+
+    Examples
+    --------
+    >>> several("n01", "query_ids")
+    Traceback (most recent call last):
+    vicinal.errors.UsageError: query_ids: expected a list, got "n01"; write ['n01']
+    """
+    if values is None:
+        return None
+    if isinstance(values, str | bytes) or not isinstance(values, Iterable):
+        raise UsageError(f"{name}: expected a list, got {_shown(values)}; write [{values!r}]")
+    return list(values)
 
 
 def at_most(k: int, n: int) -> int:

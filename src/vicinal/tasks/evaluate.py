@@ -8,7 +8,7 @@ import numpy as np
 
 from vicinal.data import dataset
 from vicinal.data.embeddings import load
-from vicinal.errors import DataError
+from vicinal.errors import DataError, UsageError
 from vicinal.indexes import Index, annbenchmarks
 from vicinal.indexes.evaluation import Evaluation, Questions, questions
 from vicinal.indexes.evaluation import evaluate as evaluate_one
@@ -16,6 +16,7 @@ from vicinal.indexes.evaluation import sweep as sweep_settings
 from vicinal.knn.arguments import check_k
 from vicinal.tasks import index as tasks
 from vicinal.tasks import pictures
+from vicinal.tasks.arguments import whole_number
 
 
 def evaluate(
@@ -63,10 +64,12 @@ def evaluate(
         The indexes are not over the same rows, or none of them holds vectors to compute the truth from.
     """
     check_k(k)
-    check_k(n_queries)
+    n_queries = whole_number(n_queries, "n_queries")
     if sweep is not None:
         pictures.check(str(sweep), overwrite)
     listed = [indexes] if isinstance(indexes, Index | str | Path) else list(indexes)
+    if not listed:
+        raise UsageError("indexes: expected at least one index, got an empty list")
     opened = {
         str(one) if isinstance(one, str | Path) else repr(one): tasks.open_index(one, threads)[0] for one in listed
     }

@@ -1,13 +1,13 @@
 """Indexes of data sets: build one, add and remove rows, say what it holds, and write a set of ann-benchmarks."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from vicinal.data import dataset, provenance
+from vicinal.data import dataset, frames, provenance
 from vicinal.data.embeddings import Embeddings, OnInvalid, load
 from vicinal.data.tables import Id
 from vicinal.errors import UsageError
@@ -15,6 +15,7 @@ from vicinal.indexes import Index, annbenchmarks, choose, load_index
 from vicinal.indexes import folder as folders
 from vicinal.knn.metrics import Metric, find
 from vicinal.storage import atomic
+from vicinal.tasks.arguments import several
 
 
 def index(
@@ -89,6 +90,9 @@ def index(
     if own_metric is not None and metric is not None and find(metric).name != own_metric:
         place = embeddings if data is None else data
         raise UsageError(f"metric: {place} is of {own_metric}, got {metric}")
+    twice = sorted(set(settings or {}) & set(parameters))
+    if twice:
+        raise UsageError(f"{twice[0]}: given as an argument and in settings; give it once")
     empty = choose.index(type, metric or own_metric or "euclidean", threads, **(settings or {}), **parameters)
     if source is None:
         if output is not None or ids is not None or payload is not None:
@@ -98,9 +102,7 @@ def index(
     if rows.embeddings is None:
         raise UsageError("embeddings: none were given: name a column, a .npy file or an array")
     loaded = load(rows.embeddings, rows=rows, metric=empty.metric, on_invalid=on_invalid)
-    built = empty.fit(
-        loaded.vectors, on_invalid, ids=_ids_of(rows), payload=rows.columns() if payload is None else payload
-    )
+    built = empty.fit(loaded.vectors, on_invalid, ids=_ids_of(rows), payload=_payload(rows, payload))
     built.embedding = None if loaded.path is None else provenance.model_of(loaded.path)
     if output is not None:
         built.save(output, overwrite)
@@ -145,7 +147,7 @@ def add_to_index(
         raise UsageError("embeddings: none were given: name a column, a .npy file or an array")
     loaded = load(rows.embeddings, rows=rows, metric=opened.metric)
     refuse_other_model(loaded, opened, folder)
-    opened.add(loaded.vectors, _ids_of(rows), rows.columns() if payload is None else payload)
+    opened.add(loaded.vectors, _ids_of(rows), _payload(rows, payload))
     return _saved(opened, folder, output)
 
 
@@ -185,7 +187,7 @@ def remove_from_index(
     opened, folder = open_index(index)
     if output is not None:
         atomic.check_folder(output, overwrite=False)
-    wanted = [id_of(opened, one) for one in ids]
+    wanted = [id_of(opened, one) for one in several(ids, "ids") or ()]
     if ids_file is not None:
         try:
             lines = Path(ids_file).read_text(encoding="utf-8").split("\n")
@@ -311,6 +313,15 @@ def _source(data: object, embeddings: object) -> tuple[object, object, str | Non
             read = annbenchmarks.read(os.fspath(one))
             return (read.train, given, read.metric) if place == 0 else (source, read.train, read.metric)
     return source, given, None
+
+
+def _payload(rows: dataset.Dataset, payload: object) -> object:
+    """The columns of an index: those that were given, or those of the data set."""
+    if payload is None:
+        return rows.columns()
+    if frames.is_table(payload) and not isinstance(payload, Mapping):
+        return {name: frames.column(payload, name) for name in frames.column_names(payload)}
+    return payload
 
 
 def _ids_of(rows: dataset.Dataset) -> list[Id] | None:

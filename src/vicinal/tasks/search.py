@@ -21,6 +21,7 @@ from vicinal.knn.arguments import check_k
 from vicinal.knn.metrics import find
 from vicinal.storage import atomic
 from vicinal.tasks import index as indexes
+from vicinal.tasks.arguments import several
 
 
 class Hits(Columns):
@@ -135,6 +136,9 @@ def search(
     """
     check_k(k)
     _check_output(output, overwrite)
+    query_rows, query_ids = several(query_rows, "query_rows"), several(query_ids, "query_ids")
+    positive_rows, positive_ids = several(positive_rows, "positive_rows"), several(positive_ids, "positive_ids")
+    fields = several(fields, "fields")
     given = {"query_rows": query_rows, "query_ids": query_ids, "queries": queries, "query_texts": query_texts}
     _check_questions({name: value for name, value in given.items() if value is not None}, by, where, positive_rows,
                      positive_ids)  # fmt: skip
@@ -145,7 +149,7 @@ def search(
     if any(value is not None for value in given.values()):
         question = _queries_of(opened, folder, query_rows, query_ids, queries, query_texts, model)
     if by == "svm":
-        examples = _rows_of(opened, positive_rows, positive_ids, "positive")
+        examples = _rows_of(opened, positive_rows, positive_ids, "positive_rows", "positive_ids")
         rows = list(_by_svm(opened, folder, question, examples, k, ExemplarSVM(C, negatives), include_positives))
     else:
         assert question is not None
@@ -170,18 +174,26 @@ def _check_questions(given: dict[str, Any], by: str, where: object, rows: object
         raise UsageError(f"by: {unknown('choice', by, ('distance', 'svm'))}")
     if not given and not examples:
         raise UsageError(
-            "queries: none were given; give vectors, rows or ids of the index, or texts; or, to rank by svm, examples"
+            "queries: no query was given; give --queries, --query-row, --query-id, --query-text or, with --by svm, "
+            "--positive (in Python: queries, query_rows, query_ids, query_texts or, with by='svm', positive_rows)"
         )
     if len({"rows" if name in ("query_rows", "query_ids") else name for name in given}) > 1:
-        raise UsageError("queries: expected rows of the index, vectors or texts, got two kinds of them; give one")
-    if given and examples:
-        raise UsageError("positive_rows: a query and positive rows are two ways to give the example; give one")
-    if examples and by != "svm":
         raise UsageError(
-            "positive_rows: examples are for ranking by svm, got by = distance; give queries, or rank by svm"
+            f"{list(given)[-1]}: queries of another kind are given too; they are rows (by number or id), vectors or "
+            "texts: give one kind of them"
         )
+    example = "positive_ids" if rows is None else "positive_rows"
+    if given and examples:
+        raise UsageError(
+            f"{example}: a query is given too, and these are two ways to give the example; give one of them"
+        )
+    if examples and by != "svm":
+        raise UsageError(f"{example}: examples are ranked by --by svm (in Python: by='svm'); give it too")
     if by == "svm" and where is not None:
-        raise UsageError("where: ranking by svm takes no filter, as its negatives are all other rows; leave it out")
+        raise UsageError(
+            "where: it cannot be used with --by svm (in Python: by='svm'), whose negatives are all other rows; leave "
+            "it out"
+        )
 
 
 def _opened(index: Any, metric: str | None, threads: int | None) -> tuple[Index, Path | None]:
@@ -194,7 +206,8 @@ def _opened(index: Any, metric: str | None, threads: int | None) -> tuple[Index,
         return indexes.index("exact", metric, threads, data=index), None
     if wanted is not None and wanted != opened.metric.name:
         raise DataError(
-            f"metric: {folder or 'the index'} was built with {opened.metric.name}, got {wanted}; leave it out"
+            f"metric: {folder or 'the index'} is built with {opened.metric.name}, got {wanted}; leave the metric out, "
+            "or build an index with the other one"
         )
     return opened, folder
 
@@ -217,7 +230,7 @@ def _queries_of(
     model: str | None,
 ) -> _Queries:
     if numbers is not None or ids is not None:
-        rows = _rows_of(index, numbers, ids, "query")
+        rows = _rows_of(index, numbers, ids, "query_rows", "query_ids")
         return _Queries(np.asarray(index.vectors[rows]), index.ids.of(rows), rows)
     if queries is not None:
         source = dataset.read(queries, argument="queries").embeddings
@@ -227,27 +240,33 @@ def _queries_of(
     made_by = index.embedding or {}
     chosen = model or made_by.get("model")
     if chosen is None:
-        raise UsageError("model: query texts need one, as the index does not say which model made its embeddings")
+        raise UsageError(
+            "query_texts: the index does not say which model made its embeddings; name it by --model "
+            "(in Python: model=)"
+        )
     wanted = [texts] if isinstance(texts, str) else list(texts or ())
     return _Queries(text_embedder(chosen, bool(made_by.get("normalized")))(wanted), wanted, None)
 
 
-def _rows_of(index: Index, numbers: Iterable[Any] | None, ids: Iterable[Id] | None, argument: str) -> np.ndarray:
+def _rows_of(
+    index: Index, numbers: Iterable[Any] | None, ids: Iterable[Id] | None, argument: str, ids_argument: str
+) -> np.ndarray:
     """The rows of numbers and ids, int64, in the order given."""
     live = index.rows()
     rows: list[int] = []
     for number in numbers or ():
         whole = isinstance(number, int | np.integer) and not isinstance(number, bool)
         if not whole or number not in live:
-            hint = f"; an id such as {index.ids[0]!r} is no row number" if index.ids.given else ""
+            option = f"--{ids_argument.removesuffix('s').replace('_', '-')} (in Python: {ids_argument}=)"
+            hint = f"; ids such as {index.ids[0]!r} are given by {option}" if index.ids.given else ""
             raise DataError(
-                f"{argument}_rows: expected a row from 0 to {index.n_rows - 1} that is there, got {number}{hint}"
+                f"{argument}: expected a row from 0 to {index.n_rows - 1} that is there, got {number!r}{hint}"
             )
         rows.append(int(number))
     missing = np.ones(index.n_rows, dtype=bool)
     missing[live] = False
     wanted = [indexes.id_of(index, one) for one in ids or ()]
-    return np.concatenate([np.array(rows, dtype=np.int64), index.ids.rows(wanted, f"{argument}_ids", missing)])
+    return np.concatenate([np.array(rows, dtype=np.int64), index.ids.rows(wanted, ids_argument, missing)])
 
 
 def _by_distance(index: Index, question: _Queries, k: int, where: object) -> Iterator[tuple[Any, int, int, float]]:
@@ -276,9 +295,9 @@ def _by_svm(
     """Yield (query, rank, row, decision) for each hit."""
     place = folder or "the index"
     if not isinstance(index.vectors, np.ndarray):
-        raise DataError(f"{place}: holds codes alone; ranking by svm needs an index with its vectors")
+        raise DataError(f"{place}: holds codes alone; an exemplar SVM needs an index with its vectors")
     if index.metric.kernel == "bits":
-        raise DataError(f"{place}: holds packed bits; ranking by svm needs vectors of numbers")
+        raise DataError(f"{place}: holds packed bits; an exemplar SVM needs vectors of numbers")
     live = index.rows()
     vectors = np.asarray(index.vectors[live])
     unit = index.metric.nonzero  # directions: the classifier sees rows of length 1, as the distance does

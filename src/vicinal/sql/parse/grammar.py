@@ -87,7 +87,7 @@ class _Parser(QueryParser):
                 columns.append(ColumnDefinition(name, kind, required))
             if not self._match(TokenType.COMMA):
                 break
-        if self._curr.token_type != TokenType.R_PAREN and self._curr.text[:1].isalpha():
+        if self._curr.token_type not in (TokenType.R_PAREN, TokenType.SENTINEL) and self._curr.text[:1].isalpha():
             self._refuse(self._curr)
         self.expect(TokenType.R_PAREN, ", or )")
         if self._curr.token_type == TokenType.WITH:

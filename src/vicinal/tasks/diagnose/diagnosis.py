@@ -9,6 +9,7 @@ from vicinal.analysis.agreement import Kappa
 from vicinal.data.labels import Label, Labels
 from vicinal.data.results import Columns
 from vicinal.data.tables import Id
+from vicinal.errors import unknown
 from vicinal.knn.neighbors import Neighbors
 from vicinal.tasks.diagnose.figure import Figure
 from vicinal.tasks.predict.curve import Curve
@@ -78,6 +79,8 @@ class Diagnosis:
 
     def __getitem__(self, name: str) -> Figure:
         """The figure of a name."""
+        if name not in self.figures:
+            raise KeyError(unknown("figure", name, self.figures))
         return self.figures[name]
 
     def label(self, code: int) -> Label:

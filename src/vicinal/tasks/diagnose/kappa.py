@@ -6,13 +6,13 @@ from typing import Any, Literal
 
 from vicinal.analysis import agreement
 from vicinal.analysis.agreement import cohen_kappa
-from vicinal.data import tables
+from vicinal.data import frames, tables
 from vicinal.data.dataset import as_list
 from vicinal.data.embeddings import input_file
 from vicinal.data.labels import Labels, from_values, read_labels
 from vicinal.data.results import Columns
 from vicinal.data.tables import Id
-from vicinal.errors import DataError, UsageError
+from vicinal.errors import DataError, UsageError, some
 from vicinal.tasks import arguments
 from vicinal.tasks.diagnose.matching import codes_as_in, ids_of_pairs, matched
 
@@ -146,6 +146,11 @@ def _of_sequences(one: object, other: object, confidence: float) -> Kappa:
 
 
 def _labels_of(values: object, name: str) -> Labels:
+    if frames.is_table(values):
+        raise UsageError(
+            f"{name}: found a table with the columns {some(frames.column_names(values), 9)}, expected one of its "
+            "columns or a sequence of labels"
+        )
     plain = as_list(values, name)
     if not plain:
         raise DataError(f"{name}: found no labels")

@@ -15,6 +15,7 @@ from vicinal.data.labels import Labels
 from vicinal.data.metric import MetricChoice
 from vicinal.data.results import Columns
 from vicinal.data.tables import Id
+from vicinal.errors import UsageError
 from vicinal.indexes.exact import Exact
 from vicinal.knn.metrics import Metric
 from vicinal.knn.neighbors import Neighbors
@@ -179,7 +180,10 @@ def read_rows(
     UsageError, DataError
         As `dataset.read` and `embeddings.load`; the queries have another dim or model than the known rows.
     """
-    known = dataset.read(data, embeddings, ids=ids, fields=fields, ids_from=next(iter(fields)))
+    name, (given, _) = next(iter(fields.items()))
+    if given is None:
+        raise UsageError(f"{name}: expected a column, FILE:FIELD, or one value a row, got None")
+    known = dataset.read(data, embeddings, ids=ids, fields=fields, ids_from=name)
     column = isinstance(embeddings, str) and frames.is_table(queries) and embeddings in frames.column_names(queries)
     query_rows = dataset.read(
         queries, embeddings if column else None, ids=query_ids, argument="queries", ids_argument="query_ids"

@@ -1,4 +1,4 @@
-"""Exemplar-SVM ranking: a linear classifier of one or a few examples against all the rest, and what it likes best.
+"""Exemplar-SVM ranking: rows by the decision value of a linear classifier of a few examples against all other rows.
 
 The classifier is the squared-hinge linear SVM with balanced class weights and a regularised intercept, that of
 scikit-learn's LinearSVC(class_weight="balanced"). With z = (x, 1), f = z w, n rows of which p are positive:
@@ -27,13 +27,13 @@ Source  Malisiewicz, Gupta & Efros 2011; Keerthi & DeCoste 2005 for the method; 
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from vicinal.errors import DataError, NotFitted, UsageError, some, unknown
-from vicinal.indexes.svm_solver import MOST_STEPS, NegativeRows, coefficients, minimise, scales, with_one
+from vicinal.indexes.svm_ranking import Question, Ranking, ranked
+from vicinal.indexes.svm_solver import MOST_STEPS, NegativeRows, coefficients, minimise, with_one
 from vicinal.knn.arguments import check_k
 from vicinal.knn.blocks import blocks
 from vicinal.knn.metrics import find
@@ -46,22 +46,6 @@ HAT_STEPS = 20
 SAMPLE = 4  # so many times dim + 1 rows give the first solution
 SHORT = 20  # the first shortlist is this part of the negatives, or 4 (dim + 1), or MARGIN of those within the margin
 MARGIN = 1.3
-
-
-@dataclass(frozen=True)
-class Ranking:
-    """Rows by decision value, best first.
-
-    indices   : int64 (k,), row numbers; -1 where fewer rows are there
-    decisions : float64 (k,), w'x + intercept: positive is on the examples' side; -inf where the index is -1
-    positives : float64 (p,), the decision values of the examples themselves
-    steps     : how many times a shortlist was solved; 0 where no negative was beyond the margin
-    """
-
-    indices: np.ndarray
-    decisions: np.ndarray
-    positives: np.ndarray
-    steps: int
 
 
 class ExemplarSVM:
@@ -171,9 +155,9 @@ class ExemplarSVM:
         """
         rows = self._fitted()
         k = check_k(k)
-        asked = [self._examples(one) for one in positives]
-        for block in blocks(len(asked), BLOCK_BYTES // (8 * len(rows))):
-            yield from self._rank_block(asked[block], k, include_positives)
+        examples = [self._examples(one) for one in positives]
+        for block in blocks(len(examples), BLOCK_BYTES // (8 * len(rows))):
+            yield from self._rank_block(examples[block], k, include_positives)
 
     def _fitted(self) -> np.ndarray:
         if self._rows is None:
@@ -243,15 +227,15 @@ class ExemplarSVM:
         return result
 
     def _rank_block(
-        self, asked: list[tuple[np.ndarray, np.ndarray | None]], k: int, include_positives: bool
+        self, each: list[tuple[np.ndarray, np.ndarray | None]], k: int, include_positives: bool
     ) -> Iterator[Ranking]:
         from threadpoolctl import threadpool_limits
 
         questions = []
-        for examples, numbers in asked:
+        for examples, numbers in each:
             out = self._removed(numbers)
             weights = self._weights(examples, out)
-            questions.append(_Question(examples, numbers, out, *weights, with_one(self._train[out])))
+            questions.append(Question(examples, numbers, out, *weights, with_one(self._train[out])))
         small = len(self._train) <= HAT_AT_MOST
         if small or self.loss == "squared":
             for a in dict.fromkeys(question.a for question in questions):
@@ -261,10 +245,10 @@ class ExemplarSVM:
             solved = [self._solved(question) for question in questions] if small else map(self._solved, questions)
         for question, steps in zip(questions, solved, strict=True):
             decisions = question.f if self._chosen is None else self._fitted() @ question.w[:-1] + question.w[-1]
-            yield self._ranking(decisions, question.own, question.numbers, k, include_positives, steps)
+            yield ranked(decisions, question.own, question.numbers, k, include_positives, steps)
 
-    def _solved(self, question: "_Question") -> int:
-        """Brings a question to its answer, from its ridge where it has one, and says in how many steps."""
+    def _solved(self, question: Question) -> int:
+        """Compute the solution of a question, from its ridge where it has one, and return the number of steps."""
         counts = np.ones(len(self._train), dtype=bool)
         counts[question.removed] = False
         if self.loss == "squared":
@@ -282,7 +266,7 @@ class ExemplarSVM:
             steps = self._shortlisted(question, counts, ridge)
         return steps
 
-    def _ridges(self, a: float, questions: list["_Question"]) -> None:
+    def _ridges(self, a: float, questions: list[Question]) -> None:
         """Step 1: the solutions with every negative in A, each by an update of rank p."""
         ends = np.cumsum([len(question.update) for question in questions])
         solved = self._inverse(a) @ np.vstack([question.update for question in questions]).T
@@ -298,7 +282,7 @@ class ExemplarSVM:
             question.own = (base + inner @ c)[: len(question.examples)]
             question.w = -a * self._same(a) + v @ c
 
-    def _by_hat(self, question: "_Question", counts: np.ndarray) -> int:
+    def _by_hat(self, question: Question, counts: np.ndarray) -> int:
         """Step 2 for few rows: updates of the ridge by the rows beyond the margin, from Z M^-1 Z' of all rows.
 
         Returns how many updates were needed; 0 where they do not settle, and the question is left as it was.
@@ -344,7 +328,7 @@ class ExemplarSVM:
         return self._once("hat", a, lambda: self._values(self._inverse(a) @ with_one(self._train).T))
 
     def _once(self, name: str, a: float, make: Callable[[], np.ndarray]) -> np.ndarray:
-        """What belongs to a weight a; that of the last two weights is kept."""
+        """A value that depends on the weight a alone; those of the last two weights are cached."""
         kept = self._kept.setdefault(a, {})
         if name not in kept:
             kept[name] = make()
@@ -352,7 +336,7 @@ class ExemplarSVM:
                 del self._kept[old]
         return kept[name]
 
-    def _from_sample(self, question: "_Question") -> float:
+    def _from_sample(self, question: Question) -> float:
         """The first solution of step 3, that of a sample of the rows, and the share of them that counts."""
         sample = np.setdiff1d(self._sample, question.removed, assume_unique=True)
         rows, weight = with_one(self._train[sample]), question.a * len(self._train) / max(1, len(sample))
@@ -361,7 +345,7 @@ class ExemplarSVM:
         question.f = self._values(question.w)
         return float((rows @ question.w > -1).mean()) if len(sample) else 1.0
 
-    def _shortlisted(self, question: "_Question", counts: np.ndarray, ridge: bool) -> int:
+    def _shortlisted(self, question: Question, counts: np.ndarray, ridge: bool) -> int:
         """Step 3: solved on shortlists of negatives, each with the violators of the last one, until there are none."""
         train, dim, examples, a, b = self._train, len(question.w), question.examples, question.a, question.b
         w, f = question.w, question.f
@@ -384,45 +368,3 @@ class ExemplarSVM:
                 return steps
             listed |= violators
             rows.append(with_one(train[violators]))
-
-    def _ranking(
-        self,
-        decisions: np.ndarray,
-        own: np.ndarray,
-        numbers: np.ndarray | None,
-        k: int,
-        include_positives: bool,
-        steps: int,
-    ) -> Ranking:
-        if numbers is not None and not include_positives:
-            decisions = decisions.copy()
-            decisions[numbers] = -np.inf
-        m = min(k, len(decisions))
-        # Every row that may be among the best, ties at the last place with them, so that the lower row comes first.
-        best = np.flatnonzero(decisions >= -np.partition(-decisions, m - 1)[m - 1]) if m < len(decisions) else None
-        best = np.arange(len(decisions)) if best is None else best
-        order = best[np.lexsort((best, -decisions[best]))][:k]
-        order = order[np.isfinite(decisions[order])]
-        indices, values = np.full(k, -1, dtype=np.int64), np.full(k, -np.inf)
-        indices[: len(order)], values[: len(order)] = order, decisions[order]
-        return Ranking(indices, values, own, steps)
-
-
-class _Question:
-    """Examples, and what is known of their classifier."""
-
-    def __init__(
-        self,
-        examples: np.ndarray,
-        numbers: np.ndarray | None,
-        removed: np.ndarray,
-        a: float,
-        b: float,
-        absent: np.ndarray,
-    ) -> None:
-        self.examples, self.numbers, self.removed, self.a, self.b = examples, numbers, removed, a, b
-        # The negatives that are examples leave with weight -a, the examples join with b.
-        self.update = np.vstack([examples, absent])
-        self.scale = scales(b, len(examples), -a, len(absent))
-        self.f = self.own = self.w = np.zeros(0)  # decision values of the negatives, of the examples, and the vector
-        self.solved = self.values = self.inner = self.base = np.zeros(0)

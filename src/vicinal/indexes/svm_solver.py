@@ -7,11 +7,11 @@ b the weights of a negative and of a positive.
 import numpy as np
 
 MOST_STEPS = 100
-GRADIENT = 1e-9  # what may be left of the gradient, against the sum of what it is made of
+GRADIENT = 1e-9  # the tolerance of the gradient, relative to the sum of its terms
 
 
 class NegativeRows:
-    """Negatives, and Z_A'Z_A of those that count, kept up as they come and go."""
+    """Negatives, and Z_A'Z_A of those within the margin, updated as rows enter and leave A."""
 
     def __init__(self, rows: np.ndarray) -> None:
         self.rows = rows
@@ -19,7 +19,7 @@ class NegativeRows:
         self._gram: np.ndarray | None = None
 
     def append(self, rows: np.ndarray) -> None:
-        """More of them."""
+        """Add negatives."""
         self.rows = np.vstack([self.rows, rows])
         self._counted = np.append(self._counted, np.zeros(len(rows), dtype=bool))
 

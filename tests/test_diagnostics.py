@@ -462,7 +462,7 @@ def test_kappa_of_files_and_of_sequences(digits: Workplace) -> None:
         (
             lambda: diagnose("digits.npy", "a.jsonl", write_errors="a.jsonl", overwrite=True),
             UsageError,
-            "a.jsonl: this is one of the inputs, which are never overwritten",
+            "a.jsonl: is one of the inputs, and an input is never overwritten",
         ),
     ],
 )

@@ -1,4 +1,4 @@
-"""The contract of an index, held for every member of INDEXES with every metric that it serves."""
+"""The contract of an index, held for every member of INDEXES with every metric that it supports."""
 
 import functools
 from collections.abc import Callable
@@ -32,7 +32,7 @@ CASES = [
     pytest.param(kind, metric, settings, id="-".join([kind.name, metric, *map(str, settings.values())]))
     for kind in INDEXES
     for metric in (one.name for one in METRICS)
-    if metric in kind.serves
+    if metric in kind.metrics
     for settings in variants(kind, metric)
 ]
 each = pytest.mark.parametrize(("kind", "metric", "settings"), CASES)
@@ -159,7 +159,7 @@ def test_a_metric_that_it_does_not_serve_is_refused_with_those_that_it_does(
     kind: type[Index], metric: str, settings: dict
 ) -> None:
     for other in METRICS:
-        if other.name not in kind.serves:
+        if other.name not in kind.metrics:
             with pytest.raises(UsageError, match=f"found metric '{other.name}', expected one of .*{metric}"):
                 kind(metric=other.name)
 
@@ -450,7 +450,7 @@ def test_vectors_far_from_the_origin_keep_their_precision() -> None:
 @pytest.mark.parametrize("size", [1e-140, 1e-30, 1e30])
 def test_values_whose_squares_leave_float32_are_found(name: str, size: float, tmp_path: Path) -> None:
     vectors = np.random.default_rng(0).normal(size=(400, 8))
-    for metric in [one for one in ("euclidean", "cosine", "inner_product") if one in BY_NAME[name].serves]:
+    for metric in [one for one in ("euclidean", "cosine", "inner_product") if one in BY_NAME[name].metrics]:
         if metric == "cosine" and size < 1e-100:
             with pytest.raises(DataError, match="zero vector"):
                 BY_NAME[name](metric=metric).fit(vectors * size)

@@ -25,7 +25,7 @@ def drop(table: object) -> object:
 
 WRONG: list[tuple[Callable[[], Any], str]] = [
     (lambda: vicinal.search(INDEX), "queries: no query was given; give --queries, --query-row"),
-    (lambda: vicinal.search(INDEX, query_rows=3), "query_rows: expected a list, got 3; write [3]"),
+    (lambda: vicinal.search(INDEX, query_rows=3), "query_rows: expected a list, got 3; write [3]"),  # type: ignore[arg-type]
     (lambda: vicinal.search(INDEX, query_ids="b"), "query_ids: expected a list, got \"b\"; write ['b']"),
     (lambda: vicinal.search(INDEX, query_ids=["z"]), "query_ids: not in the index: 'z'"),
     (lambda: vicinal.search(INDEX, query_rows=[3]), "query_rows: expected a row from 0 to 2 that is there, got 3"),

@@ -416,9 +416,9 @@ def test_outputs_are_written_only_where_they_are_named(known: Workplace) -> None
     found.write("q.csv")
     assert [row["label"] for row in read_table(known.folder / "q.csv")] == found.label
     for overwrite in (False, True):
-        with pytest.raises(UsageError, match=r"train.jsonl: this is one of the inputs"):
+        with pytest.raises(UsageError, match=r"train.jsonl: is one of the inputs"):
             classify("emb.npy", "train.jsonl:kind", "asked.npy", k=3, output="train.jsonl", overwrite=overwrite)
-        with pytest.raises(UsageError, match=r"emb.npy: (this is one of the inputs|expected a)"):
+        with pytest.raises(UsageError, match=r"emb.npy: (is one of the inputs|expected a)"):
             outliers("emb.npy", output="emb.npy", overwrite=overwrite)
 
 

@@ -256,7 +256,7 @@ def test_codes_alone_are_measured_beside_an_index_with_the_vectors(work: Workpla
 def test_every_index_tells_its_size(tmp_path: Path) -> None:
     vectors = spread(400, 8)
     for kind in INDEXES:
-        bits = "euclidean" not in kind.serves
+        bits = "euclidean" not in kind.metrics
         rows = np.packbits(vectors > 0, axis=1) if bits else vectors
         kind(metric="hamming" if bits else "euclidean").fit(rows).save(tmp_path / kind.name)
         size = load_index(tmp_path / kind.name).engine_bytes

@@ -19,11 +19,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import vicinal
 from vicinal import Neighbors
 from vicinal.errors import DataError, UsageError
 from vicinal.knn.checkpoint import Checkpoint
 from vicinal.knn.metrics import find
 from vicinal.knn.vectors import as_vectors, invalid_rows, refuse_invalid
+from vicinal.learn.applying import apply
+from vicinal.learn.heads import Head
 from vicinal.storage import atomic, manifests
 from vicinal.storage.npy import load_npy
 from workplace import start
@@ -485,3 +488,18 @@ def test_a_part_is_a_plain_file_of_its_folder(kept: Path, name: str) -> None:
     (kept / "manifest.json").write_text(json.dumps(content))
     with pytest.raises(DataError, match="parts: expected file names, each with its sha256"):
         manifests.read(kept, KIND)
+
+
+def test_functions_do_not_overwrite_the_embeddings_that_they_read(tmp_path: Path) -> None:
+    path = tmp_path / "emb.npy"
+    np.save(path, np.eye(4, dtype=np.float32))
+    before = path.read_bytes()
+    head = Head({"A": np.eye(4, dtype=np.float32), "b": np.zeros(4, dtype=np.float32)})
+    for write in (
+        lambda: vicinal.export_benchmark(path, path, test=1, overwrite=True),
+        lambda: vicinal.export_benchmark(np.eye(4), path, test=path, overwrite=True),
+        lambda: apply(head, path, path, overwrite=True),
+    ):
+        with pytest.raises(UsageError, match=r"emb.npy: is one of the inputs, and an input is never overwritten"):
+            write()
+    assert path.read_bytes() == before

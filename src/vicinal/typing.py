@@ -4,8 +4,8 @@ The names of metrics and of types of index are literals, so that an editor compl
 misspelt one.
 """
 
+import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias, Union
 
 from numpy.typing import ArrayLike
@@ -21,16 +21,20 @@ __all__ = [
     "MetricName",
     "PathLike",
     "Progress",
+    "StartProgress",
 ]
 
 Id: TypeAlias = int | str
 """A row's name, given by the user."""
 
-PathLike: TypeAlias = str | Path
+PathLike: TypeAlias = str | os.PathLike[str]
 """A file or a folder."""
 
 Progress: TypeAlias = Callable[[int, int], None]
 """Called with (work done, work in all) from time to time; what it raises stops the work."""
+
+StartProgress: TypeAlias = Callable[[str], Progress]
+"""Called with the name of each pass; returns the `Progress` of that pass."""
 
 MetricName: TypeAlias = Literal[
     "euclidean",

@@ -8,10 +8,10 @@ from math import sqrt
 
 import numpy as np
 
+from vicinal.analysis.distinct import metric_of
 from vicinal.analysis.scores import hubness, local_intrinsic_dimension
 from vicinal.analysis.votes import Weights, classes_by_k
 from vicinal.errors import UsageError
-from vicinal.knn.metrics import BY_NAME, Metric
 from vicinal.knn.neighbors import Neighbors
 
 MISSED = 0.01  # the largest part of a subsample's nearest neighbours that may lie beyond the lists
@@ -34,7 +34,7 @@ def two_nn_dimension(neighbors: Neighbors) -> float:
     >>> two_nn_dimension(Neighbors([[1, 2], [0, 2]], [[1, 2], [1, 4]])).__round__(4)
     0.9618
     """
-    lengths = _metric(neighbors).length(neighbors.nearest(2).distances.astype(np.float64))
+    lengths = metric_of(neighbors).length(neighbors.nearest(2).distances.astype(np.float64))
     usable = (lengths[:, 0] > 0) & np.isfinite(lengths[:, 1])
     with np.errstate(divide="ignore"):
         total = np.log(lengths[usable, 1] / lengths[usable, 0]).sum()
@@ -287,7 +287,3 @@ def map_at_r(neighbors: Neighbors, labels: np.ndarray) -> float:
     own &= place <= others[:, None]
     precision = (own.cumsum(axis=1) / place * own).sum(axis=1)[others > 0] / others[others > 0]
     return float(precision.mean())
-
-
-def _metric(neighbors: Neighbors) -> Metric:
-    return BY_NAME.get(neighbors.metric or "", BY_NAME["euclidean"])

@@ -4,6 +4,7 @@ import numpy as np
 
 from vicinal.analysis.components import components
 from vicinal.errors import UsageError
+from vicinal.knn.blocks import padded
 from vicinal.knn.metrics import BY_NAME, Metric
 from vicinal.knn.neighbors import Neighbors
 
@@ -96,9 +97,7 @@ def nearest_distinct(neighbors: Neighbors, k: int, copies: np.ndarray | None = N
     group = copy_groups(neighbors) if copies is None else copies
     crowded = np.bincount(group, minlength=len(group))[group] > 1
     rows = np.flatnonzero(crowded | crowded[neighbors.indices].any(axis=1)) if crowded.any() else np.empty(0, np.int64)
-    missing = ((0, 0), (0, max(0, k - neighbors.k)))
-    indices = np.pad(neighbors.indices[:, :k], missing, constant_values=-1)
-    distances = np.pad(neighbors.distances[:, :k], missing, constant_values=np.inf)
+    indices, distances = (values.copy() for values in padded(neighbors.indices, neighbors.distances, k))
     named = neighbors.indices[rows]
     keys = np.where(named < 0, -1, group[named])
     indices[rows], distances[rows] = first_of_each(named, neighbors.distances[rows], keys, group[rows], k)
@@ -138,10 +137,9 @@ def first_of_each(
     left_out |= (keys < 0) | (keys == own[:, None])
     place = np.argsort(left_out, axis=1, kind="stable")[:, :k]
     none = np.take_along_axis(left_out, place, axis=1)
-    missing = ((0, 0), (0, max(0, k - keys.shape[1])))
     rows = np.where(none, -1, np.take_along_axis(indices, place, axis=1))
     far = np.where(none, np.inf, np.take_along_axis(distances, place, axis=1)).astype(distances.dtype)
-    return np.pad(rows, missing, constant_values=-1), np.pad(far, missing, constant_values=np.inf)
+    return padded(rows, far, k)
 
 
 def metric_of(neighbors: Neighbors) -> Metric:

@@ -50,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     evaluate.add_argument("--text", metavar="FILE", required=True, help="the text that is reported on")
     evaluate.add_argument("-k", "--k", metavar="K", default="256", help="how many neighbours (default 256)")
-    names = [kind.name for kind in INDEXES if "sqeuclidean" in kind.serves]
+    names = [kind.name for kind in INDEXES if "sqeuclidean" in kind.metrics]
     evaluate.add_argument("--index", choices=("auto", *names), default="exact", help="over the keys (default exact)")
     options.add_threads(evaluate)
 

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from vicinal.data import frames, labels, provenance, tables
-from vicinal.data.tables import Id
 from vicinal.errors import DataError, UsageError, some
 from vicinal.storage import npy
+from vicinal.typing import Id
 
 NO_FIELDS: Mapping[str, tuple[object, str]] = {}
 

@@ -9,7 +9,6 @@ from vicinal.errors import UsageError
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".csv", ".parquet")
 LINES = (".jsonl", ".jsonl.gz")
-Id = int | str
 Bytes = IO[bytes] | gzip.GzipFile
 
 

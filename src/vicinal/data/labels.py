@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from vicinal.data.tables import SUFFIXES, Id, read_columns
+from vicinal.data.tables import SUFFIXES, read_columns
 from vicinal.errors import DataError, UsageError, some
+from vicinal.typing import Id
 
 DEFAULT_FIELDS = {"targets": "target", "ids": "id"}
 

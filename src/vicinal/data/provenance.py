@@ -5,9 +5,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from vicinal.data import tables
 from vicinal.errors import DataError
 from vicinal.storage import manifests
+from vicinal.typing import Id
 
 FORMAT, FORMAT_VERSION = "vicinal.embeddings", 1
 
@@ -21,7 +21,7 @@ def note_path(array: str | Path) -> Path:
     return Path(f"{array}.json")
 
 
-def hash_of(ids: list[tables.Id]) -> str:
+def hash_of(ids: list[Id]) -> str:
     """The SHA-256 of the ids in their order, each as JSON on a line of its own."""
     digest = hashlib.sha256()
     for one in ids:
@@ -89,7 +89,7 @@ def verify_model(array: str | Path, other: dict[str, Any] | None, name: str) -> 
         )
 
 
-def verify(array: str | Path, data: str | Path, ids: list[tables.Id], contents: bool = True) -> None:
+def verify(array: str | Path, data: str | Path, ids: list[Id], contents: bool = True) -> None:
     """Raises DataError where the note beside an array says that it is of another file, or of its rows in another order.
 
     Arrays without a note are taken as they are.

@@ -16,8 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from vicinal.data.formats import Bytes, Id, excerpt, suffix
+from vicinal.data.formats import Bytes, excerpt, suffix
 from vicinal.errors import DataError, some
+from vicinal.typing import Id
 
 
 def read_rows(path: str | Path) -> Iterator[tuple[int, dict[str, Any]]]:

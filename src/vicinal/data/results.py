@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from vicinal.data import frames, tables
-from vicinal.data.tables import Id
 from vicinal.errors import need, unknown
+from vicinal.typing import Id
 
 
 class Columns:

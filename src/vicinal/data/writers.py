@@ -11,10 +11,11 @@ from typing import IO, Any
 
 import numpy as np
 
-from vicinal.data.formats import Bytes, Id, excerpt, suffix
+from vicinal.data.formats import Bytes, excerpt, suffix
 from vicinal.data.readers import decoded
 from vicinal.errors import UsageError
 from vicinal.storage import atomic
+from vicinal.typing import Id
 
 TYPES = {"id": "id", "score": "float32", "error": "string"}
 

@@ -4,8 +4,8 @@
     neighbors, distances     (n_queries, 100): the rows of train nearest to each row of test
     attributes               distance (angular, euclidean, hamming), dimension, type (dense), point_type
 
-`angular` distances are 1 - cosine similarity, as ours of cosine; hamming's are the share of bits that differ, ours the
-number of them.
+`angular` distances are 1 - cosine similarity, as vicinal's cosine. `hamming` distances are the share of differing bits;
+vicinal's are their number.
 """
 
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ DEPTH = 100
 
 @dataclass(frozen=True)
 class BenchmarkSet:
-    """A data set with its queries and their true neighbours, in the units of our metrics; bits are packed."""
+    """A data set with its queries and their true neighbours, in the units of vicinal's metrics; bits are packed."""
 
     metric: str
     train: np.ndarray

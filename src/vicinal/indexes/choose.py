@@ -2,7 +2,7 @@
 
 "auto" chooses by these rules, the first that fits:
 
-    1. bits (hamming, jaccard), manhattan, mahalanobis    exact: no other kind serves them better
+    1. bits (hamming, jaccard), manhattan, mahalanobis    exact: the fastest index for them
     2. dim at most TREE_DIM, over TREE_ROWS, euclidean    kdtree: exact but for ties, and n hardly matters
     3. n * dim at most EXACT_AT_MOST                      exact: a query takes milliseconds, and nothing is missed
     4. vectors and graph fit half of the memory           hnsw
@@ -119,8 +119,8 @@ def choose(n: int, dim: int, metric: MetricLike = "euclidean", memory: int | Non
     'hnsw'
     """
     name = find(metric).name
-    if name not in HNSW.serves:
-        return "exact", f"{name} is served best by the exact kernel"
+    if name not in HNSW.metrics:
+        return "exact", f"{name} is searched fastest by the exact index"
     if dim <= TREE_DIM and n > TREE_ROWS and name in TREE_METRICS:
         return "kdtree", f"{dim} dimensions are few: a tree is exact but for ties, and quicker than {n:,} comparisons"
     if n * dim <= EXACT_AT_MOST:
@@ -129,12 +129,12 @@ def choose(n: int, dim: int, metric: MetricLike = "euclidean", memory: int | Non
     needed = n * (4 * dim + HNSW_LINKS_BYTES)
     sizes = f"{needed / 2**30:,.1f} GiB of {memory / 2**30:,.1f} GiB"
     if 2 * needed <= memory:
-        return "hnsw", f"{n:,} x {dim} is much for exact, and the graph takes {sizes}"
+        return "hnsw", f"{n:,} x {dim} is slow to search exactly, and the graph takes {sizes}"
     return "ivfpq", f"a graph of {n:,} x {dim} would take {sizes}: codes take less"
 
 
 def free_memory() -> int:
-    """The bytes of memory that the machine has free, as far as it says; 8 GiB where it does not."""
+    """The bytes of free memory; 8 GiB where the system does not report them."""
     try:
         with open("/proc/meminfo", encoding="ascii") as file:
             for line in file:
@@ -146,14 +146,14 @@ def free_memory() -> int:
 
 
 class AutoIndex(Index):
-    """An index whose first `fit` chooses its kind, and makes it one: from then on its class is that kind's.
+    """An index whose first `fit` chooses its type and changes its class to that of the chosen index.
 
-    It holds nothing before, so that every question raises NotFitted.
+    Before `fit` it holds nothing, so every search raises NotFitted.
     """
 
     name = "auto"
     about = "chosen from size, dimension, metric and memory"
-    serves = Exact.serves
+    metrics = Exact.metrics
 
     def __init__(self, metric: MetricLike = "euclidean", threads: int | None = None) -> None:
         super().__init__(metric, threads)
@@ -169,8 +169,8 @@ class AutoIndex(Index):
         chosen: Index = kind(metric=self.metric, threads=self.threads)
         chosen.reason = f"{name}: {why}"
         chosen.fit(array, *arguments, **others)
-        # The same object in the caller's hands, but of the class that now answers: nothing is passed on, and its type,
-        # its repr and its saved folder tell what was chosen.
+        # Changing the class of this object, instead of wrapping another index, keeps the caller's reference valid and
+        # makes its type, its repr and its saved folder those of the chosen index.
         self.__dict__ = chosen.__dict__
         self.__class__ = kind
         return self

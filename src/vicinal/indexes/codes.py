@@ -1,4 +1,4 @@
-"""Indexes that hold codes in the place of vectors: the decoded vectors, and how far their distances are off."""
+"""Indexes that hold codes in place of vectors: the decoded vectors, and the error of their distances."""
 
 from typing import Any
 

@@ -1,7 +1,7 @@
 """The contract of an engine: a structure of some library that proposes which stored vectors are near a query.
 
-An engine knows entries by their place, from 0, and nothing of rows, ids, filters or copies. It only proposes; distances
-are measured from the vectors by whoever asks it.
+An engine knows entries by their number, from 0. It knows no rows, ids, filters or copies. It only proposes entries; the
+caller measures their distances from the vectors.
 """
 
 from abc import ABC, abstractmethod
@@ -27,7 +27,7 @@ class Engine(ABC):
     """
 
     filters: ClassVar[bool] = False
-    """Whether `propose` itself passes over entries that are not allowed."""
+    """Whether `propose` itself skips entries that are not allowed."""
 
     float64: ClassVar[bool] = False
     """Whether it takes entries of float64; else it takes float32, or packed bits under a metric of bits."""
@@ -76,11 +76,11 @@ class Engine(ABC):
         """
 
     def write(self, folder: Path) -> None:
-        """Write its files into a folder; none where it is built again on load."""
+        """Write its files into a folder; an engine that is built again on load writes none."""
         return None
 
     def read(self, files: Mapping[str, Path], entries: Entries) -> None:
-        """Make the structure of the files that `write` wrote, whose checksums are right.
+        """Load the structure from the files that `write` wrote; their checksums are verified already.
 
         Raises
         ------

@@ -1,7 +1,7 @@
 """From rows to entries: an engine holds one entry for each distinct live row, in the form that it takes.
 
-Exact copies of a row therefore cost a graph nothing. Entries are float32, moved to their mean and scaled where that
-keeps more of their digits, or of length 1; or packed bits; or float64 for an engine that takes it.
+So exact copies add nothing to a graph. Entries are float32, either of length 1, or centred at their mean and scaled
+where that keeps more of their digits; or packed bits; or float64 for an engine that takes it.
 """
 
 from collections.abc import Iterator
@@ -33,7 +33,7 @@ class Entries:
         self.copies = Copies.none(0)
         self.centre: np.ndarray | None = None
         self.scale = 1.0
-        self._covered = 0  # the number of rows that were looked at
+        self._covered = 0  # the number of rows that were made into entries
         self._live: tuple[Copies, np.ndarray | None] | None = None
         self._inverse_lengths: np.ndarray | None = None
 
@@ -65,7 +65,7 @@ class Entries:
             self.scale = self._fitting_scale()
 
     def extend(self) -> None:
-        """Take rows in that were appended: those that are no copies become entries behind the others."""
+        """Add appended rows: those that are no copies become entries after the others."""
         new = np.arange(self._covered, self._rows.n)
         # The old entries are distinct and come first, so that they keep their places.
         numbers = np.concatenate([self.rows, new])
@@ -76,7 +76,7 @@ class Entries:
         self._covered, self._live = self._rows.n, None
 
     def forget_removed(self) -> None:
-        """Look anew which entries are live, after rows were removed."""
+        """Update which entries are live, after rows were removed."""
         self._live = None
 
     def restore(self, state: EngineState) -> None:

@@ -92,14 +92,16 @@ class Questions:
 def questions(index: Index, k: int, queries: object = None, n_queries: int = 1_000, seed: int = 0) -> Questions:
     """Queries for an index, and the truth: given ones, or rows of the index chosen at random.
 
-    The answer serves other indexes over the same rows, such as one of codes alone.
+    The result can be used for other indexes over the same rows, such as one of codes alone.
 
     Raises   UsageError where k is not above 0; DataError where the index has no vectors, or too few rows
     """
     k = check_k(k)
     vectors = index.vectors
     if not isinstance(vectors, np.ndarray):
-        raise DataError("the index holds codes alone: take the questions of an index of the same rows with its vectors")
+        raise DataError(
+            "the index holds codes alone; compute the queries with an index of the same rows that holds vectors"
+        )
     live = index.rows()
     if len(live) <= k:
         raise DataError(f"found {len(live)} rows, expected more than k = {k}")
@@ -180,6 +182,6 @@ def sweep(index: Index, asked: Questions) -> Iterator[Evaluation]:
 
 
 def _serves(index: Index, name: str) -> bool:
-    """Whether a parameter steers this index: one of packed bits has those of several structures."""
+    """Whether a parameter has an effect on this index: one of packed bits has those of several structures."""
     structure = index.settings.get("structure")
     return structure is None or (structure, name) in (("graph", "ef_search"), ("lists", "n_probe"))

@@ -1,4 +1,4 @@
-"""The exact index: every row compared by the fastest kernel at hand."""
+"""The exact index: every row is compared, by the fastest kernel that supports the metric and dtype."""
 
 from typing import overload
 
@@ -11,16 +11,14 @@ from vicinal.indexes.rows import Rows
 from vicinal.indexes.scan import Scan
 from vicinal.indexes.state import EngineState, IndexState
 from vicinal.knn.arguments import as_radius
-from vicinal.knn.exact import ExactSearch, neighbors
+from vicinal.knn.exact import ExactSearch
 from vicinal.knn.metrics import METRICS
 from vicinal.knn.neighbors import Neighbors, RadiusNeighbors
 from vicinal.typing import ArrayLike, MetricLike, PathLike, Progress
 
-__all__ = ["Exact", "neighbors"]
-
 
 class Comparisons:
-    """The backend that compares all live rows; it holds nothing but the search over them."""
+    """The backend that compares all live rows; it keeps only the searches that it made."""
 
     error = None
 
@@ -31,7 +29,7 @@ class Comparisons:
 
     @property
     def library(self) -> str:
-        """The kernel that answers, and its version."""
+        """The kernel that is used, and its version."""
         return self.over_all().engine
 
     @property
@@ -45,7 +43,7 @@ class Comparisons:
         return self._rows.n_live
 
     def over_all(self) -> ExactSearch:
-        """The search over the live rows, made when it is next used, so that many small changes cost one pass."""
+        """The search over the live rows, made when it is first needed, so that many small changes cost one pass."""
         stored = self._rows.vectors
         if self._whole is None:
             reason = next(iter(self._rows.invalid.values()), "all are removed")
@@ -59,22 +57,22 @@ class Comparisons:
         if allowed is not None:
             return self._scan.over(np.flatnonzero(allowed))
         if not search.n_valid and self._rows.invalid and len(self._rows.invalid) == self._rows.n:
-            _ = search.kernel  # an error, which says why none of the rows can be used
+            _ = search.kernel  # raises the error that says why no row can be used
         return search
 
     def build(self) -> None:
-        """Look at the rows anew, and make the kernel at once."""
+        """Make the search over the present rows, with its kernel."""
         self.extend()
         if self._rows.n_live:
             _ = self.over_all().kernel
 
     def extend(self) -> None:
-        """Look at the rows anew when they are next searched."""
+        """Drop the searches; the next query makes them again, with the appended rows."""
         self._whole = None
         self._scan.forget()
 
     def shrink(self) -> None:
-        """Look at the rows anew when they are next searched."""
+        """Drop the searches; the next query makes them again, without the removed rows."""
         self._whole = None
 
     def nearest(self, queries: np.ndarray, k: int, allowed: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
@@ -85,13 +83,13 @@ class Comparisons:
         return self._scan.nearest(queries, k, rows)
 
     def state(self) -> EngineState:
-        """Nothing."""
+        """Return an empty state: everything is computed from the rows."""
         return EngineState()
 
     def restore(self, state: IndexState) -> None:
-        """Look at the rows anew when they are next searched."""
+        """Drop the searches; the next query makes them over the restored rows."""
         if state.vectors is None:
-            raise UsageError("vectors.npy: missing, but an exact index is its vectors; build the index again")
+            raise UsageError("vectors.npy: missing; an exact index needs its vectors: build the index again")
         self.extend()
 
 
@@ -118,7 +116,7 @@ class Exact(Index):
 
     name = "exact"
     about = "every row compared, by the exact kernel"
-    serves = (*(metric.name for metric in METRICS), "mahalanobis")
+    metrics = (*(metric.name for metric in METRICS), "mahalanobis")
     exact = True
 
     _backend: Comparisons

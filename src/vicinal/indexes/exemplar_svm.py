@@ -1,4 +1,4 @@
-"""Exemplar-SVM ranking: a linear classifier of one or a few examples against all the rest, and what it likes best.
+"""Exemplar-SVM ranking: rows by the decision value of a linear classifier of a few examples against all other rows.
 
 The classifier is the squared-hinge linear SVM with balanced class weights and a regularised intercept, that of
 scikit-learn's LinearSVC(class_weight="balanced"). With z = (x, 1), f = z w, n rows of which p are positive:
@@ -32,7 +32,8 @@ from typing import Any
 import numpy as np
 
 from vicinal.errors import DataError, NotFitted, UsageError, some, unknown
-from vicinal.indexes.svm_solver import MOST_STEPS, NegativeRows, Question, Ranking, coefficients, minimise, with_one
+from vicinal.indexes.svm_ranking import Question, Ranking, ranked
+from vicinal.indexes.svm_solver import MOST_STEPS, NegativeRows, coefficients, minimise, with_one
 from vicinal.knn.arguments import check_k
 from vicinal.knn.blocks import blocks
 from vicinal.knn.metrics import find
@@ -154,9 +155,9 @@ class ExemplarSVM:
         """
         rows = self._fitted()
         k = check_k(k)
-        asked = [self._examples(one) for one in positives]
-        for block in blocks(len(asked), BLOCK_BYTES // (8 * len(rows))):
-            yield from self._rank_block(asked[block], k, include_positives)
+        examples = [self._examples(one) for one in positives]
+        for block in blocks(len(examples), BLOCK_BYTES // (8 * len(rows))):
+            yield from self._rank_block(examples[block], k, include_positives)
 
     def _fitted(self) -> np.ndarray:
         if self._rows is None:
@@ -226,12 +227,12 @@ class ExemplarSVM:
         return result
 
     def _rank_block(
-        self, asked: list[tuple[np.ndarray, np.ndarray | None]], k: int, include_positives: bool
+        self, each: list[tuple[np.ndarray, np.ndarray | None]], k: int, include_positives: bool
     ) -> Iterator[Ranking]:
         from threadpoolctl import threadpool_limits
 
         questions = []
-        for examples, numbers in asked:
+        for examples, numbers in each:
             out = self._removed(numbers)
             weights = self._weights(examples, out)
             questions.append(Question(examples, numbers, out, *weights, with_one(self._train[out])))
@@ -244,10 +245,10 @@ class ExemplarSVM:
             solved = [self._solved(question) for question in questions] if small else map(self._solved, questions)
         for question, steps in zip(questions, solved, strict=True):
             decisions = question.f if self._chosen is None else self._fitted() @ question.w[:-1] + question.w[-1]
-            yield self._ranking(decisions, question.own, question.numbers, k, include_positives, steps)
+            yield ranked(decisions, question.own, question.numbers, k, include_positives, steps)
 
     def _solved(self, question: Question) -> int:
-        """Brings a question to its answer, from its ridge where it has one, and says in how many steps."""
+        """Compute the solution of a question, from its ridge where it has one, and return the number of steps."""
         counts = np.ones(len(self._train), dtype=bool)
         counts[question.removed] = False
         if self.loss == "squared":
@@ -327,7 +328,7 @@ class ExemplarSVM:
         return self._once("hat", a, lambda: self._values(self._inverse(a) @ with_one(self._train).T))
 
     def _once(self, name: str, a: float, make: Callable[[], np.ndarray]) -> np.ndarray:
-        """What belongs to a weight a; that of the last two weights is kept."""
+        """A value that depends on the weight a alone; those of the last two weights are cached."""
         kept = self._kept.setdefault(a, {})
         if name not in kept:
             kept[name] = make()
@@ -367,25 +368,3 @@ class ExemplarSVM:
                 return steps
             listed |= violators
             rows.append(with_one(train[violators]))
-
-    def _ranking(
-        self,
-        decisions: np.ndarray,
-        own: np.ndarray,
-        numbers: np.ndarray | None,
-        k: int,
-        include_positives: bool,
-        steps: int,
-    ) -> Ranking:
-        if numbers is not None and not include_positives:
-            decisions = decisions.copy()
-            decisions[numbers] = -np.inf
-        m = min(k, len(decisions))
-        # Every row that may be among the best, ties at the last place with them, so that the lower row comes first.
-        best = np.flatnonzero(decisions >= -np.partition(-decisions, m - 1)[m - 1]) if m < len(decisions) else None
-        best = np.arange(len(decisions)) if best is None else best
-        order = best[np.lexsort((best, -decisions[best]))][:k]
-        order = order[np.isfinite(decisions[order])]
-        indices, values = np.full(k, -1, dtype=np.int64), np.full(k, -np.inf)
-        indices[: len(order)], values[: len(order)] = order, decisions[order]
-        return Ranking(indices, values, own, steps)

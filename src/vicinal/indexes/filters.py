@@ -1,4 +1,4 @@
-"""Filters: an expression over the columns of a table, in the way of SQL's WHERE, as one true or false a row.
+"""Filters: an expression over the columns of a table, as in SQL's WHERE, evaluated to one boolean a row.
 
     label = "noun.animal"            = == != <> < <= > >=
     year >= 1990 and not draft       and, or, not, parentheses; a column of true and false stands alone
@@ -7,7 +7,7 @@
     note is null                     is null, is not null; a comparison with null is never true
 
 Text is in double or single quotes, doubled inside; a name that is not a plain word is in `backticks`. Words are read in
-any case. Nothing of it is ever evaluated as code.
+any case. The expression is never evaluated as code.
 """
 
 import re
@@ -43,7 +43,7 @@ DEEPEST = 100  # parentheses within parentheses
 
 
 def matches(expression: str, columns: Mapping[str, Any]) -> np.ndarray:
-    """Which rows an expression is true of.
+    """Return the rows that match an expression.
 
     expression : as above
     columns    : name -> pyarrow array of n values

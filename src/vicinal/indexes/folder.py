@@ -9,8 +9,8 @@
     payload.arrow    the columns, where there are any
     engine.faiss     or engine.annoy, where the engine is not built again on load
 
-Every checksum is verified before any parser sees a byte, nothing is unpickled, and no parser may make an array larger
-than its file. The folder is written beside its name and swapped in by a rename.
+Every checksum is verified before a file is parsed, nothing is unpickled, and no parser may make an array larger than
+its file. The folder is written beside its final name and renamed when it is complete.
 """
 
 import json
@@ -76,7 +76,7 @@ def write(state: IndexState, folder: PathLike, overwrite: bool = False) -> None:
 
 
 def about(folder: PathLike) -> dict[str, Any]:
-    """What the manifest says of an index, for people: the index itself is not read.
+    """The description of an index in its manifest; the index itself is not read.
 
     Raises
     ------
@@ -109,7 +109,7 @@ def read(folder: PathLike) -> IndexState:
     Raises
     ------
     DataError
-        Naming the file, where the folder is none of an index, of a newer format, not whole, or damaged.
+        Naming the file, where the folder is no index, of a newer format, incomplete, or damaged.
     """
     manifest = manifests.read(folder, INDEX)
     metric = manifest.field("metric", str)
@@ -146,7 +146,7 @@ def naming(folder: PathLike) -> Iterator[None]:
         raise DataError(str(error) if str(folder) in str(error) else f"{folder}: {error}") from None
     except MALFORMED as error:
         reason = str(error).partition("\n")[0]
-        raise DataError(f"{folder}: not a whole index ({type(error).__name__}: {reason}); {INDEX.remedy}") from None
+        raise DataError(f"{folder}: not a complete index ({type(error).__name__}: {reason}); {INDEX.remedy}") from None
 
 
 def _engine(manifest: Manifest, n: int, dim: int) -> EngineState:

@@ -1,11 +1,11 @@
 """The contract of an index: vectors in, `Neighbors` out, with ids, filters, additions, removals, and a folder on disk.
 
     rows      vectors, ids and columns; a row keeps its number for ever, and is a gap once it is removed (`rows.py`)
-    backend   what answers: the exact kernel (`exact.py`), or an engine's proposals (`proposals.py`), which hold
+    backend   computes answers: by the exact kernel (`exact.py`), or from an engine's proposals (`proposals.py`) with
     entries   one for each distinct live row, so that copies cost a graph nothing (`entries.py`), and an
-    engine    of some library (`engine.py`, `engines/`)
+    engine    a structure of some library (`engine.py`, `engines/`)
 
-An index has these; it inherits none of them. `state` and `from_state` are the door for whatever saves one.
+`state` gives everything that a saved index is made of; `from_state` makes an index from it.
 """
 
 from abc import ABC, abstractmethod
@@ -30,13 +30,13 @@ from vicinal.typing import ArrayLike, MetricLike, PathLike
 class Index(ABC):
     """The common part of every index; choose one of its kinds, or let `vicinal.index` choose.
 
-    A kind gives its name, metrics and parameters as class attributes, and the backend that answers.
+    A subclass gives its name, metrics and parameters as class attributes, and the backend that computes its answers.
     """
 
     kinds: ClassVar[tuple[type["Index"], ...]] = ()  # every kind of index, as in `vicinal.indexes.INDEXES`
     name: ClassVar[str]  # in `vicinal.index` and on the command line
     about: ClassVar[str]  # one line for a list of kinds
-    serves: ClassVar[tuple[str, ...]]  # the names of the metrics that it supports
+    metrics: ClassVar[tuple[str, ...]]  # the names of the metrics that it supports
     parameters: ClassVar[tuple[Parameter, ...]] = ()
     exact: ClassVar[bool] = False  # whether it returns what a float64 brute force returns
     can_add: ClassVar[bool] = True  # whether rows can be added without building it anew
@@ -53,8 +53,8 @@ class Index(ABC):
 
     def __init__(self, metric: MetricLike = "euclidean", threads: int | None = None, **parameters: Any) -> None:
         self.metric = find(metric)
-        if self.metric.name not in self.serves:
-            known = some(list(self.serves), 9)
+        if self.metric.name not in self.metrics:
+            known = some(list(self.metrics), 9)
             raise UsageError(f"{type(self).__name__}: found metric {self.metric.name!r}, expected one of {known}")
         self.threads = check_threads(threads)
         self._settings: dict[str, Any] = {}
@@ -64,7 +64,7 @@ class Index(ABC):
 
     @abstractmethod
     def _make_backend(self) -> Backend:
-        """What answers, over `self._rows`, of the metric, the settings and the threads."""
+        """Make the backend over `self._rows`, from the metric, the settings and the threads."""
 
     # Description
 
@@ -138,7 +138,7 @@ class Index(ABC):
 
     @property
     def engine(self) -> str:
-        """The kernel or library that answers, and its version."""
+        """The kernel or library that is searched, and its version."""
         return self._backend.library
 
     @property
@@ -183,7 +183,7 @@ class Index(ABC):
             kept, not a copy, where dtype and byte order allow.
         on_invalid : {"error", "null"}
             What to do with rows that are NaN, infinite, or zero under cosine: "null" leaves them out, so that they have
-            no neighbours and are nobody's; `invalid` then holds the reason of each by row number.
+            no neighbours and are no row's neighbours; `invalid` then holds the reason of each by row number.
         invalid : dict of int to str or None
             The result of `vicinal.knn.vectors.invalid_rows`, where it is known already.
         ids : sequence of int or str
@@ -203,7 +203,7 @@ class Index(ABC):
         return self
 
     def add(self, vectors: ArrayLike, ids: object = None, payload: object = None) -> Self:
-        """Add rows behind those that there are.
+        """Add rows after the stored ones.
 
         Parameters
         ----------
@@ -241,13 +241,8 @@ class Index(ABC):
     # Questions
 
     def rows(self, where: object = None) -> np.ndarray:
-        """The rows that are live and that a filter leaves, int64, ascending; `where` as for `search`."""
-        _ = self._rows.vectors
-        allowed = self._rows.allowed(where)
-        if allowed is not None:
-            return np.flatnonzero(allowed)
-        live = self._rows.live()
-        return np.arange(self._rows.n) if live is None else live
+        """The live rows that match a filter, int64, ascending; `where` as for `search`."""
+        return self._rows.matching(where)
 
     def rows_of(self, ids: object, what: str = "id") -> np.ndarray:
         """The live rows of these ids, int64, in their order; DataError, which names `what`, where an id has none."""
@@ -265,10 +260,9 @@ class Index(ABC):
         ----------
         queries : array_like, shape (n_queries, dim)
         k : int
-            At least 1. Where fewer rows are there, the rest has index -1 and distance inf.
+            At least 1. Where fewer rows are stored, the rest has index -1 and distance inf.
         where : str, array_like of bool, or ids
-            The rows that may be found: an expression over the columns, a boolean a row, or ids. min(k, matches) rows
-            come.
+            Search only these rows: an expression over the columns, a boolean a row, or ids.
 
         Returns
         -------
@@ -300,8 +294,7 @@ class Index(ABC):
         ----------
         queries : array_like, shape (n_queries, dim)
         radius : float
-            In the metric's unit. An approximate index asks its engine for more and more rows until the radius is
-            passed.
+            In the metric's unit. An approximate index fetches more rows from its engine until one lies beyond it.
         where
             As for `search`.
 
@@ -347,7 +340,7 @@ class Index(ABC):
         )
 
     @classmethod
-    def from_state(cls, state: IndexState, threads: int | None = None) -> "Index":
+    def from_state(cls, state: IndexState, threads: int | None = None) -> Self:
         """The index that a state was made of; of `Index` itself, of any kind.
 
         Raises
@@ -361,7 +354,7 @@ class Index(ABC):
         kind: Any = kinds[state.type]
         if not issubclass(kind, cls):
             raise DataError(f"found an index of type {state.type}, expected {cls.name}; use {kind.__name__}.load")
-        index: Index = kind(metric=state.metric, threads=threads, **state.settings)
+        index: Self = kind(metric=state.metric, threads=threads, **state.settings)
         index._rows.restore(state)
         index._backend.restore(state)
         return index
@@ -372,12 +365,13 @@ class Index(ABC):
         Raises
         ------
         UsageError
-            Where it exists and `overwrite` is false, or the metric is none that has a name, such as mahalanobis.
+            Where it exists and `overwrite` is false, or the metric has a matrix, as mahalanobis has.
         NotFitted
         """
         state = self.state()
         if state.metric not in BY_NAME:
-            raise UsageError(f"an index of the metric {state.metric} is not saved: save it of whitened vectors instead")
+            remedy = "whiten the vectors and save an index of euclidean"
+            raise UsageError(f"an index of metric {state.metric} cannot be saved; {remedy}")
         folders.write(state, folder, overwrite)
 
     @classmethod
@@ -392,4 +386,4 @@ class Index(ABC):
         """
         state = folders.read(folder)
         with folders.naming(folder):
-            return cls.from_state(state, threads)  # type: ignore[return-value]
+            return cls.from_state(state, threads)

@@ -1,4 +1,4 @@
-"""What a row carries besides its vector: an id of the user's own, and columns that filters and results name.
+"""What is stored with each vector: the user's id, and columns for filters and results.
 
 Ids are whole numbers or strings, each of one row. Where none are given, a row's number is its id. Columns are an Arrow
 table, so that a filter over millions of rows is a few passes over arrays.

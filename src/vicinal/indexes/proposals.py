@@ -3,7 +3,7 @@
     query -> engine: entries -> true distances, ranked by (distance, entry) -> copies put back -> rows
 
 A filter that few rows match is answered by an exact scan of those rows; one that many match by the engine, and by the
-scan again for each query to which the engine gave fewer rows than there are. So min(k, matches) rows come, always.
+scan again for each query for which the engine found too few. So each query always gets min(k, matches) rows.
 """
 
 from typing import Protocol
@@ -23,16 +23,16 @@ from vicinal.knn.measure import measured
 from vicinal.knn.neighbors import RadiusNeighbors
 
 SCAN_AT_MOST = 10_000  # a filter that no more rows match than this, or a tenth of all, is answered by an exact scan
-FIRST_K = 64  # how many rows `within` asks for at first
+FIRST_K = 64  # the first k of `within`
 REBUILD_BELOW = 0.5  # an engine is built anew once fewer of its entries than this are live
 
 
 class Backend(Protocol):
-    """What stands behind an index: it knows the rows, and answers which are nearest."""
+    """The part of an index that holds its rows and computes its answers."""
 
     @property
     def library(self) -> str:
-        """The kernel or library that answers."""
+        """The kernel or library that is searched, and its version."""
         ...
 
     @property
@@ -51,11 +51,11 @@ class Backend(Protocol):
         ...
 
     def build(self) -> None:
-        """Make it anew, of the live rows."""
+        """Build it from the live rows."""
         ...
 
     def extend(self) -> None:
-        """Take in rows that were appended."""
+        """Add the rows that were appended."""
         ...
 
     def shrink(self) -> None:
@@ -67,11 +67,11 @@ class Backend(Protocol):
         ...
 
     def state(self) -> EngineState:
-        """What a saved folder needs of it."""
+        """Return what a saved folder holds of it."""
         ...
 
     def restore(self, state: IndexState) -> None:
-        """Take a saved state; the rows have taken theirs before."""
+        """Restore a saved state; the rows are restored already."""
         ...
 
 
@@ -86,7 +86,7 @@ class Proposals:
 
     @property
     def library(self) -> str:
-        """The library that answers, and its version."""
+        """The library that is searched, and its version."""
         return self.engine.library
 
     @property
@@ -123,9 +123,9 @@ class Proposals:
             self.engine.extend(self.entries, first)
 
     def shrink(self) -> None:
-        """Pass over removed rows; build the engine anew once most of it is gone."""
+        """Skip removed rows; build the engine again once most of its entries are removed."""
         self.entries.forget_removed()
-        # Codes cannot be made of decoded vectors again.
+        # Codes must not be computed from decoded vectors.
         if not self.engine.codes_only and self.entries.share_live() < REBUILD_BELOW:
             self.build()
 
@@ -142,7 +142,7 @@ class Proposals:
         )
 
     def restore(self, state: IndexState) -> None:
-        """Take a saved state.
+        """Restore a saved state.
 
         Raises   DataError where the vectors are there and should not be, or the other way round, or the engine's files
                  do not fit
@@ -197,7 +197,7 @@ class Proposals:
     def _with_copies(
         self, copies: Copies, indices: np.ndarray, distances: np.ndarray, k: int
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Rows in the place of entries, with their copies; most queries meet none."""
+        """Rows in the place of entries, with their copies; most queries have none."""
         if self._rows.removed is not None or copies is not self.entries.copies or indices.shape[1] < k:
             return copies.expand(indices, distances, k)
         several = np.diff(copies.starts) > 1
@@ -240,7 +240,7 @@ class Proposals:
 def within(
     backend: Backend, queries: np.ndarray, radius: float, allowed: np.ndarray | None, n_rows: int, metric: str
 ) -> RadiusNeighbors:
-    """All rows at a distance of at most the radius, as far as a backend finds them when it is asked for more and more.
+    """All rows at a distance of at most the radius that a backend finds, by searches with growing k.
 
     n_rows : the number of rows that there are at most
     """

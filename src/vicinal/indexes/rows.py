@@ -1,6 +1,6 @@
-"""The rows of an index: vectors, ids, columns, which rows are removed, and which rows a filter leaves.
+"""The rows of an index: vectors, ids, columns, which rows are removed, and which rows match a filter.
 
-A row keeps its number for ever, and is a gap once it is removed.
+A row keeps its number for ever; the number of a removed row is not used again.
 """
 
 from collections.abc import Iterable
@@ -84,7 +84,7 @@ class Rows:
             self.removed[list(wrong)] = True
 
     def append(self, vectors: object, ids: object, payload: object) -> int:
-        """Add rows behind the others; arguments and errors as for `Index.add`. Returns how many were added."""
+        """Add rows after the others; arguments and errors as for `Index.add`. Returns how many were added."""
         array = as_rows(vectors, self.metric, at_least=0)
         if array.shape[1] != self.dim:
             raise DataError(f"vectors: found dim {array.shape[1]}, the stored vectors have dim {self.dim}")
@@ -98,7 +98,7 @@ class Rows:
         return len(array)
 
     def _append(self, array: np.ndarray) -> None:
-        """Put vectors behind the others, in space that grows by half, so that many small additions stay cheap."""
+        """Append vectors to a buffer that grows by half, so that many small additions stay cheap."""
         stored, n, store = self.vectors, self.n + len(array), self._store
         kind = np.result_type(stored.dtype, array.dtype)
         if kind != store.dtype or n > len(store) or not store.flags.writeable or store is stored:
@@ -118,7 +118,7 @@ class Rows:
         return len(rows) > 0
 
     def replace_vectors(self, vectors: Vectors) -> None:
-        """Hold these vectors in the place of those that were given."""
+        """Replace the given vectors by these."""
         self._store = vectors
 
     # Questions
@@ -135,8 +135,16 @@ class Rows:
         _ = self.vectors
         return self.ids.rows(ids, what, self.removed)
 
+    def matching(self, where: object) -> np.ndarray:
+        """Return the live rows that match a filter, int64, ascending; all live rows where it is None."""
+        _ = self.vectors
+        allowed, live = self.allowed(where), self.live()
+        if allowed is not None:
+            return np.flatnonzero(allowed)
+        return np.arange(self.n) if live is None else live
+
     def allowed(self, where: object) -> np.ndarray | None:
-        """The live rows that a filter leaves, bool (n,); None where there is no filter."""
+        """The live rows that match a filter, bool (n,); None where there is no filter."""
         if where is None:
             return None
         mask = matches(where, self._columns()) if isinstance(where, str) else self._mask(where)
@@ -169,10 +177,10 @@ class Rows:
         mask[self.rows_of(np.ravel(names) if isinstance(names, np.ndarray) else names, "where")] = True
         return mask
 
-    # What a saved index needs of them
+    # Loading
 
     def restore(self, state: IndexState) -> None:
-        """Take the rows of a state.
+        """Restore the rows of a saved state.
 
         Raises   DataError where they cannot be those of an index
         """

@@ -1,4 +1,4 @@
-"""The exact search over the rows that a filter leaves."""
+"""The exact search over the rows that match a filter."""
 
 import hashlib
 

@@ -1,4 +1,4 @@
-"""What a saved index is made of: one value that `Index.state` gives and `Index.from_state` takes."""
+"""The state of an index for saving: `Index.state` returns it, and `Index.from_state` makes an index from it."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from vicinal.typing import Id
 
 @dataclass(frozen=True)
 class EngineState:
-    """What an index holds beside its rows; an index that compares all rows holds nothing.
+    """The state of the engine of an index; an index that compares all rows has the defaults.
 
     copies  : the rows that the engine holds once; None where no row has a copy
     centre  : float64 (dim,), what is subtracted from vectors before the engine sees them; None for nothing

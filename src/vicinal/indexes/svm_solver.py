@@ -4,38 +4,14 @@ The loss and the notation are those of `exemplar_svm.py`: z = (x, 1), f = z w, A
 b the weights of a negative and of a positive.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 
 MOST_STEPS = 100
-GRADIENT = 1e-9  # what may be left of the gradient, against the sum of what it is made of
-
-
-@dataclass(frozen=True)
-class Ranking:
-    """Rows by decision value, best first.
-
-    Attributes
-    ----------
-    indices : ndarray of int64, shape (k,)
-        Row numbers; -1 where there are fewer rows.
-    decisions : ndarray of float64, shape (k,)
-        w'x + intercept: positive on the side of the examples; -inf where the index is -1.
-    positives : ndarray of float64, shape (p,)
-        The decision values of the examples themselves.
-    steps : int
-        How many times a shortlist was solved; 0 where no negative was beyond the margin.
-    """
-
-    indices: np.ndarray
-    decisions: np.ndarray
-    positives: np.ndarray
-    steps: int
+GRADIENT = 1e-9  # the tolerance of the gradient, relative to the sum of its terms
 
 
 class NegativeRows:
-    """Negatives, and Z_A'Z_A of those that count, kept up as they come and go."""
+    """Negatives, and Z_A'Z_A of those within the margin, updated as rows enter and leave A."""
 
     def __init__(self, rows: np.ndarray) -> None:
         self.rows = rows
@@ -43,7 +19,7 @@ class NegativeRows:
         self._gram: np.ndarray | None = None
 
     def append(self, rows: np.ndarray) -> None:
-        """More of them."""
+        """Add negatives."""
         self.rows = np.vstack([self.rows, rows])
         self._counted = np.append(self._counted, np.zeros(len(rows), dtype=bool))
 
@@ -171,23 +147,3 @@ def _line_search(
         low, high = (middle, high) if slope(middle) < 0 else (low, middle)
     # A whole step lands on the minimum once no row comes or goes; it must be taken whole.
     return 1.0 if low <= 1.0 <= high else (low + high) / 2
-
-
-class Question:
-    """Examples, and what is known of their classifier."""
-
-    def __init__(
-        self,
-        examples: np.ndarray,
-        numbers: np.ndarray | None,
-        removed: np.ndarray,
-        a: float,
-        b: float,
-        absent: np.ndarray,
-    ) -> None:
-        self.examples, self.numbers, self.removed, self.a, self.b = examples, numbers, removed, a, b
-        # The negatives that are examples leave with weight -a, the examples join with b.
-        self.update = np.vstack([examples, absent])
-        self.scale = scales(b, len(examples), -a, len(absent))
-        self.f = self.own = self.w = np.zeros(0)  # decision values of the negatives, of the examples, and the vector
-        self.solved = self.values = self.inner = self.base = np.zeros(0)

@@ -384,14 +384,3 @@ class ExactSearch:
         if self.valid is not None:
             indices = np.where(indices < 0, -1, self.valid[indices])
         return neighbors_of(indices, distances, self.metric.name, self.vectors.shape[1])
-
-
-def neighbors(vectors: ArrayLike, k: int, metric: MetricLike = "euclidean", threads: int | None = None) -> Neighbors:
-    """Return each row's k nearest other rows: `ExactSearch.of(vectors, metric, threads).neighbors(k)`.
-
-    Examples
-    --------
-    >>> neighbors([[0.0], [1.0], [3.0]], k=1).distances.ravel().tolist()
-    [1.0, 1.0, 2.0]
-    """
-    return ExactSearch.of(vectors, metric, threads).neighbors(k)

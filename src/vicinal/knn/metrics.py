@@ -161,12 +161,6 @@ class Metric:
     length: Callable[[np.ndarray], np.ndarray] = _same
     log_volume: Callable[[np.ndarray, int], np.ndarray] | None = None
 
-    @property
-    def not_a_distance(self) -> str:
-        """Why methods that need distances of at least 0 cannot use this metric; empty where they can."""
-        expected = "expected a metric whose distances are >= 0"
-        return f"{expected}, got {self.name}; use euclidean or cosine" if self.product else ""
-
     def pairwise(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         """Every distance between the rows of a (n, dim) and of b (m, dim), float64 (n, m): slow, simple, right."""
         if self.whiten is not None:

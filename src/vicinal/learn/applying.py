@@ -63,7 +63,7 @@ def apply(
         Where the dimension differs, a row holds NaN or infinity, a result is too large for the dtype, or the folder is
         damaged.
     UsageError
-        Where a tower must be chosen, or the output cannot be written.
+        Where a tower must be chosen, or the output cannot be written or is an input.
 
     Examples
     --------
@@ -76,6 +76,7 @@ def apply(
     if output is not None:
         if Path(output).suffix != ".npy":
             raise UsageError(f"{output}: expected a name that ends in .npy")
+        atomic.refuse_input(output, (data, embeddings))
         atomic.check_file(output, overwrite)
     chosen = _head(head, tower)
     source = dataset.read(data, embeddings)

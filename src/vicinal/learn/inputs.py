@@ -14,7 +14,6 @@ from vicinal.data.labels import from_values
 from vicinal.errors import DataError
 from vicinal.learn.pairs import read_pairs
 
-ArrayOrPath = ArrayLike | str | Path
 Pairs = tuple[NDArray[np.int64], NDArray[np.bool_]]
 
 

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from vicinal.data.tables import Id, read_rows, suffix
+from vicinal.data.tables import read_rows, suffix
 from vicinal.errors import DataError, some
+from vicinal.typing import Id
 
 
 def read_pairs(path: str | Path, ids: list[Id], source: str) -> tuple[np.ndarray, np.ndarray]:

@@ -19,18 +19,19 @@ from typing import IO
 
 from vicinal.errors import UsageError
 from vicinal.storage.manifests import is_ours
+from vicinal.typing import PathLike
 
 ALONE = fcntl.LOCK_EX | fcntl.LOCK_NB
 
 
-def refuse_existing(path: str | Path, overwrite: bool) -> None:
+def refuse_existing(path: PathLike, overwrite: bool) -> None:
     """Raises UsageError where an output exists and may not be replaced."""
     path = Path(path)
     if path.exists() and not overwrite:
         raise UsageError(f"{path}: exists already; name another output or add --overwrite (in Python: overwrite=True)")
 
 
-def refuse_input(output: str | Path, inputs: Iterable[object]) -> None:
+def refuse_input(output: PathLike, inputs: Iterable[object]) -> None:
     """Raise UsageError where an output is a file that the work reads.
 
     Parameters
@@ -50,7 +51,7 @@ def refuse_input(output: str | Path, inputs: Iterable[object]) -> None:
         raise UsageError(f"{output}: is one of the inputs, and an input is never overwritten; name another output")
 
 
-def _is_one_file(one: str | Path, other: str) -> bool:
+def _is_one_file(one: PathLike, other: str) -> bool:
     try:
         return Path(one).is_file() and Path(one).samefile(other)
     except (OSError, ValueError):  # not the name of a file, or of one that does not exist
@@ -101,7 +102,7 @@ def _lies_at(path: Path, descriptor: int) -> bool:
         return False
 
 
-def remove_leftovers(path: str | Path, ending: str = "part") -> None:
+def remove_leftovers(path: PathLike, ending: str = "part") -> None:
     """Removes what killed runs left of an output beside it; what a living run is making is locked, and stays."""
     path = Path(path)
     ours = re.compile(rf"\.{re.escape(path.name)}\.[0-9a-f]{{8}}\.{ending}")
@@ -111,7 +112,7 @@ def remove_leftovers(path: str | Path, ending: str = "part") -> None:
                 _remove_unlocked(path.parent / name)
 
 
-def remove_kept(folder: str | Path) -> None:
+def remove_kept(folder: PathLike) -> None:
     """Removes a folder of kept work once it has served, and what killed runs left of it."""
     shutil.rmtree(folder, ignore_errors=True)
     remove_leftovers(folder)
@@ -162,7 +163,7 @@ def _replace_in_two_steps(part: Path, path: Path) -> None:
 
 
 @contextmanager
-def whole_file(path: str | Path, overwrite: bool = False) -> Iterator[IO[bytes]]:
+def whole_file(path: PathLike, overwrite: bool = False) -> Iterator[IO[bytes]]:
     """A binary file that gets its final name only when the block ends without an error.
 
     Raises    UsageError where the file exists and `overwrite` is false, or its folder does not exist.
@@ -187,7 +188,7 @@ def whole_file(path: str | Path, overwrite: bool = False) -> Iterator[IO[bytes]]
 
 
 @contextmanager
-def whole_folder(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
+def whole_folder(path: PathLike, overwrite: bool = False) -> Iterator[Path]:
     """A folder that gets its final name only when the block ends without an error.
 
     Only a folder of ours is ever replaced, so that no slip of the hand removes a user's files.
@@ -218,7 +219,7 @@ def whole_folder(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
     remove_leftovers(path, "old")
 
 
-def check_file(path: str | Path, overwrite: bool, parents: bool = False) -> None:
+def check_file(path: PathLike, overwrite: bool, parents: bool = False) -> None:
     """Raises UsageError at once where `whole_file` could not write there later; `parents` will be made by then."""
     path = Path(path)
     if path.is_dir():
@@ -227,7 +228,7 @@ def check_file(path: str | Path, overwrite: bool, parents: bool = False) -> None
     _check_parent(path, parents)
 
 
-def check_folder(path: str | Path, overwrite: bool) -> None:
+def check_folder(path: PathLike, overwrite: bool) -> None:
     """Raises UsageError at once where `whole_folder` could not write there later."""
     path = Path(path)
     refuse_existing(path, overwrite)

@@ -17,6 +17,7 @@ import numpy as np
 
 from vicinal.errors import DataError, VicinalError
 from vicinal.storage import npy
+from vicinal.typing import PathLike
 
 MANIFEST = "manifest.json"
 MANIFEST_AT_MOST = 1 << 24  # bytes
@@ -47,7 +48,7 @@ class FolderKind:
         return self.error(f"{file}: not a manifest of {self.what}{why}; expected a folder of `{self.command}`")
 
 
-def sha256(path: str | Path) -> str:
+def sha256(path: PathLike) -> str:
     """The hexadecimal SHA-256 of a file's bytes."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
@@ -198,7 +199,7 @@ def _fits(shape: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:
     return all(want in (None, have) for have, want in zip(shape, wanted, strict=True))
 
 
-def read(folder: str | Path, kind: FolderKind) -> Manifest:
+def read(folder: PathLike, kind: FolderKind) -> Manifest:
     """The manifest of a folder of this kind.
 
     Raises

@@ -8,9 +8,10 @@ from typing import IO
 import numpy as np
 
 from vicinal.errors import DataError
+from vicinal.typing import PathLike
 
 
-def load_npy(path: str | Path) -> np.ndarray:
+def load_npy(path: PathLike) -> np.ndarray:
     """The array of a `.npy` file as a read-only memory map.
 
     Raises    DataError where the file is not a plain `.npy` array: missing, truncated, pickled objects, another format.

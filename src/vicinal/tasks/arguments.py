@@ -4,7 +4,6 @@ Each message begins with the name of the argument; the command line writes it as
 """
 
 import math
-import os
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -14,8 +13,7 @@ import numpy as np
 
 from vicinal.errors import UsageError, unknown
 from vicinal.storage import atomic
-
-PathLike = str | os.PathLike[str]
+from vicinal.typing import PathLike
 
 
 def whole_number(value: object, name: str, also: str = "") -> int:
@@ -139,25 +137,15 @@ def check_outputs(outputs: Mapping[str, PathLike | None], inputs: Iterable[objec
     UsageError
         A file exists, its folder does not, it is one of the inputs, or two outputs are one file.
     """
-    texts = [os.fspath(value) for value in inputs if isinstance(value, str | os.PathLike)]
-    read = [part for text in texts for part in (text, text.rpartition(":")[0])]
-    names: dict[Path, str] = {}
+    read, names = list(inputs), dict[Path, str]()
     for name, path in outputs.items():
         if path is None:
             continue
-        if any(_is_same_file(path, other) for other in read):
-            raise UsageError(f"{path}: this is one of the inputs, which are never overwritten; name another output")
+        atomic.refuse_input(path, read)
         atomic.check_file(Path(path), overwrite)
         first = names.setdefault(Path(path).absolute(), name)
         if first != name:
             raise UsageError(f"{name}: found the file {path}, which {first} writes too; name another one")
-
-
-def _is_same_file(one: PathLike, other: str) -> bool:
-    try:
-        return Path(one).is_file() and Path(one).samefile(other)
-    except (OSError, ValueError):  # not the name of a file
-        return False
 
 
 def _shown(value: object) -> str:

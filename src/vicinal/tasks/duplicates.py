@@ -17,9 +17,9 @@ from vicinal.knn.arguments import check_threads
 from vicinal.knn.blocks import blocks
 from vicinal.knn.metrics import Metric, find
 from vicinal.storage import atomic
+from vicinal.typing import Id, StartProgress
 
 BLOCK_BYTES = 1 << 24
-StartProgress = Callable[[str], Callable[..., None]]
 
 
 class Duplicates(Columns):
@@ -48,7 +48,7 @@ class Duplicates(Columns):
     """
 
     def __init__(
-        self, ids: list[tables.Id], columns: dict[str, np.ndarray], metric: str, radius: float, seconds: float
+        self, ids: list[Id], columns: dict[str, np.ndarray], metric: str, radius: float, seconds: float
     ) -> None:
         super().__init__(ids, columns)
         self.metric, self.radius, self.seconds = metric, radius, seconds

@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -20,17 +20,15 @@ import numpy as np
 from vicinal import __version__
 from vicinal.data import dataset, frames, models, provenance
 from vicinal.data.results import Columns
-from vicinal.data.tables import Id
 from vicinal.errors import DataError, UsageError, kept_in, some, unknown
 from vicinal.knn.blocks import blocks
 from vicinal.storage import atomic, manifests
+from vicinal.typing import Id, Progress, StartProgress
 
 DTYPES = ("float32", "float16")
 BLOCK_ROWS = 512
 ARRAY, STATE = "array.npy", "state.json"
 IN_MEMORY = "(data in memory)"
-
-Progress = Callable[[int, int], None]
 
 
 class Embedded(Columns):
@@ -118,7 +116,7 @@ def embed(
     ids: object = None,
     output: str | Path | None = None,
     overwrite: bool = False,
-    progress: Callable[[str], Progress] | None = None,
+    progress: StartProgress | None = None,
 ) -> Embedded:
     """Return the embeddings of texts, by a model of sentence-transformers.
 

@@ -9,13 +9,13 @@ import numpy as np
 
 from vicinal.data import dataset, frames, provenance
 from vicinal.data.embeddings import Embeddings, OnInvalid, load
-from vicinal.data.tables import Id
 from vicinal.errors import UsageError
 from vicinal.indexes import Index, annbenchmarks, choose, load_index
 from vicinal.indexes import folder as folders
 from vicinal.knn.metrics import Metric, find
 from vicinal.storage import atomic
 from vicinal.tasks.arguments import several
+from vicinal.typing import Id
 
 
 def index(
@@ -263,12 +263,13 @@ def export_benchmark(
     Raises
     ------
     UsageError
-        An argument cannot be used, or the output exists.
+        An argument cannot be used, or the output exists or is an input.
     MissingExtra
         h5py (`pip install 'vicinal[hdf5]'`) is not installed.
     """
     name = find(metric).name
     annbenchmarks.check_metric(name)
+    atomic.refuse_input(output, (data, test))
     atomic.check_file(output, overwrite)
     rows = dataset.read(data)
     train = load(rows.embeddings, metric=name, at_least=2)

@@ -1,24 +1,19 @@
 """`vicinal.neighbors`: each row's nearest other rows, of an array, a file or a table."""
 
-import os
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from vicinal.data import dataset, tables
 from vicinal.data.embeddings import OnInvalid, load
-from vicinal.data.tables import Id
 from vicinal.errors import UsageError
 from vicinal.indexes.exact import Exact
 from vicinal.knn.arguments import check_k
 from vicinal.knn.metrics import Metric, find
 from vicinal.knn.neighbors import Neighbors
 from vicinal.storage import atomic
-from vicinal.typing import Progress
-
-PathLike = str | os.PathLike[str]
+from vicinal.typing import Id, PathLike, StartProgress
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -67,7 +62,7 @@ def neighbors(
     ids: object = None,
     on_invalid: OnInvalid = "error",
     threads: int | None = None,
-    progress: Callable[[str], Progress] | None = None,
+    progress: StartProgress | None = None,
     checkpoint: PathLike | None = None,
     output: PathLike | None = None,
     overwrite: bool = False,

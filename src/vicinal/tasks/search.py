@@ -13,7 +13,6 @@ from vicinal.data import dataset, tables
 from vicinal.data.embeddings import load
 from vicinal.data.models import text_embedder
 from vicinal.data.results import Columns
-from vicinal.data.tables import Id
 from vicinal.errors import DataError, UsageError, unknown
 from vicinal.indexes import Index
 from vicinal.indexes.exemplar_svm import ExemplarSVM
@@ -22,6 +21,7 @@ from vicinal.knn.metrics import find
 from vicinal.storage import atomic
 from vicinal.tasks import index as indexes
 from vicinal.tasks.arguments import several
+from vicinal.typing import Id
 
 
 class Hits(Columns):

@@ -1,1 +1,1 @@
-"""One file a library or structure: the engine, and the public classes of index that it stands behind."""
+"""One file for each library or structure: its engine, and the public index classes that use it."""

@@ -1,4 +1,4 @@
-"""Annoy's forest of random cuts, for those who come from it; its package is the extra `annoy`."""
+"""Annoy's forest of trees of random splits, for users who move from annoy; needs the extra `annoy`."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,12 +26,12 @@ class AnnoyEngine(Engine):
 
     @property
     def library(self) -> str:
-        """The package; it does not say its version."""
+        """The package; annoy has no version attribute."""
         return "annoy"
 
     @property
     def n_bytes(self) -> int:
-        """The size of the forest's file; 0 before it is saved, because annoy does not say."""
+        """The size of the forest's file; 0 before it is saved, because annoy does not report its memory."""
         return self._bytes
 
     def _as_items(self, rows: np.ndarray) -> np.ndarray:
@@ -42,7 +42,7 @@ class AnnoyEngine(Engine):
         return need("annoy", extra="annoy").AnnoyIndex(dim, SPACES[self.metric.name])
 
     def build(self, entries: Entries) -> None:
-        """Cut the entries up, tree by tree."""
+        """Build the trees."""
         forest = self._new(entries)
         forest.set_seed(self.settings["seed"])
         for block in entries.blocks(entries.n):
@@ -80,7 +80,7 @@ class AnnoyEngine(Engine):
 
 
 class Annoy(Index):
-    """Trees of random cuts. A forest cannot grow: `add` is refused.
+    """Trees of random splits, by the package annoy. Rows cannot be added.
 
     Parameters
     ----------
@@ -89,9 +89,9 @@ class Annoy(Index):
     n_trees : int
         More trees find more, and take more memory.
     search_k : int or None
-        How many rows a query looks at; None for n_trees * k. May be changed by `set`.
+        How many rows a query compares; None for n_trees * k. May be changed by `set`.
     seed : int
-        Of the cuts; one seed gives one forest on one machine.
+        Of the splits; one seed gives one forest on one machine.
     threads : int or None
         None for the number of cores.
 
@@ -101,11 +101,11 @@ class Annoy(Index):
     """
 
     name = "annoy"
-    about = "forest of random cuts, by the package annoy"
-    serves = tuple(SPACES)
+    about = "forest of random splits, by the package annoy"
+    metrics = tuple(SPACES)
     parameters = (
         Parameter("n_trees", 100, "trees", high=10_000),
-        Parameter("search_k", None, "rows that a query looks at (default: n_trees * k)", searching=True),
+        Parameter("search_k", None, "rows that a query compares (default: n_trees * k)", searching=True),
         Parameter("seed", 0, "of the cuts", low=0),
     )
     can_add = False

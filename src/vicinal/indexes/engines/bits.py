@@ -27,7 +27,7 @@ class AllBits(Engine):
 
     @property
     def library(self) -> str:
-        """The kernel that answers, and its version."""
+        """The kernel that compares the entries, and its version."""
         return "kernel" if self._search is None else self._search.engine
 
     def build(self, entries: Entries) -> None:
@@ -126,7 +126,7 @@ class BitGraph(FaissBits):
         return index
 
     def steer(self, k: int) -> None:
-        """The width of the search: at least k."""
+        """Set the width of the search: at least k."""
         self._index.hnsw.efSearch = min(max(k, self.settings["ef_search"]), self._index.ntotal)
 
     def check(self, path: Path, n: int) -> None:
@@ -146,11 +146,11 @@ class BitLists(FaissBits):
         index = faiss.IndexBinaryIVF(quantizer, bits, n_lists(self.settings, n))
         index.own_fields = True
         quantizer.this.disown()
-        index.cp.min_points_per_centroid = 1  # it need not say so itself
+        index.cp.min_points_per_centroid = 1  # no warning about few training rows
         return index
 
     def steer(self, k: int) -> None:
-        """The number of lists to look into."""
+        """Set the number of lists to search."""
         self._index.nprobe = min(self.settings["n_probe"], self._index.nlist)
 
 
@@ -182,16 +182,16 @@ class Binary(Index):
 
     name = "binary"
     about = "packed bits: compared all, or a graph or lists of them"
-    serves = ("hamming", "jaccard")
+    metrics = ("hamming", "jaccard")
     parameters = (
         Parameter("structure", "all", f"{', '.join(STRUCTURES)}", choices=STRUCTURES),
         Parameter("M", 32, "links of each vector of a graph", low=2, high=512),
-        Parameter("ef_construction", 200, "how widely a graph is searched while it is built"),
-        Parameter("ef_search", 128, "how widely a query searches a graph; at least k", searching=True),
+        Parameter("ef_construction", 200, "width of the search while a graph is built"),
+        Parameter("ef_search", 128, "width of the search of a graph; at least k", searching=True),
         Parameter("n_lists", None, "how many lists (default: 4 sqrt(n))"),
-        Parameter("n_probe", 32, "how many lists a query looks into", searching=True),
+        Parameter("n_probe", 32, "how many lists a query searches", searching=True),
     )
-    recall = 0.8  # where it is a graph or lists; distances that are whole numbers tie at the last place
+    recall = 0.8  # of a graph or lists, where many distances are equal whole numbers
 
     def __init__(
         self,
@@ -207,7 +207,9 @@ class Binary(Index):
         graph = {"M": M, "ef_construction": ef_construction, "ef_search": ef_search}
         super().__init__(metric, threads, structure=structure, **graph, n_lists=n_lists, n_probe=n_probe)
         if structure != "all" and self.metric.name != "hamming":
-            raise UsageError(f"structure: {structure!r} serves hamming, not {self.metric.name}; use structure='all'")
+            raise UsageError(
+                f"structure: {structure!r} supports hamming, got metric {self.metric.name}; use structure='all'"
+            )
 
     def _make_backend(self) -> Backend:
         engine = ENGINES[self._settings["structure"]]

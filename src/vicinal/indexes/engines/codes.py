@@ -19,7 +19,7 @@ from vicinal.indexes.parameters import Parameter
 from vicinal.indexes.proposals import Backend, Proposals
 from vicinal.typing import MetricLike
 
-OVERFETCH = 8  # how many times k entries codes are asked for, where vectors decide
+OVERFETCH = 8  # fetch so many times k entries by codes, where distances are measured from the vectors
 CODE_PARAMETERS = (
     Parameter("n_subquantizers", None, "pieces of a vector, a divisor of dim (default: about dim / 4)"),
     Parameter("n_bits", 8, "bits of the code of each piece", high=12),
@@ -39,8 +39,8 @@ def code_shape(settings: Mapping[str, Any], dim: int, n: int) -> tuple[int, int]
 
 
 def set_training(index: Any, settings: Mapping[str, Any]) -> None:
-    """How codebooks are trained; where vectors decide, rounds of clustering beyond the tenth change no answer."""
-    index.pq.cp.min_points_per_centroid = 1  # it need not say so itself
+    """Set how codebooks are trained; ten rounds of clustering suffice where distances are measured from the vectors."""
+    index.pq.cp.min_points_per_centroid = 1  # no warning about few training rows
     index.pq.cp.niter = 10 if settings["keep_vectors"] else 25
 
 
@@ -65,11 +65,11 @@ class IVFPQEngine(ListsEngine):
         return k if self.codes_only else k * OVERFETCH
 
     def search_parameters(self, k: int, selector: Any, wider: float) -> Any:
-        """The number of lists to look into."""
+        """The number of lists to search."""
         return library().IVFPQSearchParameters(nprobe=self.n_probes(wider), sel=selector)
 
     def read(self, files: Mapping[str, Path], entries: Entries) -> None:
-        """Map the file, and make the table that no file may ask for: its size is not bound by the file's."""
+        """Map the file, and compute the distance table here: a file could request one of any size."""
         super().read(files, entries)
         self.index.precompute_table()
 
@@ -113,7 +113,7 @@ class IVFPQ(Index):
     n_lists : int or None
         How many lists; None for 4 sqrt(n).
     n_probe : int
-        How many of them a query looks into. May be changed by `set`.
+        How many of them a query searches. May be changed by `set`.
     n_subquantizers : int or None
         Pieces that a vector is cut into, a divisor of dim; None for about dim / 4.
     n_bits : int
@@ -131,7 +131,7 @@ class IVFPQ(Index):
 
     name = "ivfpq"
     about = "lists of codes: n_subquantizers + 8 bytes a vector"
-    serves = METRICS
+    metrics = METRICS
     parameters = (*LIST_PARAMETERS, *CODE_PARAMETERS)
     filters = True
     recall = 0.9
@@ -171,7 +171,7 @@ class PQ(Index):
 
     name = "pq"
     about = "codes: n_subquantizers bytes a vector, every one compared"
-    serves = METRICS
+    metrics = METRICS
     parameters = CODE_PARAMETERS
     recall = 0.98
 

@@ -42,7 +42,7 @@ class FaissEngine(Engine):
         raise NotImplementedError
 
     def search_parameters(self, k: int, selector: Any, wider: float) -> Any:
-        """The parameters of one search of faiss; among some of the entries it looks at `wider` times as many."""
+        """The parameters of one search of faiss; where a filter excludes entries, it searches `wider` times as many."""
         raise NotImplementedError
 
     def n_training(self, n: int) -> int:
@@ -50,7 +50,7 @@ class FaissEngine(Engine):
         return n
 
     def n_asked(self, k: int) -> int:
-        """The number of entries that faiss is asked for."""
+        """The number of entries to fetch from faiss."""
         return k
 
     def faiss_metric(self) -> int:
@@ -129,7 +129,7 @@ def library() -> ModuleType:
 
 @contextmanager
 def threads_of_faiss(threads: int) -> Iterator[None]:
-    """Set the one thread count that faiss has for everything, for as long as the block lasts."""
+    """Set the thread count of faiss, which is global, while a block runs."""
     faiss = library()
     before = faiss.omp_get_max_threads()
     faiss.omp_set_num_threads(threads)
@@ -166,11 +166,11 @@ def read_index(path: Path, n: int, dim: int, read: Callable[[str, int], Any]) ->
 
 
 def check_graph(path: Path, graph: Any, n: int) -> None:
-    """Raise DataError where a link of a graph leads nowhere; faiss follows links without looking."""
+    """Raise DataError where a link of a graph leads to no entry; faiss follows links without a check."""
     faiss = library()
     links = faiss.vector_to_array(graph.neighbors)
     offsets = faiss.vector_to_array(graph.offsets)
     whole = len(offsets) == n + 1 and offsets[0] == 0 and (np.diff(offsets.astype(np.int64)) >= 0).all()
     whole = whole and offsets[-1] == len(links) and (n == 0 or -1 <= graph.entry_point < n)
     if not whole or (len(links) and not (links.min() >= -1 and links.max() < n)):
-        raise DataError(f"{path}: a link of the graph leads nowhere; build the index again")
+        raise DataError(f"{path}: a link of the graph leads to no entry; build the index again")

@@ -1,4 +1,4 @@
-"""A graph of neighbours, walked from the top; by faiss."""
+"""A navigable small-world graph (HNSW), by faiss."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -42,9 +42,9 @@ class HNSW(Index):
     M : int
         Links of each vector; more find more, and take more memory (8 M bytes a vector).
     ef_construction : int
-        How widely the graph is searched while it is built.
+        The width of the search while the graph is built.
     ef_search : int
-        How widely a query searches; at least k. May be changed by `set`.
+        The width of the search of a query; at least k. May be changed by `set`.
     threads : int or None
         None for the number of cores.
 
@@ -59,12 +59,12 @@ class HNSW(Index):
     """
 
     name = "hnsw"
-    about = "graph: fast, most of the neighbours, 4 dim + 8 M bytes a vector"
-    serves = METRICS
+    about = "graph: fast, finds most neighbours, 4 dim + 8 M bytes a vector"
+    metrics = METRICS
     parameters = (
         Parameter("M", 32, "links of each vector", low=2, high=512),
-        Parameter("ef_construction", 200, "how widely the graph is searched while it is built"),
-        Parameter("ef_search", 64, "how widely a query searches; at least k", searching=True),
+        Parameter("ef_construction", 200, "width of the search while the graph is built"),
+        Parameter("ef_search", 64, "width of the search of a query; at least k", searching=True),
     )
     filters = True
     recall = 0.98

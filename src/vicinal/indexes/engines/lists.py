@@ -1,4 +1,4 @@
-"""Vectors in lists around centres; a query looks into the nearest lists; by faiss."""
+"""Inverted lists (IVF): vectors in lists around centres; a query searches the nearest lists. By faiss."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +16,7 @@ from vicinal.typing import MetricLike
 
 LIST_PARAMETERS = (
     Parameter("n_lists", None, "how many lists (default: 4 sqrt(n))"),
-    Parameter("n_probe", 32, "how many lists a query looks into", searching=True),
+    Parameter("n_probe", 32, "how many lists a query searches", searching=True),
 )
 
 
@@ -41,7 +41,7 @@ class ListsEngine(FaissEngine):
         index = self.with_quantizer(quantizer, dim, n)
         index.own_fields = True
         quantizer.this.disown()
-        index.cp.min_points_per_centroid = 1  # it need not say so itself
+        index.cp.min_points_per_centroid = 1  # no warning about few training rows
         return index
 
     def n_training(self, n: int) -> int:
@@ -49,7 +49,7 @@ class ListsEngine(FaissEngine):
         return max(64 * n_lists(self.settings, n), 65_536)
 
     def n_probes(self, wider: float) -> int:
-        """The number of lists that a query looks into."""
+        """The number of lists that a query searches."""
         return int(min(round(wider * self.settings["n_probe"]), self.index.nlist))
 
     def read(self, files: Mapping[str, Path], entries: Entries) -> None:
@@ -68,12 +68,12 @@ class IVFEngine(ListsEngine):
         return library().IndexIVFFlat(quantizer, dim, n_lists(self.settings, n), self.faiss_metric())
 
     def search_parameters(self, k: int, selector: Any, wider: float) -> Any:
-        """The number of lists to look into."""
+        """The number of lists to search."""
         return library().SearchParametersIVF(nprobe=self.n_probes(wider), sel=selector)
 
 
 class IVF(Index):
-    """Lists of vectors around centres; a query looks into the nearest lists.
+    """Lists of vectors around centres; a query searches the nearest lists.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ class IVF(Index):
     n_lists : int or None
         How many lists; None for 4 sqrt(n).
     n_probe : int
-        How many of them a query looks into. May be changed by `set`.
+        How many of them a query searches. May be changed by `set`.
     threads : int or None
         None for the number of cores.
 
@@ -98,7 +98,7 @@ class IVF(Index):
 
     name = "ivf"
     about = "lists: quick to build, 4 dim + 8 bytes a vector"
-    serves = METRICS
+    metrics = METRICS
     parameters = LIST_PARAMETERS
     filters = True
     recall = 0.9

@@ -1,4 +1,4 @@
-"""The trees of scikit-learn, for few dimensions: exact but for ties, and quick where space can be cut up.
+"""The trees of scikit-learn, for few dimensions: fast, and exact except for the order of ties.
 
 A tree is not written to disk: it is built again on the first search after a load, in n log n.
 """
@@ -19,7 +19,7 @@ from vicinal.typing import MetricLike
 
 METRICS = ("euclidean", "sqeuclidean", "cosine", "manhattan")
 LEAF_SIZE = Parameter("leaf_size", 40, "rows in a leaf")
-OVERFETCH = 4  # how many entries more than k, so that rows which float64 sums in another order can change places
+OVERFETCH = 4  # entries fetched beyond k, because float64 sums in another order can swap near-ties
 
 
 class TreeEngine(Engine):
@@ -106,7 +106,7 @@ class KDTree(Index):
 
     name = "kdtree"
     about = "tree of boxes: exact but for ties, for few dimensions"
-    serves = METRICS
+    metrics = METRICS
     parameters = (LEAF_SIZE,)
     recall = 0.999  # ties at the last place may be others
 
@@ -141,7 +141,7 @@ class BallTree(Index):
 
     name = "balltree"
     about = "tree of balls: exact but for ties, for few dimensions"
-    serves = METRICS
+    metrics = METRICS
     parameters = (LEAF_SIZE,)
     recall = 0.999  # ties at the last place may be others
 

@@ -13,11 +13,12 @@ from vicinal.data import tables
 from vicinal.errors import DataError, UsageError, unknown
 from vicinal.sql.catalog import Table
 from vicinal.sql.database import Database
-from vicinal.sql.io.importing import BATCH, YQL, Progress
+from vicinal.sql.io.importing import BATCH, YQL
 from vicinal.sql.io.printing import plain
 from vicinal.sql.types import STRING, Type
 from vicinal.sql.vectors import binary
 from vicinal.storage import atomic
+from vicinal.typing import Progress
 
 
 def export_table(

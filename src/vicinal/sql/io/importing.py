@@ -6,7 +6,7 @@ Rows come in batches of Arrow, and an import is one transaction.
 import itertools
 import json
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,10 +23,10 @@ from vicinal.knn.blocks import blocks
 from vicinal.sql.database import Database
 from vicinal.sql.types import STRING, Type
 from vicinal.sql.vectors import binary
+from vicinal.typing import Progress
 
 BATCH = 16_384
 YQL = b"yql"  # the field of a Parquet column's metadata that names its type
-Progress = Callable[[int, int], None]
 
 
 class _Rows(Protocol):

@@ -2,7 +2,6 @@
 
 import os
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,12 +31,10 @@ from vicinal.tasks.diagnose.matching import codes_as_in, matched
 from vicinal.tasks.diagnose.tables import error_table, pair_table
 from vicinal.tasks.predict.classes import refuse_lone_classes
 from vicinal.tasks.predict.curve import Curve
-from vicinal.typing import Progress
+from vicinal.typing import PathLike, StartProgress
 
 ERROR_K = 30
 MOST_CLASSES = 4000  # the confusion of more classes is not counted: it has n_classes x n_classes cells
-
-PathLike = str | os.PathLike[str]
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +75,7 @@ def diagnose(
     write_errors: PathLike | None = None,
     write_pairs: PathLike | None = None,
     overwrite: bool = False,
-    progress: Callable[[str], Progress] | None = None,
+    progress: StartProgress | None = None,
 ) -> Diagnosis:
     """Return what the neighbours say about a data set, with or without labels.
 
@@ -237,7 +234,7 @@ def _codes_by_id(known: Labels, spec: str, source: str) -> np.ndarray:
     return codes
 
 
-def _compute(rows: _Rows, settings: _Settings, progress: Callable[[str], Progress] | None) -> Diagnosis:
+def _compute(rows: _Rows, settings: _Settings, progress: StartProgress | None) -> Diagnosis:
     """The diagnosis, from one neighbour pass."""
     start = time.perf_counter()
     vectors = rows.stored.vectors

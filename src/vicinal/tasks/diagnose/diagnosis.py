@@ -8,11 +8,11 @@ import numpy as np
 from vicinal.analysis.agreement import Kappa
 from vicinal.data.labels import Label, Labels
 from vicinal.data.results import Columns
-from vicinal.data.tables import Id
 from vicinal.errors import unknown
 from vicinal.knn.neighbors import Neighbors
 from vicinal.tasks.diagnose.figure import Figure
 from vicinal.tasks.predict.curve import Curve
+from vicinal.typing import Id
 
 
 @dataclass(frozen=True, eq=False, repr=False)

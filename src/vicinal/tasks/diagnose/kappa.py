@@ -11,10 +11,10 @@ from vicinal.data.dataset import as_list
 from vicinal.data.embeddings import input_file
 from vicinal.data.labels import Labels, from_values, read_labels
 from vicinal.data.results import Columns
-from vicinal.data.tables import Id
 from vicinal.errors import DataError, UsageError, some
 from vicinal.tasks import arguments
 from vicinal.tasks.diagnose.matching import codes_as_in, ids_of_pairs, matched
+from vicinal.typing import Id
 
 SPLITS = ("train", "evaluation")
 

@@ -6,8 +6,9 @@ import numpy as np
 
 from vicinal.data.labels import Labels
 from vicinal.data.results import Columns
-from vicinal.data.tables import Id, read_columns
+from vicinal.data.tables import read_columns
 from vicinal.errors import DataError, some
+from vicinal.typing import Id
 
 
 def matched(labels: Labels, other: Labels, only: set[Id] | None = None) -> tuple[np.ndarray, np.ndarray]:

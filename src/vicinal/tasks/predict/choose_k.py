@@ -2,7 +2,6 @@
 
 import os
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Literal
 
@@ -19,7 +18,7 @@ from vicinal.knn.metrics import Metric
 from vicinal.tasks import arguments, pictures
 from vicinal.tasks.predict.classes import warn_of_small_classes
 from vicinal.tasks.predict.curve import Curve, leave_one_out
-from vicinal.typing import Progress
+from vicinal.typing import StartProgress
 
 MAX_K = 50
 
@@ -37,7 +36,7 @@ def choose_k(
     threads: int | None = None,
     picture: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
-    progress: Callable[[str], Progress] | None = None,
+    progress: StartProgress | None = None,
 ) -> Curve:
     """Return the leave-one-out score of every number of neighbours.
 

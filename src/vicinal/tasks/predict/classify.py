@@ -1,6 +1,6 @@
 """Predict the class of queries from the labels of the rows nearest to them."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -9,13 +9,12 @@ import numpy as np
 from vicinal.analysis.votes import class_probabilities
 from vicinal.data import tables
 from vicinal.data.labels import Labels, from_values
-from vicinal.data.tables import Id
 from vicinal.knn.metrics import Metric
 from vicinal.tasks import arguments
 from vicinal.tasks.predict import voting
 from vicinal.tasks.predict.classes import refuse_small_classes, warn_of_small_classes
 from vicinal.tasks.predict.voting import Predicted, Vote
-from vicinal.typing import Progress
+from vicinal.typing import Id, StartProgress
 
 
 class Predictions(Predicted):
@@ -88,7 +87,7 @@ def classify(
     threads: int | None = None,
     output: str | Path | None = None,
     overwrite: bool = False,
-    progress: Callable[[str], Progress] | None = None,
+    progress: StartProgress | None = None,
 ) -> Predictions:
     """Return the class that the nearest labelled rows vote for, for each query.
 

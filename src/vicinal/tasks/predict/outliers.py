@@ -1,7 +1,7 @@
 """Outliers: how isolated each row is, and which rows are above the limit."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,13 +12,12 @@ from vicinal.data import dataset, tables
 from vicinal.data import metric as metric_choice
 from vicinal.data.embeddings import load
 from vicinal.data.results import Columns
-from vicinal.data.tables import Id
 from vicinal.errors import DataError, UsageError, some
 from vicinal.indexes.exact import Exact
 from vicinal.knn.metrics import Metric
 from vicinal.knn.neighbors import Neighbors
 from vicinal.tasks import arguments
-from vicinal.typing import Progress
+from vicinal.typing import Id, StartProgress
 
 LOF_LIMIT = 1.5  # scikit-learn's limit where no contamination is given
 SCORES = {"lof": local_outlier_factor, "distance": kth_distance}
@@ -81,7 +80,7 @@ def outliers(
     threads: int | None = None,
     output: str | Path | None = None,
     overwrite: bool = False,
-    progress: Callable[[str], Progress] | None = None,
+    progress: StartProgress | None = None,
 ) -> Outliers:
     """Return how isolated each row is, and which rows are outliers.
 

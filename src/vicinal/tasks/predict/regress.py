@@ -1,6 +1,6 @@
 """Predict the value of queries from the values of the rows nearest to them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -8,12 +8,11 @@ import numpy as np
 
 from vicinal.analysis.votes import values_by_k
 from vicinal.data import tables
-from vicinal.data.tables import Id
 from vicinal.knn.metrics import Metric
 from vicinal.tasks import arguments
 from vicinal.tasks.predict import voting
 from vicinal.tasks.predict.voting import Predicted, Vote
-from vicinal.typing import Progress
+from vicinal.typing import Id, StartProgress
 
 
 class PredictedValues(Predicted):
@@ -66,7 +65,7 @@ def regress(
     threads: int | None = None,
     output: str | Path | None = None,
     overwrite: bool = False,
-    progress: Callable[[str], Progress] | None = None,
+    progress: StartProgress | None = None,
 ) -> PredictedValues:
     """Return the mean value of the nearest rows, and its spread, for each query.
 

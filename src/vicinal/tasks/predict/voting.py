@@ -1,7 +1,7 @@
 """What classify and regress share: the settings of the vote, the rows, and the neighbour pass."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,14 +14,13 @@ from vicinal.data.embeddings import Embeddings, load
 from vicinal.data.labels import Labels
 from vicinal.data.metric import MetricChoice
 from vicinal.data.results import Columns
-from vicinal.data.tables import Id
 from vicinal.errors import UsageError
 from vicinal.indexes.exact import Exact
 from vicinal.knn.metrics import Metric
 from vicinal.knn.neighbors import Neighbors
 from vicinal.tasks import arguments
 from vicinal.tasks.predict.curve import leave_one_out
-from vicinal.typing import Progress
+from vicinal.typing import Id, StartProgress
 
 MAX_K = 50
 
@@ -194,9 +193,7 @@ def read_rows(
     return Rows(known, stored, vectors, query_rows.ids, settings.metric.resolve(stored))
 
 
-def vote(
-    rows: Rows, known: Labels | np.ndarray, settings: Settings, progress: Callable[[str], Progress] | None
-) -> Vote:
+def vote(rows: Rows, known: Labels | np.ndarray, settings: Settings, progress: StartProgress | None) -> Vote:
     """Return the neighbours that vote on each query, choosing k and weights where they are "auto"."""
     start = time.perf_counter()
     index = Exact(rows.metric, settings.threads).fit(rows.stored.vectors, invalid={})

@@ -10,12 +10,12 @@ import numpy as np
 from vicinal.data import frames, tables
 from vicinal.data.dataset import Dataset
 from vicinal.data.embeddings import load
-from vicinal.data.tables import Id
 from vicinal.errors import UsageError
 from vicinal.knn.neighbors import Neighbors
 from vicinal.tasks.score import Scores
 from vicinal.tasks.score.plan import Scorer
 from vicinal.tasks.score.runs import Kept
+from vicinal.typing import Id
 
 TEXT_FIELDS = ("text", "instruction", "prompt", "question", "content", "output", "completion", "response")
 LONGEST = 1000

@@ -1,7 +1,6 @@
 """What a run leaves: the result, the file of its scores, and the folder that keeps it."""
 
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from vicinal.tasks.score.passes import Answer
 from vicinal.tasks.score.plan import Plan, Question
 from vicinal.tasks.score.results import Scores
 from vicinal.tasks.score.runs import Origin
-from vicinal.typing import Progress
+from vicinal.typing import StartProgress
 
 NESTED_FILE = "pointwise_scores.jsonl"
 
@@ -31,7 +30,7 @@ class Options:
     overwrite: bool
     run: Path | None
     checkpoint: Path | None = None
-    progress: Callable[[str], Progress] | None = None
+    progress: StartProgress | None = None
 
 
 def check_outputs(plan: Plan, options: Options, inputs: list[object]) -> Path | None:

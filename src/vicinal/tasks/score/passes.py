@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,12 +13,13 @@ from vicinal.analysis.distinct import copy_groups, first_of_each, nearest_distin
 from vicinal.data.embeddings import Embeddings
 from vicinal.indexes.exact import Exact
 from vicinal.knn.arguments import at_most, cores
+from vicinal.knn.blocks import nothing
 from vicinal.knn.copies import find_copies
 from vicinal.knn.metrics import Metric
 from vicinal.knn.neighbors import Neighbors
 from vicinal.tasks.score.inputs import Inputs
 from vicinal.tasks.score.plan import Plan, Question, Scorer
-from vicinal.typing import Progress
+from vicinal.typing import Progress, StartProgress
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +55,7 @@ def answers(
     plan: Plan,
     inputs: Inputs,
     *,
-    progress: Callable[[str], Progress] | None = None,
+    progress: StartProgress | None = None,
     checkpoint: str | Path | None = None,
     known: Mapping[Question, Neighbors] | None = None,
 ) -> dict[Question, Answer]:
@@ -147,8 +148,7 @@ def _in_reference(
     nearest = index.search(embeddings.vectors[rows] if len(rows) < n else embeddings.vectors, k, progress=progress)
     if len(rows) == n:
         return nearest
-    indices = np.full((n, k), -1, dtype=np.int64)
-    distances = np.full((n, k), np.inf, dtype=np.float32)
+    indices, distances = nothing(n, k)
     if known is not None and old:
         indices[:old], distances[:old] = known.indices, known.distances
     indices[rows], distances[rows] = nearest.indices, nearest.distances

@@ -12,10 +12,10 @@ from vicinal.data import tables
 from vicinal.data.dataset import Dataset
 from vicinal.data.embeddings import Embeddings
 from vicinal.data.results import Columns, flat_record, plain_values
-from vicinal.data.tables import Id
 from vicinal.knn.neighbors import Neighbors
 from vicinal.tasks.score.plan import Plan, Question, Scorer
 from vicinal.tasks.score.runs import Origin
+from vicinal.typing import Id
 
 QUANTILES = (0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1)
 EVIDENCE = ("neighbors", "distances", "duplicate_group", "duplicate_size")

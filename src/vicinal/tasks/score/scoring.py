@@ -8,7 +8,7 @@ later (`appending`).
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +30,7 @@ from vicinal.tasks.score.passes import answers
 from vicinal.tasks.score.plan import EMBEDDINGS, REFERENCE, Key, Plan
 from vicinal.tasks.score.results import Scores
 from vicinal.tasks.score.runs import Origin
-from vicinal.typing import Progress
-
-PathLike = str | os.PathLike[str]
+from vicinal.typing import PathLike, StartProgress
 
 
 def score(
@@ -49,7 +47,7 @@ def score(
     on_invalid: OnInvalid = "error",
     evidence: bool = False,
     threads: int | None = None,
-    progress: Callable[[str], Progress] | None = None,
+    progress: StartProgress | None = None,
     checkpoint: PathLike | None = None,
     output: PathLike | None = None,
     overwrite: bool = False,

@@ -9,10 +9,11 @@ from pathlib import Path
 
 from vicinal.knn.metrics import Metric
 from vicinal.tasks.select.candidates import read
-from vicinal.tasks.select.plan import Arguments, StartProgress, check, count_of
+from vicinal.tasks.select.plan import Arguments, check, count_of
 from vicinal.tasks.select.selection import Selection, explain, write
 from vicinal.tasks.select.strategies import STRATEGIES, Strategy
 from vicinal.tasks.select.tiers import choose, deduplicate
+from vicinal.typing import StartProgress
 
 __all__ = ["STRATEGIES", "Selection", "Strategy", "count_of", "select"]
 

@@ -16,8 +16,7 @@ from vicinal.knn.arguments import check_k, check_threads
 from vicinal.knn.metrics import Metric, find
 from vicinal.storage import atomic
 from vicinal.tasks.select.strategies import BY_NAME, Strategy
-
-StartProgress = Callable[[str], Callable[..., None]]
+from vicinal.typing import StartProgress
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,6 +12,7 @@ from vicinal.data.dataset import Dataset
 from vicinal.data.embeddings import input_file
 from vicinal.data.results import Columns
 from vicinal.errors import DataError, UsageError
+from vicinal.typing import Id
 
 
 def file_of(scores: object, data: object) -> Path | None:
@@ -86,7 +87,7 @@ def _number(value: object, place: str) -> float:
     return number
 
 
-def read_scores(path: str | Path, data: str | Path, ids: list[tables.Id], by: str | None = None) -> np.ndarray:
+def read_scores(path: str | Path, data: str | Path, ids: list[Id], by: str | None = None) -> np.ndarray:
     """Return the score of every row of a data set from a file of `vicinal score`, float64 (n,), NaN where it is null.
 
     Parameters

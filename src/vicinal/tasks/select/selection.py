@@ -14,6 +14,7 @@ from vicinal.storage import atomic
 from vicinal.tasks.select.candidates import Candidates
 from vicinal.tasks.select.plan import Plan
 from vicinal.tasks.select.tiers import Tier, Tiers
+from vicinal.typing import Id
 
 
 class Selection(Columns):
@@ -40,7 +41,7 @@ class Selection(Columns):
         The time that `select` took.
     """
 
-    def __init__(self, ids: list[tables.Id], columns: dict[str, Any], strategy: str) -> None:
+    def __init__(self, ids: list[Id], columns: dict[str, Any], strategy: str) -> None:
         super().__init__(ids, columns)
         self.strategy = strategy
         self.seconds = 0.0

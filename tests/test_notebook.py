@@ -48,6 +48,7 @@ WRONG: list[tuple[Callable[[], Any], str]] = [
     (lambda: vicinal.regress(ROWS, None, ROWS), "targets: expected a column, FILE:FIELD, or one value a row, got None"),
     (lambda: vicinal.kappa(FRAME, FRAME), "one: found a table with the columns id, embedding, kind, expected one of"),
     (lambda: vicinal.score(ROWS, embeddings="kind"), "embeddings: expected a list of numbers in each row, found a col"),
+    (lambda: vicinal.embed(FRAME, "model", fields="kin"), "fields: unknown column 'kin': did you mean 'kind'"),
     (lambda: RESULT.add_to(FRAME["kind"]), "mapping of columns), got Series"),
     (lambda: RESULT.add_to(np.zeros((3, 1))), "mapping of columns), got ndarray"),
     (lambda: RESULT.add_to(polars.DataFrame(ROWS).lazy()), "got LazyFrame, which is not computed yet; give .collect()"),

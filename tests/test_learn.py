@@ -539,8 +539,11 @@ def test_labels_that_cannot_be_learned_from(work: Workplace) -> None:
         (("--labels", "x.jsonl", "--loss", "triplet", "--dim", "13"), "dim: expected 1 to 12"),
         (("--labels", "x.jsonl", "--loss", "triplet", "--per-class", "100"), "rows a class in batches of 128"),
         (("--labels", "x.jsonl", "--loss", "triplet", "--epochs", "0"), "--epochs: expected a whole number"),
-        (("--labels", "x.jsonl", "--loss", "triplet", "--learning-rate", "-1"), "learning_rate above 0"),
-        (("--labels", "x.jsonl", "--loss", "triplet", "--learning-rate", "1e38"), "both at most 1e+30, got 1e+38"),
+        (
+            ("--labels", "x.jsonl", "--loss", "triplet", "--learning-rate", "-1"),
+            "--learning-rate: expected a number above 0",
+        ),
+        (("--labels", "x.jsonl", "--loss", "triplet", "--learning-rate", "1e38"), "at most 1e+30, got 1e+38"),
         (("--labels", "x.jsonl", "--loss", "n-pair", "--miner", "all"), "miner: applies to the loss triplet only"),
         (("--labels", "x.jsonl", "--loss", "n-pair", "--hidden", "9"), "hidden: applies to the head mlp only"),
         (("--pairs", "x.jsonl", "--loss", "contrastive", "--per-class", "9"), "--per-class: applies to labels only"),

@@ -4,17 +4,21 @@ from collections.abc import Callable
 from typing import Any
 
 import datasets
+import duckdb
 import numpy as np
 import pandas
 import polars
 import pyarrow
 import pytest
+import scipy.sparse
+import torch
 
 import vicinal
 from vicinal.data.results import Columns
 
 ROWS = {"id": ["a", "b", "c"], "embedding": [[0.0], [1.0], [3.0]], "kind": ["x", "y", "y"]}
 FRAME = pandas.DataFrame(ROWS)
+HF = datasets.Dataset.from_dict(ROWS)
 INDEX = vicinal.index("exact", data=ROWS)
 RESULT = Columns(["a", "b", "c"], {"score": np.zeros(3)})
 
@@ -44,10 +48,24 @@ WRONG: list[tuple[Callable[[], Any], str]] = [
     (lambda: vicinal.regress(ROWS, None, ROWS), "targets: expected a column, FILE:FIELD, or one value a row, got None"),
     (lambda: vicinal.kappa(FRAME, FRAME), "one: found a table with the columns id, embedding, kind, expected one of"),
     (lambda: vicinal.score(ROWS, embeddings="kind"), "embeddings: expected a list of numbers in each row, found a col"),
+    (lambda: vicinal.embed(FRAME, "model", fields="kin"), "fields: unknown column 'kin': did you mean 'kind'"),
     (lambda: RESULT.add_to(FRAME["kind"]), "mapping of columns), got Series"),
     (lambda: RESULT.add_to(np.zeros((3, 1))), "mapping of columns), got ndarray"),
     (lambda: RESULT.add_to(polars.DataFrame(ROWS).lazy()), "got LazyFrame, which is not computed yet; give .collect()"),
     (lambda: drop("rows.csv"), "mapping of columns), got str"),
+    (lambda: vicinal.score(datasets.DatasetDict(train=HF)), "DatasetDict, which holds several data sets (train); give"),
+    (
+        lambda: vicinal.score(HF.to_iterable_dataset()),
+        "IterableDataset, which is read one row at a time; give a Dataset",
+    ),
+    (lambda: vicinal.score(scipy.sparse.eye_array(3)), "which is sparse; give .toarray() of it"),
+    (lambda: vicinal.score(torch.zeros(3, 2, requires_grad=True)), "which NumPy cannot read"),
+    (lambda: vicinal.score(torch.zeros(3, 2).bfloat16()), "give a NumPy array, such as tensor.detach().float()"),
+    (lambda: vicinal.report(np.zeros(3), "page.html"), "scores: expected the result of vicinal.score"),  # type: ignore[arg-type]
+    (lambda: vicinal.report(vicinal.score(ROWS, k=1), "page.html", fields="kind"), "fields: expected a list, got"),
+    (lambda: vicinal.learn.train(ROWS, "kind", margin="wide"), "margin: expected a number above 0, got 'wide'"),  # type: ignore[arg-type]
+    (lambda: vicinal.learn.train(ROWS, "kind", learning_rate="x"), "learning_rate: expected a number above 0 and at m"),  # type: ignore[arg-type]
+    (lambda: vicinal.learn.train(ROWS, "kind", weight_decay=-1), "weight_decay: expected a number of at least 0 and"),
     (lambda: vicinal.score(polars.DataFrame(ROWS).lazy()), "LazyFrame, which is not computed yet; give .collect()"),
     (lambda: vicinal.score(pyarrow.table(ROWS).to_reader()), "which can be read once; give .read_all()"),
 ]
@@ -71,3 +89,24 @@ def test_the_columns_of_an_index_come_from_any_table(make: Callable[[Any], Any])
     payload = make({"kind": ["x", "y", "y"]})
     built = vicinal.index("exact", data=[[0.0], [1.0], [3.0]], payload=payload)
     assert built.search([[0.0]], 1, where="kind = 'y'").indices.tolist() == [[1]]
+
+
+SOURCES: list[tuple[str, Callable[[], Any]]] = [
+    ("a column of datasets", lambda: HF["embedding"]),
+    ("a query of DuckDB", lambda: duckdb.sql("SELECT * FROM FRAME ORDER BY id")),
+    ("pandas with numbers as names", lambda: FRAME.rename(columns={"embedding": 0, "kind": 1})),
+    ("a mapping with numbers as names", lambda: {0: ROWS["embedding"], 1: ROWS["kind"]}),
+    ("pandas with a name twice", lambda: FRAME.assign(other=1).rename(columns={"other": "kind"})),
+]
+
+
+@pytest.mark.parametrize(("kind", "make"), SOURCES, ids=[kind for kind, _ in SOURCES])
+def test_every_kind_of_table_and_column_is_read(kind: str, make: Callable[[], Any]) -> None:
+    assert vicinal.score(make(), k=1)["mean"].tolist() == [1.0, 1.0, 2.0], kind
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # of rows that hold no classes to learn
+def test_a_trained_head_is_shown_in_a_line() -> None:
+    vectors = np.random.default_rng(0).normal(size=(64, 4))
+    trained = vicinal.learn.train(vectors, np.arange(64) % 16, epochs=1, device="cpu")
+    assert len(repr(trained)) < 200

@@ -186,6 +186,7 @@ def _refuse_repeated(rows: Dataset) -> None:
 
 def _from_table(table: Any, request: _Request) -> Dataset:
     embeddings, ids, argument, ids_argument = request.embeddings, request.ids, request.argument, request.ids_argument
+    table = frames.settled(table)
     names = frames.column_names(table)
     if isinstance(embeddings, str) and embeddings in names:
         source: Any = frames.column(table, embeddings, "embeddings")
@@ -274,6 +275,8 @@ def _from_array(data: Any, request: _Request) -> Dataset:
         n = npy.load_npy(data).shape[0] if npy.load_npy(data).ndim else 0
     else:
         try:
+            if isinstance(data, Mapping):
+                raise TypeError
             n = len(data)
         except TypeError:
             raise DataError(

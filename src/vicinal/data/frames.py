@@ -19,9 +19,24 @@ def is_table(data: object) -> bool:
     >>> is_table(pyarrow.table({"id": [1, 2]})), is_table({"id": [1, 2]}), is_table([[1.0, 2.0]])
     (True, True, False)
     """
-    if isinstance(data, Mapping) or _package(data) == "datasets":
-        return True
+    if isinstance(data, Mapping):
+        return not any(_package(part) == "datasets" for part in data.values())  # the splits of a DatasetDict
+    if _package(data) == "datasets":
+        return hasattr(data, "column_names") and hasattr(data, "__len__")
     return hasattr(data, "__arrow_c_stream__") and hasattr(data, "columns")
+
+
+def settled(table: Any) -> Any:
+    """Return a table as it is, or as a pyarrow.Table where its kind is not known, such as a query's result in DuckDB.
+
+    >>> settled({"id": [1, 2]})
+    {'id': [1, 2]}
+    """
+    if isinstance(table, Mapping) or _package(table) in ("pandas", "polars", "datasets", "pyarrow"):
+        return table
+    import pyarrow
+
+    return pyarrow.table(table)
 
 
 def column_names(table: Any) -> list[str]:
@@ -48,7 +63,7 @@ def column(table: Any, name: str, argument: str = "column") -> Any:
         raise UsageError(f"{argument}: {unknown('column', name, names)}")
     if _package(table) == "datasets":  # its own formats convert float64 to float32 and uint8 to int64; Arrow does not
         return _simple(table.with_format("arrow").select_columns([name])[:].column(0))
-    values = table[name]
+    values = _values_of(table, name)
     if isinstance(values, pyarrow.ChunkedArray):
         return _simple(values)
     try:
@@ -58,6 +73,15 @@ def column(table: Any, name: str, argument: str = "column") -> Any:
         return pyarrow.chunked_array([pyarrow.array(plain, from_pandas=True)])
     except (pyarrow.ArrowException, TypeError, ValueError) as error:
         raise DataError(f"{argument}: column {name!r}: Arrow cannot read its values ({error})") from None
+
+
+def _values_of(table: Any, name: str) -> Any:
+    """The values of a column; its name may be a number in pandas and in a mapping."""
+    if isinstance(table, Mapping):
+        return next(values for key, values in table.items() if str(key) == name)
+    if _package(table) == "pandas":
+        return table.iloc[:, column_names(table).index(name)]
+    return table[name]
 
 
 def _simple(values: Any) -> Any:
@@ -259,6 +283,14 @@ def described(data: object) -> str:
     kind = type(data).__name__
     if _package(data) == "polars" and hasattr(data, "collect"):
         return f"{kind}, which is not computed yet; give .collect() of it"
+    if _package(data) == "datasets" and isinstance(data, Mapping):
+        return f"{kind}, which holds several data sets ({some(list(data), 9)}); give one of them"
+    if _package(data) == "datasets":
+        return (
+            f"{kind}, which is read one row at a time; give a Dataset, as load_dataset(..., streaming=False) makes it"
+        )
+    if hasattr(data, "toarray"):
+        return f"{kind}, which is sparse; give .toarray() of it"
     if hasattr(data, "read_all"):
         return f"{kind}, which can be read once; give .read_all() of it"
     return kind

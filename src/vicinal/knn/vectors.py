@@ -30,6 +30,11 @@ def as_vectors(vectors: object, name: str = "vectors", at_least: int = 1) -> np.
         raise DataError(
             f"{name}: expected a 2-D array of numbers (rows, dim), found rows that differ: {error}"
         ) from None
+    except (TypeError, RuntimeError) as error:  # of a tensor that NumPy cannot read
+        raise DataError(
+            f"{name}: expected an array of numbers, found {type(vectors).__name__}, which NumPy cannot read ({error}); "
+            "give a NumPy array, such as tensor.detach().float().cpu().numpy()"
+        ) from None
     if np.ma.is_masked(array):
         raise DataError(f"{name}: found masked values, expected numbers; fill them or remove their rows")
     if array.dtype.kind not in "fiu" or array.dtype.itemsize > 8:

@@ -63,6 +63,9 @@ class Head:
             if array.shape != shapes[name] or array.dtype != np.float32 or not np.isfinite(array).all():
                 raise DataError(f"{name}: expected finite float32 {shapes[name]}, found {array.dtype} {array.shape}")
 
+    def __repr__(self) -> str:
+        return f"Head({self.name!r}, {self.kind}, {self.dim_in} -> {self.dim_out}, normalize={self.normalize})"
+
     @property
     def kind(self) -> HeadKind:
         """Either "linear" or "mlp"."""

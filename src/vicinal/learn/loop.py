@@ -73,11 +73,11 @@ class Schedule:
         for name in ("epochs", "patience"):
             if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
                 raise UsageError(f"{name}: expected a whole number above 0, got {getattr(self, name)!r}")
-        if not 0 < self.learning_rate <= LARGEST_RATE or not 0 <= self.weight_decay <= LARGEST_RATE:
-            raise UsageError(
-                f"expected learning_rate above 0 and weight_decay of at least 0, both at most {LARGEST_RATE:g}, got "
-                f"{self.learning_rate!r} and {self.weight_decay!r}"
-            )
+        for name, what in (("learning_rate", "above 0"), ("weight_decay", "of at least 0")):
+            rate = getattr(self, name)
+            usable = isinstance(rate, int | float) and not isinstance(rate, bool) and 0 <= rate <= LARGEST_RATE
+            if not usable or (name == "learning_rate" and rate == 0):
+                raise UsageError(f"{name}: expected a number {what} and at most {LARGEST_RATE:g}, got {rate!r}")
         if not isinstance(self.seed, int) or not 0 <= self.seed <= LARGEST_SEED:
             raise UsageError(f"seed: expected a whole number from 0 to {LARGEST_SEED}, got {self.seed!r}")
 

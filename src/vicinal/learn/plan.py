@@ -81,9 +81,13 @@ def check_options(options: dict[str, Any], loss: str, source: Source) -> dict[st
     for name, value in given.items():
         if name not in known:
             raise UsageError(f"{name}: the loss {loss} has no such option; its options are {', '.join(known)}")
-        if name in ("margin", "temperature") and not value > 0:
+        if name in ("margin", "temperature") and not (_is_number(value) and value > 0):
             raise UsageError(f"{name}: expected a number above 0, got {value!r}")
     return given
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float | np.number) and not isinstance(value, bool)
 
 
 def check_scope(given: dict[str, bool], loss: str, head: str, source: Source) -> None:

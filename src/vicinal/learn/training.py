@@ -54,6 +54,10 @@ class TrainingResult:
     table: list[HeldOut]
     history: History
 
+    def __repr__(self) -> str:
+        heads = ", ".join(repr(head) for head in self.heads.towers)
+        return f"TrainingResult({heads}, epochs={len(self.history.losses) - 1}, best={self.history.best})"
+
     @property
     def head(self) -> Head:
         """The only head; raises UsageError for a joint space, whose heads `heads.tower(name)` gives."""

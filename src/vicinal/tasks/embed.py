@@ -202,6 +202,8 @@ def _texts_of(data: object, fields: list[str], ids: object, model: str, settings
     else:
         if not fields:
             raise UsageError("fields: expected the names of the fields that hold the texts, got none")
+        for name in fields if frames.is_table(data) else ():
+            frames.column(data, name, "fields")
         rows = dataset.read(data, ids=ids, fields={name: (name, "text") for name in fields})
         for name in fields:
             if len(rows) and not any(rows.values[name]):

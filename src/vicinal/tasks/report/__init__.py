@@ -17,6 +17,7 @@ from vicinal.analysis.duplicates import check_radius, duplicate_groups
 from vicinal.errors import UsageError, need
 from vicinal.knn.copies import find_copies
 from vicinal.storage import atomic
+from vicinal.tasks.arguments import several
 from vicinal.tasks.report.maps import MAPS, check_map, flat_map
 from vicinal.tasks.report.material import Material, from_run, from_scores
 from vicinal.tasks.report.page import html_page
@@ -103,6 +104,9 @@ def report(
         raise UsageError(f"{file}: expected a name that ends in .html")
     atomic.check_file(file, overwrite)
     check_map(map)
+    if not isinstance(scores, Scores | str | os.PathLike):
+        raise UsageError(f"scores: expected the result of vicinal.score or a kept run, got {type(scores).__name__}")
+    fields = several(fields, "fields")
     need("bokeh", extra="report")
     material = from_scores(scores, fields) if isinstance(scores, Scores) else from_run(Path(scores), fields)
     limit = check_radius(radius, material.scorers[0].metric, "radius")

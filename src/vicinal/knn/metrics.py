@@ -87,6 +87,7 @@ def unshared_bits(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def _same(rank: np.ndarray) -> np.ndarray:
+    """Return the rank itself."""
     return rank
 
 

@@ -2,6 +2,7 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+CPP := $(shell find cpp -name '*.?pp')
 
 .PHONY: demo test docs test-slow test-rag sanitize bench format clean
 
@@ -25,6 +26,7 @@ demo: .venv/installed
 test: .venv/tested
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+	$(BIN)/clang-format --dry-run -Werror $(CPP)
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m 'not slow'
 
@@ -64,6 +66,7 @@ bench: .venv/benched
 format: .venv/tested
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+	$(BIN)/clang-format -i $(CPP)
 
 clean:
 	rm -rf .venv build dist

@@ -112,7 +112,7 @@ def test_a_state_that_this_kernel_did_not_write_is_refused(change: dict, tmp_pat
     manifest = json.loads(file.read_text())
     manifest["state"].update(change)
     file.write_text(json.dumps(manifest))
-    with pytest.raises(UsageError, match="kept: damaged, or another version's; remove the folder"):
+    with pytest.raises(UsageError, match="kept: damaged, or written by another version; remove the folder"):
         Exact().fit(vectors).neighbors(K, checkpoint=tmp_path / "kept")
 
 

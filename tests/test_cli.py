@@ -81,11 +81,15 @@ def test_counts_that_differ_are_both_named_and_nothing_is_cut(work: Workplace) -
 @pytest.mark.parametrize(
     ("value", "metric", "said"),
     [
-        (np.nan, "euclidean", "2 rows cannot be used (2 with NaN or infinite value: 20, 70); mend or remove them"),
-        (np.inf, "manhattan", "2 rows cannot be used (2 with NaN or infinite value: 20, 70); mend or remove them"),
-        (-np.inf, "cosine", "2 rows cannot be used (2 with NaN or infinite value: 20, 70); mend or remove them"),
-        (0, "cosine", "2 rows cannot be used (2 with zero vector, which has no direction for cosine: 20, 70); mend"),
-        (-0.0, "cosine", "2 rows cannot be used (2 with zero vector, which has no direction for cosine: 20, 70); mend"),
+        (np.nan, "euclidean", "2 rows cannot be used (2 with NaN or infinite value: 20, 70); correct or remove them"),
+        (np.inf, "manhattan", "2 rows cannot be used (2 with NaN or infinite value: 20, 70); correct or remove them"),
+        (-np.inf, "cosine", "2 rows cannot be used (2 with NaN or infinite value: 20, 70); correct or remove them"),
+        (0, "cosine", "2 rows cannot be used (2 with zero vector, which has no direction for cosine: 20, 70); correct"),
+        (
+            -0.0,
+            "cosine",
+            "2 rows cannot be used (2 with zero vector, which has no direction for cosine: 20, 70); correct",
+        ),
     ],
 )
 def test_rows_without_a_distance_are_counted_and_named_by_id(

@@ -74,7 +74,7 @@ def test_what_is_wrong_is_said_before_anything_changes(animals: Collection) -> N
         with pytest.raises(error, match=said):
             animals.add(**arguments)
     assert (animals.ids, [hit.text for hit in animals.documents()]) == before
-    with pytest.raises(UsageError, match="has no embedder"):
+    with pytest.raises(UsageError, match="has no model for texts"):
         Collection().add(["a"])
     with pytest.raises(UsageError, match="unknown index 'hnws'"):
         Collection(embed, type="hnws")

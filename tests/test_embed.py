@@ -96,7 +96,7 @@ def test_work_that_was_stopped_goes_on_to_the_same_bytes(
     assert "finished work is kept in e.npy.part, and the same command continues from it" in ended.err
     assert json.loads(Path("e.npy.part/state.json").read_text())["done"] == 6
     said = work.refuses(2, *ask[:-1], "--normalize", "-o", "e.npy")
-    assert said.startswith("e.npy.part: holds the work of another run; changed since: normalized. Ask the same again")
+    assert said.startswith("e.npy.part: holds the work of another run; changed since: normalized. Repeat the same call")
     assert work(*ask, "e.npy").code == 0
     assert calls == [3, 3, 3, 3, 3]  # two, the one that was stopped, and the two that were left
     assert Path("e.npy").read_bytes() == Path("whole.npy").read_bytes() and not Path("e.npy.part").exists()

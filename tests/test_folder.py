@@ -160,7 +160,7 @@ def test_parts_that_are_missing_or_changed_are_named(saved: Path) -> None:
     with pytest.raises(DataError, match=r"engine\.faiss: damaged: its checksum is not the manifest's"):
         load(saved)
     engine.unlink()
-    with pytest.raises(DataError, match=r"engine\.faiss: missing; the folder is not whole"):
+    with pytest.raises(DataError, match=r"engine\.faiss: missing; the folder is incomplete"):
         load(saved)
     with pytest.raises(DataError, match=r"manifest\.json: cannot be read .*written by `vicinal index build`"):
         load(saved.parent / "nothing")

@@ -126,7 +126,7 @@ def test_wrong_arguments_are_named(kind: type[Index], metric: str, settings: dic
         wrong = queries[:4].astype(np.float32).copy()
         wrong[2, 1] = np.nan
         with pytest.raises(
-            DataError, match=r"1 row cannot be used \(1 with NaN or infinite value: 2\); mend or remove them$"
+            DataError, match=r"1 row cannot be used \(1 with NaN or infinite value: 2\); correct or remove them$"
         ):
             index.search(wrong, 3)
         with pytest.raises(DataError, match="1 row cannot be used"):

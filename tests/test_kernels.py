@@ -218,7 +218,7 @@ def test_float64_ranks_of_brute_bound_the_true_rank(metric: str, kind: str) -> N
 
 def test_a_metric_without_a_kernel_is_an_error_with_each_kernels_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kernels, "KERNELS", (blas.Blas,))
-    with pytest.raises(UsageError, match=r"no kernel serves hamming on uint8: blas: it has no bits kernel"):
+    with pytest.raises(UsageError, match=r"no kernel supports hamming on uint8: blas: it has no bits kernel"):
         Exact("hamming").fit(np.zeros((2, 1), dtype=np.uint8))
 
 

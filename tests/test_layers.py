@@ -23,6 +23,16 @@ LAYERS = (
 LAYER = {name: number for number, names in enumerate(LAYERS) for name in names}
 LONGEST_FUNCTION, LONGEST_FILE = 60, 400
 TABLES = {"vicinal.sql.compile.functions", "vicinal.analysis.scores"}  # the tables of SQL functions and of scores
+LAZY = {  # modules that import by a text: names of their own package at first use, commands, an optional library
+    "vicinal",
+    "vicinal.cli",
+    "vicinal.errors",
+    "vicinal.estimators",
+    "vicinal.knn.kernels.native",
+    "vicinal.learn",
+    "vicinal.lm",
+    "vicinal.sql",
+}
 VAGUE = {"utils", "util", "common", "helpers", "helper", "core", "manager", "misc", "base"}
 MODULES = {
     ".".join(["vicinal", *path.relative_to(PACKAGE).with_suffix("").parts]).removesuffix(".__init__"): path
@@ -34,6 +44,15 @@ def entry_of(module: str) -> str:
     """The entry at the top of the package that a module belongs to."""
     parts = module.split(".")
     return parts[1] if len(parts) > 1 else "__init__"
+
+
+def parts_of(module: str) -> str:
+    """The module or subpackage of an entry that a module belongs to.
+
+    >>> parts_of("vicinal.tasks.score.plan")
+    'vicinal.tasks.score'
+    """
+    return ".".join(module.split(".")[:3])
 
 
 def type_checking_lines(tree: ast.AST) -> set[int]:
@@ -102,6 +121,29 @@ def test_a_module_imports_lower_layers_only(module: str) -> None:
 def test_no_modules_import_each_other_in_a_circle() -> None:
     graph = {module: {other for other in others if other != "vicinal"} for module, others in GRAPH.items()}
     assert cycle_of(graph) == []
+
+
+def test_no_packages_import_each_other_in_a_circle() -> None:
+    """Of the modules and subpackages of one entry, such as `vicinal.tasks.predict` and `vicinal.tasks.pictures`."""
+    graph: dict[str, set[str]] = {}
+    for module, others in GRAPH.items():
+        own = parts_of(module)
+        graph.setdefault(own, set()).update(part for part in map(parts_of, others) if part.count(".") == 2)
+        graph[own].discard(own)
+    assert cycle_of(graph) == []
+
+
+def test_no_import_is_hidden_from_these_tests() -> None:
+    """Modules are imported by their full names; only those of LAZY import by a text, from their own entry."""
+    relative, by_text = set(), set()
+    for module, path in MODULES.items():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.level:
+                relative.add(module)
+            if isinstance(node, ast.Name) and node.id in ("import_module", "__import__"):
+                by_text.add(module)
+    assert relative == set()
+    assert by_text == LAZY
 
 
 def test_every_entry_has_a_layer_and_every_layer_an_entry() -> None:

@@ -285,7 +285,7 @@ def test_mahalanobis_of_the_rows_own_covariance_and_of_a_matrix(known: Workplace
         ((*CLASSIFY, "-k", "many"), 2, '-k: expected a whole number above 0 or auto, got "many"'),
         ((*CLASSIFY, "-k", "auto", "--max-k", "0"), 2, "--max-k: expected a whole number above 0, got 0"),
         ((*CLASSIFY[:-1], "wide.npy"), 3, "wide.npy: found dim 5, emb.npy has dim 4"),
-        ((*CLASSIFY[:-1], "nan.npy"), 3, "nan.npy: 1 row cannot be used (1 with NaN or infinite value: 2); mend"),
+        ((*CLASSIFY[:-1], "nan.npy"), 3, "nan.npy: 1 row cannot be used (1 with NaN or infinite value: 2); correct"),
         ((*CLASSIFY, "-o", "p.txt"), 2, "expected a name that ends in .jsonl"),
         (("outliers", "emb.npy", "--contamination", "0.7"), 2, "expected auto, or a share above 0 and at most 0.5"),
         (

@@ -210,14 +210,14 @@ def test_rows_without_a_score_are_not_chosen(case: Case) -> None:
         assert told[4]["rule"] == "unusable" and told[4]["reason"] == "no score"
     before = case.work.files()
     answer = case.select("--keep", 59, "-o", "new.jsonl")
-    assert answer.code == 3 and "59 rows were asked for, but only 58 can be used (no score)" in answer.err
+    assert answer.code == 3 and "59 rows were requested, but only 58 can be used (no score)" in answer.err
     assert case.work.files() == before
 
 
 @pytest.mark.parametrize(
     ("code", "options", "said"),
     [
-        (2, ["--keep", "61"], "--keep: 61 rows were asked for, but there are 60; ask for at most 60"),
+        (2, ["--keep", "61"], "--keep: 61 rows were requested, but there are 60; give at most 60"),
         (
             2,
             ["--keep", "0"],
@@ -362,7 +362,7 @@ def test_a_selection_holds_one_row_a_sample(case: Case) -> None:
     assert {**found.summary(), "seconds": 0} == {"n": 60, "kept": 6, "strategy": "k-center", "seconds": 0}
     assert found.rows.tolist() == np.flatnonzero(found["kept"]).tolist()
     assert found.to_pandas()["kept"].sum() == 6
-    with pytest.warns(UserWarning, match="dedup 0.01 leaves 48 rows, 2 fewer than asked for; the best"):
+    with pytest.warns(UserWarning, match="dedup 0.01 leaves 48 rows, 2 fewer than requested; the best"):
         select(case.vectors, keep=50, strategy="k-center", dedup=0.01)
 
 
@@ -414,7 +414,7 @@ def test_samples_without_a_score_or_an_embedding_are_not_chosen(case: Case) -> N
         ({"scores": "s", "threads": 0}, "threads: expected a whole number above 0, got 0"),
         ({"scores": "s", "dedup": -1}, "dedup: expected a number >= 0, got -1"),
         ({"scores": "s", "quality": "qq"}, "quality: unknown column 'qq'"),
-        ({"scores": "s", "keep": 61}, "keep: 61 rows were asked for, but there are 60; ask for at most 60"),
+        ({"scores": "s", "keep": 61}, "keep: 61 rows were requested, but there are 60; give at most 60"),
         ({"scores": "s", "output": "o.jsonl"}, "output: lines are copied from a data set file, but data is in memory"),
         ({"strategy": "facility", "neighbors": 5}, "neighbors: expected a Neighbors or a folder that"),
     ],

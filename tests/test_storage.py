@@ -176,7 +176,7 @@ def test_invalid_rows_are_counted_and_the_first_ones_named() -> None:
         refuse_invalid(wrong, [f"id{row}" for row in range(30)], "emb.npy")
     assert str(caught.value).startswith(
         "emb.npy: 8 rows cannot be used (7 with NaN or infinite value: id2, id3, id4, id5, id6, ... (7 in all); "
-        "1 with value beyond 1e+37: id20); mend or remove them"
+        "1 with value beyond 1e+37: id20); correct or remove them"
     )
     with pytest.raises(DataError, match=r"^emb\.npy: 1 row cannot be used \(1 with zero: 5\)"):
         refuse_invalid({5: "zero"}, range(9), "emb.npy")
@@ -471,7 +471,7 @@ def test_every_part_is_verified_before_it_is_parsed(kept: Path) -> None:
             with pytest.raises(DataError, match=f"{name}: damaged: its checksum is not the manifest's; test again"):
                 read(manifests.read(kept, KIND))
         (kept / name).unlink()
-        with pytest.raises(DataError, match=f"{name}: missing; the folder is not whole: test again"):
+        with pytest.raises(DataError, match=f"{name}: missing; the folder is incomplete: test again"):
             read(manifests.read(kept, KIND))
     strict = replace(KIND, error=UsageError)
     with pytest.raises(UsageError, match="missing"):

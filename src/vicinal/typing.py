@@ -1,7 +1,7 @@
 """The types that signatures use.
 
-The names of metrics and of types of index are literals, so that an editor completes them and a type checker finds a
-misspelt one.
+The names of metrics and of types of index are literals, so that an editor completes them. Any other text is taken too
+(an alias, a name read from a file), and is checked when the function runs.
 """
 
 import os

@@ -100,7 +100,7 @@ def test_nodes_are_removed_by_document_by_id_and_by_filter(store: VicinalVectorS
 
 def test_an_svm_ranks_too_and_other_modes_are_refused(store: VicinalVectorStore) -> None:
     assert asked(store, mode=VectorStoreQueryMode.SVM).ids[0] == "node 7"
-    with pytest.raises(UsageError, match="mode: 'mmr' is not served"):
+    with pytest.raises(UsageError, match="mode: 'mmr' is not supported"):
         asked(store, mode=VectorStoreQueryMode.MMR)
 
 

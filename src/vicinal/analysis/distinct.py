@@ -14,7 +14,7 @@ EQUAL_AT_ZERO = "a metric in which equal vectors have distance 0"
 def copy_groups(neighbors: Neighbors) -> np.ndarray:
     """Return the lowest row of each row's group of copies, rows at distance 0 of each other.
 
-    A group is found whole even where it has more members than a row has neighbours, because every member's first
+    A group is found completely even where it has more members than a row has neighbours, because every member's first
     neighbour is the group's lowest other row. Where the pass kept groups apart (`groups`), copies that all lie in one
     group are not seen.
 

@@ -143,7 +143,7 @@ class _Centers:
         return key
 
     def choose_among(self, ranked: np.ndarray, keep: int) -> None:
-        """Choose from the first POOL rows, as long as the best of them is above what all others were at most."""
+        """Choose from the first POOL rows, as long as the best of them is above the upper bounds of all others."""
         pool, rest = np.sort(ranked[:POOL]), ranked[POOL:]
         bound = (-self._key(rest[:1])[0], rest[0]) if len(rest) else (np.inf, len(self.vectors))
         rows = np.asarray(self.vectors[pool])

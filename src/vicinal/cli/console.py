@@ -11,14 +11,14 @@ Progress = Callable[..., None]  # called with rows done, rows in all, and a rema
 
 
 class Console:
-    """Standard error, at the loudness of -q and -v."""
+    """Writes to standard error; -v adds lines, -q leaves only errors."""
 
     def __init__(self) -> None:
         self._verbose = self._quiet = False
         self._warned: set[str] = set()
 
     def listen(self, verbose: bool, quiet: bool) -> None:
-        """Set the loudness, and print each of Python's warnings once, as one line."""
+        """Apply -v and -q, and print each of Python's warnings once, as one line."""
         self._verbose, self._quiet = verbose, quiet
         warnings.simplefilter("ignore" if quiet else "always", UserWarning)
         warnings.showwarning = lambda message, *_, **__: self._warning(str(message))

@@ -1,4 +1,4 @@
-"""Say what the neighbours tell about a whole data set, with or without labels.
+"""Diagnose a data set from its nearest neighbours, with or without labels.
 
   vicinal diagnose emb.npy
   vicinal diagnose emb.npy --labels data.jsonl:label --metric cosine --html page.html

@@ -1,7 +1,7 @@
 """Turn a data set's text into embeddings, with a model of sentence-transformers.
 
-Beside the array lies a note (OUTPUT.json) of what it was made from; `vicinal score` and the others look at it and
-refuse the embeddings of another file or another order. A run that was stopped goes on where it was.
+A note beside the array (OUTPUT.json) records what it was made from. The other commands read the note and refuse the
+embeddings of another file or another order. A run that was stopped resumes where it was.
 
   vicinal embed data.jsonl --field instruction --field output -o emb.npy --model all-MiniLM-L6-v2
 """

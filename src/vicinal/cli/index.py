@@ -1,4 +1,4 @@
-"""Build an index, look at it, add and remove rows, and measure how good it is.
+"""Build an index, describe it, add and remove rows, and measure its recall and speed.
 
   vicinal index build emb.npy --data data.jsonl --metric cosine -o my.index
   vicinal index build emb.npy --type hnsw --set M=16 --set ef_search=100 -o graph.index
@@ -8,8 +8,8 @@
   vicinal index evaluate graph.index lists.index -k 10 --sweep curve.png
   vicinal index export emb.npy --metric cosine --test 1000 -o set.hdf5
 
-An index is a folder. Its rows carry the ids of the data set (else their numbers) and its columns, by which
-`vicinal search` filters, and which it prints. Without --type the index is chosen from the size, the dimension, the
+An index is a folder. Its rows have the ids of the data set (else their numbers) and its columns, which
+`vicinal search` prints and filters by. Without --type the index is chosen from the size, the dimension, the
 metric and the memory.
 Data sets of ann-benchmarks (.hdf5) are read in the place of a .npy, and written by export.
 """

@@ -1,4 +1,4 @@
-"""Say which kernel serves which metric on this machine, and why.
+"""Print which kernel computes which metric on this machine, and why.
 
 vicinal info
 """
@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
-    """Print which kernel serves which metric."""
+    """Print which kernel computes which metric."""
     from vicinal.tasks.info import info
 
     about = info()
@@ -31,9 +31,9 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         choice = f"{forced}, forced by VICINAL_ISA" if forced else f"{about['isas'][0]}, the best here"
         print(f"native kernel: {choice} (usable: {', '.join(about['isas'])})")
     else:
-        print(f"native kernel: none: {about['missing']}; with a C++ compiler at hand, install vicinal again")
+        print(f"native kernel: none: {about['missing']}; install a C++ compiler, then vicinal again")
     for metric, kernels in about["kernels"].items():
-        serves = next((name for name, answer in kernels.items() if answer == "yes"), "none")
+        used = next((name for name, answer in kernels.items() if answer == "yes"), "none")
         others = "; ".join(f"{name}: {answer}" for name, answer in kernels.items() if answer != "yes")
-        print(f"{metric:<12} {serves}" + (f"  ({others})" if others else ""))
+        print(f"{metric:<12} {used}" + (f"  ({others})" if others else ""))
     return 0

@@ -1,4 +1,4 @@
-"""Say how far two columns of labels agree beyond chance: Cohen's kappa and its confidence interval.
+"""Measure how far two columns of labels agree beyond chance: Cohen's kappa and its confidence interval.
 
   vicinal kappa one.jsonl:label two.jsonl:label
   vicinal kappa experts.jsonl:label model.jsonl:label --pairs pairs.jsonl --split evaluation

@@ -1,4 +1,4 @@
-"""Save each row's k nearest other rows, for every later question.
+"""Save each row's k nearest other rows, for later use.
 
   vicinal neighbors emb.npy -k 20 -o graph/
 

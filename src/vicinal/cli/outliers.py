@@ -1,4 +1,4 @@
-"""Score how far each row stands from the others, and say which are outliers.
+"""Score how isolated each row is, and name the outliers.
 
   vicinal outliers emb.npy -k 20 -o outliers.jsonl
   vicinal outliers emb.npy --by distance --contamination 0.01 -o outliers.jsonl

@@ -1,4 +1,4 @@
-"""Write a kept run as one page to look at: self-contained, without a network.
+"""Write a kept run as one self-contained HTML page.
 
 The distribution of the score, a map, the most unique and the most redundant samples, the largest groups of duplicates,
 what a cut would drop; a click on a point shows the sample and its neighbours.

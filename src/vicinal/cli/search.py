@@ -1,4 +1,4 @@
-"""Find the rows of an index that are nearest to a query, or that an exemplar SVM likes best.
+"""Find the rows of an index that are nearest to a query, or that an exemplar SVM ranks highest.
 
   vicinal search my.index --query-row 368 -k 10
   vicinal search my.index --query-id n02129165 -k 10
@@ -7,8 +7,8 @@
   vicinal search my.index --by svm --positive 368 --positive 219 --C 0.1
 
 One JSON object a line for each row found, nearest first: query, rank, id, distance (or decision), and its columns.
-A row that is asked for is left out of its own result. A filter compares columns with =, !=, <, <=, >, >=, in, like and
-is null, joined by and, or, not and parentheses.
+A row of the index that is a query is left out of its own result. A filter compares columns with =, !=, <, <=, >, >=,
+in, like and is null, joined by and, or, not and parentheses.
 """
 
 import argparse

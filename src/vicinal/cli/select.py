@@ -1,4 +1,4 @@
-"""Choose exactly so many rows of a data set, and say why of each.
+"""Choose a given number of rows of a data set, and give the reason for each row.
 
 The chosen lines are copied byte for byte; beside them a decision for every row: kept or dropped, by which rule, because
 of which row.
@@ -30,7 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--by", metavar="NAME", help="which score, where the file has several")
     parser.add_argument("--embeddings", metavar="NPY", help="one row a sample, for k-center, facility and --dedup")
     parser.add_argument("--neighbors", metavar="FOLDER", help="a graph saved by `vicinal neighbors`, for facility")
-    parser.add_argument("-k", "--k", metavar="K", default="10", help="how many neighbours facility sees (default 10)")
+    parser.add_argument(
+        "-k", "--k", metavar="K", default="10", help="how many neighbours facility searches (default 10)"
+    )
     options.add_metric(parser)
     parser.add_argument("--quality", metavar="FIELD", help="a field of numbers, high is good: prefer such rows")
     parser.add_argument("--dedup", metavar="RADIUS", help="first keep one row of each group so close together")

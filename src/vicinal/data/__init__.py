@@ -1,1 +1,1 @@
-"""Data sets in, scores out: tables, embeddings, labels, and the note that says what an array was made from."""
+"""Reading and writing of data: tables, embeddings, labels, and the note that says what an array was made from."""

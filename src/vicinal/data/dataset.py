@@ -191,7 +191,7 @@ def _from_table(table: Any, request: _Request) -> Dataset:
     if isinstance(embeddings, str) and embeddings in names:
         source: Any = frames.column(table, embeddings, "embeddings")
     elif isinstance(embeddings, str) and not embeddings.lower().endswith(".npy"):
-        source = frames.column(table, embeddings, "embeddings")  # which says that there is no such column
+        source = frames.column(table, embeddings, "embeddings")  # raises the error for a column that does not exist
     elif embeddings is not None:
         source = embeddings
     else:

@@ -146,9 +146,9 @@ def from_values(values: Sequence[Label], ids: Sequence[Id], place: str, several:
     """
     for row, label in enumerate(values):
         if isinstance(label, float) and not math.isfinite(label):
-            raise DataError(f"{place}: row {row}: expected a label, found {label}; mend or remove the row")
+            raise DataError(f"{place}: row {row}: expected a label, found {label}; correct or remove the row")
         if isinstance(label, str) and not label.strip():
-            raise DataError(f"{place}: row {row}: expected a label, found blank text; mend or remove the row")
+            raise DataError(f"{place}: row {row}: expected a label, found blank text; correct or remove the row")
     kinds = Counter("text" if isinstance(label, str) else "number" for label in values)
     if len(kinds) > 1:
         rare = min(kinds, key=lambda kind: kinds[kind])

@@ -1,4 +1,4 @@
-"""Embedding models of sentence-transformers: load one, embed texts, count what it cuts short."""
+"""Embedding models of sentence-transformers: load one, embed texts, find texts that are too long for it."""
 
 import hashlib
 import math

@@ -1,4 +1,4 @@
-"""The note beside an array of embeddings: of which file, which rows and which model it is, and whether that holds."""
+"""The note beside an array of embeddings: the file, rows and model it was made from, and the check against them."""
 
 import hashlib
 import json
@@ -30,9 +30,9 @@ def hash_of(ids: list[Id]) -> str:
 
 
 def read_note(array: str | Path) -> dict[str, Any] | None:
-    """The note beside an array, or None where there is none that is ours.
+    """The note beside an array, or None where vicinal wrote none.
 
-    Raises    DataError where it is damaged, for then nobody knows what the array is of.
+    Raises    DataError where it is damaged, because the origin of the array is then unknown.
     """
     path = note_path(array)
     if not path.is_file():

@@ -1,4 +1,4 @@
-"""What a task returns: named columns with one value a row, in the input's order, for a notebook, a table or a file."""
+"""The result of a task: named columns with one value a row, in the order of the input."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence

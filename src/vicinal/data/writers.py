@@ -1,4 +1,4 @@
-"""Tables of results, and copies of rows of a data set, written whole or not at all."""
+"""Tables of results, and copies of rows of a data set, written atomically."""
 
 import csv
 import gzip

@@ -1,4 +1,4 @@
-"""The finished work of a long pass, kept in a folder, so that the same command can resume from it.
+"""The state of a long pass, kept in a folder, so that the same command can resume from it.
 
 A checkpoint belongs to one question: these vectors, this metric, this k. It records the question, and work for another
 question is never resumed from it.
@@ -35,14 +35,14 @@ def question(vectors: np.ndarray, metric: str, k: int, groups: np.ndarray | None
 
 
 class Checkpoint:
-    """The state of one long work in a folder, written whole or not at all.
+    """The saved state of one long computation, in a folder that is written atomically.
 
     Parameters
     ----------
     folder : path
         Its parent exists.
-    asked : dict
-        The question that the work answers: `question` of a pass.
+    question : dict
+        What is computed: of a pass, the result of `question`.
     arrays : tuple of str
         The parts of the state that are arrays; the others are kept as JSON.
 
@@ -52,8 +52,8 @@ class Checkpoint:
         Where the folder holds the state of another question, and which part of it differs.
     """
 
-    def __init__(self, folder: PathLike, asked: dict[str, Any], arrays: tuple[str, ...] = ARRAYS) -> None:
-        self._folder, self._asked, self._arrays = Path(folder), asked, arrays
+    def __init__(self, folder: PathLike, question: dict[str, Any], arrays: tuple[str, ...] = ARRAYS) -> None:
+        self._folder, self._question, self._arrays = Path(folder), question, arrays
         remedy = f"remove the folder {self._folder} to start again"
         self._kind = FolderKind("vicinal.knn.checkpoint", 1, "a checkpoint", "--checkpoint", remedy, UsageError)
         self._check_folder()
@@ -75,7 +75,7 @@ class Checkpoint:
         """Replace what was saved before."""
         arrays = {name: np.asarray(state[name]) for name in self._arrays}
         fields = {
-            "question": self._asked,
+            "question": self._question,
             "state": {name: value for name, value in state.items() if name not in self._arrays},
         }
         with atomic.whole_folder(self._folder, overwrite=True) as part:
@@ -90,10 +90,10 @@ class Checkpoint:
         if not self._folder.exists():
             return
         before: dict[str, Any] = self._manifest().field("question", dict)
-        changed = [key for key in self._asked if before.get(key) != self._asked[key]]
+        changed = [key for key in self._question if before.get(key) != self._question[key]]
         if changed:
             differences = [
-                f"the {key}' values" if key in HASHED else f"{key} was {before.get(key)}, is {self._asked[key]}"
+                f"the {key}' values" if key in HASHED else f"{key} was {before.get(key)}, is {self._question[key]}"
                 for key in changed
             ]
             raise UsageError(

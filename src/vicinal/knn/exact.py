@@ -44,9 +44,9 @@ class ExactSearch:
     threads : int or None
         None for the number of cores.
     valid : ndarray of int64 or None
-        The rows that count, ascending; None for all. The other rows have no neighbours and are nobody's.
+        The valid rows, ascending; None for all. The other rows have no neighbours and are no row's neighbours.
     reason : str
-        Why rows do not count, for the error where none does.
+        Why rows are invalid, for the error where none is valid.
 
     Examples
     --------
@@ -108,12 +108,12 @@ class ExactSearch:
 
     @property
     def n_valid(self) -> int:
-        """The number of rows that count."""
+        """The number of valid rows."""
         return len(self.vectors) if self.valid is None else len(self.valid)
 
     @property
     def engine(self) -> str:
-        """The kernel that answers, and its version."""
+        """The kernel that is used, and its version."""
         return f"{self.kernel.name} ({self.kernel.version})"
 
     @property
@@ -122,21 +122,21 @@ class ExactSearch:
         return self.n_valid * self.vectors.shape[1] if self.n_valid and self.kernel.name == "native" else 0
 
     @cached_property
-    def _counted(self) -> np.ndarray:
-        """The vectors that count: the given array itself where all do."""
+    def _valid_vectors(self) -> np.ndarray:
+        """The valid vectors: the given array itself where all are valid."""
         return self.vectors if self.valid is None else self.vectors[self.valid]
 
     @cached_property
     def kernel(self) -> Kernel:
-        """The kernel over the rows that count, made when it is first used.
+        """The kernel over the valid rows, made when it is first used.
 
         Raises
         ------
         DataError
-            Where no row counts.
+            Where no row is valid.
         """
         self._require_valid()
-        return pick(self.metric, self._counted.dtype)(self._counted, self.metric, self.threads)
+        return pick(self.metric, self._valid_vectors.dtype)(self._valid_vectors, self.metric, self.threads)
 
     def _require_valid(self) -> None:
         if not self.n_valid:
@@ -171,7 +171,7 @@ class ExactSearch:
         Raises
         ------
         DataError
-            Where fewer than two rows count.
+            Where fewer than two rows are valid.
         UsageError
             Where k is not above 0, or the checkpoint belongs to another question.
         """
@@ -179,7 +179,7 @@ class ExactSearch:
         if self.n_valid < 2:
             raise DataError(f"found {self.n_valid} usable row, expected at least 2: a single row has no neighbours")
         k = at_most(check_k(k), self.n_valid - 1)
-        labels = self._groups(groups)
+        row_groups = self._groups(groups)
         resuming: dict[str, Any] = {}
         if checkpoint is not None:
             if not kernel.resumable:
@@ -187,9 +187,11 @@ class ExactSearch:
                     f"checkpoint: {self.metric.name} runs on the {kernel.name} kernel here, which cannot resume; "
                     "leave the checkpoint out"
                 )
-            resuming["checkpoint"] = Checkpoint(checkpoint, question(self._counted, self.metric.name, k, labels))
+            resuming["checkpoint"] = Checkpoint(
+                checkpoint, question(self._valid_vectors, self.metric.name, k, row_groups)
+            )
         try:
-            return self._of_all_rows(*kernel.self_join(k, labels, progress, **resuming))
+            return self._of_all_rows(*kernel.self_join(k, row_groups, progress, **resuming))
         except MemoryError:
             raise too_large(self.n_valid, k) from None
 
@@ -207,7 +209,7 @@ class ExactSearch:
         ----------
         queries : array_like, shape (n_queries, dim)
         k : int
-            At least 1. Where fewer rows count, the rest has index -1 and distance inf.
+            At least 1. Where fewer rows are valid, the rest has index -1 and distance inf.
         groups, query_groups : array_like of int, shape (n,) and (n_queries,), or None
             Rows of a query's own group are not its neighbours; give both or neither.
         progress : callable or None
@@ -229,11 +231,11 @@ class ExactSearch:
         n = len(array)
         k = k_that_fits(k, n)
         check_both_groups(groups, query_groups)
-        labels, asked = self._groups(groups), as_groups(query_groups, n, "query_groups")
+        row_groups, query_groups = self._groups(groups), as_groups(query_groups, n, "query_groups")
         if not n or not self.n_valid:
             return neighbors_of(*nothing(n, k), self.metric.name, array.shape[1])
         try:
-            return self._neighbors(*self.kernel.search(array, k, labels, asked, progress))
+            return self._neighbors(*self.kernel.search(array, k, row_groups, query_groups, progress))
         except MemoryError:
             raise too_large(n, k) from None
 
@@ -268,15 +270,15 @@ class ExactSearch:
         """
         limit = as_radius(radius)
         array = None if queries is None else as_queries(queries, self.metric, self.vectors.shape[1])
-        labels, asked = self._groups(groups), None
+        row_groups, own_groups = self._groups(groups), None
         if array is not None:
             check_both_groups(groups, query_groups)
-            asked = as_groups(query_groups, len(array), "query_groups")
+            own_groups = as_groups(query_groups, len(array), "query_groups")
         n = len(self) if array is None else len(array)
         if not self.n_valid or not n:
             return RadiusNeighbors(np.zeros(n + 1), np.zeros(0), np.zeros(0), self.metric.name)
         try:
-            indptr, indices, distances = self.kernel.within(limit, array, labels, asked, progress)
+            indptr, indices, distances = self.kernel.within(limit, array, row_groups, own_groups, progress)
         except MemoryError:
             raise UsageError(f"not enough memory for all rows within {limit:g} of {n} rows; lower the radius") from None
         if self.valid is not None:
@@ -313,14 +315,14 @@ class ExactSearch:
         >>> search.distances([[1], [2]], [[0.9], [0.1]]).round(6).tolist()
         [[0.1], [2.9]]
         """
-        asked = self.vectors if queries is None else as_queries(queries, self.metric, self.vectors.shape[1])
+        array = self.vectors if queries is None else as_queries(queries, self.metric, self.vectors.shape[1])
         named = np.asarray(rows)
-        if named.ndim != 2 or named.dtype.kind not in "iu" or len(named) != len(asked) or self.valid is not None:
+        if named.ndim != 2 or named.dtype.kind not in "iu" or len(named) != len(array) or self.valid is not None:
             raise DataError(
-                f"rows: expected whole numbers ({len(asked)}, k) of an index without invalid rows, found "
+                f"rows: expected whole numbers ({len(array)}, k) of an index without invalid rows, found "
                 f"{named.dtype} of shape {named.shape}"
             )
-        return measured(self.metric, self.vectors, asked, named, self.threads, self._inverse_lengths)
+        return measured(self.metric, self.vectors, array, named, self.threads, self._inverse_lengths)
 
     @cached_property
     def _inverse_lengths(self) -> np.ndarray | None:
@@ -356,21 +358,21 @@ class ExactSearch:
         if len(before) > n or (before.metric or self.metric.name) != self.metric.name:
             raise UsageError(f"grow: expected neighbours of the first rows by {self.metric.name}, found {before}")
         rows = np.arange(n) if self.valid is None else self.valid
-        split = int(np.searchsorted(rows, len(before)))  # the first row that came after, among those that count
+        split = int(np.searchsorted(rows, len(before)))  # the number of valid rows that `before` covers
         renumbered = np.full(n, -1)
         renumbered[rows] = np.arange(len(rows))
         known = before.indices[rows[:split]]
         known = np.where(known < 0, -1, renumbered[known])
-        join = GrownJoin(self._counted, self._groups(groups), self.metric, self.threads)
+        join = GrownJoin(self._valid_vectors, self._groups(groups), self.metric, self.threads)
         return self._of_all_rows(*join.neighbors(known, before.distances[rows[:split]], before.k, progress))
 
     def _groups(self, groups: ArrayLike | None) -> np.ndarray | None:
-        """The groups of the rows that count."""
-        labels = as_groups(groups, len(self))
-        return labels if labels is None or self.valid is None else labels[self.valid]
+        """The groups of the valid rows."""
+        every = as_groups(groups, len(self))
+        return every if every is None or self.valid is None else every[self.valid]
 
     def _of_all_rows(self, indices: np.ndarray, distances: np.ndarray) -> Neighbors:
-        """A result for the rows that count, as one for all rows."""
+        """Turn a result for the valid rows into one for all rows."""
         if self.valid is None:
             return self._neighbors(indices, distances)
         found = np.where(indices < 0, -1, self.valid[indices])
@@ -380,7 +382,7 @@ class ExactSearch:
         return neighbors_of(indices, far, self.metric.name, self.vectors.shape[1])
 
     def _neighbors(self, indices: np.ndarray, distances: np.ndarray) -> Neighbors:
-        """A result whose indices count the rows that count, as one of row numbers."""
+        """Turn indices among the valid rows into row numbers."""
         if self.valid is not None:
             indices = np.where(indices < 0, -1, self.valid[indices])
         return neighbors_of(indices, distances, self.metric.name, self.vectors.shape[1])

@@ -3,7 +3,7 @@
     old rows    their known neighbours, and the nearest of the new rows
     new rows    their nearest among the new rows, and among the old ones
 
-So no pair of old rows is compared again, and the result is that of a whole self-join, to the bit.
+So no pair of old rows is compared again, and the result equals that of a full self-join, to the bit.
 """
 
 import numpy as np
@@ -19,7 +19,7 @@ TIE_BYTES = 1 << 26
 class GrownJoin:
     """The self-join of rows, the first of which have known neighbours among themselves.
 
-    vectors : (n, dim), checked rows, all of which count
+    vectors : (n, dim), checked rows, all valid
     groups  : int64 (n,), or None
     """
 

@@ -14,7 +14,7 @@ MEASURE_BYTES = 1 << 21  # float64 scratch of one thread while measuring: it sta
 
 
 class Vectors(Protocol):
-    """Rows of vectors: an array, or what decodes rows when they are read."""
+    """Rows of vectors: an array, or an object that decodes rows when they are read."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -43,7 +43,7 @@ def measured(
     rows : ndarray of int64, shape (n_queries, m)
         -1 gives inf.
     inverse_norms : ndarray of float64, shape (n,), or None
-        `inverse_lengths(vectors)`; needed under a metric of directions where the native kernel serves.
+        `inverse_lengths(vectors)`; needed under cosine where the native kernel is used.
 
     Returns
     -------

@@ -1,11 +1,11 @@
 """The one table of metrics.
 
-Three kernels serve every metric. A row of the table says how vectors are prepared so that a kernel can rank them, what
-the kernel sums over the coordinates of a pair, and how that sum becomes the distance which the metric's name promises.
+Three kernels cover all metrics. A row of the table says how vectors are prepared so that a kernel can rank them, what
+the kernel sums over the coordinates of a pair, and how that sum becomes the distance.
 
     vectors --prepare--> rows --kernel: sum over coordinates--> rank --finish--> distance
 
-`pairwise` is the readable truth in float64. Sums over coordinates are taken in one fixed order (`lane_sum`), and every
+`pairwise` is the reference in float64. Sums over coordinates are taken in one fixed order (`lane_sum`), and every
 kernel measures the pairs that it reports in that order, so that results can be compared bit for bit.
 """
 
@@ -87,6 +87,7 @@ def unshared_bits(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def _same(rank: np.ndarray) -> np.ndarray:
+    """Return the rank itself."""
     return rank
 
 
@@ -138,7 +139,7 @@ class Metric:
     nonzero : bool
         Whether a vector of zeros has no distance.
     product : bool
-        Whether the rank is an inner product itself, so that a row need not be its own nearest.
+        Whether the rank is an inner product, under which a row need not be its own nearest.
     whiten : callable or None
         Applied to all vectors and queries once, before anything else.
     length : callable
@@ -162,7 +163,7 @@ class Metric:
     log_volume: Callable[[np.ndarray, int], np.ndarray] | None = None
 
     def pairwise(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        """Every distance between the rows of a (n, dim) and of b (m, dim), float64 (n, m): slow, simple, right."""
+        """Return all distances of the rows of a (n, dim) and b (m, dim), float64 (n, m); slow, used as a reference."""
         if self.whiten is not None:
             a, b = self.whiten(a), self.whiten(b)
         return self.finish(self.measure(self.prepare(a)[:, None, :], self.prepare(b)[None, :, :]))
@@ -314,7 +315,7 @@ def find(name: str | Metric) -> Metric:
         return BY_NAME[name]
     if name == "mahalanobis":
         raise UsageError(
-            "metric 'mahalanobis' needs its matrix: give vicinal.mahalanobis(M) in Python; elsewhere whiten the "
-            "vectors first, as the transform of what vicinal.learn learned does, and take euclidean"
+            "metric 'mahalanobis' needs a matrix: give vicinal.mahalanobis(M) in Python, or whiten the vectors "
+            "(the transform of a learner of vicinal.learn does) and take euclidean"
         )
     raise UsageError(unknown("metric", name, BY_NAME))

@@ -20,7 +20,7 @@ SAVED = FolderKind("vicinal.neighbors", 1, "saved neighbours", "vicinal neighbor
 class Neighbors:
     """The k nearest stored rows of each row, nearest first, ties by row number.
 
-    `neighbors[i]` is row i's (indices, distances), without the places that are not filled; `neighbors[a:b]` is the
+    `neighbors[i]` is row i's (indices, distances), without empty places; `neighbors[a:b]` is the
     result of those rows; iterating gives one row after the other.
 
     Attributes
@@ -73,14 +73,14 @@ class Neighbors:
         for name, array in (("indices", indices), ("distances", distances)):
             given = getattr(self, name)
             if isinstance(given, np.ndarray) and given.flags.writeable and np.shares_memory(array, given):
-                array = array.copy()  # what its maker changes later must not change this
+                array = array.copy()  # a copy, so that later changes to the given arrays have no effect
             view = array.view()
             view.setflags(write=False)
             object.__setattr__(self, name, view)
 
     @property
     def k(self) -> int:
-        """The number of neighbours that each row has a place for."""
+        """The number of columns: the largest number of neighbours of a row."""
         return int(self.indices.shape[1])
 
     def __len__(self) -> int:
@@ -160,7 +160,7 @@ class Neighbors:
         Returns
         -------
         scipy.sparse.csr_matrix
-            float32 (n, n_columns), in arrays of its own that may be written; distances of 0 are kept.
+            float32 (n, n_columns), in writable arrays of its own; distances of 0 are stored explicitly.
 
         Raises
         ------
@@ -196,7 +196,7 @@ class Neighbors:
         Raises
         ------
         DataError
-            Naming the file, where the folder is not one of ours, is of a newer format, or is damaged.
+            Naming the file, where the folder holds no saved neighbours, is of a newer format, or is damaged.
         """
         manifest = manifests.read(folder, SAVED)
         shape = manifest.count("n"), manifest.count("k")
@@ -277,7 +277,7 @@ class RadiusNeighbors:
 
 
 def neighbors_of(indices: np.ndarray, distances: np.ndarray, metric: str, dim: int) -> Neighbors:
-    """A `Neighbors` that takes both arrays over, without a copy; nobody else may hold them."""
+    """A `Neighbors` that owns both arrays, without a copy; the caller must not keep them."""
     with np.errstate(over="ignore"):  # a distance beyond float32 is inf
         distances = distances.astype(np.float32, copy=False)
     indices = np.ascontiguousarray(indices, dtype=np.int64)

@@ -13,11 +13,11 @@ BLOCK_BYTES = 1 << 24
 ON_INVALID = ("error", "null")
 LEAVE_OUT = ", or leave them out with --on-invalid null (in Python: on_invalid='null')"
 LARGEST = 1e37  # distances of larger values would not fit float32
-SMALLEST = 1e-140  # the squares of smaller values leave no digits in float64, so that their rows have no direction
+SMALLEST = 1e-140  # the squares of smaller values underflow in float64, so that such rows have no direction
 
 
 def as_vectors(vectors: object, name: str = "vectors", at_least: int = 1) -> np.ndarray:
-    """The array as it lies where a kernel can read it, else converted as little as is needed.
+    """Return the array itself where a kernel can read it, else converted as little as is needed.
 
     vectors : anything that numpy takes as an array (n, dim) of real numbers
     name    : what an error calls it, e.g. the file's name
@@ -122,6 +122,6 @@ def refuse_invalid(wrong: dict[int, str], names: Sequence[Any], name: str = "vec
         reasons.setdefault(reason, []).append(names[row])
     parts = "; ".join(f"{len(rows)} with {reason}: {some(rows)}" for reason, rows in reasons.items())
     raise DataError(
-        f"{name}: {len(wrong)} {'row' if len(wrong) == 1 else 'rows'} cannot be used ({parts}); mend or remove them"
+        f"{name}: {len(wrong)} {'row' if len(wrong) == 1 else 'rows'} cannot be used ({parts}); correct or remove them"
         f"{remedy}"
     )

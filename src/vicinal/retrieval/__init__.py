@@ -1,4 +1,4 @@
-"""Thin faces of a `Collection` for frameworks of retrieval: langchain, llama-index, haystack. Each is an extra."""
+"""`Collection`, and its adapters for langchain, llama-index and haystack, each of which is an extra."""
 
 
 def similarity(distance: float, metric: str) -> float:

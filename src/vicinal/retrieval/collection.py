@@ -84,7 +84,7 @@ class Collection:
     ) -> None:
         self.embed: Embed | None = text_embedder(embed) if isinstance(embed, str) else embed
         self._make: Callable[[], Any] = lambda: make_index(type, metric, threads, **parameters)
-        self._make()  # a wrong name or parameter is said at once
+        self._make()  # raises at once for a wrong name or parameter
         self.index: Index | None = None
         self._texts: list[str] = []
         self._metadata: list[dict[str, Any]] = []
@@ -242,10 +242,10 @@ class Collection:
             self._svm = C, rows, ExemplarSVM(C).fit(self._directions(np.asarray(index.vectors[rows])))
         svm = self._svm[2]
         if isinstance(positives, list | tuple) and positives and not isinstance(positives[0], float):
-            asked: Any = np.searchsorted(rows, index.rows_of(positives, "positives"))
+            examples: Any = np.searchsorted(rows, index.rows_of(positives, "positives"))
         else:
-            asked = self._directions(np.asarray(self._query(positives)))
-        found = svm.rank(asked, k)
+            examples = self._directions(np.asarray(self._query(positives)))
+        found = svm.rank(examples, k)
         return [
             self._hit(int(rows[place]), -float(decision))
             for place, decision in zip(found.indices, found.decisions, strict=True)
@@ -336,7 +336,7 @@ class Collection:
 
     def _vectors(self, texts: list[str]) -> np.ndarray:
         if self.embed is None:
-            raise UsageError("this collection has no embedder: give vectors, or make it with embed=")
+            raise UsageError("this collection has no model for texts; give vectors, or make it with embed=")
         array = np.asarray(self.embed(texts))
         if array.ndim != 2 or len(array) != len(texts):
             raise UsageError(f"embed: expected {len(texts)} vectors, one a text, got an array of shape {array.shape}")

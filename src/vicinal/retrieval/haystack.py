@@ -51,7 +51,7 @@ class VicinalDocumentStore:
         return len(self._documents)
 
     def filter_documents(self, filters: dict[str, Any] | None = None) -> list[Any]:
-        """The documents that a filter of haystack leaves, in the order of writing."""
+        """The documents that match a filter of haystack, in the order of writing."""
         from haystack.errors import FilterError
         from haystack.utils.filters import document_matches_filter
 
@@ -62,7 +62,7 @@ class VicinalDocumentStore:
         return [one for one in self._documents.values() if document_matches_filter(filters=filters, document=one)]
 
     def write_documents(self, documents: list[Any], policy: Any = None) -> int:
-        """Writes documents, and says how many; `policy` decides of ids that are there already (default: an error)."""
+        """Write documents and return how many; `policy` decides what happens to ids that exist (default: an error)."""
         from haystack import Document
         from haystack.document_stores.errors import DuplicateDocumentError
         from haystack.document_stores.types import DuplicatePolicy
@@ -118,7 +118,7 @@ class VicinalDocumentStore:
                 file.write(json.dumps(one.to_dict(flatten=False)).encode("ascii") + b"\n")
 
     def load(self, path: str | Path) -> int:
-        """Writes the documents of a file that `save` made into this store, and says how many."""
+        """Write the documents of a file that `save` made into this store, and return how many."""
         from haystack import Document
         from haystack.document_stores.types import DuplicatePolicy
 
@@ -133,7 +133,7 @@ class VicinalDocumentStore:
 
 
 def embedding_retriever() -> Any:
-    """haystack's component that asks a VicinalDocumentStore: `embedding_retriever()(document_store=store, top_k=5)`."""
+    """haystack's component that queries a store: `embedding_retriever()(document_store=store, top_k=5)`."""
     component = need("haystack", extra="haystack").component
     from haystack import Document
 

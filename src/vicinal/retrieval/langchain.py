@@ -18,7 +18,9 @@ try:
     from langchain_core.documents import Document
     from langchain_core.retrievers import BaseRetriever
     from langchain_core.vectorstores import VectorStore
-except ModuleNotFoundError as missing:  # said when one is made; the module itself imports without the extra
+except (
+    ModuleNotFoundError
+) as missing:  # the error comes when a store is made; the module itself imports without the extra
     if not (missing.name or "").startswith("langchain_core"):
         raise
     BaseRetriever = VectorStore = Document = object
@@ -112,7 +114,7 @@ class VicinalVectorStore(VectorStore):
         return [(_document(hit), hit.distance) for hit in hits]
 
     def svm_search(self, query: str, k: int = 4, C: float = 0.1) -> list[Any]:  # noqa: N803
-        """The k documents that an exemplar SVM of a text likes best."""
+        """The k documents that an exemplar SVM of a text ranks highest."""
         return [_document(hit) for hit in self.collection.rank(self._embedding.embed_query(query), k, C)]
 
     def save_local(self, folder: str | Path, overwrite: bool = False) -> None:

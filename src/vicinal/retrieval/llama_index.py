@@ -15,7 +15,9 @@ from vicinal.retrieval.collection import Collection
 try:
     from llama_index.core.bridge.pydantic import PrivateAttr
     from llama_index.core.vector_stores.types import BasePydanticVectorStore
-except ModuleNotFoundError as missing:  # said when one is made; the module itself imports without the extra
+except (
+    ModuleNotFoundError
+) as missing:  # the error comes when a store is made; the module itself imports without the extra
     if not (missing.name or "").startswith("llama_index"):
         raise
     BasePydanticVectorStore = object
@@ -29,7 +31,7 @@ class VicinalVectorStore(BasePydanticVectorStore):
 
     collection : one that is there already
     metric, index_type, parameters : as for `Collection`
-    A query of mode "svm" ranks by an exemplar SVM; every filter of llama-index is served.
+    A query of mode "svm" ranks by an exemplar SVM. All filters of llama-index are supported.
     """
 
     stores_text: bool = True
@@ -93,7 +95,7 @@ class VicinalVectorStore(BasePydanticVectorStore):
         from llama_index.core.vector_stores.types import VectorStoreQueryMode, VectorStoreQueryResult
 
         if query.query_embedding is None:
-            raise UsageError("this vector store is asked by an embedding, but the query has none")
+            raise UsageError("query: expected an embedding, found none; use an index with an embed_model")
         allowed: list[Any] | None = None
         if query.filters is not None or query.node_ids or query.doc_ids:  # an empty list restricts nothing
             matching = self._matching(query.node_ids or None, query.filters)
@@ -109,7 +111,7 @@ class VicinalVectorStore(BasePydanticVectorStore):
             hits = [] if nothing else self._collection.search(query.query_embedding, query.similarity_top_k, allowed)
             scores = [similarity(hit.distance, self.metric) for hit in hits]
         else:
-            raise UsageError(f"mode: {query.mode.value!r} is not served; choose from default, svm")
+            raise UsageError(f"mode: {query.mode.value!r} is not supported; choose from default, svm")
         return VectorStoreQueryResult(
             nodes=[self._node(hit) for hit in hits], similarities=scores, ids=[str(hit.id) for hit in hits]
         )
@@ -124,7 +126,7 @@ class VicinalVectorStore(BasePydanticVectorStore):
         return cls(Collection.load(persist_path))
 
     def _matching(self, node_ids: Sequence[str] | None, filters: Any) -> list[Any]:
-        """The nodes of these ids that a filter leaves."""
+        """The nodes of these ids that match a filter."""
         from llama_index.core.vector_stores.utils import build_metadata_filter_fn
 
         hits = self._collection.documents() if node_ids is None else self._collection.get(node_ids)

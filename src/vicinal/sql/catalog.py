@@ -42,7 +42,7 @@ class Index:
 
     @property
     def functions(self) -> tuple[str, ...]:
-        """The functions of Knn that it serves, first the one that the statement named."""
+        """The functions of Knn that it supports, first the one that the statement named."""
         if "similarity" in self.settings:
             if self.settings["similarity"] == "inner_product":
                 return ("InnerProductSimilarity",)

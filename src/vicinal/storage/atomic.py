@@ -1,8 +1,8 @@
-"""Files and folders that appear whole or not at all.
+"""Atomic writes: files and folders appear complete or not at all.
 
-A file or folder is made beside its final name and renamed into place once it is complete and on disk, so that a run
-which fails or is killed leaves nothing under the final name. What a killed run leaves beside it (`.name.*.part`) is
-removed when the same output is written again: the lock of its maker ended with the process.
+A file or folder is written under a temporary name beside its final name (`.name.*.part`), and renamed once it is
+complete and on disk. So a run that fails or is killed leaves nothing under the final name. The temporary file of a
+killed run, whose lock ended with its process, is removed when the same output is written again.
 """
 
 import ctypes
@@ -64,11 +64,11 @@ def _beside(path: Path, ending: str) -> Path:
 
 @contextmanager
 def _part_of(path: Path, make: Callable[[Path], None]) -> Iterator[Path]:
-    """A new file or folder beside `path`, locked until the block ends, so that others see that its maker lives.
+    """A new file or folder beside `path`, locked until the block ends, so that other runs do not remove it.
 
-    The lock is of the opened file: other threads and processes meet it, forked children share it, and it ends with the
-    last of its holders, however that one ends. Where a system cannot lock, nobody else can either, and all stays. Where
-    locks of a network's files do not reach other machines, two of them must not write one output at once.
+    The lock belongs to the opened file: it holds against other threads and processes, is shared with forked children,
+    and ends when the last process that has the file open ends. On a system without locks nothing is removed. Where the
+    locks of a network file system do not reach other machines, two machines must not write one output at once.
     """
     while True:
         part = _beside(path, "part")
@@ -103,7 +103,7 @@ def _lies_at(path: Path, descriptor: int) -> bool:
 
 
 def remove_leftovers(path: PathLike, ending: str = "part") -> None:
-    """Removes what killed runs left of an output beside it; what a living run is making is locked, and stays."""
+    """Remove the temporary files that killed runs left beside an output; those of running processes are locked."""
     path = Path(path)
     ours = re.compile(rf"\.{re.escape(path.name)}\.[0-9a-f]{{8}}\.{ending}")
     with suppress(OSError):  # a folder that may be written but not listed
@@ -113,7 +113,7 @@ def remove_leftovers(path: PathLike, ending: str = "part") -> None:
 
 
 def remove_kept(folder: PathLike) -> None:
-    """Removes a folder of kept work once it has served, and what killed runs left of it."""
+    """Remove a checkpoint folder that is no longer needed, and the temporary files that killed runs left of it."""
     shutil.rmtree(folder, ignore_errors=True)
     remove_leftovers(folder)
 
@@ -139,14 +139,14 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _exchanged(first: Path, second: Path) -> bool:
-    """Lets two names change places in one step, so that neither is ever missing; False where the system cannot."""
+    """Exchange two names in one step, so that neither is ever missing; False where the system cannot."""
     rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None) if os.name == "posix" else None
     here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
     return rename is not None and rename(here, os.fsencode(first), here, os.fsencode(second), exchange) == 0
 
 
 def _replace_in_two_steps(part: Path, path: Path) -> None:
-    """Puts a folder in another's place; a kill between the steps leaves the old one whole beside it, as `.old`."""
+    """Replace a folder in two steps; a process killed between them leaves the old folder beside it, as `.old`."""
     old = _beside(path, "old")
     descriptor = os.open(path, os.O_RDONLY)
     try:
@@ -191,7 +191,7 @@ def whole_file(path: PathLike, overwrite: bool = False) -> Iterator[IO[bytes]]:
 def whole_folder(path: PathLike, overwrite: bool = False) -> Iterator[Path]:
     """A folder that gets its final name only when the block ends without an error.
 
-    Only a folder of ours is ever replaced, so that no slip of the hand removes a user's files.
+    Only a folder that vicinal wrote is replaced, so that a mistyped name cannot remove a user's files.
 
     Raises    UsageError where it exists and may not be replaced.
     """

@@ -153,7 +153,7 @@ class Manifest:
         if part is None:
             raise self.kind.refusal(self.file, f": it names no {name}")
         if not path.is_file():
-            raise self.kind.error(f"{path}: missing; the folder is not whole: {self.kind.remedy}")
+            raise self.kind.error(f"{path}: missing; the folder is incomplete: {self.kind.remedy}")
         size = path.stat().st_size
         if verify and (part.get("bytes", size) != size or sha256(path) != part["sha256"]):
             raise self.kind.error(f"{path}: damaged: its checksum is not the manifest's; {self.kind.remedy}")

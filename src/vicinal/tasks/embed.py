@@ -242,7 +242,7 @@ def _encode_blocks(task: _Texts, work: _Work, encoder: Any, report: Progress | N
         stored = work.rows(start, vectors)
         if not np.isfinite(stored).all():
             if work.folder is not None:
-                shutil.rmtree(work.folder)  # the same question can only end here again
+                shutil.rmtree(work.folder)  # the same call would fail here again
             raise _not_finite(stored, vectors, start, task)
         work.keep(start + len(texts), [start + place for place in models.texts_cut(encoder, texts)])
         if report is not None:
@@ -309,7 +309,7 @@ def _kept_array(folder: Path, rows: int, dtype: str) -> np.memmap | None:
 
 
 def _read_state(folder: Path, question: dict[str, Any]) -> dict[str, Any] | None:
-    """What was done of this question before; UsageError where the folder holds the work of another one."""
+    """The saved state of this call; UsageError where the folder holds the state of another one."""
     if not folder.exists():
         return None
     atomic.remove_leftovers(folder / STATE)
@@ -327,7 +327,7 @@ def _read_state(folder: Path, question: dict[str, Any]) -> dict[str, Any] | None
     changed = [key for key in question if key not in moved and before.get(key) != question[key]]
     if changed:
         raise UsageError(
-            f"{folder}: holds the work of another run; changed since: {', '.join(changed)}. Ask the same again, or "
+            f"{folder}: holds the work of another run; changed since: {', '.join(changed)}. Repeat the same call, or "
             "remove it"
         )
     return state

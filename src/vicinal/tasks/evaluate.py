@@ -1,4 +1,4 @@
-"""How good approximate indexes are beside the exact answer: recall, error, speed and size."""
+"""The recall, error, speed and size of approximate indexes, against the exact result."""
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -97,7 +97,7 @@ def _settings(index: Index, asked: Questions, several: bool) -> Iterator[Evaluat
 
 
 def _questions(indexes: dict[str, Index], queries: object, k: int, n_queries: int, seed: int) -> Questions:
-    """The questions that every index answers, and their truth."""
+    """The queries for every index, and their true neighbours."""
     first, one = next(iter(indexes.items()))
     for name, index in indexes.items():
         shown = [f"{one.metric.name}, {len(one)} rows of dim {one.dim}" for one in (one, index)]

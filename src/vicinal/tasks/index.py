@@ -1,4 +1,4 @@
-"""Indexes of data sets: build one, add and remove rows, say what it holds, and write a set of ann-benchmarks."""
+"""Indexes of data sets: build one, add and remove rows, describe it, and write a set of ann-benchmarks."""
 
 import os
 from collections.abc import Iterable, Mapping
@@ -307,7 +307,7 @@ def id_of(index: Index, value: Id) -> Id:
 
 
 def _source(data: object, embeddings: object) -> tuple[object, object, str | None]:
-    """The rows, their embeddings if they lie elsewhere, and the metric that a set of ann-benchmarks asks for."""
+    """The rows, their embeddings if they lie elsewhere, and the metric of a set of ann-benchmarks."""
     source, given = (embeddings, None) if data is None else (data, embeddings)
     for place, one in enumerate((source, given)):
         if isinstance(one, str | os.PathLike) and annbenchmarks.is_hdf5(os.fspath(one)):

@@ -1,4 +1,4 @@
-"""Which kernel serves which metric on this machine, and why the others do not."""
+"""Which kernel computes which metric on this machine, and why the others do not."""
 
 import os
 import platform
@@ -14,14 +14,14 @@ from vicinal.knn.metrics import METRICS
 
 
 def info() -> dict[str, Any]:
-    """Return what computes here.
+    """Return the versions, processor cores, instruction sets and kernels of this installation.
 
     Returns
     -------
     dict
         vicinal, python : versions. cores : how many this process may use. isas : the instruction sets that the native
         kernel can use, best first; empty where it is not built, and `missing` says why. forced_isa : the value of
-        VICINAL_ISA. kernels : for each metric, kernel -> "yes" or why it cannot serve; the first "yes" serves.
+        VICINAL_ISA. kernels : for each metric, kernel -> "yes" or why not; the first "yes" is used.
 
     Examples
     --------

@@ -18,7 +18,7 @@ from vicinal.typing import Id, PathLike, StartProgress
 
 @dataclass(frozen=True, eq=False, repr=False)
 class DataNeighbors(Neighbors):
-    """The `Neighbors` of the rows of a data set, with what the search knows of them.
+    """The `Neighbors` of the rows of a data set, with ids, engine and time of the search.
 
     Attributes
     ----------
@@ -92,7 +92,7 @@ def neighbors(
     progress : callable, optional
         Called with the name of the pass; returns the function that is called with (rows done, rows in all).
     checkpoint : path, optional
-        A folder that keeps finished work every minute; the same call goes on from it and removes it at the end.
+        A folder that keeps finished work every minute; the same call resumes from it and removes it at the end.
     output : path, optional
         A folder to save the neighbours in, for `Neighbors.load` and `vicinal.score(neighbors=...)`.
     overwrite : bool

@@ -1,6 +1,6 @@
 """Pictures of curves, histograms and confusion matrices, by matplotlib (the extra `report`).
 
-Each function but `check`, `save` and `svg` returns a matplotlib Figure.
+`recall_and_speed`, `line`, `counts` and `confusion` return a matplotlib Figure.
 """
 
 import io
@@ -12,7 +12,6 @@ import numpy as np
 
 from vicinal.errors import UsageError, need
 from vicinal.storage import atomic
-from vicinal.tasks.predict.curve import Curve
 
 SUFFIXES = (".svg", ".png", ".pdf")
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")  # distinct without colour vision too (Okabe & Ito 2008)
@@ -102,30 +101,6 @@ def recall_and_speed(curves: list[tuple[str, list[tuple[float, float]]]], k: int
     return figure
 
 
-def curve_of_k(curve: Curve, n: int) -> Any:
-    """Return the leave-one-out score over k, the best marked; below k stands n / k, the model's complexity.
-
-    Parameters
-    ----------
-    curve : Curve
-    n : int
-        The number of rows.
-    """
-    figure, place = axes("Leave-one-out score by number of neighbours", "k", f"leave-one-out {curve.score}")
-    for colour, (name, values) in zip(COLOURS, curve.scores.items(), strict=False):
-        place.plot(curve.ks, values, color=colour, label=f"{name} weights", marker=".", markersize=4)
-    k, weights = curve.best
-    best = curve.scores[weights][k - 1]
-    place.plot([k], [best], "o", color="black", fillstyle="none", markersize=9)
-    place.annotate(f"k = {k}: {best:.4f}", (k, best), xytext=(0, 9), textcoords="offset points", ha="center")
-    place.margins(y=0.12)  # space for these words above the best, where no curve is
-    ticks = [tick for tick in (1, 2, 5, 10, 20, 50, 100, 200) if curve.ks[0] <= tick <= curve.ks[-1]]
-    _log_ticks(place, ticks, [f"{tick}\n{n / tick:,.0f}" for tick in ticks])
-    place.set_xlabel("k, and below it n / k: the model's complexity")
-    place.legend(frameon=False, loc="lower center")
-    return figure
-
-
 def line(title: str, x: str, y: str, points: dict[str, tuple[np.ndarray, np.ndarray]], log_x: bool = False) -> Any:
     """Return one line for each name through its points.
 
@@ -143,12 +118,12 @@ def line(title: str, x: str, y: str, points: dict[str, tuple[np.ndarray, np.ndar
     if log_x:
         across = max((across for across, _ in points.values()), key=len)
         ticks = [float(f"{tick:.2g}") for tick in np.geomspace(across[0], across[-1], 5)]
-        _log_ticks(place, ticks, [f"{tick:,.0f}" for tick in ticks])
+        log_ticks(place, ticks, [f"{tick:,.0f}" for tick in ticks])
     place.legend(frameon=False)
     return figure
 
 
-def _log_ticks(place: Any, ticks: Sequence[float], names: list[str]) -> None:
+def log_ticks(place: Any, ticks: Sequence[float], names: list[str]) -> None:
     """Make the x axis logarithmic, with these ticks."""
     place.set_xscale("log")
     place.minorticks_off()

@@ -1,10 +1,10 @@
-"""Exact top-k over arrays: the kernels, and which one serves.
+"""Exact top-k over arrays: the kernels, and the choice among them.
 
 A kernel is a class with
 
     name, version          what `vicinal info` and summaries call it
-    resumable              whether self_join also takes checkpoint=, to go on from
-    covers(metric, dtype)  "" where it can serve them, else the reason why not
+    resumable              whether self_join also takes checkpoint=, to resume from
+    covers(metric, dtype)  "" where it supports them, else the reason why not
     Kernel(vectors, metric, threads)
         .self_join(k, groups, progress)                               each stored row's k nearest others
         .search(queries, k, groups, query_groups, progress)           each query's k nearest stored rows
@@ -29,7 +29,7 @@ from vicinal.typing import Progress
 
 
 class Kernel(Protocol):
-    """What every kernel offers."""
+    """The interface of every kernel."""
 
     name: str
     version: str
@@ -39,7 +39,7 @@ class Kernel(Protocol):
 
     @staticmethod
     def covers(metric: Metric, dtype: np.dtype) -> str:
-        """Why this kernel cannot serve the metric and dtype; empty where it can."""
+        """Why this kernel does not support the metric and dtype; empty where it does."""
         ...
 
     def self_join(
@@ -85,4 +85,4 @@ def pick(metric: Metric, dtype: np.dtype) -> type[Kernel]:
         if not reason:
             return kernel
         reasons.append(f"{kernel.name}: {reason}")
-    raise UsageError(f"no kernel serves {metric.name} on {dtype}: {'; '.join(reasons)}")
+    raise UsageError(f"no kernel supports {metric.name} on {dtype}: {'; '.join(reasons)}")

@@ -2,15 +2,15 @@
 
 For each block of queries
 
-    1. rank      faiss finds, by float32 arithmetic on centred rows, a few more rows than were asked for
+    1. rank      faiss finds, by float32 arithmetic on centred rows, a few more rows than k
     2. measure   their distances are computed again in float64, from differences of the values as they were given
     3. certify   every row that faiss left out has a float32 rank of at least S, the worst that it kept. Float32 ranks
                  are wrong by at most E. So where the k-th measured rank is at most S - E, no row that was left out can
-                 come before it, and the k are proven. Where it is not, faiss is asked for more.
+                 come before it, and the k are proven. Where it is not, more rows are fetched.
     4. resolve   the few queries left over (rows closer together than float32 can tell apart) go to the `brute` kernel
 
 Centring moves no distance, and keeps float32 useful for data far from the origin. Exact copies of a row are searched
-once, so that ties between them never reach step 4. Groups and radii are the `brute` kernel's.
+once, so that ties between them never reach step 4. Groups and radii are left to the `brute` kernel.
 """
 
 from collections.abc import Iterator
@@ -26,10 +26,10 @@ from vicinal.typing import Progress
 
 CACHE_BYTES = 200 << 20  # stored rows are kept as float32 up to this size, else made anew for each block of queries
 BLOCK_WORK = 4e10  # multiply-adds of one call to faiss: under a second on two cores, so that Ctrl-C is quick
-OVERFETCH = 4  # how many more rows than asked for faiss is asked for at least
-ESCALATE = 8  # how many times more rows faiss is asked for where the first ones were not enough for a proof
+OVERFETCH = 4  # at least so many rows beyond k are fetched from faiss
+ESCALATE = 8  # fetch so many times more rows where the first ones were not enough for a proof
 U32 = 2.0**-24
-LARGEST32 = float(np.finfo(np.float32).max)  # what faiss leaves in a place that it did not fill
+LARGEST32 = float(np.finfo(np.float32).max)  # the index that faiss returns where it has no row
 
 
 class Blas:
@@ -140,7 +140,7 @@ class Blas:
         """Centred, scaled float32 rows, and their norms (1-norms for the absolute kernel) rounded upwards."""
         centred = self._all.centred(prepared)
         norms = np.abs(centred).sum(axis=1) if self._absolute else np.sqrt((centred * centred).sum(axis=1))
-        with np.errstate(over="ignore"):  # a query far outside: faiss cannot rank it, and step 4 will
+        with np.errstate(over="ignore"):  # a query far outside, which faiss cannot rank; step 4 does
             return centred.astype(np.float32), norms * (1 + 1e-6)
 
     def _stored32_block(self, block: slice) -> np.ndarray:
@@ -190,7 +190,7 @@ class Blas:
         return result
 
     def _error(self, ranks: np.ndarray, norms: np.ndarray) -> np.ndarray:
-        """By how much, at most, float32 is wrong of a row at this true rank from a query of this norm.
+        """The largest error of the float32 rank of a row, given its true rank and the norm of the query.
 
         A row y at a distance D from x has norm |y| <= |x| + D, so no norm of a row that was not seen is needed. The
         terms: the float32 sums, the rounding of both rows to float32, float64's own rounding, and underflow.

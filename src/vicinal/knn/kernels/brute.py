@@ -4,7 +4,7 @@ For each block of queries
 
     1. rank     every stored row gets a float64 rank and a bound of its error: by a matrix product for the dot kernel,
                 by the metric itself, with no error, for the others
-    2. keep     the rows that could be among the k, or within the radius, for all that the errors allow
+    2. keep     the rows that could be among the k, or within the radius, given the errors
     3. measure  those, from differences of the values as they were given, and sort them by (distance, row)
 
 The other kernels fall back to it: for metrics, groups and radii that they do not support, and for the queries that they
@@ -33,11 +33,11 @@ U64 = 2.0**-53
 
 @dataclass(frozen=True)
 class Question:
-    """The rows that ask, and the stored rows that may answer.
+    """The queries of a call, and which stored rows can be their neighbours.
 
     queries      : (n_queries, dim)
-    groups       : int64 (n,), of the stored rows; None where all may answer
-    query_groups : int64 (n_queries,), whose own group may not answer
+    groups       : int64 (n,), of the stored rows; None where there are no groups
+    query_groups : int64 (n_queries,), rows of its own group are not a query's neighbours
     own          : whether the queries are the stored rows themselves, each of which is left out of its own result
     progress     : called with (queries done, queries in all)
     """
@@ -64,7 +64,7 @@ class Brute:
 
     @staticmethod
     def covers(metric: Metric, dtype: np.dtype) -> str:
-        """Empty: it serves every metric on every dtype."""
+        """Empty: it supports every metric on every dtype."""
         return ""
 
     def self_join(
@@ -125,7 +125,7 @@ class Brute:
     def _each(
         self, question: Question, keep: Callable[[np.ndarray, np.ndarray], np.ndarray]
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """For each query the rows that `keep` leaves, with their distances, by (distance, row number)."""
+        """For each query the rows that `keep` selects, with their distances, by (distance, row number)."""
         queries = question.queries
         with ThreadPoolExecutor(self.threads) as pool:
             for block in blocks(len(queries), RANK_BYTES // (len(self.rows) * 8)):
@@ -145,7 +145,7 @@ class Brute:
         low: np.ndarray,
         high: np.ndarray,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """The rows that `keep` leaves of one query, given the bounds of every rank."""
+        """The rows that `keep` selects for one query, given the bounds of every rank."""
         members, starts, groups = self.copies.members, self.copies.starts, question.groups
         label = None if question.query_groups is None else question.query_groups[query]
         if groups is not None:

@@ -1,7 +1,7 @@
-"""The C++ kernel: int8 ranks with proven bounds, survivors measured in float64. Its method is told in `cpp/`.
+"""The C++ kernel: int8 scores with proven bounds; the remaining pairs are measured in float64. `cpp/` has the method.
 
-It reads vectors as they lie, memory-mapped or not, and keeps about one byte a coordinate beside them. Where it was not
-built, because no compiler was at hand, `covers` says so and the next kernel serves.
+It reads vectors in place, memory-mapped or not, and keeps about one byte a coordinate beside them. Where it was not
+built, because there was no compiler, `covers` says so and the next kernel is used.
 """
 
 import os
@@ -67,14 +67,14 @@ class Native:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Each stored row's k nearest others, of other groups where groups are given.
 
-        checkpoint : where finished work is kept, `every` so many seconds, and found again
+        checkpoint : where finished work is saved every `every` seconds, and resumed from
         """
         rows = _Rows(progress, self._n)
         if checkpoint is None:
             alone: Found = self._alone(self._index.self_join, k, groups, rows)
             return rows.end(alone)
         resume = checkpoint.load()
-        again = f"{checkpoint.folder}: damaged, or another version's; remove the folder to start again"
+        again = f"{checkpoint.folder}: damaged, or written by another version; remove the folder to start again"
         if resume is not None and not all(_is_number(resume.get(name)) for name in ("finished", "layout")):
             raise UsageError(again)
         with kept_in(checkpoint.folder):
@@ -117,15 +117,15 @@ class Native:
         progress: Progress | None = None,
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """All stored rows at a distance of at most `radius`: of each query, or of each stored row without itself."""
-        asked = None if queries is None else _readable(queries)
+        readable = None if queries is None else _readable(queries)
         rows = _Rows(progress, self._n if queries is None else len(queries))
         found: tuple[np.ndarray, np.ndarray, np.ndarray] = self._alone(
-            self._index.within, radius, asked, groups, query_groups, rows
+            self._index.within, radius, readable, groups, query_groups, rows
         )
         return rows.end(found)
 
     def _alone(self, call: Callable[..., Any], *arguments: Any, **others: Any) -> Any:
-        """The call's result; its threads are the index's own, so calls from several Python threads take turns."""
+        """The result of a call; calls from several Python threads take turns, since they share the index's threads."""
         with self._turn:
             return call(*arguments, **others)
 
@@ -155,16 +155,16 @@ def pairs(
     """
     if Native.covers(metric, vectors.dtype) or not hasattr(_native, "pairs"):  # an extension built before this source
         return None
-    asked, named = _readable(queries), np.ascontiguousarray(rows, dtype=np.int64)
+    readable, named = _readable(queries), np.ascontiguousarray(rows, dtype=np.int64)
     isa = os.environ.get("VICINAL_ISA", "")
     ranks: np.ndarray = _native.pairs(
-        _readable(vectors), inverse_norms, _native_name(metric), asked, named, threads, isa
+        _readable(vectors), inverse_norms, _native_name(metric), readable, named, threads, isa
     )
     return ranks
 
 
 class _Rows:
-    """Progress in rows, for a kernel that counts tasks; the end is told even by a call that is over at once."""
+    """Progress in rows, for a kernel that counts tasks; a call that finishes at once reports its end too."""
 
     def __init__(self, progress: Progress | None, n: int) -> None:
         self._progress, self._n = progress, n
@@ -174,7 +174,7 @@ class _Rows:
             self._progress(done * self._n // total, self._n)
 
     def end(self, found: ResultType) -> ResultType:
-        """What the call found, once its end is told."""
+        """Report the end, and return the result of the call."""
         self(1, 1)
         return found
 
@@ -189,6 +189,6 @@ def _native_name(metric: Metric) -> str:
 
 
 def _readable(array: np.ndarray) -> np.ndarray:
-    """An array as the extension reads it: other whole numbers become float64, a field of records lies alone."""
+    """An array that the extension can read: other whole numbers become float64; a field of records is copied."""
     array = array if array.dtype.name in DTYPES else array.astype(np.float64)
     return array if all(stride % array.itemsize == 0 for stride in array.strides) else np.ascontiguousarray(array)

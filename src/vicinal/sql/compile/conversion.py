@@ -139,7 +139,7 @@ class Conversion(ABC):
             try:
                 json.loads(text)
             except ValueError as error:
-                raise self.error(node, f"expected JSON, found a string that is none: {error}") from None
+                raise self.error(node, f"expected JSON, found a string that is not JSON: {error}") from None
         return text
 
     def _number_as(self, value: Expression, to: Type, node: Any) -> Expression:

@@ -1,7 +1,7 @@
 """DuckDB's SQL as nodes.
 
 A compiled statement is a tree of nodes. `written` turns it into text once, at the end, and collects what the text
-refers to: the values that it binds, and the objects that numbers stand for (`Reference`). Nobody edits the text.
+refers to: the values that it binds, and the objects that numbers stand for (`Reference`). The text is never edited.
 """
 
 from collections.abc import Iterable, Iterator, Sequence

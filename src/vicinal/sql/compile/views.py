@@ -17,7 +17,7 @@ def visited(
 ) -> Node:
     """The condition that a row is in one of the clusters that a search visits; a row without a cluster always is.
 
-    Raises    SqlError where the SELECT does not order by a distance that the index serves.
+    Raises    SqlError where the SELECT does not order by a distance that the index supports.
     """
     table = scope.sources[0].table
     if table is None or len(scope.sources) != 1:

@@ -1,4 +1,4 @@
-"""What we take from sqlglot, and the nodes that YQL has and sqlglot has not.
+"""The names imported from sqlglot, and nodes for the parts of YQL that sqlglot does not have.
 
 This is the one module that imports sqlglot; it needs the extra `sql`.
 """
@@ -57,7 +57,7 @@ class CastTo(exp.Expression):
 
 
 class YQL(Dialect):
-    """How YQL differs from what sqlglot takes for granted."""
+    """The settings in which YQL differs from sqlglot's defaults."""
 
     NORMALIZE_FUNCTIONS = False
     NULL_ORDERING = "nulls_are_small"

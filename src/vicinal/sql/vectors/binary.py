@@ -102,7 +102,7 @@ def _whole(vectors: np.ndarray, form: Format) -> np.ndarray:
         broken = vectors != np.trunc(vectors) if vectors.dtype.kind == "f" else outside
         if broken.any():
             raise UsageError(
-                f"{form.name} vector: an element, {vectors[broken].flat[0]}, is no whole number; round first"
+                f"{form.name} vector: an element, {vectors[broken].flat[0]}, is not a whole number; round first"
             )
     return np.ascontiguousarray(vectors, form.dtype)
 

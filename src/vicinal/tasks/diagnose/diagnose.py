@@ -77,7 +77,7 @@ def diagnose(
     overwrite: bool = False,
     progress: StartProgress | None = None,
 ) -> Diagnosis:
-    """Return what the neighbours say about a data set, with or without labels.
+    """Return a diagnosis of a data set from its nearest neighbours, with or without labels.
 
     Without labels: intrinsic dimension, concentration of distances, hubness, duplicates, lengths, and warnings. With
     labels also: the 1-NN error and the Cover-Hart interval, the accuracy of every k, confusion, likely label errors,

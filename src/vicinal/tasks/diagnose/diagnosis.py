@@ -17,7 +17,7 @@ from vicinal.typing import Id
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Diagnosis:
-    """What the neighbours say about a data set.
+    """The figures, warnings and lists that describe a data set by its nearest neighbours.
 
     `print(diagnosis)` shows it as text, a notebook shows its tables, and `html()` gives the page with pictures.
     `diagnosis["two_nn_dimension"]` is the `Figure` of that name.

@@ -19,7 +19,7 @@ FALLING = 0.005  # a 1-NN error that still falls by more from half the rows to a
 
 @dataclass(frozen=True, eq=False)
 class LabelFacts:
-    """What is measured of labels.
+    """The measurements of labels that figures and warnings are computed from.
 
     Attributes
     ----------

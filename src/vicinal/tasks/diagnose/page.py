@@ -186,7 +186,7 @@ def _drawn(diagnosis: "Diagnosis") -> list[Any]:
 def _drawn_of_labels(diagnosis: "Diagnosis") -> list[Any]:
     if diagnosis.labels is None or diagnosis.curve is None:
         return []
-    drawn = [pictures.curve_of_k(diagnosis.curve, diagnosis.n), _drawn_convergence(diagnosis)]
+    drawn = [diagnosis.curve.picture(), _drawn_convergence(diagnosis)]
     if diagnosis.confusion is not None and len(diagnosis.labels.classes) <= DRAWN_CLASSES:
         totals = np.maximum(1, diagnosis.confusion.sum(axis=1, keepdims=True))
         names = [str(label) for label in diagnosis.labels.classes]

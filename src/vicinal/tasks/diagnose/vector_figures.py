@@ -34,7 +34,7 @@ LOW_CONTRAST, NO_CONTRAST = 1.5, 1.1
 
 @dataclass(frozen=True, eq=False)
 class VectorFacts:
-    """What is measured of the embeddings.
+    """The measurements of the embeddings that figures and warnings are computed from.
 
     Attributes
     ----------

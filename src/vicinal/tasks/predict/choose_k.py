@@ -111,7 +111,7 @@ def choose_k(
     if isinstance(known, Labels):
         warn_of_small_classes(known, *curve.best)
     if picture is not None:
-        pictures.save(pictures.curve_of_k(curve, curve.n), os.fspath(picture), overwrite)
+        pictures.save(curve.picture(), os.fspath(picture), overwrite)
     return curve
 
 

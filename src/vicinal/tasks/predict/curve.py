@@ -71,6 +71,24 @@ class Curve:
         """Return a pandas.DataFrame with the columns k, n_per_k and one column a weighting."""
         return need("pandas").DataFrame({"k": self.ks, "n_per_k": self.n / np.array(self.ks), **self.scores})
 
+    def picture(self) -> Any:
+        """Return a matplotlib Figure of the score over k, the best k marked; below each k stands n / k."""
+        from vicinal.tasks import pictures
+
+        figure, place = pictures.axes("Leave-one-out score by number of neighbours", "k", f"leave-one-out {self.score}")
+        for colour, (name, values) in zip(pictures.COLOURS, self.scores.items(), strict=False):
+            place.plot(self.ks, values, color=colour, label=f"{name} weights", marker=".", markersize=4)
+        k = self.best[0]
+        place.plot([k], [self.best_score], "o", color="black", fillstyle="none", markersize=9)
+        label = f"k = {k}: {self.best_score:.4f}"
+        place.annotate(label, (k, self.best_score), xytext=(0, 9), textcoords="offset points", ha="center")
+        place.margins(y=0.12)  # space for the label above the best score
+        ticks = [tick for tick in (1, 2, 5, 10, 20, 50, 100, 200) if self.ks[0] <= tick <= self.ks[-1]]
+        pictures.log_ticks(place, ticks, [f"{tick}\n{self.n / tick:,.0f}" for tick in ticks])
+        place.set_xlabel("k, and below it n / k: the model's complexity")
+        place.legend(frameon=False, loc="lower center")
+        return figure
+
     def summary(self) -> dict[str, Any]:
         """Return everything as JSON can hold it; scores are rounded to 6 decimals."""
         k, weights = self.best

@@ -1,4 +1,4 @@
-"""`vicinal.report`: scores as one page for a person to look at, self-contained, without a network.
+"""`vicinal.report`: scores as one self-contained HTML page, which needs no network.
 
 The figures are Bokeh's, whose script is written into the page; `page.html`, `page.css` and `page.js` beside this file
 are the rest. Texts and neighbours lie packed in the page and are unpacked when a sample is first looked at.

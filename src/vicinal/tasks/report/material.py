@@ -1,4 +1,4 @@
-"""What a page is drawn from, out of a `Scores` object or out of the folder of a kept run."""
+"""The data of a page, from a `Scores` object or from the folder of a kept run."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -57,7 +57,7 @@ class Material:
 
 
 def from_scores(scores: Scores, fields: Sequence[str] | None) -> Material:
-    """Return the material of scores that are at hand.
+    """Return the material of scores in memory.
 
     Raises
     ------

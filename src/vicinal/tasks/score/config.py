@@ -71,7 +71,7 @@ def read_plan(
     neighbors_given : bool
         Saved neighbours take the place of embeddings.
     data_holds_embeddings : bool
-        The argument `data` is an array or a table, whose embeddings serve where the file names none.
+        The argument `data` is an array or a table, whose embeddings are used where the file names none.
 
     Raises
     ------
@@ -97,7 +97,7 @@ def check_unused(values: Mapping[str, Any]) -> tuple[str, ...]:
     Raises
     ------
     UsageError
-        A value is not what OpenDataArena's tool takes, which may be a slip that its user wants to hear of.
+        A value is not what OpenDataArena's tool takes, so it is probably a mistake.
     """
     given = {key: Setting(value, key) for key, value in values.items() if value is not None}
     _check_unused(given)

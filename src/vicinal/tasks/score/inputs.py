@@ -18,7 +18,7 @@ from vicinal.tasks.score.plan import EMBEDDINGS, GROUPS, REFERENCE, Key, Plan, Q
 
 @dataclass(frozen=True, eq=False)
 class Inputs:
-    """What each question of a plan is answered from.
+    """The inputs of each neighbour search of a plan.
 
     Attributes
     ----------

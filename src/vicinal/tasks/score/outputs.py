@@ -1,4 +1,4 @@
-"""What a run leaves: the result, the file of its scores, and the folder that keeps it."""
+"""The outputs of a run: the result, the file of its scores, and the folder of a kept run."""
 
 import warnings
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ NESTED_FILE = "pointwise_scores.jsonl"
 
 @dataclass(frozen=True)
 class Options:
-    """How a run is done and what it leaves."""
+    """The options of a run: invalid rows, outputs, checkpoint and progress."""
 
     on_invalid: OnInvalid
     evidence: bool
@@ -58,7 +58,7 @@ def finished(
     output: Path | None,
     options: Options,
 ) -> Scores:
-    """The result of a run's passes, written and kept where that was wanted."""
+    """Return the result of a run's passes; write it and keep the run where an output is named."""
     vectors = next(iter(inputs.vectors.values()))
     scores = Scores(
         plan,
@@ -74,7 +74,7 @@ def finished(
 
 
 def written(scores: Scores, place: str, options: Options) -> Scores:
-    """Refuse or warn of what only the pass could find, and write the outputs."""
+    """Refuse or warn of rows that turned out to have no score, and write the outputs."""
     for one in scores.scored:
         if options.on_invalid == "error":
             refuse_invalid(one.errors, scores.ids, place)

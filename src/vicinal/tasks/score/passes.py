@@ -24,7 +24,7 @@ from vicinal.typing import Progress, StartProgress
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """What is known of each row once a question is answered.
+    """The result of one neighbour search, with what its scorers read.
 
     Attributes
     ----------
@@ -69,7 +69,7 @@ def answers(
     progress : callable, optional
         Called with the name of each pass; gives the function that is called with (rows done, rows in all).
     checkpoint : path, optional
-        A folder that keeps the finished work of each pass, for the same run to go on from.
+        A folder that keeps the finished work of each pass, for the same run to resume from.
     known : mapping of Question to Neighbors, optional
         The neighbours among the first rows; only pairs with later rows are compared.
     """
@@ -113,7 +113,7 @@ def _answer(
     progress: Progress | None,
     checkpoint: Path | None,
 ) -> Answer:
-    """One pass, at the largest k of the scorers, and what else these read."""
+    """Run one pass at the largest k of the scorers, and compute copies and distinct neighbours where they read them."""
     start = time.perf_counter()
     embeddings = inputs.vectors[question]
     threads = min(max(one.threads or cores() for one in members), cores())

@@ -15,7 +15,7 @@ Key = Path | str
 
 @dataclass(frozen=True)
 class Question:
-    """What a neighbour search is asked; scorers with the same question share one pass.
+    """The question of one neighbour search; scorers with the same question share one pass.
 
     Attributes
     ----------
@@ -78,9 +78,9 @@ class Scorer:
 
     @property
     def question(self) -> Question:
-        """What the neighbour search is asked for this scorer."""
+        """The question of the neighbour search for this scorer."""
         if self.embeddings is None:
-            raise ValueError(f"{self.label}: a scorer of saved neighbours asks no search")
+            raise ValueError(f"{self.label}: a scorer of saved neighbours needs no search")
         reference = None if self.reference is None else _resolved(self.reference)
         return Question(_resolved(self.embeddings), self.metric, self.groups, reference)
 

@@ -1,4 +1,4 @@
-"""Kept runs: what was scored, how, and with which neighbours, in a folder that a report or a longer run starts from.
+"""Kept runs: what was scored, how, and with which neighbours, in a folder for reports and for adding rows.
 
 The data, the embeddings and the references stay where they are; the folder holds their places and checksums, the
 neighbours of every pass, and the scores. A run that rows were added to has several parts, whose rows follow each other.
@@ -61,7 +61,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Pass:
-    """The neighbours of one pass, and the numbers of the scorers that they serve."""
+    """The neighbours of one pass, and the numbers of the scorers that use them."""
 
     neighbors: Neighbors
     scorers: tuple[int, ...]
@@ -193,10 +193,10 @@ class Kept:
         except (ValueError, KeyError, TypeError, AttributeError):
             raise RUN.refusal(manifest.file) from None
         kept = []
-        for number, (metric, dim, serves) in enumerate(described):
+        for number, (metric, dim, scorers) in enumerate(described):
             indices = manifest.array(f"indices{number}", "i", (None, None))
             distances = manifest.array(f"distances{number}", "f", indices.shape)
-            kept.append(Pass(Neighbors(indices, distances, metric, dim), serves))
+            kept.append(Pass(Neighbors(indices, distances, metric, dim), scorers))
         return cls(
             parts,
             scorers,

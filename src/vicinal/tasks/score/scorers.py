@@ -1,4 +1,4 @@
-"""Scorers as Python users call them: embeddings in, one score a row out."""
+"""`KNNScorer`: a class with a `score` method for arrays of embeddings."""
 
 from dataclasses import dataclass
 

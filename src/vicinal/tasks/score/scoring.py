@@ -1,7 +1,7 @@
 """`vicinal.score`: a data set and its embeddings in, scores out; or rows added to what was scored before.
 
-Everything that can be wrong is checked before the passes: the output's place, every id, the embeddings, the groups, and
-the rows that no distance can be computed for. The phases are plan (`config`), check (`inputs`), pass (`passes`), values
+All inputs are checked before the passes: the output's path, every id, the embeddings, the groups, and the rows that no
+distance can be computed for. The phases are plan (`config`), check (`inputs`), pass (`passes`), values
 (`values`) and result (`results`, `outputs`). A run may be kept as a folder (`runs`), for a report, or to add rows to it
 later (`appending`).
 """
@@ -96,7 +96,7 @@ def score(
     progress : callable, optional
         Called with the name of each pass; returns the function that is called with (rows done, rows in all).
     checkpoint : path, optional
-        A folder that keeps finished work every minute; the same call goes on from it and removes it at the end.
+        A folder that keeps finished work every minute; the same call resumes from it and removes it at the end.
     output : path, optional
         A `.jsonl`, `.jsonl.gz`, `.csv` or `.parquet` file to write; of a nested configuration the folder.
     overwrite : bool

@@ -25,7 +25,7 @@ def of_answers(plan: Plan, answers: Mapping[Question, Answer]) -> tuple[Scored, 
 
 
 def of_saved(plan: Plan, saved: Neighbors, place: str, invalid: dict[int, str]) -> tuple[Scored, ...]:
-    """Return the values of each scorer of a plan, from neighbours that are at hand.
+    """Return the values of each scorer of a plan, from saved neighbours.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Choose exactly so many rows of a data set, and say why each row was kept or left out.
+"""Choose a given number of rows of a data set, and give the reason for each row.
 
 A selection has six phases, a module or function each: `plan.check` the arguments, `candidates.read` the rows,
 `tiers.deduplicate` them, `tiers.choose` by a strategy, `selection.explain` every row, `selection.write` the outputs.
@@ -56,7 +56,7 @@ def select(
         `"100%"`). A share is rounded half up, to at least 1. `1.0` is refused, since it may mean either.
     strategy : {"highest", "lowest", "middle", "k-center", "facility"}
         The rows with the highest scores; the lowest; those around the median; each next row the farthest from all
-        chosen before; the rows that serve the neighbourhoods of the others best.
+        chosen before; the rows that together are nearest to all others (facility location).
     by : str, optional
         The score, where the file or the result has several.
     embeddings : str, path, or array_like, optional

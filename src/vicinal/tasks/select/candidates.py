@@ -67,7 +67,7 @@ def read(arguments: Arguments, plan: Plan) -> Candidates:
     UsageError
         A column is not there, or embeddings or neighbours are missing that the strategy needs.
     DataError
-        Something cannot be read or does not belong to the data set, or fewer rows can be used than are asked for.
+        Something cannot be read or does not belong to the data set, or fewer rows can be used than `keep`.
     """
     file = file_of(arguments.scores, arguments.data)
     in_data = None if file is not None or isinstance(arguments.scores, Columns) else arguments.scores
@@ -97,8 +97,8 @@ def read(arguments: Arguments, plan: Plan) -> Candidates:
     usable = np.delete(np.arange(len(rows)), list(unusable))
     if len(usable) < keep:
         raise DataError(
-            f"{rows.name}: {keep} rows were asked for, but only {len(usable)} can be used "
-            f"({', '.join(sorted(set(unusable.values())))}); ask for fewer, or mend them"
+            f"{rows.name}: {keep} rows were requested, but only {len(usable)} can be used "
+            f"({', '.join(sorted(set(unusable.values())))}); keep fewer, or correct them"
         )
     quality = rows.values.get("quality")
     quota = rows.values.get("quota")

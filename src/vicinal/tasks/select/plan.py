@@ -1,4 +1,4 @@
-"""The first phase of a selection: what the caller asks for, checked before anything is read."""
+"""The first phase of a selection: the arguments, checked before anything is read."""
 
 import math
 import os
@@ -156,7 +156,7 @@ def count_of(keep: object, n: int) -> int:
     if isinstance(number, Fraction):
         return max(1, math.floor(n * number + Fraction(1, 2)))
     if number > n:
-        raise UsageError(f"keep: {number} rows were asked for, but there are {n}; ask for at most {n}")
+        raise UsageError(f"keep: {number} rows were requested, but there are {n}; give at most {n}")
     return number
 
 

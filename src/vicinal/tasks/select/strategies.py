@@ -64,7 +64,7 @@ class Strategy:
     does : str
         What it chooses, for the help.
     needs : {"scores", "embeddings", "neighbors"}
-        What it cannot do without; embeddings serve for neighbors too.
+        What it requires; embeddings can replace neighbors.
     choose : callable
         Question -> Choice.
     """
@@ -108,7 +108,7 @@ def _k_center(question: Question) -> selection.Choice:
 
 
 def _facility(question: Question) -> selection.Choice:
-    """The rows that serve all best, by their neighbours."""
+    """Facility location on the neighbour graph."""
     graph = question.graph
     if graph is None:
         assert question.vectors is not None
@@ -132,6 +132,6 @@ STRATEGIES = (
         _by_score(lambda p: np.round(1 - abs(2 * p - 1), 12)),
     ),
     Strategy("k-center", "each next row the farthest from all chosen before", "embeddings", _k_center),
-    Strategy("facility", "the rows that serve the others' neighbourhoods best", "neighbors", _facility),
+    Strategy("facility", "the rows that together are nearest to all others", "neighbors", _facility),
 )
 BY_NAME = {strategy.name: strategy for strategy in STRATEGIES}

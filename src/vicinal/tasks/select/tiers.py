@@ -63,7 +63,7 @@ def deduplicate(candidates: Candidates, plan: Plan) -> Tiers:
     rest = candidates.keep - keep
     if rest:
         warnings.warn(
-            f"dedup {plan.radius:g} leaves {len(first)} rows, {rest} fewer than asked for; the best of the duplicates "
+            f"dedup {plan.radius:g} leaves {len(first)} rows, {rest} fewer than requested; the best of the duplicates "
             "make up the number",
             stacklevel=3,
         )

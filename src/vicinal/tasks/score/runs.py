@@ -193,10 +193,10 @@ class Kept:
         except (ValueError, KeyError, TypeError, AttributeError):
             raise RUN.refusal(manifest.file) from None
         kept = []
-        for number, (metric, dim, scorers) in enumerate(described):
+        for number, (metric, dim, members) in enumerate(described):
             indices = manifest.array(f"indices{number}", "i", (None, None))
             distances = manifest.array(f"distances{number}", "f", indices.shape)
-            kept.append(Pass(Neighbors(indices, distances, metric, dim), scorers))
+            kept.append(Pass(Neighbors(indices, distances, metric, dim), members))
         return cls(
             parts,
             scorers,

@@ -380,6 +380,8 @@ def test_vectors_of_another_model_are_refused_wherever_an_index_meets_them(work:
             assert "so their rows have no distances to each other" in work.refuses(3, *command)
         with pytest.raises(DataError, match=r"but the rows of one\.index by m1"):
             search("one.index", array)
+        with pytest.raises(UsageError, match="the rows of the index were embedded by m1, got m2; leave the model out"):
+            search("one.index", query_texts=["a text"], model="m2")
         with pytest.raises(DataError, match="but the rows of the index by m1"):
             indexes.add_to_index(indexes.index(data="one.npy"), array)
     assert (work.folder / "one.index" / "manifest.json").read_bytes() == before

@@ -11,7 +11,7 @@ import numpy as np
 
 from vicinal.data import dataset, tables
 from vicinal.data.embeddings import load
-from vicinal.data.models import text_embedder
+from vicinal.data.models import hash_of_model, text_embedder
 from vicinal.data.results import Columns
 from vicinal.errors import DataError, UsageError, unknown
 from vicinal.indexes import Index
@@ -244,8 +244,20 @@ def _queries_of(
             "query_texts: the index does not say which model made its embeddings; name it by --model "
             "(in Python: model=)"
         )
+    _refuse_other_model(chosen, made_by)
     wanted = [texts] if isinstance(texts, str) else list(texts or ())
     return _Queries(text_embedder(chosen, bool(made_by.get("normalized")))(wanted), wanted, None)
+
+
+def _refuse_other_model(model: str, made_by: dict[str, Any]) -> None:
+    """Raise UsageError where texts would be embedded by another model than the rows of the index."""
+    known, folder = made_by.get("model"), Path(model)
+    names = {model, str(folder.resolve())} if folder.is_dir() else {model}
+    if known is None or known in names:
+        return
+    if folder.is_dir() and made_by.get("model_sha256") == hash_of_model(folder):  # the same files in another place
+        return
+    raise UsageError(f"model: the rows of the index were embedded by {known}, got {model}; leave the model out")
 
 
 def _rows_of(

@@ -533,7 +533,7 @@ WRONG = {
     "SELECT $x": "1:8: unknown name $x",
     "SELECT Knn::ToBinaryStringFloat('a')": "expected a list of numbers, found String",
     "SELECT Knn::ToBinaryStringUint8([300])": "outside 0 to 255",
-    "SELECT Knn::ToBinaryStringUint8([1.5f])": "no whole number",
+    "SELECT Knn::ToBinaryStringUint8([1.5f])": "is not a whole number",
     "SELECT Untag(Knn::ToBinaryStringFloat([1.f]), 'BitVector')": "expected a value tagged 'BitVector'",
     "INSERT INTO Facts (user) VALUES ('a')": "needs every column of the primary key; id is missing",
     "INSERT INTO Facts (id, nope) VALUES (1, 2)": "1:24: table Facts has no such column",

@@ -212,7 +212,7 @@ BAD_PARQUET: dict[str, tuple[list[Any], str]] = {
     "another length": ([[1.0, 2.0], [3.0]], "rows 1 have another length than the first, 2"),
     "bytes of no format": ([binary.to_binary([1.0]), None, b"ab"], "rows 2 hold bytes that are no vector's"),
     "text": (["a", "b"], "expected lists of numbers, or bytes, found string"),
-    "half numbers": ([[1.5]], "no whole number"),
+    "half numbers": ([[1.5]], "is not a whole number"),
 }
 
 
@@ -299,7 +299,7 @@ def test_an_import_that_fails_leaves_nothing(work: Workplace) -> None:
         (("emb.npy", "--data", "short.jsonl"), "short.jsonl has 1 rows, but emb.npy has 30"),
         (("emb.npy", "--data", "mixed.jsonl"), "mixed.jsonl:10: x: expected Int64 as in the rows before, found Utf8"),
         (("emb.npy", "--data", "twice.jsonl"), "uplicate key"),
-        (("emb.npy", "--vector-type", "Int8"), "no whole number"),
+        (("emb.npy", "--vector-type", "Int8"), "is not a whole number"),
     ):
         assert said in work.refuses(3, "sql", "import", *words, "--table", "T", "--db", "f.db")
     command = ("sql", "import", "emb.npy", "--table")

@@ -89,7 +89,7 @@ class Collection:
         self._texts: list[str] = []
         self._metadata: list[dict[str, Any]] = []
         self._table: Any = None
-        self._svm: tuple[Any, np.ndarray, ExemplarSVM] | None = None
+        self._svm: ExemplarSVM | None = None  # fitted to the live rows
 
     def __len__(self) -> int:
         return 0 if self.index is None else len(self.index)
@@ -238,14 +238,13 @@ class Collection:
         if self.index is None or len(self) < 2:
             return [] if self.index is None else [self._hit(int(row), 0.0) for row in self._live()[:k]]
         index, rows = self.index, self._live()
-        if self._svm is None or self._svm[0] != C:
-            self._svm = C, rows, ExemplarSVM(C).fit(self._directions(np.asarray(index.vectors[rows])))
-        svm = self._svm[2]
+        if self._svm is None or self._svm.C != C:
+            self._svm = ExemplarSVM(C).fit(self._directions(np.asarray(index.vectors[rows])))
         if isinstance(positives, list | tuple) and positives and not isinstance(positives[0], float):
             examples: Any = np.searchsorted(rows, index.rows_of(positives, "positives"))
         else:
             examples = self._directions(np.asarray(self._query(positives)))
-        found = svm.rank(examples, k)
+        found = self._svm.rank(examples, k)
         return [
             self._hit(int(rows[place]), -float(decision))
             for place, decision in zip(found.indices, found.decisions, strict=True)

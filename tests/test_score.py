@@ -354,4 +354,4 @@ def test_too_large_a_k_for_the_memory_is_an_error_that_says_how_much(work: Workp
     monkeypatch.setattr("vicinal.knn.kernels.native.Native.self_join", too_large)
     monkeypatch.setattr("vicinal.knn.kernels.blas.Blas.self_join", too_large)
     said = work.refuses(2, "score", "data.jsonl", "--embeddings", "emb.npy", "-k", "20")
-    assert said == "not enough memory: 20 neighbours of 30 rows take 0.0 GiB and as much again; lower k"
+    assert said.startswith("not enough memory: not for 20 neighbours of 30 rows, which take 7.0 KiB, but for the vec")

@@ -19,7 +19,7 @@ from vicinal.knn.arguments import (
     k_that_fits,
     too_large,
 )
-from vicinal.knn.blocks import nothing
+from vicinal.knn.blocks import nothing, padded
 from vicinal.knn.checkpoint import Checkpoint, question
 from vicinal.knn.grow import GrownJoin
 from vicinal.knn.kernels import Kernel, pick
@@ -236,13 +236,14 @@ class ExactSearch:
         """
         array = as_queries(queries, self.metric, self.vectors.shape[1])
         n = len(array)
-        k = k_that_fits(k, n)
+        k, most = k_that_fits(k, n, self.n_valid)
         check_both_groups(groups, query_groups)
         row_groups, query_groups = self._groups(groups), as_groups(query_groups, n, "query_groups")
         if not n or not self.n_valid:
             return neighbors_of(*nothing(n, k), self.metric.name, array.shape[1])
         try:
-            return self._neighbors(*self.kernel.search(array, k, row_groups, query_groups, progress))
+            found = self.kernel.search(array, most, row_groups, query_groups, progress)
+            return self._neighbors(*padded(*found, k))
         except MemoryError:
             raise too_large(n, k) from None
 

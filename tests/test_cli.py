@@ -2,6 +2,8 @@
 
 import json
 import re
+import resource
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -384,19 +386,34 @@ def test_a_fault_of_ours_is_one_of_exit_code_1_and_the_traceback_is_for_verbose(
     assert work.files() == before
 
 
-def test_a_full_disk_is_named_and_leaves_nothing(work: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
-    import errno
+@pytest.fixture
+def roomless(work: Workplace) -> Iterator[Workplace]:
+    """Many rows, and a system that lets no file grow beyond 4,096 bytes."""
+    work.save("emb.npy", np.random.default_rng(0).normal(size=(700, 4)).astype(np.float32))
+    work.lines("data.jsonl", [{"id": number, "label": "ab"[number % 2]} for number in range(700)])
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+    yield work
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
-    from vicinal.data.tables import JsonLines
 
-    def full(*_: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(JsonLines, "add", full)
-    before = work.files()
-    answer = work(*SCORE, "-o", "o.jsonl")
-    assert answer.code == 1 and answer.err.endswith("No space left on device\n")
-    assert work.files() == before
+@pytest.mark.parametrize(
+    "command",
+    [
+        *((*SCORE, "-o", f"o.{ending}") for ending in ("jsonl", "jsonl.gz", "csv", "parquet")),
+        (*SCORE, "--run", "o"),
+        ("neighbors", "emb.npy", "-o", "o"),
+        *(("index", "build", "emb.npy", "-o", "o", "--type", one) for one in ("exact", "hnsw", "annoy", "ivf")),
+        ("diagnose", "emb.npy", "--labels", "data.jsonl:label", "--html", "o.html"),
+    ],
+    ids=lambda command: "-".join([command[0], command[-1]]),
+)
+def test_a_disk_without_room_is_named_and_nothing_is_left(roomless: Workplace, command: tuple[str, ...]) -> None:
+    said = roomless.refuses(3, *command)
+    output = next(one for one in command[::-1] if one.startswith("o"))
+    assert said.startswith(f"{output}: not enough room: needs ") and "bytes are free on its disk, and a file" in said
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 30, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+    assert roomless(*command).code == 0  # the remedy
 
 
 def test_info_names_a_kernel_for_every_metric(work: Workplace) -> None:

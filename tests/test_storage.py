@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 import vicinal
 from vicinal import Neighbors
-from vicinal.errors import DataError, UsageError
+from vicinal.errors import DataError, DiskFull, UsageError
 from vicinal.knn.checkpoint import Checkpoint
 from vicinal.knn.metrics import find
 from vicinal.knn.vectors import as_vectors, invalid_rows, refuse_invalid
@@ -408,14 +408,33 @@ def test_a_checkpoint_leaves_nothing_when_it_ends(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_is_an_error_that_names_the_output(tmp_path: Path) -> None:
-    full = OSError(errno.ENOSPC, "No space left on device")
-    with pytest.raises(OSError, match="No space left on device") as caught, atomic.whole_file(tmp_path / "o.jsonl"):
-        raise full
-    assert caught.value.filename == str(tmp_path / "o.jsonl")
-    with pytest.raises(OSError, match="No space left on device") as caught, atomic.whole_folder(tmp_path / "graph"):
-        raise OSError(errno.ENOSPC, "No space left on device")
-    assert caught.value.filename == str(tmp_path / "graph")
+    said = (
+        r"{}: not enough room: needs more than there is; [\d,]+ bytes are free on its disk.*Free some, or name another"
+    )
+    for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        with pytest.raises(DiskFull, match=said.format("o.jsonl")), atomic.whole_file(tmp_path / "o.jsonl"):
+            raise OSError(number, os.strerror(number))
+        with pytest.raises(DiskFull, match=said.format("graph")), atomic.whole_folder(tmp_path / "graph"):
+            raise OSError(number, os.strerror(number))
+    with pytest.raises(OSError, match="an odd fault") as caught, atomic.whole_folder(tmp_path / "graph"):
+        raise OSError("an odd fault")  # a library's, without a number
+    assert caught.value.filename == str(tmp_path / "graph") and "None" not in str(caught.value)
     assert not list(tmp_path.iterdir())
+
+
+def test_what_cannot_fit_is_refused_before_it_is_written(tmp_path: Path) -> None:
+    much = np.broadcast_to(np.float64(0), (1 << 40, 1 << 10))
+    said = r"huge: not enough room: needs 9,007,199,254,740,992 bytes; [\d,]+ bytes are free on its disk"
+    with pytest.raises(DiskFull, match=said), atomic.whole_folder(tmp_path / "huge") as part:
+        manifests.write(part, KIND, {}, {"a": much})
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_that_another_made_meanwhile_is_not_replaced(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="exists already"), atomic.whole_file(tmp_path / "o") as file:
+        file.write(b"ours")
+        (tmp_path / "o").write_text("theirs")
+    assert (tmp_path / "o").read_text() == "theirs" and len(list(tmp_path.iterdir())) == 1
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from vicinal.data import dataset
 from vicinal.data.embeddings import load
 from vicinal.errors import DataError, UsageError, unknown
 from vicinal.learn.heads import Head, Heads
-from vicinal.storage import atomic, npy
+from vicinal.storage import atomic, npy, space
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -89,9 +89,8 @@ def apply(
             out[start : start + len(block)] = block
         return out
     with atomic.whole_file(output, overwrite) as file:
-        shape = (len(rows), chosen.dim_out)
-        header = {"descr": np.lib.format.dtype_to_descr(np.dtype(dtype)), "fortran_order": False, "shape": shape}
-        np.lib.format.write_array_header_1_0(file, header)
+        space.require(output, len(rows) * chosen.dim_out * np.dtype(dtype).itemsize)
+        npy.write_header(file, dtype, (len(rows), chosen.dim_out))
         for _, block in _cast_blocks(chosen, rows, dtype, name):
             file.write(block.tobytes())
     return npy.load_npy(output)

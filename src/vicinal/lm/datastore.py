@@ -18,7 +18,7 @@ from vicinal import __version__
 from vicinal.errors import DataError, UsageError
 from vicinal.indexes.choose import index as make_index
 from vicinal.knn.vectors import as_vectors
-from vicinal.storage import atomic, manifests
+from vicinal.storage import atomic, manifests, npy
 from vicinal.storage.manifests import FolderKind
 
 STORE = FolderKind("vicinal.datastore", 1, "a datastore", "vicinal lm build", "build the store again")
@@ -275,8 +275,7 @@ class Writer:
             self._files, (self._dtype, np.dtype(np.int32)), ((self.n, self._dim), (self.n,)), strict=True
         ):
             file.seek(0)
-            header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
-            np.lib.format.write_array_header_1_0(file, header)
+            npy.write_header(file, dtype, shape)
             file.seek(0, 2)
 
 

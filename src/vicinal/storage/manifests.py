@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from vicinal.errors import DataError, VicinalError
-from vicinal.storage import npy
+from vicinal.storage import npy, space
 from vicinal.typing import PathLike
 
 MANIFEST = "manifest.json"
@@ -85,8 +85,12 @@ def write(
     arrays : mapping of str to ndarray
     """
     parts: dict[str, dict[str, Any]] = {}
+    sizes = [np.asanyarray(array).nbytes for array in (arrays or {}).values()]
+    space.require(folder, sum(sizes), max(sizes, default=0))
     for name, array in (arrays or {}).items():
-        np.save(folder / f"{name}.npy", array, allow_pickle=False)
+        place = folder / f"{name}.npy"
+        with space.naming(place, array.nbytes), open(place, "wb") as opened:
+            npy.write_npy(opened, array)
         parts[f"{name}.npy"] = {"shape": list(array.shape), "dtype": str(array.dtype)}
     for file in sorted(folder.iterdir()):
         part = parts.setdefault(file.name, {})

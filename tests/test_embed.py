@@ -13,6 +13,7 @@ import pytest
 
 from vicinal.data import models
 from vicinal.errors import UsageError
+from vicinal.storage import space
 from vicinal.tasks import embed
 from workplace import Workplace
 
@@ -223,7 +224,7 @@ def test_a_full_disk_ends_embed_with_a_message_and_it_continues_when_there_is_ro
         resource.setrlimit(resource.RLIMIT_FSIZE, (9_000, before[1]))
         assert work(*options).code == 3
         with monkeypatch.context() as patch:  # the room goes once the work has begun
-            patch.setattr(embed.space, "require", lambda *_: None)
+            patch.setattr(space, "require", lambda *_: None)
             real = embed._put
 
             def put(folder: Path, array: np.ndarray, start: int, block: np.ndarray) -> None:

@@ -482,6 +482,46 @@ def test_a_manifest_that_does_not_hold_what_is_expected_says_so(kept: Path, read
     assert str(caught.value).startswith(str(kept)) and said in str(caught.value)
 
 
+FORM = {"path": str, "rows": int, "note": (str, type(None)), "of": [{"n": int}]}
+GOOD = {"path": "x", "rows": 3, "note": None, "of": [{"n": 1}]}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"path": 3}, "list.1.path: expected str, found 3"),
+        ({"rows": True}, "list.1.rows: expected int, found True"),
+        ({"rows": "3"}, "list.1.rows: expected int, found '3'"),
+        ({"note": 1}, "list.1.note: expected str or null, found 1"),
+        ({"of": {}}, "list.1.of: expected list, found {}"),
+        ({"of": [{"n": 1}, {"n": None}]}, "list.1.of.1.n: expected int, found None"),
+        ({"of": [[]]}, "list.1.of.0: expected dict, found []"),
+        ({"of": [{}]}, "list.1.of.0.n: missing"),
+    ],
+)
+def test_records_of_a_manifest_have_the_types_of_their_form(tmp_path: Path, change: dict, said: str) -> None:
+    with atomic.whole_folder(tmp_path / "kept") as part:
+        manifests.write(part, KIND, {"list": [GOOD, {**GOOD, **change}], "good": [GOOD]})
+    manifest = manifests.read(tmp_path / "kept", KIND)
+    assert manifest.record("good", [FORM]) == [GOOD]
+    with pytest.raises(DataError) as caught:
+        manifest.record("list", [FORM])
+    assert f"manifest.json: not a manifest of a test: {said}; expected a folder of" in str(caught.value)
+
+
+def test_a_part_that_is_a_pipe_or_a_device_is_refused_and_not_waited_for(kept: Path) -> None:
+    for name in ("a.npy", "notes.txt", "manifest.json"):
+        before = (kept / name).read_bytes()
+        for replaced in (lambda path: os.mkfifo(path), lambda path: path.symlink_to("/dev/zero")):
+            (kept / name).unlink()
+            replaced(kept / name)
+            with pytest.raises(DataError, match="no plain file, but a folder, a pipe or a device; test again"):
+                manifests.read(kept, KIND).path(name)
+            assert not manifests.is_ours(kept) or name != "manifest.json"
+        (kept / name).unlink()
+        (kept / name).write_bytes(before)
+
+
 def test_every_part_is_verified_before_it_is_parsed(kept: Path) -> None:
     for name, read in (("a.npy", lambda m: m.array("a")), ("notes.txt", lambda m: m.path("notes.txt"))):
         before = (kept / name).read_bytes()

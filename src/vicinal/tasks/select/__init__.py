@@ -7,13 +7,12 @@ A selection has six phases, a module or function each: `plan.check` the argument
 import time
 from pathlib import Path
 
-from vicinal.knn.metrics import Metric
 from vicinal.tasks.select.candidates import read
 from vicinal.tasks.select.plan import Arguments, check, count_of
 from vicinal.tasks.select.selection import Selection, explain, write
 from vicinal.tasks.select.strategies import STRATEGIES, Strategy
 from vicinal.tasks.select.tiers import choose, deduplicate
-from vicinal.typing import StartProgress
+from vicinal.typing import MetricLike, StartProgress
 
 __all__ = ["STRATEGIES", "Selection", "Strategy", "count_of", "select"]
 
@@ -28,7 +27,7 @@ def select(
     embeddings: object = None,
     neighbors: object = None,
     k: int = 10,
-    metric: str | Metric = "euclidean",
+    metric: MetricLike = "euclidean",
     quality: object = None,
     dedup: float | None = None,
     quota: object = None,

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,9 @@ from vicinal.errors import UsageError
 from vicinal.indexes import Index, annbenchmarks, choose, load_index
 from vicinal.indexes import folder as folders
 from vicinal.knn.metrics import find
-from vicinal.storage import atomic
+from vicinal.storage import atomic, locks
 from vicinal.tasks.arguments import several
-from vicinal.typing import Id, IndexName, MetricLike, MetricName
+from vicinal.typing import Id, IndexName, MetricLike, MetricName, PathLike
 
 
 def index(
@@ -139,6 +140,18 @@ def add_to_index(
     UsageError
         This type of index cannot grow.
     """
+    with _alone(index, output):
+        return _with_rows(index, data, embeddings, ids, payload, output)
+
+
+def _alone(index: Index | str | Path, output: str | Path | None) -> AbstractContextManager[None]:
+    """Hold the folder of an index that is loaded, changed and saved again."""
+    return nullcontext() if isinstance(index, Index) or output is not None else locks.changing(index)
+
+
+def _with_rows(
+    index: Index | str | Path, data: object, embeddings: object, ids: object, payload: object, output: PathLike | None
+) -> Index:
     opened, folder = open_index(index)
     if output is not None:
         atomic.check_folder(output, overwrite=False)
@@ -184,6 +197,17 @@ def remove_from_index(
     UsageError
         Nothing was named, or the filter matches no row.
     """
+    with _alone(index, output):
+        return _without_rows(index, ids, ids_file, where, output)
+
+
+def _without_rows(
+    index: Index | str | Path,
+    ids: Iterable[Id],
+    ids_file: PathLike | None,
+    where: str | None,
+    output: PathLike | None,
+) -> Index:
     opened, folder = open_index(index)
     if output is not None:
         atomic.check_folder(output, overwrite=False)
@@ -330,7 +354,7 @@ def _ids_of(rows: dataset.Dataset) -> list[Id] | None:
     return None if rows.ids == list(range(len(rows))) else rows.ids
 
 
-def _saved(index: Index, folder: Path | None, output: str | Path | None) -> Index:
+def _saved(index: Index, folder: Path | None, output: PathLike | None) -> Index:
     target = output or folder
     if target is not None:
         index.save(target, overwrite=output is None)

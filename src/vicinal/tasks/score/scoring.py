@@ -9,6 +9,7 @@ later (`appending`).
 import os
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from vicinal.data.embeddings import ON_INVALID, OnInvalid
 from vicinal.errors import UsageError, unknown
 from vicinal.knn.neighbors import Neighbors
 from vicinal.knn.vectors import refuse_invalid
+from vicinal.storage import locks
 from vicinal.tasks.score import values
 from vicinal.tasks.score.appending import appended
 from vicinal.tasks.score.config import read_plan
@@ -147,7 +149,10 @@ def score(
         raise UsageError("append: expected new rows together with previous, a kept run; give both or neither")
     if append is not None and previous is not None:
         _refuse_with_append({**given, "ids": ids, "neighbors": neighbors, "config": config, "checkpoint": checkpoint})
-        scores = appended(append, embeddings, Path(previous), _path(output), threads, options)
+        # A run that is replaced by itself with more rows is changed by one process at a time.
+        same = run is not None and os.path.realpath(run) == os.path.realpath(previous)
+        with locks.changing(previous) if same else nullcontext():
+            scores = appended(append, embeddings, Path(previous), _path(output), threads, options)
     else:
         given |= {"embeddings": embeddings, "output": output, "threads": threads}
         held = data is not None and not _is_data_file(data)

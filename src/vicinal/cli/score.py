@@ -53,12 +53,19 @@ def _add_sources(parser: argparse.ArgumentParser) -> None:
     """Add what is read."""
     from vicinal.data.tables import SUFFIXES
 
-    help_of_data = f"the data set: {', '.join(SUFFIXES)}; or embeddings alone: .npy"
+    help_of_data = f"the data set: {', '.join(SUFFIXES)}; or embeddings alone: {options.PATHS}"
     parser.add_argument("data", metavar="DATA", nargs="?", default=argparse.SUPPRESS, action=_Once, help=help_of_data)
     parser.add_argument("--config", metavar="FILE", help="a YAML file, flat (one scorer) or nested (several)")
     parser.add_argument("--input-path", dest="data", metavar="DATA", action=_Once, help="the same as DATA")
     source = parser.add_mutually_exclusive_group()
-    source.add_argument("--embeddings", "--embedding-path", dest="embeddings", metavar="NPY", help="one row a sample")
+    source.add_argument(
+        "--embeddings",
+        "--embedding-path",
+        dest="embeddings",
+        metavar="PATH",
+        help=f"one row a sample: {options.PATHS}; :FIELD is a field of DATA itself",
+    )
+    options.add_encoding(source)
     source.add_argument("--neighbors", metavar="FOLDER", help="a graph saved by `vicinal neighbors`, for embeddings")
     parser.add_argument("--append", metavar="DATA", help="new rows, to be scored together with those of --previous")
     parser.add_argument("--previous", metavar="FOLDER", help="the kept run that --append goes on from")
@@ -144,6 +151,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         scores = score(
             arguments.data,
             arguments.embeddings,
+            encoding=arguments.encoding,
             by=arguments.by,
             k=k,
             metric=arguments.metric,

@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     strategies = "; ".join(f"{strategy.name}: {strategy.does}" for strategy in STRATEGIES)
     parser.add_argument("--strategy", metavar="NAME", default="highest", help=f"{strategies} (default highest)")
     parser.add_argument("--by", metavar="NAME", help="which score, where the file has several")
-    parser.add_argument("--embeddings", metavar="NPY", help="one row a sample, for k-center, facility and --dedup")
+    options.add_embeddings_option(parser, "one row a sample, for k-center, facility and --dedup")
     parser.add_argument("--neighbors", metavar="FOLDER", help="a graph saved by `vicinal neighbors`, for facility")
     parser.add_argument(
         "-k", "--k", metavar="K", default="10", help="how many neighbours facility searches (default 10)"
@@ -57,6 +57,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             strategy=arguments.strategy,
             by=arguments.by,
             embeddings=arguments.embeddings,
+            encoding=arguments.encoding,
             neighbors=arguments.neighbors,
             k=options.number(arguments.k),
             metric=arguments.metric,

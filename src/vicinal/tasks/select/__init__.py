@@ -25,6 +25,7 @@ def select(
     strategy: str = "highest",
     by: str | None = None,
     embeddings: object = None,
+    encoding: object = None,
     neighbors: object = None,
     k: int = 10,
     metric: MetricLike = "euclidean",
@@ -61,6 +62,9 @@ def select(
     embeddings : str, path, or array_like, optional
         The name of a column, a `.npy` file, or an array; one row a sample. k-center, `dedup`, and facility without
         `neighbors` need them. Samples with an invalid embedding are not chosen.
+    encoding : str or (str, array_like), optional
+        How the embeddings are quantised: "binary", "ubinary", "int8" or "uint8" of sentence-transformers; of codes with
+        their ranges "int8:RANGES.npy" or ("int8", ranges).
     neighbors : path or Neighbors, optional
         The nearest neighbours of every row for facility: a folder that `vicinal neighbors` wrote, or the result.
     k : int
@@ -117,7 +121,7 @@ def select(
     start = time.perf_counter()
     arguments = Arguments(
         data, scores, keep, strategy, by, embeddings, neighbors, k, metric, quality, dedup, quota, ids, threads,
-        progress, output, decisions, overwrite,
+        progress, output, decisions, overwrite, encoding,
     )  # fmt: skip
     plan = check(arguments)
     candidates = read(arguments, plan)

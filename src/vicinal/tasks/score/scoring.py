@@ -8,6 +8,7 @@ later (`appending`).
 
 import os
 import time
+import warnings
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -59,6 +60,7 @@ def score(
     previous: PathLike | None = None,
     config: PathLike | None = None,
     sub_name: str | None = None,
+    skip_unknown: bool = False,
 ) -> Scores:
     """Return scores of each row by its nearest neighbours: uniqueness, outlier factor, density and others.
 
@@ -120,6 +122,9 @@ def score(
         Arguments replace its values.
     sub_name : str, optional
         The name of a single score in the result.
+    skip_unknown : bool
+        Whether scorers of a nested configuration that vicinal does not have, such as those that run a model, are left
+        out with a warning that names them; they are an error otherwise.
 
     Returns
     -------
@@ -162,7 +167,9 @@ def score(
     else:
         given |= {"embeddings": embeddings, "output": output, "threads": threads}
         held = data is not None and (not is_data_file(data) or bool(split(str(data))[1]))
-        plan = read_plan(_path(config), given, neighbors_given=neighbors is not None, data_holds_embeddings=held)
+        plan = read_plan(_path(config), given, neighbors is not None, held, skip_unknown)
+        if plan.skipped:
+            warnings.warn(f"skipped, as vicinal does not have them: {', '.join(plan.skipped)}", stacklevel=2)
         if neighbors is not None:
             scores = _from_saved(plan, neighbors, embeddings, ids, options)
         else:

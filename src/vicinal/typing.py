@@ -22,6 +22,7 @@ __all__ = [
     "PathLike",
     "Progress",
     "StartProgress",
+    "StrategyName",
 ]
 
 Id: TypeAlias = int | str
@@ -55,3 +56,23 @@ MetricLike: TypeAlias = Union[MetricName, str, "Metric"]
 
 IndexName: TypeAlias = Literal["auto", "exact", "kdtree", "balltree", "hnsw", "ivf", "ivfpq", "pq", "binary", "annoy"]
 """The types of index that `vicinal.index` makes."""
+
+StrategyName: TypeAlias = Literal[
+    "highest",
+    "lowest",
+    "middle",
+    "random",
+    "k-center",
+    "facility",
+    "qdit",
+    "novelsum",
+    "logdet",
+    "semdedup",
+    "d4",
+    "deita",
+    "herding",
+    "moderate",
+    "tsds",
+    "tsds-kde",
+]
+"""The strategies of `vicinal.select`."""

@@ -6,13 +6,12 @@ import warnings
 import numpy as np
 
 from vicinal.errors import DataError, UsageError
+from vicinal.knn import memory
+from vicinal.knn.memory import as_text
 
 PADDING_AT_MOST = 1 << 30  # bytes of a result's columns beyond the stored rows
 BYTES_OF_ONE = 12  # a neighbour's row and distance
 SMALL = 1 << 26  # a result of fewer bytes is not what fills the memory
-
-
-UNITS = ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"), (1, "bytes"))
 
 
 def cores() -> int:
@@ -73,7 +72,7 @@ def k_that_fits(k: object, n: int, stored: int) -> tuple[int, int]:
     number = check_k(k)
     if number > stored and n * (number - stored) * BYTES_OF_ONE > PADDING_AT_MOST:
         raise UsageError(
-            f"not enough memory: {number} neighbours of {n} rows take {_size(n * number * BYTES_OF_ONE)}, and only "
+            f"not enough memory: {number} neighbours of {n} rows take {as_text(n * number * BYTES_OF_ONE)}, and only "
             f"{stored} rows are stored; lower k to {max(1, stored)}"
         )
     return number, max(1, min(number, stored))
@@ -87,25 +86,27 @@ def at_most(k: int, others: int) -> int:
     return k
 
 
+def require_memory(n: int, k: int, stored: int, dim: int) -> None:
+    """Raise UsageError where k neighbours of n rows among `stored` rows cannot fit the memory.
+
+    The result is counted twice, as it is while it is put together, and the kernel's codes take a byte a coordinate.
+    """
+    result, codes = 2 * n * k * BYTES_OF_ONE, stored * dim
+    if result + codes >= SMALL:  # less is never refused, nor looked up
+        remedy = "lower k, take fewer rows" if result > codes else "take fewer rows"
+        what = f"{k} neighbours of {n} rows among {stored} of dim {dim}"
+        memory.require(result + codes, what, f"{remedy}, or free or allow more memory")
+
+
 def too_large(n: int, k: int) -> UsageError:
     """The error for k neighbours of n rows that do not fit the memory."""
     size = n * k * BYTES_OF_ONE
     if size < SMALL:
         return UsageError(
-            f"not enough memory: not for {k} neighbours of {n} rows, which take {_size(size)}, but for the vectors and "
-            "what the kernel keeps of them, a byte a coordinate; free memory, or take fewer rows or a smaller dtype"
+            f"not enough memory: not for {k} neighbours of {n} rows, which take {as_text(size)}, but for the vectors "
+            "and what the kernel keeps of them, a byte a coordinate; free memory, or take fewer rows or a smaller dtype"
         )
-    return UsageError(f"not enough memory: {k} neighbours of {n} rows take {_size(size)} and as much again; lower k")
-
-
-def _size(n_bytes: int) -> str:
-    """A number of bytes in a unit in which it is not 0.
-
-    >>> _size(7_200), _size(5 << 30)
-    ('7.0 KiB', '5.0 GiB')
-    """
-    unit, name = next((unit, name) for unit, name in UNITS if n_bytes >= unit or unit == 1)
-    return f"{n_bytes / unit:,.1f} {name}"
+    return UsageError(f"not enough memory: {k} neighbours of {n} rows take {as_text(size)} and as much again; lower k")
 
 
 def as_radius(radius: object) -> float:

@@ -17,6 +17,7 @@ from vicinal.knn.arguments import (
     check_k,
     check_threads,
     k_that_fits,
+    require_memory,
     too_large,
 )
 from vicinal.knn.blocks import nothing, padded
@@ -182,10 +183,12 @@ class ExactSearch:
         UsageError
             Where k is not above 0, or the checkpoint belongs to another question.
         """
-        kernel = self.kernel
+        self._require_valid()
         if self.n_valid < 2:
             raise DataError(f"found {self.n_valid} usable row, expected at least 2: a single row has no neighbours")
         k = at_most(check_k(k), self.n_valid - 1)
+        require_memory(len(self), k, self.n_valid, self.vectors.shape[1])
+        kernel = self.kernel
         row_groups = self._groups(groups)
         resuming: dict[str, Any] = {}
         if checkpoint is not None:
@@ -241,6 +244,7 @@ class ExactSearch:
         row_groups, query_groups = self._groups(groups), as_groups(query_groups, n, "query_groups")
         if not n or not self.n_valid:
             return neighbors_of(*nothing(n, k), self.metric.name, array.shape[1])
+        require_memory(n, k, self.n_valid if self._kernel is None else 0, array.shape[1])
         try:
             found = self.kernel.search(array, most, row_groups, query_groups, progress)
             return self._neighbors(*padded(*found, k))

@@ -39,7 +39,7 @@ COMMANDS = (
     "info",
 )
 
-OUTPUTS = ("output", "output_path", "decisions", "html", "picture", "sweep", "write_errors", "write_pairs")
+OUTPUTS = ("output", "add_to", "output_path", "decisions", "html", "picture", "sweep", "write_errors", "write_pairs")
 INTERRUPTED = 130
 CLOSED_PIPE = 141
 

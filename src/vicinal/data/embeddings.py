@@ -20,8 +20,8 @@ from vicinal.knn import metrics
 from vicinal.knn.vectors import as_vectors, invalid_rows, refuse_dtype, refuse_invalid
 from vicinal.storage import npy
 
-OnInvalid = Literal["error", "null"]
-ON_INVALID = ("error", "null")
+OnInvalid = Literal["error", "null", "skip"]
+ON_INVALID = ("error", "null", "skip")
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +37,7 @@ class Embeddings:
     path : Path or None
         The file that they come from.
     invalid : dict of int to str
-        The reason of each row that no distance is defined for; empty unless `on_invalid` was "null".
+        The reason of each row that no distance is defined for; empty where `on_invalid` was "error".
     """
 
     vectors: np.ndarray
@@ -84,8 +84,8 @@ def load(
     metric : Metric or str, optional
         The metric that they are for: it decides the dtype and which rows are invalid. Without it, only NaN, infinite
         and too large values are invalid.
-    on_invalid : {"error", "null"}, optional
-        "null" keeps invalid rows and names them in `Embeddings.invalid`. "error" refuses them. None refuses them too,
+    on_invalid : {"error", "null", "skip"}, optional
+        "null" and "skip" keep invalid rows and name them in `Embeddings.invalid`. "error" refuses them. None refuses them too,
         without offering "null" as a remedy.
     name : str
         What messages call a source that is not a file.
@@ -131,7 +131,7 @@ def load(
     elif rows is not None and rows != len(vectors):
         raise DataError(f"{place}: found {len(vectors)} rows, expected {rows}")
     invalid = invalid_rows(vectors, measure or metrics.find("euclidean")) | missing
-    if invalid and on_invalid != "null":
+    if invalid and on_invalid not in ("null", "skip"):
         if on_invalid is None:
             refuse_invalid(invalid, names, place, remedy="")
         refuse_invalid(invalid, names, place)

@@ -20,6 +20,8 @@ from vicinal.data.formats import Bytes, excerpt, suffix
 from vicinal.errors import DataError, some
 from vicinal.typing import Id
 
+OR_NULL = " or null"  # after a kind: a row may have no value
+
 
 def read_rows(path: str | Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield each row of a data set with its place: (line number from 1, mapping). Cells of a CSV are strings.
@@ -119,6 +121,7 @@ def checked_value(value: Any, what: str, place: str, there: bool = True, text: b
     ----------
     value : object
     what : {"label", "number", "text", "any"}
+        "label or null" and "number or null" take None, NaN and blank text as None.
     place : str
         What the error names: file, line and field.
     there : bool
@@ -131,6 +134,11 @@ def checked_value(value: Any, what: str, place: str, there: bool = True, text: b
     DataError
         There is no value, or it is of another kind.
     """
+    if what.endswith(OR_NULL):
+        blank = isinstance(value, str) and not value.strip()
+        if value is None or blank or (isinstance(value, float) and math.isnan(value)):
+            return None
+        what = what.removesuffix(OR_NULL)
     if what == "any":
         return value
     if what == "text":

@@ -73,7 +73,7 @@ class Columns:
         """Return a pyarrow.Table of the ids and all columns; no value becomes null."""
         import pyarrow
 
-        arrays = {"id": pyarrow.array(self._plain_ids()), **self._arrow_columns()}
+        arrays = {"id": pyarrow.array(self._plain_ids()), **self.arrow_columns()}
         return pyarrow.table(arrays)
 
     def to_pandas(self) -> Any:
@@ -100,7 +100,7 @@ class Columns:
         UsageError
             The table has a column of a name already, or another number of rows.
         """
-        return frames.with_columns(table, {f"{prefix}{name}": values for name, values in self._arrow_columns().items()})
+        return frames.with_columns(table, {f"{prefix}{name}": values for name, values in self.arrow_columns().items()})
 
     def write(self, path: str | Path, overwrite: bool = False) -> None:
         """Write a `.jsonl`, `.jsonl.gz`, `.csv` or `.parquet` file; it appears whole or not at all.
@@ -136,7 +136,8 @@ class Columns:
         kinds = {type(one) for one in self.ids}
         return self.ids if len(kinds) < 2 else [str(one) for one in self.ids]
 
-    def _arrow_columns(self) -> dict[str, Any]:
+    def arrow_columns(self) -> dict[str, Any]:
+        """Return the columns as Arrow arrays; no value becomes null."""
         import pyarrow
 
         out = {}

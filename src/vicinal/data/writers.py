@@ -56,6 +56,13 @@ def copy_rows(path: str | Path, file: IO[bytes], name: str | Path, kept: Sequenc
 
 
 def _copy_records(path: str | Path, source: Bytes, target: Bytes, kept: Sequence[bool] | np.ndarray) -> None:
+    for number, (cells, raw) in enumerate(csv_records(path, source)):
+        if number == 0 or (cells and kept[number - 1]):
+            target.write(raw)
+
+
+def csv_records(path: str | Path, source: Bytes) -> Iterator[tuple[list[str], bytes]]:
+    """Yield each record of a CSV, the header first: its cells and its bytes; a record ends where its last line does."""
     raw: list[bytes] = []
 
     def lines() -> Iterator[str]:
@@ -63,9 +70,8 @@ def _copy_records(path: str | Path, source: Bytes, target: Bytes, kept: Sequence
             raw.append(line)
             yield decoded(path, number, line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line)
 
-    for number, cells in enumerate(csv.reader(lines(), strict=True)):  # a record ends where its last line does
-        if number == 0 or (cells and kept[number - 1]):
-            target.write(b"".join(raw))
+    for cells in csv.reader(lines(), strict=True):
+        yield cells, b"".join(raw)
         raw.clear()
 
 

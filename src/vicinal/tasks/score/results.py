@@ -275,11 +275,11 @@ class Scores(Columns):
                 cell |= {"duplicate_group": ids[one.copies[row]], "duplicate_size": int(sizes[row])}
             yield cell
 
-    def _arrow_columns(self) -> dict[str, Any]:
+    def arrow_columns(self) -> dict[str, Any]:
         """The columns as Arrow arrays, those of the evidence too."""
         import pyarrow
 
-        columns = super()._arrow_columns()
+        columns = super().arrow_columns()
         for one in filter(self._explains, self.scored):
             cells = list(self._evidence_of(one, self._plain_ids()))
             for name in EVIDENCE:

@@ -15,6 +15,7 @@ from vicinal.errors import UsageError, unknown
 from vicinal.knn.arguments import check_k, check_threads
 from vicinal.knn.metrics import Metric, find
 from vicinal.storage import atomic
+from vicinal.tasks.arguments import check_copy
 from vicinal.tasks.select.strategies import BY_NAME, Strategy
 from vicinal.typing import StartProgress
 
@@ -109,17 +110,7 @@ def check(arguments: Arguments) -> Plan:
 
 def _check_outputs(arguments: Arguments, output: Path | None, decisions: Path | None) -> None:
     if output is not None:
-        data = arguments.data
-        if not isinstance(data, str | os.PathLike) or os.fspath(data).lower().endswith(".npy"):
-            raise UsageError(
-                f"output: lines are copied from a data set file, but data is {_shown(data)}; leave output out, and "
-                "take the rows with Selection.take_from"
-            )
-        kinds = tables.suffix(os.fspath(data)), tables.suffix(output)
-        if kinds[0] != kinds[1] and not set(kinds) <= set(tables.LINES):
-            raise UsageError(
-                f"{output}: chosen rows are copied as they are, so expected a name that ends in {kinds[0]}"
-            )
+        check_copy(arguments.data, output, "Selection.take_from")
     if decisions is not None and tables.suffix(decisions) not in tables.LINES:
         raise UsageError(f"{decisions}: expected a name that ends in .jsonl or .jsonl.gz for the decisions")
     if output is not None and decisions is not None and output.absolute() == decisions.absolute():
@@ -127,10 +118,6 @@ def _check_outputs(arguments: Arguments, output: Path | None, decisions: Path | 
     for path in filter(None, (output, decisions)):
         atomic.refuse_input(path, arguments.inputs)
         atomic.check_file(path, arguments.overwrite)
-
-
-def _shown(data: object) -> str:
-    return os.fspath(data) if isinstance(data, str | os.PathLike) else f"in memory ({type(data).__name__})"
 
 
 def count_of(keep: object, n: int) -> int:

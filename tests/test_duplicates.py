@@ -19,6 +19,7 @@ from vicinal.data import frames
 from vicinal.errors import DataError, UsageError
 from vicinal.knn.metrics import METRICS, find
 from vicinal.tasks.duplicates import Duplicates, RadiusCurve, duplicates
+from vicinal.typing import MetricName
 from workplace import Workplace
 
 METRIC_NAMES = [metric.name for metric in METRICS]
@@ -133,7 +134,17 @@ def test_duplicates_name_what_is_wrong(work: Workplace, code: int, arguments: li
 
 
 def test_a_negative_radius_means_something_for_inner_products(work: Workplace) -> None:
-    ask = ("duplicates", "data.jsonl", "--embeddings", "emb.npy", "--metric", "inner_product", "--radius=-3", "--link", "single")
+    ask = (
+        "duplicates",
+        "data.jsonl",
+        "--embeddings",
+        "emb.npy",
+        "--metric",
+        "inner_product",
+        "--radius=-3",
+        "--link",
+        "single",
+    )
     expected = slow_groups(work.vectors, -3, "inner_product")
     groups = sorted([row for row in range(30) if expected[row] == head] for head in set(expected))
     assert [record["rows"] for record in work(*ask).records] == [group for group in groups if len(group) > 1]
@@ -182,7 +193,7 @@ def test_every_row_is_told_its_group_and_whether_it_goes() -> None:
 
 
 @pytest.mark.parametrize("metric", METRIC_NAMES)
-def test_distances_are_those_to_the_representative(metric: str) -> None:
+def test_distances_are_those_to_the_representative(metric: MetricName) -> None:
     vectors = fit_for(metric, hard_data("few integers, many ties", 60, 9))
     far = find(metric).pairwise(vectors, vectors)
     found = duplicates(vectors, float(np.quantile(far, 0.05)), metric=metric, quality=np.arange(60) % 7)
@@ -271,16 +282,17 @@ def test_an_invalid_row_is_kept_and_is_in_no_group() -> None:
         ({"radius": 1, "output": "g.csv"}, "g.csv: a group is a list of rows; expected a name that ends in .jsonl"),
     ],
 )
-def test_a_wrong_argument_is_named(arguments: dict, said: str) -> None:
+def test_a_wrong_argument_is_named(arguments: dict[str, Any], said: str) -> None:
     with pytest.raises(UsageError) as caught:
         duplicates(ARROW, **arguments)
     assert str(caught.value).startswith(said)
 
 
 def test_an_input_is_never_the_output(work: Workplace) -> None:
-    for arguments in ({"quality": "data.jsonl:stars"}, {"ids": "data.jsonl"}):
+    cases: tuple[dict[str, Any], ...] = ({"quality": "data.jsonl:stars"}, {"ids": "data.jsonl"})
+    for arguments in cases:
         with pytest.raises(UsageError, match=r"data\.jsonl: is one of the inputs"):
-            duplicates(ROWS, 0.1, output="data.jsonl", overwrite=True, **arguments)  # type: ignore[arg-type]
+            duplicates(ROWS, 0.1, output="data.jsonl", overwrite=True, **arguments)
 
 
 # Greedy groups: a row stays unless one that stays lies within the radius.
@@ -303,7 +315,7 @@ def slow_greedy(vectors: np.ndarray, radius: float, metric: str, priority: np.nd
 @pytest.mark.parametrize("metric", METRIC_NAMES)
 @pytest.mark.parametrize("kind", ["plain", "40 % copies of one row", "few integers, many ties"])
 def test_greedy_groups_are_those_of_a_slow_search(
-    metric: str, kind: str, monkeypatch: pytest.MonkeyPatch
+    metric: MetricName, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     vectors = fit_for(metric, hard_data(kind, 60, 9))
     far = find(metric).pairwise(vectors, vectors)
@@ -313,19 +325,20 @@ def test_greedy_groups_are_those_of_a_slow_search(
             continue
         near = far <= radius
         crowd = (near & ~np.eye(60, dtype=bool)).sum(axis=1)
-        for options, priority, label in (
+        cases: tuple[tuple[dict[str, Any], np.ndarray, np.ndarray], ...] = (
             ({}, np.zeros(60), np.zeros(60)),
             ({"keep": "most-central"}, crowd, np.zeros(60)),
             ({"quality": worth, "within": labels}, worth, labels),
-        ):
-            found = duplicates(vectors, radius, metric=metric, **options)  # type: ignore[arg-type]
+        )
+        for options, priority, label in cases:
+            found = duplicates(vectors, radius, metric=metric, **options)
             expected = slow_greedy(vectors, radius, metric, priority, label)
             assert found["representative"].tolist() == expected
             rows = found.removed
             assert near[rows, found["representative"][rows]].all() and found.beyond == 0
             with monkeypatch.context() as small:  # more pairs than fit at once
                 small.setattr("vicinal.analysis.near_pairs.MOST_PAIRS", 200)
-                again = duplicates(vectors, radius, metric=metric, **options)  # type: ignore[arg-type]
+                again = duplicates(vectors, radius, metric=metric, **options)
             assert again["representative"].tolist() == expected
 
 
@@ -345,7 +358,7 @@ def test_the_command_prints_how_many_rows_a_chain_removes_beyond_the_radius(work
 
 @pytest.mark.parametrize("metric", ["euclidean", "cosine", "manhattan", "hamming", "jaccard"])
 def test_radius_0_finds_rows_that_the_metric_calls_equal_without_a_search(
-    metric: str, monkeypatch: pytest.MonkeyPatch
+    metric: MetricName, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     vectors = fit_for(metric, hard_data("few integers, many ties", 80, 3))
     if metric == "cosine":

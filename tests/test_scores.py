@@ -16,6 +16,7 @@ from vicinal.analysis.components import components
 from vicinal.analysis.distinct import copy_groups, multiplicity, nearest_distinct
 from vicinal.errors import DataError, UsageError
 from vicinal.knn.metrics import find
+from vicinal.typing import MetricName
 
 # Five points on a line, 0 1 3 7 and 7 again, and each one's neighbours.
 LINE = vicinal.neighbors([[0.0], [1.0], [3.0], [7.0], [7.0]], k=4)
@@ -62,7 +63,7 @@ def test_the_local_outlier_factor_by_hand() -> None:
 @pytest.mark.parametrize("metric", ["euclidean", "sqeuclidean", "cosine", "manhattan"])
 @pytest.mark.parametrize("k", [1, 5, 20])
 @pytest.mark.parametrize("dim", [2, 50])
-def test_the_local_outlier_factor_is_scikit_learns(metric: str, k: int, dim: int) -> None:
+def test_the_local_outlier_factor_is_scikit_learns(metric: MetricName, k: int, dim: int) -> None:
     vectors = np.concatenate([hard_data("plain", 300, dim), 3 + 0.2 * hard_data("plain", 100, dim, seed=1)])
     theirs = -LocalOutlierFactor(n_neighbors=k, metric=metric, algorithm="brute").fit(vectors).negative_outlier_factor_
     ours = scores.local_outlier_factor(vicinal.neighbors(vectors, k, metric), k)
@@ -123,7 +124,7 @@ def test_the_density_neither_overflows_nor_vanishes_in_a_thousand_dimensions() -
 
 @pytest.mark.parametrize("metric", ["euclidean", "sqeuclidean", "cosine", "manhattan"])
 @pytest.mark.parametrize("dim", [2, 5])
-def test_the_intrinsic_dimension_is_found_in_a_larger_space(metric: str, dim: int) -> None:
+def test_the_intrinsic_dimension_is_found_in_a_larger_space(metric: MetricName, dim: int) -> None:
     random = np.random.default_rng(dim)
     flat = random.random((4000, dim)) @ random.normal(size=(dim, 30)) + 5 * random.normal(size=30)
     found = scores.local_intrinsic_dimension(vicinal.neighbors(flat, 40, metric), 40)
@@ -248,7 +249,7 @@ def test_every_score_works_for_any_smaller_k_of_one_pass() -> None:
 
 
 @pytest.mark.parametrize("metric", ["hamming", "jaccard"])
-def test_bits_have_every_score_but_a_density(metric: str) -> None:
+def test_bits_have_every_score_but_a_density(metric: MetricName) -> None:
     graph = vicinal.neighbors(fit_for(metric, hard_data("plain", 100, 64)), 8, metric)
     for score in scores.SCORES:
         if score.by == "density":

@@ -241,9 +241,9 @@ def test_rows_without_a_score_are_not_chosen(case: Case) -> None:
             ["--keep", "5", "--strategy", "k-center", "--metric", "inner_product"],
             "--metric: strategy 'k-center' needs a metric that measures a distance, got 'inner_product'",
         ),
-        (3, ["--keep", "5", "--quality", "none"], "d.jsonl:1: none: expected a number in every row, found no such"),
+        (3, ["--keep", "5", "--quality", "none"], "d.jsonl: none: expected a number, found no such field in any row"),
         (3, ["--keep", "5", "--quality", "src"], "d.jsonl:1: src: expected a number, found"),
-        (3, ["--keep", "5", "--quota", "none"], "d.jsonl:1: none: expected a label in every row, found no such"),
+        (3, ["--keep", "5", "--quota", "none"], "d.jsonl: none: expected a label, found no such field in any row"),
         (2, ["--keep", "5", "--decisions", "x.csv"], "x.csv: expected a name that ends in .jsonl or .jsonl.gz"),
         (
             2,

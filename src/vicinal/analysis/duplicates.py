@@ -92,7 +92,8 @@ def linked(pairs: NearPairs) -> np.ndarray:
         group = components(m, a, b)
         if not group.any():
             break
-    return pairs.first[group[pairs.entry]]
+    rows: np.ndarray = pairs.first[group[pairs.entry]]
+    return rows
 
 
 def greedy(pairs: NearPairs, priority: np.ndarray | None = None) -> np.ndarray:
@@ -130,7 +131,8 @@ def greedy(pairs: NearPairs, priority: np.ndarray | None = None) -> np.ndarray:
     for piece in pairs.pieces(order, lambda: removed):
         _remove(piece, place, removed)
         _stand(piece, place, removed, standing, nearest)
-    return head[standing[pairs.entry]]
+    stays: np.ndarray = head[standing[pairs.entry]]
+    return stays
 
 
 def _remove(piece: Piece, place: np.ndarray, removed: np.ndarray) -> None:
@@ -143,9 +145,7 @@ def _remove(piece: Piece, place: np.ndarray, removed: np.ndarray) -> None:
             removed[piece.near[start:end]] = True
 
 
-def _stand(
-    piece: Piece, place: np.ndarray, removed: np.ndarray, standing: np.ndarray, nearest: np.ndarray
-) -> None:
+def _stand(piece: Piece, place: np.ndarray, removed: np.ndarray, standing: np.ndarray, nearest: np.ndarray) -> None:
     """Let the nearest row that stays and comes before it stand for each removed row."""
     source = piece.source
     use = np.flatnonzero(~removed[source] & (place[source] < place[piece.near]))
@@ -168,7 +168,8 @@ def crowding(pairs: NearPairs) -> np.ndarray:
     for piece in pairs.pieces():
         sums = np.append(0, np.cumsum(sizes[piece.near]))
         count[piece.asked] += sums[piece.indptr[1:]] - sums[piece.indptr[:-1]]
-    return count[pairs.entry]
+    of_rows: np.ndarray = count[pairs.entry]
+    return of_rows
 
 
 def representatives(groups: np.ndarray, quality: np.ndarray | None = None) -> np.ndarray:

@@ -73,7 +73,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     far = f" ({found.beyond:,} of them beyond the radius)" if found.link == "single" else ""
     against = f", {summary['against']:,} close to {arguments.against}" if arguments.against else ""
     console.note(
-        f"{summary['kept']:,} of {summary['n']:,} rows stay; {summary['duplicates']:,} duplicates removed{far}{against}, "
+        f"{summary['kept']:,} of {summary['n']:,} rows stay; {summary['duplicates']:,} duplicates went{far}{against} "
         f"in {found.seconds:.1f} s: {outputs[0]}{note(found.unusable, found.skipped)}"
     )
     return 0

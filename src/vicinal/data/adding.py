@@ -46,7 +46,7 @@ def check(rows: Dataset, path: PathLike, overwrite: bool, inputs: Sequence[objec
             f"add_to: adds columns to a data set, but {rows.name} holds embeddings only; write the result with output "
             "(-o)"
         )
-    tables.suffix(path)
+    tables.suffix(Path(path))
     atomic.refuse_input(path, inputs)
     atomic.check_file(Path(path), overwrite)
 
@@ -78,7 +78,7 @@ def write(rows: Dataset, result: Columns, path: PathLike, overwrite: bool, of_re
     if of_result is not None and len(of_result) < len(rows):
         kept[:] = False
         kept[of_result] = True
-    kinds = tables.suffix(path), None if rows.path is None else tables.suffix(rows.path)
+    kinds = tables.suffix(Path(path)), None if rows.path is None else tables.suffix(rows.path)
     with atomic.whole_file(path, overwrite) as file, ExitStack() as stack:
         target: Bytes = file
         if kinds[0] == ".jsonl.gz":  # no time and no name, so that the same rows make the same bytes
@@ -216,7 +216,9 @@ def _records(
         import pyarrow.parquet
 
         try:
-            table = pyarrow.Table.from_pylist([{name: row[name] for name in row if name not in columns} for row in whole])
+            table = pyarrow.Table.from_pylist(
+                [{name: row[name] for name in row if name not in columns} for row in whole]
+            )
         except pyarrow.ArrowException as error:
             raise DataError(f"{path}: the values of {source} are of several types ({error}); write .jsonl") from None
         for name, values in columns.items():

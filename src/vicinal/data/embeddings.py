@@ -85,8 +85,8 @@ def load(
         The metric that they are for: it decides the dtype and which rows are invalid. Without it, only NaN, infinite
         and too large values are invalid.
     on_invalid : {"error", "null", "skip"}, optional
-        "null" and "skip" keep invalid rows and name them in `Embeddings.invalid`. "error" refuses them. None refuses them too,
-        without offering "null" as a remedy.
+        "null" and "skip" keep invalid rows and name them in `Embeddings.invalid`. "error" refuses them. None refuses
+        them too, without offering "null" as a remedy.
     name : str
         What messages call a source that is not a file.
     at_least : int

@@ -84,7 +84,8 @@ def read_columns(
     kind = suffix(path)
     ids: list[Id] = []
     columns: dict[str, list[Any]] = {name: [] for name in wanted}
-    missing = 0
+    nullable = [name for name, what in wanted.items() if what.endswith(OR_NULL)]
+    missing, found_in_row = 0, set[str]()
     for line, row in _parquet_rows(path, (field, *wanted)) if kind == ".parquet" else read_rows(path):
         found = row.get(field)
         if found is None or (found == "" and kind == ".csv"):
@@ -93,10 +94,16 @@ def read_columns(
         elif isinstance(found, bool) or not isinstance(found, int | str):
             raise DataError(f"{path}:{line}: {field}: expected a whole number or a string, found {excerpt(found)}")
         ids.append(found)
+        if nullable:
+            found_in_row.update(row)
         for name, what in wanted.items():
             columns[name].append(
                 checked_value(row.get(name), what, f"{path}:{line}: {name}", name in row, kind == ".csv")
             )
+    for name in nullable:
+        if ids and name not in found_in_row:
+            kind = wanted[name].removesuffix(OR_NULL)
+            raise DataError(f"{path}: {name}: expected a {kind}, found no such field in any row")
     return ids, _warnings(path, field, ids, missing), columns
 
 

@@ -137,11 +137,12 @@ class Columns:
         return self.ids if len(kinds) < 2 else [str(one) for one in self.ids]
 
     def arrow_columns(self) -> dict[str, Any]:
-        """Return the columns as Arrow arrays; no value becomes null."""
+        """Return the columns as Arrow arrays, blanks in their names as "_"; no value becomes null."""
         import pyarrow
 
         out = {}
-        for name, values in self._columns.items():
+        for column, values in self._columns.items():
+            name = column.replace(" ", "_")
             if isinstance(values, np.ndarray) and values.ndim == 1:
                 missing = ~np.isfinite(values) if values.dtype.kind == "f" else None
                 out[name] = pyarrow.array(values, mask=missing)

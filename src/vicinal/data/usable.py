@@ -118,13 +118,14 @@ def usable(rows: Dataset, vectors: Embeddings, on_invalid: str, at_least: int = 
     left = np.delete(np.arange(len(rows)), list(reasons))
     if reasons and len(left) < at_least:
         raise DataError(
-            f"{rows.name}: {len(left)} of {len(rows)} rows can be used ({counted(reasons)}), expected at least {at_least}"
+            f"{rows.name}: {len(left)} of {len(rows)} rows can be used ({counted(reasons)}), expected at least "
+            f"{at_least}"
         )
     if not reasons:
         return Usable(rows, vectors, left, rows.ids, {}, skip)
     ids = [rows.ids[row] for row in left]
-    values = {name: [column[row] for row in left] for name, column in rows.values.items()}
-    part = replace(rows, ids=ids, values=values)
+    columns = {name: [column[row] for row in left] for name, column in rows.values.items()}
+    part = replace(rows, ids=ids, values=columns)
     valid = replace(vectors, vectors=vectors.vectors[left], invalid={})
     return Usable(part, valid, left, ids if skip else rows.ids, dict(sorted(reasons.items())), skip)
 

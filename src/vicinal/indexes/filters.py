@@ -64,6 +64,25 @@ def matches(expression: str, columns: Mapping[str, Any]) -> np.ndarray:
     return np.asarray(values.fill_null(False).to_numpy(zero_copy_only=False), dtype=bool)
 
 
+def names_of(expression: str) -> list[str]:
+    """Return the names of columns in an expression, each once, in order.
+
+    Raises   UsageError where the expression cannot be read
+
+    >>> names_of('size > 1 and `my kind` in ("a", "b") and not size < 9')
+    ['size', 'my kind']
+    """
+    if not isinstance(expression, str):
+        raise UsageError(f"where: expected an expression as text, got {type(expression).__name__}")
+    tokens = _Parser(expression, {})._tokens
+    names = [
+        text[1:-1] if kind == "quoted" else text
+        for kind, text, _ in tokens
+        if kind == "quoted" or (kind == "word" and text.lower() not in _WORDS)
+    ]
+    return list(dict.fromkeys(names))
+
+
 def _as_time(value: Any, other: Any) -> Any:
     """A text as the date or time that it is compared with; any other value as it is."""
     import pyarrow

@@ -172,7 +172,7 @@ def check_copy(data: object, output: PathLike, instead: str) -> None:
             f"output: lines are copied from a data set file, but data is {shown}; leave output out, and take the rows "
             f"with {instead}"
         )
-    kinds = tables.suffix(os.fspath(data)), tables.suffix(output)
+    kinds = tables.suffix(os.fspath(data)), tables.suffix(Path(output))
     if kinds[0] != kinds[1] and not set(kinds) <= set(tables.LINES):
         raise UsageError(f"{output}: chosen rows are copied as they are, so expected a name that ends in {kinds[0]}")
 

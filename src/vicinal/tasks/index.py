@@ -12,15 +12,15 @@ from vicinal.data.embeddings import Embeddings, OnInvalid, load
 from vicinal.errors import UsageError
 from vicinal.indexes import Index, annbenchmarks, choose, load_index
 from vicinal.indexes import folder as folders
-from vicinal.knn.metrics import Metric, find
+from vicinal.knn.metrics import find
 from vicinal.storage import atomic
 from vicinal.tasks.arguments import several
-from vicinal.typing import Id
+from vicinal.typing import Id, IndexName, MetricLike, MetricName
 
 
 def index(
-    type: str = "auto",
-    metric: str | Metric | None = None,
+    type: IndexName = "auto",
+    metric: MetricLike | None = None,
     threads: int | None = None,
     *,
     data: object = None,
@@ -93,7 +93,7 @@ def index(
     twice = sorted(set(settings or {}) & set(parameters))
     if twice:
         raise UsageError(f"{twice[0]}: given as an argument and in settings; give it once")
-    empty = choose.index(type, metric or own_metric or "euclidean", threads, **(settings or {}), **parameters)
+    empty = choose.index(type, find(metric or own_metric or "euclidean"), threads, **(settings or {}), **parameters)
     if source is None:
         if output is not None or ids is not None or payload is not None:
             raise UsageError("data: expected the rows of the index, since output, ids or payload are given; got none")
@@ -233,7 +233,7 @@ def export_benchmark(
     data: object,
     output: str | Path,
     *,
-    metric: str = "euclidean",
+    metric: MetricName = "euclidean",
     test: object = 1000,
     seed: int = 0,
     overwrite: bool = False,

@@ -2,7 +2,7 @@
 
 import time
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import Literal, overload
 
 import numpy as np
 
@@ -10,28 +10,63 @@ from vicinal.data import adding, dataset, tables
 from vicinal.data.embeddings import OnInvalid, load
 from vicinal.data.usable import Usable, kind_of, usable
 from vicinal.errors import UsageError
-from vicinal.knn.metrics import Metric
 from vicinal.storage import atomic
 from vicinal.tasks.duplicates.curve import RadiusCurve, radius_curve
 from vicinal.tasks.duplicates.grouping import Rules, check_rules, distances_between, group_rows
 from vicinal.tasks.duplicates.result import Duplicates, check_groups_file
-from vicinal.typing import Progress, StartProgress
+from vicinal.typing import MetricLike, Progress, StartProgress
 
 __all__ = ["Duplicates", "RadiusCurve", "duplicates"]
 
 
 @overload
-def duplicates(data: object, radius: float, embeddings: object = None, **options: Any) -> Duplicates: ...
-@overload
-def duplicates(data: object, radius: Literal["auto"], embeddings: object = None, **options: Any) -> RadiusCurve: ...
-
-
 def duplicates(
     data: object,
     radius: float,
+    embeddings: object = ...,
+    *,
+    metric: MetricLike = ...,
+    link: Literal["greedy", "single"] = ...,
+    keep: str = ...,
+    quality: object = ...,
+    within: object = ...,
+    ids: object = ...,
+    on_invalid: OnInvalid = ...,
+    threads: int | None = ...,
+    progress: StartProgress | None = ...,
+    output: str | Path | None = ...,
+    add_to: str | Path | None = ...,
+    picture: str | Path | None = ...,
+    text: object = ...,
+    overwrite: bool = ...,
+) -> Duplicates: ...
+@overload
+def duplicates(
+    data: object,
+    radius: Literal["auto"],
+    embeddings: object = ...,
+    *,
+    metric: MetricLike = ...,
+    link: Literal["greedy", "single"] = ...,
+    keep: str = ...,
+    quality: object = ...,
+    within: object = ...,
+    ids: object = ...,
+    on_invalid: OnInvalid = ...,
+    threads: int | None = ...,
+    progress: StartProgress | None = ...,
+    output: str | Path | None = ...,
+    add_to: str | Path | None = ...,
+    picture: str | Path | None = ...,
+    text: object = ...,
+    overwrite: bool = ...,
+) -> RadiusCurve: ...
+def duplicates(
+    data: object,
+    radius: float | Literal["auto"],
     embeddings: object = None,
     *,
-    metric: str | Metric = "euclidean",
+    metric: MetricLike = "euclidean",
     link: Literal["greedy", "single"] = "greedy",
     keep: str = "first",
     quality: object = None,

@@ -32,7 +32,7 @@ class RadiusCurve(Columns):
     - `radius` (float64): in the metric's unit; the first is 0, exact copies.
     - `groups` (int64): the number of groups of at least two rows.
     - `removed` (int64): the number of rows that could go.
-    - `removed_single` (int64): the same with link "single"; where it is much larger, chains join rows that are far apart.
+    - `removed_single` (int64): the same with link "single"; where it is much larger, chains join rows far apart.
 
     Attributes
     ----------
@@ -58,7 +58,8 @@ class RadiusCurve(Columns):
 
     def lines(self) -> Iterator[str]:
         """Yield the lines of a table of the curve, with the sample pairs below each radius."""
-        yield f"{'radius':>10} {'groups':>9} {'removed':>9} {'share':>7} {'by chains':>10}   ({self.metric}, {self.n:,} rows)"
+        header = f"{'radius':>10} {'groups':>9} {'removed':>9} {'share':>7} {'by chains':>10}"
+        yield f"{header}   ({self.metric}, {self.n:,} rows)"
         columns = zip(*(self[name].tolist() for name in self), self.pairs, strict=True)
         for radius, groups, removed, single, pairs in columns:
             yield f"{radius:>10.4g} {groups:>9,} {removed:>9,} {removed / self.n:>7.1%} {single:>10,}"
@@ -93,7 +94,9 @@ class RadiusCurve(Columns):
 
         figure, axes = pictures.axes("Rows that could go", f"radius ({self.metric})", "share of rows (%)")
         for name, label, colour in (("removed", "greedy", 0), ("removed_single", "chains joined (single)", 1)):
-            axes.plot(self["radius"], 100 * self[name] / self.n, marker="o", color=pictures.COLOURS[colour], label=label)
+            axes.plot(
+                self["radius"], 100 * self[name] / self.n, marker="o", color=pictures.COLOURS[colour], label=label
+            )
         axes.legend(frameon=False)
         axes.set_ylim(bottom=0)
         return figure

@@ -15,11 +15,10 @@ from vicinal.data.results import Columns, plain_values
 from vicinal.data.usable import Usable, kind_of, usable
 from vicinal.errors import UsageError
 from vicinal.knn.exact import ExactSearch
-from vicinal.knn.metrics import Metric
 from vicinal.storage import atomic
 from vicinal.tasks import arguments
 from vicinal.tasks.duplicates.grouping import Rules, check_rules, distances_between, group_rows, row_distances
-from vicinal.typing import Id, StartProgress
+from vicinal.typing import Id, MetricLike, StartProgress
 
 
 class Deduplicated(Columns):
@@ -50,7 +49,11 @@ class Deduplicated(Columns):
     """
 
     def __init__(self, columns: dict[str, Any], rules: Rules, use: Usable, n: int, beyond: int) -> None:
-        super().__init__(use.ids, columns, {"because": "string"})
+        kinds = {type(one) for one in columns["because"] if one is not None}
+        if len(kinds) > 1:  # numbers of one set and texts of the other
+            columns["because"] = [None if one is None else str(one) for one in columns["because"]]
+        types = {"rule": "string", "because": "int64" if kinds == {int} else "string"}
+        super().__init__(use.ids, columns, types)
         self.metric, self.radius, self.link, self.beyond = rules.metric.name, rules.radius, rules.link, beyond
         self.unusable, self.skipped, self.seconds = use.reasons, use.skip, 0.0
         self._data_rows, self._n_data = use.of_result, n
@@ -64,7 +67,7 @@ class Deduplicated(Columns):
     @property
     def rows(self) -> np.ndarray:
         """The numbers, in the data, of the rows that stay, ascending, int64."""
-        return self._data_rows[self["kept"]]
+        return np.asarray(self._data_rows[self["kept"]])
 
     def take_from(self, table: Any) -> Any:
         """Return the rows of a table that stay.
@@ -117,7 +120,7 @@ def dedup(
     radius: float,
     embeddings: object = None,
     *,
-    metric: str | Metric = "euclidean",
+    metric: MetricLike = "euclidean",
     link: Literal["greedy", "single"] = "greedy",
     keep: str = "first",
     within: object = None,

@@ -69,7 +69,7 @@ def check_rules(
     if colon:
         quality = field
     best = "best" if quality is not None else name
-    return Rules(limit, measure, str(link), best, check_threads(threads)), quality  # type: ignore[arg-type]
+    return Rules(limit, measure, str(link), best, check_threads(threads)), quality
 
 
 def group_rows(

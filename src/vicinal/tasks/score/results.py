@@ -284,7 +284,7 @@ class Scores(Columns):
             cells = list(self._evidence_of(one, self._plain_ids()))
             for name in EVIDENCE:
                 if cells and name in cells[0]:
-                    columns[f"{one.label} {name}"] = pyarrow.array([cell[name] for cell in cells])
+                    columns[f"{one.label}_{name}"] = pyarrow.array([cell[name] for cell in cells])
         return columns
 
 

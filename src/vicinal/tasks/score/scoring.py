@@ -18,7 +18,6 @@ from vicinal.data import dataset, frames, tables
 from vicinal.data.dataset import Dataset
 from vicinal.data.embeddings import ON_INVALID, OnInvalid
 from vicinal.errors import UsageError, unknown
-from vicinal.knn.metrics import Metric
 from vicinal.knn.neighbors import Neighbors
 from vicinal.knn.vectors import refuse_invalid
 from vicinal.tasks.score import values
@@ -30,7 +29,7 @@ from vicinal.tasks.score.passes import answers
 from vicinal.tasks.score.plan import EMBEDDINGS, REFERENCE, Key, Plan
 from vicinal.tasks.score.results import Scores
 from vicinal.tasks.score.runs import Origin
-from vicinal.typing import PathLike, StartProgress
+from vicinal.typing import MetricLike, PathLike, StartProgress
 
 
 def score(
@@ -39,7 +38,7 @@ def score(
     *,
     by: str | Sequence[str] | None = None,
     k: int | None = None,
-    metric: str | Metric | None = None,
+    metric: MetricLike | None = None,
     reference: object = None,
     groups: object = None,
     ids: object = None,

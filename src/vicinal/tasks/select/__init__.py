@@ -6,14 +6,15 @@ A selection has six phases, a module or function each: `plan.check` the argument
 
 import time
 from pathlib import Path
+from typing import Literal
 
-from vicinal.knn.metrics import Metric
+from vicinal.data.embeddings import OnInvalid
 from vicinal.tasks.select.candidates import read
 from vicinal.tasks.select.plan import Arguments, check, count_of
 from vicinal.tasks.select.selection import Selection, explain, write
 from vicinal.tasks.select.strategies import STRATEGIES, Strategy
 from vicinal.tasks.select.tiers import choose, deduplicate
-from vicinal.typing import StartProgress
+from vicinal.typing import MetricLike, StartProgress
 
 __all__ = ["STRATEGIES", "Selection", "Strategy", "count_of", "select"]
 
@@ -28,11 +29,13 @@ def select(
     embeddings: object = None,
     neighbors: object = None,
     k: int = 10,
-    metric: str | Metric = "euclidean",
+    metric: MetricLike = "euclidean",
     quality: object = None,
     dedup: float | None = None,
+    link: Literal["greedy", "single"] = "greedy",
     quota: object = None,
     ids: object = None,
+    on_invalid: OnInvalid = "null",
     threads: int | None = None,
     progress: StartProgress | None = None,
     output: str | Path | None = None,
@@ -72,12 +75,17 @@ def select(
         A number a row, high is good: a column name, FILE:FIELD, or the values. Its percentile multiplies what the
         strategy maximises.
     dedup : float, optional
-        A radius in the metric's unit. Of each group of rows within it one takes part: the best of `quality`, else the
-        first.
+        A radius in the metric's unit. A row takes part unless one that takes part lies within it: those of the highest
+        `quality` come first, else the first rows.
+    link : {"greedy", "single"}
+        "single": rows that a chain of pairs within the radius joins are one group, and one of them takes part.
     quota : str or array_like, optional
         A label a row: a column name, FILE:FIELD, or the values. Each label keeps its share of `keep`.
     ids : str or sequence, optional
         The column of ids (default "id"; row numbers where there is none), or the ids.
+    on_invalid : {"null", "skip", "error"}
+        Rows with an invalid embedding, or without a score, a quality or a quota: "null" does not choose them and gives
+        the reason, "skip" leaves them out of the decisions too, "error" refuses them.
     threads : int, optional
         The number of threads; by default, the number of cores.
     progress : callable, optional
@@ -117,8 +125,8 @@ def select(
     """
     start = time.perf_counter()
     arguments = Arguments(
-        data, scores, keep, strategy, by, embeddings, neighbors, k, metric, quality, dedup, quota, ids, threads,
-        progress, output, decisions, overwrite,
+        data, scores, keep, strategy, by, embeddings, neighbors, k, metric, quality, dedup, link, quota, ids,
+        on_invalid, threads, progress, output, decisions, overwrite,
     )  # fmt: skip
     plan = check(arguments)
     candidates = read(arguments, plan)

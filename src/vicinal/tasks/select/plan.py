@@ -1,7 +1,6 @@
 """The first phase of a selection: the arguments, checked before anything is read."""
 
 import math
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
@@ -9,13 +8,15 @@ from pathlib import Path
 
 import numpy as np
 
-from vicinal.analysis.duplicates import check_radius
+from vicinal.analysis.duplicates import LINKS, check_radius
 from vicinal.data import tables
+from vicinal.data.usable import check_on_invalid
 from vicinal.errors import UsageError, unknown
 from vicinal.knn.arguments import check_k, check_threads
 from vicinal.knn.metrics import Metric, find
 from vicinal.storage import atomic
-from vicinal.tasks.arguments import check_copy
+from vicinal.tasks.arguments import check_copy, choice
+from vicinal.tasks.duplicates.grouping import Rules
 from vicinal.tasks.select.strategies import BY_NAME, Strategy
 from vicinal.typing import StartProgress
 
@@ -35,8 +36,10 @@ class Arguments:
     metric: str | Metric
     quality: object
     dedup: float | None
+    link: str
     quota: object
     ids: object
+    on_invalid: str
     threads: int | None
     progress: StartProgress | None
     output: str | Path | None
@@ -57,8 +60,9 @@ class Plan:
     ----------
     keep : int or Fraction
         A number of rows, or a share of them.
-    radius : float or None
-        The radius of duplicates.
+    rules : Rules or None
+        What a duplicate is.
+    on_invalid : {"null", "skip", "error"}
     output, decisions : Path or None
         Where the chosen rows and the decisions are written.
     """
@@ -66,7 +70,8 @@ class Plan:
     keep: int | Fraction
     strategy: Strategy
     metric: Metric
-    radius: float | None
+    rules: Rules | None
+    on_invalid: str
     k: int
     threads: int | None
     progress: StartProgress | None
@@ -104,8 +109,17 @@ def check(arguments: Arguments) -> Plan:
             f"metric: strategy {strategy.name!r} needs a metric that measures a distance, got {metric.name!r}; take "
             "cosine or euclidean"
         )
-    radius = None if arguments.dedup is None else check_radius(arguments.dedup, metric, "dedup")
-    return Plan(keep, strategy, metric, radius, k, threads, arguments.progress, output, decisions, arguments.overwrite)
+    choice(arguments.link, "link", LINKS)
+    rules = None
+    if arguments.dedup is not None:
+        radius = check_radius(arguments.dedup, metric, "dedup")
+        rules = Rules(radius, metric, arguments.link, "first" if arguments.quality is None else "best", threads)
+    elif arguments.link != "greedy":
+        raise UsageError("link: says how dedup groups rows, but dedup is missing; give a radius, or leave link out")
+    return Plan(
+        keep, strategy, metric, rules, check_on_invalid(arguments.on_invalid), k, threads, arguments.progress, output,
+        decisions, arguments.overwrite,
+    )  # fmt: skip
 
 
 def _check_outputs(arguments: Arguments, output: Path | None, decisions: Path | None) -> None:

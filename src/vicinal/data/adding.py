@@ -52,19 +52,27 @@ def check(rows: Dataset, path: PathLike, overwrite: bool, inputs: Sequence[objec
 
 
 def write(rows: Dataset, result: Columns, path: PathLike, overwrite: bool, of_result: np.ndarray | None = None) -> None:
-    """Write a data set with the columns of a result behind its own; the file appears whole or not at all.
+    """Write a data set with the columns of a result behind its own, as `write_arrow`."""
+    columns = {f"{result.added_as}{name}": values for name, values in result.arrow_columns().items()}
+    write_arrow(rows, columns, path, overwrite, of_result)
+
+
+def write_arrow(
+    rows: Dataset, columns: dict[str, Any], path: PathLike, overwrite: bool, of_result: np.ndarray | None = None
+) -> None:
+    """Write a data set with further columns behind its own; the file appears whole or not at all.
 
     Parameters
     ----------
     rows : Dataset
         The whole data set.
-    result : Columns
-        One row a row of the data set, in its order.
+    columns : dict of str to pyarrow.Array
+        One value a row of the data set, in its order.
     path : path
         `.jsonl`, `.jsonl.gz`, `.csv` or `.parquet`.
     overwrite : bool
     of_result : ndarray of int64, optional
-        The row number, in the data set, of each row of the result, ascending; the others are left out. By default all.
+        The row number, in the data set, of each value, ascending; the other rows are left out. By default all.
 
     Raises
     ------
@@ -73,7 +81,6 @@ def write(rows: Dataset, result: Columns, path: PathLike, overwrite: bool, of_re
     DataError
         A value of the data set cannot be written to a file of this kind.
     """
-    columns = result.arrow_columns()
     kept = np.ones(len(rows), dtype=bool)
     if of_result is not None and len(of_result) < len(rows):
         kept[:] = False

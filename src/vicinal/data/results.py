@@ -37,6 +37,8 @@ class Columns:
     {'text': ['one', 'two'], 'score': [0.5, None]}
     """
 
+    added_as = ""  # before the names of columns that are added to a data set file
+
     def __init__(self, ids: Sequence[Id], columns: Mapping[str, Any], types: Mapping[str, str] | None = None) -> None:
         self.ids = list(ids)
         self._columns = dict(columns)

@@ -117,7 +117,7 @@ def table_writer(
     overwrite : bool
     types : dict of str to str, optional
         For Parquet, the type of each column: "float32", "double", "int64", "bool", "string", or "id" for that of the
-        ids.
+        ids; "list:" before it for lists.
     columns : sequence of str
         The names of the columns of a table that may have no records, so that it has a header all the same.
 
@@ -204,8 +204,8 @@ class Parquet:
         if self._writer is None:
             first = self._records[0] if self._records else dict.fromkeys(self._columns)
             ids = "string" if isinstance(first["id"], str) else "int64"
-            types = {name: ids if kind == "id" else kind for name, kind in (TYPES | self._types).items()}
-            schema = pyarrow.schema([(name, pyarrow.type_for_alias(types[name])) for name in first])
+            types = TYPES | self._types
+            schema = pyarrow.schema([(name, _arrow_type(types[name], ids)) for name in first])
             self._writer = pyarrow.parquet.ParquetWriter(self._file, schema)
         self._writer.write_table(pyarrow.Table.from_pylist(self._records, schema=self._writer.schema))
         self._records = []
@@ -216,6 +216,15 @@ class Parquet:
             self._write_group()
         if self._writer is not None:
             self._writer.close()
+
+
+def _arrow_type(kind: str, ids: str) -> Any:
+    """The Arrow type of a column; "id" is the type of the ids, "list:X" a list of X."""
+    import pyarrow
+
+    name = kind.removeprefix("list:")
+    plain = pyarrow.type_for_alias(ids if name == "id" else name)
+    return plain if name == kind else pyarrow.list_(plain)
 
 
 Table = JsonLines | CsvLines | Parquet

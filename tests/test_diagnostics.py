@@ -55,7 +55,7 @@ def test_the_dimension_of_a_flat_sheet_in_a_wide_space_is_its_own(dim: int) -> N
     assert mle_dimension(found, 20) == pytest.approx(dim, rel=0.1)
 
 
-@pytest.mark.parametrize(("dim", "expected"), [(3, 15.6), (1536, 1.06)])
+@pytest.mark.parametrize(("dim", "expected"), [(3, 11.7), (1536, 1.06)])
 def test_the_contrast_of_gaussians_falls_with_the_dimension(dim: int, expected: float) -> None:
     vectors = np.random.default_rng(0).normal(size=(2000, dim))
     found = diagnose(vectors, k=20)
@@ -63,7 +63,7 @@ def test_the_contrast_of_gaussians_falls_with_the_dimension(dim: int, expected: 
     assert any("distances concentrate" in text for text in found.warnings) == (dim == 1536)
     far = np.sqrt(np.maximum(0, ((vectors[:, None, :3] - vectors[None, :, :3]) ** 2).sum(axis=2)))
     np.fill_diagonal(far, np.nan)
-    by_hand = (np.nanmean(far, axis=1) / np.nanmin(far, axis=1)).mean()
+    by_hand = np.nanmean(far, axis=1).mean() / np.nanmin(far, axis=1).mean()
     first = neighbors(vectors[:, :3], 1)
     assert relative_contrast(first, np.arange(2000), np.nanmean(far, axis=1)) == pytest.approx(by_hand, rel=1e-6)
 

@@ -88,6 +88,9 @@ def _add_scores(parser: argparse.ArgumentParser) -> None:
         help=f"the scores: {', '.join(score.by for score in SCORES)} (default mean), or "
         f"{', '.join(score.name for score in SCORES)}",
     )
+    parser.add_argument(
+        "--skip-unknown", action="store_true", help="leave out scorers of a configuration that are unknown here"
+    )
     parser.add_argument("--sub-name", metavar="NAME", help="the name of a single score in the output")
     parser.add_argument(
         "--reference",
@@ -166,6 +169,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             previous=arguments.previous,
             config=arguments.config,
             sub_name=arguments.sub_name,
+            skip_unknown=arguments.skip_unknown,
         )
     unused = tuple(key for key in UNUSED if key in (*unused, *scores.plan.unused))
     if unused:

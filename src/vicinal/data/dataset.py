@@ -71,6 +71,19 @@ class Dataset:
         rows = (row for _, row in tables.read_rows(self.path))
         return [{name: value for name, value in row.items() if name != self.id_field} for row in rows]
 
+    @property
+    def hint(self) -> str:
+        """What to say where a table has no column of vectors, because its rows are the vectors; else empty."""
+        import pyarrow.types as types
+
+        if self.table is None or self.embeddings is not None:
+            return ""
+        columns = [frames.column(self.table, name).type for name in frames.column_names(self.table)]
+        if not columns or not all(types.is_floating(one) or types.is_integer(one) for one in columns):
+            return ""
+        give = "give .to_numpy() of the table" if hasattr(self.table, "to_numpy") else "give its values as an array"
+        return f"; no column of the table holds vectors, but all are numbers: if its rows are the vectors, {give}"
+
     def refuse_other_count(self, source: object, found: int) -> None:
         """Raise DataError where a source that belongs to these rows has another number of rows."""
         if found != len(self):

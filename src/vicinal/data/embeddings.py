@@ -116,6 +116,8 @@ def load(
     if on_invalid is not None and on_invalid not in ON_INVALID:
         raise UsageError(f"on_invalid: {unknown('choice', on_invalid, ON_INVALID)}")
     measure = None if metric is None else metrics.find(metric)
+    if source is None and isinstance(rows, Dataset) and rows.hint:
+        raise UsageError(f"{name}: missing{rows.hint}")
     vectors, place, path, missing = _read(source, name)
     vectors = as_vectors(vectors, place, at_least=at_least)
     if measure is not None:

@@ -100,7 +100,7 @@ def index(
         return empty
     rows = dataset.read(source, given, ids=ids, unique_ids=True)
     if rows.embeddings is None:
-        raise UsageError("embeddings: none were given: name a column, a .npy file or an array")
+        raise UsageError(f"embeddings: none were given: name a column, a .npy file or an array{rows.hint}")
     loaded = load(rows.embeddings, rows=rows, metric=empty.metric, on_invalid=on_invalid)
     built = empty.fit(
         loaded.vectors, "error" if on_invalid == "error" else "null", ids=_ids_of(rows), payload=_payload(rows, payload)

@@ -170,6 +170,7 @@ def neighbors(
     if rows.embeddings is None:
         raise UsageError(
             f"embeddings: expected a .npy file, an array or a column for the rows of {rows.name}, got nothing"
+            f"{rows.hint}"
         )
     vectors = load(rows.embeddings, rows=rows, metric=measure, on_invalid=on_invalid, at_least=2)
     use = usable(rows, vectors, on_invalid, at_least=2)

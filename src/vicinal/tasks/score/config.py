@@ -7,13 +7,14 @@ Arguments replace the values of a file. A wrong value is an error, never replace
 file, line, column and key (or the argument), the value found, what was expected, and the nearest valid name.
 """
 
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from vicinal.analysis import scores
-from vicinal.errors import UsageError
+from vicinal.errors import UsageError, some
 from vicinal.knn import metrics
 from vicinal.tasks.score.plan import EMBEDDINGS, GROUPS, REFERENCE, Key, Plan, Scorer
 from vicinal.tasks.score.settings import Setting, Settings, read_yaml, refuse_unknown_keys
@@ -58,6 +59,7 @@ def read_plan(
     given: Mapping[str, Any],
     neighbors_given: bool = False,
     data_holds_embeddings: bool = False,
+    skip_unknown: bool = False,
 ) -> Plan:
     """Return the plan that a YAML file and arguments describe.
 
@@ -72,6 +74,8 @@ def read_plan(
         Saved neighbours take the place of embeddings.
     data_holds_embeddings : bool
         The argument `data` is an array or a table, whose embeddings are used where the file names none.
+    skip_unknown : bool
+        Leave out scorers of a nested file that there are none of, with a warning.
 
     Raises
     ------
@@ -84,6 +88,7 @@ def read_plan(
         return _flat_plan({}, held, arguments, None, neighbors_given)
     top, where = read_yaml(Path(config))
     if "scorers" in top:
+        top = {**top, "scorers": _known(top["scorers"])} if skip_unknown else top
         return _nested_plan(top, held, arguments, where, neighbors_given)
     for key, setting in top.items():
         if key in NESTED_KEYS or key == "sub_name":
@@ -152,6 +157,24 @@ def _nested_plan(top: Settings, held: Settings, given: Settings, where: str, nei
             )
     scorers = tuple(one for plan in plans for one in _with_references([plan], given))
     return Plan(scorers, _value(merged["input_path"]), _output(merged["output_path"]), nested=True, unused=unused)
+
+
+def _known(listed: Setting) -> Setting:
+    """The list of scorers without those that there are none of; a warning names these."""
+    if not isinstance(listed.value, list):
+        return listed
+    known, skipped = [], []
+    for item in listed.value:
+        name = item.value["name"].value if _has(item, "name") else None
+        if isinstance(name, str) and name.partition(":")[0] not in scores.BY_NAME:
+            skipped.append(name)
+        else:
+            known.append(item)
+    if skipped and not known:
+        raise UsageError(f"{listed.place}: none of its scorers is known ({some(skipped)}); nothing is left to compute")
+    if skipped:
+        warnings.warn(f"{listed.place}: skipped scorers that are unknown here: {some(skipped)}", stacklevel=5)
+    return replace(listed, value=known)
 
 
 def _labelled(items: list[Setting], given: Settings) -> Iterable[tuple[Settings, str, str]]:

@@ -128,7 +128,7 @@ def no_embeddings(rows: Dataset) -> UsageError:
     """Return the error for a data set that comes without embeddings."""
     return UsageError(
         f"embeddings: expected a .npy file with one row for each of the {len(rows)} rows of {rows.name} (in Python "
-        "also an array or a column), got nothing"
+        f"also an array or a column), got nothing{rows.hint}"
     )
 
 

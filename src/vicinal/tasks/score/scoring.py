@@ -57,6 +57,7 @@ def score(
     previous: PathLike | None = None,
     config: PathLike | None = None,
     sub_name: str | None = None,
+    skip_unknown: bool = False,
 ) -> Scores:
     """Return scores of each row by its nearest neighbours: uniqueness, outlier factor, density and others.
 
@@ -119,6 +120,8 @@ def score(
         Arguments replace its values.
     sub_name : str, optional
         The name of a single score in the result.
+    skip_unknown : bool
+        Whether scorers of a nested configuration that are unknown here are left out, with a warning.
 
     Returns
     -------
@@ -158,7 +161,13 @@ def score(
     else:
         given |= {"embeddings": embeddings, "output": output, "threads": threads}
         held = data is not None and not _is_data_file(data)
-        plan = read_plan(_path(config), given, neighbors_given=neighbors is not None, data_holds_embeddings=held)
+        plan = read_plan(
+            _path(config),
+            given,
+            neighbors_given=neighbors is not None,
+            data_holds_embeddings=held,
+            skip_unknown=skip_unknown,
+        )
         if neighbors is not None:
             scores = _from_saved(plan, neighbors, embeddings, ids, options)
         else:

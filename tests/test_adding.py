@@ -27,7 +27,7 @@ def table(work: Workplace) -> pyarrow.Table:
         {
             "id": work.ids,
             "text": [f"täxt {row}" for row in range(N)],
-            "day": pyarrow.array(np.arange(N), pyarrow.date32()),
+            "day": pyarrow.array(range(N), pyarrow.int32()).cast(pyarrow.date32()),
             "kind": pyarrow.array([f"k{row % 3}" for row in range(N)]).dictionary_encode(),
             "raw": pyarrow.array([b"\x00\xff"] * N),
             "v": pyarrow.FixedSizeListArray.from_arrays(random.normal(size=N * 4).astype(np.float32), 4),

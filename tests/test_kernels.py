@@ -1,5 +1,6 @@
 """Every kernel on hard data, against the float64 oracle: the same rows in the same order, the same distances."""
 
+import pickle
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 
@@ -158,6 +159,16 @@ def test_mahalanobis_agrees_with_scipy(kernel: type) -> None:
     for wrong, message in [([[1.0, 2]], "square"), ([[1.0, 2], [0, 1]], "symmetric"), ([[-1.0]], "eigenvalue")]:
         with pytest.raises(UsageError, match=message):
             mahalanobis(wrong)
+
+
+def test_every_metric_can_be_pickled() -> None:
+    for metric in (*METRICS, mahalanobis([[2.0, 0.5], [0.5, 1.0]], origin=[1.0, 2.0])):
+        again = pickle.loads(pickle.dumps(metric))
+        rows = np.array([[3, 250], [7, 1]], dtype=np.uint8)
+        assert again.name == metric.name and (again == metric or metric.whiten is not None)
+        np.testing.assert_array_equal(again.pairwise(rows, rows), metric.pairwise(rows, rows))
+        if metric.log_volume is not None and again.log_volume is not None:
+            assert again.log_volume(np.array([0.3]), 5) == metric.log_volume(np.array([0.3]), 5)
 
 
 @pytest.mark.parametrize("metric", NAMES)

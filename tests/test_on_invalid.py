@@ -171,10 +171,10 @@ def test_applying_a_head_gives_nan_or_leaves_out(holes: Workplace) -> None:
 def test_learning_leaves_such_rows_out(holes: Workplace) -> None:
     from vicinal.learn.inputs import pairs_of, read_rows
 
-    rows = read_rows("bad.npy", None, "d.jsonl:label", None, "skip")
+    rows = read_rows("bad.npy", (None, None), "d.jsonl:label", None, "skip")
     assert len(rows.vectors) == len(rows.data.values["labels"]) == N - 3
     assert list(rows.unusable) == [BAD, UNLABELLED, BLANK]
-    rows = read_rows(np.load("bad.npy"), None, None, None, "skip")
+    rows = read_rows(np.load("bad.npy"), (None, None), None, None, "skip")
     pairs, same = pairs_of((np.array([[3, 5], [0, 29]]), np.array([True, False])), rows, None)
     assert pairs.tolist() == [[3, 4], [0, 28]] and same.tolist() == [True, False]
     with pytest.raises(DataError, match="1 pairs name rows without a usable embedding"):

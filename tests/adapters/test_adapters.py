@@ -1,5 +1,7 @@
 """What vicinal gives to other packages, taken by the packages themselves: UMAP, scikit-learn, cleanlab."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import umap
@@ -19,7 +21,7 @@ def vectors() -> np.ndarray:
     return np.concatenate([random.normal(size=(120, 8)), random.normal(size=(120, 8)) + 4]).astype(np.float32)
 
 
-def graph(vectors: object, **options: object) -> object:
+def graph(vectors: Any, **options: Any) -> Any:
     return umap.UMAP(n_neighbors=K, n_epochs=2, init="random", random_state=0, **options).fit(vectors).graph_
 
 

@@ -20,7 +20,7 @@ PRINTED = ("json",)
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `vicinal dedup`."""
     parser.add_argument("data", metavar="DATA", help="the data set")
-    parser.add_argument("--embeddings", metavar="NPY", help="one row a sample")
+    options.add_embeddings_option(parser, "one row a sample")
     parser.add_argument(
         "--radius", metavar="R", required=True, help="rows at most so far apart are duplicates; 0 for exact copies"
     )
@@ -52,6 +52,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             arguments.data,
             options.number(arguments.radius),
             arguments.embeddings,
+            encoding=arguments.encoding,
             metric=arguments.metric,
             link=arguments.link,
             keep=arguments.keep,

@@ -57,6 +57,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             arguments.metric,
             embeddings=arguments.embeddings,
             ids=arguments.ids,
+            encoding=arguments.encoding,
             on_invalid=arguments.on_invalid,
             threads=threads,
             progress=progress,

@@ -28,21 +28,27 @@ class Rows:
     left: NDArray[np.int64]
 
 
-def read_rows(data: object, embeddings: object, labels: object, ids: object, on_invalid: OnInvalid = "error") -> Rows:
-    """Return at least two rows of finite numbers, with their labels and ids as far as they are given."""
-    rows = dataset.read(data, embeddings, ids=ids, fields={"labels": (labels, kind_of("label", on_invalid))})
+def read_rows(
+    data: object, source: tuple[object, object], labels: object, ids: object, on_invalid: OnInvalid = "error"
+) -> Rows:
+    """Return at least two rows of finite numbers, with their labels and ids as far as they are given.
+
+    `source` is where the embeddings lie and how they are quantised.
+    """
+    fields = {"labels": (labels, kind_of("label", on_invalid))}
+    rows = dataset.read(data, source[0], ids=ids, fields=fields, encoding=source[1])
     loaded = load(rows.embeddings, rows=rows, metric="euclidean", on_invalid=on_invalid, at_least=2)
     use = usable(rows, loaded, on_invalid, at_least=2)
     return Rows(use.vectors.vectors, use.rows, use.reasons, use.left)
 
 
 def read_sides(
-    joint: tuple[object, object], names: tuple[str, str], on_invalid: OnInvalid
+    joint: tuple[object, object], names: tuple[str, str], encoding: object, on_invalid: OnInvalid
 ) -> tuple[NDArray[Any], NDArray[Any], dict[int, str]]:
     """Return two sets of embeddings of the same rows, and the rows that were left out of both."""
     sides = []
     for source, name in zip(joint, names, strict=True):
-        rows = dataset.read(source, argument=name)
+        rows = dataset.read(source, argument=name, encoding=encoding)
         sides.append(load(rows.embeddings, rows=rows, metric="euclidean", on_invalid=on_invalid, name=name, at_least=2))
     first, second = sides
     unusable = dict(sorted((second.invalid | first.invalid).items()))

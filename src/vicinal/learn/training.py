@@ -123,6 +123,7 @@ def train(
     labels: object = None,
     *,
     embeddings: object = None,
+    encoding: object = None,
     pairs: str | Path | tuple[ArrayLike, ArrayLike] | None = None,
     ids: object = None,
     joint: tuple[object, object] | None = None,
@@ -170,6 +171,9 @@ def train(
         classes that have a single row are left out with a warning.
     embeddings : str, path, or array_like, optional
         Where the embeddings of a data set are: a column of a table, a `.npy` file, or an array.
+    encoding : str or (str, array_like), optional
+        How the embeddings are quantised: "binary", "ubinary", "int8" or "uint8" of sentence-transformers; of codes with
+        their ranges "int8:RANGES.npy" or ("int8", ranges).
     pairs : str, Path, or tuple of array_like
         Similar and dissimilar pairs: a file with the fields a and b (ids) and same (true or false), or a tuple of row
         numbers (n_pairs, 2) and truth values (n_pairs,).
@@ -301,7 +305,7 @@ def train(
         atomic.check_folder(output, overwrite)
         checkpoint = checkpoint or f"{str(output).rstrip('/')}.checkpoint"
     with _threads(plan.threads), kept_in(checkpoint):
-        problem, unusable = _problem(data, embeddings, labels, pairs, ids, joint, plan, on_invalid)
+        problem, unusable = _problem(data, (embeddings, encoding), labels, pairs, ids, joint, plan, on_invalid)
         result = replace(fit(problem, plan, checkpoint, Callbacks(progress, on_epoch)), unusable=unusable)
     if output is not None:
         result.save(output, overwrite)
@@ -311,7 +315,7 @@ def train(
 
 
 def _problem(
-    data: Any, embeddings: Any, labels: Any, pairs: Any, ids: Any, joint: Any, plan: Plan, on_invalid: OnInvalid
+    data: Any, source: Any, labels: Any, pairs: Any, ids: Any, joint: Any, plan: Plan, on_invalid: OnInvalid
 ) -> tuple[Problem, dict[int, str]]:
     """Load the inputs; the rows that were left out, and why."""
     if joint is not None:
@@ -320,11 +324,11 @@ def _problem(
         paths = [one for one in joint if isinstance(one, str | Path)]
         names = [Path(one).stem for one in paths]
         first, second = names if len(set(names)) == 2 else ("first", "second")
-        one, other, unusable = read_sides((joint[0], joint[1]), (first, second), on_invalid)
+        one, other, unusable = read_sides((joint[0], joint[1]), (first, second), source[1], on_invalid)
         return supervision.from_joint((one, other), (first, second), plan), unusable
     if pairs is not None and not isinstance(pairs, str | Path) and ids is not None:
         raise UsageError("ids: apply to a file of pairs only; an array of pairs holds row numbers")
-    rows = read_rows(data, embeddings, labels, ids, on_invalid)
+    rows = read_rows(data, source, labels, ids, on_invalid)
     if labels is not None:
         return supervision.from_labels(rows.vectors, *labels_of(rows), plan), rows.unusable
     return supervision.from_pairs(rows.vectors, *pairs_of(pairs, rows, ids), plan), rows.unusable

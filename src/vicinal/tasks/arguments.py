@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from vicinal.data import tables
+from vicinal.data.sources import is_data_file, split
 from vicinal.errors import UsageError, unknown
 from vicinal.storage import atomic
 from vicinal.typing import PathLike
@@ -166,13 +167,13 @@ def check_copy(data: object, output: PathLike, instead: str) -> None:
     UsageError
         `data` is no data set file, or the output is of another kind.
     """
-    if not isinstance(data, str | os.PathLike) or os.fspath(data).lower().endswith(".npy"):
+    if not isinstance(data, str | os.PathLike) or not is_data_file(data):
         shown = os.fspath(data) if isinstance(data, str | os.PathLike) else f"in memory ({type(data).__name__})"
         raise UsageError(
             f"output: lines are copied from a data set file, but data is {shown}; leave output out, and take the rows "
             f"with {instead}"
         )
-    kinds = tables.suffix(os.fspath(data)), tables.suffix(Path(output))
+    kinds = tables.suffix(split(data)[0]), tables.suffix(Path(output))
     if kinds[0] != kinds[1] and not set(kinds) <= set(tables.LINES):
         raise UsageError(f"{output}: chosen rows are copied as they are, so expected a name that ends in {kinds[0]}")
 

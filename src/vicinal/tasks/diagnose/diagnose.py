@@ -18,6 +18,7 @@ from vicinal.data import metric as metric_choice
 from vicinal.data.embeddings import OnInvalid, load
 from vicinal.data.labels import Labels, from_values, read_labels
 from vicinal.data.metric import MetricChoice
+from vicinal.data.sources import is_data_file
 from vicinal.data.usable import Usable, kind_of, usable
 from vicinal.errors import DataError, UsageError, need, some
 from vicinal.indexes.exact import Exact
@@ -64,6 +65,7 @@ def diagnose(
     second_labels: object = None,
     *,
     embeddings: object = None,
+    encoding: object = None,
     ids: object = None,
     k: int = 50,
     pairs: int = 100,
@@ -94,6 +96,9 @@ def diagnose(
         Another judge's labels of the same rows: a column of `data` or one label a row; or FILE:FIELD, matched by id.
     embeddings : str, path, or array_like, optional
         Where the embeddings are, if not in `data`: a column, a `.npy` file or an array.
+    encoding : str or (str, array_like), optional
+        How the embeddings are quantised: "binary", "ubinary", "int8" or "uint8" of sentence-transformers; of codes with
+        their ranges "int8:RANGES.npy" or ("int8", ranges).
     ids : str or sequence, optional
         The column of ids (default "id"), or the ids. Default for an array: the ids in the file of the labels, or row
         numbers.
@@ -148,7 +153,7 @@ def diagnose(
     outputs = {"html": html, "write_errors": write_errors, "write_pairs": write_pairs}
     _check_labels_given(labels, {"second_labels": second_labels, **outputs})
     _check_outputs(outputs, (data, labels, second_labels, embeddings, ids, matrix), overwrite)
-    rows = _read(data, labels, second_labels, embeddings, ids, settings, on_invalid)
+    rows = _read(data, labels, second_labels, (embeddings, encoding), ids, settings, on_invalid)
     diagnosis = _compute(rows, settings, progress)
     if write_errors is not None and diagnosis.label_errors is not None:
         diagnosis.label_errors.write(Path(write_errors), overwrite)
@@ -199,7 +204,7 @@ def _read(
     data: object,
     labels_given: object,
     second: object,
-    source: object,
+    source: tuple[object, object],
     ids: object,
     settings: _Settings,
     on_invalid: OnInvalid,
@@ -208,7 +213,7 @@ def _read(
     by_id = isinstance(second, str | os.PathLike) and not _is_column(data, os.fspath(second))
     kind = kind_of("label", on_invalid)
     fields = {"labels": (labels_given, kind), "second_labels": (None if by_id else second, kind)}
-    whole = dataset.read(data, source, ids=ids, fields=fields, ids_from="labels")
+    whole = dataset.read(data, source[0], ids=ids, fields=fields, ids_from="labels", encoding=source[1])
     stored = load(whole.embeddings, rows=whole, metric=settings.metric.reading, on_invalid=on_invalid, at_least=3)
     use = usable(whole, stored, on_invalid, at_least=3)
     rows = use.rows
@@ -229,8 +234,7 @@ def _is_column(data: object, name: str) -> bool:
     """Whether a text names a column of the data set and not a file."""
     if frames.is_table(data) and name in frames.column_names(data):
         return True
-    is_dataset = isinstance(data, str | os.PathLike) and not os.fspath(data).lower().endswith(".npy")
-    return is_dataset and not labels.is_file(name)
+    return is_data_file(data) and not labels.is_file(name)
 
 
 def _codes_by_id(known: Labels, spec: str, source: str) -> np.ndarray:

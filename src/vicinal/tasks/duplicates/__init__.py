@@ -25,6 +25,7 @@ def duplicates(
     radius: float,
     embeddings: object = ...,
     *,
+    encoding: object = ...,
     metric: MetricLike = ...,
     link: Literal["greedy", "single"] = ...,
     keep: str = ...,
@@ -46,6 +47,7 @@ def duplicates(
     radius: Literal["auto"],
     embeddings: object = ...,
     *,
+    encoding: object = ...,
     metric: MetricLike = ...,
     link: Literal["greedy", "single"] = ...,
     keep: str = ...,
@@ -66,6 +68,7 @@ def duplicates(
     radius: float | Literal["auto"],
     embeddings: object = None,
     *,
+    encoding: object = None,
     metric: MetricLike = "euclidean",
     link: Literal["greedy", "single"] = "greedy",
     keep: str = "first",
@@ -96,6 +99,9 @@ def duplicates(
         nothing: it returns a `RadiusCurve`, what each of several radii would remove, to choose one by.
     embeddings : str, path, or array_like, optional
         The embeddings, if not in `data`: the name of a column, a `.npy` file, or an array; one row a sample.
+    encoding : str or (str, array_like), optional
+        How the embeddings are quantised: "binary", "ubinary", "int8" or "uint8" of sentence-transformers; of codes with
+        their ranges "int8:RANGES.npy" or ("int8", ranges).
     metric : str or Metric
         A name or alias of the table of metrics, such as "euclidean" or "cosine".
     link : {"greedy", "single"}
@@ -162,7 +168,7 @@ def duplicates(
         "within": (within, kind_of("label", on_invalid)),
         "text": (text, "text"),
     }
-    rows = dataset.read(data, embeddings, ids=ids, fields=fields)
+    rows = dataset.read(data, embeddings, ids=ids, fields=fields, encoding=encoding)
     if add_to is not None:
         adding.check(rows, add_to, overwrite, inputs)
     vectors = load(rows.embeddings, rows=rows, metric=rules.metric, on_invalid=on_invalid, at_least=2 if auto else 1)

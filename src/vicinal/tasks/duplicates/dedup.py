@@ -120,6 +120,7 @@ def dedup(
     radius: float,
     embeddings: object = None,
     *,
+    encoding: object = None,
     metric: MetricLike = "euclidean",
     link: Literal["greedy", "single"] = "greedy",
     keep: str = "first",
@@ -150,6 +151,9 @@ def dedup(
         what several radii remove.
     embeddings : str, path, or array_like, optional
         The embeddings, if not in `data`: the name of a column, a `.npy` file, or an array; one row a sample.
+    encoding : str or (str, array_like), optional
+        How the embeddings, those of `against` too, are quantised: "binary", "ubinary", "int8" or "uint8" of
+        sentence-transformers; of codes with their ranges "int8:RANGES.npy" or ("int8", ranges).
     metric : str or Metric
         A name or alias of the table of metrics, such as "euclidean" or "cosine".
     link : {"greedy", "single"}
@@ -214,14 +218,14 @@ def dedup(
         "quality": (quality, kind_of("number", on_invalid)),
         "within": (within, kind_of("label", on_invalid)),
     }
-    rows = dataset.read(data, embeddings, ids=ids, fields=fields)
+    rows = dataset.read(data, embeddings, ids=ids, fields=fields, encoding=encoding)
     if add_to is not None:
         adding.check(rows, add_to, overwrite, inputs)
     vectors = load(rows.embeddings, rows=rows, metric=rules.metric, on_invalid=on_invalid)
     use = usable(rows, vectors, on_invalid)
     other = None
     if against is not None:
-        of_other = dataset.read(against, against_embeddings, argument="against")
+        of_other = dataset.read(against, against_embeddings, argument="against", encoding=encoding)
         stored = load(
             of_other.embeddings, rows=of_other, metric=rules.metric, name="against", on_invalid=on_invalid, like=vectors
         )

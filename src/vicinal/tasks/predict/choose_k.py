@@ -30,6 +30,7 @@ def choose_k(
     targets: object = None,
     *,
     embeddings: object = None,
+    encoding: object = None,
     max_k: int = MAX_K,
     weights: Literal["uniform", "distance", "both"] = "both",
     metric: LearnedMetricLike = "euclidean",
@@ -54,6 +55,9 @@ def choose_k(
         The value of each row, likewise (default field "target"). Give either labels or targets.
     embeddings : str, path, or array_like, optional
         Where the embeddings are, if not in `data`: a column, a `.npy` file or an array.
+    encoding : str or (str, array_like), optional
+        How the embeddings are quantised: "binary", "ubinary", "int8" or "uint8" of sentence-transformers; of codes with
+        their ranges "int8:RANGES.npy" or ("int8", ranges).
     max_k : int
         The largest k; at most the number of other rows.
     weights : {"uniform", "distance", "both"}
@@ -106,7 +110,7 @@ def choose_k(
     if picture is not None:
         pictures.check(os.fspath(picture), overwrite)
     arguments.check_outputs({"picture": picture}, (data, embeddings, labels, targets, matrix), overwrite)
-    use, known = _read(data, embeddings, labels, targets, choice.reading, on_invalid)
+    use, known = _read(data, embeddings, labels, targets, encoding, choice.reading, on_invalid)
     index = Exact(choice.resolve(use.vectors), threads)
     start = time.perf_counter()
     index.fit(use.vectors.vectors, invalid={})
@@ -126,14 +130,21 @@ def _weightings(weights: object) -> tuple[str, ...]:
 
 
 def _read(
-    data: object, source: object, labels: object, targets: object, metric: Metric, on_invalid: OnInvalid
+    data: object,
+    source: object,
+    labels: object,
+    targets: object,
+    encoding: object,
+    metric: Metric,
+    on_invalid: OnInvalid,
 ) -> tuple[Usable, Labels | np.ndarray]:
     """Read the rows that can be used and their labels or values."""
     if (labels is None) == (targets is None):
         given = "neither" if labels is None else "both"
         raise UsageError(f"labels: expected labels or targets, got {given}; give one of them")
     name, spec, kind = ("targets", targets, "number") if labels is None else ("labels", labels, "label")
-    rows = dataset.read(data, source, fields={name: (spec, kind_of(kind, on_invalid))}, ids_from=name)
+    fields = {name: (spec, kind_of(kind, on_invalid))}
+    rows = dataset.read(data, source, fields=fields, ids_from=name, encoding=encoding)
     stored = load(rows.embeddings, rows=rows, metric=metric, on_invalid=on_invalid, at_least=2)
     use = usable(rows, stored, on_invalid, at_least=2)
     if labels is None:

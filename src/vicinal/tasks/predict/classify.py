@@ -80,6 +80,7 @@ def classify(
     queries: object,
     *,
     embeddings: object = None,
+    encoding: object = None,
     ids: object = None,
     query_ids: object = None,
     k: int | Literal["auto"] = 5,
@@ -108,6 +109,9 @@ def classify(
         Embeddings (n_queries, dim) of the rows to classify, or a table that holds them.
     embeddings : str, path, or array_like, optional
         Where the embeddings of `data` are, if not in `data`: a column (of `queries` too), a `.npy` file or an array.
+    encoding : str or (str, array_like), optional
+        How the embeddings are quantised: "binary", "ubinary", "int8" or "uint8" of sentence-transformers; of codes with
+        their ranges "int8:RANGES.npy" or ("int8", ranges).
     ids : str or sequence, optional
         The ids of the labelled rows. Default: the column "id", the ids in the file of the labels, or row numbers.
     query_ids : str or sequence, optional
@@ -173,7 +177,7 @@ def classify(
     if output is not None:
         tables.suffix(output)
     fields = {"labels": (labels, "label")}
-    rows = voting.read_rows(data, queries, fields, settings, embeddings, ids, query_ids, on_invalid)
+    rows = voting.read_rows(data, queries, fields, settings, embeddings, ids, query_ids, encoding, on_invalid)
     voters = rows.known.rows
     known = from_values(voters.values["labels"], voters.ids, voters.places["labels"])
     if output is not None:

@@ -54,6 +54,7 @@ def regress(
     queries: object,
     *,
     embeddings: object = None,
+    encoding: object = None,
     ids: object = None,
     query_ids: object = None,
     k: int | Literal["auto"] = 5,
@@ -82,6 +83,9 @@ def regress(
         Embeddings (n_queries, dim) of the rows to predict for, or a table that holds them.
     embeddings : str, path, or array_like, optional
         Where the embeddings of `data` are, if not in `data`: a column (of `queries` too), a `.npy` file or an array.
+    encoding : str or (str, array_like), optional
+        How the embeddings are quantised: "binary", "ubinary", "int8" or "uint8" of sentence-transformers; of codes with
+        their ranges "int8:RANGES.npy" or ("int8", ranges).
     ids : str or sequence, optional
         The ids of the known rows. Default: the column "id", the ids in the file of the targets, or row numbers.
     query_ids : str or sequence, optional
@@ -141,7 +145,7 @@ def regress(
     if output is not None:
         tables.suffix(output)
     fields = {"targets": (targets, "number")}
-    rows = voting.read_rows(data, queries, fields, settings, embeddings, ids, query_ids, on_invalid)
+    rows = voting.read_rows(data, queries, fields, settings, embeddings, ids, query_ids, encoding, on_invalid)
     if output is not None:
         tables.check_table(output, rows.query_rows.ids)
     if add_to is not None:

@@ -191,6 +191,7 @@ def read_rows(
     embeddings: object,
     ids: object,
     query_ids: object,
+    encoding: object = None,
     on_invalid: OnInvalid = "error",
 ) -> Rows:
     """Return the known rows and the queries.
@@ -204,10 +205,15 @@ def read_rows(
     if given is None:
         raise UsageError(f"{name}: expected a column, FILE:FIELD, or one value a row, got None")
     nullable = {field: (spec, kind_of(kind, on_invalid)) for field, (spec, kind) in fields.items()}
-    known = dataset.read(data, embeddings, ids=ids, fields=nullable, ids_from=name)
+    known = dataset.read(data, embeddings, ids=ids, fields=nullable, ids_from=name, encoding=encoding)
     column = isinstance(embeddings, str) and frames.is_table(queries) and embeddings in frames.column_names(queries)
     query_rows = dataset.read(
-        queries, embeddings if column else None, ids=query_ids, argument="queries", ids_argument="query_ids"
+        queries,
+        embeddings if column else None,
+        ids=query_ids,
+        argument="queries",
+        ids_argument="query_ids",
+        encoding=encoding,
     )
     reading = settings.metric.reading
     stored = load(known.embeddings, rows=known, metric=reading, on_invalid=on_invalid, at_least=2)

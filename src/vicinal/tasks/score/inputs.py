@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from vicinal.data import tables
+from vicinal.data import hints, tables
 from vicinal.data.dataset import Dataset
 from vicinal.data.embeddings import Embeddings, OnInvalid, load
 from vicinal.data.usable import usable
@@ -76,6 +76,8 @@ def check(
         if key not in loaded:
             source = sources.get(question.embeddings, members[0].embeddings)
             if source is None or (isinstance(source, str) and source == EMBEDDINGS):
+                source = rows.own_embeddings()
+            if source is None:
                 raise no_embeddings(rows)
             loaded[key] = load(
                 source, rows=rows, metric=question.metric, on_invalid=on_invalid, name=EMBEDDINGS, at_least=2
@@ -83,7 +85,9 @@ def check(
         vectors[question] = loaded[key]
         if question.reference is not None:
             source = sources.get(question.reference, members[0].reference)
-            references[question] = load(source, metric=question.metric, name=REFERENCE, like=loaded[key])
+            references[question] = load(
+                source, metric=question.metric, name=REFERENCE, like=loaded[key], encoding=rows.encoding
+            )
     codes = {name: tables.numbered(["" if one is None else one for one in values]) for name, values in groups.items()}
     for question, found in vectors.items():
         without = {row: "no group" for row, one in enumerate(groups.get(question.groups or "", ())) if one is None}
@@ -128,7 +132,7 @@ def no_embeddings(rows: Dataset) -> UsageError:
     """Return the error for a data set that comes without embeddings."""
     return UsageError(
         f"embeddings: expected a .npy file with one row for each of the {len(rows)} rows of {rows.name} (in Python "
-        f"also an array or a column), got nothing{rows.hint}"
+        f"also an array or a column), got nothing{hints.of_plain_table(rows.table)}"
     )
 
 

@@ -15,6 +15,7 @@ import pyarrow
 import pytest
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor, LocalOutlierFactor
 
+import vicinal
 from vicinal.data import frames
 from vicinal.data.provenance import FORMAT, hash_of
 from vicinal.errors import DataError, UsageError
@@ -497,3 +498,18 @@ def test_queries_of_another_model_are_refused(known: Workplace) -> None:
     assert "asked.npy was made by other, normalized, but emb.npy by one, normalized" in said
     known.write("asked.npy.json", (known.folder / "asked.npy.json").read_text().replace('"other"', '"one"'))
     assert known(*CLASSIFY, "-k", 3).code == 0
+
+
+def test_copies_do_not_make_their_neighbours_outliers() -> None:
+    """7 copies of one value among 18: their factor is infinite in all but name, and hides the real outliers."""
+    values = [0.0] * 7 + [0.2, 1.0, 1.3, 2.1, 2.9, 3.2, 4.0, 4.4, 5.1, 50.0, 60.0]
+    vectors = np.array(values)[:, None]
+    found = outliers(vectors, k=5)
+    distinct = np.array(sorted(set(values)))[:, None]
+    expected = dict(zip(distinct[:, 0], -LocalOutlierFactor(5).fit(distinct).negative_outlier_factor_, strict=True))
+    np.testing.assert_allclose(found.score, [expected[value] for value in values], rtol=1e-6)
+    assert [values[row] for row in np.flatnonzero(found.outlier)] == [50.0, 60.0] and found.score[7] < 1.5
+    with pytest.warns(UserWarning, match=r"3 rows have a factor above 1e\+07, because rows with at least 5 copies"):
+        plain = vicinal.score(vectors, by="lof", k=5)
+    assert plain["lof"].max() > 1e7
+    assert (found.neighbors.indices[1:7] == found.neighbors.indices[0]).all() and found.neighbors.indices[0, 0] == 7

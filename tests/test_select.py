@@ -515,3 +515,13 @@ def test_a_field_of_the_data_set_is_a_score_too(case: Case) -> None:
 def test_an_empty_data_set_is_refused(case: Case) -> None:
     case.work.write("e.jsonl", "")
     assert case.work.refuses(3, "select", "e.jsonl", "q", "--keep", "50%", "-o", "n.jsonl").startswith("e.jsonl: ")
+
+
+def test_dedup_keeps_rows_beyond_the_radius_unless_chains_are_joined() -> None:
+    chain = np.arange(6.0)[:, None]
+    options: dict[str, Any] = {"keep": 1, "strategy": "k-center", "dedup": 1.0}
+    greedy, single = select(chain, **options), select(chain, link="single", **options)
+    assert [row for row in range(6) if greedy["rule"][row] == "dedup"] == [1, 3, 5]
+    assert [row for row in range(6) if single["rule"][row] == "dedup"] == [1, 2, 3, 4, 5]
+    with pytest.raises(UsageError, match="link: says how dedup groups rows, but dedup is missing"):
+        select(chain, keep=1, strategy="k-center", link="single")

@@ -66,9 +66,12 @@ def test_scikit_learn_takes_sparse_matrices_and_scipy_changes_them(vectors: np.n
 
 def test_cleanlab_takes_the_graph(vectors: np.ndarray) -> None:
     labels = np.repeat(["a", "b"], 120)
-    labels[3] = "b"
+    labels[3] = "b"  # of more than three columns, cleanlab takes cosine
     scores = []
-    for given in ({"knn_graph": vicinal.neighbors(vectors, 10).to_csr()}, {"features": vectors.astype(np.float64)}):
+    for given in (
+        {"knn_graph": vicinal.neighbors(vectors, 10, "cosine").to_csr()},
+        {"features": vectors.astype(np.float64)},
+    ):
         lab = Datalab({"label": labels}, label_name="label", verbosity=0)
         lab.find_issues(**given, issue_types={"outlier": {"k": 10}, "near_duplicate": {"k": 10}, "non_iid": {"k": 10}})
         scores.append({kind: lab.get_issues(kind)[f"{kind}_score"] for kind in ("outlier", "near_duplicate")})

@@ -185,7 +185,13 @@ def _frame(payload: object) -> Any:
         return pyarrow.Table.from_pandas(payload, preserve_index=False)
     if package == "datasets" and hasattr(payload, "with_format"):
         return found.with_format("arrow")[:]
-    return pyarrow.table(found) if hasattr(payload, "__arrow_c_stream__") and hasattr(payload, "columns") else None
+    if not (hasattr(payload, "__arrow_c_stream__") and hasattr(payload, "columns")):
+        return None
+    table = pyarrow.table(found)
+    for place, field in enumerate(table.schema):  # polars gives text as a view, which Arrow does not compare with text
+        if pyarrow.types.is_string_view(field.type):
+            table = table.set_column(place, field.name, table.column(place).cast(pyarrow.string()))
+    return table
 
 
 def joined(first: Any, second: Any, n_first: int, n_second: int) -> Any:

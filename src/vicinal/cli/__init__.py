@@ -24,7 +24,9 @@ COMMANDS = (
     "index",
     "search",
     "duplicates",
+    "dedup",
     "select",
+    "filter",
     "report",
     "classify",
     "regress",
@@ -39,7 +41,18 @@ COMMANDS = (
     "info",
 )
 
-OUTPUTS = ("output", "output_path", "decisions", "html", "picture", "sweep", "write_errors", "write_pairs")
+OUTPUTS = (
+    "output",
+    "add_to",
+    "removed",
+    "output_path",
+    "decisions",
+    "html",
+    "picture",
+    "sweep",
+    "write_errors",
+    "write_pairs",
+)
 INTERRUPTED = 130
 CLOSED_PIPE = 141
 
@@ -128,5 +141,5 @@ def _refuse_inputs(given: dict[str, Any]) -> None:
 
     others = [value for name, value in given.items() if name not in OUTPUTS]
     inputs = [text for value in others for text in (value if isinstance(value, list) else [value])]
-    for output in filter(None, map(given.get, OUTPUTS)):
+    for output in [given[name] for name in OUTPUTS if given.get(name)]:
         atomic.refuse_input(output, inputs)

@@ -14,15 +14,15 @@ from typing import Any, Literal
 
 import numpy as np
 
-from vicinal.data import encodings, provenance
+from vicinal.data import encodings, hints, provenance
 from vicinal.data.dataset import Dataset
 from vicinal.data.opening import Opened, open_source
 from vicinal.errors import DataError, UsageError, unknown
 from vicinal.knn import metrics
 from vicinal.knn.vectors import checked, invalid_rows, refuse_dtype, refuse_invalid
 
-OnInvalid = Literal["error", "null"]
-ON_INVALID = ("error", "null")
+OnInvalid = Literal["error", "null", "skip"]
+ON_INVALID = ("error", "null", "skip")
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +40,7 @@ class Embeddings:
     place : Path or None
         The text by which `load` reads them again: the file, or FILE:KEY.
     invalid : dict of int to str
-        The reason of each row that no distance is defined for; empty unless `on_invalid` was "null".
+        The reason of each row that no distance is defined for; empty where `on_invalid` was "error".
     """
 
     vectors: np.ndarray
@@ -91,9 +91,9 @@ def load(
     metric : Metric or str, optional
         The metric that they are for: it decides the dtype and which rows are invalid. Without it, only NaN, infinite
         and too large values are invalid.
-    on_invalid : {"error", "null"}, optional
-        "null" keeps invalid rows and names them in `Embeddings.invalid`. "error" refuses them. None refuses them too,
-        without offering "null" as a remedy.
+    on_invalid : {"error", "null", "skip"}, optional
+        "null" and "skip" keep invalid rows and name them in `Embeddings.invalid`. "error" refuses them. None refuses
+        them too, without offering "null" as a remedy.
     name : str
         What messages call a source that is not a file.
     at_least : int
@@ -142,7 +142,7 @@ def load(
     elif rows is not None and rows != len(vectors):
         raise DataError(f"{place}: found {len(vectors)} rows, expected {rows}")
     invalid = invalid_rows(vectors, measure or metrics.find("euclidean")) | dict(opened.missing)
-    if invalid and on_invalid != "null":
+    if invalid and on_invalid not in ("null", "skip"):
         if on_invalid is None:
             refuse_invalid(invalid, names, place, remedy="")
         refuse_invalid(invalid, names, place)
@@ -162,7 +162,10 @@ def _opened(source: object, name: str, rows: Dataset | int | None) -> Opened:
     if source is None and isinstance(rows, Dataset):
         source = rows.own_embeddings()
     if source is None:
-        raise UsageError(f"{name}: missing; name a .npy file or a column of vectors, or give an array (rows, dim)")
+        hint = hints.of_plain_table(rows.table) if isinstance(rows, Dataset) else ""
+        raise UsageError(
+            f"{name}: missing; name a .npy file or a column of vectors, or give an array (rows, dim){hint}"
+        )
     return open_source(source, name)
 
 

@@ -171,7 +171,7 @@ def _columns(name: str) -> set[str]:
 def test_whole_numbers_of_texmex_and_big_ann_keep_their_type(
     ending: str, dtype: type, write: Callable[[Path, np.ndarray], None], tmp_path: Path
 ) -> None:
-    rows = (BYTES // 2).astype(dtype)
+    rows: np.ndarray = (BYTES // 2).astype(dtype)
     write(tmp_path / f"a{ending}", rows)
     found = load(tmp_path / f"a{ending}").vectors
     assert found.dtype == dtype and np.array_equal(found, rows)

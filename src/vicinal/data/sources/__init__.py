@@ -153,8 +153,8 @@ def own_spec(path: Path) -> str | None:
     fields = own_fields(path)
     if len(fields) > 1:
         raise UsageError(
-            f"embeddings: {path} has several fields of vectors ({some(fields, 9)}); name one: --embeddings :{fields[0]} "
-            f"(in Python: embeddings=':{fields[0]}')"
+            f"embeddings: {path} has several fields of vectors ({some(fields, 9)}); name one: --embeddings "
+            f":{fields[0]} (in Python: embeddings=':{fields[0]}')"
         )
     if not fields:
         return None

@@ -20,6 +20,7 @@ import numpy as np
 
 from vicinal.errors import DataError, UsageError, need, unknown
 from vicinal.indexes.exact import Exact
+from vicinal.knn.metrics import find
 from vicinal.storage import atomic
 
 NAMES = {"angular": "cosine", "euclidean": "euclidean", "hamming": "hamming"}
@@ -137,7 +138,7 @@ def write(
     h5py = need("h5py", extra="hdf5")
     theirs = check_metric(metric)
     atomic.check_file(path, overwrite)
-    found = Exact(metric).fit(train).search(test, min(k, len(train)))
+    found = Exact(find(metric)).fit(train).search(test, min(k, len(train)))
     bits = metric == "hamming"
 
     def as_theirs(array: np.ndarray) -> Any:

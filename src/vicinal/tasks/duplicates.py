@@ -17,7 +17,7 @@ from vicinal.knn.arguments import check_threads
 from vicinal.knn.blocks import blocks
 from vicinal.knn.metrics import Metric, find
 from vicinal.storage import atomic
-from vicinal.typing import Id, StartProgress
+from vicinal.typing import Id, MetricLike, StartProgress
 
 BLOCK_BYTES = 1 << 24
 
@@ -142,7 +142,7 @@ def duplicates(
     embeddings: object = None,
     encoding: object = None,
     *,
-    metric: str | Metric = "euclidean",
+    metric: MetricLike = "euclidean",
     quality: object = None,
     ids: object = None,
     on_invalid: OnInvalid = "error",

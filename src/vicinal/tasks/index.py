@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +13,15 @@ from vicinal.data.embeddings import Embeddings, OnInvalid, load, warn_of_unlike
 from vicinal.errors import UsageError
 from vicinal.indexes import Index, annbenchmarks, choose, load_index
 from vicinal.indexes import folder as folders
-from vicinal.knn.metrics import Metric, find
-from vicinal.storage import atomic
+from vicinal.knn.metrics import find
+from vicinal.storage import atomic, locks
 from vicinal.tasks.arguments import several
-from vicinal.typing import Id
+from vicinal.typing import Id, IndexName, MetricLike, MetricName, PathLike
 
 
 def index(
-    type: str = "auto",
-    metric: str | Metric | None = None,
+    type: IndexName = "auto",
+    metric: MetricLike | None = None,
     threads: int | None = None,
     *,
     data: object = None,
@@ -97,7 +98,7 @@ def index(
     twice = sorted(set(settings or {}) & set(parameters))
     if twice:
         raise UsageError(f"{twice[0]}: given as an argument and in settings; give it once")
-    empty = choose.index(type, metric or own_metric or "euclidean", threads, **(settings or {}), **parameters)
+    empty = choose.index(type, find(metric or own_metric or "euclidean"), threads, **(settings or {}), **parameters)
     if source is None:
         if output is not None or ids is not None or payload is not None:
             raise UsageError("data: expected the rows of the index, since output, ids or payload are given; got none")
@@ -142,15 +143,21 @@ def add_to_index(
     UsageError
         This type of index cannot grow.
     """
-    opened, folder = open_index(index)
-    if output is not None:
-        atomic.check_folder(output, overwrite=False)
-    rows = dataset.read(data, embeddings, ids=ids, unique_ids=True, encoding=encoding)
-    loaded = load(rows.embeddings, rows=rows, metric=opened.metric)
-    refuse_other_model(loaded, opened, folder)
-    warn_of_codes(loaded, opened)
-    opened.add(loaded.vectors, _ids_of(rows), _payload(rows, payload))
-    return _saved(opened, folder, output)
+    with _alone(index, output):
+        opened, folder = open_index(index)
+        if output is not None:
+            atomic.check_folder(output, overwrite=False)
+        rows = dataset.read(data, embeddings, ids=ids, unique_ids=True, encoding=encoding)
+        loaded = load(rows.embeddings, rows=rows, metric=opened.metric)
+        refuse_other_model(loaded, opened, folder)
+        warn_of_codes(loaded, opened)
+        opened.add(loaded.vectors, _ids_of(rows), _payload(rows, payload))
+        return _saved(opened, folder, output)
+
+
+def _alone(index: Index | str | Path, output: str | Path | None) -> AbstractContextManager[None]:
+    """Hold the folder of an index that is loaded, changed and saved again."""
+    return nullcontext() if isinstance(index, Index) or output is not None else locks.changing(index)
 
 
 def remove_from_index(
@@ -186,6 +193,17 @@ def remove_from_index(
     UsageError
         Nothing was named, or the filter matches no row.
     """
+    with _alone(index, output):
+        return _without_rows(index, ids, ids_file, where, output)
+
+
+def _without_rows(
+    index: Index | str | Path,
+    ids: Iterable[Id],
+    ids_file: PathLike | None,
+    where: str | None,
+    output: PathLike | None,
+) -> Index:
     opened, folder = open_index(index)
     if output is not None:
         atomic.check_folder(output, overwrite=False)
@@ -235,7 +253,7 @@ def export_benchmark(
     data: object,
     output: str | Path,
     *,
-    metric: str = "euclidean",
+    metric: MetricName = "euclidean",
     test: object = 1000,
     seed: int = 0,
     encoding: object = None,
@@ -343,7 +361,7 @@ def _ids_of(rows: dataset.Dataset) -> list[Id] | None:
     return None if rows.ids == list(range(len(rows))) else rows.ids
 
 
-def _saved(index: Index, folder: Path | None, output: str | Path | None) -> Index:
+def _saved(index: Index, folder: Path | None, output: PathLike | None) -> Index:
     target = output or folder
     if target is not None:
         index.save(target, overwrite=output is None)

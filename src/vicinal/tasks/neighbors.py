@@ -10,10 +10,10 @@ from vicinal.data.embeddings import OnInvalid, load
 from vicinal.errors import UsageError
 from vicinal.indexes.exact import Exact
 from vicinal.knn.arguments import check_k
-from vicinal.knn.metrics import Metric, find
+from vicinal.knn.metrics import find
 from vicinal.knn.neighbors import Neighbors
 from vicinal.storage import atomic
-from vicinal.typing import Id, PathLike, StartProgress
+from vicinal.typing import Id, MetricLike, PathLike, StartProgress
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -55,7 +55,7 @@ class DataNeighbors(Neighbors):
 def neighbors(
     data: object,
     k: int = 5,
-    metric: str | Metric = "euclidean",
+    metric: MetricLike = "euclidean",
     *,
     embeddings: object = None,
     encoding: object = None,

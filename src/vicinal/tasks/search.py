@@ -22,7 +22,7 @@ from vicinal.knn.metrics import find
 from vicinal.storage import atomic
 from vicinal.tasks import index as indexes
 from vicinal.tasks.arguments import several
-from vicinal.typing import Id
+from vicinal.typing import Id, MetricName
 
 
 class Hits(Columns):
@@ -65,7 +65,7 @@ def search(
     query_texts: Sequence[str] | None = None,
     model: str | None = None,
     where: object = None,
-    metric: str | None = None,
+    metric: MetricName | None = None,
     by: Literal["distance", "svm"] = "distance",
     positive_rows: Sequence[int] | None = None,
     positive_ids: Sequence[Id] | None = None,
@@ -208,7 +208,8 @@ def _opened(index: Any, metric: str | None, threads: int | None, encoding: objec
     elif isinstance(index, str | Path) and not is_source(index):
         opened, folder = indexes.open_index(index, threads)
     else:
-        return indexes.index("exact", metric, threads, data=index, encoding=encoding), None
+        named = None if metric is None else find(metric)
+        return indexes.index("exact", named, threads, data=index, encoding=encoding), None
     if wanted is not None and wanted != opened.metric.name:
         raise DataError(
             f"metric: {folder or 'the index'} is built with {opened.metric.name}, got {wanted}; leave the metric out, "

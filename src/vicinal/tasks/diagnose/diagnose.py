@@ -32,7 +32,7 @@ from vicinal.tasks.diagnose.matching import codes_as_in, matched
 from vicinal.tasks.diagnose.tables import error_table, pair_table
 from vicinal.tasks.predict.classes import refuse_lone_classes
 from vicinal.tasks.predict.curve import Curve
-from vicinal.typing import PathLike, StartProgress
+from vicinal.typing import LearnedMetricLike, PathLike, StartProgress
 
 ERROR_K = 30
 MOST_CLASSES = 4000  # the confusion of more classes is not counted: it has n_classes x n_classes cells
@@ -70,7 +70,7 @@ def diagnose(
     k: int = 50,
     pairs: int = 100,
     evaluation: float = 0.5,
-    metric: Metric | str = "euclidean",
+    metric: LearnedMetricLike = "euclidean",
     matrix: object = None,
     threads: int | None = None,
     html: PathLike | None = None,

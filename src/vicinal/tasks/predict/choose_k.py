@@ -14,11 +14,10 @@ from vicinal.data.embeddings import load
 from vicinal.data.labels import Labels, from_values
 from vicinal.errors import UsageError
 from vicinal.indexes.exact import Exact
-from vicinal.knn.metrics import Metric
 from vicinal.tasks import arguments, pictures
 from vicinal.tasks.predict.classes import warn_of_small_classes
 from vicinal.tasks.predict.curve import Curve, leave_one_out
-from vicinal.typing import StartProgress
+from vicinal.typing import LearnedMetricLike, StartProgress
 
 MAX_K = 50
 
@@ -32,7 +31,7 @@ def choose_k(
     encoding: object = None,
     max_k: int = MAX_K,
     weights: Literal["uniform", "distance", "both"] = "both",
-    metric: Metric | str = "euclidean",
+    metric: LearnedMetricLike = "euclidean",
     matrix: object = None,
     threads: int | None = None,
     picture: str | os.PathLike[str] | None = None,

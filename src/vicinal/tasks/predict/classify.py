@@ -9,12 +9,11 @@ import numpy as np
 from vicinal.analysis.votes import class_probabilities
 from vicinal.data import tables
 from vicinal.data.labels import Labels, from_values
-from vicinal.knn.metrics import Metric
 from vicinal.tasks import arguments
 from vicinal.tasks.predict import voting
 from vicinal.tasks.predict.classes import refuse_small_classes, warn_of_small_classes
 from vicinal.tasks.predict.voting import Predicted, Vote
-from vicinal.typing import Id, StartProgress
+from vicinal.typing import Id, LearnedMetricLike, StartProgress
 
 
 class Predictions(Predicted):
@@ -83,7 +82,7 @@ def classify(
     weights: Literal["uniform", "distance", "auto"] = "uniform",
     allow_small_classes: bool = False,
     with_neighbors: bool = False,
-    metric: Metric | str = "euclidean",
+    metric: LearnedMetricLike = "euclidean",
     matrix: object = None,
     threads: int | None = None,
     output: str | Path | None = None,

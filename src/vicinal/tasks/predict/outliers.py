@@ -14,10 +14,9 @@ from vicinal.data.embeddings import load
 from vicinal.data.results import Columns
 from vicinal.errors import DataError, UsageError, some
 from vicinal.indexes.exact import Exact
-from vicinal.knn.metrics import Metric
 from vicinal.knn.neighbors import Neighbors
 from vicinal.tasks import arguments
-from vicinal.typing import Id, StartProgress
+from vicinal.typing import Id, LearnedMetricLike, StartProgress
 
 LOF_LIMIT = 1.5  # scikit-learn's limit where no contamination is given
 SCORES = {"lof": local_outlier_factor, "distance": kth_distance}
@@ -76,7 +75,7 @@ def outliers(
     k: int = 20,
     by: Literal["lof", "distance"] = "lof",
     contamination: float | Literal["auto"] = "auto",
-    metric: Metric | str = "euclidean",
+    metric: LearnedMetricLike = "euclidean",
     matrix: object = None,
     threads: int | None = None,
     output: str | Path | None = None,

@@ -8,11 +8,10 @@ import numpy as np
 
 from vicinal.analysis.votes import values_by_k
 from vicinal.data import tables
-from vicinal.knn.metrics import Metric
 from vicinal.tasks import arguments
 from vicinal.tasks.predict import voting
 from vicinal.tasks.predict.voting import Predicted, Vote
-from vicinal.typing import Id, StartProgress
+from vicinal.typing import Id, LearnedMetricLike, StartProgress
 
 
 class PredictedValues(Predicted):
@@ -61,7 +60,7 @@ def regress(
     max_k: int = voting.MAX_K,
     weights: Literal["uniform", "distance", "auto"] = "uniform",
     with_neighbors: bool = False,
-    metric: Metric | str = "euclidean",
+    metric: LearnedMetricLike = "euclidean",
     matrix: object = None,
     threads: int | None = None,
     output: str | Path | None = None,

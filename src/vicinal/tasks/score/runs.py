@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from vicinal.analysis import scores
+from vicinal.analysis import score_table
 from vicinal.data.embeddings import Embeddings
 from vicinal.data.sources import split
 from vicinal.errors import DataError, UsageError
@@ -291,7 +291,7 @@ def _record(one: Scorer) -> dict[str, Any]:
 
 def _scorer(record: dict[str, Any]) -> Scorer:
     """The scorer that a manifest's record describes."""
-    score, form = scores.find(record["name"])
+    score, form = score_table.find(record["name"])
     paths = {key: None if record[key] is None else Path(record[key]) for key in ("embedding_path", "reference")}
     return Scorer(
         label=record["label"],

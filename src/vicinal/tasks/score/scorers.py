@@ -7,7 +7,7 @@ import numpy as np
 from vicinal.analysis.scores import mean_distance
 from vicinal.data.embeddings import load
 from vicinal.indexes import Exact
-from vicinal.typing import ArrayLike
+from vicinal.typing import ArrayLike, MetricName
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class KNNScorer:
     """
 
     k: int = 5
-    metric: str = "euclidean"
+    metric: MetricName = "euclidean"
     threads: int | None = None
 
     def score(self, embeddings: ArrayLike) -> np.ndarray:

@@ -6,8 +6,11 @@ distance can be computed for. The phases are plan (`config`), check (`inputs`), 
 later (`appending`).
 """
 
+import os
 import time
+import warnings
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +21,9 @@ from vicinal.data.dataset import Dataset
 from vicinal.data.embeddings import ON_INVALID, OnInvalid
 from vicinal.data.sources import is_data_file, split
 from vicinal.errors import UsageError, unknown
-from vicinal.knn.metrics import Metric
 from vicinal.knn.neighbors import Neighbors
 from vicinal.knn.vectors import refuse_invalid
+from vicinal.storage import locks
 from vicinal.tasks.score import values
 from vicinal.tasks.score.appending import appended
 from vicinal.tasks.score.config import read_plan
@@ -30,7 +33,7 @@ from vicinal.tasks.score.passes import answers
 from vicinal.tasks.score.plan import EMBEDDINGS, REFERENCE, Key, Plan
 from vicinal.tasks.score.results import Scores
 from vicinal.tasks.score.runs import Origin
-from vicinal.typing import PathLike, StartProgress
+from vicinal.typing import MetricLike, PathLike, StartProgress
 
 
 def score(
@@ -40,7 +43,7 @@ def score(
     encoding: object = None,
     by: str | Sequence[str] | None = None,
     k: int | None = None,
-    metric: str | Metric | None = None,
+    metric: MetricLike | None = None,
     reference: object = None,
     groups: object = None,
     ids: object = None,
@@ -57,6 +60,7 @@ def score(
     previous: PathLike | None = None,
     config: PathLike | None = None,
     sub_name: str | None = None,
+    skip_unknown: bool = False,
 ) -> Scores:
     """Return scores of each row by its nearest neighbours: uniqueness, outlier factor, density and others.
 
@@ -118,6 +122,9 @@ def score(
         Arguments replace its values.
     sub_name : str, optional
         The name of a single score in the result.
+    skip_unknown : bool
+        Whether scorers of a nested configuration that vicinal does not have, such as those that run a model, are left
+        out with a warning that names them; they are an error otherwise.
 
     Returns
     -------
@@ -153,11 +160,16 @@ def score(
     if append is not None and previous is not None:
         _refuse_with_append({**given, "ids": ids, "neighbors": neighbors, "config": config, "checkpoint": checkpoint})
         _refuse_with_append({"encoding": encoding})
-        scores = appended(append, embeddings, Path(previous), _path(output), threads, options)
+        # A run that is replaced by itself with more rows is changed by one process at a time.
+        same = run is not None and os.path.realpath(run) == os.path.realpath(previous)
+        with locks.changing(previous) if same else nullcontext():
+            scores = appended(append, embeddings, Path(previous), _path(output), threads, options)
     else:
         given |= {"embeddings": embeddings, "output": output, "threads": threads}
         held = data is not None and (not is_data_file(data) or bool(split(str(data))[1]))
-        plan = read_plan(_path(config), given, neighbors_given=neighbors is not None, data_holds_embeddings=held)
+        plan = read_plan(_path(config), given, neighbors is not None, held, skip_unknown)
+        if plan.skipped:
+            warnings.warn(f"skipped, as vicinal does not have them: {', '.join(plan.skipped)}", stacklevel=2)
         if neighbors is not None:
             scores = _from_saved(plan, neighbors, embeddings, ids, options)
         else:

@@ -34,6 +34,8 @@ class Candidates:
     groups : ndarray of int64, shape (m,), or None
         The group of each candidate, from 0, of which each keeps its share.
     vectors : ndarray, shape (m, dim), or None
+    target : ndarray, shape (n_target, dim), or None
+        The rows that the choice is made towards.
     graph : Neighbors or None
         The nearest others of each of the n rows, where they were given.
     weight : ndarray of float64, shape (m,)
@@ -48,6 +50,7 @@ class Candidates:
     quality: np.ndarray | None
     groups: np.ndarray | None
     vectors: np.ndarray | None
+    target: np.ndarray | None
     graph: Neighbors | None
     weight: np.ndarray = field(init=False)
 
@@ -113,6 +116,7 @@ def read(arguments: Arguments, plan: Plan) -> Candidates:
         quality=None if quality is None else np.array(quality, dtype=np.float64)[usable],
         groups=None if quota is None else tables.numbered(quota)[usable],
         vectors=None if embeddings is None else embeddings.vectors[usable] if unusable else embeddings.vectors,
+        target=_target(arguments, plan, embeddings),
         graph=graph,
     )
 
@@ -132,6 +136,12 @@ def _embeddings(arguments: Arguments, plan: Plan, rows: Dataset) -> Embeddings |
     if source is None or (in_table and not needed):
         return None
     return load(source, rows=rows, metric=plan.metric, on_invalid="null", at_least=0)
+
+
+def _target(arguments: Arguments, plan: Plan, embeddings: Embeddings | None) -> np.ndarray | None:
+    if arguments.target is None:
+        return None
+    return load(arguments.target, metric=plan.metric, name="target", like=embeddings).vectors
 
 
 def _graph(neighbors: object, rows: Dataset) -> Neighbors:

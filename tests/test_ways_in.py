@@ -196,7 +196,7 @@ def test_truth_values_are_packed_under_a_metric_of_bits() -> None:
 
 
 @pytest.mark.parametrize("metric", ["hamming", "jaccard"])
-def test_binary_and_ubinary_of_sentence_transformers_give_the_same_distances(metric: str) -> None:
+def test_binary_and_ubinary_of_sentence_transformers_give_the_same_distances(metric: Any) -> None:
     a, b = (SIGNS > 0)[:, None, :], (SIGNS > 0)[None, :, :]
     true = (a != b).sum(axis=2) if metric == "hamming" else 1 - (a & b).sum(axis=2) / (a | b).sum(axis=2)
     np.fill_diagonal(true := true.astype(float), np.inf)

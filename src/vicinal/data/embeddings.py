@@ -20,6 +20,7 @@ from vicinal.data.opening import Opened, open_source
 from vicinal.errors import DataError, UsageError, some, unknown
 from vicinal.knn import metrics
 from vicinal.knn.vectors import checked, invalid_rows, refuse_dtype, refuse_invalid
+from vicinal.storage import guard
 
 OnInvalid = Literal["error", "null"]
 ON_INVALID = ("error", "null")
@@ -145,6 +146,7 @@ def load(
         raise DataError(f"{place}: found {len(vectors)} rows, expected {rows}")
     zeros: list[int] | None = [] if measure is not None and measure.kernel != "bits" else None
     invalid = invalid_rows(vectors, measure or metrics.find("euclidean"), zeros) | dict(opened.missing)
+    guard.refuse_shrunk()
     if zeros and measure is not None:
         _warn_of_zeros([row for row in zeros if row not in invalid], vectors.shape, names, place, measure.name)
     if invalid and on_invalid != "null":

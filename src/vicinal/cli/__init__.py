@@ -129,10 +129,19 @@ def _run(arguments: list[str], console: Console) -> int:
     console.listen(parsed.verbose, parsed.quiet)
     try:
         _refuse_inputs(vars(parsed))
-        return int(parsed.function(parsed, console))
+        code = int(parsed.function(parsed, console))
+        _refuse_shrunk()
+        return code
     except VicinalError as error:
         error.args = (options.in_options(str(error), commands.choices[parsed.command], parsed),)
         raise
+
+
+def _refuse_shrunk() -> None:
+    """Raise DataError where a mapped input became shorter during the command."""
+    from vicinal.storage import guard  # loads numpy
+
+    guard.refuse_shrunk()
 
 
 def _refuse_inputs(given: dict[str, Any]) -> None:

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vicinal.cli.console import Console
+from vicinal.cli.options import add_encoding
 
 if TYPE_CHECKING:
     from vicinal.sql import Database, Remote
@@ -78,6 +79,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="",
         help="Float, Float16, BFloat16, Uint8, Int8 or Bit (default: Uint8 or Int8 where the elements are, else Float)",
     )
+    add_encoding(moving)
     moving.add_argument("--overwrite", action="store_true", help="replace an output that exists")
     _mix(parser)
 

@@ -97,8 +97,7 @@ def import_table(
             raise UsageError(f"{path}: a .parquet has all columns in it; leave out --data {data}")
         if encoding is not None:
             raise UsageError(
-                f"encoding: applies to vectors alone; name the column as {path}:{column}, and --data {path} for the "
-                "others"
+                f"encoding: needs the column of vectors; name it as {path}:{column}, and its other columns come too"
             )
         source = _Parquet(Path(path), key, column, vector_type)
     else:

@@ -17,7 +17,7 @@ from vicinal.knn.metrics import METRICS, find
 from vicinal.typing import MetricName
 
 EXAMPLES = Path(__file__).parent.parent / "examples" / "wordnet"
-N, K = 2_000, 10
+N, K, DIM = 2_000, 10, 96
 
 
 def variants(kind: type[Index], metric: str) -> list[dict[str, Any]]:
@@ -41,10 +41,13 @@ each = pytest.mark.parametrize(("kind", "metric", "settings"), CASES)
 
 @functools.cache
 def gloss_embeddings(metric: str) -> tuple[np.ndarray, np.ndarray]:
-    """Real embeddings to store and others as queries; for bits, their signs."""
-    vectors = np.load(EXAMPLES / "embeddings.npy")[: N + 200]
+    """Real embeddings in their DIM principal directions, to store and others as queries; for bits, all their signs."""
+    vectors = np.load(EXAMPLES / "embeddings.npy")[: N + 200].astype(np.float64)
     if find(metric).kernel == "bits":
         vectors = np.packbits(vectors > 0, axis=1)
+    else:
+        _, directions = np.linalg.eigh(vectors.T @ vectors)
+        vectors = (vectors @ directions[:, -DIM:]).astype(np.float32)
     return vectors[:N], vectors[N:]
 
 
@@ -420,7 +423,7 @@ def test_codes_without_vectors_state_their_error(name: str, metric: MetricName, 
             one.add(vectors[:1])
         one.remove(list(range(0, 1_500)))
         assert (one.search(queries, K).indices >= 1_500).all()
-    with pytest.raises(UsageError, match="n_subquantizers: expected a divisor of dim 384, got 7"):
+    with pytest.raises(UsageError, match="n_subquantizers: expected a divisor of dim 96, got 7"):
         BY_NAME[name](n_subquantizers=7).fit(vectors)
 
 
@@ -526,8 +529,8 @@ def test_auto_says_what_it_chose_and_why() -> None:
     with pytest.raises(NotFitted):
         auto.search(queries, 1)
     chosen = auto.fit(vectors)
-    assert chosen is auto and type(auto) is BY_NAME["exact"] and repr(auto) == "Exact('cosine', n=2000, dim=384)"
-    assert chosen.name == "exact" and "2,000 x 384 is at most" in chosen.reason == auto.reason
+    assert chosen is auto and type(auto) is BY_NAME["exact"] and repr(auto) == "Exact('cosine', n=2000, dim=96)"
+    assert chosen.name == "exact" and "2,000 x 96 is at most" in chosen.reason == auto.reason
     np.testing.assert_array_equal(auto.search(queries, 3).indices, chosen.search(queries, 3).indices)
     assert choose(10**8, 32, "hamming")[0] == "exact" and choose(10**8, 3, "euclidean")[0] == "kdtree"
     assert choose(10**7, 384, "cosine", 1 << 36)[0] == "hnsw" and choose(10**8, 384, "cosine", 1 << 36)[0] == "ivfpq"

@@ -4,6 +4,7 @@ import copy
 import os
 import pickle
 import select
+import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -15,9 +16,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+import vicinal
 from vicinal.errors import UsageError
 from vicinal.indexes import BY_NAME, INDEXES, Index, load_index
 from vicinal.locks import Mutex, ReadWriteLock
+from workplace import start
 
 THREADS, STEPS, N, DIM = 8, 3, 64, 8
 RANDOM = np.random.default_rng(7)
@@ -215,6 +218,80 @@ def test_a_search_of_many_rows_does_not_keep_a_change_of_an_exact_index_waiting(
     live = {0}
     found = rows.neighbors(2, progress=progress)
     assert len(index) == 40 * N - 1 and found.indices[1, 0] in range(40)
+
+
+# Folders, which processes share
+
+ADDS = """
+import sys, numpy as np
+from vicinal.storage import atomic, locks
+from vicinal.cli import main
+import vicinal.tasks.index as tasks
+
+real = tasks.open_index
+def loaded(index, threads=None):
+    found = real(index, threads)
+    print("loaded", flush=True)
+    sys.stdin.readline()
+    return found
+tasks.open_index = loaded
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A saved index, and rows a.npy and b.npy to add."""
+    BY_NAME["exact"]().fit(START, ids=[f"start {row}" for row in range(N)]).save(tmp_path / "index")
+    for number, name in enumerate("ab"):
+        np.save(tmp_path / f"{name}.npy", ADDED[number])
+        lines = "".join(f'{{"id": "{name} {row}"}}\n' for row in range(STEPS))
+        (tmp_path / f"{name}.jsonl").write_text(lines)
+    return tmp_path
+
+
+def test_of_two_processes_that_add_the_second_waits_and_nothing_is_lost(folder: Path) -> None:
+    def adds(name: str) -> subprocess.Popen:
+        rows = ["index", "add", "index", f"{name}.npy", "--data", f"{name}.jsonl"]
+        return start(ADDS, *rows, cwd=folder)
+
+    with adds("a") as first:
+        assert first.stdout is not None and first.stdout.readline() == "loaded\n"
+        with adds("b") as second:
+            assert second.stderr is not None and second.stdout is not None
+            said = second.stderr.readline()
+            assert said == "vicinal: warning: index: another process is changing it; waiting until that one is done\n"
+            first.communicate("\n", timeout=120)
+            assert first.returncode == 0
+            assert second.stdout.readline() == "loaded\n"
+            second.communicate("\n", timeout=120)
+            assert second.returncode == 0
+    index = load_index(folder / "index")
+    assert sorted(index.ids.of(index.rows()))[:4] == ["a 0", "a 1", "a 2", "b 0"] and len(index) == N + 2 * STEPS
+
+
+def test_what_another_object_saved_is_not_replaced(folder: Path) -> None:
+    one, other = load_index(folder / "index"), load_index(folder / "index")
+    one.add(ADDED[0], ids=["a", "b", "c"]).save(folder / "index", overwrite=True)
+    other.remove("start 1")
+    with pytest.raises(UsageError, match=r"index: was changed by another process or object .*load it again and repeat"):
+        other.save(folder / "index", overwrite=True)
+    assert len(load_index(folder / "index")) == N + 3
+    other.save(folder / "another name")  # the two remedies
+    load_index(folder / "index").remove("start 1").save(folder / "index", overwrite=True)
+    assert len(load_index(folder / "index")) == N + 2 and len(load_index(folder / "another name")) == N - 1
+    one.save(folder / "third")
+    one.save(folder / "third", overwrite=True)  # its own folder
+
+
+@pytest.mark.filterwarnings("ignore:.*another process is changing it")
+def test_threads_that_add_to_a_folder_lose_nothing(folder: Path) -> None:
+    def add(number: int) -> None:
+        vicinal.add_to_index(folder / "index", ADDED[number], ids=[f"{number} {row}" for row in range(STEPS)])
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(add, range(4)))
+    assert len(load_index(folder / "index")) == N + 4 * STEPS
 
 
 # The lock itself

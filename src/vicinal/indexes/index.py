@@ -12,6 +12,7 @@ fails or is interrupted leaves the index as it was.
 """
 
 from abc import ABC, abstractmethod
+from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -27,7 +28,8 @@ from vicinal.knn.arguments import as_radius, check_threads, k_that_fits, too_lar
 from vicinal.knn.metrics import BY_NAME, find
 from vicinal.knn.neighbors import Neighbors, RadiusNeighbors, neighbors_of
 from vicinal.knn.vectors import ON_INVALID
-from vicinal.locks import ReadWriteLock
+from vicinal.locks import Mutex, ReadWriteLock
+from vicinal.storage import manifests
 from vicinal.typing import ArrayLike, MetricLike, PathLike
 
 
@@ -64,6 +66,8 @@ class Index(Described, ABC):
         self._settings: dict[str, Any] = {}
         self._set(parameters)
         self._lock = ReadWriteLock("this index")
+        self._saving = Mutex()
+        self._saved: dict[str, str | None] = {}  # folders that it was loaded from or saved to, and their identity
         self._rows = Rows(self.metric)
         self._backend = self._make_backend()
 
@@ -307,7 +311,9 @@ class Index(Described, ABC):
         Raises
         ------
         UsageError
-            Where it exists and `overwrite` is false, or the metric has a matrix, as mahalanobis has.
+            Where it exists and `overwrite` is false, or is the folder that this index was loaded from or saved to, and
+            was changed since by another process or object, whose rows would be lost; or the metric has a matrix, as
+            mahalanobis has.
         NotFitted
         """
         # An engine whose file takes its place in memory changes when it is saved.
@@ -316,7 +322,10 @@ class Index(Described, ABC):
             if state.metric not in BY_NAME:
                 remedy = "whiten the vectors and save an index of euclidean"
                 raise UsageError(f"an index of metric {state.metric} cannot be saved; {remedy}")
-            folders.write(state, folder, overwrite)
+            with self._saving:
+                place = str(Path(folder).resolve())
+                identity = folders.write(state, folder, overwrite, self._saved.get(place))
+                self._saved = {**self._saved, place: identity}
 
     @classmethod
     def load(cls, folder: PathLike, threads: int | None = None) -> Self:
@@ -328,6 +337,8 @@ class Index(Described, ABC):
             Naming the file, where the folder is no index of this type, of a newer format, or damaged. Checksums are
             verified before anything is parsed.
         """
-        state = folders.read(folder)
+        identity, state = manifests.identity(folder), folders.read(folder)
         with folders.naming(folder):
-            return cls.from_state(state, threads)
+            index = cls.from_state(state, threads)
+        index._saved = {str(Path(folder).resolve()): identity}
+        return index

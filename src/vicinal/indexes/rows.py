@@ -88,7 +88,7 @@ class Rows:
         array = as_rows(vectors, self.metric, at_least=0)
         if array.shape[1] != self.dim:
             raise DataError(f"vectors: found dim {array.shape[1]}, the stored vectors have dim {self.dim}")
-        refuse_invalid(invalid_rows(array, self.metric), range(len(array)))
+        refuse_invalid(invalid_rows(array, self.metric), range(len(array)), remedy="")
         table = None if payload is None else as_table(payload, len(array))
         columns = joined(self.payload, table, self.n, len(array))
         self.ids.extend(None if ids is None else _as_list(ids, len(array)), len(array), self.removed)

@@ -74,6 +74,7 @@ def classify(
     queries: object,
     *,
     embeddings: object = None,
+    encoding: object = None,
     ids: object = None,
     query_ids: object = None,
     k: int | Literal["auto"] = 5,
@@ -100,6 +101,9 @@ def classify(
         Embeddings (n_queries, dim) of the rows to classify, or a table that holds them.
     embeddings : str, path, or array_like, optional
         Where the embeddings of `data` are, if not in `data`: a column (of `queries` too), a `.npy` file or an array.
+    encoding : str or (str, array_like), optional
+        How the embeddings are quantised: "binary", "ubinary", "int8" or "uint8" of sentence-transformers; of codes with
+        their ranges "int8:RANGES.npy" or ("int8", ranges).
     ids : str or sequence, optional
         The ids of the labelled rows. Default: the column "id", the ids in the file of the labels, or row numbers.
     query_ids : str or sequence, optional
@@ -158,7 +162,9 @@ def classify(
     arguments.check_outputs({"output": output}, inputs, overwrite)
     if output is not None:
         tables.suffix(output)
-    rows = voting.read_rows(data, queries, {"labels": (labels, "label")}, settings, embeddings, ids, query_ids)
+    rows = voting.read_rows(
+        data, queries, {"labels": (labels, "label")}, settings, embeddings, ids, query_ids, encoding
+    )
     known = from_values(rows.known.values["labels"], rows.known.ids, rows.known.places["labels"])
     if output is not None:
         tables.check_table(output, rows.query_ids)

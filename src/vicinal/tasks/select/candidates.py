@@ -34,6 +34,8 @@ class Candidates:
     groups : ndarray of int64, shape (m,), or None
         The group of each candidate, from 0, of which each keeps its share.
     vectors : ndarray, shape (m, dim), or None
+    target : ndarray, shape (n_target, dim), or None
+        The rows that the choice is made towards.
     graph : Neighbors or None
         The nearest others of each of the n rows, where they were given.
     weight : ndarray of float64, shape (m,)
@@ -48,6 +50,7 @@ class Candidates:
     quality: np.ndarray | None
     groups: np.ndarray | None
     vectors: np.ndarray | None
+    target: np.ndarray | None
     graph: Neighbors | None
     weight: np.ndarray = field(init=False)
 
@@ -78,7 +81,9 @@ def read(arguments: Arguments, plan: Plan) -> Candidates:
         "quota": (arguments.quota, "label"),
         "scores": (in_data, "any"),
     }
-    rows = dataset.read(arguments.data, arguments.embeddings, ids=arguments.ids, fields=fields)
+    rows = dataset.read(
+        arguments.data, arguments.embeddings, ids=arguments.ids, fields=fields, encoding=arguments.encoding
+    )
     if not len(rows):
         raise DataError(f"{rows.name}: found no rows to choose from")
     keep = count_of(plan.keep, len(rows))
@@ -111,6 +116,7 @@ def read(arguments: Arguments, plan: Plan) -> Candidates:
         quality=None if quality is None else np.array(quality, dtype=np.float64)[usable],
         groups=None if quota is None else tables.numbered(quota)[usable],
         vectors=None if embeddings is None else embeddings.vectors[usable] if unusable else embeddings.vectors,
+        target=_target(arguments, plan, embeddings),
         graph=graph,
     )
 
@@ -121,14 +127,21 @@ def _embeddings(arguments: Arguments, plan: Plan, rows: Dataset) -> Embeddings |
         plan.strategy.needs == "neighbors" and arguments.neighbors is None
     )
     needed = of_strategy or plan.radius is not None
-    if needed and rows.embeddings is None:
+    source = rows.own_embeddings() if needed and rows.embeddings is None else rows.embeddings
+    if needed and source is None:
         what = f"strategy {plan.strategy.name!r}" if of_strategy else "dedup"
         other = ", or neighbors" if of_strategy and plan.strategy.needs == "neighbors" else ""
         raise UsageError(f"embeddings: missing, but {what} needs them; give a .npy file or a column of vectors{other}")
     in_table = rows.table is not None and arguments.embeddings is None
-    if rows.embeddings is None or (in_table and not needed):
+    if source is None or (in_table and not needed):
         return None
-    return load(rows.embeddings, rows=rows, metric=plan.metric, on_invalid="null", at_least=0)
+    return load(source, rows=rows, metric=plan.metric, on_invalid="null", at_least=0)
+
+
+def _target(arguments: Arguments, plan: Plan, embeddings: Embeddings | None) -> np.ndarray | None:
+    if arguments.target is None:
+        return None
+    return load(arguments.target, metric=plan.metric, name="target", like=embeddings).vectors
 
 
 def _graph(neighbors: object, rows: Dataset) -> Neighbors:

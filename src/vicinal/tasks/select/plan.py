@@ -6,17 +6,28 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from vicinal.analysis.duplicates import check_radius
 from vicinal.data import tables
+from vicinal.data.sources import is_data_file, split
 from vicinal.errors import UsageError, unknown
 from vicinal.knn.arguments import check_k, check_threads
 from vicinal.knn.metrics import Metric, find
 from vicinal.storage import atomic
-from vicinal.tasks.select.strategies import BY_NAME, Strategy
+from vicinal.tasks.arguments import number, whole_number
+from vicinal.tasks.select.strategies import BY_NAME, THRESHOLD, Settings, Strategy
 from vicinal.typing import StartProgress
+
+# Arguments that only some strategies take.
+OPTIONS = ("quality", "k", "neighbors", "target", "alpha", "threshold", "bandwidth", "clusters", "seed")
+REMEDIES = {
+    "scores": "give a file that `vicinal score` wrote, or one score a row",
+    "quality": "give a number a row, high is good",
+    "target": "give the embeddings of the rows to select towards: a .npy file or an array",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,22 +41,29 @@ class Arguments:
     by: str | None
     embeddings: object
     neighbors: object
-    k: int
+    k: int | None
     metric: str | Metric
     quality: object
     dedup: float | None
     quota: object
+    target: object
+    alpha: float | None
+    threshold: float | None
+    bandwidth: float | None
+    clusters: int | None
+    seed: int | None
     ids: object
     threads: int | None
     progress: StartProgress | None
     output: str | Path | None
     decisions: str | Path | None
     overwrite: bool
+    encoding: object = None
 
     @property
     def inputs(self) -> tuple[object, ...]:
         """The arguments that may name files to be read."""
-        return self.data, self.scores, self.embeddings, self.neighbors, self.quality, self.quota, self.ids
+        return self.data, self.scores, self.embeddings, self.neighbors, self.quality, self.quota, self.target, self.ids
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +76,8 @@ class Plan:
         A number of rows, or a share of them.
     radius : float or None
         The radius of duplicates.
+    settings : Settings
+        The numbers that the strategy takes.
     output, decisions : Path or None
         Where the chosen rows and the decisions are written.
     """
@@ -66,7 +86,7 @@ class Plan:
     strategy: Strategy
     metric: Metric
     radius: float | None
-    k: int
+    settings: Settings
     threads: int | None
     progress: StartProgress | None
     output: Path | None
@@ -84,38 +104,86 @@ def check(arguments: Arguments) -> Plan:
         raise UsageError(f"strategy: {unknown('strategy', arguments.strategy, BY_NAME)}")
     strategy, metric = BY_NAME[arguments.strategy], find(arguments.metric)
     keep = _share_or_count(arguments.keep)
-    k = check_k(arguments.k)
+    settings = _settings(arguments)
     threads = check_threads(arguments.threads)
     output = None if arguments.output is None else Path(arguments.output)
     decisions = None if arguments.decisions is None else Path(arguments.decisions)
     if output is not None and decisions is None:
         decisions = Path(f"{output}.decisions.jsonl")
     _check_outputs(arguments, output, decisions)
-    if strategy.needs == "scores" and arguments.scores is None:
+    _check_strategy(arguments, strategy, metric)
+    radius = None if arguments.dedup is None else check_radius(arguments.dedup, metric, "dedup")
+    return Plan(
+        keep, strategy, metric, radius, settings, threads, arguments.progress, output, decisions, arguments.overwrite
+    )
+
+
+def _settings(arguments: Arguments) -> Settings:
+    """The numbers that strategies take, each checked, whether or not the strategy takes it."""
+    given: dict[str, Any] = {}
+    if arguments.k is not None:
+        given["k"] = check_k(arguments.k)
+    if arguments.seed is not None:
+        expected = "a whole number from 0 on"
+        given["seed"] = int(number(arguments.seed, "seed", expected, lambda value: value >= 0 and value == int(value)))
+    if arguments.alpha is not None:
+        given["alpha"] = number(arguments.alpha, "alpha", "a number from 0 to 1", lambda value: 0 <= value <= 1)
+    if arguments.bandwidth is not None:
+        given["bandwidth"] = number(arguments.bandwidth, "bandwidth", "a number above 0", lambda value: value > 0)
+    if arguments.threshold is not None:
+        given["threshold"] = number(arguments.threshold, "threshold", "a number from 0 on", lambda value: value >= 0)
+    if arguments.clusters is not None:
+        given["clusters"] = whole_number(arguments.clusters, "clusters")
+    return Settings(**given)
+
+
+def _check_strategy(arguments: Arguments, strategy: Strategy, metric: Metric) -> None:
+    """Raise UsageError where a strategy lacks an argument, or cannot honour one."""
+    if (strategy.needs == "scores" or "scores" in strategy.requires) and arguments.scores is None:
         raise UsageError(
             f"scores: missing, but strategy {strategy.name!r} needs them; give a file that `vicinal score` wrote, or "
             "one score a row"
         )
     if arguments.by is not None and arguments.scores is None:
         raise UsageError(f"by: chooses one of several scores, but no scores are given; leave {arguments.by!r} out")
-    if strategy.needs != "scores" and metric.product:
+    for name in strategy.requires:
+        if getattr(arguments, name) is None:
+            raise UsageError(f"{name}: missing, but strategy {strategy.name!r} needs it; {REMEDIES[name]}")
+    for name in OPTIONS:
+        if getattr(arguments, name) is not None and name not in strategy.takes:
+            others = [other.name for other in BY_NAME.values() if name in other.takes]
+            raise UsageError(
+                f"{name}: strategy {strategy.name!r} does not take it; leave it out, or choose one of "
+                f"{', '.join(others)}"
+            )
+    if arguments.k is not None and arguments.neighbors is not None:
+        raise UsageError("k: the neighbours are given, so that none are searched; leave k out")
+    if strategy.needs not in ("scores", "nothing") and metric.product:
         raise UsageError(
             f"metric: strategy {strategy.name!r} needs a metric that measures a distance, got {metric.name!r}; take "
             "cosine or euclidean"
         )
-    radius = None if arguments.dedup is None else check_radius(arguments.dedup, metric, "dedup")
-    return Plan(keep, strategy, metric, radius, k, threads, arguments.progress, output, decisions, arguments.overwrite)
+    if strategy.metrics and metric.name not in strategy.metrics:
+        raise UsageError(
+            f"metric: strategy {strategy.name!r} is defined for {' and '.join(strategy.metrics)}, got {metric.name!r}; "
+            f"take {strategy.metrics[-1]}"
+        )
+    if strategy.name == "deita" and arguments.threshold is None and metric.name != "cosine":
+        raise UsageError(
+            f"threshold: missing; the default {THRESHOLD:g} is a cosine distance, but the metric is {metric.name!r}; "
+            "give one in its unit, or take cosine"
+        )
 
 
 def _check_outputs(arguments: Arguments, output: Path | None, decisions: Path | None) -> None:
     if output is not None:
         data = arguments.data
-        if not isinstance(data, str | os.PathLike) or os.fspath(data).lower().endswith(".npy"):
+        if not isinstance(data, str | os.PathLike) or not is_data_file(data):
             raise UsageError(
                 f"output: lines are copied from a data set file, but data is {_shown(data)}; leave output out, and "
                 "take the rows with Selection.take_from"
             )
-        kinds = tables.suffix(os.fspath(data)), tables.suffix(output)
+        kinds = tables.suffix(split(data)[0]), tables.suffix(output)
         if kinds[0] != kinds[1] and not set(kinds) <= set(tables.LINES):
             raise UsageError(
                 f"{output}: chosen rows are copied as they are, so expected a name that ends in {kinds[0]}"
@@ -152,12 +220,12 @@ def count_of(keep: object, n: int) -> int:
     >>> count_of(7, 45), count_of(0.1, 45), count_of("10%", 45), count_of("7", 45)
     (7, 5, 5, 7)
     """
-    number = keep if isinstance(keep, Fraction) else _share_or_count(keep)
-    if isinstance(number, Fraction):
-        return max(1, math.floor(n * number + Fraction(1, 2)))
-    if number > n:
-        raise UsageError(f"keep: {number} rows were requested, but there are {n}; give at most {n}")
-    return number
+    asked = keep if isinstance(keep, Fraction) else _share_or_count(keep)
+    if isinstance(asked, Fraction):
+        return max(1, math.floor(n * asked + Fraction(1, 2)))
+    if asked > n:
+        raise UsageError(f"keep: {asked} rows were requested, but there are {n}; give at most {n}")
+    return asked
 
 
 def _share_or_count(keep: object) -> int | Fraction:
@@ -168,14 +236,14 @@ def _share_or_count(keep: object) -> int | Fraction:
     if not percent and digits.isascii() and digits.isdigit() and len(digits) < 4000 and int(digits):
         return int(digits)
     try:
-        number = float(digits)
+        share = float(digits)
     except ValueError:
-        number = math.nan
-    if not percent and number == 1:
+        share = math.nan
+    if not percent and share == 1:
         raise UsageError(f'keep: {keep} may mean one row or all rows; write 1 for one row, "100%" for all')
-    if not 0 < number <= (100 if percent else 1):
+    if not 0 < share <= (100 if percent else 1):
         shown = f'"{keep}"' if isinstance(keep, str) else repr(keep)
         raise UsageError(
             f'keep: expected a number of rows, a share below 1 such as 0.1, or a percentage such as "10%", got {shown}'
         )
-    return Fraction(str(number)) / (100 if percent else 1)
+    return Fraction(str(share)) / (100 if percent else 1)

@@ -26,9 +26,10 @@ class Selection(Columns):
     - `rule` (list of str): what decided: the strategy's name; "dedup" for a duplicate that was left out; "dedup, let
       back in" for one that was chosen because too few other rows were left; "unusable" for a sample without a score or
       with an invalid embedding.
-    - `because` (int64): the number of the row that decided; -1 where there is none. Under highest, lowest and middle
-      the last row chosen (of the quota's group), under k-center and facility the nearest chosen row, under "dedup" the
-      row that stands for the group of duplicates.
+    - `because` (int64): the number of the row that decided; -1 where there is none. Under highest, lowest, middle,
+      random and moderate the last row chosen (of the quota's group); under semdedup and d4 the row that was kept in
+      preference; under "dedup" the row that stands for the group of duplicates; under all others the nearest chosen
+      row.
     - `distance` (float32): the distance to that row, in the metric's unit; NaN where none was measured.
     - `rank` (int64): 1 for the row that was chosen first, and so on; -1 for a row that was not chosen.
     - `reason` (list of str or None): why an unusable sample cannot be chosen.

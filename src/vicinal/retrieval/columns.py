@@ -45,5 +45,14 @@ def filtered(ids: list[Any], texts: list[str], metadata: list[dict[str, Any]]) -
     columns: dict[str, Any] = {"id": [readable(str(one)) for one in ids], TEXT: [readable(text) for text in texts]}
     for name in {name: None for one in metadata for name in one}:
         columns[readable(str(name))] = [readable(one.get(name)) for one in metadata]
-    table = as_table(columns, len(texts))
-    return {name: table[name] for name in table.column_names}
+    return {name: _array(values) for name, values in columns.items()}
+
+
+def _array(values: list[Any]) -> Any:
+    """Values as an Arrow array; those of several kinds as text, JSON but for what is text already."""
+    import pyarrow
+
+    try:
+        return pyarrow.array(values)
+    except (pyarrow.ArrowException, OverflowError, TypeError, ValueError):
+        return pyarrow.array([one if one is None or isinstance(one, str) else json.dumps(one) for one in values])

@@ -3,6 +3,8 @@
 import copy
 import pickle
 import re
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -73,6 +75,12 @@ def test_what_is_wrong_is_said_before_anything_changes(animals: Collection) -> N
             "found dim 2, the stored",
         ),
         ({"texts": ["a"], "vectors": [[1.0], [2.0]]}, UsageError, "vectors: expected 1, one a text, found 2"),
+        ({"texts": ["a", "b"], "vectors": [[1.0], [2.0, 3.0]]}, DataError, "vectors: expected a 2-D array"),
+        ({"texts": ["a"], "vectors": 3.0}, DataError, "vectors: found shape"),
+        ({"texts": ["a"], "ids": [1.5]}, DataError, "ids: expected whole numbers or strings, found 1.5"),
+        ({"texts": ["a"], "ids": [True]}, DataError, "ids: expected whole numbers or strings, found True"),
+        ({"texts": ["a"], "metadata": ["n"]}, UsageError, "metadata: expected a mapping for each text, found 'n'"),
+        ({"texts": 3}, UsageError, "texts: expected one for each of several texts, found 3"),
     ]
     for arguments, error, said in wrong:
         with pytest.raises(error, match=said):
@@ -389,6 +397,52 @@ def test_first_additions_and_saves_of_several_threads_are_one_step_each(tmp_path
     for number in range(101, 116, 2):
         saved = Collection.load(tmp_path / f"{number}", embed)
         assert all(hit.text == spelled(str(hit.id)) for hit in saved.documents()) and len(saved) >= 24
+
+
+EDITS = """
+import sys
+import numpy as np
+from vicinal import Collection
+for number in range(3):
+    with Collection.editing(sys.argv[1]) as made:
+        made.add(["text"], {"n": number}, f"{sys.argv[2]} {number}", [[float(number), float(sys.argv[2])]])
+"""
+
+
+def test_processes_that_edit_one_folder_lose_nothing(tmp_path: Path) -> None:
+    made = Collection(None, "euclidean")
+    made.add(["first"], ids=["first"], vectors=[[9.0, 9.0]])
+    made.save(tmp_path / "c")
+    running = [
+        subprocess.Popen([sys.executable, "-W", "ignore", "-c", EDITS, tmp_path / "c", str(i)]) for i in range(2)
+    ]
+    assert [one.wait(timeout=120) for one in running] == [0, 0]
+    found = Collection.load(tmp_path / "c")
+    assert set(found.ids) == {"first", *(f"{i} {number}" for i in range(2) for number in range(3))}
+    with pytest.raises(ZeroDivisionError), Collection.editing(tmp_path / "c") as edited:
+        edited.delete("first")
+        _ = 1 / 0
+    assert "first" in Collection.load(tmp_path / "c").ids, "a block that fails changes nothing"
+
+
+def test_what_another_collection_saved_is_not_replaced(tmp_path: Path) -> None:
+    made = Collection(embed, "euclidean")
+    made.add(["a"], ids=["a"])
+    made.save(tmp_path / "c")
+    one, two = (Collection.load(tmp_path / "c", embed) for _ in range(2))
+    one.add(["b"], ids=["b"])
+    one.save(tmp_path / "c", overwrite=True)
+    two.add(["c"], ids=["c"])
+    with pytest.raises(UsageError, match="was changed by another process or object since it was loaded; load it again"):
+        two.save(tmp_path / "c", overwrite=True)
+    again = Collection.load(tmp_path / "c", embed)  # the remedy
+    again.add(["c"], ids=["c"])
+    again.save(tmp_path / "c", overwrite=True)
+    two.save(tmp_path / "other")
+    assert Collection.load(tmp_path / "c").ids == ["a", "b", "c"] and Collection.load(tmp_path / "other").ids == [
+        "a",
+        "c",
+    ]
 
 
 def test_a_filter_may_read_what_it_filters_and_may_not_change_it(animals: Collection) -> None:

@@ -6,7 +6,8 @@ A collection is saved as the folder of its index, whose columns hold the texts a
 `vicinal search` reads it too.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,14 @@ from vicinal.data.models import text_embedder
 from vicinal.errors import DataError, UsageError, some
 from vicinal.indexes import Index, load_index
 from vicinal.knn.arguments import check_k
+from vicinal.knn.vectors import as_vectors
 from vicinal.locks import Mutex, ReadWriteLock
 from vicinal.retrieval import columns
-from vicinal.retrieval.documents import as_ids, checked, readable
+from vicinal.retrieval.documents import as_ids, checked
+from vicinal.retrieval.queries import as_examples, as_query, embedded
 from vicinal.retrieval.records import Hit, Records
 from vicinal.retrieval.relevance import check_lambda, max_marginal_relevance
+from vicinal.storage import locks
 from vicinal.typing import Id, MetricLike
 
 __all__ = ["Collection", "Embed", "Hit"]
@@ -79,7 +83,7 @@ class Collection:
 
     def __getstate__(self) -> dict[str, Any]:
         with self.reading:
-            return dict(self.__dict__)
+            return dict(vars(self))
 
     @property
     def index(self) -> Index | None:
@@ -137,10 +141,9 @@ class Collection:
         given = checked(texts, metadata, ids)
         if not given.texts:
             return []
-        array = self._vectors(given.texts) if vectors is None else np.asarray(vectors)
-        if array.ndim < 1 or len(array) != len(given.texts):
-            found = len(array) if array.ndim else "one number"
-            raise UsageError(f"vectors: expected {len(given.texts)}, one a text, found {found}")
+        array = embedded(self.embed, given.texts) if vectors is None else as_vectors(vectors, at_least=0)
+        if len(array) != len(given.texts):
+            raise UsageError(f"vectors: expected {len(given.texts)}, one a text, found {len(array)}")
         with self.changing:
             self._records.put(given, array)
         return given.ids
@@ -225,9 +228,9 @@ class Collection:
         Raises
         ------
         UsageError
-            The query is a text, and the collection has nothing to embed it; or the expression cannot be used.
+            The query is a text, and there is nothing to embed it; or the expression cannot be used.
         """
-        vector = self._one(query)
+        vector = as_query(self.embed, query)
         with self.reading:
             return [self._records.hit(row, far) for row, far in self._records.nearest(vector, k, where)]
 
@@ -255,11 +258,7 @@ class Collection:
         Returns
         -------
         list of Hit
-            In the order of choice, each with its distance to the query.
-
-        References
-        ----------
-        Carbonell & Goldstein 1998
+            In the order of choice, each with its distance to the query. Source: Carbonell & Goldstein 1998.
 
         Examples
         --------
@@ -271,7 +270,7 @@ class Collection:
         """
         check_k(k)
         check_lambda(lambda_mult)
-        vector = self._one(query)
+        vector = as_query(self.embed, query)
         with self.reading:
             found = self._records.nearest(vector, fetch_k, where)
             if self.index is None or not found:
@@ -304,7 +303,7 @@ class Collection:
             The examples are these texts of the collection; they are not ranked themselves.
         vectors : array_like, shape (dim,) or (p, dim), optional
             The examples are vectors.
-        where : str, callable or sequence of ids, optional
+        where
             As for `search`: only texts that match are ranked, and stand against the examples.
         threshold : float, optional
             Leave out texts whose decision value, scaled to 0 for the lowest and 1 for the highest of the texts and the
@@ -321,7 +320,7 @@ class Collection:
             Not exactly one of text, ids and vectors is given.
         """
         check_k(k)
-        examples = self._examples(text, ids, vectors)
+        examples = as_examples(self.embed, text, ids, vectors)
         with self.reading:
             return self._records.ranked(examples, ids, k, C, where, threshold)
 
@@ -337,7 +336,8 @@ class Collection:
         Raises
         ------
         UsageError
-            The folder exists and `overwrite` is false, or nothing was ever added.
+            The folder exists and `overwrite` is false; it was changed by another process since this collection was
+            loaded from it or saved to it; or nothing was ever added.
         """
         with self.reading, self._saving:
             if self.index is None:
@@ -372,29 +372,26 @@ class Collection:
         made._records.index, made._records.texts, made._records.metadata = index, texts, metadata
         return made
 
-    def _vectors(self, texts: list[str]) -> np.ndarray:
-        if self.embed is None:
-            raise UsageError("this collection has no model for texts; give vectors, or make it with embed=")
-        array = np.asarray(self.embed(texts))
-        if array.ndim != 2 or len(array) != len(texts):
-            raise UsageError(f"embed: expected {len(texts)} vectors, one a text, got an array of shape {array.shape}")
-        return array
+    @classmethod
+    @contextmanager
+    def editing(
+        cls, folder: str | Path, embed: Embed | str | None = None, threads: int | None = None
+    ) -> "Iterator[Collection]":
+        """Load a collection, and save it at the end of the block; others that edit it wait until then, with a warning.
 
-    def _query(self, query: object) -> np.ndarray:
-        return self._vectors([readable(query)]) if isinstance(query, str) else np.atleast_2d(np.asarray(query))
+        Where the block fails, the folder stays as it was.
 
-    def _one(self, query: object) -> np.ndarray:
-        vector = self._query(query)
-        if len(vector) != 1 or vector.ndim != 2:
-            raise UsageError(f"query: expected a text or one vector, found an array of shape {vector.shape}")
-        return vector
+        Parameters
+        ----------
+        folder, embed, threads
+            As for `load`.
 
-    def _examples(self, text: object, ids: object, vectors: object) -> np.ndarray | None:
-        """The examples as vectors; None where they are ids."""
-        given = {"text": text, "ids": ids, "vectors": vectors}
-        named = [name for name, value in given.items() if value is not None]
-        if len(named) != 1:
-            raise UsageError(f"rank: expected a text, ids= or vectors=, one of them, found {some(named) or 'none'}")
-        if text is not None and not isinstance(text, str):
-            raise UsageError(f"rank: expected a text, found {type(text).__name__}; name what it is: ids= or vectors=")
-        return None if ids is not None else self._query(text if text is not None else vectors)
+        Examples
+        --------
+        >>> with Collection.editing("notes.index", embed) as notes:  # doctest: +SKIP
+        ...     notes.add(["a lion"], ids=["l"])
+        """
+        with locks.changing(folder):
+            made = cls.load(folder, embed, threads)
+            yield made
+            made.save(folder, overwrite=True)

@@ -14,6 +14,7 @@ import pytest
 
 from vicinal import Collection
 from vicinal.errors import DataError, MissingExtra, UsageError
+from vicinal.indexes import INDEXES
 
 
 def embed(texts: list[str]) -> np.ndarray:
@@ -182,9 +183,13 @@ def test_a_string_or_a_number_is_one_id_and_one_text() -> None:
     assert [hit.id for hit in made.search("x", 9, where=7)] == [7] and made.delete(7) == 1
     with pytest.raises(UsageError, match="ids: expected 2, one a text, found 1"):
         made.add(["a", "b"], ids="do")
-    assert made.index is not None
-    made.index.remove("d")
-    assert made.ids == ["o"]
+    for kind in INDEXES:
+        bits = "euclidean" not in kind.metrics
+        rows = np.arange(24, dtype=np.uint8).reshape(12, 2)
+        index = kind("hamming" if bits else "euclidean").fit(
+            rows if bits else rows * 1.0, ids=["d", "o", "do", *range(9)]
+        )
+        assert index.remove("do").rows_of(["d", "o"]).tolist() == [0, 1] and len(index) == 11, kind
     with pytest.raises(UsageError, match="expected ids or where, found neither"):
         made.delete()
 

@@ -13,7 +13,6 @@ from vicinal.indexes import Index
 from vicinal.indexes.choose import index as make_index
 from vicinal.indexes.exemplar_svm import ExemplarSVM
 from vicinal.indexes.filters import matches
-from vicinal.knn.vectors import as_queries
 from vicinal.locks import Mutex
 from vicinal.retrieval import columns
 from vicinal.retrieval.documents import Documents, as_ids, readable
@@ -74,11 +73,10 @@ class Records:
             self.index = make_index(**self._kind).fit(array[keep], ids=new)
         else:
             index = self.index
-            as_queries(array, index.metric, index.dim)  # an error, if any, before a row is replaced
             if not index.can_add:
                 raise UsageError(f"{index.name}: cannot grow; make the collection of another index")
             known = [name for name in new if self.row(name) is not None]
-            with index._change():  # one step: where the addition fails, nothing was removed
+            with index._change():  # one step: where the addition is refused or fails, nothing was removed
                 if known:
                     index.remove(known)
                 index.payload = None  # of a saved folder; it is made anew when the collection is saved

@@ -13,6 +13,7 @@ import pytest
 from langchain_core.documents import Document
 from langchain_core.embeddings import DeterministicFakeEmbedding, Embeddings
 
+from vicinal import Collection
 from vicinal.errors import DataError, UsageError
 from vicinal.retrieval.langchain import SVMRetriever, VicinalVectorStore
 
@@ -241,6 +242,18 @@ def test_stores_are_made_of_vectors_merged_saved_and_packed(ours: Any, tmp_path:
     for wrong in (b"", b"PK", packed[:200], packed[:-300] + packed[-299:]):
         with pytest.raises(DataError):
             VicinalVectorStore.deserialize_from_bytes(wrong, EMBEDDINGS)
+
+
+def test_a_collection_keeps_its_own_metric() -> None:
+    made = Collection(None, "l2")
+    store = VicinalVectorStore(EMBEDDINGS, made)
+    store.add_texts(TEXTS, ids=IDS)
+    ((_, score),) = store.similarity_search_with_relevance_scores(QUERY, k=1)
+    assert score == pytest.approx(1 / (1 + store.similarity_search_with_score(QUERY, k=1)[0][1]))
+    assert VicinalVectorStore(EMBEDDINGS, made, "euclidean").collection is made
+    for arguments, said in (({"metric": "manhattan"}, "metric"), ({"type": "hnsw", "M": 8}, "M, type")):
+        with pytest.raises(UsageError, match=f"it has its own metric, type and parameters; leave out {said}"):
+            VicinalVectorStore(EMBEDDINGS, made, **arguments)
 
 
 def test_a_string_is_one_id_and_texts_come_in_batches(ours: Any) -> None:

@@ -91,6 +91,11 @@ class Collection:
         return self._records.index
 
     @property
+    def metric(self) -> str:
+        """The name of the metric."""
+        return self._records.metric
+
+    @property
     def reading(self) -> Any:
         """A context in which no other thread changes the collection: `with collection.reading: ...`."""
         return self._lock.reading
@@ -379,12 +384,7 @@ class Collection:
     ) -> "Iterator[Collection]":
         """Load a collection, and save it at the end of the block; others that edit it wait until then, with a warning.
 
-        Where the block fails, the folder stays as it was.
-
-        Parameters
-        ----------
-        folder, embed, threads
-            As for `load`.
+        Where the block fails, the folder stays as it was. The arguments are those of `load`.
 
         Examples
         --------

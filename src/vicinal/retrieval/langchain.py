@@ -15,9 +15,10 @@ from typing import Any
 
 from vicinal.errors import UsageError, need
 from vicinal.retrieval import packed
+from vicinal.retrieval.arguments import collection_of, refuse
 from vicinal.retrieval.collection import Collection
 from vicinal.retrieval.documents import Documents, checked
-from vicinal.retrieval.langchain_searches import Searches, refuse
+from vicinal.retrieval.langchain_searches import Searches
 from vicinal.typing import MetricName
 
 try:
@@ -69,9 +70,9 @@ class VicinalVectorStore(Searches):
             if name in INSTEAD:
                 raise UsageError(f"{name}: is not an argument of VicinalVectorStore; {INSTEAD[name]}")
         self._embedding = embedding
-        self.collection = Collection(None, metric, type, **parameters) if collection is None else collection
+        self.collection = collection_of(collection, metric, type, parameters)
         self.collection.embed = embedding.embed_documents
-        self._metric = metric if self.collection.index is None else self.collection.index.metric.name
+        self._metric = self.collection.metric
         self._relevance_score_fn = relevance_score_fn
 
     @property

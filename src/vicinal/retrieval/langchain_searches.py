@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from vicinal.errors import UsageError, unknown
 from vicinal.retrieval import similarity
+from vicinal.retrieval.arguments import refuse
 from vicinal.retrieval.collection import Collection, Hit
 from vicinal.retrieval.operators import as_where
 
@@ -188,9 +188,3 @@ def document_of(hit: Hit) -> Any:
 
 def _first(found: list[tuple[Any, float]]) -> list[Any]:
     return [document for document, _ in found]
-
-
-def refuse(method: str, unknown_here: dict[str, Any], *known: str) -> None:
-    """Raise UsageError for arguments that have no meaning here."""
-    for name in unknown_here:
-        raise UsageError(f"{method}: {unknown('argument', name, known)}")

@@ -11,6 +11,7 @@ from typing import Any
 
 from vicinal.errors import UsageError, need, unknown
 from vicinal.retrieval import similarity
+from vicinal.retrieval.arguments import collection_of, refuse
 from vicinal.retrieval.collection import Collection
 from vicinal.retrieval.documents import as_ids
 from vicinal.typing import MetricName
@@ -60,9 +61,9 @@ class VicinalVectorStore(BasePydanticVectorStore):
         **parameters: Any,
     ) -> None:
         need("llama_index.core", extra="llama-index")
-        known = collection is not None and collection.index is not None
-        super().__init__(metric=collection.index.metric.name if known else metric)  # type: ignore[union-attr]
-        self._collection = collection if collection is not None else Collection(None, metric, index_type, **parameters)
+        made = collection_of(collection, metric, index_type, parameters)
+        super().__init__(metric=made.metric)
+        self._collection = made
 
     @classmethod
     def class_name(cls) -> str:
@@ -80,7 +81,7 @@ class VicinalVectorStore(BasePydanticVectorStore):
         """Adds nodes with their embeddings in one step; one whose id is there already is replaced. Returns the ids."""
         from llama_index.core.vector_stores.utils import node_to_metadata_dict
 
-        _refuse("add", kwargs)
+        refuse("add", kwargs)
         nodes = list(nodes)
         notes = []
         for node in nodes:
@@ -96,7 +97,7 @@ class VicinalVectorStore(BasePydanticVectorStore):
 
     def delete(self, ref_doc_id: str, **delete_kwargs: Any) -> None:
         """Removes the nodes of a document; None is no document, so that nodes without one stay."""
-        _refuse("delete", delete_kwargs)
+        refuse("delete", delete_kwargs)
         if ref_doc_id is not None:
             self._collection.delete(where=lambda note: note.get(REFERENCE) == ref_doc_id)
 
@@ -109,7 +110,7 @@ class VicinalVectorStore(BasePydanticVectorStore):
 
         Raises   UsageError where neither is given: `clear` removes all nodes
         """
-        _refuse("delete_nodes", delete_kwargs)
+        refuse("delete_nodes", delete_kwargs)
         if node_ids is None and filters is None:
             raise UsageError("delete_nodes: expected node_ids or filters, found neither; clear() removes all nodes")
         with self._collection.changing:
@@ -143,7 +144,7 @@ class VicinalVectorStore(BasePydanticVectorStore):
         """The nodes nearest to a query's embedding, with their similarities."""
         from llama_index.core.vector_stores.types import VectorStoreQueryResult
 
-        _refuse("query", {name: one for name, one in kwargs.items() if name != "mmr_threshold"}, "mmr_threshold")
+        refuse("query", {name: one for name, one in kwargs.items() if name != "mmr_threshold"}, "mmr_threshold")
         if query.query_embedding is None:
             raise UsageError("query: expected an embedding, found none; use an index with an embed_model")
         given = [name for name in OF_OTHER_MODES if getattr(query, name, None) is not None]
@@ -266,13 +267,6 @@ def _no_metadata() -> Any:
     from llama_index.core.schema import MetadataMode
 
     return MetadataMode.NONE
-
-
-def _refuse(method: str, unknown_here: dict[str, Any], *known: str) -> None:
-    """Raise UsageError for arguments that have no meaning here."""
-    for name in unknown_here:
-        what = unknown("argument", name, known) if known else f"unknown argument {name!r}: it takes no others"
-        raise UsageError(f"{method}: {what}")
 
 
 def _local(fs: Any) -> None:

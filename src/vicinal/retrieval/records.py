@@ -13,6 +13,7 @@ from vicinal.indexes import Index
 from vicinal.indexes.choose import index as make_index
 from vicinal.indexes.exemplar_svm import ExemplarSVM
 from vicinal.indexes.filters import matches
+from vicinal.knn.metrics import find
 from vicinal.locks import Mutex
 from vicinal.retrieval import columns
 from vicinal.retrieval.documents import Documents, as_ids, readable
@@ -53,6 +54,11 @@ class Records:
         self.metadata: list[dict[str, Any]] = []
         self._ranking = Mutex()
         self._forget()
+
+    @property
+    def metric(self) -> str:
+        """The name of the metric, known before the index."""
+        return find(self._kind["metric"]).name
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_columns": None, "_svm": None}

@@ -199,6 +199,29 @@ def test_texts_are_removed_by_a_filter_in_one_step(animals: Collection) -> None:
     assert animals.ids == ["p", "r"] and animals.delete(where="n > 99") == 0
 
 
+@pytest.mark.parametrize(
+    ("where", "expected"),
+    [
+        ("m > 2", {0, 3}),
+        ("m <= 3", {0}),
+        ("m = 'three'", {1}),
+        ("m in (3, 5.5)", {0, 3}),
+        ("m = true", {5}),
+        ("m is null", {2}),
+        ("m > 2 or kind = 'b'", {0, 1, 3, 5}),
+        ("kind = 'a' and m > 2", {0}),
+        ("m like 'thr%'", {1}),
+    ],
+)
+def test_a_row_whose_value_does_not_compare_does_not_match(where: str, expected: set[int]) -> None:
+    values = [3, "three", None, 5.5, ["x"], True]
+    made = Collection(None, "euclidean")
+    notes = [{"m": one, "kind": "ab"[i % 2]} for i, one in enumerate(values)]
+    made.add([""] * 6, notes, range(6), np.arange(6.0)[:, None])
+    assert {hit.id for hit in made.documents(where)} == expected
+    assert {hit.id for hit in made.search([0.0], 9, where)} == expected
+
+
 # Maximal marginal relevance
 
 

@@ -108,6 +108,7 @@ def test_all_keys_of_a_filter_hold_and_values_that_do_not_compare_do_not_match(o
     assert {one.metadata["n"] for one in found} == {0, 1, 3, 4}
     ours.add_texts(["mixed", "none"], [{"n": "many"}, {"kind": "d"}], ids=["mixed", "none"])
     assert {one.id for one in ours.similarity_search(QUERY, k=N, filter={"n": {"$gt": 57}})} == {"id 58", "id 59"}
+    assert {one.id for one in ours.similarity_search(QUERY, k=N, filter="n > 57")} == {"id 58", "id 59"}
     assert [one.id for one in ours.similarity_search(QUERY, k=N, filter={"n": {"$gte": "m"}})] == ["mixed"]
     assert ours.similarity_search(QUERY, k=1, filter={"kind": "d", "deep": {"$eq": None}})[0].id == "none"
     assert len(ours.similarity_search(QUERY, k=2, filter={"n": {"$lt": 2}}, fetch_k=1)) == 2, "a filter is exact"

@@ -39,6 +39,7 @@ ARGUMENTS = {
     "column": ("vicinal.sql.import_table", "column"),
     "vector_type": ("vicinal.sql.import_table", "vector_type"),
     "overwrite": ("vicinal.sql.export_table", "overwrite"),
+    "if_exists": ("vicinal.sql.import_table", "if_exists"),
 }
 PRINTED = ("format",)
 DATABASE = "vicinal.db"
@@ -76,6 +77,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="TYPE",
         default="",
         help="Float, Float16, BFloat16, Uint8, Int8 or Bit (default: Uint8 or Int8 where the elements are, else Float)",
+    )
+    moving.add_argument(
+        "--if-exists",
+        choices=("append", "replace", "upsert"),
+        default="",
+        help="where the table has rows: number new rows after them, delete them first, or change those of equal key",
     )
     moving.add_argument("--overwrite", action="store_true", help="replace an output that exists")
     _mix(parser)
@@ -181,6 +188,8 @@ def _move(arguments: argparse.Namespace, console: Console) -> int:
     if arguments.url or arguments.to or arguments.file:
         raise UsageError(f"{verb} works on an embedded database alone; leave out --url, --to and -f")
     path, table = paths[0], arguments.table
+    if arguments.db == ":memory:":
+        raise UsageError(f"--db :memory: ends with this command, so {verb} would keep nothing; name a file, facts.db")
     with (
         Database(arguments.db, arguments.read_only or verb == "export") as database,
         console.progress() as bar,
@@ -188,7 +197,7 @@ def _move(arguments: argparse.Namespace, console: Console) -> int:
         progress = bar and bar(f"{verb} {Path(path).name}")
         if verb == "import":
             given = arguments.data, arguments.key, arguments.column, arguments.vector_type
-            count = import_table(database, table, path, *given, progress)
+            count = import_table(database, table, path, *given, progress, arguments.if_exists)
         else:
             count = export_table(database, table, path, arguments.data, arguments.column, arguments.overwrite, progress)
     console.note(f"{count:,} rows: {path} {'->' if verb == 'import' else '<-'} {table} in {arguments.db}")

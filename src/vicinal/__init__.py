@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from vicinal.tasks.diagnose.diagnose import diagnose
     from vicinal.tasks.diagnose.diagnosis import Diagnosis
     from vicinal.tasks.diagnose.kappa import Kappa, kappa
+    from vicinal.tasks.diversity import Diversity, diversity
     from vicinal.tasks.duplicates import Duplicates, duplicates
     from vicinal.tasks.embed import Embedded, embed
     from vicinal.tasks.evaluate import evaluate
@@ -93,6 +94,7 @@ _MODULES = {
     "DataError": "vicinal.errors",
     "DataNeighbors": "vicinal.tasks.neighbors",
     "Diagnosis": "vicinal.tasks.diagnose.diagnosis",
+    "Diversity": "vicinal.tasks.diversity",
     "Duplicates": "vicinal.tasks.duplicates",
     "Embedded": "vicinal.tasks.embed",
     "Evaluation": "vicinal.indexes.evaluation",
@@ -128,6 +130,7 @@ _MODULES = {
     "classify": "vicinal.tasks.predict.classify",
     "describe_index": "vicinal.tasks.index",
     "diagnose": "vicinal.tasks.diagnose.diagnose",
+    "diversity": "vicinal.tasks.diversity",
     "duplicates": "vicinal.tasks.duplicates",
     "embed": "vicinal.tasks.embed",
     "evaluate": "vicinal.tasks.evaluate",
@@ -172,6 +175,7 @@ __all__ = [
     "DataError",
     "DataNeighbors",
     "Diagnosis",
+    "Diversity",
     "Duplicates",
     "Embedded",
     "Evaluation",
@@ -201,6 +205,7 @@ __all__ = [
     "classify",
     "describe_index",
     "diagnose",
+    "diversity",
     "duplicates",
     "embed",
     "evaluate",

@@ -24,6 +24,7 @@ COMMANDS = (
     "index",
     "search",
     "duplicates",
+    "diversity",
     "select",
     "report",
     "classify",

@@ -25,6 +25,7 @@ COMMANDS = (
     "search",
     "duplicates",
     "dedup",
+    "diversity",
     "select",
     "filter",
     "report",

@@ -201,8 +201,8 @@ def test_outputs_are_judged_before_any_row_is_read(work: Workplace, monkeypatch:
         ("neighbors", "emb.npy", "-o", "none/graph"): "none/graph: the folder none does not exist; make it first",
         ("neighbors", "emb.npy", "-o", "file", "--overwrite"): "file: holds files that vicinal did not write",
     }
-    for arguments, said in cases.items():
-        assert said in work.refuses(2, *arguments)
+    for given, said in cases.items():
+        assert said in work.refuses(2, *given)
     scorers = "scorers: [{name: KNNScorer, embedding_path: emb.npy}]"
     for output, said in {
         "file": "file: expected a folder for pointwise_scores.jsonl, found a file",

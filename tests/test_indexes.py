@@ -548,3 +548,13 @@ def test_auto_says_what_it_chose_and_why() -> None:
 
 def test_the_names_of_indexes_in_signatures_are_those_of_the_list() -> None:
     assert get_args(typing.IndexName) == ("auto", *BY_NAME)
+
+
+@pytest.mark.parametrize(
+    ("kind", "metric", "settings"), [case for case in CASES if "cosine" in case.values or "hamming" in case.values]
+)
+def test_as_many_rows_as_there_are_come_back(kind: type[Index], metric: str, settings: dict) -> None:
+    index, queries = asked(kind, metric, settings), gloss_embeddings(metric)[1][:2]
+    for k in (N, N + 5):
+        found = index.search(queries, k)
+        assert (np.sort(found.indices[:, :N], axis=1) == np.arange(N)).all() and (found.indices[:, N:] == -1).all()

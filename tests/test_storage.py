@@ -8,6 +8,7 @@ import pickle
 import re
 import signal
 import socket
+import subprocess
 import sys
 import warnings
 from dataclasses import replace
@@ -27,7 +28,7 @@ from vicinal.knn.metrics import find
 from vicinal.knn.vectors import as_vectors, invalid_rows, refuse_invalid
 from vicinal.learn.applying import apply
 from vicinal.learn.heads import Head
-from vicinal.storage import atomic, manifests
+from vicinal.storage import atomic, guard, manifests
 from vicinal.storage.npy import load_npy
 from workplace import start
 
@@ -93,6 +94,43 @@ def test_pickled_objects_are_never_opened(tmp_path: Path) -> None:
     assert "found dtype object (pickled" in said and "shape (1, 1)" in said and "expected numbers" in said
     assert "expected a .npy array" in fault(tmp_path / "pickle.npy", pickle.dumps([[Bomb()]]))
     assert not (tmp_path / "opened").exists()
+
+
+SHRINKING = """
+import os, sys
+import numpy as np
+import vicinal
+from vicinal.data.embeddings import load
+from vicinal.errors import DataError
+
+os.chdir(sys.argv[1])
+np.save("a.npy", np.random.default_rng(0).normal(size=(4096, 16)).astype(np.float32))
+rows = load("a.npy").vectors
+assert vicinal.Exact("euclidean").fit(rows).neighbors(3).k == 3
+os.truncate("a.npy", 70_000)
+for work in (
+    lambda: vicinal.Exact("euclidean").fit(rows).neighbors(3),
+    lambda: vicinal.neighbors(rows, k=3, output="out"),
+    lambda: load(rows),
+):
+    try:
+        work()
+    except DataError as error:
+        assert "a.npy: became shorter while it was read" in str(error), error
+    else:
+        sys.exit("no error")
+assert not os.path.exists("out")
+del rows, work
+import gc; gc.collect()
+vicinal.Exact("euclidean").fit(np.eye(4)).neighbors(3)  # what does not lie in the file is not concerned
+"""
+
+
+def test_a_mapped_file_that_shrinks_is_an_error_and_no_output_appears(tmp_path: Path) -> None:
+    if guard.LIBRARY.is_file():
+        subprocess.run([sys.executable, "-c", SHRINKING, str(tmp_path)], check=True)
+    array = np.ones(3)
+    assert guard.watch(array, "x") is array  # what is no map is left alone
 
 
 def test_other_things_than_an_array_are_named(tmp_path: Path) -> None:
@@ -288,7 +326,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 import vicinal
-from vicinal.storage import atomic, manifests
+from vicinal.storage import atomic, guard, manifests
 from vicinal.storage.npy import load_npy
 rename, exchanged, wanted, calls = Path.rename, atomic._exchanged, int(sys.argv[1]), []
 def killed(self, target):
@@ -331,7 +369,7 @@ def test_a_kill_around_the_renames_leaves_a_whole_folder(tmp_path: Path, at: int
 
 WRITES = """
 import os, sys
-from vicinal.storage import atomic, manifests
+from vicinal.storage import atomic, guard, manifests
 from vicinal.storage.npy import load_npy
 file, folder = atomic.whole_file("x", overwrite=True), atomic.whole_folder("f", overwrite=True)
 with file as text, folder as part:

@@ -24,7 +24,10 @@ COMMANDS = (
     "index",
     "search",
     "duplicates",
+    "dedup",
+    "diversity",
     "select",
+    "filter",
     "report",
     "classify",
     "regress",
@@ -39,7 +42,18 @@ COMMANDS = (
     "info",
 )
 
-OUTPUTS = ("output", "output_path", "decisions", "html", "picture", "sweep", "write_errors", "write_pairs")
+OUTPUTS = (
+    "output",
+    "add_to",
+    "removed",
+    "output_path",
+    "decisions",
+    "html",
+    "picture",
+    "sweep",
+    "write_errors",
+    "write_pairs",
+)
 INTERRUPTED = 130
 MEMORY = "VICINAL_MEMORY"
 CLOSED_PIPE = 141
@@ -127,7 +141,9 @@ def _run(arguments: list[str], console: Console) -> int:
 
             os.environ[MEMORY] = str(as_bytes(parsed.memory, "--memory"))
         _refuse_inputs(vars(parsed))
-        return int(parsed.function(parsed, console))
+        code = int(parsed.function(parsed, console))
+        _refuse_shrunk()
+        return code
     except VicinalError as error:
         error.args = (options.in_options(str(error), commands.choices[parsed.command], parsed),)
         raise
@@ -138,11 +154,18 @@ def _run(arguments: list[str], console: Console) -> int:
             os.environ[MEMORY] = before
 
 
+def _refuse_shrunk() -> None:
+    """Raise DataError where a mapped input became shorter during the command."""
+    from vicinal.storage import guard  # loads numpy
+
+    guard.refuse_shrunk()
+
+
 def _refuse_inputs(given: dict[str, Any]) -> None:
     """Raise UsageError where an output is a file that another argument names."""
     from vicinal.storage import atomic  # loads numpy, which the help must not
 
     others = [value for name, value in given.items() if name not in OUTPUTS]
     inputs = [text for value in others for text in (value if isinstance(value, list) else [value])]
-    for output in filter(None, map(given.get, OUTPUTS)):
+    for output in [given[name] for name in OUTPUTS if given.get(name)]:
         atomic.refuse_input(output, inputs)

@@ -255,12 +255,12 @@ class Proposals:
             indices, distances = self._with_copies(copies, indices, distances, k)
         else:
             indices, distances = padded(indices, distances, k)
-        if among is not None:
-            short = np.flatnonzero((indices >= 0).sum(axis=1) < min(k, n_matching))
-            if len(short):
-                rows = self._rows.live() if allowed is None else np.flatnonzero(allowed)
-                rows = np.arange(self._rows.n) if rows is None else rows
-                indices[short], distances[short] = self._scan.nearest(queries[short], k, rows)
+        # An engine that visits a part of its entries may propose fewer than there are; an exact scan fills up.
+        short = np.flatnonzero((indices >= 0).sum(axis=1) < min(k, n_matching))
+        if len(short):
+            rows = self._rows.live() if allowed is None else np.flatnonzero(allowed)
+            rows = np.arange(self._rows.n) if rows is None else rows
+            indices[short], distances[short] = self._scan.nearest(queries[short], k, rows)
         return indices, distances
 
     def _proposed(self, queries: np.ndarray, wanted: int, among: np.ndarray | None) -> np.ndarray:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO
 
 from vicinal.errors import UsageError
-from vicinal.storage import locks, space
+from vicinal.storage import guard, locks, space
 from vicinal.storage.manifests import identity, is_ours
 from vicinal.typing import PathLike
 
@@ -191,6 +191,7 @@ def whole_file(path: PathLike, overwrite: bool = False) -> Iterator[IO[bytes]]:
                     yield file
                     file.flush()
                     os.fsync(file.fileno())
+                guard.refuse_shrunk()
                 if overwrite:
                     part.replace(path)
                 else:
@@ -231,6 +232,7 @@ def whole_folder(path: PathLike, overwrite: bool = False, loaded: str | None = N
                     with open(file, "rb") as handle:
                         os.fsync(handle.fileno())
                 _sync_folder(part)
+                guard.refuse_shrunk()
                 with locks.changing(path):
                     refuse_existing(path, overwrite)
                     refuse_other(path, loaded)

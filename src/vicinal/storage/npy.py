@@ -3,11 +3,12 @@
 import math
 import os
 from pathlib import Path
-from typing import IO
+from typing import IO, Any, Literal
 
 import numpy as np
 
 from vicinal.errors import DataError
+from vicinal.storage import guard
 from vicinal.typing import PathLike
 
 
@@ -49,12 +50,19 @@ def load_npy(path: PathLike, start: int = 0, place: str = "") -> np.ndarray:
                 f"{place}: truncated: shape {shape} of {dtype} needs {wanted} bytes of data, found {found}; "
                 "copy or write it again"
             )
-        order = "F" if fortran else "C"
         if wanted == 0:
             return np.empty(shape, dtype=dtype, order="F" if fortran else "C")
-        return np.memmap(path, dtype=dtype, mode="r", offset=offset, shape=shape, order="F" if order == "F" else "C")
+        return mapped(path, dtype, offset, shape, "F" if fortran else "C")
     except OSError as error:
         raise DataError(f"{place}: cannot be read: {error.strerror or error}") from None
+
+
+def mapped(
+    path: Path, dtype: Any, offset: int = 0, shape: tuple[int, ...] | None = None, order: Literal["C", "F"] = "C"
+) -> np.ndarray:
+    """Return a read-only memory map of a part of a file; a file that shrinks later is noticed (`storage.guard`)."""
+    whole: np.ndarray = np.memmap(path, dtype=dtype, mode="r", offset=offset, shape=shape, order=order)
+    return guard.watch(whole, str(path))
 
 
 class Plain:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import yaml
 
+from vicinal.data.sources import split
 from vicinal.errors import UsageError, unknown
 
 
@@ -54,14 +55,16 @@ class Setting:
         return int(value)
 
     def file(self) -> Path:
-        """Return the path of an input file: from the working directory, else from the folder that it was written in."""
+        """Return the path of an input, as FILE or FILE:KEY: from the working directory, else from the file's folder."""
         text = self.text()
         tried = [Path(text)]
         if self.folder is not None and not Path(text).is_absolute():
             tried.append(self.folder / text)
-        for path in tried:
-            if path.is_file():
-                return path
+        files = [split(path)[0] for path in tried]
+        for there in (Path.is_file, Path.is_dir):  # a folder of shards, where there is no file of the name
+            for path, file in zip(tried, files, strict=True):
+                if there(file):
+                    return path
         places = dict.fromkeys(f"{_what_is(path)} at {path.absolute()}" for path in tried)
         raise UsageError(f"{self.place}: expected a file, got {_shown(self.value)}: there is {', '.join(places)}")
 

@@ -162,9 +162,11 @@ class _Novelty:
         self._chosen[self._count] = self._rows[np.array([row])][0]
         self._densities[self._count] = self._density[row]
         self._count += 1
-        if self._count <= self.near.shape[1]:  # each rank that is filled adds to the sum, so that no bound holds yet
-            for part in blocks(len(self.seen), BLOCK):
-                self.measure(np.arange(part.start, part.stop))
-        else:
+        if self._count > self.near.shape[1]:
             self._beyond += 1 / self._count
-            self.growth = self._beyond * self._most
+            self.growth += self._most / self._count
+            return
+        before = self.bounds()  # each rank that is filled adds to the sum, so that every row is measured
+        for part in blocks(len(self.seen), BLOCK):
+            self.measure(np.arange(part.start, part.stop))
+        self.growth += max(0.0, float((self.bounds() - before).max()))

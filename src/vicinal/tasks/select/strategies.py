@@ -115,6 +115,10 @@ class Strategy:
         Those of scores, quality and target that it cannot do without.
     metrics : tuple of str
         The metrics that it is defined for; empty where it takes every distance.
+    by_class : bool
+        Whether it chooses by classes, which the quota gives.
+    nested : float
+        Up to this share of the rows, the first of many chosen are those that would be chosen if fewer were asked for.
     """
 
     name: str
@@ -124,6 +128,8 @@ class Strategy:
     takes: tuple[str, ...] = ("quality",)
     requires: tuple[str, ...] = ()
     metrics: tuple[str, ...] = ()
+    by_class: bool = False
+    nested: float = 1.0
 
 
 def by_quality(question: Question) -> selection.Choice:
@@ -348,6 +354,7 @@ STRATEGIES = (
         _by_clusters(clusters.d4),
         ("quality", "seed", "clusters"),
         metrics=CENTRED,
+        nested=clusters.DEDUPLICATED,
     ),
     Strategy(
         "deita",
@@ -357,8 +364,25 @@ STRATEGIES = (
         ("quality", "threshold"),
         requires=("scores",),
     ),
-    Strategy("herding", "the rows whose mean follows that of their class", "embeddings", _herding, (), metrics=CENTRED),
-    Strategy("moderate", "the median distances to the class centre", "embeddings", _moderate, metrics=CENTRED),
+    Strategy(
+        "herding",
+        "the rows whose mean follows that of their class",
+        "embeddings",
+        _herding,
+        (),
+        metrics=CENTRED,
+        by_class=True,
+        nested=0.0,
+    ),
+    Strategy(
+        "moderate",
+        "the median distances to the class centre",
+        "embeddings",
+        _moderate,
+        metrics=CENTRED,
+        by_class=True,
+        nested=0.0,
+    ),
     Strategy(
         "tsds",
         "rows drawn towards a target set",

@@ -65,6 +65,8 @@ if TYPE_CHECKING:
     from vicinal.tasks.score.scorers import KNNScorer
     from vicinal.tasks.search import Hits, search
     from vicinal.tasks.select import select
+    from vicinal.tasks.select.compare import compare_selections
+    from vicinal.tasks.select.comparison import Comparison
     from vicinal.tasks.select.selection import Selection
 
 __version__ = "0.1.0"
@@ -90,6 +92,7 @@ _MODULES = {
     "Binary": "vicinal.indexes",
     "Collection": "vicinal.retrieval.collection",
     "Columns": "vicinal.data.results",
+    "Comparison": "vicinal.tasks.select.comparison",
     "Curve": "vicinal.tasks.predict.curve",
     "DataError": "vicinal.errors",
     "DataNeighbors": "vicinal.tasks.neighbors",
@@ -127,6 +130,7 @@ _MODULES = {
     "add_to_index": "vicinal.tasks.index",
     "choose_k": "vicinal.tasks.predict.choose_k",
     "classify": "vicinal.tasks.predict.classify",
+    "compare_selections": "vicinal.tasks.select.compare",
     "describe_index": "vicinal.tasks.index",
     "diagnose": "vicinal.tasks.diagnose.diagnose",
     "duplicates": "vicinal.tasks.duplicates",
@@ -169,6 +173,7 @@ __all__ = [
     "Binary",
     "Collection",
     "Columns",
+    "Comparison",
     "Curve",
     "DataError",
     "DataNeighbors",
@@ -200,6 +205,7 @@ __all__ = [
     "add_to_index",
     "choose_k",
     "classify",
+    "compare_selections",
     "describe_index",
     "diagnose",
     "duplicates",

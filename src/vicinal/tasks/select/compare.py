@@ -24,6 +24,9 @@ from vicinal.tasks.select.trials import VARIANTS, Trial
 from vicinal.typing import MetricLike, PathLike, StartProgress
 
 KEEP = ("1%", "5%", "10%", "30%")
+# Random rows, of each class its share: what herding and moderate, which know the classes, have to beat.
+BY_CLASS = replace(BY_NAME["random"], name="random by class", by_class=True, nested=0.0)
+COMPARED = {**BY_NAME, BY_CLASS.name: BY_CLASS}
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,6 +80,8 @@ def compare_selections(
         A label a row: a column name, FILE:FIELD, or the values.
     compare : str or sequence of str
         Strategies of `select`, as a list or with commas between them; "all" for every one. random is always there.
+        "random by class" draws its share of each class: herding and moderate, which are given the labels as their
+        classes, are to be measured by it.
     keep : object
         One number, share or percentage of the rows that can be chosen, or several, as a list or with commas.
     variants : str or sequence of str
@@ -171,8 +176,8 @@ def _check(
     metric = find(asked.metric)
     if metric.name not in CENTRED:
         raise UsageError(f"metric: strategies are compared under {' and '.join(CENTRED)}, got {metric.name!r}")
-    names = _names(compare, "compare", list(BY_NAME))
-    strategies = [BY_NAME[name] for name in ("random", *(name for name in names if name != "random"))]
+    names = _names(compare, "compare", list(COMPARED))
+    strategies = [COMPARED[name] for name in ("random", *(name for name in names if name != "random"))]
     for strategy in strategies:
         check_strategy(asked, strategy, metric, given=True)
     if whole_number(seeds, "seeds") < 2:

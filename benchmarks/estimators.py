@@ -31,6 +31,7 @@ from vicinal import neighbors
 from vicinal.analysis.label_review import label_errors
 from vicinal.data.labels import read_labels
 from vicinal.knn.kernels.native import isas
+from vicinal.typing import MetricName
 
 RESULT = Path(__file__).parent / "results" / "estimators" / "results.json"
 SEED = 20_26
@@ -103,7 +104,7 @@ def choosing(x: np.ndarray, y: np.ndarray) -> dict[str, Any]:
     return {**row, "leave_one_out_of_theirs": float((alone.predict(None) == y).mean())}
 
 
-def planted(name: str, x: np.ndarray, y: np.ndarray, metric: str) -> dict[str, Any]:
+def planted(name: str, x: np.ndarray, y: np.ndarray, metric: MetricName) -> dict[str, Any]:
     """Label 5 % of the rows wrongly, at random, and look for them."""
     random = np.random.default_rng(SEED)
     classes = int(y.max()) + 1

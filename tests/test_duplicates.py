@@ -19,6 +19,7 @@ from vicinal.data import frames
 from vicinal.errors import DataError, UsageError
 from vicinal.knn.metrics import METRICS, find
 from vicinal.tasks.duplicates import Duplicates, duplicates
+from vicinal.typing import MetricName
 from workplace import Workplace
 
 METRIC_NAMES = [metric.name for metric in METRICS]
@@ -181,7 +182,7 @@ def test_every_row_is_told_its_group_and_whether_it_goes() -> None:
 
 
 @pytest.mark.parametrize("metric", METRIC_NAMES)
-def test_distances_are_those_to_the_representative(metric: str) -> None:
+def test_distances_are_those_to_the_representative(metric: MetricName) -> None:
     vectors = fit_for(metric, hard_data("few integers, many ties", 60, 9))
     far = find(metric).pairwise(vectors, vectors)
     found = duplicates(vectors, float(np.quantile(far, 0.05)), metric=metric, quality=np.arange(60) % 7)

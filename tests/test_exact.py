@@ -1,7 +1,7 @@
 """Exact as users call it: inputs, results, and the errors for inputs that it cannot use."""
 
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 import numpy as np
 import pytest
@@ -13,6 +13,7 @@ from vicinal.errors import DataError, NotFitted, UsageError
 from vicinal.knn.blocks import padded
 from vicinal.knn.exact import ExactSearch
 from vicinal.knn.metrics import BY_NAME, METRICS, find
+from vicinal.typing import MetricName
 
 NAMES = [metric.name for metric in METRICS]
 
@@ -105,7 +106,7 @@ def test_other_misuse_is_an_error_with_a_remedy() -> None:
     with pytest.raises(DataError, match="found dim 2, the stored vectors have dim 1"):
         Exact().fit([[1.0], [2.0]]).search([[1.0, 2.0]], 1)
     with pytest.raises(UsageError, match="did you mean 'cosine'"):
-        Exact("cosin")
+        Exact("cosin")  # type: ignore[arg-type]
     for k in (0, -1, True, 1.5, "2"):
         with pytest.raises(UsageError, match="k: expected a whole number above 0"):
             Exact().fit([[1.0], [2.0]]).neighbors(k)  # type: ignore[arg-type]
@@ -119,7 +120,7 @@ def test_the_scorer_is_the_mean_distance() -> None:
     for metric in NAMES:
         vectors = fit_for(metric, floats)
         _, distances = brute_force(vectors, None, 5, metric)
-        score = vicinal.KNNScorer(k=5, metric=metric).score(vectors)
+        score = vicinal.KNNScorer(k=5, metric=cast(MetricName, metric)).score(vectors)
         assert score.dtype == np.float32 and score.shape == (200,)
         np.testing.assert_allclose(score, distances.astype(np.float64).mean(axis=1), rtol=1e-6)
 
@@ -127,7 +128,7 @@ def test_the_scorer_is_the_mean_distance() -> None:
 @pytest.mark.parametrize("metric", NAMES)
 @pytest.mark.parametrize("kind", ["plain", "40 % copies of one row", "few integers, many ties", "offset by 1e8"])
 @pytest.mark.parametrize("grouped", [False, True])
-def test_growing_gives_what_searching_everything_again_gives(metric: str, kind: str, grouped: bool) -> None:
+def test_growing_gives_what_searching_everything_again_gives(metric: MetricName, kind: str, grouped: bool) -> None:
     vectors = fit_for(metric, hard_data(kind, 90, 9))
     random = np.random.default_rng(0)
     groups = random.integers(0, 5, len(vectors)) if grouped else None
@@ -181,7 +182,7 @@ def test_growing_from_neighbours_of_another_metric_or_set_is_refused() -> None:
 
 @pytest.mark.parametrize("metric", NAMES)
 @pytest.mark.parametrize("kind", ["plain", "40 % copies of one row", "few integers, many ties"])
-def test_a_search_of_arrays_alone_leaves_invalid_rows_out(metric: str, kind: str) -> None:
+def test_a_search_of_arrays_alone_leaves_invalid_rows_out(metric: MetricName, kind: str) -> None:
     vectors = fit_for(metric, hard_data(kind, 80, 9))
     queries = fit_for(metric, hard_data(kind, 7, 9, seed=1))
     valid = np.delete(np.arange(80), [0, 5, 79])

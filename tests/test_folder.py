@@ -235,7 +235,7 @@ def main() -> None:
             if name != kind.name:
                 continue
             rows = np.packbits(vectors > 0, axis=1) if find(metric).kernel == "bits" else vectors
-            index = kind(metric=metric, **settings).fit(rows, ids=names, payload=payload)
+            index = kind(metric=find(metric), **settings).fit(rows, ids=names, payload=payload)
             index.remove(["row 5", 20])
             title = "-".join([name, metric, *(str(value) for value in settings.values())])
             index.save(FROZEN / title, overwrite=True)

@@ -1,5 +1,6 @@
 """Every kernel on hard data, against the float64 oracle: the same rows in the same order, the same distances."""
 
+import pickle
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 
@@ -15,6 +16,7 @@ from vicinal.errors import UsageError
 from vicinal.knn import kernels
 from vicinal.knn.kernels import blas, brute, native
 from vicinal.knn.metrics import METRICS, find, mahalanobis
+from vicinal.typing import MetricName
 
 NAMES = [metric.name for metric in METRICS]
 
@@ -45,14 +47,14 @@ def test_the_native_kernel_is_built_where_a_compiler_is() -> None:
 @pytest.mark.parametrize("metric", NAMES)
 @pytest.mark.parametrize("kind", HARD)
 @pytest.mark.parametrize(("n", "dim", "k"), [(2, 1, 1), (60, 3, 7), (300, 13, 5), (200, 65, 20)])
-def test_self_join(kernel: type, kind: str, metric: str, n: int, dim: int, k: int) -> None:
+def test_self_join(kernel: type, kind: str, metric: MetricName, n: int, dim: int, k: int) -> None:
     vectors, indices, distances = hard_case(kind, metric, n, dim, k)
     agree(Exact(metric).fit(vectors).neighbors(k), indices, distances)
 
 
 @pytest.mark.parametrize("metric", NAMES)
 @pytest.mark.parametrize("kind", HARD)
-def test_search(kernel: type, kind: str, metric: str) -> None:
+def test_search(kernel: type, kind: str, metric: MetricName) -> None:
     vectors, _, _ = hard_case(kind, metric, 300, 13, 5)
     queries = np.concatenate([fit_for(metric, hard_data(kind, 20, 13, seed=1)), vectors[:20]])
     agree(Exact(metric).fit(vectors).search(queries, 11), *brute_force(vectors, queries, 11, metric))
@@ -60,7 +62,7 @@ def test_search(kernel: type, kind: str, metric: str) -> None:
 
 @pytest.mark.parametrize("metric", NAMES)
 @pytest.mark.parametrize("kind", [*HARD][::2])
-def test_within(kernel: type, kind: str, metric: str) -> None:
+def test_within(kernel: type, kind: str, metric: MetricName) -> None:
     vectors, _, distances = hard_case(kind, metric, 300, 13, 5)
     index, radius = Exact(metric).fit(vectors), float(np.median(distances[:, -1]))
     truth = find(metric).pairwise(vectors[:40], vectors)
@@ -77,7 +79,7 @@ def test_within(kernel: type, kind: str, metric: str) -> None:
 
 @pytest.mark.parametrize("metric", NAMES)
 @pytest.mark.parametrize("kind", ["plain", "40 % copies of one row", "few integers, many ties", "all rows equal"])
-def test_groups_are_not_neighbours_of_themselves(kernel: type, kind: str, metric: str) -> None:
+def test_groups_are_not_neighbours_of_themselves(kernel: type, kind: str, metric: MetricName) -> None:
     vectors, _, _ = hard_case(kind, metric, 300, 13, 5)
     groups = np.random.default_rng(5).integers(0, 4, len(vectors)) * 1000 - 1500
     index, truth, k = Exact(metric).fit(vectors), find(metric).pairwise(vectors, vectors), 9
@@ -159,9 +161,19 @@ def test_mahalanobis_agrees_with_scipy(kernel: type) -> None:
             mahalanobis(wrong)
 
 
+def test_every_metric_can_be_pickled() -> None:
+    for metric in (*METRICS, mahalanobis([[2.0, 0.5], [0.5, 1.0]], origin=[1.0, 2.0])):
+        again = pickle.loads(pickle.dumps(metric))
+        rows = np.array([[3, 250], [7, 1]], dtype=np.uint8)
+        assert again.name == metric.name and (again == metric or metric.whiten is not None)
+        np.testing.assert_array_equal(again.pairwise(rows, rows), metric.pairwise(rows, rows))
+        if metric.log_volume is not None and again.log_volume is not None:
+            assert again.log_volume(np.array([0.3]), 5) == metric.log_volume(np.array([0.3]), 5)
+
+
 @pytest.mark.parametrize("metric", NAMES)
 def test_stored_rows_in_many_blocks_and_queries_in_many_blocks(
-    kernel: type, metric: str, monkeypatch: pytest.MonkeyPatch
+    kernel: type, metric: MetricName, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     vectors, indices, distances = hard_case("40 % copies of one row", metric, 300, 13, 9)
     for module, name, value in [
@@ -177,7 +189,7 @@ def test_stored_rows_in_many_blocks_and_queries_in_many_blocks(
 
 
 @pytest.mark.parametrize("metric", ["euclidean", "sqeuclidean", "cosine", "manhattan"])
-def test_blas_where_no_query_is_ever_certified(metric: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_blas_where_no_query_is_ever_certified(metric: MetricName, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(blas.Blas, "_certified", lambda self, kth, worst, norms: np.zeros(len(kth), dtype=bool))
     monkeypatch.setattr(kernels, "KERNELS", (blas.Blas,))
     for kind in ("plain", "offset by 1e8", "rows within 1e-7 of two centres"):

@@ -17,6 +17,7 @@ import vicinal
 from vicinal import Exact
 from vicinal.cli import main
 from vicinal.errors import UsageError
+from vicinal.knn.metrics import find
 from vicinal.tasks import report
 from workplace import Workplace
 
@@ -330,7 +331,7 @@ def test_umap_is_given_the_exact_neighbours(monkeypatch: pytest.MonkeyPatch, met
         vectors = np.packbits(vectors > 0, axis=1)
     report.flat_map(vectors, metric, "umap")
     indices, distances, _ = given["precomputed_knn"]
-    truth = Exact(same).fit(vectors).neighbors(14)
+    truth = Exact(find(same)).fit(vectors).neighbors(14)
     assert given["n_neighbors"] == 15 and given["rows"].shape == (40, 16)
     np.testing.assert_array_equal(indices, np.column_stack([np.arange(40), truth.indices]))
     np.testing.assert_array_equal(distances[:, 1:], truth.distances)

@@ -226,7 +226,7 @@ def test_a_run_is_kept_by_the_function_or_later_and_goes_on(work: Workplace) -> 
         ({"ids": list(range(30))}, "run: expected ids that are a field of the data set"),
         ({"groups": CHATS, "k": 2}, "run: expected groups that are a field of the data set"),
         ({"groups": "d.jsonl:chat", "k": 2}, "run: expected groups that are a field of the data set"),
-        ({"reference": REFERENCE}, "run: expected vectors in .npy files, got reference in memory"),
+        ({"reference": REFERENCE}, "run: expected vectors in files, got reference in memory"),
     ],
 )
 def test_what_lies_in_no_file_cannot_be_kept(chats: Workplace, options: dict[str, Any], said: str) -> None:
@@ -236,7 +236,7 @@ def test_what_lies_in_no_file_cannot_be_kept(chats: Workplace, options: dict[str
     assert chats.files() == before
     with pytest.raises(UsageError, match=r"run: expected a data set file, got emb.npy"):
         score("emb.npy", run="run")
-    with pytest.raises(UsageError, match=r"run: expected vectors in .npy files, got embeddings in memory"):
+    with pytest.raises(UsageError, match=r"run: expected vectors in files, got embeddings in memory"):
         score("data.jsonl", chats.vectors, run="run")
     assert chats.files() == before
 
@@ -274,7 +274,7 @@ def test_a_wrong_argument_is_named(work: Workplace, options: dict[str, Any], sai
         ({"threads": "2"}, "^threads: expected a whole number above 0"),
         ({"on_invalid": "skip"}, "^on_invalid: unknown choice 'skip'"),
         ({"groups": [1]}, "^groups: found 1, expected 30 values"),
-        ({"data": "data.jsonl"}, "^embeddings: expected a .npy file, an array or a column for the rows of data.jsonl"),
+        ({"data": "data.jsonl"}, "^embeddings: missing; name a .npy file or a column of vectors"),
         ({"data": [[1.0]]}, r"^embeddings: found shape \(1, 1\), expected at least 2 rows"),
     ],
 )

@@ -11,11 +11,12 @@ from sklearn.neighbors import LocalOutlierFactor
 import vicinal
 from oracle import fit_for, hard_data
 from vicinal import Exact, Neighbors
-from vicinal.analysis import forms, scores
+from vicinal.analysis import forms, score_table, scores
 from vicinal.analysis.components import components
 from vicinal.analysis.distinct import copy_groups, multiplicity, nearest_distinct
 from vicinal.errors import DataError, UsageError
 from vicinal.knn.metrics import find
+from vicinal.typing import MetricName
 
 # Five points on a line, 0 1 3 7 and 7 again, and each one's neighbours.
 LINE = vicinal.neighbors([[0.0], [1.0], [3.0], [7.0], [7.0]], k=4)
@@ -62,7 +63,7 @@ def test_the_local_outlier_factor_by_hand() -> None:
 @pytest.mark.parametrize("metric", ["euclidean", "sqeuclidean", "cosine", "manhattan"])
 @pytest.mark.parametrize("k", [1, 5, 20])
 @pytest.mark.parametrize("dim", [2, 50])
-def test_the_local_outlier_factor_is_scikit_learns(metric: str, k: int, dim: int) -> None:
+def test_the_local_outlier_factor_is_scikit_learns(metric: MetricName, k: int, dim: int) -> None:
     vectors = np.concatenate([hard_data("plain", 300, dim), 3 + 0.2 * hard_data("plain", 100, dim, seed=1)])
     theirs = -LocalOutlierFactor(n_neighbors=k, metric=metric, algorithm="brute").fit(vectors).negative_outlier_factor_
     ours = scores.local_outlier_factor(vicinal.neighbors(vectors, k, metric), k)
@@ -123,7 +124,7 @@ def test_the_density_neither_overflows_nor_vanishes_in_a_thousand_dimensions() -
 
 @pytest.mark.parametrize("metric", ["euclidean", "sqeuclidean", "cosine", "manhattan"])
 @pytest.mark.parametrize("dim", [2, 5])
-def test_the_intrinsic_dimension_is_found_in_a_larger_space(metric: str, dim: int) -> None:
+def test_the_intrinsic_dimension_is_found_in_a_larger_space(metric: MetricName, dim: int) -> None:
     random = np.random.default_rng(dim)
     flat = random.random((4000, dim)) @ random.normal(size=(dim, 30)) + 5 * random.normal(size=30)
     found = scores.local_intrinsic_dimension(vicinal.neighbors(flat, 40, metric), 40)
@@ -217,7 +218,7 @@ def test_rows_without_neighbours_have_no_score_and_change_nobodys() -> None:
     broken = np.insert(vectors, [10, 50], np.nan, axis=0)
     whole, holed = vicinal.neighbors(vectors, 6), Exact().fit(broken, "null").neighbors(6)
     valid = np.isfinite(broken).all(axis=1)
-    for score in scores.SCORES:
+    for score in score_table.SCORES:
         expected, found = score.compute(whole, 6), score.compute(holed, 6)
         np.testing.assert_array_equal(found[valid], expected, err_msg=score.name)
         if score.by != "hubness":  # which is 0 there, and that is so
@@ -239,7 +240,7 @@ def test_neighbours_of_other_groups_only_are_enough_for_an_outlier_factor() -> N
 def test_every_score_works_for_any_smaller_k_of_one_pass() -> None:
     vectors = hard_data("40 % copies of one row", 120, 4)
     wide = vicinal.neighbors(vectors, 119)
-    for score in scores.SCORES:
+    for score in score_table.SCORES:
         if score.by == "distinct":  # alone it needs more of the pass than k
             continue
         for k in range(score.least_k, 12):
@@ -248,9 +249,9 @@ def test_every_score_works_for_any_smaller_k_of_one_pass() -> None:
 
 
 @pytest.mark.parametrize("metric", ["hamming", "jaccard"])
-def test_bits_have_every_score_but_a_density(metric: str) -> None:
+def test_bits_have_every_score_but_a_density(metric: MetricName) -> None:
     graph = vicinal.neighbors(fit_for(metric, hard_data("plain", 100, 64)), 8, metric)
-    for score in scores.SCORES:
+    for score in score_table.SCORES:
         if score.by == "density":
             with pytest.raises(
                 UsageError, match=rf"expected a metric whose balls have a volume \(.*\), found neighbours by {metric}"
@@ -266,7 +267,7 @@ def test_inner_products_are_refused_where_zero_must_mean_something(by: str) -> N
     with pytest.raises(
         UsageError, match=r"in which equal vectors have distance 0, found inner_product; .* euclidean or cosine"
     ):
-        scores.BY_NAME[by].compute(graph, 5)
+        score_table.BY_NAME[by].compute(graph, 5)
 
 
 @pytest.mark.parametrize("by", ["lof", "hubness"])
@@ -274,13 +275,13 @@ def test_neighbours_in_another_set_are_refused_where_their_own_are_needed(by: st
     vectors = hard_data("plain", 50, 4)
     graph = Exact().fit(vectors).search(vectors[:5], 3)
     with pytest.raises(DataError, match="neighbours in the same set of 5 rows, found row number"):
-        scores.BY_NAME[by].compute(graph, 3)
+        score_table.BY_NAME[by].compute(graph, 3)
 
 
 @pytest.mark.parametrize("by", ["density", "lid"])
 def test_a_k_too_small_is_refused(by: str) -> None:
     with pytest.raises(UsageError, match=r"^k: expected at least 2 for the .*, got 1"):
-        scores.BY_NAME[by].compute(LINE, 1)
+        score_table.BY_NAME[by].compute(LINE, 1)
 
 
 def test_a_density_needs_to_know_the_dim() -> None:
@@ -290,6 +291,6 @@ def test_a_density_needs_to_know_the_dim() -> None:
 
 def test_an_unknown_name_suggests_the_nearest_known_one() -> None:
     with pytest.raises(UsageError, match="unknown scorer 'lfo': did you mean 'lof'"):
-        scores.find("lfo")
+        score_table.find("lfo")
     with pytest.raises(UsageError, match="unknown form of kth 'percent': did you mean 'percentile'"):
-        scores.find("kth:percent")
+        score_table.find("kth:percent")

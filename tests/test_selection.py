@@ -10,6 +10,7 @@ from oracle import fit_for, hard_data
 from vicinal.analysis import selection
 from vicinal.errors import UsageError
 from vicinal.knn.metrics import METRICS, find
+from vicinal.typing import MetricName
 
 METRIC_NAMES = [metric.name for metric in METRICS]
 
@@ -69,7 +70,7 @@ def slow_facility(graph: vicinal.Neighbors, keep: int, weight: np.ndarray) -> li
 
 @pytest.mark.parametrize("kind", ["plain", "40 % copies of one row", "few integers, many ties"])
 @pytest.mark.parametrize("metric", ["euclidean", "cosine", "manhattan"])
-def test_facility_location_is_the_plain_greedy(kind: str, metric: str) -> None:
+def test_facility_location_is_the_plain_greedy(kind: str, metric: MetricName) -> None:
     vectors = fit_for(metric, hard_data(kind, 80, 5))
     graph = vicinal.neighbors(vectors, 6, metric)
     for weight in (np.ones(80), np.random.default_rng(0).random(80)):

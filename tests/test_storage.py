@@ -98,7 +98,7 @@ def test_pickled_objects_are_never_opened(tmp_path: Path) -> None:
 def test_other_things_than_an_array_are_named(tmp_path: Path) -> None:
     packed = io.BytesIO()
     np.savez(packed, a=np.ones((2, 2)))
-    assert "found a zip archive (.npz?); save its one array" in fault(tmp_path / "x.npz", packed.getvalue())
+    assert "found a zip archive; an archive of arrays is named .npz" in fault(tmp_path / "x.npz", packed.getvalue())
     assert "starts with b'1,2\\n3,'" in fault(tmp_path / "x.csv", b"1,2\n3,4\n")
     with pytest.raises(DataError, match=r"none\.npy: cannot be read: No such file"):
         load_npy(tmp_path / "none.npy")
@@ -145,7 +145,7 @@ def test_an_array_without_elements_is_read_with_its_shape(tmp_path: Path, shape:
         (np.ones((2, 2), complex), "x: found dtype complex128, expected float16"),
         (np.array([["a", "b"]]), "x: found dtype <U1, expected float16"),
         (np.zeros(2, [("a", "f4"), ("b", "f4")]), "x: found dtype [('a', '<f4'), ('b', '<f4')], expected float16"),
-        (np.array([[1, None]]), "x: found dtype object, expected float16"),
+        (np.array([[1, "one"]], dtype=object), "x: found dtype object, expected float16"),
         (np.array([["2020-01-01"]], "M8[D]"), "x: found dtype datetime64[D], expected float16"),
         (np.ones((2, 2), np.longdouble), "x: found dtype "),
         ([[1.0, 2.0], [3.0]], "x: expected a 2-D array of numbers (rows, dim), found rows that differ"),

@@ -26,9 +26,8 @@ if TYPE_CHECKING:
     from vicinal import tasks as tasks
     from vicinal import typing as typing
     from vicinal.analysis.forms import percentile, ratio_to_median
+    from vicinal.analysis.score_table import SCORES, Score
     from vicinal.analysis.scores import (
-        SCORES,
-        Score,
         hubness,
         kth_distance,
         local_intrinsic_dimension,
@@ -121,8 +120,8 @@ _MODULES = {
     "PredictedValues": "vicinal.tasks.predict.regress",
     "Predictions": "vicinal.tasks.predict.classify",
     "RadiusNeighbors": "vicinal.knn.neighbors",
-    "SCORES": "vicinal.analysis.scores",
-    "Score": "vicinal.analysis.scores",
+    "SCORES": "vicinal.analysis.score_table",
+    "Score": "vicinal.analysis.score_table",
     "Scores": "vicinal.tasks.score",
     "Selection": "vicinal.tasks.select.selection",
     "UsageError": "vicinal.errors",

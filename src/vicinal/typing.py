@@ -1,7 +1,7 @@
 """The types that signatures use.
 
-The names of metrics and of types of index are literals, so that an editor completes them. Any other text is taken too
-(an alias, a name read from a file), and is checked when the function runs.
+The names and aliases of metrics are literals, so that an editor completes them and a type checker finds a misspelt one.
+For a name read from a file, `vicinal.knn.metrics.find(name)` gives the metric, or raises an error with the choices.
 """
 
 import os
@@ -17,6 +17,7 @@ __all__ = [
     "ArrayLike",
     "Id",
     "IndexName",
+    "LearnedMetricLike",
     "MetricLike",
     "MetricName",
     "PathLike",
@@ -51,8 +52,11 @@ MetricName: TypeAlias = Literal[
 ]
 """The names and aliases of `vicinal.knn.metrics.METRICS`."""
 
-MetricLike: TypeAlias = Union[MetricName, str, "Metric"]
-"""A metric, its name or an alias; str, because a name may come from a file."""
+MetricLike: TypeAlias = Union[MetricName, "Metric"]
+"""A metric, its name or an alias."""
+
+LearnedMetricLike: TypeAlias = MetricLike | Literal["mahalanobis"]
+"""As `MetricLike`, or mahalanobis with the matrix that a function takes beside it."""
 
 IndexName: TypeAlias = Literal["auto", "exact", "kdtree", "balltree", "hnsw", "ivf", "ivfpq", "pq", "binary", "annoy"]
 """The types of index that `vicinal.index` makes."""

@@ -45,6 +45,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             arguments.labels,
             arguments.targets,
             embeddings=arguments.embeddings,
+            encoding=arguments.encoding,
             max_k=options.number(arguments.max_k),
             weights=arguments.weights,
             metric=arguments.metric,

@@ -49,6 +49,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             arguments.labels,
             arguments.second_labels,
             embeddings=arguments.embeddings,
+            encoding=arguments.encoding,
             k=options.number(arguments.k),
             pairs=options.number(arguments.pairs),
             evaluation=options.number(arguments.evaluation),

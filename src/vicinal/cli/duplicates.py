@@ -19,8 +19,8 @@ PRINTED = ("json",)
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `vicinal duplicates`."""
-    parser.add_argument("data", metavar="DATA", help="the data set, or a .npy file of embeddings")
-    parser.add_argument("--embeddings", metavar="NPY", help="one row a sample, where DATA is a data set")
+    parser.add_argument("data", metavar="DATA", help=f"the data set, or embeddings alone: {options.PATHS}")
+    options.add_embeddings_option(parser, "one row a sample, where DATA is a data set")
     parser.add_argument(
         "--radius", metavar="R", required=True, help="rows at most so far apart are duplicates; 0 for exact copies"
     )
@@ -46,6 +46,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             arguments.data,
             options.number(arguments.radius),
             arguments.embeddings,
+            encoding=arguments.encoding,
             metric=arguments.metric,
             quality=arguments.quality,
             ids=arguments.ids,

@@ -44,7 +44,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     from vicinal.learn.losses import DISTANCES, FORMS, LOSSES
     from vicinal.learn.mining import MINERS
 
-    parser.add_argument("data", metavar="NPY", nargs="?", help="the embeddings, one row a sample")
+    parser.add_argument("data", metavar="DATA", nargs="?", help=f"the embeddings, one row a sample: {options.PATHS}")
+    options.add_encoding(parser)
     parser.add_argument("--labels", metavar="FILE[:FIELD]", help="the class of each row (default field: label)")
     parser.add_argument("--pairs", metavar="FILE", help="similar and dissimilar pairs: fields a, b, same")
     parser.add_argument("--ids", metavar="FILE[:FIELD]", help="the ids that pairs use (default: row numbers)")

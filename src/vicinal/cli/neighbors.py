@@ -18,7 +18,8 @@ PRINTED = ("json",)
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `vicinal neighbors`."""
-    parser.add_argument("data", metavar="NPY", help="the embeddings, one row a sample")
+    parser.add_argument("data", metavar="DATA", help=f"the embeddings, one row a sample: {options.PATHS}")
+    options.add_encoding(parser)
     parser.add_argument("-k", "--k", metavar="K", default="5", help="how many neighbours (default 5)")
     options.add_metric(parser)
     options.add_threads(parser)
@@ -44,6 +45,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             arguments.data,
             k,
             arguments.metric,
+            encoding=arguments.encoding,
             on_invalid=arguments.on_invalid,
             threads=threads,
             progress=progress,

@@ -12,6 +12,8 @@ from typing import Any
 
 from vicinal.errors import UsageError
 
+PATHS = "a .npy, FILE:KEY of other formats, or a folder of shards"
+
 
 def number(text: str | None) -> Any:
     """Return the number that a text holds, or the text itself.
@@ -135,8 +137,26 @@ def settings(texts: list[str]) -> dict[str, Any]:
 
 def add_embeddings(parser: argparse.ArgumentParser, what: str) -> None:
     """Add the embeddings, as an array or as a data set with --embeddings; `what` says whose they are."""
-    parser.add_argument("data", metavar="NPY", help=f"{what}, or their data set, with --embeddings")
-    parser.add_argument("--embeddings", metavar="NPY", help="the embeddings of a data set")
+    parser.add_argument("data", metavar="DATA", help=f"{what}: {PATHS}; or their data set")
+    add_embeddings_option(parser)
+
+
+def add_embeddings_option(parser: Any, what: str = "the embeddings of a data set") -> None:
+    """Add --embeddings and --encoding."""
+    parser.add_argument("--embeddings", metavar="PATH", help=f"{what}: {PATHS}; :FIELD is a field of DATA itself")
+    add_encoding(parser)
+
+
+def add_encoding(parser: Any) -> None:
+    """Add --encoding."""
+    from vicinal.data.encodings import ENCODINGS
+
+    parser.add_argument(
+        "--encoding",
+        metavar="NAME[:NPY]",
+        help=f"how the embeddings are quantised: {', '.join(ENCODINGS)}; int8 and uint8 with the file of their ranges "
+        "are decoded",
+    )
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:

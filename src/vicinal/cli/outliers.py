@@ -43,6 +43,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         result = outliers(
             arguments.data,
             arguments.embeddings,
+            encoding=arguments.encoding,
             ids=arguments.ids,
             k=options.number(arguments.k),
             by=arguments.by,

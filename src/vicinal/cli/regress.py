@@ -38,6 +38,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             arguments.targets,
             arguments.queries,
             embeddings=arguments.embeddings,
+            encoding=arguments.encoding,
             query_ids=arguments.query_ids,
             k=options.number(arguments.k),
             max_k=options.number(arguments.max_k),

@@ -5,7 +5,7 @@ one pass. A name may be followed by :percentile or :ratio (to the data set's med
 
   vicinal score data.jsonl --embeddings emb.npy -k 5 --metric euclidean -o scores.jsonl
   vicinal score data.jsonl --config knn.yaml -o scores.jsonl
-  vicinal score --config oda.yaml
+  vicinal score --config oda.yaml --skip-unknown
   vicinal score data.jsonl --neighbors graph/ -k 5
   vicinal score data.jsonl --embeddings emb.npy --by mean,lof,kth:percentile --evidence --run run/ -o scores.jsonl
   vicinal score --append new.jsonl --embeddings new.npy --previous run/ -o all.jsonl
@@ -53,12 +53,22 @@ def _add_sources(parser: argparse.ArgumentParser) -> None:
     """Add what is read."""
     from vicinal.data.tables import SUFFIXES
 
-    help_of_data = f"the data set: {', '.join(SUFFIXES)}; or embeddings alone: .npy"
+    help_of_data = f"the data set: {', '.join(SUFFIXES)}; or embeddings alone: {options.PATHS}"
     parser.add_argument("data", metavar="DATA", nargs="?", default=argparse.SUPPRESS, action=_Once, help=help_of_data)
     parser.add_argument("--config", metavar="FILE", help="a YAML file, flat (one scorer) or nested (several)")
+    parser.add_argument(
+        "--skip-unknown", action="store_true", help="leave out scorers of the file that vicinal does not have"
+    )
     parser.add_argument("--input-path", dest="data", metavar="DATA", action=_Once, help="the same as DATA")
     source = parser.add_mutually_exclusive_group()
-    source.add_argument("--embeddings", "--embedding-path", dest="embeddings", metavar="NPY", help="one row a sample")
+    source.add_argument(
+        "--embeddings",
+        "--embedding-path",
+        dest="embeddings",
+        metavar="PATH",
+        help=f"one row a sample: {options.PATHS}; :FIELD is a field of DATA itself",
+    )
+    options.add_encoding(source)
     source.add_argument("--neighbors", metavar="FOLDER", help="a graph saved by `vicinal neighbors`, for embeddings")
     parser.add_argument("--append", metavar="DATA", help="new rows, to be scored together with those of --previous")
     parser.add_argument("--previous", metavar="FOLDER", help="the kept run that --append goes on from")
@@ -68,7 +78,7 @@ def _add_sources(parser: argparse.ArgumentParser) -> None:
 
 def _add_scores(parser: argparse.ArgumentParser) -> None:
     """Add what is computed, and how."""
-    from vicinal.analysis.scores import SCORES
+    from vicinal.analysis.score_table import SCORES
     from vicinal.knn.metrics import BY_NAME
 
     parser.add_argument("-k", "--k", metavar="K", help="how many neighbours (default 5)")
@@ -144,6 +154,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         scores = score(
             arguments.data,
             arguments.embeddings,
+            encoding=arguments.encoding,
             by=arguments.by,
             k=k,
             metric=arguments.metric,
@@ -163,6 +174,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             previous=arguments.previous,
             config=arguments.config,
             sub_name=arguments.sub_name,
+            skip_unknown=arguments.skip_unknown,
         )
     unused = tuple(key for key in UNUSED if key in (*unused, *scores.plan.unused))
     if unused:

@@ -35,7 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--query-id", dest="query_ids", action="append", metavar="ID", help="a row of the index, by its id"
     )
-    parser.add_argument("--queries", metavar="NPY", help="vectors, one a query")
+    parser.add_argument("--queries", metavar="PATH", help=f"vectors, one a query: {options.PATHS}")
+    options.add_encoding(parser)
     parser.add_argument(
         "--query-text", dest="query_texts", action="append", metavar="TEXT", help="texts, embedded by --model"
     )
@@ -76,6 +77,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         arguments.index,
         arguments.queries,
         options.number(arguments.k),
+        encoding=arguments.encoding,
         query_rows=numbers(arguments.query_rows),
         query_ids=arguments.query_ids,
         query_texts=arguments.query_texts,

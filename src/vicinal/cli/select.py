@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     strategies = "; ".join(f"{strategy.name}: {strategy.does}" for strategy in STRATEGIES)
     parser.add_argument("--strategy", metavar="NAME", help=f"{strategies} (default highest)")
     parser.add_argument("--by", metavar="NAME", help="which score, where the file has several")
-    parser.add_argument("--embeddings", metavar="NPY", help="one row a sample, for --dedup and most strategies")
+    options.add_embeddings_option(parser, "one row a sample, for --dedup and most strategies")
     parser.add_argument(
         "--neighbors", metavar="FOLDER", help="a graph saved by `vicinal neighbors`, for facility and qdit"
     )
@@ -101,6 +101,7 @@ def _select(arguments: argparse.Namespace, console: Console) -> int:
             strategy=arguments.strategy or "highest",
             by=arguments.by,
             embeddings=arguments.embeddings,
+            encoding=arguments.encoding,
             neighbors=arguments.neighbors,
             k=options.number(arguments.k),
             metric=arguments.metric,

@@ -38,6 +38,7 @@ ARGUMENTS = {
     "key": ("vicinal.sql.import_table", "key"),
     "column": ("vicinal.sql.import_table", "column"),
     "vector_type": ("vicinal.sql.import_table", "vector_type"),
+    "encoding": ("vicinal.sql.import_table", "encoding"),
     "overwrite": ("vicinal.sql.export_table", "overwrite"),
 }
 PRINTED = ("format",)
@@ -66,7 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     moving = parser.add_argument_group("import and export")
     moving.add_argument("--db", metavar="FILE", default=DATABASE, help=f"the database (default {DATABASE})")
     moving.add_argument("--table", metavar="NAME", help="the table")
-    moving.add_argument("--data", metavar="FILE", help="beside a .npy: the data set with the other columns")
+    moving.add_argument("--data", metavar="FILE", help="beside vectors alone: the data set with the other columns")
     moving.add_argument("--key", metavar="COLUMN", default="id", help="the primary key of a new table (default id)")
     moving.add_argument(
         "--column", metavar="COLUMN", default="embedding", help="the column of vectors (default embedding)"
@@ -188,7 +189,7 @@ def _move(arguments: argparse.Namespace, console: Console) -> int:
         progress = bar and bar(f"{verb} {Path(path).name}")
         if verb == "import":
             given = arguments.data, arguments.key, arguments.column, arguments.vector_type
-            count = import_table(database, table, path, *given, progress)
+            count = import_table(database, table, path, *given, progress, arguments.encoding)
         else:
             count = export_table(database, table, path, arguments.data, arguments.column, arguments.overwrite, progress)
     console.note(f"{count:,} rows: {path} {'->' if verb == 'import' else '<-'} {table} in {arguments.db}")

@@ -8,6 +8,7 @@ import csv
 import gzip
 import json
 import math
+import warnings
 import zlib
 from collections import Counter
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from vicinal.data.formats import Bytes, excerpt, suffix
+from vicinal.data.formats import Bytes, excerpt, lines_of, suffix, whole_text
 from vicinal.errors import DataError, some
 from vicinal.typing import Id
 
@@ -166,15 +167,16 @@ def decoded(path: str | Path, number: int, line: bytes) -> str:
         ) from None
 
 
-def _without_mark(file: Bytes) -> Iterator[tuple[int, bytes]]:
+def _without_mark(path: str | Path, file: Bytes) -> Iterator[tuple[int, bytes]]:
     """Yield each line with its number from 1, the first without a byte order mark."""
-    for number, line in enumerate(file, start=1):
+    for number, line in lines_of(path, file):
         yield number, line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
 
 
 def _jsonl_rows(path: str | Path, file: Bytes) -> Iterator[tuple[int, dict[str, Any]]]:
     blank = 0
-    for number, line in _without_mark(file):
+    halves: list[int] = []
+    for number, line in _without_mark(path, file):
         if not line.strip():
             blank = blank or number
             continue
@@ -190,7 +192,17 @@ def _jsonl_rows(path: str | Path, file: Bytes) -> Iterator[tuple[int, dict[str, 
             raise DataError(f"{path}:{number}: not valid JSON: {place}") from None
         if not isinstance(row, dict):
             raise DataError(f"{path}:{number}: expected a JSON object, found {_kind(row)}")
+        if r"\ud" in text or r"\uD" in text:
+            whole = whole_text(row)
+            halves += [number] if whole != row else []
+            row = whole
         yield number, row
+    if halves:
+        warnings.warn(
+            f"{path}: half a surrogate pair in {len(halves)} {'line' if len(halves) == 1 else 'lines'} "
+            f"({some(halves)}) is read as the replacement character U+FFFD",
+            stacklevel=2,
+        )
 
 
 def _kind(value: object) -> str:
@@ -200,7 +212,7 @@ def _kind(value: object) -> str:
 
 def _csv_rows(path: str | Path, file: Bytes) -> Iterator[tuple[int, dict[str, Any]]]:
     csv.field_size_limit(1 << 30)
-    reader = csv.reader((decoded(path, number, line) for number, line in _without_mark(file)), strict=True)
+    reader = csv.reader((decoded(path, number, line) for number, line in _without_mark(path, file)), strict=True)
     try:
         header = next(reader, None)
         if not header:

@@ -171,6 +171,8 @@ class AutoIndex(Index):
         chosen.fit(array, *arguments, **others)
         # Changing the class of this object, instead of wrapping another index, keeps the caller's reference valid and
         # makes its type, its repr and its saved folder those of the chosen index.
-        self.__dict__ = chosen.__dict__
-        self.__class__ = kind
+        with self._lock.changing:
+            chosen._lock = self._lock
+            self.__dict__ = chosen.__dict__
+            self.__class__ = kind
         return self

@@ -108,7 +108,7 @@ class ExemplarSVM:
             The vectors cannot be used.
         """
         array = as_vectors(vectors, at_least=2)
-        refuse_invalid(invalid_rows(array, find("euclidean")), range(len(array)))
+        refuse_invalid(invalid_rows(array, find("euclidean")), range(len(array)), remedy="")
         n, dim = array.shape
         self._rows = rows = np.ascontiguousarray(array, dtype=np.float64)
         random = np.random.default_rng(self.seed)

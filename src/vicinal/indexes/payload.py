@@ -92,9 +92,24 @@ class Ids:
         if len(values) != n:
             raise DataError(f"ids: expected {n}, one a row, found {len(values)}")
         if self._values is None:
+            self._rows = {row: row for row in range(self._n)}  # first, for a thread that looks an id up meanwhile
             self._values = list(range(self._n))
-            self._rows = {row: row for row in range(self._n)}
         self._append(values, dead)
+
+    def copy(self) -> "Ids":
+        """Ids that do not change with these."""
+        other = Ids(self._n)
+        if self._values is not None:
+            other._values, other._rows = list(self._values), dict(self._rows)
+        return other
+
+    def cut(self, n: int, given: bool, dead: np.ndarray | None) -> None:
+        """Take back the last additions: the first n ids, as they were."""
+        first = n if self._values is None or not given else self._values[:n]
+        self._values, self._rows, self._n = None, {}, n
+        if isinstance(first, list):
+            self._values, self._n = [], 0
+            self._append(first, dead)
 
     def _append(self, values: Iterable[Any], dead: np.ndarray | None) -> None:
         assert self._values is not None

@@ -6,7 +6,7 @@ A filter that few rows match is answered by an exact scan of those rows; one tha
 scan again for each query for which the engine found too few. So each query always gets min(k, matches) rows.
 """
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from vicinal.knn.blocks import nothing, padded
 from vicinal.knn.copies import Copies
 from vicinal.knn.measure import measured
 from vicinal.knn.neighbors import RadiusNeighbors
+from vicinal.locks import Mutex
 
 SCAN_AT_MOST = 10_000  # a filter that no more rows match than this, or a tenth of all, is answered by an exact scan
 FIRST_K = 64  # the first k of `within`
@@ -50,6 +51,11 @@ class Backend(Protocol):
         """How far its distances are off; None where they are true."""
         ...
 
+    @property
+    def changed_by_saving(self) -> bool:
+        """Whether writing its files replaces what it has in memory, so that nothing may search it meanwhile."""
+        ...
+
     def build(self) -> None:
         """Build it from the live rows."""
         ...
@@ -74,6 +80,22 @@ class Backend(Protocol):
         """Restore a saved state; the rows are restored already."""
         ...
 
+    def remember(self) -> Any:
+        """What `go_back` needs to undo a change."""
+        ...
+
+    def go_back(self, remembered: Any) -> None:
+        """Take back what a change did before it failed; the rows are back already."""
+        ...
+
+    def frozen(self) -> dict[str, Any]:
+        """What a copy is made of; later changes leave it as it is."""
+        ...
+
+    def thaw(self, frozen: dict[str, Any]) -> None:
+        """Become the copy; the rows are there already."""
+        ...
+
 
 class Proposals:
     """The backend of an index whose engine proposes entries."""
@@ -83,6 +105,9 @@ class Proposals:
         self.entries = Entries(rows, engine.float64)
         self._scan = Scan(rows, engine.threads)
         self.error: dict[str, float] | None = None
+        self._extensions = 0  # how often the engine was changed in its place
+        self._half_changed = False  # whether such a change failed, so that the engine must be built again
+        self._mending = Mutex()
 
     @property
     def library(self) -> str:
@@ -99,10 +124,15 @@ class Proposals:
         """The number of entries of the engine."""
         return self.entries.n
 
+    @property
+    def changed_by_saving(self) -> bool:
+        """Whether writing its files replaces what the engine has in memory."""
+        return self.engine.changed_by_saving
+
     def build(self) -> None:
         """Build the engine of the live rows, without their copies."""
         self.entries.build()
-        self.error = None
+        self.error, self._half_changed = None, False
         self._scan.forget()
         if self.entries.n:
             self.engine.build(self.entries)
@@ -117,9 +147,11 @@ class Proposals:
         if not first:
             self.build()
             return
+        self._mended()
         self.entries.extend()
         self._scan.forget()
         if self.entries.n > first:
+            self._extensions += 1
             self.engine.extend(self.entries, first)
 
     def shrink(self) -> None:
@@ -131,6 +163,7 @@ class Proposals:
 
     def state(self) -> EngineState:
         """The entries and the engine, for a saved folder."""
+        self._mended()
         entries, copies = self.entries, self.entries.copies
         alone = not copies.any and len(copies.first) == self._rows.n
         return EngineState(
@@ -160,10 +193,50 @@ class Proposals:
             self.error = state.engine.error
             self._rows.replace_vectors(Decoded(self.entries, self.engine, self._rows.n))
 
+    # Changes that fail
+
+    def remember(self) -> dict[str, Any]:
+        """The entries and the engine, by references: only `Engine.extend` changes something in its place."""
+        own = {name: vars(self)[name] for name in ("error", "_extensions", "_half_changed")}
+        return {"entries": dict(vars(self.entries)), "engine": dict(vars(self.engine)), "own": own}
+
+    def go_back(self, remembered: dict[str, Any]) -> None:
+        """Take back a change; where the engine was changed in its place, it is built again when it is next used."""
+        extended = self._extensions > remembered["own"]["_extensions"]
+        vars(self.entries).update(remembered["entries"])
+        vars(self.engine).update(remembered["engine"])
+        vars(self).update(remembered["own"])
+        self._half_changed = self._half_changed or extended
+        self._scan.forget()
+
+    def _mended(self) -> None:
+        """Build the engine again where a change of it was interrupted."""
+        if self._half_changed:
+            with self._mending:
+                if self._half_changed:
+                    self.engine.build(self.entries)
+                    self._half_changed = False
+
+    def frozen(self) -> dict[str, Any]:
+        """The entries, and the engine in a form that can be pickled."""
+        self._mended()
+        engine = self.engine.frozen() if self.entries.n else None
+        return {"entries": self.entries.frozen(), "engine": engine, "error": self.error}
+
+    def thaw(self, frozen: dict[str, Any]) -> None:
+        """Take the entries and the engine of a copy."""
+        vars(self.entries).update(frozen["entries"])
+        if frozen["engine"] is not None:
+            self.engine.thaw(frozen["engine"], self.entries)
+        self.error = frozen["error"]
+        if self.engine.codes_only and self._rows.n:
+            self._rows.replace_vectors(Decoded(self.entries, self.engine, self._rows.n))
+
     # From a query to rows
 
     def nearest(self, queries: np.ndarray, k: int, allowed: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
         """Rows int64 and distances of each query, (n_queries, k), by (distance, row); -1 and inf for none."""
+        self._mended()
         n_matching = self._rows.n_live if allowed is None else int(np.count_nonzero(allowed))
         if not n_matching or not len(queries):
             return nothing(len(queries), k)

@@ -27,6 +27,7 @@ from vicinal.knn.measure import inverse_lengths, measured
 from vicinal.knn.metrics import find
 from vicinal.knn.neighbors import Neighbors, RadiusNeighbors, neighbors_of
 from vicinal.knn.vectors import as_queries, as_rows, invalid_rows, refuse_invalid
+from vicinal.locks import Mutex
 from vicinal.typing import ArrayLike, MetricLike, PathLike, Progress
 
 
@@ -67,6 +68,8 @@ class ExactSearch:
     ) -> None:
         self.vectors, self.metric, self.threads = vectors, find(metric), check_threads(threads)
         self.valid, self._reason = valid, reason
+        self._making = Mutex()
+        self._kernel: Kernel | None = None
 
     @classmethod
     def of(
@@ -126,9 +129,9 @@ class ExactSearch:
         """The valid vectors: the given array itself where all are valid."""
         return self.vectors if self.valid is None else self.vectors[self.valid]
 
-    @cached_property
+    @property
     def kernel(self) -> Kernel:
-        """The kernel over the valid rows, made when it is first used.
+        """The kernel over the valid rows, made when it is first used; threads that need it wait for the first.
 
         Raises
         ------
@@ -136,7 +139,11 @@ class ExactSearch:
             Where no row is valid.
         """
         self._require_valid()
-        return pick(self.metric, self._valid_vectors.dtype)(self._valid_vectors, self.metric, self.threads)
+        with self._making:
+            if self._kernel is None:
+                kind = pick(self.metric, self._valid_vectors.dtype)
+                self._kernel = kind(self._valid_vectors, self.metric, self.threads)
+            return self._kernel
 
     def _require_valid(self) -> None:
         if not self.n_valid:

@@ -29,6 +29,7 @@ def apply(
     output: str | Path | None = None,
     *,
     embeddings: object = None,
+    encoding: object = None,
     tower: str | None = None,
     dtype: Dtype = "float32",
     overwrite: bool = False,
@@ -45,6 +46,9 @@ def apply(
         A `.npy` file to write, block by block. It appears complete or not at all.
     embeddings : str, path, or array_like, optional
         Where the embeddings of a data set are: a column of a table, a `.npy` file, or an array.
+    encoding : str or (str, array_like), optional
+        How the embeddings are quantised: "binary", "ubinary", "int8" or "uint8" of sentence-transformers; of codes with
+        their ranges "int8:RANGES.npy" or ("int8", ranges).
     tower : str, optional
         Which of the two heads of a joint space to apply.
     dtype : {"float32", "float16"}
@@ -79,7 +83,7 @@ def apply(
         atomic.refuse_input(output, (data, embeddings))
         atomic.check_file(output, overwrite)
     chosen = _head(head, tower)
-    source = dataset.read(data, embeddings)
+    source = dataset.read(data, embeddings, encoding=encoding)
     loaded = load(source.embeddings, rows=source, metric="euclidean", name="data", at_least=0)
     name, rows = loaded.name, loaded.vectors
     chosen.check_dim(rows, name)

@@ -25,15 +25,15 @@ class Rows:
     data: Dataset
 
 
-def read_rows(data: object, embeddings: object, labels: object, ids: object) -> Rows:
+def read_rows(data: object, embeddings: object, encoding: object, labels: object, ids: object) -> Rows:
     """Return at least two rows of finite numbers, with their labels and ids as far as they are given."""
-    rows = dataset.read(data, embeddings, ids=ids, fields={"labels": (labels, "label")})
+    rows = dataset.read(data, embeddings, ids=ids, fields={"labels": (labels, "label")}, encoding=encoding)
     return Rows(load(rows.embeddings, rows=rows, metric="euclidean", at_least=2).vectors, rows)
 
 
-def read_side(source: object, name: str) -> NDArray[Any]:
+def read_side(source: object, name: str, encoding: object = None) -> NDArray[Any]:
     """Return one of two sets of embeddings."""
-    rows = dataset.read(source, argument=name)
+    rows = dataset.read(source, argument=name, encoding=encoding)
     return load(rows.embeddings, rows=rows, metric="euclidean", name=name, at_least=2).vectors
 
 

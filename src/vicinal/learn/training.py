@@ -119,6 +119,7 @@ def train(
     labels: object = None,
     *,
     embeddings: object = None,
+    encoding: object = None,
     pairs: str | Path | tuple[ArrayLike, ArrayLike] | None = None,
     ids: object = None,
     joint: tuple[object, object] | None = None,
@@ -165,6 +166,9 @@ def train(
         classes that have a single row are left out with a warning.
     embeddings : str, path, or array_like, optional
         Where the embeddings of a data set are: a column of a table, a `.npy` file, or an array.
+    encoding : str or (str, array_like), optional
+        How the embeddings are quantised: "binary", "ubinary", "int8" or "uint8" of sentence-transformers; of codes with
+        their ranges "int8:RANGES.npy" or ("int8", ranges).
     pairs : str, Path, or tuple of array_like
         Similar and dissimilar pairs: a file with the fields a and b (ids) and same (true or false), or a tuple of row
         numbers (n_pairs, 2) and truth values (n_pairs,).
@@ -293,7 +297,7 @@ def train(
         atomic.check_folder(output, overwrite)
         checkpoint = checkpoint or f"{str(output).rstrip('/')}.checkpoint"
     with _threads(plan.threads), kept_in(checkpoint):
-        problem = _problem(data, embeddings, labels, pairs, ids, joint, plan)
+        problem = _problem(data, (embeddings, encoding), labels, pairs, ids, joint, plan)
         result = fit(problem, plan, checkpoint, Callbacks(progress, on_epoch))
     if output is not None:
         result.save(output, overwrite)
@@ -315,19 +319,19 @@ def _source(data: Any, labels: Any, pairs: Any, joint: Any) -> Source:
     return given[0]
 
 
-def _problem(data: Any, embeddings: Any, labels: Any, pairs: Any, ids: Any, joint: Any, plan: Plan) -> Problem:
-    """Load the inputs."""
+def _problem(data: Any, source: Any, labels: Any, pairs: Any, ids: Any, joint: Any, plan: Plan) -> Problem:
+    """Load the inputs; `source` is where the embeddings lie and how they are quantised."""
     if joint is not None:
         if len(joint) != 2:
             raise UsageError(f"joint: expected two sets of embeddings, got {len(joint)}")
         paths = [one for one in joint if isinstance(one, str | Path)]
         names = [Path(one).stem for one in paths]
         first, second = names if len(set(names)) == 2 else ("first", "second")
-        sides = (read_side(joint[0], first), read_side(joint[1], second))
+        sides = (read_side(joint[0], first, source[1]), read_side(joint[1], second, source[1]))
         return supervision.from_joint(sides, (first, second), plan)
     if pairs is not None and not isinstance(pairs, str | Path) and ids is not None:
         raise UsageError("ids: apply to a file of pairs only; an array of pairs holds row numbers")
-    rows = read_rows(data, embeddings, labels, ids)
+    rows = read_rows(data, source[0], source[1], labels, ids)
     if labels is not None:
         return supervision.from_labels(rows.vectors, *labels_of(rows), plan)
     return supervision.from_pairs(rows.vectors, *pairs_of(pairs, rows, ids), plan)

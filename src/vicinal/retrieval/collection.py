@@ -23,7 +23,7 @@ from vicinal.indexes.exemplar_svm import ExemplarSVM
 from vicinal.indexes.filters import matches
 from vicinal.indexes.payload import as_table
 from vicinal.knn.vectors import as_queries
-from vicinal.typing import Id
+from vicinal.typing import Id, MetricLike
 
 Embed = Callable[[list[str]], Any]
 TEXT, METADATA = "text", "metadata"
@@ -56,7 +56,7 @@ class Collection:
     embed : callable, str or None
         A list of texts -> vectors (n, dim), or the name or folder of a sentence-transformers model; None where vectors
         are always given.
-    metric : str
+    metric : str or Metric
         The metric of the index.
     type : str
         The type of the index, as for `vicinal.index`; "auto" chooses at the first addition.
@@ -77,7 +77,7 @@ class Collection:
     def __init__(
         self,
         embed: Embed | str | None = None,
-        metric: str = "cosine",
+        metric: MetricLike = "cosine",
         type: str = "auto",
         threads: int | None = None,
         **parameters: Any,
@@ -302,7 +302,7 @@ class Collection:
         names = [] if index.payload is None else index.payload.column_names
         if TEXT not in names or METADATA not in names:
             raise DataError(f"{folder}: an index without texts and metadata; expected one saved by a Collection")
-        made = cls(embed, index.metric.name, index.name, threads, **index.settings)
+        made = cls(embed, index.metric, index.name, threads, **index.settings)
         made.index = index
         made._texts = index.payload[TEXT].to_pylist()
         try:

@@ -17,6 +17,7 @@ from vicinal.errors import DataError, need
 from vicinal.retrieval import similarity
 from vicinal.retrieval.collection import Collection
 from vicinal.storage import atomic
+from vicinal.typing import MetricName
 
 
 class VicinalDocumentStore:
@@ -25,7 +26,7 @@ class VicinalDocumentStore:
     metric, type, parameters : as for `Collection`
     """
 
-    def __init__(self, metric: str = "cosine", type: str = "auto", **parameters: Any) -> None:
+    def __init__(self, metric: MetricName = "cosine", type: str = "auto", **parameters: Any) -> None:
         need("haystack", extra="haystack")
         self.metric, self.type, self.parameters = metric, type, parameters
         self._documents: dict[str, Any] = {}

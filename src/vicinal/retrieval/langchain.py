@@ -13,6 +13,7 @@ from typing import Any
 from vicinal.errors import need
 from vicinal.retrieval import similarity
 from vicinal.retrieval.collection import Collection, Hit
+from vicinal.typing import MetricName
 
 try:
     from langchain_core.documents import Document
@@ -40,7 +41,7 @@ class VicinalVectorStore(VectorStore):
         self,
         embedding: Any,
         collection: Collection | None = None,
-        metric: str = "cosine",
+        metric: MetricName = "cosine",
         type: str = "auto",
         **parameters: Any,
     ) -> None:

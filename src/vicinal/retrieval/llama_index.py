@@ -11,6 +11,7 @@ from typing import Any
 from vicinal.errors import UsageError, need
 from vicinal.retrieval import similarity
 from vicinal.retrieval.collection import Collection
+from vicinal.typing import MetricName
 
 try:
     from llama_index.core.bridge.pydantic import PrivateAttr
@@ -41,7 +42,11 @@ class VicinalVectorStore(BasePydanticVectorStore):
     _collection: Collection = PrivateAttr()
 
     def __init__(
-        self, collection: Collection | None = None, metric: str = "cosine", index_type: str = "auto", **parameters: Any
+        self,
+        collection: Collection | None = None,
+        metric: MetricName = "cosine",
+        index_type: str = "auto",
+        **parameters: Any,
     ) -> None:
         need("llama_index.core", extra="llama-index")
         known = collection is not None and collection.index is not None

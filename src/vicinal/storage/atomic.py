@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import IO
 
 from vicinal.errors import UsageError
-from vicinal.storage.manifests import is_ours
+from vicinal.storage import locks
+from vicinal.storage.manifests import identity, is_ours
 from vicinal.typing import PathLike
 
 ALONE = fcntl.LOCK_EX | fcntl.LOCK_NB
@@ -188,15 +189,27 @@ def whole_file(path: PathLike, overwrite: bool = False) -> Iterator[IO[bytes]]:
 
 
 @contextmanager
-def whole_folder(path: PathLike, overwrite: bool = False) -> Iterator[Path]:
+def whole_folder(path: PathLike, overwrite: bool = False, loaded: str | None = None) -> Iterator[Path]:
     """A folder that gets its final name only when the block ends without an error.
 
-    Only a folder that vicinal wrote is replaced, so that a mistyped name cannot remove a user's files.
+    Only a folder that vicinal wrote is replaced, so that a mistyped name cannot remove a user's files. A folder that
+    another process is changing (`storage.locks.changing`) is replaced after it.
 
-    Raises    UsageError where it exists and may not be replaced.
+    Parameters
+    ----------
+    path : path
+    overwrite : bool
+    loaded : str, optional
+        The identity (`storage.manifests.identity`) of the folder that is changed: another is not replaced.
+
+    Raises
+    ------
+    UsageError
+        It exists and may not be replaced, or is not what was loaded.
     """
     path = Path(path)
     check_folder(path, overwrite)
+    refuse_other(path, loaded)
     remove_leftovers(path)
     with _part_of(path, Path.mkdir) as part:
         try:
@@ -205,11 +218,13 @@ def whole_folder(path: PathLike, overwrite: bool = False) -> Iterator[Path]:
                 with open(file, "rb") as handle:
                     os.fsync(handle.fileno())
             _sync_folder(part)
-            refuse_existing(path, overwrite)
-            if not path.exists():
-                part.rename(path)
-            elif not _exchanged(part, path):
-                _replace_in_two_steps(part, path)
+            with locks.changing(path):
+                refuse_existing(path, overwrite)
+                refuse_other(path, loaded)
+                if not path.exists():
+                    part.rename(path)
+                elif not _exchanged(part, path):
+                    _replace_in_two_steps(part, path)
             _sync_folder(path.parent)
         except OSError as error:
             error.filename = error.filename or str(path)  # a full disk names no file
@@ -217,6 +232,12 @@ def whole_folder(path: PathLike, overwrite: bool = False) -> Iterator[Path]:
         finally:
             shutil.rmtree(part, ignore_errors=True)
     remove_leftovers(path, "old")
+
+
+def refuse_other(path: Path, loaded: str | None) -> None:
+    """Raises UsageError where a folder that exists is not the one that was loaded."""
+    if loaded is not None and path.exists():
+        locks.refuse_changed(path, loaded, identity(path))
 
 
 def check_file(path: PathLike, overwrite: bool, parents: bool = False) -> None:

@@ -54,6 +54,14 @@ def sha256(path: PathLike) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def identity(folder: PathLike) -> str | None:
+    """The SHA-256 of a saved folder's manifest, which names the checksums of all else; None where there is none."""
+    try:
+        return sha256(Path(folder) / MANIFEST)
+    except OSError:
+        return None
+
+
 def is_ours(folder: Path) -> bool:
     """Whether a folder holds a manifest of vicinal, and besides it only parts that the manifest names."""
     try:

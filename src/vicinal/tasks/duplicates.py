@@ -17,7 +17,7 @@ from vicinal.knn.arguments import check_threads
 from vicinal.knn.blocks import blocks
 from vicinal.knn.metrics import Metric, find
 from vicinal.storage import atomic
-from vicinal.typing import Id, StartProgress
+from vicinal.typing import Id, MetricLike, StartProgress
 
 BLOCK_BYTES = 1 << 24
 
@@ -140,8 +140,9 @@ def duplicates(
     data: object,
     radius: float,
     embeddings: object = None,
+    encoding: object = None,
     *,
-    metric: str | Metric = "euclidean",
+    metric: MetricLike = "euclidean",
     quality: object = None,
     ids: object = None,
     on_invalid: OnInvalid = "error",
@@ -164,6 +165,9 @@ def duplicates(
         In the unit of the metric, at least 0 (of any sign for inner_product); 0 finds exact copies.
     embeddings : str, path, or array_like, optional
         The embeddings, if not in `data`: the name of a column, a `.npy` file, or an array; one row a sample.
+    encoding : str or (str, array_like), optional
+        How the embeddings are quantised: "binary", "ubinary", "int8" or "uint8" of sentence-transformers; of codes with
+        their ranges "int8:RANGES.npy" or ("int8", ranges).
     metric : str or Metric
         A name or alias of the table of metrics, such as "euclidean" or "cosine".
     quality : str or array_like, optional
@@ -209,7 +213,7 @@ def duplicates(
     if output is not None:
         _check_output(output, overwrite)
         atomic.refuse_input(output, [data, embeddings, ids, quality])
-    rows = dataset.read(data, embeddings, ids=ids, fields={"quality": (quality, "number")})
+    rows = dataset.read(data, embeddings, ids=ids, fields={"quality": (quality, "number")}, encoding=encoding)
     vectors = load(rows.embeddings, rows=rows, metric=measure, on_invalid=on_invalid)
     worth = np.array(rows.values["quality"], dtype=np.float64) if "quality" in rows.values else None
     callback = progress and progress(f"{measure.name} pairs within {limit:g}")

@@ -10,10 +10,10 @@ from vicinal.data.embeddings import OnInvalid, load
 from vicinal.errors import UsageError
 from vicinal.indexes.exact import Exact
 from vicinal.knn.arguments import check_k
-from vicinal.knn.metrics import Metric, find
+from vicinal.knn.metrics import find
 from vicinal.knn.neighbors import Neighbors
 from vicinal.storage import atomic
-from vicinal.typing import Id, PathLike, StartProgress
+from vicinal.typing import Id, MetricLike, PathLike, StartProgress
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -55,9 +55,10 @@ class DataNeighbors(Neighbors):
 def neighbors(
     data: object,
     k: int = 5,
-    metric: str | Metric = "euclidean",
+    metric: MetricLike = "euclidean",
     *,
     embeddings: object = None,
+    encoding: object = None,
     groups: object = None,
     ids: object = None,
     on_invalid: OnInvalid = "error",
@@ -80,6 +81,9 @@ def neighbors(
         A name or alias of `vicinal.knn.metrics`, or a metric such as `vicinal.mahalanobis(M)`.
     embeddings : str, path, or array_like, optional
         Where the embeddings are, if not in `data`: a column of the table, a `.npy` file, or an array.
+    encoding : str or (str, array_like), optional
+        How the embeddings are quantised: "binary", "ubinary", "int8" or "uint8" of sentence-transformers; of codes with
+        their ranges "int8:RANGES.npy" or ("int8", ranges).
     groups : str or sequence, optional
         The column (or FILE:FIELD, or one value a row) whose equal values make rows no neighbours of each other.
     ids : str or sequence, optional
@@ -131,11 +135,7 @@ def neighbors(
     index = Exact(measure, threads)
     if output is not None:
         atomic.check_folder(Path(output), overwrite)
-    rows = dataset.read(data, embeddings, ids=ids, fields={"groups": (groups, "label")})
-    if rows.embeddings is None:
-        raise UsageError(
-            f"embeddings: expected a .npy file, an array or a column for the rows of {rows.name}, got nothing"
-        )
+    rows = dataset.read(data, embeddings, ids=ids, fields={"groups": (groups, "label")}, encoding=encoding)
     vectors = load(rows.embeddings, rows=rows, metric=measure, on_invalid=on_invalid, at_least=2)
     codes = tables.numbered(rows.values["groups"]) if "groups" in rows.values else None
     index.fit(vectors.vectors, on_invalid, vectors.invalid)

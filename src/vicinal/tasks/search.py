@@ -13,6 +13,7 @@ from vicinal.data import dataset, tables
 from vicinal.data.embeddings import load
 from vicinal.data.models import hash_of_model, text_embedder
 from vicinal.data.results import Columns
+from vicinal.data.sources import is_source
 from vicinal.errors import DataError, UsageError, unknown
 from vicinal.indexes import Index
 from vicinal.indexes.exemplar_svm import ExemplarSVM
@@ -21,7 +22,7 @@ from vicinal.knn.metrics import find
 from vicinal.storage import atomic
 from vicinal.tasks import index as indexes
 from vicinal.tasks.arguments import several
-from vicinal.typing import Id
+from vicinal.typing import Id, MetricName
 
 
 class Hits(Columns):
@@ -58,12 +59,13 @@ def search(
     queries: object = None,
     k: int = 10,
     *,
+    encoding: object = None,
     query_rows: Sequence[int] | None = None,
     query_ids: Sequence[Id] | None = None,
     query_texts: Sequence[str] | None = None,
     model: str | None = None,
     where: object = None,
-    metric: str | None = None,
+    metric: MetricName | None = None,
     by: Literal["distance", "svm"] = "distance",
     positive_rows: Sequence[int] | None = None,
     positive_ids: Sequence[Id] | None = None,
@@ -86,6 +88,9 @@ def search(
         Vectors of shape (n_queries, dim), or a `.npy` file.
     k : int
         How many rows for each query; fewer where fewer match.
+    encoding : str or (str, array_like), optional
+        How the queries, and plain data that are searched, are quantised: "binary", "ubinary", "int8" or "uint8"
+        of sentence-transformers; of codes with their ranges "int8:RANGES.npy" or ("int8", ranges).
     query_rows, query_ids : sequence, optional
         Rows of the index, by number or by id; a row is left out of its own result.
     query_texts : sequence of str, optional
@@ -142,12 +147,12 @@ def search(
     given = {"query_rows": query_rows, "query_ids": query_ids, "queries": queries, "query_texts": query_texts}
     _check_questions({name: value for name, value in given.items() if value is not None}, by, where, positive_rows,
                      positive_ids)  # fmt: skip
-    opened, folder = _opened(index, metric, threads)
+    opened, folder = _opened(index, metric, threads, encoding)
     opened.set(**(settings or {}))
     columns = _columns_of(opened, fields)
     question = None
     if any(value is not None for value in given.values()):
-        question = _queries_of(opened, folder, query_rows, query_ids, queries, query_texts, model)
+        question = _queries_of(opened, folder, query_rows, query_ids, (queries, encoding), query_texts, model)
     if by == "svm":
         examples = _rows_of(opened, positive_rows, positive_ids, "positive_rows", "positive_ids")
         rows = list(_by_svm(opened, folder, question, examples, k, ExemplarSVM(C, negatives), include_positives))
@@ -196,14 +201,15 @@ def _check_questions(given: dict[str, Any], by: str, where: object, rows: object
         )
 
 
-def _opened(index: Any, metric: str | None, threads: int | None) -> tuple[Index, Path | None]:
+def _opened(index: Any, metric: str | None, threads: int | None, encoding: object) -> tuple[Index, Path | None]:
     wanted = None if metric is None else find(metric).name
     if isinstance(index, Index):
         opened, folder = index, None
-    elif isinstance(index, str | Path) and not str(index).lower().endswith((".npy", *tables.SUFFIXES)):
+    elif isinstance(index, str | Path) and not is_source(index):
         opened, folder = indexes.open_index(index, threads)
     else:
-        return indexes.index("exact", metric, threads, data=index), None
+        named = None if metric is None else find(metric)
+        return indexes.index("exact", named, threads, data=index, encoding=encoding), None
     if wanted is not None and wanted != opened.metric.name:
         raise DataError(
             f"metric: {folder or 'the index'} is built with {opened.metric.name}, got {wanted}; leave the metric out, "
@@ -225,17 +231,20 @@ def _queries_of(
     folder: Path | None,
     numbers: Sequence[int] | None,
     ids: Sequence[Id] | None,
-    queries: object,
+    given: tuple[object, object],
     texts: Sequence[str] | None,
     model: str | None,
 ) -> _Queries:
+    """The queries of a search; `given` are vectors, or None, and how they are quantised."""
+    queries, encoding = given
     if numbers is not None or ids is not None:
         rows = _rows_of(index, numbers, ids, "query_rows", "query_ids")
         return _Queries(np.asarray(index.vectors[rows]), index.ids.of(rows), rows)
     if queries is not None:
-        source = dataset.read(queries, argument="queries").embeddings
-        loaded = load(source, metric=index.metric, name="queries", at_least=0)
+        read = dataset.read(queries, argument="queries", encoding=encoding)
+        loaded = load(read.embeddings, rows=read, metric=index.metric, name="queries", at_least=0)
         indexes.refuse_other_model(loaded, index, folder)
+        indexes.warn_of_codes(loaded, index)
         return _Queries(loaded.vectors, list(range(len(loaded))), None)
     made_by = index.embedding or {}
     chosen = model or made_by.get("model")

@@ -20,6 +20,7 @@ from types import ModuleType
 import numpy as np
 
 from vicinal.knn.blocks import blocks
+from vicinal.knn.faiss_threads import threads_of_faiss
 from vicinal.knn.kernels.brute import MEASURE_BYTES, RANK_BYTES, Brute
 from vicinal.knn.metrics import Metric
 from vicinal.typing import Progress
@@ -99,17 +100,12 @@ class Blas:
         ranks = np.empty((len(rows), k))
         stored_at_once = n if self._cached is not None else self._step
         step = max(16, int(BLOCK_WORK / dim / stored_at_once))
-        threads_before = faiss.omp_get_max_threads()
-        faiss.omp_set_num_threads(self._threads)
-        try:
-            with ThreadPoolExecutor(self._threads) as pool:
-                for block in blocks(len(rows), step):
-                    prepared = self._all.prepared(queries, rows[block])
-                    indices[block], ranks[block] = self._nearest_in_block(faiss, pool, prepared, k)
-                    if progress is not None:
-                        progress(block.stop * total // len(rows), total)
-        finally:
-            faiss.omp_set_num_threads(threads_before)
+        with threads_of_faiss(self._threads), ThreadPoolExecutor(self._threads) as pool:
+            for block in blocks(len(rows), step):
+                prepared = self._all.prepared(queries, rows[block])
+                indices[block], ranks[block] = self._nearest_in_block(faiss, pool, prepared, k)
+                if progress is not None:
+                    progress(block.stop * total // len(rows), total)
         return indices, ranks
 
     def _nearest_in_block(

@@ -7,7 +7,6 @@ built, because there was no compiler, `covers` says so and the next kernel is us
 import os
 from collections.abc import Callable
 from importlib import import_module
-from threading import Lock
 from typing import Any, TypeVar
 
 import numpy as np
@@ -15,6 +14,7 @@ import numpy as np
 from vicinal.errors import UsageError, kept_in, unknown
 from vicinal.knn.checkpoint import Checkpoint
 from vicinal.knn.metrics import Metric
+from vicinal.locks import Mutex
 from vicinal.typing import Progress
 
 _native: Any = None
@@ -45,7 +45,7 @@ class Native:
         if isa and isa not in isas():
             raise UsageError(f"VICINAL_ISA: {unknown('instruction set', isa, isas())}; leave it unset for the best")
         self._index = _native.Index(_readable(vectors), _native_name(metric), threads, isa)
-        self._n, self._turn = len(vectors), Lock()
+        self._n, self._turn = len(vectors), Mutex()
         self.version = isa or isas()[0]
 
     @staticmethod

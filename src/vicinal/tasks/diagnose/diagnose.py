@@ -18,6 +18,7 @@ from vicinal.data import metric as metric_choice
 from vicinal.data.embeddings import Embeddings, load
 from vicinal.data.labels import Labels, from_values, read_labels
 from vicinal.data.metric import MetricChoice
+from vicinal.data.sources import is_data_file
 from vicinal.errors import DataError, UsageError, need, some
 from vicinal.indexes.exact import Exact
 from vicinal.knn.metrics import Metric
@@ -31,7 +32,7 @@ from vicinal.tasks.diagnose.matching import codes_as_in, matched
 from vicinal.tasks.diagnose.tables import error_table, pair_table
 from vicinal.tasks.predict.classes import refuse_lone_classes
 from vicinal.tasks.predict.curve import Curve
-from vicinal.typing import PathLike, StartProgress
+from vicinal.typing import LearnedMetricLike, PathLike, StartProgress
 
 ERROR_K = 30
 MOST_CLASSES = 4000  # the confusion of more classes is not counted: it has n_classes x n_classes cells
@@ -64,11 +65,12 @@ def diagnose(
     second_labels: object = None,
     *,
     embeddings: object = None,
+    encoding: object = None,
     ids: object = None,
     k: int = 50,
     pairs: int = 100,
     evaluation: float = 0.5,
-    metric: Metric | str = "euclidean",
+    metric: LearnedMetricLike = "euclidean",
     matrix: object = None,
     threads: int | None = None,
     html: PathLike | None = None,
@@ -93,6 +95,9 @@ def diagnose(
         Another judge's labels of the same rows: a column of `data` or one label a row; or FILE:FIELD, matched by id.
     embeddings : str, path, or array_like, optional
         Where the embeddings are, if not in `data`: a column, a `.npy` file or an array.
+    encoding : str or (str, array_like), optional
+        How the embeddings are quantised: "binary", "ubinary", "int8" or "uint8" of sentence-transformers; of codes with
+        their ranges "int8:RANGES.npy" or ("int8", ranges).
     ids : str or sequence, optional
         The column of ids (default "id"), or the ids. Default for an array: the ids in the file of the labels, or row
         numbers.
@@ -144,7 +149,7 @@ def diagnose(
     outputs = {"html": html, "write_errors": write_errors, "write_pairs": write_pairs}
     _check_labels_given(labels, {"second_labels": second_labels, **outputs})
     _check_outputs(outputs, (data, labels, second_labels, embeddings, ids, matrix), overwrite)
-    rows = _read(data, labels, second_labels, embeddings, ids, settings)
+    rows = _read(data, labels, second_labels, (embeddings, encoding), ids, settings)
     diagnosis = _compute(rows, settings, progress)
     if write_errors is not None and diagnosis.label_errors is not None:
         diagnosis.label_errors.write(Path(write_errors), overwrite)
@@ -192,12 +197,12 @@ def _check_outputs(outputs: dict[str, PathLike | None], inputs: tuple[object, ..
 
 
 def _read(
-    data: object, labels_given: object, second: object, source: object, ids: object, settings: _Settings
+    data: object, labels_given: object, second: object, source: tuple[object, object], ids: object, settings: _Settings
 ) -> _Rows:
     """Read the rows, their labels and the second labels."""
     by_id = isinstance(second, str | os.PathLike) and not _is_column(data, os.fspath(second))
     fields = {"labels": (labels_given, "label"), "second_labels": (None if by_id else second, "label")}
-    rows = dataset.read(data, source, ids=ids, fields=fields, ids_from="labels")
+    rows = dataset.read(data, source[0], ids=ids, fields=fields, ids_from="labels", encoding=source[1])
     known = codes = None
     if labels_given is not None:
         known = from_values(rows.values["labels"], rows.ids, rows.places["labels"])
@@ -216,8 +221,7 @@ def _is_column(data: object, name: str) -> bool:
     """Whether a text names a column of the data set and not a file."""
     if frames.is_table(data) and name in frames.column_names(data):
         return True
-    is_dataset = isinstance(data, str | os.PathLike) and not os.fspath(data).lower().endswith(".npy")
-    return is_dataset and not labels.is_file(name)
+    return is_data_file(data) and not labels.is_file(name)
 
 
 def _codes_by_id(known: Labels, spec: str, source: str) -> np.ndarray:

@@ -14,11 +14,10 @@ from vicinal.data.embeddings import load
 from vicinal.data.labels import Labels, from_values
 from vicinal.errors import UsageError
 from vicinal.indexes.exact import Exact
-from vicinal.knn.metrics import Metric
 from vicinal.tasks import arguments, pictures
 from vicinal.tasks.predict.classes import warn_of_small_classes
 from vicinal.tasks.predict.curve import Curve, leave_one_out
-from vicinal.typing import StartProgress
+from vicinal.typing import LearnedMetricLike, StartProgress
 
 MAX_K = 50
 
@@ -29,9 +28,10 @@ def choose_k(
     targets: object = None,
     *,
     embeddings: object = None,
+    encoding: object = None,
     max_k: int = MAX_K,
     weights: Literal["uniform", "distance", "both"] = "both",
-    metric: Metric | str = "euclidean",
+    metric: LearnedMetricLike = "euclidean",
     matrix: object = None,
     threads: int | None = None,
     picture: str | os.PathLike[str] | None = None,
@@ -52,6 +52,9 @@ def choose_k(
         The value of each row, likewise (default field "target"). Give either labels or targets.
     embeddings : str, path, or array_like, optional
         Where the embeddings are, if not in `data`: a column, a `.npy` file or an array.
+    encoding : str or (str, array_like), optional
+        How the embeddings are quantised: "binary", "ubinary", "int8" or "uint8" of sentence-transformers; of codes with
+        their ranges "int8:RANGES.npy" or ("int8", ranges).
     max_k : int
         The largest k; at most the number of other rows.
     weights : {"uniform", "distance", "both"}
@@ -100,7 +103,7 @@ def choose_k(
     if picture is not None:
         pictures.check(os.fspath(picture), overwrite)
     arguments.check_outputs({"picture": picture}, (data, embeddings, labels, targets, matrix), overwrite)
-    rows, known = _read(data, embeddings, labels, targets)
+    rows, known = _read(data, embeddings, labels, targets, encoding)
     stored = load(rows.embeddings, rows=rows, metric=choice.reading, at_least=2)
     index = Exact(choice.resolve(stored), threads)
     start = time.perf_counter()
@@ -120,13 +123,17 @@ def _weightings(weights: object) -> tuple[str, ...]:
     return WEIGHTS if chosen == "both" else (chosen,)
 
 
-def _read(data: object, source: object, labels: object, targets: object) -> tuple[dataset.Dataset, Labels | np.ndarray]:
+def _read(
+    data: object, source: object, labels: object, targets: object, encoding: object
+) -> tuple[dataset.Dataset, Labels | np.ndarray]:
     """Read the rows and their labels or values."""
     if (labels is None) == (targets is None):
         given = "neither" if labels is None else "both"
         raise UsageError(f"labels: expected labels or targets, got {given}; give one of them")
     if labels is None:
-        rows = dataset.read(data, source, fields={"targets": (targets, "number")}, ids_from="targets")
+        rows = dataset.read(
+            data, source, fields={"targets": (targets, "number")}, ids_from="targets", encoding=encoding
+        )
         return rows, np.array(rows.values["targets"], dtype=np.float64)
-    rows = dataset.read(data, source, fields={"labels": (labels, "label")}, ids_from="labels")
+    rows = dataset.read(data, source, fields={"labels": (labels, "label")}, ids_from="labels", encoding=encoding)
     return rows, from_values(rows.values["labels"], rows.ids, rows.places["labels"])

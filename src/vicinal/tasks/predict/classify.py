@@ -9,12 +9,11 @@ import numpy as np
 from vicinal.analysis.votes import class_probabilities
 from vicinal.data import tables
 from vicinal.data.labels import Labels, from_values
-from vicinal.knn.metrics import Metric
 from vicinal.tasks import arguments
 from vicinal.tasks.predict import voting
 from vicinal.tasks.predict.classes import refuse_small_classes, warn_of_small_classes
 from vicinal.tasks.predict.voting import Predicted, Vote
-from vicinal.typing import Id, StartProgress
+from vicinal.typing import Id, LearnedMetricLike, StartProgress
 
 
 class Predictions(Predicted):
@@ -75,6 +74,7 @@ def classify(
     queries: object,
     *,
     embeddings: object = None,
+    encoding: object = None,
     ids: object = None,
     query_ids: object = None,
     k: int | Literal["auto"] = 5,
@@ -82,7 +82,7 @@ def classify(
     weights: Literal["uniform", "distance", "auto"] = "uniform",
     allow_small_classes: bool = False,
     with_neighbors: bool = False,
-    metric: Metric | str = "euclidean",
+    metric: LearnedMetricLike = "euclidean",
     matrix: object = None,
     threads: int | None = None,
     output: str | Path | None = None,
@@ -101,6 +101,9 @@ def classify(
         Embeddings (n_queries, dim) of the rows to classify, or a table that holds them.
     embeddings : str, path, or array_like, optional
         Where the embeddings of `data` are, if not in `data`: a column (of `queries` too), a `.npy` file or an array.
+    encoding : str or (str, array_like), optional
+        How the embeddings are quantised: "binary", "ubinary", "int8" or "uint8" of sentence-transformers; of codes with
+        their ranges "int8:RANGES.npy" or ("int8", ranges).
     ids : str or sequence, optional
         The ids of the labelled rows. Default: the column "id", the ids in the file of the labels, or row numbers.
     query_ids : str or sequence, optional
@@ -159,7 +162,9 @@ def classify(
     arguments.check_outputs({"output": output}, inputs, overwrite)
     if output is not None:
         tables.suffix(output)
-    rows = voting.read_rows(data, queries, {"labels": (labels, "label")}, settings, embeddings, ids, query_ids)
+    rows = voting.read_rows(
+        data, queries, {"labels": (labels, "label")}, settings, embeddings, ids, query_ids, encoding
+    )
     known = from_values(rows.known.values["labels"], rows.known.ids, rows.known.places["labels"])
     if output is not None:
         tables.check_table(output, rows.query_ids)

@@ -14,10 +14,9 @@ from vicinal.data.embeddings import load
 from vicinal.data.results import Columns
 from vicinal.errors import DataError, UsageError, some
 from vicinal.indexes.exact import Exact
-from vicinal.knn.metrics import Metric
 from vicinal.knn.neighbors import Neighbors
 from vicinal.tasks import arguments
-from vicinal.typing import Id, StartProgress
+from vicinal.typing import Id, LearnedMetricLike, StartProgress
 
 LOF_LIMIT = 1.5  # scikit-learn's limit where no contamination is given
 SCORES = {"lof": local_outlier_factor, "distance": kth_distance}
@@ -70,12 +69,13 @@ class Outliers(Columns):
 def outliers(
     data: object,
     embeddings: object = None,
+    encoding: object = None,
     *,
     ids: object = None,
     k: int = 20,
     by: Literal["lof", "distance"] = "lof",
     contamination: float | Literal["auto"] = "auto",
-    metric: Metric | str = "euclidean",
+    metric: LearnedMetricLike = "euclidean",
     matrix: object = None,
     threads: int | None = None,
     output: str | Path | None = None,
@@ -90,6 +90,9 @@ def outliers(
         Embeddings (n, dim), at least three rows; or a data set that holds or belongs to them.
     embeddings : str, path, or array_like, optional
         Where the embeddings are, if not in `data`: a column, a `.npy` file or an array.
+    encoding : str or (str, array_like), optional
+        How the embeddings are quantised: "binary", "ubinary", "int8" or "uint8" of sentence-transformers; of codes with
+        their ranges "int8:RANGES.npy" or ("int8", ranges).
     ids : str or sequence, optional
         The column of ids (default "id"), or the ids; FILE:FIELD where `data` is an array. Default: row numbers.
     k : int
@@ -144,7 +147,7 @@ def outliers(
             f"metric: expected a distance, got {choice.reading.name}, which can be negative and does not say how far "
             "rows are apart; give cosine or euclidean"
         )
-    rows = dataset.read(data, embeddings, ids=ids)
+    rows = dataset.read(data, embeddings, ids=ids, encoding=encoding)
     if output is not None:
         arguments.check_outputs({"output": output}, (data, embeddings, ids, matrix), overwrite)
         tables.check_table(output, rows.ids)

@@ -8,11 +8,10 @@ import numpy as np
 
 from vicinal.analysis.votes import values_by_k
 from vicinal.data import tables
-from vicinal.knn.metrics import Metric
 from vicinal.tasks import arguments
 from vicinal.tasks.predict import voting
 from vicinal.tasks.predict.voting import Predicted, Vote
-from vicinal.typing import Id, StartProgress
+from vicinal.typing import Id, LearnedMetricLike, StartProgress
 
 
 class PredictedValues(Predicted):
@@ -54,13 +53,14 @@ def regress(
     queries: object,
     *,
     embeddings: object = None,
+    encoding: object = None,
     ids: object = None,
     query_ids: object = None,
     k: int | Literal["auto"] = 5,
     max_k: int = voting.MAX_K,
     weights: Literal["uniform", "distance", "auto"] = "uniform",
     with_neighbors: bool = False,
-    metric: Metric | str = "euclidean",
+    metric: LearnedMetricLike = "euclidean",
     matrix: object = None,
     threads: int | None = None,
     output: str | Path | None = None,
@@ -80,6 +80,9 @@ def regress(
         Embeddings (n_queries, dim) of the rows to predict for, or a table that holds them.
     embeddings : str, path, or array_like, optional
         Where the embeddings of `data` are, if not in `data`: a column (of `queries` too), a `.npy` file or an array.
+    encoding : str or (str, array_like), optional
+        How the embeddings are quantised: "binary", "ubinary", "int8" or "uint8" of sentence-transformers; of codes with
+        their ranges "int8:RANGES.npy" or ("int8", ranges).
     ids : str or sequence, optional
         The ids of the known rows. Default: the column "id", the ids in the file of the targets, or row numbers.
     query_ids : str or sequence, optional
@@ -132,7 +135,9 @@ def regress(
     arguments.check_outputs({"output": output}, inputs, overwrite)
     if output is not None:
         tables.suffix(output)
-    rows = voting.read_rows(data, queries, {"targets": (targets, "number")}, settings, embeddings, ids, query_ids)
+    rows = voting.read_rows(
+        data, queries, {"targets": (targets, "number")}, settings, embeddings, ids, query_ids, encoding
+    )
     if output is not None:
         tables.check_table(output, rows.query_ids)
     known = np.array(rows.known.values["targets"], dtype=np.float64)

@@ -171,6 +171,7 @@ def read_rows(
     embeddings: object,
     ids: object,
     query_ids: object,
+    encoding: object = None,
 ) -> Rows:
     """Return the known rows and the queries.
 
@@ -182,10 +183,15 @@ def read_rows(
     name, (given, _) = next(iter(fields.items()))
     if given is None:
         raise UsageError(f"{name}: expected a column, FILE:FIELD, or one value a row, got None")
-    known = dataset.read(data, embeddings, ids=ids, fields=fields, ids_from=name)
+    known = dataset.read(data, embeddings, ids=ids, fields=fields, ids_from=name, encoding=encoding)
     column = isinstance(embeddings, str) and frames.is_table(queries) and embeddings in frames.column_names(queries)
     query_rows = dataset.read(
-        queries, embeddings if column else None, ids=query_ids, argument="queries", ids_argument="query_ids"
+        queries,
+        embeddings if column else None,
+        ids=query_ids,
+        argument="queries",
+        ids_argument="query_ids",
+        encoding=encoding,
     )
     reading = settings.metric.reading
     stored = load(known.embeddings, rows=known, metric=reading, at_least=2)

@@ -75,6 +75,8 @@ def check(
         if key not in loaded:
             source = sources.get(question.embeddings, members[0].embeddings)
             if source is None or (isinstance(source, str) and source == EMBEDDINGS):
+                source = rows.own_embeddings()
+            if source is None:
                 raise no_embeddings(rows)
             loaded[key] = load(
                 source, rows=rows, metric=question.metric, on_invalid=on_invalid, name=EMBEDDINGS, at_least=2
@@ -82,7 +84,9 @@ def check(
         vectors[question] = loaded[key]
         if question.reference is not None:
             source = sources.get(question.reference, members[0].reference)
-            references[question] = load(source, metric=question.metric, name=REFERENCE, like=loaded[key])
+            references[question] = load(
+                source, metric=question.metric, name=REFERENCE, like=loaded[key], encoding=rows.encoding
+            )
     codes = {name: tables.numbered(list(values)) for name, values in groups.items()}
     lonely = {
         question: _lonely(members, codes[question.groups], vectors[question])

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vicinal.analysis.scores import Score
+from vicinal.analysis.score_table import Score
 from vicinal.knn.metrics import Metric
 
 EMBEDDINGS, REFERENCE, GROUPS = "embeddings", "reference", "groups"
@@ -100,6 +100,8 @@ class Plan:
         Whether each row's scores are written as a mapping even where there is one.
     unused : tuple of str
         Keys of the configuration that are accepted and change nothing.
+    skipped : tuple of str
+        The names of scorers of the configuration that vicinal does not have.
     """
 
     scorers: tuple[Scorer, ...]
@@ -107,6 +109,7 @@ class Plan:
     output: Path | None = None
     nested: bool = False
     unused: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
 
     @property
     def questions(self) -> dict[Question, list[Scorer]]:

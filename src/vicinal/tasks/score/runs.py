@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from vicinal.analysis import scores
+from vicinal.analysis import score_table
 from vicinal.data.embeddings import Embeddings
+from vicinal.data.sources import split
 from vicinal.errors import DataError, UsageError
 from vicinal.knn.metrics import find
 from vicinal.knn.neighbors import Neighbors
@@ -25,7 +26,7 @@ RUN = FolderKind("vicinal.run", 1, "a kept run", "vicinal score --run", "score a
 
 @dataclass(frozen=True)
 class Source:
-    """A file that a run was made from."""
+    """A file that a run was made from; `path` is FILE:KEY of one with several arrays or fields."""
 
     path: str
     sha256: str
@@ -34,13 +35,14 @@ class Source:
     @classmethod
     def of(cls, path: Path, rows: int) -> "Source":
         """Return the file as it is now."""
-        return cls(str(path.resolve()), manifests.sha256(path), rows)
+        return cls(str(path.resolve()), manifests.sha256(split(path)[0]), rows)
 
     def verify(self) -> None:
         """Raise DataError where the file is gone or has changed."""
-        if not Path(self.path).is_file():
+        path, _ = split(self.path)
+        if not path.is_file():
             raise DataError(f"{self.path}: missing; the kept run was made from it: put it back, or score again")
-        if manifests.sha256(self.path) != self.sha256:
+        if manifests.sha256(path) != self.sha256:
             raise DataError(f"{self.path}: has changed since the run was kept; put it back, or score again")
 
 
@@ -54,7 +56,7 @@ class Part:
     @classmethod
     def of(cls, data: Path, embeddings: list[Embeddings]) -> "Part":
         """Return the files as they are now; each of the embeddings comes from a file."""
-        rows = {one.path.resolve(): len(one) for one in embeddings if one.path is not None}
+        rows = {one.place.resolve(): len(one) for one in embeddings if one.place is not None}
         sources = tuple(Source.of(path, n) for path, n in rows.items())
         return cls(Source.of(data, sources[0].rows), sources)
 
@@ -250,7 +252,7 @@ class Origin:
         self.require_files()
         assert self.data is not None
         scorers = tuple(self._in_files(one) for one in plan.scorers)
-        references = {one.path.resolve(): len(one) for one in self.references.values() if one.path is not None}
+        references = {one.place.resolve(): len(one) for one in self.references.values() if one.place is not None}
         return Kept.of(
             replace(plan, scorers=scorers),
             values,
@@ -266,9 +268,9 @@ class Origin:
         embeddings: Key | None = one.embeddings
         reference: Key | None = one.reference
         if embeddings == EMBEDDINGS:
-            embeddings = self.vectors[one.question].path
+            embeddings = self.vectors[one.question].place
         if reference == REFERENCE:
-            reference = self.references[one.question].path
+            reference = self.references[one.question].place
         return replace(one, embeddings=embeddings, reference=reference)
 
 
@@ -289,7 +291,7 @@ def _record(one: Scorer) -> dict[str, Any]:
 
 def _scorer(record: dict[str, Any]) -> Scorer:
     """The scorer that a manifest's record describes."""
-    score, form = scores.find(record["name"])
+    score, form = score_table.find(record["name"])
     paths = {key: None if record[key] is None else Path(record[key]) for key in ("embedding_path", "reference")}
     return Scorer(
         label=record["label"],

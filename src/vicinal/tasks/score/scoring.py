@@ -8,7 +8,9 @@ later (`appending`).
 
 import os
 import time
+import warnings
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +19,11 @@ import numpy as np
 from vicinal.data import dataset, frames, tables
 from vicinal.data.dataset import Dataset
 from vicinal.data.embeddings import ON_INVALID, OnInvalid
+from vicinal.data.sources import is_data_file, split
 from vicinal.errors import UsageError, unknown
-from vicinal.knn.metrics import Metric
 from vicinal.knn.neighbors import Neighbors
 from vicinal.knn.vectors import refuse_invalid
+from vicinal.storage import locks
 from vicinal.tasks.score import values
 from vicinal.tasks.score.appending import appended
 from vicinal.tasks.score.config import read_plan
@@ -30,16 +33,17 @@ from vicinal.tasks.score.passes import answers
 from vicinal.tasks.score.plan import EMBEDDINGS, REFERENCE, Key, Plan
 from vicinal.tasks.score.results import Scores
 from vicinal.tasks.score.runs import Origin
-from vicinal.typing import PathLike, StartProgress
+from vicinal.typing import MetricLike, PathLike, StartProgress
 
 
 def score(
     data: object = None,
     embeddings: object = None,
     *,
+    encoding: object = None,
     by: str | Sequence[str] | None = None,
     k: int | None = None,
-    metric: str | Metric | None = None,
+    metric: MetricLike | None = None,
     reference: object = None,
     groups: object = None,
     ids: object = None,
@@ -56,6 +60,7 @@ def score(
     previous: PathLike | None = None,
     config: PathLike | None = None,
     sub_name: str | None = None,
+    skip_unknown: bool = False,
 ) -> Scores:
     """Return scores of each row by its nearest neighbours: uniqueness, outlier factor, density and others.
 
@@ -68,6 +73,9 @@ def score(
         `.parquet`), or a table in memory (pandas, polars, pyarrow, Hugging Face datasets, mapping of columns).
     embeddings : str, path, or array_like, optional
         Where the embeddings are, if not in `data`: a column of the table, a `.npy` file, or an array.
+    encoding : str or (str, array_like), optional
+        How the embeddings are quantised: "binary", "ubinary", "int8" or "uint8" of sentence-transformers; of codes with
+        their ranges "int8:RANGES.npy" or ("int8", ranges).
     by : str or sequence of str, optional
         The scores (default "mean"), as a list or with commas: "mean" (distance to the k nearest), "kth", "median",
         "distinct" (mean over distinct vectors), "lof" (local outlier factor), "density", "hubness", "lid" (local
@@ -114,6 +122,9 @@ def score(
         Arguments replace its values.
     sub_name : str, optional
         The name of a single score in the result.
+    skip_unknown : bool
+        Whether scorers of a nested configuration that vicinal does not have, such as those that run a model, are left
+        out with a warning that names them; they are an error otherwise.
 
     Returns
     -------
@@ -148,15 +159,21 @@ def score(
         raise UsageError("append: expected new rows together with previous, a kept run; give both or neither")
     if append is not None and previous is not None:
         _refuse_with_append({**given, "ids": ids, "neighbors": neighbors, "config": config, "checkpoint": checkpoint})
-        scores = appended(append, embeddings, Path(previous), _path(output), threads, options)
+        _refuse_with_append({"encoding": encoding})
+        # A run that is replaced by itself with more rows is changed by one process at a time.
+        same = run is not None and os.path.realpath(run) == os.path.realpath(previous)
+        with locks.changing(previous) if same else nullcontext():
+            scores = appended(append, embeddings, Path(previous), _path(output), threads, options)
     else:
         given |= {"embeddings": embeddings, "output": output, "threads": threads}
-        held = data is not None and not _is_data_file(data)
-        plan = read_plan(_path(config), given, neighbors_given=neighbors is not None, data_holds_embeddings=held)
+        held = data is not None and (not is_data_file(data) or bool(split(str(data))[1]))
+        plan = read_plan(_path(config), given, neighbors is not None, held, skip_unknown)
+        if plan.skipped:
+            warnings.warn(f"skipped, as vicinal does not have them: {', '.join(plan.skipped)}", stacklevel=2)
         if neighbors is not None:
             scores = _from_saved(plan, neighbors, embeddings, ids, options)
         else:
-            scores = _from_embeddings(plan, embeddings, reference, groups, ids, options)
+            scores = _from_embeddings(plan, (embeddings, encoding), reference, groups, ids, options)
     scores.seconds = time.perf_counter() - start
     return scores
 
@@ -165,19 +182,16 @@ def _path(path: PathLike | None) -> Path | None:
     return None if path is None else Path(path)
 
 
-def _is_data_file(data: object) -> bool:
-    return isinstance(data, str | os.PathLike) and not str(data).lower().endswith(".npy")
-
-
 def _from_embeddings(
-    plan: Plan, embeddings: object, reference: object, groups: object, ids: object, options: Options
+    plan: Plan, source: tuple[object, object], reference: object, groups: object, ids: object, options: Options
 ) -> Scores:
-    """Check, search, score, write."""
+    """Check, search, score, write; `source` is where the embeddings lie and how they are quantised."""
     if plan.data is None:
         raise UsageError("data: expected a data set or a .npy file (in Python also an array or a table), got nothing")
     output = check_outputs(plan, options, [plan.data])
     fields = fields_of(plan, groups)
-    rows = dataset.read(plan.data, embeddings, ids=ids, fields={key: (spec, "label") for key, spec in fields.values()})
+    wanted = {key: (spec, "label") for key, spec in fields.values()}
+    rows = dataset.read(plan.data, source[0], ids=ids, fields=wanted, encoding=source[1])
     if output is not None:
         tables.check_table(output, rows.ids)
     sources: dict[Key, object] = {EMBEDDINGS: rows.embeddings, REFERENCE: _reference(reference, rows)}
@@ -247,11 +261,13 @@ def _problem(plan: Plan, rows: Dataset, inputs: Inputs, fields: dict[str, tuple[
         return f"expected a data set file, got {rows.name}; a kept run names the files that it was made from"
     for one in (*inputs.vectors.values(), *inputs.references.values()):
         if one.path is None:
-            return f"expected vectors in .npy files, got {one.name} in memory; write them with numpy.save"
+            return f"expected vectors in files, got {one.name} in memory; write them with numpy.save"
     if any(spec != name or rows.places[key] != f"{rows.path}:{name}" for name, (key, spec) in fields.items()):
         return "expected groups that are a field of the data set, so that later rows have them too"
     if ids is not None and not isinstance(ids, str):
         return "expected ids that are a field of the data set, so that later rows have them too"
+    if rows.encoding is not None:
+        return "expected embeddings that are read as they are, got an encoding; save the decoded ones, and score those"
     if any(question.metric.whiten is not None for question in plan.questions):
         return "expected a metric with a name, got mahalanobis with a matrix; whiten the vectors and take euclidean"
     return ""

@@ -7,13 +7,12 @@ A selection has six phases, a module or function each: `plan.check` the argument
 import time
 from pathlib import Path
 
-from vicinal.knn.metrics import Metric
 from vicinal.tasks.select.candidates import read
 from vicinal.tasks.select.plan import Arguments, check, count_of
 from vicinal.tasks.select.selection import Selection, explain, write
 from vicinal.tasks.select.strategies import STRATEGIES, Strategy
 from vicinal.tasks.select.tiers import choose, deduplicate
-from vicinal.typing import StartProgress, StrategyName
+from vicinal.typing import MetricLike, StartProgress, StrategyName
 
 __all__ = ["STRATEGIES", "Selection", "Strategy", "count_of", "select"]
 
@@ -26,9 +25,10 @@ def select(
     strategy: StrategyName = "highest",
     by: str | None = None,
     embeddings: object = None,
+    encoding: object = None,
     neighbors: object = None,
     k: int | None = None,
-    metric: str | Metric = "euclidean",
+    metric: MetricLike = "euclidean",
     quality: object = None,
     dedup: float | None = None,
     quota: object = None,
@@ -88,6 +88,9 @@ def select(
         The name of a column, a `.npy` file, or an array; one row a sample. `dedup` and every strategy need them, but
         for highest, lowest, middle, random, and facility and qdit with `neighbors`. Samples with an invalid embedding
         are not chosen.
+    encoding : str or (str, array_like), optional
+        How the embeddings are quantised: "binary", "ubinary", "int8" or "uint8" of sentence-transformers; of codes with
+        their ranges "int8:RANGES.npy" or ("int8", ranges).
     neighbors : path or Neighbors, optional
         The nearest neighbours of every row for facility and qdit: a folder that `vicinal neighbors` wrote, or the
         result.
@@ -163,7 +166,7 @@ def select(
     arguments = Arguments(
         data, scores, keep, strategy, by, embeddings, neighbors, k, metric, quality, dedup, quota,
         target, alpha, threshold, bandwidth, clusters, seed, ids, threads,
-        progress, output, decisions, overwrite,
+        progress, output, decisions, overwrite, encoding,
     )  # fmt: skip
     plan = check(arguments)
     candidates = read(arguments, plan)

@@ -81,7 +81,9 @@ def read(arguments: Arguments, plan: Plan) -> Candidates:
         "quota": (arguments.quota, "label"),
         "scores": (in_data, "any"),
     }
-    rows = dataset.read(arguments.data, arguments.embeddings, ids=arguments.ids, fields=fields)
+    rows = dataset.read(
+        arguments.data, arguments.embeddings, ids=arguments.ids, fields=fields, encoding=arguments.encoding
+    )
     if not len(rows):
         raise DataError(f"{rows.name}: found no rows to choose from")
     keep = count_of(plan.keep, len(rows))
@@ -125,14 +127,15 @@ def _embeddings(arguments: Arguments, plan: Plan, rows: Dataset) -> Embeddings |
         plan.strategy.needs == "neighbors" and arguments.neighbors is None
     )
     needed = of_strategy or plan.radius is not None
-    if needed and rows.embeddings is None:
+    source = rows.own_embeddings() if needed and rows.embeddings is None else rows.embeddings
+    if needed and source is None:
         what = f"strategy {plan.strategy.name!r}" if of_strategy else "dedup"
         other = ", or neighbors" if of_strategy and plan.strategy.needs == "neighbors" else ""
         raise UsageError(f"embeddings: missing, but {what} needs them; give a .npy file or a column of vectors{other}")
     in_table = rows.table is not None and arguments.embeddings is None
-    if rows.embeddings is None or (in_table and not needed):
+    if source is None or (in_table and not needed):
         return None
-    return load(rows.embeddings, rows=rows, metric=plan.metric, on_invalid="null", at_least=0)
+    return load(source, rows=rows, metric=plan.metric, on_invalid="null", at_least=0)
 
 
 def _target(arguments: Arguments, plan: Plan, embeddings: Embeddings | None) -> np.ndarray | None:

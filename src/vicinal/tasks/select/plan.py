@@ -12,6 +12,7 @@ import numpy as np
 
 from vicinal.analysis.duplicates import check_radius
 from vicinal.data import tables
+from vicinal.data.sources import is_data_file, split
 from vicinal.errors import UsageError, unknown
 from vicinal.knn.arguments import check_k, check_threads
 from vicinal.knn.metrics import Metric, find
@@ -57,6 +58,7 @@ class Arguments:
     output: str | Path | None
     decisions: str | Path | None
     overwrite: bool
+    encoding: object = None
 
     @property
     def inputs(self) -> tuple[object, ...]:
@@ -184,12 +186,12 @@ def _check_arguments(arguments: Arguments, strategy: Strategy) -> None:
 def _check_outputs(arguments: Arguments, output: Path | None, decisions: Path | None) -> None:
     if output is not None:
         data = arguments.data
-        if not isinstance(data, str | os.PathLike) or os.fspath(data).lower().endswith(".npy"):
+        if not isinstance(data, str | os.PathLike) or not is_data_file(data):
             raise UsageError(
                 f"output: lines are copied from a data set file, but data is {_shown(data)}; leave output out, and "
                 "take the rows with Selection.take_from"
             )
-        kinds = tables.suffix(os.fspath(data)), tables.suffix(output)
+        kinds = tables.suffix(split(data)[0]), tables.suffix(output)
         if kinds[0] != kinds[1] and not set(kinds) <= set(tables.LINES):
             raise UsageError(
                 f"{output}: chosen rows are copied as they are, so expected a name that ends in {kinds[0]}"

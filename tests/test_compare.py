@@ -14,7 +14,8 @@ from sklearn.neighbors import KNeighborsClassifier
 import vicinal
 from vicinal.errors import DataError, UsageError
 from vicinal.knn.metrics import find
-from vicinal.tasks.select.strategies import STRATEGIES, Settings
+from vicinal.tasks.select.question import Settings
+from vicinal.tasks.select.strategies import STRATEGIES
 from vicinal.tasks.select.trials import VARIANTS, Questions, Trial
 from workplace import Workplace
 

@@ -18,8 +18,9 @@ from vicinal.tasks.arguments import check_outputs, several, whole_number
 from vicinal.tasks.select import trials
 from vicinal.tasks.select.comparison import Comparison
 from vicinal.tasks.select.plan import Arguments, check_strategy, count_of, settings_of
+from vicinal.tasks.select.question import Settings
 from vicinal.tasks.select.scores import numbers_of
-from vicinal.tasks.select.strategies import BY_NAME, CENTRED, Settings, Strategy
+from vicinal.tasks.select.strategies import BY_NAME, CENTRED, Strategy
 from vicinal.tasks.select.trials import VARIANTS, Trial
 from vicinal.typing import MetricLike, PathLike, StartProgress
 

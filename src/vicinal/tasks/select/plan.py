@@ -18,7 +18,8 @@ from vicinal.knn.arguments import check_k, check_threads
 from vicinal.knn.metrics import Metric, find
 from vicinal.storage import atomic
 from vicinal.tasks.arguments import number, whole_number
-from vicinal.tasks.select.strategies import BY_NAME, THRESHOLD, Settings, Strategy
+from vicinal.tasks.select.question import THRESHOLD, Settings
+from vicinal.tasks.select.strategies import BY_NAME, Strategy
 from vicinal.typing import StartProgress
 
 # Arguments that only some strategies take.

@@ -13,7 +13,8 @@ from vicinal.errors import DataError
 from vicinal.knn.exact import ExactSearch
 from vicinal.knn.metrics import Metric
 from vicinal.knn.neighbors import Neighbors
-from vicinal.tasks.select.strategies import Question, Settings, Strategy
+from vicinal.tasks.select.question import Question, Settings
+from vicinal.tasks.select.strategies import Strategy
 
 VARIANTS = ("plain", "imbalance", "duplicates", "noise")
 TEST, TARGET = 0.2, 0.05

@@ -52,10 +52,14 @@ def tables(found: dict[str, dict[str, Any]]) -> str:
     for variant in VARIANTS:
         figure = "linear macro F1" if variant == "imbalance" else "linear accuracy"
         parts.append(f"### {variant.capitalize()}: {figure} against random, points")
-        parts += [_table(one, variant, figure) for one in found.values()]
+        parts += [_table(one, variant, figure) for one in found.values() if variant in _variants(one)]
     parts.append("### Plain: accuracy of the 5 nearest chosen rows against random, points")
     parts += [_table(one, "plain", "knn accuracy") for one in found.values()]
     return "\n\n".join(parts)
+
+
+def _variants(one: dict[str, Any]) -> set[str]:
+    return {row["variant"] for row in one["rows"]}
 
 
 def _sets(found: dict[str, dict[str, Any]]) -> str:
@@ -73,7 +77,7 @@ def _sets(found: dict[str, dict[str, Any]]) -> str:
 def _wins(found: dict[str, dict[str, Any]]) -> str:
     """In how many of the comparisons of each variant a strategy is better and worse than random."""
     lines = [f"| strategy | {' | '.join(VARIANTS)} |", "|---|---|---|---|---|"]
-    for strategy in next(iter(found.values()))["strategies"][1:]:
+    for strategy in list(dict.fromkeys(name for one in found.values() for name in one["strategies"]))[1:]:
         cells = []
         for variant in VARIANTS:
             verdicts = [

@@ -146,14 +146,16 @@ class _Novelty:
             return
         m = np.maximum(1 - self._rows[rows] @ self._chosen[start : self._count].T, 0)
         m *= self._density[rows][:, None] + self._densities[start : self._count]
-        m[np.arange(start, self._count) < self.seen[rows][:, None]] = np.inf  # compared with already
         width = self.near.shape[1]
-        both = np.concatenate([self.near[rows], m], axis=1)
-        nearest = np.partition(both, width - 1, axis=1)[:, :width] if both.shape[1] > width else both
+        if self._count <= width:  # all rows are measured after each choice
+            nearest = np.concatenate([self.near[rows, :start], m], axis=1)
+        else:
+            m[np.arange(start, self._count) < self.seen[rows][:, None]] = np.inf  # compared with already
+            nearest = np.partition(np.concatenate([self.near[rows], m], axis=1), width - 1, axis=1)[:, :width]
         nearest.sort(axis=1)
-        self.near[rows], self.seen[rows] = nearest, self._count
-        filled = min(width, self._count)
-        self._nearby[rows] = nearest[:, :filled] @ self._ranks[:filled]
+        filled = nearest.shape[1]
+        self.near[rows, :filled], self.seen[rows] = nearest, self._count
+        self._nearby[rows] = nearest @ self._ranks[:filled]
 
     def choose(self, row: int) -> None:
         if self._count == len(self._chosen):

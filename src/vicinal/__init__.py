@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from vicinal.knn.metrics import METRICS, Metric, mahalanobis
     from vicinal.knn.neighbors import Neighbors, RadiusNeighbors
     from vicinal.retrieval.collection import Collection
+    from vicinal.tasks.curate import Curation, curate
     from vicinal.tasks.diagnose.diagnose import diagnose
     from vicinal.tasks.diagnose.diagnosis import Diagnosis
     from vicinal.tasks.diagnose.kappa import Kappa, kappa
@@ -90,6 +91,7 @@ _MODULES = {
     "Binary": "vicinal.indexes",
     "Collection": "vicinal.retrieval.collection",
     "Columns": "vicinal.data.results",
+    "Curation": "vicinal.tasks.curate",
     "Curve": "vicinal.tasks.predict.curve",
     "DataError": "vicinal.errors",
     "DataNeighbors": "vicinal.tasks.neighbors",
@@ -128,6 +130,7 @@ _MODULES = {
     "add_to_index": "vicinal.tasks.index",
     "choose_k": "vicinal.tasks.predict.choose_k",
     "classify": "vicinal.tasks.predict.classify",
+    "curate": "vicinal.tasks.curate",
     "describe_index": "vicinal.tasks.index",
     "diagnose": "vicinal.tasks.diagnose.diagnose",
     "diversity": "vicinal.tasks.diversity",
@@ -171,6 +174,7 @@ __all__ = [
     "Binary",
     "Collection",
     "Columns",
+    "Curation",
     "Curve",
     "DataError",
     "DataNeighbors",
@@ -203,6 +207,7 @@ __all__ = [
     "add_to_index",
     "choose_k",
     "classify",
+    "curate",
     "describe_index",
     "diagnose",
     "diversity",

@@ -33,6 +33,7 @@ COMMANDS = (
     "choose-k",
     "diagnose",
     "kappa",
+    "curate",
     "learn",
     "apply",
     "lm",

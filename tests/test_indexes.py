@@ -17,7 +17,7 @@ from vicinal.knn.metrics import METRICS, find
 from vicinal.typing import MetricName
 
 EXAMPLES = Path(__file__).parent.parent / "examples" / "wordnet"
-N, K = 2_000, 10
+N, K, DIM = 2_000, 10, 96
 
 
 def variants(kind: type[Index], metric: str) -> list[dict[str, Any]]:
@@ -41,10 +41,13 @@ each = pytest.mark.parametrize(("kind", "metric", "settings"), CASES)
 
 @functools.cache
 def gloss_embeddings(metric: str) -> tuple[np.ndarray, np.ndarray]:
-    """Real embeddings to store and others as queries; for bits, their signs."""
-    vectors = np.load(EXAMPLES / "embeddings.npy")[: N + 200]
+    """Real embeddings in their DIM principal directions, to store and others as queries; for bits, all their signs."""
+    vectors = np.load(EXAMPLES / "embeddings.npy")[: N + 200].astype(np.float64)
     if find(metric).kernel == "bits":
         vectors = np.packbits(vectors > 0, axis=1)
+    else:
+        _, directions = np.linalg.eigh(vectors.T @ vectors)
+        vectors = (vectors @ directions[:, -DIM:]).astype(np.float32)
     return vectors[:N], vectors[N:]
 
 
@@ -110,6 +113,8 @@ def test_fewer_than_k_is_a_normal_result(kind: type[Index], metric: MetricName, 
     assert index.search(queries[:0], 3).indices.shape == (0, 3)
     alone = kind(metric=metric, **settings).fit(vectors[:1]).search(queries[:2], 2)
     assert alone.indices.tolist() == [[0, -1], [0, -1]]
+    many = kind(metric=metric, **settings).fit(vectors[:3]).search(queries[:1], 10**6)  # at no cost but the padding
+    assert (many.indices[0] >= 0).sum() == 3 and many.k == 10**6 and np.isinf(many.distances[0, 3:]).all()
 
 
 @each
@@ -121,7 +126,9 @@ def test_wrong_arguments_are_named(kind: type[Index], metric: MetricName, settin
     for k in (0, -1, 2.5, True):
         with pytest.raises(UsageError, match="k: expected a whole number above 0"):
             index.search(queries, k)  # type: ignore[arg-type]
-    with pytest.raises(UsageError, match=r"not enough memory: 1.* neighbours of 200 rows"):
+    with pytest.raises(
+        UsageError, match=r"not enough memory: 1.* neighbours of 200 rows .* rows are stored; lower k to \d+$"
+    ):
         index.search(queries, 10**30)
     if find(metric).kernel != "bits":
         wrong = queries[:4].astype(np.float32).copy()
@@ -335,7 +342,7 @@ def test_an_index_itself_is_abstract() -> None:
 @pytest.mark.parametrize("kind", INDEXES)
 def test_a_kind_inherits_nothing_but_the_contract(kind: type[Index]) -> None:
     ours = [one.__name__ for one in kind.__mro__ if one.__module__.startswith("vicinal.")]
-    assert ours == [kind.__name__, "Index"]
+    assert ours == [kind.__name__, "Index", "Described"]
 
 
 @each
@@ -420,7 +427,7 @@ def test_codes_without_vectors_state_their_error(name: str, metric: MetricName, 
             one.add(vectors[:1])
         one.remove(list(range(0, 1_500)))
         assert (one.search(queries, K).indices >= 1_500).all()
-    with pytest.raises(UsageError, match="n_subquantizers: expected a divisor of dim 384, got 7"):
+    with pytest.raises(UsageError, match="n_subquantizers: expected a divisor of dim 96, got 7"):
         BY_NAME[name](n_subquantizers=7).fit(vectors)
 
 
@@ -526,8 +533,8 @@ def test_auto_says_what_it_chose_and_why() -> None:
     with pytest.raises(NotFitted):
         auto.search(queries, 1)
     chosen = auto.fit(vectors)
-    assert chosen is auto and type(auto) is BY_NAME["exact"] and repr(auto) == "Exact('cosine', n=2000, dim=384)"
-    assert chosen.name == "exact" and "2,000 x 384 is at most" in chosen.reason == auto.reason
+    assert chosen is auto and type(auto) is BY_NAME["exact"] and repr(auto) == "Exact('cosine', n=2000, dim=96)"
+    assert chosen.name == "exact" and "2,000 x 96 is at most" in chosen.reason == auto.reason
     np.testing.assert_array_equal(auto.search(queries, 3).indices, chosen.search(queries, 3).indices)
     assert choose(10**8, 32, "hamming")[0] == "exact" and choose(10**8, 3, "euclidean")[0] == "kdtree"
     assert choose(10**7, 384, "cosine", 1 << 36)[0] == "hnsw" and choose(10**8, 384, "cosine", 1 << 36)[0] == "ivfpq"
@@ -541,3 +548,13 @@ def test_auto_says_what_it_chose_and_why() -> None:
 
 def test_the_names_of_indexes_in_signatures_are_those_of_the_list() -> None:
     assert get_args(typing.IndexName) == ("auto", *BY_NAME)
+
+
+@pytest.mark.parametrize(
+    ("kind", "metric", "settings"), [case for case in CASES if "cosine" in case.values or "hamming" in case.values]
+)
+def test_as_many_rows_as_there_are_come_back(kind: type[Index], metric: str, settings: dict) -> None:
+    index, queries = asked(kind, metric, settings), gloss_embeddings(metric)[1][:2]
+    for k in (N, N + 5):
+        found = index.search(queries, k)
+        assert (np.sort(found.indices[:, :N], axis=1) == np.arange(N)).all() and (found.indices[:, N:] == -1).all()

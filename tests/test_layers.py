@@ -11,7 +11,7 @@ import vicinal
 PACKAGE = Path(vicinal.__file__).parent
 LAYERS = (
     ("errors",),
-    ("devices", "typing"),
+    ("devices", "locks", "typing"),
     ("storage",),
     ("knn",),
     ("indexes", "analysis"),

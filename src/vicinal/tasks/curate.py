@@ -341,15 +341,18 @@ def _next(
     index = Exact(settings.metric, settings.threads).fit(stored.vectors)  # type: ignore[arg-type]
     neighbors = index.neighbors(min(settings.k, len(codes) - 1))
     pairs = pairs_between_clusters(neighbors, codes, clusters, free, settings.count, settings.evaluation)
-    if asked == [] and len(pairs) and not pairs.evaluation.any():
-        pairs.evaluation[0] = True  # one pair at least says how the model does
     turn = 1 + max((one.round for one in asked), default=0)
     first = 1 + max((one.pair for one in asked), default=0)
     return [
-        _Asked(rows.ids[row], first + number, turn, EVALUATION if pairs.evaluation[number] else TRAIN)
+        _Asked(rows.ids[row], first + number, turn, _split(first + number, settings.evaluation))
         for number in range(len(pairs))
         for row in (int(pairs.first[number]), int(pairs.second[number]))
     ]
+
+
+def _split(pair: int, evaluation: float) -> str:
+    """The part of a pair by its number from 1, so that the share holds over all rounds; the first is for evaluation."""
+    return EVALUATION if pair == 1 or int(pair * evaluation) > int((pair - 1) * evaluation) else TRAIN
 
 
 def _table(asked: list[_Asked]) -> Columns:

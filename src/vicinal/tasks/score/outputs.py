@@ -33,6 +33,7 @@ class Options:
     run: Path | None
     checkpoint: Path | None = None
     progress: StartProgress | None = None
+    add_to: Path | None = None
 
 
 def check_outputs(plan: Plan, options: Options, inputs: list[object]) -> Path | None:
@@ -48,6 +49,8 @@ def check_outputs(plan: Plan, options: Options, inputs: list[object]) -> Path | 
         tables.suffix(output)
         atomic.refuse_input(output, inputs)
         atomic.check_file(output, options.overwrite, parents=plan.nested)
+    if options.on_invalid == "skip" and options.run is not None:
+        raise UsageError("on_invalid: skip leaves rows out, but a kept run holds all rows; give null, or leave run out")
     if options.run is not None:
         atomic.check_folder(options.run, options.overwrite)
     return output

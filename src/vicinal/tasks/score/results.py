@@ -112,6 +112,8 @@ class Scores(Columns):
         The file that was written.
     seconds : float
         How long it took in all.
+    skipped : int
+        The number of rows that were left out (`on_invalid="skip"`).
     setwise : dict of str to dict
         The answers of scorers of the whole set, by name.
     """
@@ -139,7 +141,7 @@ class Scores(Columns):
             columns["error"] = [_reasons(scored, row) if row in failed else None for row in range(len(ids))]
         super().__init__(ids, columns)
         self.plan, self.rows, self.scored = plan, rows, scored
-        self.embeddings, self.output, self.seconds = embeddings, output, 0.0
+        self.embeddings, self.output, self.seconds, self.skipped = embeddings, output, 0.0, 0
         self.setwise = dict(setwise or {})
         self._origin, self._passes, self._evidence = origin, passes or {}, evidence
 
@@ -215,10 +217,11 @@ class Scores(Columns):
             The file exists and `overwrite` is false, or its name has another ending.
         """
         tables.check_table(path, self.ids)
-        flat = tables.suffix(path) in (".csv", ".parquet")
+        kind = tables.suffix(path)
+        flat = kind in (".csv", ".parquet")
         with tables.table_writer(path, overwrite, self.types()) as table:
             for record in self.flat_records() if flat else self.records():
-                table.add(record)
+                table.add(flat_record(record) if kind == ".csv" else record)
 
     def records(self) -> Iterator[dict[str, Any]]:
         """Yield one record a row, in the order of the input: its score, or a mapping where there are several."""
@@ -239,15 +242,16 @@ class Scores(Columns):
             record: dict[str, Any] = {"id": identity}
             for one, cell in zip(self.scored, cells, strict=True):
                 cell.pop("error", None)
-                record |= {self._column(one, name): value for name, value in flat_record(cell).items()}
+                record |= {self._column(one, name): value for name, value in cell.items()}
             yield record if errors is None else {**record, "error": errors[row]}
 
     def types(self) -> dict[str, str]:
         """The types of the columns of `flat_records`, by name; "id" for the type of the ids."""
         types = {"id": "id", "error": "string"}
         for one in self.scored:
-            kinds = {"score": "float32", **dict.fromkeys(one.also, "int64"), "neighbors": "string"}
-            kinds |= {"distances": "string", "duplicate_group": "id", "duplicate_size": "int64"}
+            neighbors = "list:id" if one.scorer.reference is None else "list:int64"
+            kinds = {"score": "float32", **dict.fromkeys(one.also, "int64"), "neighbors": neighbors}
+            kinds |= {"distances": "list:double", "duplicate_group": "id", "duplicate_size": "int64"}
             types |= {self._column(one, name): kind for name, kind in kinds.items()}
         return types
 
@@ -291,16 +295,16 @@ class Scores(Columns):
                 cell |= {"duplicate_group": ids[one.copies[row]], "duplicate_size": int(sizes[row])}
             yield cell
 
-    def _arrow_columns(self) -> dict[str, Any]:
+    def arrow_columns(self) -> dict[str, Any]:
         """The columns as Arrow arrays, those of the evidence too."""
         import pyarrow
 
-        columns = super()._arrow_columns()
+        columns = super().arrow_columns()
         for one in filter(self._explains, self.scored):
             cells = list(self._evidence_of(one, self._plain_ids()))
             for name in EVIDENCE:
                 if cells and name in cells[0]:
-                    columns[f"{one.label} {name}"] = pyarrow.array([cell[name] for cell in cells])
+                    columns[f"{one.label}_{name}"] = pyarrow.array([cell[name] for cell in cells])
         return columns
 
 

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from vicinal.knn.metrics import METRICS, Metric, mahalanobis
     from vicinal.knn.neighbors import Neighbors, RadiusNeighbors
     from vicinal.retrieval.collection import Collection
+    from vicinal.tasks.curate import Curation, curate
     from vicinal.tasks.diagnose.diagnose import diagnose
     from vicinal.tasks.diagnose.diagnosis import Diagnosis
     from vicinal.tasks.diagnose.kappa import Kappa, kappa
@@ -96,6 +97,7 @@ _MODULES = {
     "Collection": "vicinal.retrieval.collection",
     "Columns": "vicinal.data.results",
     "Comparison": "vicinal.tasks.select.comparison",
+    "Curation": "vicinal.tasks.curate",
     "Curve": "vicinal.tasks.predict.curve",
     "DataError": "vicinal.errors",
     "DataNeighbors": "vicinal.tasks.neighbors",
@@ -138,6 +140,7 @@ _MODULES = {
     "choose_k": "vicinal.tasks.predict.choose_k",
     "classify": "vicinal.tasks.predict.classify",
     "compare_selections": "vicinal.tasks.select.compare",
+    "curate": "vicinal.tasks.curate",
     "describe_index": "vicinal.tasks.index",
     "diagnose": "vicinal.tasks.diagnose.diagnose",
     "dedup": "vicinal.tasks.duplicates.dedup",
@@ -184,6 +187,7 @@ __all__ = [
     "Collection",
     "Columns",
     "Comparison",
+    "Curation",
     "Curve",
     "DataError",
     "DataNeighbors",
@@ -220,6 +224,7 @@ __all__ = [
     "choose_k",
     "classify",
     "compare_selections",
+    "curate",
     "dedup",
     "describe_index",
     "diagnose",

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 import vicinal
 from vicinal.data import models
 from vicinal.errors import DataError, UsageError
+from vicinal.storage import space
 from vicinal.tasks import embed
 from workplace import Workplace
 
@@ -213,6 +215,42 @@ def test_kept_work_goes_on_after_a_move_and_begins_anew_where_damaged(
     assert asked == [3, 3, 3, 3, 3]
     assert json.loads(Path("e.npy.json").read_text())["data"].endswith("moved.jsonl")
     np.testing.assert_allclose(np.load("e.npy"), real([*TEXTS, TEXTS[0] + " again"]), atol=1e-5)
+
+
+def test_a_full_disk_ends_embed_with_a_message_and_it_continues_when_there_is_room(
+    work: Workplace, model: str, encoder: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embed, "BLOCK_ROWS", 3)
+    rows(work, 9)
+    options = ("embed", "t.jsonl", "--field", "head", "--model", model, "-o", "e.npy")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (9_000, before[1]))
+        assert work(*options).code == 3
+        with monkeypatch.context() as patch:  # the room goes once the work has begun
+            patch.setattr(space, "require", lambda *_: None)
+            real = embed._put
+
+            def put(folder: Path, array: np.ndarray, start: int, block: np.ndarray) -> None:
+                if start == 3:
+                    resource.setrlimit(resource.RLIMIT_FSIZE, (6_000, before[1]))
+                real(folder, array, start, block)
+
+            patch.setattr(embed, "_put", put)
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+            answer = work(*options)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert answer.code == 3 and "e.npy.part/array.npy: not enough room: needs 9,216 bytes; " in answer.err
+    assert "finished work is kept in e.npy.part, and the same command continues from it" in answer.err
+    asked, encode = [], encoder.encode
+
+    def counted(texts: list[str], **others: Any) -> Any:
+        asked.append(len(texts))
+        return encode(texts, **others)
+
+    monkeypatch.setattr(encoder, "encode", counted)
+    assert work(*options).code == 0 and asked == [3, 3] and np.load("e.npy").shape == (9, 384)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,8 @@
 """vicinal knows a data set by its neighbours.
 
-One function a job: `score`, `duplicates`, `select`, `neighbors`, `index`, `search`, `outliers`, `classify`, `regress`,
-`choose_k`, `diagnose`, `kappa`, `embed`, `report`. Each takes an array, a path or a table, and returns a result object.
+One function a job: `score`, `duplicates`, `dedup`, `select`, `filter`, `neighbors`, `index`, `search`, `outliers`,
+`classify`, `regress`, `choose_k`, `diagnose`, `kappa`, `embed`, `report`. Each takes an array, a path or a table, and
+returns a result object.
 `vicinal.learn`, `vicinal.lm`, `vicinal.sql` and `vicinal.estimators` hold metric learning, kNN-LM, SQL and the
 estimators of scikit-learn.
 
@@ -48,9 +49,12 @@ if TYPE_CHECKING:
     from vicinal.tasks.diagnose.diagnose import diagnose
     from vicinal.tasks.diagnose.diagnosis import Diagnosis
     from vicinal.tasks.diagnose.kappa import Kappa, kappa
-    from vicinal.tasks.duplicates import Duplicates, duplicates
+    from vicinal.tasks.diversity import Diversity, diversity
+    from vicinal.tasks.duplicates import Duplicates, RadiusCurve, duplicates
+    from vicinal.tasks.duplicates.dedup import Deduplicated, dedup
     from vicinal.tasks.embed import Embedded, embed
     from vicinal.tasks.evaluate import evaluate
+    from vicinal.tasks.filter import Filtered, filter
     from vicinal.tasks.index import add_to_index, describe_index, export_benchmark, index, remove_from_index
     from vicinal.tasks.info import info
     from vicinal.tasks.neighbors import DataNeighbors, neighbors
@@ -93,11 +97,14 @@ _MODULES = {
     "DataError": "vicinal.errors",
     "DataNeighbors": "vicinal.tasks.neighbors",
     "Diagnosis": "vicinal.tasks.diagnose.diagnosis",
+    "Deduplicated": "vicinal.tasks.duplicates.dedup",
+    "Diversity": "vicinal.tasks.diversity",
     "Duplicates": "vicinal.tasks.duplicates",
     "Embedded": "vicinal.tasks.embed",
     "Evaluation": "vicinal.indexes.evaluation",
     "Exact": "vicinal.indexes",
     "ExemplarSVM": "vicinal.indexes.exemplar_svm",
+    "Filtered": "vicinal.tasks.filter",
     "HNSW": "vicinal.indexes",
     "Hits": "vicinal.tasks.search",
     "IVF": "vicinal.indexes",
@@ -116,6 +123,7 @@ _MODULES = {
     "Page": "vicinal.tasks.report",
     "PredictedValues": "vicinal.tasks.predict.regress",
     "Predictions": "vicinal.tasks.predict.classify",
+    "RadiusCurve": "vicinal.tasks.duplicates",
     "RadiusNeighbors": "vicinal.knn.neighbors",
     "SCORES": "vicinal.analysis.score_table",
     "Score": "vicinal.analysis.score_table",
@@ -128,7 +136,10 @@ _MODULES = {
     "classify": "vicinal.tasks.predict.classify",
     "describe_index": "vicinal.tasks.index",
     "diagnose": "vicinal.tasks.diagnose.diagnose",
+    "dedup": "vicinal.tasks.duplicates.dedup",
+    "diversity": "vicinal.tasks.diversity",
     "duplicates": "vicinal.tasks.duplicates",
+    "filter": "vicinal.tasks.filter",
     "embed": "vicinal.tasks.embed",
     "evaluate": "vicinal.tasks.evaluate",
     "export_benchmark": "vicinal.tasks.index",
@@ -171,12 +182,15 @@ __all__ = [
     "Curve",
     "DataError",
     "DataNeighbors",
+    "Deduplicated",
     "Diagnosis",
+    "Diversity",
     "Duplicates",
     "Embedded",
     "Evaluation",
     "Exact",
     "ExemplarSVM",
+    "Filtered",
     "Hits",
     "Index",
     "KDTree",
@@ -190,6 +204,7 @@ __all__ = [
     "Page",
     "PredictedValues",
     "Predictions",
+    "RadiusCurve",
     "RadiusNeighbors",
     "Score",
     "Scores",
@@ -199,12 +214,15 @@ __all__ = [
     "add_to_index",
     "choose_k",
     "classify",
+    "dedup",
     "describe_index",
     "diagnose",
+    "diversity",
     "duplicates",
     "embed",
     "evaluate",
     "export_benchmark",
+    "filter",
     "hubness",
     "index",
     "info",

@@ -38,7 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     options.add_metric(parser)
     parser.add_argument("--quality", metavar="FIELD", help="a field of numbers, high is good: prefer such rows")
-    parser.add_argument("--dedup", metavar="RADIUS", help="first keep one row of each group so close together")
+    parser.add_argument("--dedup", metavar="RADIUS", help="first leave out rows so close to one that takes part")
+    options.add_link(parser)
     parser.add_argument("--quota", metavar="FIELD", help="each value of this field keeps its share")
     parser.add_argument("--target", metavar="NPY", help="the embeddings that tsds selects towards")
     parser.add_argument("--alpha", metavar="A", help="from 0 to 1: the weight of quality in qdit, nearness in tsds")
@@ -49,6 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", metavar="PATH", required=True, help="the chosen rows, of the data set's kind")
     parser.add_argument("--decisions", metavar="PATH", help="the decisions (default: OUTPUT.decisions.jsonl)")
     options.add_overwrite(parser)
+    options.add_on_invalid(parser, "not chosen", default="null")
     options.add_ids(parser)
     options.add_threads(parser)
     parser.add_argument("--json", action="store_true", help="a summary as JSON on stdout")
@@ -56,6 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Select the rows; print a summary."""
+    from vicinal.data.usable import note
     from vicinal.tasks.select import select
 
     with console.progress() as progress:
@@ -72,7 +75,9 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             metric=arguments.metric,
             quality=arguments.quality,
             dedup=options.number(arguments.dedup),
+            link=arguments.link,
             quota=arguments.quota,
+            on_invalid=arguments.on_invalid,
             target=arguments.target,
             alpha=options.number(arguments.alpha),
             threshold=options.number(arguments.threshold),
@@ -89,5 +94,8 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     summary = found.summary()
     if arguments.json:
         print(json.dumps({**summary, "output": arguments.output}))
-    console.note(f"{summary['kept']:,} of {summary['n']:,} rows kept in {found.seconds:.1f} s: {arguments.output}")
+    console.note(
+        f"{summary['kept']:,} of {summary['n']:,} rows kept in {found.seconds:.1f} s: {arguments.output}"
+        f"{note(found.unusable, arguments.on_invalid == 'skip')}"
+    )
     return 0

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from vicinal.data import encodings, provenance
+from vicinal.data import encodings, hints, provenance
 from vicinal.data.dataset import Dataset
 from vicinal.data.opening import Opened, open_source
 from vicinal.errors import DataError, UsageError, some, unknown
@@ -22,8 +22,8 @@ from vicinal.knn import metrics
 from vicinal.knn.vectors import checked, invalid_rows, refuse_dtype, refuse_invalid
 from vicinal.storage import guard
 
-OnInvalid = Literal["error", "null"]
-ON_INVALID = ("error", "null")
+OnInvalid = Literal["error", "null", "skip"]
+ON_INVALID = ("error", "null", "skip")
 SHORT = 8
 """Rows of fewer numbers are no embeddings of a model, and zeros in them are numbers like others."""
 
@@ -43,7 +43,7 @@ class Embeddings:
     place : Path or None
         The text by which `load` reads them again: the file, or FILE:KEY.
     invalid : dict of int to str
-        The reason of each row that no distance is defined for; empty unless `on_invalid` was "null".
+        The reason of each row that no distance is defined for; empty where `on_invalid` was "error".
     """
 
     vectors: np.ndarray
@@ -94,9 +94,9 @@ def load(
     metric : Metric or str, optional
         The metric that they are for: it decides the dtype and which rows are invalid. Without it, only NaN, infinite
         and too large values are invalid.
-    on_invalid : {"error", "null"}, optional
-        "null" keeps invalid rows and names them in `Embeddings.invalid`. "error" refuses them. None refuses them too,
-        without offering "null" as a remedy.
+    on_invalid : {"error", "null", "skip"}, optional
+        "null" and "skip" keep invalid rows and name them in `Embeddings.invalid`. "error" refuses them. None refuses
+        them too, without offering "null" as a remedy.
     name : str
         What messages call a source that is not a file.
     at_least : int
@@ -149,7 +149,7 @@ def load(
     guard.refuse_shrunk()
     if zeros and measure is not None:
         _warn_of_zeros([row for row in zeros if row not in invalid], vectors.shape, names, place, measure.name)
-    if invalid and on_invalid != "null":
+    if invalid and on_invalid not in ("null", "skip"):
         if on_invalid is None:
             refuse_invalid(invalid, names, place, remedy="")
         refuse_invalid(invalid, names, place)
@@ -180,7 +180,10 @@ def _opened(source: object, name: str, rows: Dataset | int | None) -> Opened:
     if source is None and isinstance(rows, Dataset):
         source = rows.own_embeddings()
     if source is None:
-        raise UsageError(f"{name}: missing; name a .npy file or a column of vectors, or give an array (rows, dim)")
+        hint = hints.of_plain_table(rows.table) if isinstance(rows, Dataset) else ""
+        raise UsageError(
+            f"{name}: missing; name a .npy file or a column of vectors, or give an array (rows, dim){hint}"
+        )
     return open_source(source, name)
 
 

@@ -65,6 +65,34 @@ def mapped(
     return guard.watch(whole, str(path))
 
 
+class Plain:
+    """A binary file as an object that only writes, so that NumPy writes with it and not past it.
+
+    NumPy writes to a real file by its own calls, whose errors name no reason where the disk is full.
+    """
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+
+    def write(self, data: bytes) -> int:
+        """Write bytes."""
+        return self._file.write(data)
+
+
+def write_npy(file: IO[bytes], array: np.ndarray) -> None:
+    """Write an array as `numpy.save` does, byte for byte.
+
+    Raises    OSError, with its number, where the disk has no room
+    """
+    np.lib.format.write_array(Plain(file), np.asanyarray(array), allow_pickle=False)
+
+
+def write_header(file: IO[bytes], dtype: np.dtype | str, shape: tuple[int, ...]) -> None:
+    """Write the head of a `.npy` file whose rows follow, in C order."""
+    descr = np.lib.format.dtype_to_descr(np.dtype(dtype))
+    np.lib.format.write_array_header_1_0(file, {"descr": descr, "fortran_order": False, "shape": shape})
+
+
 def _other_format(magic: bytes) -> str:
     if not magic:
         return "empty (0 bytes), expected a .npy array; write one with numpy.save"

@@ -23,7 +23,7 @@ from vicinal.data.dataset import Dataset
 from vicinal.data.results import Columns
 from vicinal.errors import DataError, UsageError, kept_in, some, unknown
 from vicinal.knn.blocks import blocks
-from vicinal.storage import atomic, manifests
+from vicinal.storage import atomic, manifests, npy, space
 from vicinal.typing import Id, Progress, StartProgress
 
 DTYPES = ("float32", "float16")
@@ -93,20 +93,19 @@ class _Work:
         n, dtype = self.shape
         if self.array is None:
             whole = (n, vectors.shape[1])
-            if self.folder is None:
-                self.array = np.empty(whole, dtype=dtype)
-            else:
-                self.array = np.lib.format.open_memmap(self.folder / ARRAY, "w+", dtype=dtype, shape=whole)
+            self.array = np.empty(whole, dtype=dtype) if self.folder is None else _begun(self.folder, dtype, whole)
         with np.errstate(over="ignore"):
-            self.array[start : start + len(vectors)] = vectors
-        return self.array[start : start + len(vectors)]
+            block = vectors.astype(dtype)
+        if self.folder is None:
+            self.array[start : start + len(block)] = block
+        else:
+            _put(self.folder, self.array, start, block)
+        return block
 
     def keep(self, done: int, cut: list[int]) -> None:
         """Record that the first `done` rows are finished."""
         self.done, self.cut = done, self.cut + cut
         if self.folder is not None:
-            assert isinstance(self.array, np.memmap)
-            self.array.flush()
             state = {"asked": self.question, "done": self.done, "cut": self.cut}
             with atomic.whole_file(self.folder / STATE, overwrite=True) as file:
                 file.write(json.dumps(state).encode())
@@ -315,12 +314,12 @@ def _note_of(task: _Texts, work: _Work, encoder: Any) -> dict[str, Any]:
 
 
 def _write(output: Path, note: dict[str, Any], array: np.ndarray, of_row: np.ndarray, overwrite: bool) -> None:
-    header = {**np.lib.format.header_data_from_array_1_0(array), "shape": (len(of_row), array.shape[1])}
     note_file = provenance.note_path(output)
     with atomic.whole_file(note_file, overwrite) as note_text:
         note_text.write((json.dumps(note, indent=2) + "\n").encode())
         with atomic.whole_file(output, overwrite) as file:
-            np.lib.format.write_array_header_1_0(file, header)
+            space.require(output, len(of_row) * array[0].nbytes)
+            npy.write_header(file, array.dtype, (len(of_row), array.shape[1]))
             for block in blocks(len(of_row), BLOCK_ROWS):
                 file.write(array[of_row[block]].tobytes())
         with contextlib.suppress(OSError):
@@ -339,11 +338,31 @@ def _open_work(folder: Path | None, task: _Texts, dtype: str) -> _Work:
     return work
 
 
-def _kept_array(folder: Path, rows: int, dtype: str) -> np.memmap | None:
+def _begun(folder: Path, dtype: str, shape: tuple[int, int]) -> np.ndarray:
+    """A file for an array, to be written block by block; what is not written yet takes no room and reads as zeros."""
+    path, size = folder / ARRAY, shape[0] * shape[1] * np.dtype(dtype).itemsize
+    space.require(path, size)
+    with space.naming(path, size), open(path, "wb") as file:
+        npy.write_header(file, dtype, shape)
+        file.truncate(file.tell() + size)
+    return npy.load_npy(path)
+
+
+def _put(folder: Path, array: np.ndarray, start: int, block: np.ndarray) -> None:
+    """Write rows to their place in the file of an array, and see that they are on the disk."""
+    path, row = folder / ARRAY, block[:1].nbytes
+    with space.naming(path, (len(array) - start) * row), open(path, "r+b") as file:
+        file.seek(path.stat().st_size - (len(array) - start) * row)
+        file.write(block.tobytes())
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _kept_array(folder: Path, rows: int, dtype: str) -> np.ndarray | None:
     """The array that was begun, or None where it is not there or damaged, so that the work begins anew."""
     try:
-        array = np.lib.format.open_memmap(folder / ARRAY, "r+")
-    except (OSError, ValueError):
+        array = npy.load_npy(folder / ARRAY)
+    except DataError:
         return None
     return array if array.ndim == 2 and (len(array), array.dtype) == (rows, np.dtype(dtype)) else None
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from vicinal.data import frames, labels, provenance, tables
 from vicinal.data.opening import open_source
-from vicinal.data.sources import is_data_file, is_source, is_table, open_table, own_fields, own_spec, split
+from vicinal.data.sources import LOG, is_data_file, is_source, is_table, open_table, own_fields, own_spec, split
 from vicinal.errors import DataError, UsageError, some
 from vicinal.typing import Id
 
@@ -237,6 +237,8 @@ def _from_table(table: Any, request: _Request) -> Dataset:
     else:
         candidates = frames.vector_columns(table)
         source = frames.column(table, candidates[0]) if len(candidates) == 1 else None
+        if source is not None:
+            LOG.info("%s: embeddings are taken from the column %r", argument, candidates[0])
         if len(candidates) > 1:
             raise UsageError(
                 f"embeddings: the table has several columns of vectors ({some(candidates, 9)}); name one: "

@@ -343,10 +343,7 @@ class RadiusNeighbors:
 
 
 def neighbors_of(indices: np.ndarray, distances: np.ndarray, metric: str, dim: int) -> Neighbors:
-    """A `Neighbors` that owns both arrays, without a copy; the caller must not keep them.
-
-    Raises    DataError where the vectors lie in a file that became shorter meanwhile
-    """
+    """A `Neighbors` that owns both arrays, without a copy; the caller must not keep them."""
     guard.refuse_shrunk()
     with np.errstate(over="ignore"):  # a distance beyond float32 is inf
         distances = distances.astype(np.float32, copy=False)

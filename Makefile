@@ -69,6 +69,7 @@ sanitize:
 
 bench: .venv/benched
 	$(BIN)/python -m benchmarks.bench $(if $(DATA),--more $(DATA)) $(ARGS)
+	$(BIN)/python -m benchmarks.readers
 
 format: .venv/tested
 	$(BIN)/ruff check --fix

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from vicinal.tasks.diagnose.diagnose import diagnose
     from vicinal.tasks.diagnose.diagnosis import Diagnosis
     from vicinal.tasks.diagnose.kappa import Kappa, kappa
+    from vicinal.tasks.diversity import Diversity, diversity
     from vicinal.tasks.duplicates import Duplicates, RadiusCurve, duplicates
     from vicinal.tasks.duplicates.dedup import Deduplicated, dedup
     from vicinal.tasks.embed import Embedded, embed
@@ -97,6 +98,7 @@ _MODULES = {
     "DataNeighbors": "vicinal.tasks.neighbors",
     "Diagnosis": "vicinal.tasks.diagnose.diagnosis",
     "Deduplicated": "vicinal.tasks.duplicates.dedup",
+    "Diversity": "vicinal.tasks.diversity",
     "Duplicates": "vicinal.tasks.duplicates",
     "Embedded": "vicinal.tasks.embed",
     "Evaluation": "vicinal.indexes.evaluation",
@@ -135,6 +137,7 @@ _MODULES = {
     "describe_index": "vicinal.tasks.index",
     "diagnose": "vicinal.tasks.diagnose.diagnose",
     "dedup": "vicinal.tasks.duplicates.dedup",
+    "diversity": "vicinal.tasks.diversity",
     "duplicates": "vicinal.tasks.duplicates",
     "filter": "vicinal.tasks.filter",
     "embed": "vicinal.tasks.embed",
@@ -181,6 +184,7 @@ __all__ = [
     "DataNeighbors",
     "Deduplicated",
     "Diagnosis",
+    "Diversity",
     "Duplicates",
     "Embedded",
     "Evaluation",
@@ -213,6 +217,7 @@ __all__ = [
     "dedup",
     "describe_index",
     "diagnose",
+    "diversity",
     "duplicates",
     "embed",
     "evaluate",

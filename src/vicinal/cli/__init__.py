@@ -25,6 +25,7 @@ COMMANDS = (
     "search",
     "duplicates",
     "dedup",
+    "diversity",
     "select",
     "filter",
     "report",
@@ -54,6 +55,7 @@ OUTPUTS = (
     "write_pairs",
 )
 INTERRUPTED = 130
+MEMORY = "VICINAL_MEMORY"
 CLOSED_PIPE = 141
 
 
@@ -101,6 +103,11 @@ def _run(arguments: list[str], console: Console) -> int:
         allow_abbrev=False,
     )
     top.add_argument("--version", action="version", version=f"vicinal {__version__}")
+    top.add_argument(
+        "--memory",
+        metavar="SIZE",
+        help="refuse work that takes more, such as 4G; by default what the machine or container has free",
+    )
     commands = top.add_subparsers(dest="command", metavar="COMMAND", title="commands")
     chosen = next((argument for argument in arguments if argument in COMMANDS), None)
     for name in COMMANDS:
@@ -127,12 +134,31 @@ def _run(arguments: list[str], console: Console) -> int:
         top.print_help(sys.stderr)
         return 2
     console.listen(parsed.verbose, parsed.quiet)
+    before = os.environ.get(MEMORY)
     try:
+        if parsed.memory is not None:
+            from vicinal.knn.memory import as_bytes  # loads numpy, which the help must not
+
+            os.environ[MEMORY] = str(as_bytes(parsed.memory, "--memory"))
         _refuse_inputs(vars(parsed))
-        return int(parsed.function(parsed, console))
+        code = int(parsed.function(parsed, console))
+        _refuse_shrunk()
+        return code
     except VicinalError as error:
         error.args = (options.in_options(str(error), commands.choices[parsed.command], parsed),)
         raise
+    finally:
+        if before is None:
+            os.environ.pop(MEMORY, None)
+        else:
+            os.environ[MEMORY] = before
+
+
+def _refuse_shrunk() -> None:
+    """Raise DataError where a mapped input became shorter during the command."""
+    from vicinal.storage import guard  # loads numpy
+
+    guard.refuse_shrunk()
 
 
 def _refuse_inputs(given: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 
 from vicinal.data import frames, labels, provenance, tables
 from vicinal.data.opening import open_source
-from vicinal.data.sources import is_data_file, is_source, is_table, open_table, own_fields, split
+from vicinal.data.sources import is_data_file, is_source, is_table, open_table, own_fields, own_spec, split
 from vicinal.errors import DataError, UsageError, some
 from vicinal.typing import Id
 
@@ -76,27 +76,12 @@ class Dataset:
         if self.path is None:
             return None
         rows = (row for _, row in tables.read_rows(self.path))
-        own = self.key or next(iter(self._own_fields()), "") if self.embeddings is None or self.key else ""
+        own = self.key or next(iter(own_fields(self.path)), "") if self.embeddings is None or self.key else ""
         return [{name: value for name, value in row.items() if name not in (self.id_field, own)} for row in rows]
 
     def own_embeddings(self) -> str | None:
-        """Return FILE:FIELD of the data set's only field that can hold embeddings, or None where there is none.
-
-        Raises
-        ------
-        UsageError
-            There are several.
-        """
-        fields = self._own_fields()
-        if len(fields) > 1:
-            raise UsageError(
-                f"embeddings: {self.path} has several fields of vectors ({some(fields, 9)}); name one: "
-                f"--embeddings :{fields[0]} (in Python: embeddings=':{fields[0]}')"
-            )
-        return f"{self.path}:{fields[0]}" if fields else None
-
-    def _own_fields(self) -> list[str]:
-        return [] if self.path is None else own_fields(self.path)
+        """Return FILE:FIELD of the data set's only field that can hold embeddings, or None; as `sources.own_spec`."""
+        return None if self.path is None else own_spec(self.path)
 
     def refuse_other_count(self, source: object, found: int) -> None:
         """Raise DataError where a source that belongs to these rows has another number of rows."""

@@ -17,12 +17,15 @@ import numpy as np
 from vicinal.data import encodings, hints, provenance
 from vicinal.data.dataset import Dataset
 from vicinal.data.opening import Opened, open_source
-from vicinal.errors import DataError, UsageError, unknown
+from vicinal.errors import DataError, UsageError, some, unknown
 from vicinal.knn import metrics
 from vicinal.knn.vectors import checked, invalid_rows, refuse_dtype, refuse_invalid
+from vicinal.storage import guard
 
 OnInvalid = Literal["error", "null", "skip"]
 ON_INVALID = ("error", "null", "skip")
+SHORT = 8
+"""Rows of fewer numbers are no embeddings of a model, and zeros in them are numbers like others."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,7 +144,11 @@ def load(
             rows.verify(path)
     elif rows is not None and rows != len(vectors):
         raise DataError(f"{place}: found {len(vectors)} rows, expected {rows}")
-    invalid = invalid_rows(vectors, measure or metrics.find("euclidean")) | dict(opened.missing)
+    zeros: list[int] | None = [] if measure is not None and measure.kernel != "bits" else None
+    invalid = invalid_rows(vectors, measure or metrics.find("euclidean"), zeros) | dict(opened.missing)
+    guard.refuse_shrunk()
+    if zeros and measure is not None:
+        _warn_of_zeros([row for row in zeros if row not in invalid], vectors.shape, names, place, measure.name)
     if invalid and on_invalid not in ("null", "skip"):
         if on_invalid is None:
             refuse_invalid(invalid, names, place, remedy="")
@@ -153,6 +160,17 @@ def load(
             f"{place}: {left} of {len(vectors)} rows can be used ({reasons}), expected at least {max(at_least, 1)}"
         )
     return Embeddings(vectors, place, path, opened.place, dict(sorted(invalid.items())))
+
+
+def _warn_of_zeros(zeros: list[int], shape: tuple[int, ...], names: Sequence[Any], place: str, metric: str) -> None:
+    """Warn of rows of zeros, as a model's failures are, under a metric that gives them distances."""
+    if zeros and shape[1] >= SHORT:
+        warnings.warn(
+            f"{place}: {len(zeros)} of {shape[0]} rows hold only zeros, as failed embeddings do "
+            f"({some([names[row] for row in zeros])}); under {metric} they are copies of each other: embed them again, "
+            "or leave them out with metric cosine and --on-invalid null (in Python: on_invalid='null')",
+            stacklevel=4,
+        )
 
 
 def _opened(source: object, name: str, rows: Dataset | int | None) -> Opened:

@@ -63,7 +63,7 @@ def read_columns(
         The field of ids.
     wanted : dict of str to {"label", "number", "text", "any"}, optional
         The fields to read, each with its kind: "label" (text, number or truth value), "number" (finite, as float),
-        "text" ("" where there is none), or "any".
+        "text" (a number or None where it is no text), or "any".
     first_row : int
         The number of the first row, where the file continues others.
 
@@ -150,9 +150,9 @@ def checked_value(value: Any, what: str, place: str, there: bool = True, text: b
     if what == "any":
         return value
     if what == "text":
-        if value is None or isinstance(value, str):
-            return value or ""
-        raise DataError(f"{place}: expected text, found {excerpt(value)}")
+        if value is None or isinstance(value, str | int | float):
+            return value
+        raise DataError(f"{place}: expected text or a number, found {excerpt(value)}")
     if value is None or (text and value == ""):
         found = "null" if there and not text else "an empty cell" if there else "no such field"
         raise DataError(f"{place}: expected a {what} in every row, found {found}")

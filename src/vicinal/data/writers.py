@@ -1,5 +1,6 @@
 """Tables of results, and copies of rows of a data set, written atomically."""
 
+import contextlib
 import csv
 import gzip
 import io
@@ -7,7 +8,8 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import IO, Any
+from types import TracebackType
+from typing import IO, Any, Self
 
 import numpy as np
 
@@ -135,13 +137,11 @@ def table_writer(
         elif kind == ".jsonl":
             yield JsonLines(file)
         elif kind == ".csv":
-            table = CsvLines(file, columns)
-            yield table
-            table.close()
+            with CsvLines(file, columns) as table:
+                yield table
         else:
-            parquet = Parquet(file, types or {}, columns)
-            yield parquet
-            parquet.close()
+            with Parquet(file, types or {}, columns) as parquet:
+                yield parquet
 
 
 class JsonLines:
@@ -175,12 +175,17 @@ class CsvLines:
             self._writer.writerow(self._header)
         self._writer.writerow([record[name] for name in self._header])
 
-    def close(self) -> None:
-        """Flush what is buffered; a table without records is its header."""
-        if self._header is None and self._columns:
-            self._writer.writerow(self._columns)
-        self._text.flush()
-        self._text.detach()
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        """Flush what is buffered; a table without records is its header. What failed is abandoned without a word."""
+        if kind is None:
+            if self._header is None and self._columns:
+                self._writer.writerow(self._columns)
+            self._text.flush()
+        with contextlib.suppress(OSError, ValueError):
+            self._text.detach()
 
 
 class Parquet:
@@ -210,8 +215,19 @@ class Parquet:
         self._writer.write_table(pyarrow.Table.from_pylist(self._records, schema=self._writer.schema))
         self._records = []
 
-    def close(self) -> None:
-        """Write the records that are left, and the footer of the file."""
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        """Write the records that are left, and the footer of the file.
+
+        What failed or was interrupted is closed all the same: pyarrow would do it later, to a file that is closed, and
+        print a traceback.
+        """
+        if kind is not None:
+            with contextlib.suppress(Exception):
+                self._writer.close()
+            return
         if self._records or (self._writer is None and self._columns):
             self._write_group()
         if self._writer is not None:

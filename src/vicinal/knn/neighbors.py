@@ -9,7 +9,7 @@ import numpy as np
 from vicinal.errors import DataError, UsageError
 from vicinal.knn.arguments import check_k
 from vicinal.knn.blocks import padded
-from vicinal.storage import atomic, manifests
+from vicinal.storage import atomic, guard, manifests
 from vicinal.storage.manifests import FolderKind
 from vicinal.typing import ArrayLike, PathLike
 
@@ -299,6 +299,7 @@ class RadiusNeighbors:
     metric: str | None = None
 
     def __post_init__(self) -> None:
+        guard.refuse_shrunk()
         arrays: dict[str, type] = {"indptr": np.int64, "indices": np.int64, "distances": np.float32}
         for name, dtype in arrays.items():
             array: np.ndarray
@@ -343,7 +344,11 @@ class RadiusNeighbors:
 
 
 def neighbors_of(indices: np.ndarray, distances: np.ndarray, metric: str, dim: int) -> Neighbors:
-    """A `Neighbors` that owns both arrays, without a copy; the caller must not keep them."""
+    """A `Neighbors` that owns both arrays, without a copy; the caller must not keep them.
+
+    Raises    DataError where the vectors lie in a file that became shorter meanwhile
+    """
+    guard.refuse_shrunk()
     with np.errstate(over="ignore"):  # a distance beyond float32 is inf
         distances = distances.astype(np.float32, copy=False)
     indices = np.ascontiguousarray(indices, dtype=np.int64)

@@ -14,7 +14,7 @@ from vicinal.data.embeddings import OnInvalid, load
 from vicinal.data.usable import counted, usable
 from vicinal.errors import DataError, UsageError, unknown
 from vicinal.learn.heads import Head, Heads
-from vicinal.storage import atomic, npy
+from vicinal.storage import atomic, npy, space
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -105,9 +105,8 @@ def apply(
         if output is None:
             return whole
     with atomic.whole_file(output, overwrite) as file:
-        shape = (len(use.ids), chosen.dim_out)
-        header = {"descr": np.lib.format.dtype_to_descr(np.dtype(dtype)), "fortran_order": False, "shape": shape}
-        np.lib.format.write_array_header_1_0(file, header)
+        space.require(output, len(use.ids) * chosen.dim_out * np.dtype(dtype).itemsize)
+        npy.write_header(file, dtype, (len(use.ids), chosen.dim_out))
         blocks = [(0, whole)] if len(use.ids) > len(rows) else _cast_blocks(chosen, rows, dtype, name)
         for _, block in blocks:
             file.write(block.tobytes())

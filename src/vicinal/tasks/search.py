@@ -307,7 +307,8 @@ def _rows_of(
 
 def _by_distance(index: Index, question: _Queries, k: int, where: object) -> Iterator[tuple[Any, int, int, float]]:
     """Yield (query, rank, row, distance) for each hit."""
-    nearest = index.search(question.vectors, k if question.rows is None else k + 1, where)
+    wanted = min(k if question.rows is None else k + 1, max(1, index.n_rows))
+    nearest = index.search(question.vectors, wanted, where)
     for place, name in enumerate(question.names):
         own = -1 if question.rows is None else question.rows[place]
         pairs = [

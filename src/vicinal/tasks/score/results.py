@@ -12,7 +12,9 @@ from vicinal.data import tables
 from vicinal.data.dataset import Dataset
 from vicinal.data.embeddings import Embeddings
 from vicinal.data.results import Columns, flat_record, plain_values
+from vicinal.errors import UsageError
 from vicinal.knn.neighbors import Neighbors
+from vicinal.tasks.diversity.measures import Answer
 from vicinal.tasks.score.plan import Plan, Question, Scorer
 from vicinal.tasks.score.runs import Origin
 from vicinal.typing import Id
@@ -112,6 +114,8 @@ class Scores(Columns):
         How long it took in all.
     skipped : int
         The number of rows that were left out (`on_invalid="skip"`).
+    setwise : dict of str to dict
+        The answers of scorers of the whole set, by name.
     """
 
     def __init__(
@@ -125,6 +129,7 @@ class Scores(Columns):
         embeddings: Embeddings | None = None,
         output: Path | None = None,
         evidence: bool = False,
+        setwise: dict[str, Answer] | None = None,
     ) -> None:
         ids = [identity for part in rows for identity in part.ids]
         columns: dict[str, Any] = {}
@@ -137,26 +142,36 @@ class Scores(Columns):
         super().__init__(ids, columns)
         self.plan, self.rows, self.scored = plan, rows, scored
         self.embeddings, self.output, self.seconds, self.skipped = embeddings, output, 0.0, 0
+        self.setwise = dict(setwise or {})
         self._origin, self._passes, self._evidence = origin, passes or {}, evidence
 
     def __repr__(self) -> str:
+        if not self.scored:
+            return f"Scores(n={len(self)}, setwise={list(self.setwise)})"
         first = self.scored[0]
         return f"Scores(n={len(self)}, names={self.names}, k={first.k}, metric={first.scorer.metric.name!r})"
 
     @property
+    def _first(self) -> Scored:
+        """The first score, where there is one."""
+        if not self.scored:
+            raise UsageError("these scorers are of the whole set, and no row has a score; read `setwise`")
+        return self.scored[0]
+
+    @property
     def metric(self) -> str:
         """The metric of the first score."""
-        return self.scored[0].scorer.metric.name
+        return self._first.scorer.metric.name
 
     @property
     def k(self) -> int:
         """The number of neighbours of the first score."""
-        return self.scored[0].k
+        return self._first.k
 
     @property
     def neighbors(self) -> Neighbors:
         """The neighbours of the first pass, at the largest k of its scores."""
-        return next(iter(self._passes.values()), self.scored[0].neighbors)
+        return next(iter(self._passes.values()), None) or self._first.neighbors
 
     @property
     def errors(self) -> dict[int, str]:
@@ -174,7 +189,8 @@ class Scores(Columns):
         whole = {"output": output, "total_seconds": round(self.seconds, 3)}
         parts = [one.summary() for one in self.scored]
         if self.plan.nested or len(parts) > 1:
-            return {**whole, "n": len(self), "scorers": parts}
+            sets = {"setwise": self.setwise} if self.setwise else {}
+            return {**whole, "n": len(self), "scorers": parts, **sets}
         return {**parts[0], **whole}
 
     def save(self, folder: str | Path, overwrite: bool = False) -> None:

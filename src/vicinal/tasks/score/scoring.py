@@ -25,7 +25,7 @@ from vicinal.errors import UsageError, unknown
 from vicinal.knn.neighbors import Neighbors
 from vicinal.knn.vectors import refuse_invalid
 from vicinal.storage import locks
-from vicinal.tasks.score import values
+from vicinal.tasks.score import setwise, values
 from vicinal.tasks.score.appending import appended
 from vicinal.tasks.score.config import read_plan
 from vicinal.tasks.score.inputs import Inputs, check, fields_of, without_invalid
@@ -125,7 +125,8 @@ def score(
         The folder of the kept run that `append` adds to.
     config : path, optional
         A YAML file in the flat form (one scorer) or in the nested form (several, as OpenDataArena's tool writes it).
-        Arguments replace its values.
+        Arguments replace its values. Scorers of the whole set (`vicinal.diversity`) in the nested form are computed
+        too: their answers are in `Scores.setwise` and in `setwise_scores.jsonl` beside `pointwise_scores.jsonl`.
     sub_name : str, optional
         The name of a single score in the result.
     skip_unknown : bool
@@ -198,6 +199,8 @@ def _from_embeddings(
     fields = fields_of(plan, groups)
     kind = kind_of("label", options.on_invalid)
     wanted = {key: (spec, kind) for key, spec in fields.values()}
+    if any(not one.measure.embeddings for one in plan.setwise):
+        wanted[setwise.CLUSTER_FIELD] = (setwise.CLUSTER_FIELD, "label")
     rows = dataset.read(plan.data, source[0], ids=ids, fields=wanted, encoding=source[1])
     if output is not None:
         tables.check_table(output, rows.ids)
@@ -206,6 +209,7 @@ def _from_embeddings(
     sources: dict[Key, object] = {EMBEDDINGS: rows.embeddings, REFERENCE: _reference(reference, rows)}
     columns = {name: rows.values[key] for name, (key, _) in fields.items()}
     inputs = check(plan, rows, columns, sources, options.on_invalid)
+    sets = setwise.check(plan, rows, rows.values.get(setwise.CLUSTER_FIELD), sources, options.on_invalid)
     id_field = ids if isinstance(ids, str) else "id"
     problem = _problem(plan, rows, inputs, fields, ids)
     whole, left = rows, None
@@ -214,9 +218,12 @@ def _from_embeddings(
         problem = problem or "expected all rows of the data set, got on_invalid 'skip'; give 'null'"
     origin = Origin(problem, rows.path, inputs.vectors, inputs.references, id_field, options.on_invalid)
     if options.run is not None:
+        if not plan.scorers:
+            raise UsageError("run: a run is kept for its scores of rows, and the file names none; leave it out")
         origin.require_files()
     answered = answers(plan, inputs, progress=options.progress, checkpoint=options.checkpoint)
-    scores = finished(plan, (rows,), inputs, answered, origin, output, options)
+    found = setwise.compute(sets, answered, options.progress)
+    scores = finished(plan, (rows,), inputs, answered, origin, output, options, found)
     if left is not None:
         scores.skipped = len(whole) - len(left)
     if options.add_to is not None:

@@ -233,10 +233,9 @@ def _records(
         pyarrow.parquet.write_table(table, target)
         return
     if kind == ".csv":
-        lines = CsvLines(target)
-        for record in whole:
-            lines.add({name: _csv_cell(_json_value(cell, name, path)) for name, cell in record.items()})
-        lines.close()
+        with CsvLines(target) as lines:
+            for record in whole:
+                lines.add({name: _csv_cell(_json_value(cell, name, path)) for name, cell in record.items()})
         return
     json_lines = JsonLines(target)
     for record in whole:

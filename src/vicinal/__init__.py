@@ -68,6 +68,8 @@ if TYPE_CHECKING:
     from vicinal.tasks.score.scorers import KNNScorer
     from vicinal.tasks.search import Hits, search
     from vicinal.tasks.select import select
+    from vicinal.tasks.select.compare import compare_selections
+    from vicinal.tasks.select.comparison import Comparison
     from vicinal.tasks.select.selection import Selection
 
 __version__ = "0.1.0"
@@ -93,6 +95,7 @@ _MODULES = {
     "Binary": "vicinal.indexes",
     "Collection": "vicinal.retrieval.collection",
     "Columns": "vicinal.data.results",
+    "Comparison": "vicinal.tasks.select.comparison",
     "Curve": "vicinal.tasks.predict.curve",
     "DataError": "vicinal.errors",
     "DataNeighbors": "vicinal.tasks.neighbors",
@@ -134,6 +137,7 @@ _MODULES = {
     "add_to_index": "vicinal.tasks.index",
     "choose_k": "vicinal.tasks.predict.choose_k",
     "classify": "vicinal.tasks.predict.classify",
+    "compare_selections": "vicinal.tasks.select.compare",
     "describe_index": "vicinal.tasks.index",
     "diagnose": "vicinal.tasks.diagnose.diagnose",
     "dedup": "vicinal.tasks.duplicates.dedup",
@@ -179,6 +183,7 @@ __all__ = [
     "Binary",
     "Collection",
     "Columns",
+    "Comparison",
     "Curve",
     "DataError",
     "DataNeighbors",
@@ -214,6 +219,7 @@ __all__ = [
     "add_to_index",
     "choose_k",
     "classify",
+    "compare_selections",
     "dedup",
     "describe_index",
     "diagnose",

@@ -20,8 +20,7 @@ SAVED = FolderKind("vicinal.neighbors", 1, "saved neighbours", "vicinal neighbor
 class Neighbors:
     """The k nearest stored rows of each row, nearest first, ties by row number.
 
-    `neighbors[i]` is row i's (indices, distances), without empty places; `neighbors[a:b]` is the
-    result of those rows; iterating gives one row after the other.
+    `neighbors[i]` is row i's (indices, distances), without empty places; `neighbors[a:b]` is the result of those rows.
 
     Attributes
     ----------

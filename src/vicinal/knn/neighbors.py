@@ -235,8 +235,7 @@ class Neighbors:
             )
         if self.indices.max(initial=-1) >= n or (self.indices == rows[:, None]).any():
             raise UsageError(
-                "to_umap: needs each row's nearest others in the same set, as vicinal.neighbors gives them; these are "
-                "of another set, of a slice, or hold the rows themselves"
+                "to_umap: needs each row's nearest others; these are of another set, of a slice, or hold it"
             )
         indices = np.concatenate([rows[:, None], self.indices], axis=1)
         distances = np.concatenate([np.zeros((n, 1), np.float32), self.distances], axis=1)

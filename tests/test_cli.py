@@ -15,7 +15,8 @@ import vicinal
 from vicinal.cli import COMMANDS
 from vicinal.errors import UsageError
 from vicinal.indexes import exact, proposals
-from vicinal.knn import arguments, memory
+from vicinal.knn import arguments as checks
+from vicinal.knn import memory
 from workplace import Workplace, agree, true_scores
 
 SCORE = ("score", "data.jsonl", "--embeddings", "emb.npy")
@@ -433,7 +434,7 @@ def test_info_names_a_kernel_for_every_metric(work: Workplace) -> None:
 @pytest.fixture
 def looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """Small work is compared with the memory too."""
-    monkeypatch.setattr(arguments, "SMALL", 1)
+    monkeypatch.setattr(checks, "SMALL", 1)
     monkeypatch.setattr(proposals, "SMALL", 1)
 
 

@@ -59,6 +59,12 @@ def fault(text: str | bytes, **overrides: Any) -> str:
     return str(caught.value)
 
 
+# Six levels of ten aliases: a million values of a file of 200 bytes.
+BILLION_LAUGHS = "k:\n" + "".join(
+    f"  - &x{level} [{', '.join(10 * [f'*x{level - 1}' if level else '1'])}]\n" for level in range(6)
+)
+
+
 def nested(*scorers: str, top: str = "") -> str:
     listed = "".join(f"- {{embedding_path: emb.npy, {one}}}\n" for one in scorers)
     return f"input_path: data.jsonl\noutput_path: out\n{top}scorers:\n{listed}"
@@ -192,6 +198,9 @@ def test_scorers_of_one_name_are_told_apart() -> None:
         ("k: *nowhere", "1:4: not valid YAML: found undefined alias 'nowhere'"),
         ("k: &a [*a]", "1:4: k.0: an alias that contains itself"),
         ("k: &a {b: {c: *a}}", "1:4: k.b.c: an alias that contains itself"),
+        (BILLION_LAUGHS, "2:34: k.4.7.8.8.8.8: with its aliases the file holds more than 100,000 values; write fewer"),
+        ("k: " + 60 * "[" + 60 * "]", "1:54: k" + 50 * ".0" + ": nested more than 50 levels deep; write it flatter"),
+        ("k: " + 5000 * "[", ": nested too deeply to be read; write it flatter"),
         ("k: !!int five", '1:4: k: not a value that can be read: "five" as int'),
         ("k: !!bool maybe", '1:4: k: not a value that can be read: "maybe" as bool'),
         ('k: !!int ""', '1:4: k: not a value that can be read: "" as int'),

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vicinal.errors import DataError, UsageError
+from vicinal.errors import DataError, DiskFull, UsageError
 from vicinal.indexes import INDEXES
 from vicinal.indexes import load_index as load
 from vicinal.indexes.engines.hnsw import HNSWEngine
@@ -208,7 +208,7 @@ def test_what_is_there_is_replaced_whole_or_not_at_all(saved: Path, monkeypatch:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(HNSWEngine, "write", full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(DiskFull, match="index: not enough room"):
         index.save(saved, overwrite=True)
     assert {file.name: file.read_bytes() for file in saved.iterdir()} == before
     assert [path.name for path in saved.parent.iterdir()] == ["index"]

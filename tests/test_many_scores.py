@@ -77,7 +77,8 @@ def test_tables_give_every_score_a_column(work: Workplace, name: str) -> None:
         agree([float(row[by]) for row in rows], plain(work, by, 5))
     assert {int(row["distinct multiplicity"]) for row in rows} == {1}
     nearest = vicinal.neighbors(work.vectors, 5)
-    assert json.loads(rows[3]["mean neighbors"]) == [work.ids[row] for row in nearest.indices[3]]
+    found = rows[3]["mean neighbors"]  # a list in Parquet, its JSON text in a CSV
+    assert (json.loads(found) if name == "o.csv" else found) == [work.ids[row] for row in nearest.indices[3]]
     assert int(rows[3]["mean duplicate_group"]) == work.ids[3]
 
 

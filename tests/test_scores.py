@@ -81,6 +81,7 @@ def lof_by_definition(vectors: np.ndarray, k: int) -> np.ndarray:
     return np.array([np.mean([density[other] for other in nearest[row]]) / density[row] for row in rows])
 
 
+@pytest.mark.filterwarnings("ignore:local outlier factor")
 @pytest.mark.parametrize("k", [3, 5, 6, 9])  # fewer neighbours than copies of a row, as many, and more
 def test_the_local_outlier_factor_of_copies(k: int) -> None:
     vectors = np.concatenate([np.repeat(hard_data("plain", 10, 3), 6, axis=0), hard_data("plain", 40, 3, seed=1)])
@@ -88,6 +89,7 @@ def test_the_local_outlier_factor_of_copies(k: int) -> None:
     np.testing.assert_allclose(ours, lof_by_definition(vectors, k), rtol=1e-6)
 
 
+@pytest.mark.filterwarnings("ignore:local outlier factor")
 def test_the_local_outlier_factor_of_copies_is_scikit_learns_where_products_are_exact() -> None:
     # scikit-learn's distances come from expanded squares: without rounding only where these are small integers.
     plain = np.concatenate([np.repeat(hard_data("plain", 10, 3), 6, axis=0), hard_data("plain", 40, 3, seed=1)])
@@ -237,6 +239,7 @@ def test_neighbours_of_other_groups_only_are_enough_for_an_outlier_factor() -> N
     np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
+@pytest.mark.filterwarnings("ignore:local outlier factor")
 def test_every_score_works_for_any_smaller_k_of_one_pass() -> None:
     vectors = hard_data("40 % copies of one row", 120, 4)
     wide = vicinal.neighbors(vectors, 119)

@@ -260,9 +260,9 @@ def test_rows_without_a_score_are_not_chosen(case: Case) -> None:
             ["--keep", "5", "--strategy", "k-center", "--metric", "inner_product"],
             "--metric: strategy 'k-center' needs a metric that measures a distance, got 'inner_product'",
         ),
-        (3, ["--keep", "5", "--quality", "none"], "d.jsonl:1: none: expected a number in every row, found no such"),
+        (3, ["--keep", "5", "--quality", "none"], "d.jsonl: none: expected a number, found no such field in any row"),
         (3, ["--keep", "5", "--quality", "src"], "d.jsonl:1: src: expected a number, found"),
-        (3, ["--keep", "5", "--quota", "none"], "d.jsonl:1: none: expected a label in every row, found no such"),
+        (3, ["--keep", "5", "--quota", "none"], "d.jsonl: none: expected a label, found no such field in any row"),
         (2, ["--keep", "5", "--decisions", "x.csv"], "x.csv: expected a name that ends in .jsonl or .jsonl.gz"),
         (
             2,
@@ -515,3 +515,13 @@ def test_a_field_of_the_data_set_is_a_score_too(case: Case) -> None:
 def test_an_empty_data_set_is_refused(case: Case) -> None:
     case.work.write("e.jsonl", "")
     assert case.work.refuses(3, "select", "e.jsonl", "q", "--keep", "50%", "-o", "n.jsonl").startswith("e.jsonl: ")
+
+
+def test_dedup_keeps_rows_beyond_the_radius_unless_chains_are_joined() -> None:
+    chain = np.arange(6.0)[:, None]
+    options: dict[str, Any] = {"keep": 1, "strategy": "k-center", "dedup": 1.0}
+    greedy, single = select(chain, **options), select(chain, link="single", **options)
+    assert [row for row in range(6) if greedy["rule"][row] == "dedup"] == [1, 3, 5]
+    assert [row for row in range(6) if single["rule"][row] == "dedup"] == [1, 2, 3, 4, 5]
+    with pytest.raises(UsageError, match="link: says how dedup groups rows, but dedup is missing"):
+        select(chain, keep=1, strategy="k-center", link="single")

@@ -171,7 +171,7 @@ def _columns(name: str) -> set[str]:
 def test_whole_numbers_of_texmex_and_big_ann_keep_their_type(
     ending: str, dtype: type, write: Callable[[Path, np.ndarray], None], tmp_path: Path
 ) -> None:
-    rows = (BYTES // 2).astype(dtype)
+    rows: np.ndarray = (BYTES // 2).astype(dtype)
     write(tmp_path / f"a{ending}", rows)
     found = load(tmp_path / f"a{ending}").vectors
     assert found.dtype == dtype and np.array_equal(found, rows)
@@ -459,7 +459,7 @@ def test_words_with_blanks_and_bytes_that_are_no_text_are_read(tmp_path: Path) -
     assert rows.ids == [". . .", "a", "c\ufffd"]
     assert load(rows.embeddings).vectors.tolist() == [[3, 4], [1, 2], [5, 6]]
     (tmp_path / "g.txt").write_bytes(b"a 1 2\nb 3 x\n")
-    with pytest.raises(DataError, match=r"g\.txt:2: expected a number, found b'x'"):
+    with pytest.raises(DataError, match=r"g\.txt:2: found the number b'x', expected 2 numbers"):
         load(tmp_path / "g.txt")
 
 
@@ -479,3 +479,22 @@ def test_headers_with_truth_values_for_sizes_are_refused(tmp_path: Path) -> None
     (tmp_path / "a.npy").write_bytes(whole.replace(b"(1, 1), }    ", b"(True, 1), } "))
     with pytest.raises(DataError, match=r"header cannot be read \(shape \(True, 1\)\)"):
         load(tmp_path / "a.npy")
+
+
+def test_the_page_lists_every_reader_with_its_endings_key_and_extra() -> None:
+    page = (Path(__file__).parent.parent / "docs" / "data.md").read_text(encoding="utf-8")
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in page.splitlines() if line.startswith("| ")]
+    listed = {row[0]: (row[1], row[2], row[3]) for row in rows if len(row) == 8}
+    for reader in sources.READERS:
+        endings = ", ".join(f"`{ending}`" for ending in reader.endings)
+        assert listed[reader.name] == (endings, reader.key, f"`{reader.extra}`" if reader.extra else "")
+
+
+def test_a_word_with_a_blank_shifts_the_binary_form_with_a_warning(tmp_path: Path) -> None:
+    path = tmp_path / "a.bin"
+    write_word_bytes(path, b"")
+    path.write_bytes(path.read_bytes().replace("w3é".encode(), "w 3é".encode()))
+    with pytest.warns(
+        UserWarning, match=r"1 words hold bytes that are no text \(rows 4\); a word before each may hold a"
+    ):
+        load(path)

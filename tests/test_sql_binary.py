@@ -47,6 +47,7 @@ def test_there_are_as_many_cases_as_were_taken() -> None:
     assert len(CASES) == 126
 
 
+@pytest.mark.filterwarnings("ignore:.* is NULL")
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["id"])
 def test_ydbs_own_cases(db: Database, case: dict[str, Any]) -> None:
     statement = f"SELECT Knn::{case['fn']}({', '.join(map(written, case['args']))})"
@@ -67,6 +68,7 @@ def test_ydbs_own_cases(db: Database, case: dict[str, Any]) -> None:
         assert np.float32(found) == np.float32(expected["float"])
 
 
+@pytest.mark.filterwarnings("ignore:.* is NULL")
 @pytest.mark.parametrize(
     "case", [one for one in CASES if one["fn"] in DISTANCES and "error" not in (one["expect"] or {})]
 )

@@ -141,14 +141,15 @@ def test_a_view_that_an_index_cannot_serve_is_refused(db: Database, statement: s
     [
         ('distance=l2, vector_type="float", vector_dimension=16, levels=1, clusters=4', "distance: unknown value 'l2'"),
         ('vector_type="float", vector_dimension=16, levels=1, clusters=4', "needs distance=... or similarity=..."),
-        ('distance=cosine, vector_type="bit", vector_dimension=16, levels=1, clusters=4', "unknown value 'bit'"),
-        ('distance=cosine, vector_type="float", levels=1, clusters=4', "needs vector_dimension=..."),
-        ("distance=cosine, vector_dimension=16", "needs vector_type=..."),
+        ('distance=cosine, vector_type="bit", vector_dimension=16, levels=1, clusters=4', "has no bit vector of 16"),
+        ('distance=cosine, vector_type="f32"', "unknown value 'f32'"),
         ('distance=cosine, similarity=cosine, vector_type="float", vector_dimension=16', "and not both"),
         ('distance=cosine, vector_type="float", vector_dimension=16, levels=1, clusters=1', "from 2 to 2048, found 1"),
         ('distance=cosine, vector_type="float", vector_dimension=8', "has no float vector of 8 elements in e"),
         ('distance=cosine, vector_type="float", vector_dimension=16, levels=16, clusters=2048', "beyond"),
-        ("distance=cosine, overlap_clusters=3", "overlap_clusters is outside the subset"),
+        ("distance=cosine, overlap_clusters=0", "overlap_clusters: expected a whole number from 1 to 2048, found 0"),
+        ("distance=cosine, adaptive_clusters=yes", "adaptive_clusters: unknown value 'yes'"),
+        ("distance=cosine, leaves=3", "setting leaves is outside the subset"),
     ],
 )
 def test_settings_are_checked(db: Database, settings: str, said: str) -> None:
@@ -238,7 +239,7 @@ def test_levels_and_clusters_may_be_left_out() -> None:
         db.execute(f"UPSERT INTO T (id, e) VALUES {rows}")
         db.execute("""ALTER TABLE T ADD INDEX i GLOBAL USING vector_kmeans_tree ON (e)
             WITH (distance=euclidean, vector_type="float", vector_dimension=2)""")
-        (tree,) = db._indexes._forest(db.tables()["T"], "i").trees.values()
+        (tree,) = db._definitions.vectors._forest(db.tables()["T"], "i").trees.values()
         assert (len(tree.levels), tree.leaves) == (1, 20)  # the root of 400
         order = "ORDER BY Knn::EuclideanDistance(e, Knn::ToBinaryString([200.f, 5.f])) LIMIT 10"
         exact = list(db.execute(f"SELECT id FROM T {order}"))

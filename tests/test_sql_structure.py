@@ -64,7 +64,20 @@ def test_no_module_of_sql_imports_itself_through_others() -> None:
 
 
 # Each part, and the parts that it may import.
-LAYERS = ("faults", "vectors", "parse", "types", "catalog", "compile", "rows", "engine", "database", "io", "ydb")
+LAYERS = (
+    "faults",
+    "words",
+    "vectors",
+    "parse",
+    "types",
+    "catalog",
+    "compile",
+    "rows",
+    "engine",
+    "database",
+    "io",
+    "ydb",
+)
 
 
 def test_each_part_imports_those_before_it() -> None:

@@ -212,6 +212,7 @@ def facts() -> Iterator[Database]:
         yield db
 
 
+@pytest.mark.filterwarnings("ignore:.* is NULL")
 @pytest.mark.parametrize("name", ["CosineDistance", "EuclideanDistance", "InnerProductSimilarity", "ManhattanDistance"])
 @pytest.mark.parametrize("where", ["", " WHERE f.g < 5", " WHERE f.g < 5 AND t.id > 2"])
 def test_many_targets_in_one_statement_answer_as_the_plain_statement(facts: Database, name: str, where: str) -> None:

@@ -1,6 +1,7 @@
 """Data sets are read as they were written, and what is wrong is said with file and line."""
 
 import csv
+import gc
 import gzip
 import io
 import json
@@ -336,3 +337,16 @@ def test_csv_output_has_a_header_and_empty_cells_for_null(tmp_path: Path) -> Non
         table.add({"id": 2, "score": 0.25, "error": None})
     with open(tmp_path / "x.csv", newline="") as file:
         assert list(csv.reader(file)) == [["id", "score", "error"], ['a "b", c', "", "why"], ["2", "0.25", ""]]
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "jsonl.gz", "csv", "parquet"])
+def test_a_table_that_is_interrupted_leaves_nothing_and_prints_nothing(
+    ending: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(KeyboardInterrupt), tables.table_writer(tmp_path / f"o.{ending}") as table:
+        for row in range(70_000):  # more than a row group
+            table.add({"id": row, "score": 0.5})
+        raise KeyboardInterrupt
+    del table
+    gc.collect()
+    assert capfd.readouterr() == ("", "") and not list(tmp_path.iterdir())

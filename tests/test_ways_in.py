@@ -13,6 +13,7 @@ import numpy as np
 import pandas
 import polars
 import pyarrow
+import pyarrow.parquet
 import pytest
 import torch
 from sentence_transformers.util.quantization import quantize_embeddings
@@ -195,7 +196,7 @@ def test_truth_values_are_packed_under_a_metric_of_bits() -> None:
 
 
 @pytest.mark.parametrize("metric", ["hamming", "jaccard"])
-def test_binary_and_ubinary_of_sentence_transformers_give_the_same_distances(metric: str) -> None:
+def test_binary_and_ubinary_of_sentence_transformers_give_the_same_distances(metric: Any) -> None:
     a, b = (SIGNS > 0)[:, None, :], (SIGNS > 0)[None, :, :]
     true = (a != b).sum(axis=2) if metric == "hamming" else 1 - (a & b).sum(axis=2) / (a | b).sum(axis=2)
     np.fill_diagonal(true := true.astype(float), np.inf)
@@ -347,3 +348,41 @@ def test_a_data_set_carries_its_own_embeddings(tmp_path: Path, capsys: pytest.Ca
         vicinal.score(f"{tmp_path / 'data.parquet'}:embedding", "x.npy")
     with pytest.raises(UsageError, match=r"unknown .* 'embeding': did you mean 'embedding'"):
         vicinal.score(tmp_path / "data.parquet", ":embeding")
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "sqeuclidean", "manhattan", "inner_product"])
+@pytest.mark.parametrize("dtype", ["float32", "int16"])
+def test_rows_of_zeros_are_counted_in_one_warning_whose_remedy_works(metric: str, dtype: str) -> None:
+    rows = np.round(SIGNS * 50).astype(dtype)
+    rows[[4, 9, 30]] = 0
+    with pytest.warns(UserWarning, match=rf"3 of 300 rows hold only zeros, .*\(4, 9, 30\); under {metric} ") as raised:
+        load(rows, metric=metric)
+    assert len(raised) == 1
+    assert list(load(rows, metric="cosine", on_invalid="null").invalid) == [4, 9, 30]
+
+
+def test_a_configuration_names_a_key_and_a_matrix_may_have_any_format(tmp_path: Path) -> None:
+    np.savez(tmp_path / "e.npz", one=ROWS, m=np.eye(6))
+    (tmp_path / "d.jsonl").write_text("".join(f'{{"id": {row}}}\n' for row in range(23)))
+    (tmp_path / "k.yaml").write_text("name: KNNScorer\nembedding_path: e.npz:one\nk: 3\n")
+    scores = vicinal.score(tmp_path / "d.jsonl", config=tmp_path / "k.yaml")
+    assert np.array_equal(scores["KNNScorer"], vicinal.score(ROWS, k=3)["mean"])
+    found = vicinal.outliers(ROWS, metric="mahalanobis", matrix=f"{tmp_path / 'e.npz'}:m")
+    assert np.allclose(found["score"], vicinal.outliers(ROWS)["score"], rtol=1e-6)
+
+
+def test_notices_are_printed_and_copies_are_said_at_v(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pyarrow.parquet.write_table(pyarrow.table({"id": range(23), "e": ROWS.tolist()}), tmp_path / "a.parquet")
+    command = ["outliers", str(tmp_path / "a.parquet")]
+    for options, taken, copied in (([], True, False), (["-v"], True, True), (["-q"], False, False)):
+        assert main([*command, *options]) == 0
+        said = capsys.readouterr().err
+        assert ("a.parquet: embeddings are taken from the field 'e'" in said) == taken
+        assert ("copied into memory: it is encoded" in said) == copied
+
+
+def test_half_a_surrogate_pair_in_ids_in_memory_is_refused_and_the_remedy_works() -> None:
+    half = "b" + chr(0xD800)
+    with pytest.raises(DataError, match=r"half a surrogate pair in row 1, 'b\\ud800', .*'replace'\)\.decode\(\)"):
+        vicinal.score(ROWS[:3], ids=["a", half, "c"], k=1)
+    assert vicinal.score(ROWS[:3], ids=["a", half.encode("utf-8", "replace").decode(), "c"], k=1).ids[1] == "b?"

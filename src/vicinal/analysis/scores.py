@@ -5,6 +5,8 @@ the docstring says so. Rows without any neighbour take no part in the scores of 
 `Neighbors` and k; these may hold more than k neighbours a row.
 """
 
+import warnings
+
 import numpy as np
 
 from vicinal.analysis.distinct import copy_groups as copy_groups  # which other modules import from here
@@ -13,6 +15,7 @@ from vicinal.errors import DataError, UsageError
 from vicinal.knn.metrics import METRICS
 from vicinal.knn.neighbors import Neighbors
 
+LOF_INFLATED = 1e7  # a factor above it comes from copies; scikit-learn warns from here on
 LOF_OFFSET = 1e-10  # added to mean reachabilities, so that copies have a density; scikit-learn's value
 
 
@@ -154,7 +157,16 @@ def local_outlier_factor(neighbors: Neighbors, k: int) -> np.ndarray:
     radius = np.where(there, distances, -np.inf).max(axis=1)
     reachability = np.maximum(distances, radius[nearest.indices])
     density = 1.0 / (_mean(reachability, there) + LOF_OFFSET)
-    return _mean(density[nearest.indices], there) / density
+    factors = _mean(density[nearest.indices], there) / density
+    inflated = int((factors > LOF_INFLATED).sum())
+    if inflated:
+        warnings.warn(
+            f"local outlier factor: {inflated} rows have a factor above {LOF_INFLATED:g}, because rows with at least "
+            f"{k} copies are near them; give a larger k, or remove copies first: `vicinal outliers` computes the "
+            "factor over distinct rows",
+            stacklevel=2,
+        )
+    return factors
 
 
 def log_density(neighbors: Neighbors, k: int) -> np.ndarray:

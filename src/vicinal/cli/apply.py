@@ -28,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", metavar="NPY", required=True, help="the array to write")
     parser.add_argument("--tower", metavar="NAME", help="which head of a joint space")
     parser.add_argument("--dtype", choices=DTYPES, default="float32", help="of the output (default float32)")
+    options.add_on_invalid(parser, "NaN")
     options.add_overwrite(parser)
     parser.add_argument("--json", action="store_true", help="a summary as JSON on stdout")
 
@@ -44,6 +45,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         encoding=arguments.encoding,
         tower=arguments.tower,
         dtype=arguments.dtype,
+        on_invalid=arguments.on_invalid,
         overwrite=arguments.overwrite,
     ).shape
     if arguments.json:

@@ -152,7 +152,9 @@ def _build(arguments: argparse.Namespace, console: Console) -> int:
     if arguments.json:
         about = describe_index(arguments.output)
         print(json.dumps({name: value for name, value in about.items() if name not in ("columns", "engine")}))
-    console.note(f"{built.name} index of {len(built):,} rows: {arguments.output}")
+    lost = built.n_rows - len(built)
+    left_out = f"; {lost:,} rows without a usable vector were left out" if lost else ""
+    console.note(f"{built.name} index of {len(built):,} rows: {arguments.output}{left_out}")
     return 0
 
 

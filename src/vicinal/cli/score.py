@@ -136,6 +136,7 @@ def _add_outputs(parser: argparse.ArgumentParser) -> None:
         metavar="PATH",
         help="the output file; in the nested form the output folder",
     )
+    options.add_add_to(parser)
     parser.add_argument("--run", metavar="FOLDER", help="keep the run, for reports and --append")
     options.add_overwrite(parser)
     parser.add_argument("--json", action="store_true", help="a summary as JSON: on stdout, or stderr without an output")
@@ -144,6 +145,7 @@ def _add_outputs(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Score and print."""
     from vicinal.data import tables
+    from vicinal.data.usable import note
     from vicinal.tasks.score import score
     from vicinal.tasks.score.config import check_unused
 
@@ -168,6 +170,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             progress=progress,
             checkpoint=arguments.checkpoint,
             output=arguments.output,
+            add_to=arguments.add_to,
             overwrite=arguments.overwrite,
             run=arguments.run,
             append=arguments.append,
@@ -179,16 +182,19 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     unused = tuple(key for key in UNUSED if key in (*unused, *scores.plan.unused))
     if unused:
         console.detail(f"accepted but not used here: {', '.join(unused)}")
-    if scores.output is None:
+    written = scores.output or arguments.add_to
+    if written is None:
         lines = tables.JsonLines(sys.stdout.buffer)
         for record in scores.records():
             lines.add(record)
         sys.stdout.buffer.flush()
     if arguments.json:
-        print(json.dumps(scores.summary()), file=sys.stderr if scores.output is None else sys.stdout)
+        print(json.dumps(scores.summary()), file=sys.stderr if written is None else sys.stdout)
     for one in scores.scored:
         metric = one.scorer.metric.name
         console.detail(f"{one.label}: k = {one.k}, {metric}, {one.engine}, {one.seconds:.2f} s")
-    if scores.output is not None:
-        console.note(f"{len(scores):,} rows scored in {scores.seconds:.1f} s: {scores.output}")
+    if written is not None:
+        left_out = f"; {scores.skipped:,} rows without a usable value were left out" if scores.skipped else ""
+        null = note(scores.errors)
+        console.note(f"{len(scores):,} rows scored in {scores.seconds:.1f} s: {written}{null}{left_out}")
     return 0

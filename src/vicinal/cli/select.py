@@ -50,7 +50,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     options.add_metric(parser)
     parser.add_argument("--quality", metavar="FIELD", help="a field of numbers, high is good: prefer such rows")
-    parser.add_argument("--dedup", metavar="RADIUS", help="first keep one row of each group so close together")
+    parser.add_argument("--dedup", metavar="RADIUS", help="first leave out rows so close to one that takes part")
+    options.add_link(parser)
     parser.add_argument("--quota", metavar="FIELD", help="each value of this field keeps its share")
     parser.add_argument("--target", metavar="NPY", help="the embeddings that tsds selects towards")
     parser.add_argument("--alpha", metavar="A", help="from 0 to 1: the weight of quality in qdit, nearness in tsds")
@@ -63,6 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--decisions", metavar="PATH", help="the decisions (default: OUTPUT.decisions.jsonl)")
     options.add_overwrite(parser)
+    options.add_on_invalid(parser, "not chosen", default="null")
     options.add_ids(parser)
     options.add_threads(parser)
     parser.add_argument("--compare", metavar="NAMES", help="compare strategies, with commas between them, or all")
@@ -91,6 +93,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 
 
 def _select(arguments: argparse.Namespace, console: Console) -> int:
+    from vicinal.data.usable import note
     from vicinal.tasks.select import select
 
     with console.progress() as progress:
@@ -107,7 +110,9 @@ def _select(arguments: argparse.Namespace, console: Console) -> int:
             metric=arguments.metric,
             quality=arguments.quality,
             dedup=options.number(arguments.dedup),
+            link=arguments.link,
             quota=arguments.quota,
+            on_invalid=arguments.on_invalid,
             target=arguments.target,
             alpha=options.number(arguments.alpha),
             threshold=options.number(arguments.threshold),
@@ -124,7 +129,10 @@ def _select(arguments: argparse.Namespace, console: Console) -> int:
     summary = found.summary()
     if arguments.json:
         print(json.dumps({**summary, "output": arguments.output}))
-    console.note(f"{summary['kept']:,} of {summary['n']:,} rows kept in {found.seconds:.1f} s: {arguments.output}")
+    console.note(
+        f"{summary['kept']:,} of {summary['n']:,} rows kept in {found.seconds:.1f} s: {arguments.output}"
+        f"{note(found.unusable, arguments.on_invalid == 'skip')}"
+    )
     return 0
 
 
@@ -134,6 +142,8 @@ def _compare(arguments: argparse.Namespace, console: Console) -> int:
     for name in ("strategy", "by", "neighbors", "dedup", "quota", "decisions", "seed"):
         if getattr(arguments, name) is not None:
             raise UsageError(f"{name}: is of a selection, and --compare makes none; leave it out")
+    if arguments.link != "greedy":
+        raise UsageError("link: is of a selection, and --compare makes none; leave it out")
     with console.progress() as progress:
         found = compare_selections(
             arguments.data,
@@ -145,6 +155,7 @@ def _compare(arguments: argparse.Namespace, console: Console) -> int:
             scores=arguments.scores,
             quality=arguments.quality,
             embeddings=arguments.embeddings,
+            encoding=arguments.encoding,
             target=arguments.target,
             metric=arguments.metric,
             k=options.number(arguments.k),
@@ -153,6 +164,7 @@ def _compare(arguments: argparse.Namespace, console: Console) -> int:
             bandwidth=options.number(arguments.bandwidth),
             clusters=options.number(arguments.clusters),
             ids=arguments.ids,
+            on_invalid=arguments.on_invalid,
             threads=options.number(arguments.threads),
             progress=progress,
             output=arguments.output,

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vicinal.cli.console import Console
+from vicinal.cli.options import add_encoding
 
 if TYPE_CHECKING:
     from vicinal.sql import Database, Remote
@@ -40,6 +41,7 @@ ARGUMENTS = {
     "vector_type": ("vicinal.sql.import_table", "vector_type"),
     "encoding": ("vicinal.sql.import_table", "encoding"),
     "overwrite": ("vicinal.sql.export_table", "overwrite"),
+    "if_exists": ("vicinal.sql.import_table", "if_exists"),
 }
 PRINTED = ("format",)
 DATABASE = "vicinal.db"
@@ -77,6 +79,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="TYPE",
         default="",
         help="Float, Float16, BFloat16, Uint8, Int8 or Bit (default: Uint8 or Int8 where the elements are, else Float)",
+    )
+    add_encoding(moving)
+    moving.add_argument(
+        "--if-exists",
+        choices=("append", "replace", "upsert"),
+        default="",
+        help="where the table has rows: number new rows after them, delete them first, or change those of equal key",
     )
     moving.add_argument("--overwrite", action="store_true", help="replace an output that exists")
     _mix(parser)
@@ -182,6 +191,8 @@ def _move(arguments: argparse.Namespace, console: Console) -> int:
     if arguments.url or arguments.to or arguments.file:
         raise UsageError(f"{verb} works on an embedded database alone; leave out --url, --to and -f")
     path, table = paths[0], arguments.table
+    if arguments.db == ":memory:":
+        raise UsageError(f"--db :memory: ends with this command, so {verb} would keep nothing; name a file, facts.db")
     with (
         Database(arguments.db, arguments.read_only or verb == "export") as database,
         console.progress() as bar,
@@ -189,7 +200,7 @@ def _move(arguments: argparse.Namespace, console: Console) -> int:
         progress = bar and bar(f"{verb} {Path(path).name}")
         if verb == "import":
             given = arguments.data, arguments.key, arguments.column, arguments.vector_type
-            count = import_table(database, table, path, *given, progress, arguments.encoding)
+            count = import_table(database, table, path, *given, progress, arguments.encoding, arguments.if_exists)
         else:
             count = export_table(database, table, path, arguments.data, arguments.column, arguments.overwrite, progress)
     console.note(f"{count:,} rows: {path} {'->' if verb == 'import' else '<-'} {table} in {arguments.db}")

@@ -12,7 +12,7 @@ import numpy as np
 
 from vicinal.data import frames, labels, provenance, tables
 from vicinal.data.opening import open_source
-from vicinal.data.sources import is_data_file, is_source, is_table, open_table, own_fields, split
+from vicinal.data.sources import LOG, is_data_file, is_source, is_table, open_table, own_fields, own_spec, split
 from vicinal.errors import DataError, UsageError, some
 from vicinal.typing import Id
 
@@ -76,27 +76,12 @@ class Dataset:
         if self.path is None:
             return None
         rows = (row for _, row in tables.read_rows(self.path))
-        own = self.key or next(iter(self._own_fields()), "") if self.embeddings is None or self.key else ""
+        own = self.key or next(iter(own_fields(self.path)), "") if self.embeddings is None or self.key else ""
         return [{name: value for name, value in row.items() if name not in (self.id_field, own)} for row in rows]
 
     def own_embeddings(self) -> str | None:
-        """Return FILE:FIELD of the data set's only field that can hold embeddings, or None where there is none.
-
-        Raises
-        ------
-        UsageError
-            There are several.
-        """
-        fields = self._own_fields()
-        if len(fields) > 1:
-            raise UsageError(
-                f"embeddings: {self.path} has several fields of vectors ({some(fields, 9)}); name one: "
-                f"--embeddings :{fields[0]} (in Python: embeddings=':{fields[0]}')"
-            )
-        return f"{self.path}:{fields[0]}" if fields else None
-
-    def _own_fields(self) -> list[str]:
-        return [] if self.path is None else own_fields(self.path)
+        """Return FILE:FIELD of the data set's only field that can hold embeddings, or None; as `sources.own_spec`."""
+        return None if self.path is None else own_spec(self.path)
 
     def refuse_other_count(self, source: object, found: int) -> None:
         """Raise DataError where a source that belongs to these rows has another number of rows."""
@@ -211,6 +196,9 @@ def read(
 def _from_path(data: str | os.PathLike[str], request: _Request) -> Dataset:
     """The rows of a file or a folder: a data set file, a table in one of Arrow's formats, or embeddings."""
     path, key = split(data)
+    if not path.exists():
+        place = f"there is nothing at {path.absolute()}"
+        raise UsageError(f'{request.argument}: expected a file, got "{data}": {place}')
     if key and request.embeddings is not None:
         raise UsageError(f"embeddings: {data} names the field of embeddings already; give it once")
     if is_data_file(path) and not path.is_dir():
@@ -249,6 +237,8 @@ def _from_table(table: Any, request: _Request) -> Dataset:
     else:
         candidates = frames.vector_columns(table)
         source = frames.column(table, candidates[0]) if len(candidates) == 1 else None
+        if source is not None:
+            LOG.info("%s: embeddings are taken from the column %r", argument, candidates[0])
         if len(candidates) > 1:
             raise UsageError(
                 f"embeddings: the table has several columns of vectors ({some(candidates, 9)}); name one: "
@@ -370,6 +360,14 @@ def _checked_ids(values: Any, n: int, place: str) -> list[Id]:
         raise DataError(
             f"{place}: expected a whole number or a string in each row, found {row_ids[wrong[0]]!r} in row {wrong[0]}"
         )
+    try:
+        "".join(one for one in row_ids if isinstance(one, str)).encode()
+    except UnicodeEncodeError as error:
+        row = next(row for row, one in enumerate(row_ids) if isinstance(one, str) and error.object[error.start] in one)
+        raise DataError(
+            f"{place}: found half a surrogate pair in row {row}, {row_ids[row]!r}, which no file of UTF-8 holds; "
+            "correct the text: id.encode('utf-8', 'replace').decode()"
+        ) from None
     return [int(one) if isinstance(one, np.integer) else one for one in row_ids]
 
 

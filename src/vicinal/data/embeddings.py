@@ -14,15 +14,18 @@ from typing import Any, Literal
 
 import numpy as np
 
-from vicinal.data import encodings, provenance
+from vicinal.data import encodings, hints, provenance
 from vicinal.data.dataset import Dataset
 from vicinal.data.opening import Opened, open_source
-from vicinal.errors import DataError, UsageError, unknown
+from vicinal.errors import DataError, UsageError, some, unknown
 from vicinal.knn import metrics
 from vicinal.knn.vectors import checked, invalid_rows, refuse_dtype, refuse_invalid
+from vicinal.storage import guard
 
-OnInvalid = Literal["error", "null"]
-ON_INVALID = ("error", "null")
+OnInvalid = Literal["error", "null", "skip"]
+ON_INVALID = ("error", "null", "skip")
+SHORT = 8
+"""Rows of fewer numbers are no embeddings of a model, and zeros in them are numbers like others."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +43,7 @@ class Embeddings:
     place : Path or None
         The text by which `load` reads them again: the file, or FILE:KEY.
     invalid : dict of int to str
-        The reason of each row that no distance is defined for; empty unless `on_invalid` was "null".
+        The reason of each row that no distance is defined for; empty where `on_invalid` was "error".
     """
 
     vectors: np.ndarray
@@ -91,9 +94,9 @@ def load(
     metric : Metric or str, optional
         The metric that they are for: it decides the dtype and which rows are invalid. Without it, only NaN, infinite
         and too large values are invalid.
-    on_invalid : {"error", "null"}, optional
-        "null" keeps invalid rows and names them in `Embeddings.invalid`. "error" refuses them. None refuses them too,
-        without offering "null" as a remedy.
+    on_invalid : {"error", "null", "skip"}, optional
+        "null" and "skip" keep invalid rows and name them in `Embeddings.invalid`. "error" refuses them. None refuses
+        them too, without offering "null" as a remedy.
     name : str
         What messages call a source that is not a file.
     at_least : int
@@ -141,8 +144,12 @@ def load(
             rows.verify(path)
     elif rows is not None and rows != len(vectors):
         raise DataError(f"{place}: found {len(vectors)} rows, expected {rows}")
-    invalid = invalid_rows(vectors, measure or metrics.find("euclidean")) | dict(opened.missing)
-    if invalid and on_invalid != "null":
+    zeros: list[int] | None = [] if measure is not None and measure.kernel != "bits" else None
+    invalid = invalid_rows(vectors, measure or metrics.find("euclidean"), zeros) | dict(opened.missing)
+    guard.refuse_shrunk()
+    if zeros and measure is not None:
+        _warn_of_zeros([row for row in zeros if row not in invalid], vectors.shape, names, place, measure.name)
+    if invalid and on_invalid not in ("null", "skip"):
         if on_invalid is None:
             refuse_invalid(invalid, names, place, remedy="")
         refuse_invalid(invalid, names, place)
@@ -155,6 +162,17 @@ def load(
     return Embeddings(vectors, place, path, opened.place, dict(sorted(invalid.items())))
 
 
+def _warn_of_zeros(zeros: list[int], shape: tuple[int, ...], names: Sequence[Any], place: str, metric: str) -> None:
+    """Warn of rows of zeros, as a model's failures are, under a metric that gives them distances."""
+    if len(zeros) > 1 and shape[1] >= SHORT:
+        warnings.warn(
+            f"{place}: {len(zeros)} of {shape[0]} rows hold only zeros, as failed embeddings do "
+            f"({some([names[row] for row in zeros])}); under {metric} they are copies of each other: embed them again, "
+            "or leave them out with metric cosine and --on-invalid null (in Python: on_invalid='null')",
+            stacklevel=4,
+        )
+
+
 def _opened(source: object, name: str, rows: Dataset | int | None) -> Opened:
     """The values of a source, or of the data set's own field of embeddings."""
     if isinstance(source, Embeddings):
@@ -162,7 +180,10 @@ def _opened(source: object, name: str, rows: Dataset | int | None) -> Opened:
     if source is None and isinstance(rows, Dataset):
         source = rows.own_embeddings()
     if source is None:
-        raise UsageError(f"{name}: missing; name a .npy file or a column of vectors, or give an array (rows, dim)")
+        hint = hints.of_plain_table(rows.table) if isinstance(rows, Dataset) else ""
+        raise UsageError(
+            f"{name}: missing; name a .npy file or a column of vectors, or give an array (rows, dim){hint}"
+        )
     return open_source(source, name)
 
 

@@ -21,6 +21,8 @@ from vicinal.data.formats import Bytes, excerpt, lines_of, suffix, whole_text
 from vicinal.errors import DataError, some
 from vicinal.typing import Id
 
+OR_NULL = " or null"  # after a kind: a row may have no value
+
 
 def read_rows(path: str | Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield each row of a data set with its place: (line number from 1, mapping). Cells of a CSV are strings.
@@ -61,7 +63,7 @@ def read_columns(
         The field of ids.
     wanted : dict of str to {"label", "number", "text", "any"}, optional
         The fields to read, each with its kind: "label" (text, number or truth value), "number" (finite, as float),
-        "text" ("" where there is none), or "any".
+        "text" (a number or None where it is no text), or "any".
     first_row : int
         The number of the first row, where the file continues others.
 
@@ -83,7 +85,8 @@ def read_columns(
     kind = suffix(path)
     ids: list[Id] = []
     columns: dict[str, list[Any]] = {name: [] for name in wanted}
-    missing = 0
+    nullable = [name for name, what in wanted.items() if what.endswith(OR_NULL)]
+    missing, found_in_row = 0, set[str]()
     for line, row in _parquet_rows(path, (field, *wanted)) if kind == ".parquet" else read_rows(path):
         found = row.get(field)
         if found is None or (found == "" and kind == ".csv"):
@@ -92,10 +95,16 @@ def read_columns(
         elif isinstance(found, bool) or not isinstance(found, int | str):
             raise DataError(f"{path}:{line}: {field}: expected a whole number or a string, found {excerpt(found)}")
         ids.append(found)
+        if nullable:
+            found_in_row.update(row)
         for name, what in wanted.items():
             columns[name].append(
                 checked_value(row.get(name), what, f"{path}:{line}: {name}", name in row, kind == ".csv")
             )
+    for name in nullable:
+        if ids and name not in found_in_row:
+            kind = wanted[name].removesuffix(OR_NULL)
+            raise DataError(f"{path}: {name}: expected a {kind}, found no such field in any row")
     return ids, _warnings(path, field, ids, missing), columns
 
 
@@ -120,6 +129,7 @@ def checked_value(value: Any, what: str, place: str, there: bool = True, text: b
     ----------
     value : object
     what : {"label", "number", "text", "any"}
+        "label or null" and "number or null" take None, NaN and blank text as None.
     place : str
         What the error names: file, line and field.
     there : bool
@@ -132,12 +142,17 @@ def checked_value(value: Any, what: str, place: str, there: bool = True, text: b
     DataError
         There is no value, or it is of another kind.
     """
+    if what.endswith(OR_NULL):
+        blank = isinstance(value, str) and not value.strip()
+        if value is None or blank or (isinstance(value, float) and math.isnan(value)):
+            return None
+        what = what.removesuffix(OR_NULL)
     if what == "any":
         return value
     if what == "text":
-        if value is None or isinstance(value, str):
-            return value or ""
-        raise DataError(f"{place}: expected text, found {excerpt(value)}")
+        if value is None or isinstance(value, str | int | float):
+            return value
+        raise DataError(f"{place}: expected text or a number, found {excerpt(value)}")
     if value is None or (text and value == ""):
         found = "null" if there and not text else "an empty cell" if there else "no such field"
         raise DataError(f"{place}: expected a {what} in every row, found {found}")

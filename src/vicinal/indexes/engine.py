@@ -48,6 +48,10 @@ class Engine(ABC):
         """The memory or the size of the file that it takes beside the vectors."""
         return 0
 
+    def bytes_needed(self, n: int, dim: int) -> int:
+        """An estimate from below of the memory of n entries: those that the engine keeps itself."""
+        return n * dim * (8 if self.float64 else 1 if self.metric.kernel == "bits" else 4)
+
     @property
     def codes_only(self) -> bool:
         """Whether its codes stand in for the vectors, which are not kept."""

@@ -25,6 +25,7 @@ from vicinal.indexes.proposals import Backend, within
 from vicinal.indexes.rows import Rows
 from vicinal.indexes.state import IndexState
 from vicinal.knn.arguments import as_radius, check_threads, k_that_fits, too_large
+from vicinal.knn.blocks import padded
 from vicinal.knn.metrics import BY_NAME, find
 from vicinal.knn.neighbors import Neighbors, RadiusNeighbors, neighbors_of
 from vicinal.knn.vectors import ON_INVALID
@@ -216,10 +217,11 @@ class Index(Described, ABC):
         """
         with self._lock.reading:
             array = self._rows.queries(queries)
-            k = k_that_fits(k, len(array))
+            k, most = k_that_fits(k, len(array), self._rows.n)
             allowed = self._rows.allowed(where)
             try:
-                return neighbors_of(*self._backend.nearest(array, k, allowed), self.metric.name, self._rows.dim)
+                found = padded(*self._backend.nearest(array, most, allowed), k)
+                return neighbors_of(*found, self.metric.name, self._rows.dim)
             except MemoryError:
                 raise too_large(len(array), k) from None
 

@@ -17,6 +17,8 @@ from vicinal.indexes.entries import Entries
 from vicinal.indexes.rows import Rows
 from vicinal.indexes.scan import Scan
 from vicinal.indexes.state import EngineState, IndexState
+from vicinal.knn import memory
+from vicinal.knn.arguments import SMALL
 from vicinal.knn.blocks import nothing, padded
 from vicinal.knn.copies import Copies
 from vicinal.knn.measure import measured
@@ -135,6 +137,10 @@ class Proposals:
         self.error, self._half_changed = None, False
         self._scan.forget()
         if self.entries.n:
+            n, dim = self.entries.n, self.entries.dim
+            needed, remedy = self.engine.bytes_needed(n, dim), "take fewer rows, or an index of codes (ivfpq, pq)"
+            if needed >= SMALL:
+                memory.require(needed, f"{n} vectors of dim {dim} in this index", remedy)
             self.engine.build(self.entries)
         if self.engine.codes_only:
             if self.entries.n:
@@ -249,12 +255,12 @@ class Proposals:
             indices, distances = self._with_copies(copies, indices, distances, k)
         else:
             indices, distances = padded(indices, distances, k)
-        if among is not None:
-            short = np.flatnonzero((indices >= 0).sum(axis=1) < min(k, n_matching))
-            if len(short):
-                rows = self._rows.live() if allowed is None else np.flatnonzero(allowed)
-                rows = np.arange(self._rows.n) if rows is None else rows
-                indices[short], distances[short] = self._scan.nearest(queries[short], k, rows)
+        # An engine that visits a part of its entries may propose fewer than there are; an exact scan fills up.
+        short = np.flatnonzero((indices >= 0).sum(axis=1) < min(k, n_matching))
+        if len(short):
+            rows = self._rows.live() if allowed is None else np.flatnonzero(allowed)
+            rows = np.arange(self._rows.n) if rows is None else rows
+            indices[short], distances[short] = self._scan.nearest(queries[short], k, rows)
         return indices, distances
 
     def _proposed(self, queries: np.ndarray, wanted: int, among: np.ndarray | None) -> np.ndarray:

@@ -17,9 +17,10 @@ from vicinal.knn.arguments import (
     check_k,
     check_threads,
     k_that_fits,
+    require_memory,
     too_large,
 )
-from vicinal.knn.blocks import nothing
+from vicinal.knn.blocks import nothing, padded
 from vicinal.knn.checkpoint import Checkpoint, question
 from vicinal.knn.grow import GrownJoin
 from vicinal.knn.kernels import Kernel, pick
@@ -182,10 +183,12 @@ class ExactSearch:
         UsageError
             Where k is not above 0, or the checkpoint belongs to another question.
         """
-        kernel = self.kernel
+        self._require_valid()
         if self.n_valid < 2:
             raise DataError(f"found {self.n_valid} usable row, expected at least 2: a single row has no neighbours")
         k = at_most(check_k(k), self.n_valid - 1)
+        require_memory(len(self), k, self.n_valid, self.vectors.shape[1])
+        kernel = self.kernel
         row_groups = self._groups(groups)
         resuming: dict[str, Any] = {}
         if checkpoint is not None:
@@ -236,13 +239,15 @@ class ExactSearch:
         """
         array = as_queries(queries, self.metric, self.vectors.shape[1])
         n = len(array)
-        k = k_that_fits(k, n)
+        k, most = k_that_fits(k, n, self.n_valid)
         check_both_groups(groups, query_groups)
         row_groups, query_groups = self._groups(groups), as_groups(query_groups, n, "query_groups")
         if not n or not self.n_valid:
             return neighbors_of(*nothing(n, k), self.metric.name, array.shape[1])
+        require_memory(n, k, self.n_valid if self._kernel is None else 0, array.shape[1])
         try:
-            return self._neighbors(*self.kernel.search(array, k, row_groups, query_groups, progress))
+            found = self.kernel.search(array, most, row_groups, query_groups, progress)
+            return self._neighbors(*padded(*found, k))
         except MemoryError:
             raise too_large(n, k) from None
 

@@ -108,10 +108,11 @@ def as_queries(queries: object, metric: Metric, dim: int) -> np.ndarray:
     return array
 
 
-def invalid_rows(vectors: np.ndarray, metric: Metric) -> dict[int, str]:
+def invalid_rows(vectors: np.ndarray, metric: Metric, zeros: list[int] | None = None) -> dict[int, str]:
     """The rows that no distance can be computed for, and why, by row number.
 
-    Not a number, infinite, too large for float32 distances, or all zero under a metric of directions.
+    Not a number, infinite, too large for float32 distances, or all zero under a metric of directions. Where a list
+    `zeros` is given, the rows of zeros that do have distances are added to it.
     """
     wrong: dict[int, str] = {}
     for part in blocks(len(vectors), BLOCK_BYTES // (vectors.shape[1] * 8)):
@@ -124,6 +125,9 @@ def invalid_rows(vectors: np.ndarray, metric: Metric) -> dict[int, str]:
                 wrong[start + int(row)] = "NaN or infinite value"
             for row in np.flatnonzero(np.isfinite(high) & (high > LARGEST)):
                 wrong[start + int(row)] = f"value beyond {LARGEST:g}"
+        if zeros is not None and not metric.nonzero:
+            empty = high == 0 if block.dtype.kind == "f" else ~np.asarray(block).any(axis=1)
+            zeros += (np.flatnonzero(empty) + start).tolist()
         if metric.nonzero:
             small = np.abs(block) <= SMALLEST if block.dtype.kind == "f" else block == 0
             for row in np.flatnonzero(np.asarray(small).all(axis=1)):

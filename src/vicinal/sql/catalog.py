@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vicinal.sql.faults import fault
-from vicinal.sql.parse.statements import Name
+from vicinal.sql.parse.statements import FULLTEXT, VECTOR, Name
 from vicinal.sql.types import Type, from_duck
 
 INDEXES = "~indexes"
+__all__ = ["FULLTEXT", "INDEXES", "VECTOR", "Column", "Index", "Table", "check_name", "quoted", "read"]
 
 
 @dataclass
@@ -28,17 +29,27 @@ class Column:
 
 @dataclass
 class Index:
-    """A vector index: its prefix and embedding columns, and its settings."""
+    """An index: its columns, its settings, and its kind.
+
+    kind : vector_kmeans_tree, whose last column holds the vectors; fulltext_plain, fulltext_relevance; secondary,
+           unique, which are DuckDB's
+    """
 
     name: str
     columns: tuple[str, ...]
     cover: tuple[str, ...]
     settings: dict[str, Any]
+    kind: str = VECTOR
 
     @property
     def physical(self) -> str:
-        """The hidden column with each row's cluster."""
+        """The hidden column with each row's cluster, or with its words; of an index of DuckDB's its name."""
         return f"~{self.name}"
+
+    @property
+    def plain(self) -> bool:
+        """Whether it is an index of DuckDB's, without a hidden column."""
+        return self.kind in ("secondary", "unique")
 
     @property
     def functions(self) -> tuple[str, ...]:
@@ -132,6 +143,6 @@ def read(connection: Any) -> dict[str, Table]:
             if table in tables:
                 about = json.loads(definition)
                 tables[table].indexes[name] = Index(
-                    name, tuple(about["columns"]), tuple(about["cover"]), about["settings"]
+                    name, tuple(about["columns"]), tuple(about["cover"]), about["settings"], about.get("kind", VECTOR)
                 )
     return {name: table for name, table in tables.items() if name not in unknown}

@@ -6,14 +6,16 @@ statement needs belongs to its database; two databases share nothing.
 
 import functools
 import threading
+import warnings
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from vicinal.errors import UsageError, need, unknown
+from vicinal.errors import UsageError, need
 from vicinal.sql import catalog
-from vicinal.sql.catalog import INDEXES, Table, quoted
+from vicinal.sql.catalog import Table
 from vicinal.sql.compile.changes import change
 from vicinal.sql.compile.nodes import STAR, Call, Name, Node, Select, written
 from vicinal.sql.compile.parameters import declared, parameter
@@ -21,12 +23,12 @@ from vicinal.sql.compile.select import PAIRS, Compiler
 from vicinal.sql.compile.values import Deferred, Relation
 from vicinal.sql.engine import bulk, ranking, schema
 from vicinal.sql.engine.connection import Connection
-from vicinal.sql.engine.vector_index import VectorIndexes
-from vicinal.sql.faults import SqlError, fault, outside
+from vicinal.sql.engine.definitions import Definitions
+from vicinal.sql.faults import SqlError, fault, outside, place
 from vicinal.sql.parse import statements
 from vicinal.sql.parse.grammar import parse
 from vicinal.sql.rows import Rows, last
-from vicinal.sql.types import Type
+from vicinal.sql.types import UTF8, Type
 
 TOP_SIZE = "ydb.KMeansTreeSearchTopSize"
 FEW = 1000  # up to so many rows come as tuples
@@ -61,10 +63,11 @@ class Database:
     def __init__(self, path: str | Path = ":memory:", read_only: bool = False, threads: int | None = None) -> None:
         need("sqlglot", extra="sql")
         self._connection = Connection(path, read_only, threads)
-        self._lock = threading.RLock()
+        self._free = threading.Condition(threading.RLock())
+        self._owner = threading.current_thread()  # of the open transaction
         self._parse = functools.lru_cache(maxsize=256)(parse)
         self._tables: dict[str, Table] | None = None
-        self._indexes = VectorIndexes(self._connection)
+        self._definitions = Definitions(self._connection, self.tables, self._forget)
         self._pragmas: dict[str, str] = {}
 
     @property
@@ -89,11 +92,31 @@ class Database:
 
     def tables(self) -> dict[str, Table]:
         """Return the tables by name; none where the file does not exist."""
-        if not self._connection.exists:
-            return {}
-        if self._tables is None:
-            self._tables = catalog.read(self._connection.duck)
-        return self._tables
+        with self._turn():
+            if not self._connection.exists:
+                return {}
+            if self._tables is None:
+                self._tables = catalog.read(self._connection.duck)
+            return self._tables
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Runs a block alone: other threads wait, and they wait for the end of a transaction that a thread has begun.
+
+        A transaction whose thread has ended is rolled back.
+        """
+        with self._free:
+            while self._connection.in_transaction and self._owner is not threading.current_thread():
+                if not self._owner.is_alive():
+                    self._connection.end(False)
+                else:
+                    self._free.wait(0.1)  # to see that the owner has ended
+            try:
+                yield
+            finally:
+                self._owner = threading.current_thread()
+                if not self._connection.in_transaction:
+                    self._free.notify_all()
 
     def execute(self, yql: str, parameters: Mapping[str, Any] | None = None) -> Rows:
         """Run statements and return the rows of the last SELECT.
@@ -139,30 +162,41 @@ class Database:
         given = {name.removeprefix("$"): value for name, value in (parameters or {}).items()}
         for name, value in given.items():
             names[name] = parameter(name, value)
+        assigned = {one.name for one in parsed if isinstance(one, statements.Named)}
         for statement in parsed:
-            with self._lock:
+            with self._turn():
+                self._connection.notices.clear()
                 try:
-                    found = self._statement(statement, yql, names, given)
+                    found = self._statement(statement, yql, names, given, assigned)
                 except RecursionError:
                     raise fault(
                         yql, statement.start, "this statement is nested too deeply; split it with $name = ...;"
                     ) from None
+                notices = self._connection.notices[:1]
+            for notice in notices:
+                warnings.warn("{}:{}: {}".format(*place(yql, statement.start), notice), stacklevel=2)
             if found is not None:
                 yield found
 
     # Statements.
 
-    def _statement(self, statement: Any, text: str, names: dict[str, Any], given: dict[str, Any]) -> Rows | None:
+    def _statement(
+        self, statement: Any, text: str, names: dict[str, Any], given: dict[str, Any], assigned: set[str]
+    ) -> Rows | None:
         if isinstance(statement, statements.Named):
             names[statement.name] = Deferred(statement.value, dict(names))
         elif isinstance(statement, statements.Declare):
-            names[statement.name] = declared(statement, text, given)
+            names.pop(statement.name, None)
+            if statement.name in given or statement.name not in assigned:
+                names[statement.name] = declared(statement, text, given)
         elif isinstance(statement, statements.Pragma):
             self._pragma(statement, text)
         elif isinstance(statement, statements.Transaction):
             self._transaction(statement, text)
         elif isinstance(statement, statements.Query):
             return self._query(statement, text, names)
+        elif isinstance(statement, statements.ShowCreate):
+            return self._show(statement, text)
         else:
             if self.read_only:
                 raise fault(text, statement.start, "the database is open for reading only; open it without --read-only")
@@ -199,7 +233,10 @@ class Database:
 
     def _compiler(self, text: str, names: dict[str, Any], start: int) -> Compiler:
         self._connection.require()
-        return Compiler(text, self.tables(), names, functools.partial(self._evaluate, text), self._probe, start)
+        made = Compiler(text, self.tables(), names, functools.partial(self._evaluate, text), self._probe, start)
+        made.notices = self._connection.notices
+        made.fetch = lambda node: self._connection.arrow(node, text, start)
+        return made
 
     def _evaluate(self, text: str, node: Node, start: int) -> Any:
         """The value of an expression that is the same for all rows."""
@@ -208,7 +245,8 @@ class Database:
 
     def _probe(self, table: Table, index: str, target: bytes | None) -> list[int]:
         """The clusters that a search of an index visits."""
-        return self._indexes.visit(table, index, target, int(self._pragmas.get(TOP_SIZE, "10")))
+        self._connection.notices += self._definitions.vectors.unlike(table, index, target)
+        return self._definitions.vectors.visit(table, index, target, int(self._pragmas.get(TOP_SIZE, "10")))
 
     def _query(self, statement: statements.Query, text: str, names: dict[str, Any]) -> Rows:
         compiler = self._compiler(text, names, statement.start)
@@ -244,56 +282,24 @@ class Database:
         with self._connection.whole():
             self._connection.rows(node, text, statement.start)
             for index in indexes:
-                self._indexes.assign(table, index)
+                self._definitions.assign(table, index)
 
     def _schema(self, statement: Any, text: str) -> None:
         try:
-            with self._connection.errors(text, statement.start):
-                if isinstance(statement, statements.CreateTable):
-                    self._create(statement, text)
-                    return
-                dropped = isinstance(statement, statements.DropTable) and statement.if_exists
-                if dropped and statement.table.text not in self.tables():
-                    return
-                table = self._compiler(text, {}, statement.start).table(statement.table)
-                with self._connection.whole():
-                    if isinstance(statement, statements.DropTable):
-                        self._drop(table)
-                    elif isinstance(statement, statements.AddIndex):
-                        self._indexes.add(table, statement, text)
-                    else:
-                        self._drop_index(table, statement, text)
+            self._definitions.run(statement, text)
         finally:
             self._forget()
 
     def _forget(self) -> None:
         """Reads the catalog and the indexes anew when they are needed next."""
         self._tables = None
-        self._indexes.forget()
+        self._definitions.vectors.forget()
 
-    def _create(self, statement: statements.CreateTable, text: str) -> None:
-        name = statement.table
-        if name.text in self.tables():
-            if statement.if_not_exists:
-                return
-            remedy = "name another, or write CREATE TABLE IF NOT EXISTS"
-            raise fault(text, name.start, f"table {name.text} exists already; {remedy}")
-        node = schema.create_table(statement, self.tables(), text)
-        with self._connection.creating(), self._connection.whole():
-            self._connection.rows(node, text, statement.start)
-            for index in statement.indexes:
-                self._tables = None
-                self._indexes.add(self.tables()[name.text], index, text)
-
-    def _drop(self, table: Table) -> None:
-        self._connection.duck.execute(f"DROP TABLE {quoted(table.physical)}")
-        if table.indexes:
-            self._connection.duck.execute(f"DELETE FROM {quoted(INDEXES)} WHERE table_name = $1", [table.name])
-
-    def _drop_index(self, table: Table, statement: statements.DropIndex, text: str) -> None:
-        if statement.index.text not in table.indexes:
-            raise fault(text, statement.index.start, unknown("index", statement.index.text, table.indexes))
-        self._indexes.drop(table, statement.index.text)
+    def _show(self, statement: statements.ShowCreate, text: str) -> Rows:
+        self._connection.require()
+        table = schema.find_table(statement.table, self.tables(), text)
+        row = (table.name, "Table", schema.shown(table))
+        return Rows([row], ["Path", "PathType", "CreateQuery"], [UTF8] * 3)
 
     # Rows in bulk.
 
@@ -305,6 +311,7 @@ class Database:
         batches: Iterator[Any],
         total: int,
         progress: Callable[[int, int], None] | None = None,
+        if_exists: str = "",
     ) -> int:
         """Insert Arrow tables into a table as one transaction.
 
@@ -321,6 +328,9 @@ class Database:
             How many rows there are.
         progress : callable, optional
             Called with the rows done and `total`.
+        if_exists : str
+            What happens where the table has rows: "replace" deletes them first, "upsert" changes those of equal key;
+            else a key that is there already is an error.
 
         Returns
         -------
@@ -332,50 +342,53 @@ class Database:
         DataError
             A row does not fit; nothing is inserted then.
         """
-        if self._connection.in_transaction:
-            raise UsageError("an import within a transaction is not possible; COMMIT or ROLLBACK first")
         try:
-            with (
-                self._lock,
-                self._connection.creating(),
-                self._connection.load_errors(name),
-                self._connection.whole(),
-            ):
-                if name not in self.tables():
-                    self._connection.rows(schema.create_table(bulk.definition(name, kinds, key), self.tables(), ""))
-                    self._tables = None
-                table = self.tables()[name]
-                done = self._insert(table, kinds, batches, total, progress)
-                for index in table.indexes.values():
-                    self._indexes.assign(table, index)
+            with self._turn():
+                if self._connection.in_transaction:
+                    raise UsageError("an import within a transaction is not possible; COMMIT or ROLLBACK first")
+                return self._load(bulk.Load(name, kinds, key, batches, total, progress, if_exists))
         except SqlError as error:  # a name or type that no table takes; there is no text to point at
             raise UsageError(f"table {name}: {error.message}") from None
+
+    def _load(self, load: bulk.Load) -> int:
+        connection, name = self._connection, load.table
+        held = self.count(self.tables()[name]) if name in self.tables() else 0
+        try:
+            with connection.creating(), connection.load_errors(name, held), connection.whole():
+                if name not in self.tables():
+                    made = schema.create_table(bulk.definition(name, load.kinds, load.key), self.tables(), "")
+                    connection.rows(made)
+                    self._tables = None
+                table = self.tables()[name]
+                done = bulk.insert(connection, table, load)
+                for index in table.indexes.values():
+                    self._definitions.assign(table, index)
         finally:
             self._forget()
         return done
 
-    def _insert(
-        self,
-        table: Table,
-        kinds: dict[str, Type],
-        batches: Iterator[Any],
-        total: int,
-        progress: Callable[[int, int], None] | None,
-    ) -> int:
-        """Inserts Arrow tables; gives the number of their rows."""
-        duck, insert, done = self._connection.duck, written(bulk.insertion(table, kinds)).sql, 0
-        for batch in batches:
-            with self._connection.registered(bulk.BATCH, batch.rename_columns([f"c{i}" for i in range(len(kinds))])):
-                duck.execute(insert).fetchall()
-            done += batch.num_rows
-            if progress:
-                progress(done, total)
-        return done
-
     def count(self, table: Table) -> int:
         """Return how many rows a table has."""
-        return int(self._connection.rows(Select([Call("count", [STAR])], Name(table.physical)))[0][0])
+        with self._turn():
+            return int(self._connection.rows(Select([Call("count", [STAR])], Name(table.physical)))[0][0])
+
+    def next_number(self, table: str, key: str) -> int:
+        """Return the number after the greatest of a column of whole numbers; 0 where there is no table or row."""
+        entry = self.tables().get(table)
+        if entry is None or key not in entry.columns or not entry.columns[key].kind.whole:
+            return 0
+        with self._turn():
+            found = Select([Call("max", [Name(entry.columns[key].physical)])], Name(entry.physical))
+            return int(self._connection.rows(found)[0][0] or -1) + 1
 
     def stream(self, table: Table, columns: list[str], size: int) -> Any:
-        """Return a reader of a table's rows in the order of its primary key, as Arrow batches of `size` rows."""
-        return self._connection.duck.sql(written(bulk.ordered(table, columns)).sql).to_arrow_reader(size)
+        """Return a reader of a table's rows in the order of its primary key, as Arrow batches of `size` rows.
+
+        The rows are those of this moment, whatever another thread changes while they are read; within a transaction
+        they are those that it sees.
+        """
+        with self._turn():
+            query = written(bulk.ordered(table, columns)).sql
+            if self._connection.in_transaction:
+                return self._connection.duck.sql(query).to_arrow_table().to_reader(size)
+            return self._connection.duck.cursor().sql(query).to_arrow_reader(size)

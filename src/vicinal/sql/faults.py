@@ -100,6 +100,15 @@ REMEDIES = {
     "what follows LIMIT's number": "write a number of rows",
 }
 
+# Words that begin a construct after a table or a value; quoted in backticks or after AS they are names.
+NO_ALIASES = frozenset(
+    """
+    ANTI ANY ASOF ASSUME BERNOULLI COLLATE COMPACT EXCLUSION FETCH FINAL FLATTEN FOR GLOB HAVING ISNULL LATERAL
+    MATCH MATCH_RECOGNIZE NATURAL NOTNULL ONLY PIVOT POSITIONAL QUALIFY REGEXP RESPECT RETURNING RLIKE SAMPLE
+    STREAM SYSTEM TABLESAMPLE UNPIVOT WITHOUT XOR
+    """.split()  # noqa: SIM905
+)
+
 
 def outside(construct: str, remedy: str = "") -> str:
     """The message for a construct of YQL or SQL that is outside the subset, with a remedy.

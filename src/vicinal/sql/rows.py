@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from vicinal.errors import need
-from vicinal.sql.types import Type
+from vicinal.sql.types import Type, arrow_type
 
 
 class Rows:
@@ -51,7 +51,7 @@ class Rows:
             return self._found
         pyarrow = need("pyarrow", extra="sql")
         columns = zip(*self._found, strict=True) if self._found else ([] for _ in self.columns)
-        arrays = [pyarrow.array(list(one), _arrow_type(kind)) for one, kind in zip(columns, self.kinds, strict=True)]
+        arrays = [pyarrow.array(list(one), arrow_type(kind)) for one, kind in zip(columns, self.kinds, strict=True)]
         return pyarrow.Table.from_arrays(arrays, names=self.columns)
 
     def df(self) -> Any:
@@ -66,22 +66,3 @@ def last(answers: Iterable[Rows]) -> Rows:
     for rows in answers:  # noqa: B007
         pass
     return rows
-
-
-def _arrow_type(kind: Type) -> Any:
-    pyarrow = need("pyarrow", extra="sql")
-    if kind.item is not None:
-        return pyarrow.list_(_arrow_type(kind.item))
-    named_types = {
-        "Bool": pyarrow.bool_(),
-        "Float": pyarrow.float32(),
-        "Double": pyarrow.float64(),
-        "String": pyarrow.binary(),
-        "Date": pyarrow.date32(),
-        "Datetime": pyarrow.timestamp("s"),
-        "Timestamp": pyarrow.timestamp("us"),
-        "Null": pyarrow.int32(),
-    }
-    if kind.whole:
-        return getattr(pyarrow, kind.name.lower())()
-    return named_types.get(kind.name, pyarrow.string())

@@ -1,8 +1,10 @@
 """YQL's types, and the types in which DuckDB keeps their values."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from vicinal.errors import need
 from vicinal.sql.faults import outside
 from vicinal.sql.parse.literals import BITS, LEVELS
 
@@ -19,15 +21,20 @@ class Type:
         The type of a List's elements.
     tag : str
         Such as FloatVector; empty where there is none.
+    fields : tuple of (str, Type)
+        The members of a Struct in order.
     """
 
     name: str
     item: "Type | None" = None
     tag: str = ""
+    fields: tuple[tuple[str, "Type"], ...] = ()
 
     def __str__(self) -> str:
         if self.tag:
             return f'Tagged<{self.name}, "{self.tag}">'
+        if self.fields:
+            return f"Struct<{', '.join(f'{name}: {kind}' for name, kind in self.fields)}>"
         return f"List<{self.item}>" if self.item else self.name
 
     @property
@@ -53,7 +60,14 @@ class Type:
     @property
     def duck(self) -> str:
         """The name of DuckDB's type."""
+        if self.fields:
+            members = (f"{_quoted(name)} {kind.duck}" for name, kind in self.fields)
+            return f"STRUCT({', '.join(members)})"
         return f"{self.item.duck}[]" if self.item else DUCK[self.name]
+
+    def member(self, name: str) -> "Type | None":
+        """The type of a Struct's member, None where it has none of that name."""
+        return dict(self.fields).get(name)
 
 
 DUCK = {
@@ -86,6 +100,15 @@ FLOAT, DOUBLE, UTF8, STRING, NULL = Type("Float"), Type("Double"), Type("Utf8"),
 TIMES = ("Date", "Datetime", "Timestamp")
 
 
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def struct_of(fields: Iterable[tuple[str, Type]]) -> Type:
+    """Struct<name: type, ...>."""
+    return Type("Struct", fields=tuple((name, kind.untagged) for name, kind in fields))
+
+
 def list_of(item: Type) -> Type:
     """List<item>."""
     return Type("List", item.untagged)
@@ -105,10 +128,34 @@ def named(written: Any) -> Type:
     Raises    ValueError, naming the choices.
     """
     name = written.name
-    if name == "Optional" and len(written.items) == 1:
+    if name.lower() == "optional" and len(written.items) == 1:
         return named(written.items[0])
-    if name == "List" and len(written.items) == 1:
+    if name.lower() == "list" and len(written.items) == 1:
         return list_of(named(written.items[0]))
+    if name.lower() == "struct" and written.items and len(written.members) == len(written.items):
+        return struct_of(zip(written.members, map(named, written.items), strict=True))
     if written.items or name.lower() not in _BY_LOWER:
-        raise ValueError(outside(f"type {name}", f"choose from {', '.join(COLUMN_TYPES)}"))
+        raise ValueError(outside(f"type {name}", f"choose from {', '.join(COLUMN_TYPES)}, List<...>, Struct<...>"))
     return Type(_BY_LOWER[name.lower()])
+
+
+def arrow_type(kind: Type) -> Any:
+    """The pyarrow type of a type of YQL."""
+    pyarrow = need("pyarrow", extra="sql")
+    if kind.item is not None:
+        return pyarrow.list_(arrow_type(kind.item))
+    if kind.fields:
+        return pyarrow.struct([(name, arrow_type(one)) for name, one in kind.fields])
+    named_types = {
+        "Bool": pyarrow.bool_(),
+        "Float": pyarrow.float32(),
+        "Double": pyarrow.float64(),
+        "String": pyarrow.binary(),
+        "Date": pyarrow.date32(),
+        "Datetime": pyarrow.timestamp("s"),
+        "Timestamp": pyarrow.timestamp("us"),
+        "Null": pyarrow.int32(),
+    }
+    if kind.whole:
+        return getattr(pyarrow, kind.name.lower())()
+    return named_types.get(kind.name, pyarrow.string())

@@ -3,11 +3,12 @@
 import math
 import os
 from pathlib import Path
-from typing import IO
+from typing import IO, Any, Literal
 
 import numpy as np
 
 from vicinal.errors import DataError
+from vicinal.storage import guard
 from vicinal.typing import PathLike
 
 
@@ -49,12 +50,47 @@ def load_npy(path: PathLike, start: int = 0, place: str = "") -> np.ndarray:
                 f"{place}: truncated: shape {shape} of {dtype} needs {wanted} bytes of data, found {found}; "
                 "copy or write it again"
             )
-        order = "F" if fortran else "C"
         if wanted == 0:
             return np.empty(shape, dtype=dtype, order="F" if fortran else "C")
-        return np.memmap(path, dtype=dtype, mode="r", offset=offset, shape=shape, order="F" if order == "F" else "C")
+        return mapped(path, dtype, offset, shape, "F" if fortran else "C")
     except OSError as error:
         raise DataError(f"{place}: cannot be read: {error.strerror or error}") from None
+
+
+def mapped(
+    path: Path, dtype: Any, offset: int = 0, shape: tuple[int, ...] | None = None, order: Literal["C", "F"] = "C"
+) -> np.ndarray:
+    """Return a read-only memory map of a part of a file; a file that shrinks later is noticed (`storage.guard`)."""
+    whole: np.ndarray = np.memmap(path, dtype=dtype, mode="r", offset=offset, shape=shape, order=order)
+    return guard.watch(whole, str(path))
+
+
+class Plain:
+    """A binary file as an object that only writes, so that NumPy writes with it and not past it.
+
+    NumPy writes to a real file by its own calls, whose errors name no reason where the disk is full.
+    """
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+
+    def write(self, data: bytes) -> int:
+        """Write bytes."""
+        return self._file.write(data)
+
+
+def write_npy(file: IO[bytes], array: np.ndarray) -> None:
+    """Write an array as `numpy.save` does, byte for byte.
+
+    Raises    OSError, with its number, where the disk has no room
+    """
+    np.lib.format.write_array(Plain(file), np.asanyarray(array), allow_pickle=False)
+
+
+def write_header(file: IO[bytes], dtype: np.dtype | str, shape: tuple[int, ...]) -> None:
+    """Write the head of a `.npy` file whose rows follow, in C order."""
+    descr = np.lib.format.dtype_to_descr(np.dtype(dtype))
+    np.lib.format.write_array_header_1_0(file, {"descr": descr, "fortran_order": False, "shape": shape})
 
 
 def _other_format(magic: bytes) -> str:

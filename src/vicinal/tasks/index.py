@@ -58,8 +58,8 @@ def index(
         The column of ids (default "id"), or the ids.
     payload : table or mapping, optional
         Columns that filters and results name; those of the data set by default.
-    on_invalid : {"error", "null"}
-        "null" leaves rows out that no distance is defined for.
+    on_invalid : {"error", "null", "skip"}
+        "null" and "skip" leave rows out that no distance is defined for; the others keep their row numbers.
     settings : dict, optional
         Parameters of the index type, such as {"ef_search": 100}; the same as further keyword arguments.
     output : path, optional
@@ -105,7 +105,9 @@ def index(
         return empty
     rows = dataset.read(source, given, ids=ids, unique_ids=True, encoding=encoding)
     loaded = load(rows.embeddings, rows=rows, metric=empty.metric, on_invalid=on_invalid)
-    built = empty.fit(loaded.vectors, on_invalid, ids=_ids_of(rows), payload=_payload(rows, payload))
+    built = empty.fit(
+        loaded.vectors, "error" if on_invalid == "error" else "null", ids=_ids_of(rows), payload=_payload(rows, payload)
+    )
     built.embedding = None if loaded.path is None else provenance.model_of(loaded.path)
     if output is not None:
         built.save(output, overwrite)

@@ -13,11 +13,12 @@ from pathlib import Path
 
 from vicinal.data.formats import LINES, SUFFIXES
 from vicinal.data.sources import archives, columns, folders, lines, plain, words
-from vicinal.data.sources.found import Found, exists, split
-from vicinal.errors import DataError, UsageError, VicinalError
+from vicinal.data.sources.found import LOG, Found, exists, split
+from vicinal.errors import DataError, UsageError, VicinalError, some
 from vicinal.storage.manifests import MANIFEST
 
 __all__ = [
+    "LOG",
     "READERS",
     "TABLES",
     "Found",
@@ -28,6 +29,7 @@ __all__ = [
     "is_table",
     "open_table",
     "own_fields",
+    "own_spec",
     "read",
     "split",
 ]
@@ -139,6 +141,26 @@ def own_fields(path: Path) -> list[str]:
     if name.endswith(".parquet"):
         return columns.vector_columns(path)
     return lines.vector_fields(path) if name.endswith(LINES) else []
+
+
+def own_spec(path: Path) -> str | None:
+    """Return FILE:FIELD of a data set file's only field that can hold embeddings, and say so; None without one.
+
+    Raises
+    ------
+    UsageError
+        There are several.
+    """
+    fields = own_fields(path)
+    if len(fields) > 1:
+        raise UsageError(
+            f"embeddings: {path} has several fields of vectors ({some(fields, 9)}); name one: --embeddings "
+            f":{fields[0]} (in Python: embeddings=':{fields[0]}')"
+        )
+    if not fields:
+        return None
+    LOG.info("%s: embeddings are taken from the field %r", path, fields[0])
+    return f"{path}:{fields[0]}"
 
 
 def read(spec: str | os.PathLike[str], argument: str = "embeddings") -> tuple[Found, Path]:

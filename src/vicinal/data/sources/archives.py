@@ -92,7 +92,7 @@ def read_safetensors(path: Path, key: str) -> Found:
         start = 8 + length + json.loads(plain.read(length))[name]["data_offsets"][0]
     if 0 in shape:
         return Found(np.empty(shape, dtype=TENSORS[kind]), name)
-    array = np.memmap(path, dtype=TENSORS[kind], mode="r", offset=start, shape=tuple(shape))
+    array = npy.mapped(path, TENSORS[kind], start, tuple(shape))
     if array.ctypes.data % array.dtype.alignment:
         copied(path, "its numbers do not begin at a multiple of their size")
         return Found(as_numbers(np.array(array), f"{path}:{name}"), name)
@@ -129,7 +129,7 @@ def _mapped(path: Path, part: Any) -> np.ndarray:
     if start is None or part.dtype.kind not in "fiu" or start % part.dtype.alignment or not part.size:
         copied(f"{path}:{part.name}", "it is stored in chunks")
         return np.asarray(part[()])
-    return np.memmap(path, dtype=part.dtype, mode="r", offset=start, shape=part.shape)
+    return npy.mapped(path, part.dtype, start, part.shape)
 
 
 def read_zarr(path: Path, key: str) -> Found:
@@ -161,16 +161,14 @@ def read_pt(path: Path, key: str) -> Found:
     """One tensor of a file of torch.save, read without running any code in it."""
     torch = need("torch", extra="learn")
     try:
-        try:
-            content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        except RuntimeError:  # the form of torch before 1.6 cannot be mapped
-            content = torch.load(path, map_location="cpu", weights_only=True)
+        content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # pickles raise errors of many kinds
         reason = str(error).partition("\n")[0]
         raise DataError(
             f"{path}: not a file of tensors alone ({reason}); other objects are never opened: save the tensor itself "
             "with torch.save(tensor, file)"
         ) from None
+    copied(path, "torch reads it so")
     if isinstance(content, torch.Tensor):
         chosen(path, key, {"": ""}, "tensor")
         return Found(arrays.read(content, str(path))[0])

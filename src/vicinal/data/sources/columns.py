@@ -8,6 +8,7 @@ import numpy as np
 from vicinal.data import frames
 from vicinal.data.sources.found import LOG, Found, chosen, copied
 from vicinal.errors import DataError, UsageError, need, some
+from vicinal.storage.npy import mapped
 
 FILE_FORM = b"ARROW1"
 
@@ -18,7 +19,7 @@ def read_parquet(path: Path, key: str) -> Found:
     import pyarrow.parquet
 
     try:
-        with pyarrow.parquet.ParquetFile(path, memory_map=True) as file:
+        with pyarrow.parquet.ParquetFile(path) as file:
             name = vector_column(path, file.schema_arrow, key)
             copied(f"{path}:{name}", "it is encoded")
             return found(file.read(columns=[name]).column(0), path, name)
@@ -53,9 +54,8 @@ def open_arrow(path: Path) -> Any:
     import pyarrow.ipc
 
     try:
-        with open(path, "rb") as file:
-            form = file.read(len(FILE_FORM))
-        source = pyarrow.memory_map(str(path)) if form else pyarrow.BufferReader(b"")
+        source = pyarrow.py_buffer(mapped(path, np.uint8) if path.stat().st_size else b"")
+        form = source[: len(FILE_FORM)].to_pybytes()
         opened = pyarrow.ipc.open_file(source) if form == FILE_FORM else pyarrow.ipc.open_stream(source)
         return opened.read_all()
     except pyarrow.ArrowException as error:
@@ -72,7 +72,7 @@ def open_table(path: Path) -> Any:
     if path.suffix.lower() != ".parquet":
         return open_arrow(path)
     try:
-        return pyarrow.parquet.read_table(path, memory_map=True)
+        return pyarrow.parquet.read_table(path)
     except pyarrow.ArrowException as error:
         raise DataError(f"{path}: not a readable parquet file: {error}") from None
 

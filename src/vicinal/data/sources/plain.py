@@ -14,7 +14,7 @@ import numpy as np
 from vicinal.data.sources.found import Found, copied, refuse_key
 from vicinal.errors import DataError
 from vicinal.knn import arrays
-from vicinal.storage.npy import load_npy
+from vicinal.storage.npy import load_npy, mapped
 
 VECS = {".fvecs": "<f4", ".bvecs": "u1", ".ivecs": "<i4"}
 BINS = {".fbin": "<f4", ".u8bin": "u1", ".i8bin": "i1", ".ibin": "<i4"}
@@ -48,7 +48,7 @@ def read_vecs(path: Path, key: str) -> Found:
             f"{path}: its first row names {dim} numbers, which does not divide its {size} bytes into rows of {row}; "
             "the file is damaged or of another format"
         )
-    rows = np.memmap(path, dtype=np.dtype([("dim", "<i4"), ("row", number, (dim,))]), mode="r")
+    rows = mapped(path, np.dtype([("dim", "<i4"), ("row", number, (dim,))]))
     odd = np.flatnonzero(rows["dim"] != dim)
     if len(odd):
         raise DataError(f"{path}: row {odd[0]} names {rows['dim'][odd[0]]} numbers, row 0 names {dim}; it is damaged")
@@ -68,4 +68,4 @@ def read_bin(path: Path, key: str) -> Found:
         )
     if n == 0:
         return Found(np.empty((0, dim), dtype=number))
-    return Found(np.memmap(path, dtype=number, mode="r", offset=8, shape=(n, dim)))
+    return Found(mapped(path, number, 8, (n, dim)))

@@ -7,6 +7,7 @@ GloVe             as word2vec text without the first line; words may hold blanks
 """
 
 import gzip
+import warnings
 from itertools import chain, islice
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import numpy as np
 
 from vicinal.data.formats import Bytes, lines_of
 from vicinal.data.sources.found import Found, copied, refuse_key
-from vicinal.errors import DataError
+from vicinal.errors import DataError, some
 
 BLOCK = 4_096
 LONGEST_WORD = 1 << 16
@@ -58,22 +59,36 @@ def _word(word: bytes) -> str:
 
 
 def _numbers(lines: list[bytes], dim: int, path: Path, first: int) -> np.ndarray:
-    cells: list[bytes] = []
-    for place, line in enumerate(lines):
-        numbers = line.rsplit(maxsplit=dim)[1:]
-        if len(numbers) != dim or dim < 1:
-            raise DataError(f"{path}:{first + place}: found {len(numbers)} numbers after the word, expected {dim}")
-        cells += numbers
+    """The numbers behind the word of each line, float32 (n, dim)."""
+    texts = [line.rstrip().split(b" ", 1)[-1] if line.count(b" ") == dim else _tail(line, dim) for line in lines]
+    with warnings.catch_warnings():  # text that is no number: a warning in this NumPy, an error in a later one
+        warnings.simplefilter("error")
+        try:
+            values = np.fromstring(b" ".join(texts).decode("ascii"), dtype=np.float32, sep=" ")
+        except (ValueError, DeprecationWarning):
+            values = np.empty(0, dtype=np.float32)
+    if dim > 0 and len(values) == len(lines) * dim and all(text.count(b" ") == dim - 1 for text in texts):
+        return values.reshape(len(lines), dim)
+    for place, text in enumerate(texts):
+        cells = text.split()
+        wrong = [cell for cell in cells if not _is_number(cell)]
+        if len(cells) != dim or wrong or dim < 1:
+            what = f"the number {wrong[0][:40]!r}" if wrong else f"{len(cells)} numbers after the word"
+            raise DataError(f"{path}:{first + place}: found {what}, expected {dim} numbers after the word")
+    raise DataError(f"{path}:{first}: numbers in the {len(lines)} lines from here on cannot be read")
+
+
+def _tail(line: bytes, dim: int) -> bytes:
+    """The last cells of a line, of which the word may hold blanks or other white space may lie between."""
+    return b" ".join(line.rsplit(maxsplit=dim)[1:])
+
+
+def _is_number(cell: bytes) -> bool:
     try:
-        return np.array(cells, dtype=np.bytes_).astype(np.float32).reshape(len(lines), dim)
+        float(cell)
     except ValueError:
-        for place, line in enumerate(lines):
-            for cell in line.rsplit(maxsplit=dim)[1:]:
-                try:
-                    float(cell)
-                except ValueError:
-                    raise DataError(f"{path}:{first + place}: expected a number, found {cell[:40]!r}") from None
-        raise
+        return False
+    return True
 
 
 def read_word_bytes(path: Path, key: str) -> Found:
@@ -100,4 +115,11 @@ def read_word_bytes(path: Path, key: str) -> Found:
         words.append(_word(body[at:end].lstrip(b"\n")))
         vectors[row] = np.frombuffer(body, "<f4", dim, end + 1)
         at = end + 1 + dim * 4
+    odd = [row for row, word in enumerate(words) if "\ufffd" in word or not word.isprintable()]
+    if odd or body[at:].strip(b"\n"):
+        warnings.warn(
+            f"{path}: {len(odd)} words hold bytes that are no text (rows {some(odd)}); a word before each may hold a "
+            "blank, which this form cannot tell from its end, and its numbers are then wrong: write the text form",
+            stacklevel=2,
+        )
     return Found(vectors, ids=words)

@@ -75,7 +75,7 @@ class Native:
             return rows.end(alone)
         resume = checkpoint.load()
         again = f"{checkpoint.folder}: damaged, or written by another version; remove the folder to start again"
-        if resume is not None and not all(_is_number(resume.get(name)) for name in ("finished", "layout")):
+        if resume is not None and not _is_state(resume, self._n, k):
             raise UsageError(again)
         with kept_in(checkpoint.folder):
             try:
@@ -177,6 +177,15 @@ class _Rows:
         """Report the end, and return the result of the call."""
         self(1, 1)
         return found
+
+
+def _is_state(state: dict[str, Any], n: int, k: int) -> bool:
+    """Whether a checkpoint's values have the types and shapes of a self-join of n rows, and name rows that exist."""
+    if not all(_is_number(state.get(name)) for name in ("finished", "layout")):
+        return False
+    indices, distances = state["indices"], state["distances"]
+    fits = indices.shape == distances.shape == (n, k) and indices.dtype == np.int64 and distances.dtype == np.float32
+    return fits and bool(indices.min(initial=0) >= -1 and indices.max(initial=0) < n)
 
 
 def _is_number(value: object) -> bool:

@@ -11,14 +11,28 @@ import numpy as np
 import pyarrow
 
 from vicinal.errors import UsageError
+from vicinal.sql.compile.casts import cast
 from vicinal.sql.compile.conversion import Conversion
-from vicinal.sql.compile.nodes import STAR, Call, Cast, Closure, Node, Parameter, Phrase, Reference, Variable, Word
+from vicinal.sql.compile.nodes import (
+    STAR,
+    Call,
+    Cast,
+    Closure,
+    Node,
+    Operation,
+    Parameter,
+    Phrase,
+    Reference,
+    Variable,
+    Word,
+)
 from vicinal.sql.compile.operators import chosen, first_not_null
 from vicinal.sql.compile.values import Expression, Lambda, constant
 from vicinal.sql.parse.dialect import exp
-from vicinal.sql.types import DOUBLE, FLOAT, INT64, NULL, UINT64, UTF8, Type, list_of
+from vicinal.sql.types import DOUBLE, FLOAT, INT64, NULL, STRING, UINT64, UTF8, Type, list_of
 from vicinal.sql.vectors import binary
 
+MOST_ITEMS = 1_000_000  # of a list that a function makes
 Builder = Callable[[Conversion, Any, list[Any]], Expression]
 
 # Vectors.
@@ -61,12 +75,13 @@ def distance(name: str) -> Builder:
     """The distance of two byte strings; one that is the same for all rows goes in as a number that stands for it."""
 
     def build(compiler: Conversion, node: Any, args: list[Expression]) -> Expression:
+        args = [_as_vector(compiler, one, node) for one in args]
         tags = [one.kind.tag for one in args]
         a, b = (compiler.bytes(one, node) for one in args)
         if tags[0] and tags[1] and tags[0] != tags[1]:  # in YDB's words
             raise compiler.error(node, f"Arguments should have same tags, but '{tags[0]}' is not equal to '{tags[1]}'")
         if a.known and b.known:
-            return constant(_distance_of_two(name, a.value, b.value), FLOAT)
+            return constant(_distance_of_two(compiler, name, a.value, b.value), FLOAT)
         if a.known:
             a, b = b, a
         if b.known:
@@ -76,9 +91,19 @@ def distance(name: str) -> Builder:
     return build
 
 
-def _distance_of_two(name: str, a: bytes | None, b: bytes | None) -> float | None:
+def _as_vector(compiler: Conversion, value: Expression, node: Any) -> Expression:
+    """A list of numbers as a vector's byte string: Uint8 and Int8 as they are, others as Float."""
+    item = value.kind.item
+    if item is None or not item.numeric:
+        return value
+    form = item.name if item.name in ("Uint8", "Int8") else "Float"
+    lists = value if form == item.name else cast(compiler, value, list_of(FLOAT), node)
+    return encode(form)(compiler, node, [lists]).retyped(STRING)
+
+
+def _distance_of_two(compiler: Conversion, name: str, a: bytes | None, b: bytes | None) -> float | None:
     columns = [pyarrow.array([one], pyarrow.binary()) for one in (a, b)]
-    found: float | None = binary.distance_column(name, columns[0], columns[1])[0].as_py()
+    found: float | None = binary.distance_column(name, columns[0], columns[1], compiler.notices)[0].as_py()
     return found
 
 
@@ -197,8 +222,31 @@ def list_replicate(compiler: Conversion, node: Any, args: list[Expression]) -> E
     value, times = args
     if not times.kind.whole:
         raise compiler.error(node, f"ListReplicate: expected a whole number, found {times.kind}; use CAST")
+    if times.known and times.value is not None and times.value > MOST_ITEMS:
+        raise compiler.error(node, f"ListReplicate: {times.value:,} elements; a list has at most {MOST_ITEMS:,}")
     repeated = Closure(Variable("_"), value.node)
-    return Expression(Call("list_transform", [Call("range", [times.node]), repeated]), list_of(value.kind))
+    many = Parameter(f"ListReplicate: more than {MOST_ITEMS:,} elements, which is the most that a list has", UTF8.duck)
+    allowed = Operation("<=", [Operation("*", [Cast(times.node, "DOUBLE"), _weight(value)]), Word(str(MOST_ITEMS))])
+    counted = Phrase(
+        ("(CASE WHEN ", allowed, " THEN ", times.node, " ELSE CAST(", Call("error", [many]), " AS BIGINT) END)")
+    )
+    return Expression(Call("list_transform", [Call("range", [counted]), repeated]), list_of(value.kind))
+
+
+def _weight(value: Expression) -> Node:
+    """How many elements a value takes in a list: those of a list within count, and eight bytes of a string are one."""
+    node, kind = value.node, value.kind
+    while kind.item is not None and kind.item.item is not None:
+        node, kind = Call("flatten", [node]), kind.item
+    if kind.item is not None:
+        return Call("greatest", [Call("len", [node]), Word("1")])
+    if kind.name in ("String", "Utf8", "Json"):
+        return (
+            Call("greatest", [Phrase(("octet_length(CAST(", node, " AS BLOB)) / 8")), Word("1")])
+            if (kind.name == "String")
+            else Call("greatest", [Phrase(("strlen(CAST(", node, " AS VARCHAR)) / 8")), Word("1")])
+        )
+    return Word("1")
 
 
 def list_flatten(compiler: Conversion, node: Any, args: list[Expression]) -> Expression:
@@ -221,6 +269,11 @@ def list_from_range(compiler: Conversion, node: Any, args: list[Expression]) -> 
             raise compiler.error(node, f"ListFromRange: expected number literals, found {one.kind} of unknown value")
     kind = compiler.common(args, node)
     start, end, *step = (one.value for one in args)
+    if step and step[0] == 0:
+        raise compiler.error(node, "ListFromRange: the step is 0; write a step above or below 0")
+    count = (end - start) / (step[0] if step else 1)
+    if count > MOST_ITEMS:
+        raise compiler.error(node, f"ListFromRange: {count:,.0f} elements; a list has at most {MOST_ITEMS:,}")
     values = np.arange(start, end, *(step or [1]))
     return constant(values.astype(np.float32 if kind == FLOAT else values.dtype), list_of(kind))
 

@@ -26,7 +26,7 @@ def cast(compiler: Conversion, value: Expression, to: Type, node: Any) -> Expres
         return value.retyped(to)
     if have.name == "Null" or (value.known and value.value is None):
         return constant(None, to)
-    if have.item is not None and to.item is not None and have.item.numeric and to.item.numeric:
+    if have.item is not None and to.item is not None:
         return _list(compiler, value, to, node)
     if have.numeric and to.numeric:
         whole = Call("trunc", [value.node]) if have.real and to.whole else value.node
@@ -77,7 +77,7 @@ def _list(compiler: Conversion, value: Expression, to: Type, node: Any) -> Expre
     """A list of numbers of one type as a list of another."""
     have, item = value.kind.item, to.item
     assert have is not None and item is not None
-    if value.known and (item.real or have.whole):
+    if value.known and have.numeric and item.numeric and (item.real or have.whole):
         numbers = np.asarray(value.value)
         if item.real or numbers.size == 0 or _within(numbers, item):
             with np.errstate(over="ignore"):

@@ -50,8 +50,9 @@ def _set(column: str, value: Node) -> Node:
 
 
 def _forget_clusters(table: Table, touched: set[str]) -> list[Node]:
-    """Sets the cluster to NULL for every index over a column that changes."""
-    return [_set(one.physical, NOTHING) for one in table.indexes.values() if touched & set(one.columns)]
+    """Sets the hidden column to NULL of every index over a column that changes."""
+    changed = (one for one in table.indexes.values() if touched & set(one.columns) and not one.plain)
+    return [_set(one.physical, NOTHING) for one in changed]
 
 
 def _update(compiler: Compiler, statement: Update, table: Table) -> tuple[Node, set[str]]:
@@ -105,11 +106,11 @@ def _write(compiler: Compiler, statement: Write, table: Table) -> tuple[Node, se
         touched = set(table.columns)
     parts: list[str | Node] = ["INSERT INTO ", Name(table.physical), " (", into, ") ", source]
     if statement.verb != "INSERT":
-        parts += _on_conflict(table, set(names), touched)
+        parts += on_conflict(table, set(names), touched)
     return Phrase(parts), touched
 
 
-def _on_conflict(table: Table, given: set[str], touched: set[str]) -> list[str | Node]:
+def on_conflict(table: Table, given: set[str], touched: set[str]) -> list[str | Node]:
     """ON CONFLICT for a key that is there: the given columns take the new values, other touched ones NULL."""
     keys = enclosed(Join([Name(table.columns[key].physical) for key in table.key]))
     changes = [

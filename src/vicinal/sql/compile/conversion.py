@@ -6,6 +6,7 @@ converted here, all others by DuckDB.
 
 import json
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -31,6 +32,8 @@ class Conversion(ABC):
 
     def __init__(self, text: str, evaluate: Evaluate, start: int = 0) -> None:
         self.source, self.start, self.evaluate = text, start, evaluate
+        self.notices: list[str] = []  # what the statement's user should hear
+        self.fetch: Callable[[Node], Any] = _no_rows  # gives a SELECT's rows as an Arrow table
 
     @abstractmethod
     def expression(self, node: Any, scope: Scope) -> Expression:
@@ -121,6 +124,9 @@ class Conversion(ABC):
         if have.item is not None and to.item is not None:
             if have.item == NULL:
                 return constant([], to)
+            if value.known and not (have.item.numeric and to.item.numeric):
+                each = [self.converted(constant(one, have.item), to.item, node).value for one in value.value]
+                return constant(each, to)
             if have.item.numeric and to.item.numeric:
                 if value.known:
                     return constant(self._numbers_as(value, to.item, node), to)
@@ -226,6 +232,10 @@ class Conversion(ABC):
         if kind.numeric and all(one.known and one.value is not None for one in values):
             return constant(np.array([one.value for one in values], literals.NUMPY[kind.name]), list_of(kind))
         return Expression(Phrase(("[", Join([one.node for one in values]), "]")), list_of(kind))
+
+
+def _no_rows(_: Node) -> Any:
+    raise AssertionError("this compiler has no database")
 
 
 def _limits(kind: Type) -> str:

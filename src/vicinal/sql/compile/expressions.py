@@ -11,13 +11,16 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from vicinal.sql.compile import functions, operators
+from vicinal.sql.compile import fulltext, functions, jsons, operators, structs
 from vicinal.sql.compile.conversion import Conversion
 from vicinal.sql.compile.nodes import Closure, Node, Phrase, Variable, Window, enclosed, over
+from vicinal.sql.compile.ties import breaking
 from vicinal.sql.compile.values import Deferred, Evaluate, Expression, Lambda, Relation, Scope
 from vicinal.sql.faults import REMEDIES, outside
-from vicinal.sql.parse.dialect import CastTo, Invoke, LambdaBlock, NumberList, exp
+from vicinal.sql.parse.dialect import CastTo, Invoke, JsonCall, LambdaBlock, NumberList, exp
 from vicinal.sql.types import Type
+
+MOST_NODES = 100_000  # of what names and lambdas of a statement stand for, counted at each use
 
 
 class Expressions(Conversion, ABC):
@@ -32,9 +35,14 @@ class Expressions(Conversion, ABC):
         self.names = names
         self._compiled: dict[Deferred, Expression | Relation | Lambda] = {}
         self._variables = 0
+        self._spent = self._inside = 0
+        self._sizes: dict[int, int] = {}  # of the nodes in `_compiled`, which live as long
 
     def expression(self, node: Any, scope: Scope) -> Expression:
         """Any expression, compiled."""
+        if self._inside:
+            self._spent += 1
+            self._refuse_size(node)
         rule = _RULES.get(type(node))
         if rule is None:
             raise self.outside(node)
@@ -65,7 +73,26 @@ class Expressions(Conversion, ABC):
             return known
         if found not in self._compiled:
             self._compiled[found] = self._deferred(found)
-        return self._compiled[found]
+        compiled = self._compiled[found]
+        if not isinstance(compiled, Lambda):
+            self._spend(compiled.node, node)
+        return compiled
+
+    def _spend(self, root: Node, node: Any) -> None:
+        """Counts the nodes of what a name stands for; names that double each other would never end."""
+        if id(root) not in self._sizes:
+            self._sizes[id(root)] = self._size(root)
+        self._spent += self._sizes[id(root)]
+        self._refuse_size(node)
+
+    def _size(self, node: Node) -> int:
+        known = self._sizes.get(id(node))
+        return known or 1 + sum(self._size(piece) for piece in node._pieces() if not isinstance(piece, str))
+
+    def _refuse_size(self, node: Any) -> None:
+        if self._spent > MOST_NODES:
+            message = f"this statement becomes more than {MOST_NODES:,} parts, as names stand in it that hold others"
+            raise self.error(node, f"{message}; put what repeats into a table")
 
     def _deferred(self, found: Deferred) -> Expression | Relation | Lambda:
         if isinstance(found.node, exp.Lambda):
@@ -96,6 +123,9 @@ class Expressions(Conversion, ABC):
             return scope.outputs[name]
         sources = [one for one in scope.sources if table is None or one.alias == table.name]
         if table is not None and not sources:
+            holder = [value for one in scope.sources for known, value in one.columns if known == table.name]
+            if len(holder) == 1 and holder[0].kind.fields:
+                return structs.member(self, node, holder[0], name)
             raise self.error(node, no_such("table or alias", table.name, [one.alias for one in scope.sources]))
         found = [value for one in sources for known, value in one.columns if known == name]
         if not found and not scope.sources:
@@ -109,6 +139,10 @@ class Expressions(Conversion, ABC):
     # Calls and lambdas.
 
     def _call(self, node: Any, scope: Scope) -> Expression:
+        if scope.distance is not None and node == scope.distance[0]:
+            return scope.distance[1]
+        if isinstance(node.this, str) and node.this.lower() in fulltext.FUNCTIONS:
+            return fulltext.compiled(self, node, scope)
         value, function = self._called(node, scope)
         if function.window:
             raise self.error(node, f"{function.name} needs a window: {function.name}() OVER (ORDER BY ...)")
@@ -118,6 +152,8 @@ class Expressions(Conversion, ABC):
         """A call's value, and the function."""
         name = node.this if isinstance(node.this, str) else node.this.name
         function = functions.find(name)
+        if function is not None and function.name == "AsStruct":
+            return self._struct(node, scope), function
         if function is None:
             raise self.error(node, outside(f"function {name}", REMEDIES.get(name.upper(), "") or functions.near(name)))
         arguments = node.expressions
@@ -141,6 +177,17 @@ class Expressions(Conversion, ABC):
         if not function.lambdas and any(isinstance(one, Lambda) for one in values):
             raise self.error(node, f"{function.name} takes values, found a lambda; lambdas go to ListMap")
         return function.build(self, node, values), function
+
+    def _struct(self, node: Any, scope: Scope) -> Expression:
+        """`AsStruct(value AS name, ...)`."""
+        bare = next((one for one in node.expressions if not isinstance(one, exp.Alias)), None)
+        if bare is not None:
+            raise self.error(bare, "AsStruct takes values with names; write AsStruct(1 AS id)")
+        return structs.struct(self, node, {one.alias: self.expression(one.this, scope) for one in node.expressions})
+
+    def _member(self, node: Any, scope: Scope) -> Expression:
+        """`value.name`."""
+        return structs.member(self, node, self.expression(node.this, scope), node.expression.name)
 
     def _argument(self, node: Any, scope: Scope) -> Expression | Lambda:
         if isinstance(node, exp.Lambda):
@@ -171,13 +218,16 @@ class Expressions(Conversion, ABC):
         names = function.arguments
         if len(names) != len(arguments):
             raise self.error(node, f"this lambda takes {len(names)} arguments, found {len(arguments)}")
+        self._inside += 1
         with self.seeing({**function.names, **dict(zip(names, arguments, strict=True))}):
             body = function.body
             if isinstance(body, LambdaBlock):
                 for name, value in zip(body.args["names"], body.expressions, strict=True):
                     self.names = {**self.names, name.this: self._argument(value, Scope())}
                 body = body.this
-            return self.expression(body, Scope())
+            found = self.expression(body, Scope())
+        self._inside -= 1
+        return found
 
     # Windows and order.
 
@@ -197,7 +247,10 @@ class Expressions(Conversion, ABC):
             raise self.error(node, f"{function.name} takes no OVER (...): it is about one row; leave OVER out")
         partition = [self.expression(one, scope).node for one in about.args.get("partition_by") or []]
         order = about.args.get("order")
-        window = Window(partition, self.order(order, scope) if order is not None else [])
+        keys = self.order(order, scope) if order is not None else []
+        if keys and function.name == "Row_Number":  # the one whose value ties would leave open
+            keys += breaking(keys, scope.keys)
+        window = Window(partition, keys)
         call = over(value.node, window)
         assert call is not None  # an aggregate or window function is a call
         return replace(value, compiled=call)
@@ -238,6 +291,7 @@ _RULES: dict[type, Rule] = {
     exp.Parameter: Expressions._named,
     exp.Column: Expressions.column,
     exp.Anonymous: Expressions._call,
+    exp.Dot: Expressions._member,
     Invoke: Expressions._invoke,
     exp.Paren: operators.paren,
     exp.Neg: operators.negative,
@@ -255,6 +309,7 @@ _RULES: dict[type, Rule] = {
     exp.Case: operators.case,
     exp.Coalesce: operators.coalesce,
     CastTo: operators.cast_to,
+    JsonCall: jsons.compiled,
     exp.Boolean: operators.boolean,
     exp.Null: operators.null,
     exp.Bracket: operators.subscript,

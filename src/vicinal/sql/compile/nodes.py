@@ -5,7 +5,7 @@ refers to: the values that it binds, and the objects that numbers stand for (`Re
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from vicinal.sql.catalog import quoted
@@ -54,6 +54,16 @@ class Reference(Node):
     """A number that stands for an object which a function of ours reads; no row carries a copy of the object."""
 
     value: Any
+
+    def _pieces(self) -> Iterable["str | Node"]:
+        return ()
+
+
+@dataclass(slots=True, eq=False)
+class Given(Node):
+    """An Arrow table, which is registered while the statement runs."""
+
+    table: Any
 
     def _pieces(self) -> Iterable["str | Node"]:
         return ()
@@ -287,22 +297,25 @@ class Text:
     sql        : the text
     values     : the bound values, the first of them $1
     references : the objects of its `Reference`s, by the numbers that stand for them
+    tables     : the tables of its `Given`s, by the names that stand for them
     """
 
     sql: str
     values: list[Any]
     references: dict[int, Any]
+    tables: dict[str, Any] = field(default_factory=dict)
 
 
 def written(node: Node) -> Text:
     """A tree as text.
 
     >>> written(Operation("=", [Column("t0", "id"), Parameter(5, "INTEGER")]))
-    Text(sql='(t0."id" = CAST($1 AS INTEGER))', values=[5], references={})
+    Text(sql='(t0."id" = CAST($1 AS INTEGER))', values=[5], references={}, tables={})
     """
     parts: list[str] = []
     values: list[Any] = []
     references: dict[int, Any] = {}
+    tables: dict[str, Any] = {}
     places: dict[Any, int] = {}
 
     def write(node: Node) -> None:
@@ -318,6 +331,10 @@ def written(node: Node) -> Text:
                 places[node] = 1 + len(references)
                 references[places[node]] = node.value
             parts.append(str(places[node]))
+        elif isinstance(node, Given):
+            name = f"~given{len(tables)}"
+            tables[name] = node.table
+            parts.append(quoted(name))
         else:
             for piece in node._pieces():
                 if isinstance(piece, str):
@@ -326,4 +343,4 @@ def written(node: Node) -> Text:
                     write(piece)
 
     write(node)
-    return Text("".join(parts), values, references)
+    return Text("".join(parts), values, references, tables)

@@ -4,7 +4,21 @@ from typing import Any
 
 from vicinal.sql.compile.casts import cast
 from vicinal.sql.compile.conversion import Conversion
-from vicinal.sql.compile.nodes import Call, Cast, Column, Derived, Join, Node, Operation, Phrase, Select, Word, enclosed
+from vicinal.sql.compile.nodes import (
+    Call,
+    Cast,
+    Column,
+    Derived,
+    Given,
+    Join,
+    Node,
+    Operation,
+    Phrase,
+    Select,
+    Word,
+    enclosed,
+)
+from vicinal.sql.compile.structs import column_of
 from vicinal.sql.compile.values import Expression, Relation, Scope, constant, of_type
 from vicinal.sql.parse import literals
 from vicinal.sql.parse.dialect import exp
@@ -13,6 +27,7 @@ from vicinal.sql.types import BOOL, NULL, STRING, UTF8, Type, list_of, named
 
 ARITHMETIC = {exp.Add: "+", exp.Sub: "-", exp.Mul: "*", exp.Div: "/", exp.Mod: "%"}
 COMPARISONS = {exp.EQ: "=", exp.NEQ: "<>", exp.LT: "<", exp.LTE: "<=", exp.GT: ">", exp.GTE: ">="}
+FEW = 50  # a longer list of IN is hashed as a table
 
 
 # Literals.
@@ -233,6 +248,11 @@ def within(compiler: Conversion, node: Any, scope: Scope) -> Expression:
     if items_list.kind.item is None:
         raise compiler.error(node, f"IN takes a list or a SELECT, found {items_list.kind}")
     kind = compiler.common([value, of_type(items_list.kind.item)], node)
+    if items_list.known and items_list.value is not None and len(items_list.value) > FEW:
+        items = compiler.converted(items_list, list_of(kind), node).value
+        held = Given(column_of(items, kind))
+        left = compiler.converted(value, kind, node).node
+        return Expression(Phrase(("(", left, " IN (SELECT v FROM ", held, "))")), BOOL)
     lists = compiler.converted(items_list, list_of(kind), node).node
     return Expression(Call("list_contains", [lists, compiler.converted(value, kind, node).node]), BOOL)
 

@@ -1,17 +1,31 @@
 """Parameters: the values that a caller gives for `$name`s, as known expressions."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 from typing import Any
 
 import numpy as np
 
-from vicinal.errors import UsageError
+from vicinal.errors import UsageError, unknown
 from vicinal.sql.compile.select import Compiler
 from vicinal.sql.compile.values import Expression, constant
 from vicinal.sql.faults import SqlError, fault
 from vicinal.sql.parse.statements import Declare
-from vicinal.sql.types import BOOL, DOUBLE, FLOAT, INT64, NULL, STRING, TIMES, UINT64, UTF8, Type, list_of, named
+from vicinal.sql.types import (
+    BOOL,
+    DOUBLE,
+    FLOAT,
+    INT64,
+    NULL,
+    STRING,
+    TIMES,
+    UINT64,
+    UTF8,
+    Type,
+    list_of,
+    named,
+    struct_of,
+)
 from vicinal.sql.vectors import binary
 
 
@@ -29,11 +43,48 @@ def declared(statement: Declare, text: str, given: Mapping[str, Any]) -> Express
         raise fault(
             text, statement.start, f"${name} is declared, but no value is given for it; pass the parameter {name}"
         )
-    value = parameter(name, given[name], kind)
     try:
-        return Compiler(text, {}, {}, _nothing, _nothing).converted(value, kind, statement.start)
+        return fitted(name, given[name], kind, Compiler(text, {}, {}, _nothing, _nothing), statement.start)
     except SqlError as error:
         raise fault(text, statement.start, f"${name}: {error.message}") from None
+
+
+def fitted(name: str, value: Any, kind: Type, compiler: Compiler, start: int = 0) -> Expression:
+    """The value of a parameter as one of a declared type.
+
+    Raises    SqlError where it does not fit, UsageError where no type of YQL fits it.
+    """
+    if value is None:
+        return constant(None, kind)
+    nested = kind.fields or (kind.item is not None and not kind.item.numeric)
+    if not nested:
+        return compiler.converted(parameter(name, value, kind), kind, start)
+    return constant(_taken(name, value, kind, compiler, start), kind)
+
+
+def _taken(name: str, value: Any, kind: Type, compiler: Compiler, start: int) -> Any:
+    """A value as Python's of that type."""
+    if value is None or type(value) is _AS_IT_IS.get(kind.name):
+        return value
+    if kind.item is not None:
+        if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
+            raise UsageError(f"${name}: expected a list for {kind}, found {type(value).__name__}")
+        return [_taken(f"{name}[{place}]", one, kind.item, compiler, start) for place, one in enumerate(value)]
+    if kind.fields:
+        if not isinstance(value, Mapping):
+            raise UsageError(f"${name}: expected a dict for {kind}, found {type(value).__name__}")
+        strange = [one for one in value if kind.member(one) is None]
+        if strange:
+            raise UsageError(f"${name}: {unknown('member', str(strange[0]), [one for one, _ in kind.fields])}")
+        return {one: _taken(f"{name}.{one}", value.get(one), member, compiler, start) for one, member in kind.fields}
+    try:
+        found = fitted(name, value, kind, compiler, start)
+    except SqlError as error:
+        raise UsageError(f"${name}: {error.message}") from None
+    return found.value
+
+
+_AS_IT_IS = {"Utf8": str, "String": bytes, "Bool": bool}  # the types whose every value of Python's fits
 
 
 def parameter(name: str, value: Any, kind: Type | None = None) -> Expression:
@@ -46,6 +97,10 @@ def parameter(name: str, value: Any, kind: Type | None = None) -> Expression:
         value = value.item()
     if value is None:
         return constant(None, kind or NULL)
+    if isinstance(value, list | tuple) and any(isinstance(one, str | bytes | Mapping) for one in value):
+        return _undeclared(name, list(value))
+    if isinstance(value, Mapping):
+        return _undeclared(name, [value], alone=True)
     if isinstance(value, np.ndarray | list | tuple):
         return _array(name, value, kind)
     if isinstance(value, bytes | bytearray | memoryview):
@@ -69,6 +124,23 @@ def parameter(name: str, value: Any, kind: Type | None = None) -> Expression:
     raise UsageError(
         f"${name}: expected bytes, a string, a number, a date or numbers in a list, found {type(value).__name__}"
     )
+
+
+def _undeclared(name: str, values: list[Any], alone: bool = False) -> Expression:
+    """A list of strings or of dicts that no DECLARE gives a type, or one dict."""
+    item = _kind_of(name, values)
+    kind = item if alone else list_of(item)
+    return fitted(name, values[0] if alone else values, kind, Compiler("", {}, {}, _nothing, _nothing))
+
+
+def _kind_of(name: str, values: list[Any]) -> Type:
+    """The type of several values: that of the first which is not None, member by member for dicts."""
+    first = next((one for one in values if one is not None), None)
+    if isinstance(first, Mapping):
+        fields = dict.fromkeys(one for row in values if isinstance(row, Mapping) for one in row)
+        each = ((one, _kind_of(f"{name}.{one}", [row.get(one) for row in values if row is not None])) for one in fields)
+        return struct_of(each)
+    return parameter(name, first).kind
 
 
 def _array(name: str, value: Any, kind: Type | None) -> Expression:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from vicinal.sql.catalog import Table
+from vicinal.sql.compile import hybrid, nearest
 from vicinal.sql.compile.conversion import CONSTRUCTS
 from vicinal.sql.compile.expressions import Expressions, no_such
 from vicinal.sql.compile.nodes import (
@@ -20,21 +21,21 @@ from vicinal.sql.compile.nodes import (
     Node,
     Operation,
     Phrase,
-    Reference,
     Select,
     Word,
     both,
 )
 from vicinal.sql.compile.operators import compared
+from vicinal.sql.compile.outputs import compares, distinct_names, projections, unique_outputs
+from vicinal.sql.compile.structs import as_table
+from vicinal.sql.compile.ties import aggregates, breaking
 from vicinal.sql.compile.values import Expression, Output, Relation, Scope, Source, of_table, of_type
-from vicinal.sql.compile.views import visited
+from vicinal.sql.compile.views import Probe, visited
 from vicinal.sql.parse.dialect import exp, start_of
 from vicinal.sql.parse.statements import Name as Written
 
 JOINS = ("INNER", "LEFT", "RIGHT", "FULL", "CROSS", "LEFT SEMI")
 PAIRS = "~pairs"
-
-Probe = Callable[[Table, str, bytes | None], list[int]]
 
 
 class Compiler(Expressions):
@@ -112,6 +113,8 @@ class Compiler(Expressions):
         union = Join(selects, " UNION " if node.args.get("distinct") else " UNION ALL ")
         source = Source("", [(one.name, Expression(Name(one.physical), one.kind)) for one in columns])
         order, limit, offset = self._tail(node, Scope([source]))
+        if order:
+            order += [Name(one.physical) for one in columns]
         if not order and limit is None and offset is None:
             return Relation(union, columns)
         whole = Select([Word("*")], Derived(union, "q"), order=order, limit=limit, offset=offset)
@@ -134,19 +137,27 @@ class Compiler(Expressions):
             condition = self.condition(self._plain(where.this, scope, "WHERE"), where.this)
         outputs = self._outputs(node, scope)
         group, having = self._group(node, scope)
-        columns = _distinct_names(outputs)
-        written = _projections(node, outputs)
+        columns = distinct_names(outputs)
+        written = projections(node, outputs)
         scope.outputs = {
             name: value for item, (name, value) in zip(written, outputs, strict=True) if isinstance(item, exp.Alias)
         }
-        order, limit, offset = self._tail(node, scope)
+        call = hybrid.call_of(node)
+        if call is not None:
+            limit, offset = (self._count(node.args.get(key), key.upper()) for key in ("limit", "offset"))
+            joined, key = hybrid.fused(self, call, scope, condition, limit, self._probe)
+            source, order, condition = Phrase((source or Word(""), joined)), [key], None
+        else:
+            order, limit, offset = self._tail(node, scope)
         values = [value.node for _, value in outputs]
+        distinct = node.args.get("distinct")
+        if order:
+            order += breaking(order, self._keys(scope, outputs, group, distinct is not None))
         filters = [condition, *self._views(node, scope)]
-        if condition is not None and not _compares(condition) and any(map(_compares, (*values, *group, *order))):
+        if condition is not None and not compares(condition) and any(map(compares, (*values, *group, *order))):
             # Rows that pass a filter come a few at a time. A condition that DuckDB cannot push into the scan makes it
             # collect them, so that a distance is called for thousands of rows at once.
             filters.append(Operation(">=", [Call("random"), Word("0")]))
-        distinct = node.args.get("distinct")
         if distinct is not None:
             self.allow(distinct)
         selected = Select(
@@ -160,7 +171,17 @@ class Compiler(Expressions):
             offset=offset,
             distinct=distinct is not None,
         )
-        return Relation(selected, columns, float("inf") if limit is None else limit, _unique(scope, outputs))
+        return Relation(selected, columns, float("inf") if limit is None else limit, unique_outputs(scope, outputs))
+
+    def _keys(
+        self, scope: Scope, outputs: list[tuple[str, Expression]], group: list[Node], distinct: bool
+    ) -> list[Node]:
+        """Nodes that no two rows of a SELECT have in common."""
+        if distinct:
+            return [value.node for _, value in outputs if not value.known]
+        if group or any(aggregates(value.node) for _, value in outputs):
+            return group
+        return scope.keys
 
     def _cut(self, source: Node | None, scope: Scope) -> Node:
         """A FROM joined with `PAIRS`, so that other pairs of rows are left out."""
@@ -252,7 +273,13 @@ class Compiler(Expressions):
             return None
         source = self._table(first.this, scope)
         for join in [*(first.this.args.get("joins") or []), *(node.args.get("joins") or [])]:
-            source = self._join(source, join, scope)
+            if join.args.get("kind") == "NEAREST":
+                right = self._table(join.this, scope)
+                pairs = nearest.joined(self, node, join, scope)
+                both_ids = (" AS p ON p.l = t0.rowid JOIN ", right, " ON p.r = t1.rowid")
+                source = Phrase((source, " JOIN ", pairs, *both_ids))
+            else:
+                source = self._join(source, join, scope)
         return source
 
     def _join(self, left: Node, join: Any, scope: Scope) -> Node:
@@ -301,6 +328,8 @@ class Compiler(Expressions):
         if not isinstance(node, exp.Table):
             raise self.outside(node)
         self.allow(node, "this", "alias", "joins")
+        if isinstance(node.this, exp.Anonymous) and str(node.this.this).upper() == "AS_TABLE":
+            return self._list_table(node.this, given, scope)
         if not isinstance(node.this, exp.Identifier):
             called = node.this.this if isinstance(node.this, exp.Anonymous) else ""
             what = f"{called} as a table" if called else CONSTRUCTS.get(type(node.this).__name__, "")
@@ -314,12 +343,24 @@ class Compiler(Expressions):
         table = self.table(Written(name, start_of(node.this)))
         at = self._alias(given or name, scope, node)
         scope.sources.append(of_table(given or name, table, at))
+        scope.sources[-1].view = node.meta.get("view")
         return Phrase((Name(table.physical), f" AS {at}"))
+
+    def _list_table(self, call: Any, alias: str, scope: Scope) -> Node:
+        """`AS_TABLE(list)`."""
+        if len(call.expressions) != 1:
+            raise self.error(call, f"AS_TABLE takes one list of structs, found {len(call.expressions)} arguments")
+        at = self._alias(alias, scope, call)
+        source, columns = as_table(self, call, self.expression(call.expressions[0], Scope()), alias, at)
+        scope.sources.append(columns)
+        return source
 
     def _as_source(self, query: Relation, alias: str, scope: Scope, node: Any) -> Node:
         at = self._alias(alias, scope, node)
         columns = [(one.name, Expression(Column(at, one.physical), one.kind)) for one in query.columns]
-        scope.sources.append(Source(alias, columns))
+        unique = [value.node for name, value in columns if name in query.unique]
+        key = unique or [value.node for _, value in columns]
+        scope.sources.append(Source(alias, columns, None, key))
         return Derived(query.node, at)
 
     def _alias(self, name: str, scope: Scope, node: Any) -> str:
@@ -334,44 +375,3 @@ class Compiler(Expressions):
         tables = [node.args["from_"].this, *(join.this for join in node.args.get("joins") or [])]
         views = [one.meta["view"] for one in tables if "view" in one.meta]
         return [visited(self, view, node, scope, self._probe) for view in views if view != "PRIMARY KEY"]
-
-
-def _compares(node: Node) -> bool:
-    """Whether a node compares with a vector that is the same for all rows."""
-    return any(isinstance(one, Reference) for one in node.walk())
-
-
-def _distinct_names(outputs: list[tuple[str, Expression]]) -> list[Output]:
-    """The outputs, each with a name in DuckDB that no other has."""
-    taken: set[str] = set()
-    columns = []
-    for name, value in outputs:
-        physical, number = name, 1
-        while physical.lower() in taken:
-            number += 1
-            physical = f"{name}~{number}"
-        taken.add(physical.lower())
-        columns.append(Output(name, physical, value.kind))
-    return columns
-
-
-def _unique(scope: Scope, outputs: list[tuple[str, Expression]]) -> frozenset[str]:
-    """The outputs that are the primary key of the one table that is read."""
-    table = scope.sources[0].table if len(scope.sources) == 1 else None
-    if table is None:
-        return frozenset()
-    columns = {value.compiled: name for name, value in scope.sources[0].columns}
-    shown = {columns.get(value.compiled): name for name, value in outputs if isinstance(value.compiled, Column)}
-    found = [shown.get(key) for key in table.key]
-    return frozenset() if None in found else frozenset(name for name in found if name)
-
-
-def _projections(node: Any, outputs: list[tuple[str, Expression]]) -> list[Any]:
-    """For each output the item of the SELECT that it comes from; None for the columns of a star."""
-    stars = sum(
-        isinstance(one, exp.Star) or isinstance(getattr(one, "this", None), exp.Star) for one in node.expressions
-    )
-    if not stars:
-        return list(node.expressions)
-    named_items = {one.alias: one for one in node.expressions if isinstance(one, exp.Alias)}
-    return [named_items.get(name) for name, _ in outputs]

@@ -129,30 +129,43 @@ class Deferred:
 
 @dataclass(slots=True, eq=False)
 class Source:
-    """What a FROM offers: an alias, and its columns with their names in YQL."""
+    """What a FROM offers: an alias, and its columns with their names in YQL.
+
+    key  : nodes that no two rows have in common, by which rows are ordered that ORDER BY leaves equal
+    view : the index that VIEW names
+    """
 
     alias: str
     columns: list[tuple[str, Expression]]
     table: Table | None = None
+    key: list[Node] = field(default_factory=list)
+    view: Any = None
 
 
 @dataclass
 class Scope:
     """The sources in sight, and the output names for ORDER BY.
 
-    clause : the clause that is being compiled, where it takes no aggregate and no window
+    clause   : the clause that is being compiled, where it takes no aggregate and no window
+    distance : the call of BY in JOIN NEAREST, and its value
     """
 
     sources: list[Source] = field(default_factory=list)
     outputs: dict[str, Expression] = field(default_factory=dict)
     windows: dict[str, Any] = field(default_factory=dict)
     clause: str = ""
+    distance: tuple[Any, Expression] | None = None
+
+    @property
+    def keys(self) -> list[Node]:
+        """The keys of all sources, by which rows are ordered that ORDER BY leaves equal."""
+        return [key for one in self.sources for key in one.key]
 
 
 def of_table(name: str, table: Table, alias: str) -> Source:
     """A table as a source, `alias` being its name in DuckDB's statement."""
     columns = [(one.name, Expression(Column(alias, one.physical), one.kind)) for one in table.columns.values()]
-    return Source(name, columns, table)
+    return Source(name, columns, table, [Column(alias, table.columns[key].physical) for key in table.key])
 
 
 # Gives the value of an expression that is the same for all rows; the number is where it stands in the text.

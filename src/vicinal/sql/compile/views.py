@@ -3,18 +3,18 @@
 from collections.abc import Callable
 from typing import Any
 
-from vicinal.sql.catalog import Index, Table
+from vicinal.sql.catalog import VECTOR, Index, Table
 from vicinal.sql.compile.conversion import Conversion
 from vicinal.sql.compile.expressions import no_such
-from vicinal.sql.compile.nodes import NOTHING, Column, Join, Node, Operation, Phrase, Word, enclosed
+from vicinal.sql.compile.nodes import NOTHING, Call, Column, Join, Node, Operation, Phrase, Word, enclosed
 from vicinal.sql.compile.values import Scope
 from vicinal.sql.parse.dialect import exp
 from vicinal.sql.parse.statements import Name
 
+Probe = Callable[[Table, str, bytes | None], list[int]]
 
-def visited(
-    compiler: Conversion, view: Name, node: Any, scope: Scope, probe: Callable[[Table, str, bytes | None], list[int]]
-) -> Node:
+
+def visited(compiler: Conversion, view: Name, node: Any, scope: Scope, probe: Probe) -> Node:
     """The condition that a row is in one of the clusters that a search visits; a row without a cluster always is.
 
     Raises    SqlError where the SELECT does not order by a distance that the index supports.
@@ -25,6 +25,8 @@ def visited(
     if view.text not in table.indexes:
         raise compiler.error(view, no_such("index", view.text, list(table.indexes)))
     index = table.indexes[view.text]
+    if index.kind != VECTOR:  # DuckDB uses its own indexes by itself, and full text is in the functions
+        return Word("true")
     expected = _expected(index)
     order = node.args.get("order")
     if order is None or node.args.get("limit") is None:
@@ -40,9 +42,17 @@ def visited(
     targets = [compiler.bytes(one, call) for one in arguments if one.compiled != vector]
     if len(targets) != 1 or not targets[0].known:
         raise compiler.error(first, f"{expected}, the target being the same for all rows")
-    clusters: list[Node] = [Word(str(one)) for one in probe(table, index.name, targets[0].value)]
+    return in_clusters(index, alias, probe(table, index.name, targets[0].value))
+
+
+def in_clusters(index: Index, alias: str, visited: list[int]) -> Node:
+    """The condition that a row is in one of some clusters, or in none."""
+    clusters: list[Node] = [Word(str(one)) for one in visited]
     cluster = Column(alias, index.physical)
-    near = Operation("IN", [cluster, enclosed(Join(clusters or [NOTHING]))])
+    if index.settings.get("overlap_clusters", 1) > 1:  # a row is in several
+        near: Node = Call("list_has_any", [cluster, Phrase(("[", Join(clusters), "]::INTEGER[]"))])
+    else:
+        near = Operation("IN", [cluster, enclosed(Join(clusters or [NOTHING]))])
     return Operation("OR", [near, Phrase((cluster, " IS NULL"))])
 
 

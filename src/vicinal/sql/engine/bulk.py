@@ -1,12 +1,48 @@
 """Statements for rows in bulk: a table for Arrow columns, the INSERT of an Arrow table, a table in order."""
 
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
 from vicinal.errors import DataError, UsageError, unknown
 from vicinal.sql.catalog import Table
-from vicinal.sql.compile.nodes import As, Call, Cast, Join, Name, Node, Phrase, Select, Word
+from vicinal.sql.compile.changes import on_conflict
+from vicinal.sql.compile.nodes import As, Call, Cast, Join, Name, Node, Phrase, Select, Word, written
+from vicinal.sql.engine.connection import Connection
 from vicinal.sql.parse import statements
 from vicinal.sql.types import STRING, Type
 
 BATCH = "~import"  # the Arrow table whose rows are inserted
+
+
+IF_EXISTS = ("append", "replace", "upsert")
+
+
+@dataclass(frozen=True)
+class Load:
+    """Rows to insert, as `Database.load` takes them."""
+
+    table: str
+    kinds: dict[str, Type]
+    key: str
+    batches: Iterator[Any]
+    total: int
+    progress: Callable[[int, int], None] | None
+    if_exists: str
+
+
+def insert(connection: Connection, table: Table, load: Load) -> int:
+    """Inserts the rows, within a transaction; gives their number."""
+    if load.if_exists == "replace":
+        connection.rows(Phrase(("DELETE FROM ", Name(table.physical))))
+    statement, done = written(insertion(table, load.kinds, load.if_exists == "upsert")).sql, 0
+    for batch in load.batches:
+        with connection.registered(BATCH, batch.rename_columns([f"c{i}" for i in range(len(load.kinds))])):
+            connection.duck.execute(statement).fetchall()
+        done += batch.num_rows
+        if load.progress:
+            load.progress(done, load.total)
+    return done
 
 
 def definition(name: str, kinds: dict[str, Type], key: str) -> statements.CreateTable:
@@ -18,8 +54,10 @@ def definition(name: str, kinds: dict[str, Type], key: str) -> statements.Create
     return statements.CreateTable(statements.Name(name, 0), columns, [statements.Name(key, 0)], False, [])
 
 
-def insertion(table: Table, kinds: dict[str, Type]) -> Node:
+def insertion(table: Table, kinds: dict[str, Type], upsert: bool = False) -> Node:
     """INSERT of the Arrow table `BATCH`, whose columns are c0, c1, ... of those types.
+
+    upsert : whether a row whose key is there already changes that row
 
     Raises    UsageError where the table has no such column, DataError where a column is of another type.
     """
@@ -38,7 +76,9 @@ def insertion(table: Table, kinds: dict[str, Type]) -> Node:
             value = Call("encode", [value]) if to == STRING else Cast(value, to.duck)
         into.append(Name(table.columns[name].physical))
         values.append(value)
-    return Phrase(("INSERT INTO ", Name(table.physical), " (", Join(into), ") ", Select(values, Name(BATCH))))
+    conflict = on_conflict(table, set(kinds), set(kinds)) if upsert else []
+    rows = Select(values, Name(BATCH))
+    return Phrase(("INSERT INTO ", Name(table.physical), " (", Join(into), ") ", rows, *conflict))
 
 
 def ordered(table: Table, columns: list[str]) -> Node:

@@ -6,7 +6,7 @@ objects that a statement's numbers stand for (`nodes.Reference`) are kept here w
 
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import pyarrow
 
 from vicinal.errors import DataError, UsageError, need
 from vicinal.sql.compile.nodes import Node, Text, written
+from vicinal.sql.engine.interrupting import Watch
 from vicinal.sql.faults import fault, place
 from vicinal.sql.types import Type
 from vicinal.sql.vectors import binary
@@ -45,7 +46,11 @@ class Connection:
     def __init__(self, path: str | Path, read_only: bool = False, threads: int | None = None) -> None:
         self._duckdb = need("duckdb", extra="sql")
         self.path, self.read_only, self._threads = str(path), read_only, threads
+        if not self.path.strip():
+            raise UsageError("expected the name of a file, or :memory:, found an empty text; write facts.db")
         self._references: dict[int, Any] = {}
+        self._watch = Watch()
+        self.notices: list[str] = []  # what a statement's user should hear, in the order in which it was found
         self.in_transaction = self.failed = self._closed = False
         if self.path != MEMORY and not Path(path).absolute().parent.is_dir():
             raise UsageError(f"{path}: the folder {Path(path).absolute().parent} does not exist; make it first")
@@ -62,7 +67,7 @@ class Connection:
         try:
             connected = self._duckdb.connect(self.path, read_only=self.read_only, config=settings)
         except self._duckdb.Error as error:
-            raise UsageError(f"{self.path}: cannot be opened: {first_line(error)}") from None
+            raise UsageError(f"{self.path}: cannot be opened: {first_line(error)}{_held(error)}") from None
         try:
             self._install(connected)
             connected.execute("SET lock_configuration = true")
@@ -125,7 +130,7 @@ class Connection:
 
     def _install(self, connected: Any) -> None:
         """Registers our functions in DuckDB; they hold the references alone, as with `self` nothing would be freed."""
-        references = self._references
+        references, notices = self._references, self.notices
 
         def add(name: str, function: Any, takes: list[str], gives: str) -> None:
             connected.create_function(
@@ -133,12 +138,13 @@ class Connection:
             )
 
         for name in binary.DISTANCES:
-            add(f"knn_{name}", _between(name), ["BLOB", "BLOB"], "FLOAT")
-            add(f"knn_{name}_to", _to_target(name, references), ["BLOB", "INTEGER"], "FLOAT")
+            add(f"knn_{name}", _between(name, notices), ["BLOB", "BLOB"], "FLOAT")
+            add(f"knn_{name}_to", _to_target(name, references, notices), ["BLOB", "INTEGER"], "FLOAT")
         for one in binary.FORMATS:
             item = "DOUBLE" if one.name == "Bit" else Type(one.element).duck
             add(f"knn_encode_{one.name.lower()}", _encoder(one.name), [f"{item}[]"], "BLOB")
         add("knn_measure", _measure(references), ["BIGINT", "BLOB", "INTEGER"], "INTEGER")
+        add("knn_json", _json(references), ["VARCHAR", "INTEGER"], "VARCHAR")
         add("knn_decode", lambda strings: binary.decode_column(strings), ["BLOB"], "FLOAT[]")
 
     # Statements.
@@ -161,7 +167,11 @@ class Connection:
         made = written(node)
         self._references.update({number: _ready(value) for number, value in made.references.items()})
         try:
-            return run(made)
+            with ExitStack() as stack:
+                for name, table in made.tables.items():
+                    stack.enter_context(self.registered(name, table))
+                stack.enter_context(self._watch.interruptible(self.duck))
+                return run(made)
         except self._duckdb.Error as error:
             self.failed = self.in_transaction
             raise self.refused(error, text, start) from None
@@ -221,14 +231,22 @@ class Connection:
             raise self.refused(error, text, start) from None
 
     @contextmanager
-    def load_errors(self, table: str) -> Iterator[None]:
-        """Raises DuckDB's errors in a block that inserts rows into a table as ours."""
+    def load_errors(self, table: str, held: int) -> Iterator[None]:
+        """Raises DuckDB's errors in a block that inserts rows into a table as ours.
+
+        held : how many rows the table had
+        """
         try:
             yield
         except self._duckdb.Error as error:
             message = first_line(error)
             if isinstance(error, self._duckdb.ConstraintException) and "uplicate key" in message:
-                message += "; each row needs a key of its own: --key names the column"
+                message = message.rstrip(".; ") + "; each row needs a key of its own: --key names the column"
+                if held:
+                    message += (
+                        f". The table has {held:,} rows already: --if-exists replace deletes them first, upsert "
+                        "changes those of equal key, append numbers the new rows after them"
+                    )
             raise DataError(f"table {table}: {message}") from None
 
     def refused(self, error: Exception, text: str, start: int) -> Exception:
@@ -253,6 +271,13 @@ def first_line(error: Exception) -> str:
     return re.sub(r"^Python exception occurred while executing the UDF: \w+: ", "", message)
 
 
+def _held(error: Exception) -> str:
+    """What to do where another process holds the file."""
+    if "lock" not in str(error):
+        return ""
+    return "; another process has the database open: wait until it has ended, or open it there with read_only only"
+
+
 def _refuse_other_file(path: Path) -> None:
     """Raises UsageError where a file is there that is no database of DuckDB's, which DuckDB might write over."""
     if path.is_file() and path.stat().st_size:
@@ -268,12 +293,12 @@ def _ready(value: Any) -> Any:
     return value
 
 
-def _between(name: str) -> Any:
-    return lambda a, b: binary.distance_column(name, a, b)
+def _between(name: str, notices: list[str]) -> Any:
+    return lambda a, b: binary.distance_column(name, a, b, notices)
 
 
-def _to_target(name: str, references: dict[int, Any]) -> Any:
-    return lambda strings, numbers: binary.distance_column(name, strings, references[numbers[0].as_py()])
+def _to_target(name: str, references: dict[int, Any], notices: list[str]) -> Any:
+    return lambda strings, numbers: binary.distance_column(name, strings, references[numbers[0].as_py()], notices)
 
 
 def _measure(references: dict[int, Any]) -> Any:
@@ -284,6 +309,19 @@ def _measure(references: dict[int, Any]) -> Any:
         return pyarrow.array(np.zeros(len(rows), np.int32))
 
     return measure
+
+
+def _json(references: dict[int, Any]) -> Any:
+    """Reads each JSON text by the function that a number stands for."""
+
+    def read(texts: Any, numbers: Any) -> Any:
+        one = references[numbers[0].as_py()]
+        found = [one(text) for text in texts.to_pylist()]
+        return pyarrow.array(
+            [str(each).lower() if isinstance(each, bool) else each for each in found], pyarrow.string()
+        )
+
+    return read
 
 
 def _encoder(name: str) -> Any:

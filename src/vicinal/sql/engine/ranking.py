@@ -73,13 +73,27 @@ class Ranking:
         rows = targets.column(0).to_numpy()
         if not 0 < len(rows) <= MOST_TARGETS:
             return None
-        best = Best(self.function, binary.Strings(targets.column(1)), self.k, self.descending)
+        vectors, places = binary.Strings(targets.column(1)), self._places(connection, compiler)
+        best = Best(self.function, vectors, self.k, self.descending, places)
         measured = Call("knn_measure", [Column("t0", "rowid"), _vectors(self.facts), Reference(best)])
         self._scan(compiler, connection, self.facts, [Call("sum", [measured])])
+        connection.notices += best.notices
         kept = best.rows >= 0
         return pyarrow.table(
             {"f": best.rows[kept], "t": np.broadcast_to(rows[:, None], best.rows.shape)[kept].astype(np.int64)}
         )
+
+    def _places(self, connection: Connection, compiler: Compiler) -> np.ndarray | None:
+        """Each fact's place in the order of the primary key by its row id; None where the row ids are in that order."""
+        table = self.facts.table
+        keys = [Phrase((Column("t0", table.columns[key].physical), " ASC NULLS FIRST")) for key in table.key]
+        query = Select([Column("t0", "rowid")], Phrase((Name(table.physical), " AS t0")), order=keys)
+        order = connection.arrow(query, compiler.source, compiler.start).column(0).to_numpy()
+        if not len(order) or (np.diff(order) > 0).all():
+            return None
+        places = np.zeros(order.max() + 1, np.int64)
+        places[order] = np.arange(len(order))
+        return places
 
     def _scan(self, compiler: Compiler, connection: Connection, side: Side, columns: list[Node]) -> Any:
         scope = Scope([of_table(side.alias, side.table, "t0")])

@@ -1,9 +1,11 @@
-"""CREATE TABLE as DuckDB's statement."""
+"""CREATE TABLE as DuckDB's statement, and a table as the statement that would make it."""
 
-from vicinal.sql.catalog import Table, check_name, physical_name
+from vicinal.sql.catalog import VECTOR, Index, Table, check_name, physical_name
+from vicinal.sql.compile.expressions import no_such
 from vicinal.sql.compile.nodes import Join, Name, Node, Phrase
 from vicinal.sql.faults import fault, outside
 from vicinal.sql.parse.statements import ColumnDefinition, CreateTable
+from vicinal.sql.parse.statements import Name as Written
 from vicinal.sql.types import STRING, Type, named
 
 
@@ -53,3 +55,40 @@ def _kind(column: ColumnDefinition, text: str) -> Type:
         remedy = "keep a vector as a String, made by Knn::ToBinaryStringFloat"
         raise fault(text, column.kind.start, outside(f"a column of type {kind}", remedy))
     return kind
+
+
+def find_table(name: Written, tables: dict[str, Table], text: str) -> Table:
+    """A table of the catalog.
+
+    Raises    SqlError where there is none.
+    """
+    if name.text not in tables:
+        raise fault(text, name.start, no_such("table", name.text, list(tables)))
+    return tables[name.text]
+
+
+def shown(table: Table) -> str:
+    """The CREATE TABLE that makes a table with its indexes."""
+    lines = [
+        f"    {_name(one.name)} {one.kind}{' NOT NULL' if one.required and one.name not in table.key else ''}"
+        for one in table.columns.values()
+    ]
+    lines += [f"    INDEX {_index(one)}" for one in table.indexes.values()]
+    lines.append(f"    PRIMARY KEY ({', '.join(map(_name, table.key))})")
+    return f"CREATE TABLE {_name(table.name)} (\n" + ",\n".join(lines) + "\n);\n"
+
+
+def _index(index: Index) -> str:
+    columns = ", ".join(map(_name, index.columns))
+    cover = f" COVER ({', '.join(map(_name, index.cover))})" if index.cover else ""
+    if index.plain:
+        return f"{_name(index.name)} GLOBAL {'UNIQUE ' * (index.kind == 'unique')}SYNC ON ({columns}){cover}"
+    settings = {name: str(value).lower() for name, value in index.settings.items()}
+    if index.kind == VECTOR and len(index.columns) == 1:
+        settings.pop("adaptive_clusters", None)  # it is about prefixes
+    given = ", ".join(f"{name}={value}" for name, value in settings.items())
+    return f"{_name(index.name)} GLOBAL SYNC USING {index.kind} ON ({columns}){cover} WITH ({given})"
+
+
+def _name(name: str) -> str:
+    return "`" + name.replace("\\", "\\\\").replace("`", "\\`") + "`"

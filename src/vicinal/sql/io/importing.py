@@ -22,6 +22,7 @@ from vicinal.data.sources import is_data_file, split
 from vicinal.errors import DataError, UsageError, some, unknown
 from vicinal.knn.blocks import blocks
 from vicinal.sql.database import Database
+from vicinal.sql.engine.bulk import IF_EXISTS
 from vicinal.sql.types import STRING, Type
 from vicinal.sql.vectors import binary
 from vicinal.typing import Progress
@@ -36,7 +37,7 @@ class _Rows(Protocol):
     count: int
     kinds: dict[str, Type]
 
-    def batches(self) -> Iterator[Any]: ...
+    def batches(self, first: int) -> Iterator[Any]: ...
 
 
 def import_table(
@@ -49,6 +50,7 @@ def import_table(
     vector_type: str = "",
     progress: Progress | None = None,
     encoding: object = None,
+    if_exists: str = "",
 ) -> int:
     """Insert rows into a table and return their number.
 
@@ -74,6 +76,10 @@ def import_table(
     encoding : str or (str, array_like), optional
         How vectors alone are quantised: "binary", "ubinary", "int8" or "uint8" of sentence-transformers; of codes with
         their ranges "int8:RANGES.npy" or ("int8", ranges).
+    if_exists : {"", "append", "replace", "upsert"}
+        What happens where the table has rows. "append": row numbers continue after the greatest key; "replace": the
+        rows there are deleted first; "upsert": a row of equal key is changed. In every case but "upsert" a key that is
+        there already is an error.
 
     Returns
     -------
@@ -91,19 +97,21 @@ def import_table(
         raise UsageError(f"{database.path}: open for reading only, so nothing can be imported; leave out --read-only")
     if vector_type:
         binary.find_format(vector_type)
+    if if_exists and if_exists not in IF_EXISTS:
+        raise UsageError(f"if_exists: {unknown('value', if_exists, IF_EXISTS)}")
+    first = database.next_number(table, key) if if_exists == "append" else 0
     source: _Rows
     if str(path).lower().endswith(".parquet"):
         if data is not None:
             raise UsageError(f"{path}: a .parquet has all columns in it; leave out --data {data}")
         if encoding is not None:
             raise UsageError(
-                f"encoding: applies to vectors alone; name the column as {path}:{column}, and --data {path} for the "
-                "others"
+                f"encoding: needs the column of vectors; name it as {path}:{column}, and its other columns come too"
             )
         source = _Parquet(Path(path), key, column, vector_type)
     else:
         source = _Vectors(Path(path), data, key, column, vector_type, encoding)
-    return database.load(table, source.kinds, key, source.batches(), source.count, progress)
+    return database.load(table, source.kinds, key, source.batches(first), source.count, progress, if_exists)
 
 
 class _Vectors:
@@ -137,15 +145,15 @@ class _Vectors:
         self.kinds = {**({} if key in kinds else {key: named}), **kinds, column: STRING}
         self._numbered = key not in kinds
 
-    def batches(self) -> Iterator[Any]:
-        """Arrow tables."""
+    def batches(self, first: int) -> Iterator[Any]:
+        """Arrow tables; a key that is the row's number begins at `first`."""
         for block in blocks(self.count, BATCH):
             start, part = block.start, np.ascontiguousarray(self._vectors[block])
             columns: dict[str, Any] = self._beside.take(start // BATCH) if self._beside else {}
             if self._numbered and self._words is not None:
                 columns[self._key] = pyarrow.array(self._words[block], pyarrow.string())
             elif self._numbered:
-                columns[self._key] = pyarrow.array(np.arange(start, start + len(part), dtype=np.uint64))
+                columns[self._key] = pyarrow.array(np.arange(first + start, first + start + len(part), dtype=np.uint64))
             _refuse_not_finite(part, f"{self._path}: rows", np.arange(start, start + len(part)))
             try:
                 strings = _strings_of(part, self._form)
@@ -292,13 +300,15 @@ class _Parquet:
             item = schema.field(column).type.value_type
             self._form = {"uint8": "Uint8", "int8": "Int8"}.get(str(item), "Float")
 
-    def batches(self) -> Iterator[Any]:
-        """Arrow tables."""
+    def batches(self, first: int) -> Iterator[Any]:
+        """Arrow tables; a key that is the row's number begins at `first`."""
         start = 0
         for batch in self._file.iter_batches(batch_size=BATCH, use_threads=False):
             columns = dict(zip(batch.schema.names, batch.columns, strict=True))
             if self._numbered:
-                columns[self._key] = pyarrow.array(np.arange(start, start + len(batch), dtype=np.uint64))
+                columns[self._key] = pyarrow.array(
+                    np.arange(first + start, first + start + len(batch), dtype=np.uint64)
+                )
             if self._lists:
                 columns[self._name] = self._strings(columns[self._name], start)
             else:

@@ -20,6 +20,7 @@ __all__ = [
     "YQL",
     "CastTo",
     "Invoke",
+    "JsonCall",
     "LambdaBlock",
     "NumberList",
     "ParseError",
@@ -54,6 +55,12 @@ class CastTo(exp.Expression):
     """`CAST(x AS Type)`; the type is in `meta["kind"]`."""
 
     arg_types = {"this": True}  # noqa: RUF012
+
+
+class JsonCall(exp.Expression):
+    """`JSON_VALUE(json, path ...)`; the function and RETURNING's type are in `meta["what"]` and `meta["returning"]`."""
+
+    arg_types = {"this": True, "path": True, "default": False}  # noqa: RUF012
 
 
 class YQL(Dialect):

@@ -7,6 +7,8 @@ from vicinal.sql.parse.dialect import YQL, ParseError, TokenType
 from vicinal.sql.parse.lexer import tokenize
 from vicinal.sql.parse.query_grammar import QueryParser
 from vicinal.sql.parse.statements import (
+    FULLTEXT,
+    VECTOR,
     AddIndex,
     ColumnDefinition,
     CreateTable,
@@ -18,6 +20,8 @@ from vicinal.sql.parse.statements import (
     Named,
     Pragma,
     Query,
+    RenameIndex,
+    ShowCreate,
     Statement,
     Transaction,
     Update,
@@ -113,39 +117,65 @@ class _Parser(QueryParser):
         table = self.name("a table's name")
         if self.words("DROP", "INDEX"):
             return DropIndex(table, self.name("an index's name"))
+        if self.words("RENAME", "INDEX"):
+            index = self.name("an index's name")
+            if not self.words("TO"):
+                self.raise_error("expected TO and the new name")
+            return RenameIndex(table, index, self.name("the new name"))
         if not self.words("ADD", "INDEX"):
-            self.name("ADD INDEX or DROP INDEX")
+            self.name("ADD INDEX, RENAME INDEX or DROP INDEX")
             self.outside(f"ALTER TABLE {self._prev.text.upper()}", self._prev)
         return self.index(table)
 
     def index(self, table: Name) -> AddIndex:
         start = self._curr.start
         index = self.name("an index's name")
+        if self.words("LOCAL"):
+            self.outside("a local index", remedy="write GLOBAL")
         if not self.words("GLOBAL"):
-            self.raise_error("expected GLOBAL USING vector_kmeans_tree")
-        self.words("SYNC")
-        if not self._match(TokenType.USING):
-            self.outside("a secondary index", remedy="write GLOBAL USING vector_kmeans_tree")
-        kind = self.name("the index's type")
-        if kind.text != "vector_kmeans_tree":
-            self.outside(f"an index of type {kind.text}", self._prev, "write vector_kmeans_tree")
+            self.raise_error("expected GLOBAL")
+        kind = "unique" if self.words("UNIQUE") else "secondary"
+        if not self.words("SYNC"):
+            self.words("ASYNC")
+        if self._match(TokenType.USING):
+            kind = self.name("the index's type").text.lower()
+            if kind not in (VECTOR, *FULLTEXT):
+                self.outside(f"an index of type {kind}", self._prev, f"write {VECTOR} or {' or '.join(FULLTEXT)}")
         self.expect(TokenType.ON, "ON")
         columns = self.names("a column")
         cover = self.names("a column") if self.words("COVER") else []
+        found = AddIndex(table, index, columns, cover, self._settings(), kind, start=start)
+        if kind in ("secondary", "unique") and found.settings:
+            self.outside("WITH (...) of a secondary index", remedy="leave it out")
+        return found
+
+    def _settings(self) -> dict[str, tuple[str, int]]:
+        """`WITH (name = value, ...)`: each value and where its name stands."""
         settings: dict[str, tuple[str, int]] = {}
-        if self._match(TokenType.WITH):
-            self.expect(TokenType.L_PAREN, "(")
-            while self._curr.token_type != TokenType.R_PAREN:
-                setting = self.name("a setting")
-                self.expect(TokenType.EQ, "=")
-                if self._curr.token_type not in (TokenType.STRING, TokenType.NUMBER, TokenType.VAR):
-                    self.raise_error(f"expected the value of {setting.text}")
-                settings[setting.text] = (self._curr.text.strip("\"'"), setting.start)
-                self._advance()
-                if not self._match(TokenType.COMMA):
-                    break
-            self.expect(TokenType.R_PAREN, ")")
-        return AddIndex(table, index, columns, cover, settings, start=start)
+        if not self._match(TokenType.WITH):
+            return settings
+        self.expect(TokenType.L_PAREN, "(")
+        while self._curr.token_type != TokenType.R_PAREN:
+            setting = self.name("a setting")
+            self.expect(TokenType.EQ, "=")
+            kinds = (TokenType.STRING, TokenType.NUMBER, TokenType.VAR, TokenType.TRUE, TokenType.FALSE)
+            if self._curr.token_type not in kinds:
+                self.raise_error(f"expected the value of {setting.text}")
+            settings[setting.text] = (self._curr.text.strip("\"'"), setting.start)
+            self._advance()
+            if not self._match(TokenType.COMMA):
+                break
+        self.expect(TokenType.R_PAREN, ")")
+        return settings
+
+    def show(self) -> Statement:
+        if not self.words("CREATE"):
+            self.name("CREATE TABLE")
+            self.outside(f"SHOW {self._prev.text.upper()}", self._prev, "write SHOW CREATE TABLE t, or .tables")
+        if not self._match(TokenType.TABLE):
+            self.name("TABLE")
+            self.outside(f"SHOW CREATE {self._prev.text.upper()}", self._prev, "write SHOW CREATE TABLE t")
+        return ShowCreate(self.name("a table's name"))
 
     def write(self) -> Statement:
         verb = self._prev.text.upper()
@@ -217,8 +247,7 @@ class _Parser(QueryParser):
 _VERBS = {
     "WITH": REMEDIES["WITH"],
     "EXPLAIN": "run the SELECT itself",
-    "SHOW": "write .tables in the prompt",
-    "DESCRIBE": "write .schema TABLE in the prompt",
+    "DESCRIBE": "write SHOW CREATE TABLE t, or .schema t",
     "MERGE": "write UPSERT",
     "TRUNCATE": "write DELETE FROM table",
     "VALUES": "write SELECT",
@@ -239,6 +268,7 @@ _STATEMENTS = {
     "BEGIN": _Parser.transaction,
     "COMMIT": _Parser.transaction,
     "ROLLBACK": _Parser.transaction,
+    "SHOW": _Parser.show,
 }
 
 

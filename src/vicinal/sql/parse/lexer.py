@@ -8,7 +8,7 @@ plain numbers is one token, so that a statement with a vector of hundreds of ele
 import re
 from typing import Any
 
-from vicinal.sql.faults import fault, outside
+from vicinal.sql.faults import fault
 from vicinal.sql.parse.dialect import Token, Tokenizer, TokenType
 from vicinal.sql.parse.literals import unescape
 
@@ -23,7 +23,7 @@ _TOKEN = re.compile(
   | (?P<name>\$[A-Za-z_]\w*)
   | (?P<quoted>`(?:[^`\\]|\\.)*`)
   | (?P<word>[A-Za-z_]\w*(?:\s*::\s*[A-Za-z_]\w*)*)
-  | (?P<struct><\|)
+  | (?P<struct><\||\|>)
   | (?P<sign>->|==|!=|<>|<=|>=|\|\||\?\?|/(?!\*)|[-+*%(){{}}\[\],;.=<>?:&|^~!])
     """,
     re.VERBOSE | re.DOTALL | re.ASCII,
@@ -110,7 +110,7 @@ def _read(text: str, found: re.Match[str], subscript: bool) -> tuple[Any, str, i
             return TokenType.VAR, re.sub(r"\s+", "", value), end
         return _KINDS.get(value.upper(), TokenType.VAR), value, end
     if group == "struct":
-        raise fault(text, start, outside("a struct, <|...|>,", "pass each value on its own"))
+        return TokenType.BIT_STRING, value, end
     if group == "list" and subscript:
         return TokenType.L_BRACKET, "[", start + 1
     if group == "name":

@@ -7,20 +7,31 @@ takes for an alias, is refused here.
 
 from typing import Any, ClassVar, NoReturn
 
-from vicinal.sql.faults import REMEDIES, outside
-from vicinal.sql.parse.dialect import CastTo, Invoke, LambdaBlock, NumberList, Parser, Tokenizer, TokenType, exp
-from vicinal.sql.parse.statements import Name, TypeName
+from vicinal.sql.faults import NO_ALIASES, REMEDIES
+from vicinal.sql.parse.dialect import (
+    CastTo,
+    Invoke,
+    JsonCall,
+    LambdaBlock,
+    NumberList,
+    Parser,
+    Tokenizer,
+    TokenType,
+    exp,
+)
+from vicinal.sql.parse.parts import END, PartsParser
 
-END = "the end of the statement"
 
-
-class QueryParser(Parser):
+class QueryParser(PartsParser):
     """Reads expressions and SELECT, and the parts that statements are made of."""
 
     FUNCTIONS: ClassVar[dict[str, Any]] = {}  # every call is Anonymous: `compile` has the one table of functions
     FUNCTION_PARSERS = {  # noqa: RUF012
         "CAST": lambda self: self._cast(),
         "NOTHING": lambda self: self._nothing(),
+        "JSON_VALUE": lambda self: self._json("value"),
+        "JSON_QUERY": lambda self: self._json("query"),
+        "JSON_EXISTS": lambda self: self._json("exists"),
     }
     NO_PAREN_FUNCTION_PARSERS = {"CASE": lambda self: self._parse_case()}  # noqa: RUF012
     NO_PAREN_FUNCTIONS: ClassVar[dict[Any, Any]] = {}
@@ -32,40 +43,12 @@ class QueryParser(Parser):
         TokenType.STRING: lambda self, token: exp.Literal.string(token.text).update_positions(token),
         TokenType.PARAMETER: lambda self, token: self._name(token),
         TokenType.STAR: lambda self, token: self._star(token),
+        TokenType.BIT_STRING: lambda self, token: self._struct(token),
         TokenType.NULL: lambda self, token: exp.Null().update_positions(token),
         TokenType.TRUE: lambda self, token: exp.Boolean(this=True).update_positions(token),
         TokenType.FALSE: lambda self, token: exp.Boolean(this=False).update_positions(token),
     }
     PLACEHOLDER_PARSERS: ClassVar[dict[Any, Any]] = {}
-
-    # What is outside the subset, where sqlglot would read something else.
-
-    def raise_error(self, message: str, token: Any = None) -> NoReturn:
-        """Raises ParseError at a token, the present one where none is given; sqlglot's messages are made ours."""
-        if token is None or message.startswith("Expected END after CASE"):
-            token = self._curr
-        found = token.text
-        if token.token_type == TokenType.SENTINEL:
-            token, found = self._tokens[-1], END
-        if found.upper() in ("ROWS", "RANGE", "GROUPS"):
-            message = outside(f"a window's frame, {found.upper()},", "leave it out")
-        elif message.startswith("Expected table name"):
-            message = f"expected a table's name or a SELECT in parentheses, found {found}"
-        elif message.startswith(("Required", "Invalid expression")):
-            message = f"expected a value, found {found}"
-        elif message.startswith(("expected", "Expecting", "Expected")):
-            message = f"expected {message.split(' ', 1)[1]}, found {found}"
-        super().raise_error(message, token)
-        raise AssertionError("sqlglot raises at once")
-
-    def outside(self, construct: str, token: Any = None, remedy: str = "") -> NoReturn:
-        """Raises ParseError for a construct that the subset does not have."""
-        self._fail(outside(construct, remedy), token or self._curr)
-
-    def _fail(self, message: str, token: Any) -> NoReturn:
-        """Raises ParseError with a message of ours as it is."""
-        super().raise_error(message, token)
-        raise AssertionError("sqlglot raises at once")
 
     def leftover(self) -> NoReturn:
         """Raises ParseError for what stands after a whole statement."""
@@ -118,11 +101,13 @@ class QueryParser(Parser):
     def _refuse_as_alias(self) -> None:
         """Refuses a word that begins a construct of YQL's; sqlglot would read it as an alias."""
         token = self._curr
-        if token.token_type == TokenType.VAR and token.text.upper() in _NO_ALIASES:
+        if token.token_type == TokenType.VAR and token.text.upper() in NO_ALIASES:
             self._refuse(token)
 
     def _parse_table_alias(self, *args: Any, **kwargs: Any) -> Any:
         self._refuse_as_alias()
+        if self._curr.token_type == TokenType.VAR and self._curr.text.upper() == "BY":  # of JOIN NEAREST
+            return None
         return super()._parse_table_alias(*args, **kwargs)
 
     def _parse_alias(self, this: Any, explicit: bool = False) -> Any:
@@ -144,10 +129,26 @@ class QueryParser(Parser):
         token, after = self._curr, self._next
         if token.text.upper() in ("LEFT", "RIGHT", "FULL") and after.text.upper() in ("ANTI", "ANY", "ONLY"):
             self._refuse(token, after)
+        nearest = self._nearest()
+        if nearest is not None:
+            return nearest
         join = super()._parse_join(*args, **kwargs)
         if join is not None:
             join.meta.update(start=token.start, comma=token.token_type == TokenType.COMMA)
         return join
+
+    def _nearest(self) -> Any:
+        """`JOIN NEAREST k table BY Knn::Function(a.e, b.e)`; None where another join, or none, comes."""
+        start = self._curr
+        if start.token_type != TokenType.JOIN or self._next.text.upper() != "NEAREST":
+            return None
+        self._advance(2)
+        count = self._needed(self._parse_primary)
+        node = exp.Join(this=self._needed(self._parse_table), kind="NEAREST")
+        if not self.words("BY"):
+            self.raise_error("expected BY and a function of Knn")
+        node.meta.update(start=start.start, comma=False, count=count, by=self._needed(self._parse_disjunction))
+        return node
 
     # Where things stand.
 
@@ -185,6 +186,26 @@ class QueryParser(Parser):
     def _nothing(self) -> Any:
         node = CastTo(this=exp.Null())
         node.meta["kind"] = self.type_name()
+        return node
+
+    def _json(self, what: str) -> Any:
+        """What follows JSON_VALUE( and the like; DEFAULT stands for both ON EMPTY and ON ERROR."""
+        node = JsonCall(this=self._needed(self._parse_disjunction))
+        self.expect(TokenType.COMMA, "a comma and a path")
+        node.set("path", self._needed(self._parse_disjunction))
+        node.meta["what"] = what
+        if self.words("RETURNING"):
+            node.meta["returning"] = self.type_name()
+        while self._curr.token_type != TokenType.R_PAREN:
+            word = self._curr.text.upper()
+            if word == "DEFAULT" or (what == "exists" and word in ("TRUE", "FALSE")):
+                if word == "DEFAULT":
+                    self._advance()
+                node.set("default", self._needed(self._parse_disjunction))
+            elif not (self._match(TokenType.NULL) or (what == "exists" and self.words("UNKNOWN"))):
+                self.outside(f"{word} in JSON_{what.upper()}", remedy="write NULL or DEFAULT value ON EMPTY, ON ERROR")
+            if not (self._match(TokenType.ON) and (self.words("EMPTY") or self.words("ERROR"))):
+                self.raise_error("expected ON EMPTY or ON ERROR")
         return node
 
     def _parse_type(self, parse_interval: bool = True, fallback_to_identifier: bool = False) -> Any:
@@ -303,62 +324,21 @@ class QueryParser(Parser):
             self._refuse(self._curr)
         return exp.Star().update_positions(token)
 
-    def expect(self, kind: Any, what: str) -> None:
-        """Passes a token of that kind; any other is an error that names `what`."""
-        if not self._match(kind):
-            self.raise_error(f"expected {what}")
-
-    def name(self, what: str) -> Name:
-        """Passes a name; any other token is an error that names `what`."""
-        token = self._curr
-        word = token.text[:1].isalpha() or token.text[:1] == "_"
-        if token.token_type == TokenType.SENTINEL or (token.token_type != TokenType.IDENTIFIER and not word):
-            self.raise_error(f"expected {what}")
-        self._advance()
-        return Name(token.text, token.start)
-
-    def names(self, what: str) -> list[Name]:
-        """Names in parentheses."""
-        self.expect(TokenType.L_PAREN, "(")
-        found = [self.name(what)]
-        while self._match(TokenType.COMMA):
-            if self._curr.token_type == TokenType.R_PAREN:
+    def _struct(self, token: Any) -> Any:
+        """`<|a: 1, b: 2|>`, as the call AsStruct(1 AS a, 2 AS b)."""
+        members = []
+        while self._curr.token_type != TokenType.SENTINEL and self._curr.text != "|>":
+            name = self._member()
+            self.expect(TokenType.COLON, ": and the member's value")
+            members.append(exp.Alias(this=self._needed(self._parse_disjunction), alias=exp.Identifier(this=name)))
+            if not self._match(TokenType.COMMA):
                 break
-            found.append(self.name(what))
-        self.expect(TokenType.R_PAREN, ")")
-        return found
-
-    def words(self, *words: str) -> bool:
-        """Passes the words where all of them come next; whether they did."""
-        return bool(self._match_text_seq(*words))
-
-    def type_name(self) -> TypeName:
-        """A type as it is written."""
-        name = self.name("a type")
-        items = []
-        if self._match(TokenType.LT):
-            items.append(self.type_name())
-            while self._match(TokenType.COMMA):
-                items.append(self.type_name())
-            self.expect(TokenType.GT, ">")
-        elif self._curr.token_type == TokenType.L_PAREN:
-            self.outside(f"type {name.text}(...)", remedy="write a type without parentheses")
-        found = TypeName(name.text, items, name.start)
-        while self._match(TokenType.PLACEHOLDER):
-            found = TypeName("Optional", [found], name.start)
-        return found
+        if self._curr.text != "|>":
+            self.raise_error("expected |> at the end of the struct")
+        self._advance()
+        return exp.Anonymous(this="AsStruct", expressions=members).update_positions(token)
 
     def _value(self) -> Any:
         if self._curr.token_type == TokenType.SELECT:
             return self._parse_select()
         return self._needed(self._parse_disjunction)
-
-
-# Words that begin a construct after a table or a value; quoted in backticks or after AS they are names.
-_NO_ALIASES = frozenset(
-    """
-    ANTI ANY ASOF ASSUME BERNOULLI COLLATE COMPACT EXCLUSION FETCH FINAL FLATTEN FOR GLOB HAVING ISNULL LATERAL
-    MATCH MATCH_RECOGNIZE NATURAL NOTNULL ONLY PIVOT POSITIONAL QUALIFY REGEXP RESPECT RETURNING RLIKE SAMPLE
-    STREAM SYSTEM TABLESAMPLE UNPIVOT WITHOUT XOR
-    """.split()  # noqa: SIM905
-)

@@ -3,6 +3,10 @@
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+# The types of index that USING names.
+VECTOR = "vector_kmeans_tree"
+FULLTEXT = ("fulltext_plain", "fulltext_relevance")
+
 
 class Name(NamedTuple):
     """A name of a table, column, index or setting, and where it stands."""
@@ -13,11 +17,12 @@ class Name(NamedTuple):
 
 @dataclass
 class TypeName:
-    """A type as the text has it: `List<Float>`, `String?`."""
+    """A type as the text has it: `List<Float>`, `String?`, `Struct<id: Utf8>`."""
 
     name: str
     items: list["TypeName"]
     start: int
+    members: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -82,13 +87,30 @@ class DropTable(Statement):
 
 @dataclass
 class AddIndex(Statement):
-    """`ALTER TABLE t ADD INDEX`."""
+    """`ALTER TABLE t ADD INDEX`; `kind` as `catalog.Index` has it."""
 
     table: Name
     index: Name
     columns: list[Name]
     cover: list[Name]
     settings: dict[str, tuple[str, int]]
+    kind: str = "vector_kmeans_tree"
+
+
+@dataclass
+class RenameIndex(Statement):
+    """`ALTER TABLE t RENAME INDEX i TO j`."""
+
+    table: Name
+    index: Name
+    to: Name
+
+
+@dataclass
+class ShowCreate(Statement):
+    """`SHOW CREATE TABLE t`."""
+
+    table: Name
 
 
 @dataclass

@@ -1,166 +1,53 @@
-"""Vectors as byte strings, and the distances between them, as in YDB's module Knn.
+"""Columns of vectors as byte strings, and the distances between them, as in YDB's module Knn.
 
-A string is the elements, little-endian, and one byte that names their format. A bit vector makes each 64 elements one
-integer, the first element its highest bit, the tail in as few bytes as hold it; then a byte with the number of unused
-bits, then the format. Sums of floating-point products are float32, in one fixed order of 32 lanes (`cpp/strings.hpp`),
-so that the C++ kernel and numpy here give the same bits.
+Sums of floating-point products are float32, in one fixed order of 32 lanes (`cpp/strings.hpp`), so that the C++ kernel
+and numpy here give the same bits.
 """
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vicinal.errors import UsageError, unknown
+from vicinal.errors import UsageError
 from vicinal.knn.kernels.native import _native
+from vicinal.sql.vectors.formats import (
+    BY_BYTE,
+    BY_NAME,
+    FORMATS,
+    Format,
+    bit_length,
+    described,
+    elements,
+    find_format,
+    from_binary,
+    to_binaries,
+    to_binary,
+    wide,
+)
 
 if TYPE_CHECKING:
     import pyarrow
 
+__all__ = [
+    "BY_BYTE",
+    "BY_NAME",
+    "DISTANCES",
+    "FORMATS",
+    "Format",
+    "Strings",
+    "bit_length",
+    "described",
+    "distance_column",
+    "distances",
+    "elements",
+    "find_format",
+    "from_binary",
+    "to_binaries",
+    "to_binary",
+]
 LANES = 32
 DISTANCES = ("InnerProductSimilarity", "CosineSimilarity", "CosineDistance", "EuclideanDistance", "ManhattanDistance")
 _strings: Any = getattr(_native, "Strings", None)
-
-
-@dataclass(frozen=True)
-class Format:
-    """A format of a vector's elements."""
-
-    name: str  # as in Knn::ToBinaryString<name>
-    byte: int
-    dtype: str  # of an element in the string
-    element: str  # the YQL type of an element
-
-    @property
-    def tag(self) -> str:
-        """What YDB tags such a string with."""
-        return f"{self.name}Vector"
-
-
-FORMATS = (
-    Format("Float", 1, "<f4", "Float"),
-    Format("Uint8", 2, "u1", "Uint8"),
-    Format("Int8", 3, "i1", "Int8"),
-    Format("Float16", 4, "<f2", "Float"),
-    Format("BFloat16", 5, "<u2", "Float"),
-    Format("Bit", 10, "u1", "Float"),
-)
-BY_NAME = {one.name: one for one in FORMATS}
-BY_BYTE = {one.byte: one for one in FORMATS}
-
-
-def find_format(name: str) -> Format:
-    """The format of that name; UsageError names the choices.
-
-    >>> find_format("Int8").byte
-    3
-    """
-    if name not in BY_NAME:
-        raise UsageError(unknown("vector format", name, BY_NAME))
-    return BY_NAME[name]
-
-
-def to_binary(vector: Any, name: str = "Float") -> bytes:
-    """One vector as a byte string.
-
-    vector : numbers (dim,); for Uint8 and Int8 whole numbers within the type
-    Raises   UsageError where an element does not fit
-    >>> to_binary([1.0, -2.0], "Int8").hex(), to_binary([1.0, -2.0, 3.0, 1.0], "Bit").hex()
-    ('01fe03', '0b040a')
-    """
-    string: bytes = to_binaries(np.asarray(vector).reshape(1, -1), name)[0].tobytes()
-    return string
-
-
-def to_binaries(vectors: np.ndarray, name: str = "Float") -> np.ndarray:
-    """Vectors (n, dim) as byte strings, uint8 (n, bytes)."""
-    form = find_format(name)
-    if form.name == "Bit":
-        body = _pack_bits(vectors > 0)
-    elif form.name == "BFloat16":
-        body = _brain(np.asarray(vectors, np.float32)).view(np.uint8)
-    elif form.name in ("Uint8", "Int8"):
-        body = _whole(vectors, form).view(np.uint8)
-    else:
-        with np.errstate(over="ignore"):
-            body = np.ascontiguousarray(vectors, form.dtype).view(np.uint8)
-    out = np.empty((len(vectors), body.shape[1] + 1), np.uint8)
-    out[:, :-1] = body
-    out[:, -1] = form.byte
-    return out
-
-
-def _whole(vectors: np.ndarray, form: Format) -> np.ndarray:
-    limits = np.iinfo(form.dtype)
-    if vectors.dtype != form.dtype and vectors.size:
-        with np.errstate(invalid="ignore"):
-            outside = ~((vectors >= limits.min) & (vectors <= limits.max))  # NaN, too
-        if outside.any():
-            found = vectors[outside].flat[0]
-            message = f"an element, {found}, lies outside {limits.min} to {limits.max}; scale the elements"
-            raise UsageError(f"{form.name} vector: {message}")
-        broken = vectors != np.trunc(vectors) if vectors.dtype.kind == "f" else outside
-        if broken.any():
-            raise UsageError(
-                f"{form.name} vector: an element, {vectors[broken].flat[0]}, is not a whole number; round first"
-            )
-    return np.ascontiguousarray(vectors, form.dtype)
-
-
-def _brain(vectors: np.ndarray) -> np.ndarray:
-    """The upper halves of float32 values, rounded to the nearest, ties to even; NaN stays NaN."""
-    bits = np.ascontiguousarray(vectors).view(np.uint32)
-    rounded = (bits + (0x7FFF + ((bits >> 16) & 1))) >> 16
-    return np.where(np.isnan(vectors), (bits >> 16) | 0x40, rounded).astype("<u2")
-
-
-def _pack_bits(ones: np.ndarray) -> np.ndarray:
-    n, dim = ones.shape
-    whole, tail = dim // 64 * 64, dim % 64
-    words = np.packbits(ones[:, :whole].reshape(n, -1, 64), axis=2)[:, :, ::-1].reshape(n, -1)
-    size = (tail + 7) // 8
-    padded = np.zeros((n, size * 8), bool)
-    padded[:, size * 8 - tail :] = ones[:, whole:]
-    unused = np.full((n, 1), size * 8 - tail, np.uint8)
-    return np.hstack([words, np.packbits(padded, axis=1)[:, ::-1], unused])
-
-
-def from_binary(string: bytes | None) -> np.ndarray | None:
-    """The elements of a byte string as float32 (dim,); None for NULL, an unknown format, or no elements.
-
-    >>> from_binary(to_binary([1.0, -2.0], "Int8")).tolist(), from_binary(b"Invalid")
-    ([1.0, -2.0], None)
-    """
-    form = BY_BYTE.get(string[-1]) if string else None
-    if form is None or string is None:
-        return None
-    body = np.frombuffer(string, np.uint8)[:-1]
-    if form.name == "Bit":
-        n = bit_length(body)
-        return _unpack_bits(body[:-1], n) if n > 0 else None
-    if len(body) == 0 or len(body) % np.dtype(form.dtype).itemsize:
-        return None
-    return _wide(body.view(form.dtype), form)
-
-
-def bit_length(body: np.ndarray) -> int:
-    """The number of elements of a bit vector's string without its format byte; -1 where it is damaged."""
-    if len(body) == 0:
-        return 0
-    return 8 * (len(body) - 1) - int(body[-1]) if body[-1] <= min(7, 8 * (len(body) - 1)) else -1
-
-
-def _unpack_bits(packed: np.ndarray, n: int) -> np.ndarray:
-    whole, tail = n // 64 * 8, n % 64
-    words = np.unpackbits(packed[:whole].reshape(-1, 8)[:, ::-1], axis=1).ravel()
-    rest = np.unpackbits(packed[whole:][::-1])
-    return np.concatenate([words, rest[len(rest) - tail :]]).astype(np.float32)
-
-
-def _wide(elements: np.ndarray, form: Format) -> np.ndarray:
-    if form.name == "BFloat16":
-        return (elements.astype(np.uint32) << 16).view(np.float32)
-    return elements.astype(np.float32)
 
 
 # Columns of strings, as Arrow arrays.
@@ -194,6 +81,16 @@ class Strings:
         bits = np.unpackbits(self.present, bitorder="little")
         return np.asarray(bits[self.first : self.first + self.n], bool)
 
+    def one(self, row: int) -> "Strings":
+        """A column of one of the strings."""
+        import pyarrow
+
+        return Strings(pyarrow.array([self.value(row) if self.valid[row] else None], pyarrow.binary()))
+
+    def value(self, row: int) -> bytes:
+        """One string; of a null row any bytes."""
+        return self.bytes[self.offsets[row] : self.offsets[row + 1]].tobytes()
+
     @property
     def without_format(self) -> np.ndarray:
         """Which rows hold a string that is no vector's: empty, or of no known format."""
@@ -215,7 +112,7 @@ def distances(name: str, a: Strings, b: Strings, all_pairs: bool = False, isa: s
 def by_numpy(name: str, a: Strings, b: Strings, all_pairs: bool = False) -> tuple[np.ndarray, np.ndarray]:
     """The same distances by numpy, to the same bits; slow, used where the kernel was not built."""
     if all_pairs:
-        columns = [by_numpy(name, a, _one(b, row)) for row in range(b.n)]
+        columns = [by_numpy(name, a, b.one(row)) for row in range(b.n)]
         if not columns:
             return np.zeros((a.n, 0), np.float32), np.zeros((a.n, 0), np.uint8)
         return np.hstack([found for found, _ in columns]), np.hstack([valid for _, valid in columns])
@@ -232,14 +129,6 @@ def by_numpy(name: str, a: Strings, b: Strings, all_pairs: bool = False) -> tupl
         y = _bodies(b, np.zeros(1, np.int64) if one else these, other_size)
         _fill(name, BY_BYTE[int(form_byte)], x, y, these, out, valid)
     return out, valid
-
-
-def _one(column: Strings, row: int) -> Strings:
-    import pyarrow
-
-    start, end = column.offsets[row : row + 2]
-    value = column.bytes[start:end].tobytes() if column.valid[row] else None
-    return Strings(pyarrow.array([value], pyarrow.binary()))
 
 
 def _shapes(column: Strings) -> tuple[np.ndarray, np.ndarray]:
@@ -277,7 +166,7 @@ def _fill(
     x, y = (np.ascontiguousarray(side).view(form.dtype) for side in (x, y))
     with np.errstate(over="ignore", invalid="ignore"):
         if form.element == "Float":
-            out[rows, 0] = _of_floats(name, _wide(x, form), _wide(y, form))
+            out[rows, 0] = _of_floats(name, wide(x, form), wide(y, form))
         else:
             out[rows, 0] = _of_whole(name, x.astype(np.int64), y.astype(np.int64))
     valid[rows, 0] = 1
@@ -341,14 +230,35 @@ def _cosine(name: str, product: np.ndarray, norm: np.ndarray) -> np.ndarray:
     return np.float32(1) - found if name == "CosineDistance" else found
 
 
-def distance_column(name: str, a: "pyarrow.Array", b: "pyarrow.Array | Strings") -> "pyarrow.Array":
-    """The distances of two columns, or of a column and one string, as an Arrow column."""
+def distance_column(
+    name: str, a: "pyarrow.Array", b: "pyarrow.Array | Strings", notices: list[str] | None = None
+) -> "pyarrow.Array":
+    """The distances of two columns, or of a column and one string, as an Arrow column.
+
+    notices : gets a line where it is empty and two vectors have no distance
+    """
     import pyarrow
 
-    found, valid = distances(name, Strings(a), b if isinstance(b, Strings) else Strings(b))
+    rows, others = Strings(a), b if isinstance(b, Strings) else Strings(b)
+    found, valid = distances(name, rows, others)
     if valid.all():
         return pyarrow.Array.from_buffers(pyarrow.float32(), len(found), [None, pyarrow.py_buffer(found)])
+    if notices is not None and not notices:
+        notices += unlike(name, rows, others, np.asarray(valid)[:, 0] == 0)
     return pyarrow.array(found[:, 0], mask=valid[:, 0] == 0)
+
+
+def unlike(name: str, a: Strings, b: Strings, missing: np.ndarray) -> list[str]:
+    """A line about the first two vectors that are there and have no distance; none where one of each two is NULL.
+
+    missing : which rows of a have no distance to b, which holds one string or as many as a
+    """
+    rows = np.flatnonzero(missing & a.valid & b.valid)
+    if not len(rows):
+        return []
+    row = int(rows[0])
+    one, other = (described(a.value(row)), described(b.value(row if b.n > 1 else 0)))
+    return [f"Knn::{name} of {one} and {other} is NULL; pass a target of the length and format of the stored vectors"]
 
 
 def binary_array(strings: np.ndarray) -> "pyarrow.Array":
@@ -366,11 +276,29 @@ def encode_column(lists: "pyarrow.Array", name: str) -> "pyarrow.Array":
     """A column of lists of numbers as a column of byte strings."""
     import pyarrow
 
+    whole = _rectangle(lists)
+    if whole is not None:
+        return binary_array(to_binaries(whole, name))
     rows = lists.to_pylist()
     if any(row is not None and None in row for row in rows):
         raise UsageError(f"{name} vector: an element is NULL")
     found = [None if row is None else to_binary(np.asarray(row, np.float64), name) for row in rows]
     return pyarrow.array(found, pyarrow.binary())
+
+
+def _rectangle(lists: "pyarrow.Array") -> np.ndarray | None:
+    """Lists of one length without nulls as an array (n, dim), None for others."""
+    import pyarrow.compute
+
+    if isinstance(lists, pyarrow.ChunkedArray):
+        lists = lists.combine_chunks()
+    if not len(lists) or lists.null_count:
+        return None
+    lengths = pyarrow.compute.list_value_length(lists).to_numpy(zero_copy_only=False)
+    values = lists.flatten()
+    if values.null_count or not lengths[0] or (lengths != lengths[0]).any():
+        return None
+    return np.asarray(values.to_numpy(zero_copy_only=False).reshape(len(lists), -1))
 
 
 def decode_column(strings: "pyarrow.Array") -> "pyarrow.Array":

@@ -54,6 +54,25 @@ class Tree:
             kept = below[order[:top]]
         return sorted(int(leaf) + self.first for leaf in kept)
 
+    def nearest(self, vectors: np.ndarray, function: str, count: int) -> np.ndarray:
+        """Each vector's `count` nearest leaves, (n, count), the nearest first; -1 where there are fewer.
+
+        At each level the nearest nodes below those kept of the level before are kept, as a search does.
+        """
+        if count == 1:
+            return self.assign(vectors, function)[:, None]
+        out = np.full((len(vectors), count), -1, np.int64)
+        for block in blocks(len(vectors), 16_384):
+            part = vectors[block]
+            kept = np.zeros((len(part), 1), np.int64)
+            for centroids, parents in zip(self.levels, self.parents, strict=True):
+                far = closeness(function, part, centroids)
+                far[~(parents[None, :, None] == kept[:, None, :]).any(axis=2)] = np.inf
+                best = np.argsort(far, axis=1, kind="stable")[:, :count]
+                kept = np.where(np.isinf(np.take_along_axis(far, best, axis=1)), -1, best)
+            out[block, : kept.shape[1]] = np.where(kept >= 0, kept + self.first, -1)
+        return out
+
     def assign(self, vectors: np.ndarray, function: str) -> np.ndarray:
         """Each vector's leaf, (n,): the nearest node of each level below the one before."""
         at = np.zeros(len(vectors), np.int64)

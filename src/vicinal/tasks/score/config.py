@@ -15,12 +15,14 @@ from typing import Any
 from vicinal.analysis import score_table
 from vicinal.errors import UsageError
 from vicinal.knn import metrics
-from vicinal.tasks.score import other_scorers
+from vicinal.tasks.diversity import measures
+from vicinal.tasks.score import other_scorers, setwise
 from vicinal.tasks.score.plan import EMBEDDINGS, GROUPS, REFERENCE, Key, Plan, Scorer
 from vicinal.tasks.score.settings import Setting, Settings, read_yaml, refuse_unknown_keys
 
 SCORER_KEYS = ("name", "embedding_path", "k", "distance_metric", "max_workers", "reference_path", "group_field")
-NESTED_SCORER_KEYS = (*SCORER_KEYS, "sub_name", "num_gpu_per_job", "num_gpu")
+NESTED_SCORER_KEYS = (*SCORER_KEYS, "sub_name", "num_gpu_per_job", "num_gpu", "resume")
+KNOWN = (*(one.name for one in score_table.SCORES), *(one.name for one in measures.MEASURES))
 NESTED_KEYS = ("input_path", "output_path", "scorers", "num_gpu", "num_gpu_per_job", "data_with_id", "resume")
 UNUSED = ("num_gpu", "num_gpu_per_job", "data_with_id", "resume")
 OTHER_NAMES = {
@@ -117,6 +119,12 @@ def _flat_plan(top: Settings, held: Settings, given: Settings, where: str | None
     label = settings.get("sub_name")
     if label is not None and len(names) > 1:
         raise label.fail(f"a name for one score, where by names {len(names)}")
+    for name in names:
+        if name in measures.BY_NAME:
+            raise UsageError(
+                f"{by.place}: {name} measures the whole set, not its rows; use vicinal.diversity, or list it below "
+                "'scorers' of a nested file"
+            )
     plans = [
         _scorer({**settings, "name": replace(by, value=name)}, where, label.text() if label else name, neighbors_given)
         for name in names
@@ -148,17 +156,23 @@ def _nested_plan(
             raise given["name"].fail(f"one score, which replaces the name of each scorer of {where.partition(':')[0]}")
         given = {**given, "name": replace(given["name"], value=names[0])}
     items, skipped = _known(listed, given, skip_unknown)
-    plans = [
-        _scorer({**held, **settings}, place, label, neighbors_given)
-        for settings, place, label in _labelled(items, given)
-    ]
+    plans, sets = [], []
+    for settings, place, label in _labelled(items, given):
+        whole = {**held, **settings}
+        if settings["name"].text() not in measures.BY_NAME:
+            plans.append(_scorer(whole, place, label, neighbors_given))
+        elif neighbors_given:
+            raise UsageError(f"neighbors: {label} is computed from embeddings; give them in place of neighbors")
+        else:
+            sets.append(setwise.set_scorer(whole, place, label))
     for key, option, argument in (("input_path", "DATA", "data"), ("output_path", "--output", "output")):
         if key not in merged:
             raise UsageError(
                 f"{where}: {key}: missing; write it in the file or give {option} (in Python: {argument}=...)"
             )
     scorers = tuple(one for plan in plans for one in _with_references([plan], given))
-    return Plan(scorers, _value(merged["input_path"]), _output(merged["output_path"]), True, unused, skipped)
+    data, output = _value(merged["input_path"]), _output(merged["output_path"])
+    return Plan(scorers, data, output, True, unused, skipped, tuple(sets))
 
 
 def _known(listed: Setting, given: Settings, skip_unknown: bool) -> tuple[list[Setting], tuple[str, ...]]:
@@ -167,14 +181,14 @@ def _known(listed: Setting, given: Settings, skip_unknown: bool) -> tuple[list[S
     for item in listed.value:
         name = given.get("name") or (item.value.get("name") if isinstance(item.value, dict) else None)
         plain = name.text().partition(":")[0] if name is not None else ""
-        if name is None or plain in score_table.BY_NAME:
+        if name is None or plain in (*KNOWN, *score_table.BY_NAME):
             items.append(item)
         elif not skip_unknown:
-            raise other_scorers.refusal(name, tuple(score_table.BY_NAME))
+            raise other_scorers.refusal(name, KNOWN)
         else:
             skipped.append(plain)
     if not items:
-        raise listed.fail(f"a scorer that vicinal has ({', '.join(one.name for one in score_table.SCORES)})")
+        raise listed.fail(f"a scorer that vicinal has ({', '.join(KNOWN)})")
     return items, tuple(skipped)
 
 
@@ -185,12 +199,15 @@ def _labelled(items: list[Setting], given: Settings) -> Iterable[tuple[Settings,
     for item in items:
         if not isinstance(item.value, dict):
             raise item.fail("a mapping with a scorer's name and settings")
-        refuse_unknown_keys(item.value, NESTED_SCORER_KEYS, OTHER_NAMES)
+        name = given.get("name") or item.value.get("name")
+        measure = None if name is None else measures.BY_NAME.get(name.text())
+        keys = NESTED_SCORER_KEYS if measure is None else setwise.keys_of(measure)
+        refuse_unknown_keys(item.value, keys, OTHER_NAMES)
         _check_unused(item.value)
         if "name" not in item.value and "name" not in given:
-            names = ", ".join(score.name for score in score_table.SCORES)
-            raise UsageError(f"{item.place}.name: missing; choose from {names}")
-        settings = {**item.value, **{key: value for key, value in given.items() if key in NESTED_SCORER_KEYS}}
+            raise UsageError(f"{item.place}.name: missing; choose from {', '.join(KNOWN)}")
+        replaced = NESTED_SCORER_KEYS if measure is None else setwise.COMMON
+        settings = {**item.value, **{key: value for key, value in given.items() if key in replaced}}
         label = settings["sub_name"].text() if "sub_name" in settings else ""
         if label and label in labels:
             raise UsageError(f"{settings['sub_name'].place}: {label!r} names two scorers; their names must differ")

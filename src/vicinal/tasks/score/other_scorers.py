@@ -1,4 +1,4 @@
-"""The scorers of OpenDataArena's ODA-DataScorer (56b43dd) that vicinal lacks: they read texts or run a model."""
+"""The scorers of ODA-DataScorer (56b43dd) that vicinal does not have: they read texts or run a model."""
 
 from vicinal.errors import UsageError, unknown
 from vicinal.tasks.score.settings import Setting

@@ -24,6 +24,21 @@ from vicinal.tasks.score.plan import EMBEDDINGS, REFERENCE, Key, Plan, Question,
 RUN = FolderKind("vicinal.run", 1, "a kept run", "vicinal score --run", "score again")
 
 
+# What the manifest holds, by type.
+SOURCE = {"path": str, "sha256": str, "rows": int}
+SCORER = {
+    "label": str,
+    "name": str,
+    "k": int,
+    "metric": str,
+    "threads": (int, type(None)),
+    "embedding_path": (str, type(None)),
+    "metric_given": bool,
+    "group": (str, type(None)),
+    "reference": (str, type(None)),
+}
+
+
 @dataclass(frozen=True)
 class Source:
     """A file that a run was made from; `path` is FILE:KEY of one with several arrays or fields."""
@@ -184,21 +199,26 @@ class Kept:
             The folder is no kept run or is damaged; the message names the file.
         """
         manifest = manifests.read(folder, RUN)
-        data, passes = manifest.field("data", list), manifest.field("passes", list)
+        data = manifest.record("data", [{"data": SOURCE, "embeddings": [SOURCE]}])
+        passes = manifest.record("passes", [{"metric": str, "dim": int, "scorers": [int]}])
+        records, others = manifest.record("scorers", [SCORER]), manifest.record("references", [SOURCE])
         try:
             parts = tuple(
                 Part(Source(**one["data"]), tuple(Source(**source) for source in one["embeddings"])) for one in data
             )
-            scorers = tuple(_scorer(one) for one in manifest.field("scorers", list))
-            references = tuple(Source(**one) for one in manifest.field("references", list))
-            described = [(one["metric"], one["dim"], tuple(one["scorers"])) for one in passes]
-        except (ValueError, KeyError, TypeError, AttributeError):
+            scorers = tuple(_scorer(one) for one in records)
+            references = tuple(Source(**one) for one in others)
+            described = [(find(one["metric"]).name, one["dim"], tuple(one["scorers"])) for one in passes]
+        except (ValueError, KeyError, TypeError):  # an unknown score or metric, or a field too many
             raise RUN.refusal(manifest.file) from None
+        members = sorted(number for _, _, own in described for number in own)
+        if not parts or not scorers or members != list(range(len(scorers))):
+            raise RUN.refusal(manifest.file, f": passes: expected each of {len(scorers)} scorers once, found {members}")
         kept = []
-        for number, (metric, dim, members) in enumerate(described):
+        for number, (metric, dim, own) in enumerate(described):
             indices = manifest.array(f"indices{number}", "i", (None, None))
             distances = manifest.array(f"distances{number}", "f", indices.shape)
-            kept.append(Pass(Neighbors(indices, distances, metric, dim), members))
+            kept.append(Pass(Neighbors(indices, distances, metric, dim), own))
         return cls(
             parts,
             scorers,

@@ -16,18 +16,19 @@ from typing import Any
 
 import numpy as np
 
-from vicinal.data import dataset, frames, tables
+from vicinal.data import adding, dataset, frames, tables
 from vicinal.data.dataset import Dataset
 from vicinal.data.embeddings import ON_INVALID, OnInvalid
 from vicinal.data.sources import is_data_file, split
+from vicinal.data.usable import kind_of
 from vicinal.errors import UsageError, unknown
 from vicinal.knn.neighbors import Neighbors
 from vicinal.knn.vectors import refuse_invalid
 from vicinal.storage import locks
-from vicinal.tasks.score import values
+from vicinal.tasks.score import setwise, values
 from vicinal.tasks.score.appending import appended
 from vicinal.tasks.score.config import read_plan
-from vicinal.tasks.score.inputs import Inputs, check, fields_of
+from vicinal.tasks.score.inputs import Inputs, check, fields_of, without_invalid
 from vicinal.tasks.score.outputs import Options, check_outputs, finished, written
 from vicinal.tasks.score.passes import answers
 from vicinal.tasks.score.plan import EMBEDDINGS, REFERENCE, Key, Plan
@@ -54,6 +55,7 @@ def score(
     progress: StartProgress | None = None,
     checkpoint: PathLike | None = None,
     output: PathLike | None = None,
+    add_to: PathLike | None = None,
     overwrite: bool = False,
     run: PathLike | None = None,
     append: object = None,
@@ -94,9 +96,10 @@ def score(
         The column of ids (default "id"; where there is none, row numbers), or the ids.
     neighbors : Neighbors or path, optional
         Neighbours of these rows that are at hand, or a folder of `vicinal neighbors`, in place of embeddings.
-    on_invalid : {"error", "null"}
-        What to do with rows that no distance is defined for (NaN, infinite, under cosine all zero): refuse them, or
-        give them no score and leave them out of the others' neighbours.
+    on_invalid : {"error", "null", "skip"}
+        What to do with rows that no distance is defined for (NaN, infinite, under cosine all zero), and rows without a
+        group: refuse them, give them no score and leave them out of the others' neighbours, or leave them out of the
+        result too.
     evidence : bool
         Whether tables and files name each row's neighbours, their distances, and its group of exact copies.
     threads : int, optional
@@ -107,8 +110,11 @@ def score(
         A folder that keeps finished work every minute; the same call resumes from it and removes it at the end.
     output : path, optional
         A `.jsonl`, `.jsonl.gz`, `.csv` or `.parquet` file to write; of a nested configuration the folder.
+    add_to : path, optional
+        Write the data set with the scores, and with `evidence` the neighbours as lists, as new columns: `.parquet`,
+        `.jsonl`, `.jsonl.gz` or `.csv`. What was there stays as it is, a Parquet file's schema and row groups too.
     overwrite : bool
-        Whether `output` and `run` may be replaced.
+        Whether `output`, `add_to` and `run` may be replaced.
     run : path, optional
         A folder to keep the run in, for `vicinal.report` and `previous`; as `Scores.save`.
     append : path, array_like, or table, optional
@@ -119,7 +125,8 @@ def score(
         The folder of the kept run that `append` adds to.
     config : path, optional
         A YAML file in the flat form (one scorer) or in the nested form (several, as OpenDataArena's tool writes it).
-        Arguments replace its values.
+        Arguments replace its values. Scorers of the whole set (`vicinal.diversity`) in the nested form are computed
+        too: their answers are in `Scores.setwise` and in `setwise_scores.jsonl` beside `pointwise_scores.jsonl`.
     sub_name : str, optional
         The name of a single score in the result.
     skip_unknown : bool
@@ -152,14 +159,14 @@ def score(
     start = time.perf_counter()
     if on_invalid not in ON_INVALID:
         raise UsageError(f"on_invalid: {unknown('choice', on_invalid, ON_INVALID)}")
-    options = Options(on_invalid, evidence, overwrite, _path(run), _path(checkpoint), progress)
+    options = Options(on_invalid, evidence, overwrite, _path(run), _path(checkpoint), progress, _path(add_to))
     given = {"data": data, "by": by, "k": k, "metric": metric, "reference": reference, "groups": groups}
     given["sub_name"] = sub_name
     if (append is None) != (previous is None):
         raise UsageError("append: expected new rows together with previous, a kept run; give both or neither")
     if append is not None and previous is not None:
-        _refuse_with_append({**given, "ids": ids, "neighbors": neighbors, "config": config, "checkpoint": checkpoint})
-        _refuse_with_append({"encoding": encoding})
+        others = {"ids": ids, "neighbors": neighbors, "config": config, "checkpoint": checkpoint, "add_to": add_to}
+        _refuse_with_append({**given, **others, "encoding": encoding})
         # A run that is replaced by itself with more rows is changed by one process at a time.
         same = run is not None and os.path.realpath(run) == os.path.realpath(previous)
         with locks.changing(previous) if same else nullcontext():
@@ -190,26 +197,46 @@ def _from_embeddings(
         raise UsageError("data: expected a data set or a .npy file (in Python also an array or a table), got nothing")
     output = check_outputs(plan, options, [plan.data])
     fields = fields_of(plan, groups)
-    wanted = {key: (spec, "label") for key, spec in fields.values()}
+    kind = kind_of("label", options.on_invalid)
+    wanted = {key: (spec, kind) for key, spec in fields.values()}
+    if any(not one.measure.embeddings for one in plan.setwise):
+        wanted[setwise.CLUSTER_FIELD] = (setwise.CLUSTER_FIELD, "label")
     rows = dataset.read(plan.data, source[0], ids=ids, fields=wanted, encoding=source[1])
     if output is not None:
         tables.check_table(output, rows.ids)
+    if options.add_to is not None:
+        adding.check(rows, options.add_to, options.overwrite, [plan.data, source[0], reference, groups, ids])
     sources: dict[Key, object] = {EMBEDDINGS: rows.embeddings, REFERENCE: _reference(reference, rows)}
     columns = {name: rows.values[key] for name, (key, _) in fields.items()}
     inputs = check(plan, rows, columns, sources, options.on_invalid)
+    sets = setwise.check(plan, rows, rows.values.get(setwise.CLUSTER_FIELD), sources, options.on_invalid)
     id_field = ids if isinstance(ids, str) else "id"
     problem = _problem(plan, rows, inputs, fields, ids)
+    whole, left = rows, None
+    if options.on_invalid == "skip":
+        rows, inputs, left = without_invalid(plan, rows, inputs)
+        problem = problem or "expected all rows of the data set, got on_invalid 'skip'; give 'null'"
     origin = Origin(problem, rows.path, inputs.vectors, inputs.references, id_field, options.on_invalid)
     if options.run is not None:
+        if not plan.scorers:
+            raise UsageError("run: a run is kept for its scores of rows, and the file names none; leave it out")
         origin.require_files()
     answered = answers(plan, inputs, progress=options.progress, checkpoint=options.checkpoint)
-    return finished(plan, (rows,), inputs, answered, origin, output, options)
+    found = setwise.compute(sets, answered, options.progress)
+    scores = finished(plan, (rows,), inputs, answered, origin, output, options, found)
+    if left is not None:
+        scores.skipped = len(whole) - len(left)
+    if options.add_to is not None:
+        adding.write(whole, scores, options.add_to, options.overwrite, left)
+    return scores
 
 
 def _from_saved(
     plan: Plan, neighbors: Neighbors | PathLike, embeddings: object, ids: object, options: Options
 ) -> Scores:
     """Score by neighbours that are at hand."""
+    if options.on_invalid == "skip":
+        raise UsageError("on_invalid: skip leaves rows out of a search, but neighbors are given; give null or error")
     if embeddings is not None:
         raise UsageError("embeddings: neighbors take their place; give one of them")
     for name in ("reference", "groups"):
@@ -234,8 +261,13 @@ def _from_saved(
     if options.on_invalid == "error":
         refuse_invalid(invalid, rows.ids, place)
     scored = values.of_saved(plan, neighbors, place, invalid)
+    if options.add_to is not None:
+        adding.check(rows, options.add_to, options.overwrite, [plan.data, neighbors])
     scores = Scores(plan, (rows,), scored, origin=origin, output=output, evidence=options.evidence)
-    return written(scores, place, options)
+    written(scores, place, options)
+    if options.add_to is not None:
+        adding.write(rows, scores, options.add_to, options.overwrite)
+    return scores
 
 
 def _refuse_with_append(given: dict[str, Any]) -> None:

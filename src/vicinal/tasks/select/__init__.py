@@ -6,7 +6,9 @@ A selection has six phases, a module or function each: `plan.check` the argument
 
 import time
 from pathlib import Path
+from typing import Literal
 
+from vicinal.data.embeddings import OnInvalid
 from vicinal.tasks.select.candidates import read
 from vicinal.tasks.select.plan import Arguments, check, count_of
 from vicinal.tasks.select.selection import Selection, explain, write
@@ -31,6 +33,7 @@ def select(
     metric: MetricLike = "euclidean",
     quality: object = None,
     dedup: float | None = None,
+    link: Literal["greedy", "single"] = "greedy",
     quota: object = None,
     target: object = None,
     alpha: float | None = None,
@@ -39,6 +42,7 @@ def select(
     clusters: int | None = None,
     seed: int | None = None,
     ids: object = None,
+    on_invalid: OnInvalid = "null",
     threads: int | None = None,
     progress: StartProgress | None = None,
     output: str | Path | None = None,
@@ -104,8 +108,10 @@ def select(
         strategy maximises; qdit adds it; semdedup and d4 keep the better of two near rows. herding and tsds do not
         take it.
     dedup : float, optional
-        A radius in the metric's unit. Of each group of rows within it one takes part: the best of `quality`, else the
-        first.
+        A radius in the metric's unit. A row takes part unless one that takes part lies within it: those of the highest
+        `quality` come first, else the first rows.
+    link : {"greedy", "single"}
+        "single": rows that a chain of pairs within the radius joins are one group, and one of them takes part.
     quota : str or array_like, optional
         A label a row: a column name, FILE:FIELD, or the values. Each label keeps its share of `keep`. It gives the
         classes of herding and moderate; without it all rows are one class.
@@ -125,6 +131,9 @@ def select(
         Of random, novelsum, semdedup, d4 and tsds; 0 by default.
     ids : str or sequence, optional
         The column of ids (default "id"; row numbers where there is none), or the ids.
+    on_invalid : {"null", "skip", "error"}
+        Rows with an invalid embedding, or without a score, a quality or a quota: "null" does not choose them and gives
+        the reason, "skip" leaves them out of the decisions too, "error" refuses them.
     threads : int, optional
         The number of threads; by default, the number of cores.
     progress : callable, optional
@@ -164,8 +173,8 @@ def select(
     """
     start = time.perf_counter()
     arguments = Arguments(
-        data, scores, keep, strategy, by, embeddings, neighbors, k, metric, quality, dedup, quota,
-        target, alpha, threshold, bandwidth, clusters, seed, ids, threads,
+        data, scores, keep, strategy, by, embeddings, neighbors, k, metric, quality, dedup, link, quota,
+        target, alpha, threshold, bandwidth, clusters, seed, ids, on_invalid, threads,
         progress, output, decisions, overwrite, encoding,
     )  # fmt: skip
     plan = check(arguments)

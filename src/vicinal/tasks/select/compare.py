@@ -2,6 +2,7 @@
 
 import os
 import time
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -9,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from vicinal.data import dataset
-from vicinal.data.embeddings import load
+from vicinal.data.embeddings import OnInvalid, load
 from vicinal.data.labels import Labels, from_values
+from vicinal.data.usable import counted, kind_of, usable
 from vicinal.errors import DataError, UsageError, unknown
 from vicinal.knn.arguments import check_threads
 from vicinal.knn.metrics import Metric, find
@@ -54,6 +56,7 @@ def compare_selections(
     scores: object = None,
     quality: object = None,
     embeddings: object = None,
+    encoding: object = None,
     target: object = None,
     metric: MetricLike = "euclidean",
     k: int | None = None,
@@ -62,6 +65,7 @@ def compare_selections(
     bandwidth: float | None = None,
     clusters: int | None = None,
     ids: object = None,
+    on_invalid: OnInvalid = "null",
     threads: int | None = None,
     progress: StartProgress | None = None,
     output: PathLike | None = None,
@@ -101,6 +105,8 @@ def compare_selections(
         strategies are compared without a quality.
     embeddings : str, path, or array_like, optional
         As in `select`.
+    encoding : str or (str, array_like), optional
+        As in `select`.
     target : path or array_like, optional
         The embeddings that tsds selects towards; by default those of the rows that are held out for it.
     metric : str or Metric
@@ -108,6 +114,8 @@ def compare_selections(
     k, alpha, threshold, bandwidth, clusters : optional
         As in `select`.
     ids : str or sequence, optional
+    on_invalid : {"null", "skip", "error"}
+        Rows without a valid embedding, label or quality: left out with a warning ("null" and "skip"), or an error.
     threads : int, optional
         The number of threads; by default, the number of cores.
     progress : callable, optional
@@ -137,13 +145,20 @@ def compare_selections(
     """
     start = time.perf_counter()
     asked = Arguments(
-        data, scores, keep, "random", None, embeddings, None, k, metric, quality, None, None, target, alpha, threshold,
-        bandwidth, clusters, None, ids, threads, progress, None, None, overwrite,
+        data, scores, keep, "random", None, embeddings, None, k, metric, quality, None, "greedy", None, target, alpha,
+        threshold, bandwidth, clusters, None, ids, on_invalid, threads, progress, None, None, overwrite, encoding,
     )  # fmt: skip
     plan = _check(asked, labels, compare, keep, variants, seeds, output)
-    wanted = {"labels": (labels, "label"), "quality": (quality, "number"), "scores": (scores, "any")}
-    rows = dataset.read(data, embeddings, ids=ids, fields=wanted)
-    loaded = load(rows.embeddings, rows=rows, metric=plan.metric)
+    wanted = {
+        "labels": (labels, kind_of("label", on_invalid)),
+        "quality": (quality, kind_of("number", on_invalid)),
+        "scores": (scores, "any"),
+    }
+    whole = dataset.read(data, embeddings, ids=ids, fields=wanted, encoding=encoding)
+    use = usable(whole, load(whole.embeddings, rows=whole, metric=plan.metric, on_invalid=on_invalid), on_invalid)
+    if use.reasons:
+        warnings.warn(f"{whole.name}: {len(use.reasons)} rows are left out ({counted(use.reasons)})", stacklevel=2)
+    rows, loaded = use.rows, use.vectors
     towards = None if target is None else load(target, metric=plan.metric, name="target", like=loaded).vectors
     known = from_values(rows.values["labels"], rows.ids, rows.places["labels"])
     columns = {

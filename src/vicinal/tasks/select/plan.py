@@ -1,7 +1,6 @@
 """The first phase of a selection: the arguments, checked before anything is read."""
 
 import math
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
@@ -10,14 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from vicinal.analysis.duplicates import check_radius
+from vicinal.analysis.duplicates import LINKS, check_radius
 from vicinal.data import tables
-from vicinal.data.sources import is_data_file, split
+from vicinal.data.usable import check_on_invalid
 from vicinal.errors import UsageError, unknown
 from vicinal.knn.arguments import check_k, check_threads
 from vicinal.knn.metrics import Metric, find
 from vicinal.storage import atomic
-from vicinal.tasks.arguments import number, whole_number
+from vicinal.tasks.arguments import check_copy, choice, number, whole_number
+from vicinal.tasks.duplicates.grouping import Rules
 from vicinal.tasks.select.question import THRESHOLD, Settings
 from vicinal.tasks.select.strategies import BY_NAME, Strategy
 from vicinal.typing import StartProgress
@@ -46,6 +46,7 @@ class Arguments:
     metric: str | Metric
     quality: object
     dedup: float | None
+    link: str
     quota: object
     target: object
     alpha: float | None
@@ -54,6 +55,7 @@ class Arguments:
     clusters: int | None
     seed: int | None
     ids: object
+    on_invalid: str
     threads: int | None
     progress: StartProgress | None
     output: str | Path | None
@@ -75,8 +77,9 @@ class Plan:
     ----------
     keep : int or Fraction
         A number of rows, or a share of them.
-    radius : float or None
-        The radius of duplicates.
+    rules : Rules or None
+        What a duplicate is.
+    on_invalid : {"null", "skip", "error"}
     settings : Settings
         The numbers that the strategy takes.
     output, decisions : Path or None
@@ -86,7 +89,8 @@ class Plan:
     keep: int | Fraction
     strategy: Strategy
     metric: Metric
-    radius: float | None
+    rules: Rules | None
+    on_invalid: str
     settings: Settings
     threads: int | None
     progress: StartProgress | None
@@ -113,10 +117,21 @@ def check(arguments: Arguments) -> Plan:
         decisions = Path(f"{output}.decisions.jsonl")
     _check_outputs(arguments, output, decisions)
     check_strategy(arguments, strategy, metric)
-    radius = None if arguments.dedup is None else check_radius(arguments.dedup, metric, "dedup")
     return Plan(
-        keep, strategy, metric, radius, settings, threads, arguments.progress, output, decisions, arguments.overwrite
-    )
+        keep, strategy, metric, _rules(arguments, metric, threads), check_on_invalid(arguments.on_invalid), settings,
+        threads, arguments.progress, output, decisions, arguments.overwrite,
+    )  # fmt: skip
+
+
+def _rules(arguments: Arguments, metric: Metric, threads: int | None) -> Rules | None:
+    """What a duplicate is; None without `dedup`."""
+    choice(arguments.link, "link", LINKS)
+    if arguments.dedup is not None:
+        radius = check_radius(arguments.dedup, metric, "dedup")
+        return Rules(radius, metric, arguments.link, "first" if arguments.quality is None else "best", threads)
+    if arguments.link != "greedy":
+        raise UsageError("link: says how dedup groups rows, but dedup is missing; give a radius, or leave link out")
+    return None
 
 
 def settings_of(arguments: Arguments) -> Settings:
@@ -186,17 +201,7 @@ def _check_arguments(arguments: Arguments, strategy: Strategy) -> None:
 
 def _check_outputs(arguments: Arguments, output: Path | None, decisions: Path | None) -> None:
     if output is not None:
-        data = arguments.data
-        if not isinstance(data, str | os.PathLike) or not is_data_file(data):
-            raise UsageError(
-                f"output: lines are copied from a data set file, but data is {_shown(data)}; leave output out, and "
-                "take the rows with Selection.take_from"
-            )
-        kinds = tables.suffix(split(data)[0]), tables.suffix(output)
-        if kinds[0] != kinds[1] and not set(kinds) <= set(tables.LINES):
-            raise UsageError(
-                f"{output}: chosen rows are copied as they are, so expected a name that ends in {kinds[0]}"
-            )
+        check_copy(arguments.data, output, "Selection.take_from")
     if decisions is not None and tables.suffix(decisions) not in tables.LINES:
         raise UsageError(f"{decisions}: expected a name that ends in .jsonl or .jsonl.gz for the decisions")
     if output is not None and decisions is not None and output.absolute() == decisions.absolute():
@@ -204,10 +209,6 @@ def _check_outputs(arguments: Arguments, output: Path | None, decisions: Path | 
     for path in filter(None, (output, decisions)):
         atomic.refuse_input(path, arguments.inputs)
         atomic.check_file(path, arguments.overwrite)
-
-
-def _shown(data: object) -> str:
-    return os.fspath(data) if isinstance(data, str | os.PathLike) else f"in memory ({type(data).__name__})"
 
 
 def count_of(keep: object, n: int) -> int:

@@ -38,13 +38,19 @@ class Selection(Columns):
     ----------
     ids : list of int or str
     strategy : str
+    unusable : dict of int to str
+        The rows that cannot be chosen, by number, and why.
+    skipped : bool
+        Whether the decisions leave these rows out.
     seconds : float
         The time that `select` took.
     """
 
-    def __init__(self, ids: list[Id], columns: dict[str, Any], strategy: str) -> None:
+    def __init__(
+        self, ids: list[Id], columns: dict[str, Any], strategy: str, unusable: dict[int, str], skipped: bool = False
+    ) -> None:
         super().__init__(ids, columns)
-        self.strategy = strategy
+        self.strategy, self.unusable, self.skipped = strategy, unusable, skipped
         self.seconds = 0.0
 
     def __repr__(self) -> str:
@@ -80,6 +86,8 @@ class Selection(Columns):
         distances = plain_values(self["distance"])
         columns = zip(self["kept"], self["rule"], self["because"], self["rank"], self["reason"], strict=True)
         for row, (kept, rule, because, rank, reason) in enumerate(columns):
+            if self.skipped and row in self.unusable:
+                continue
             record = {"id": self.ids[row], "row": row, "decision": "kept" if kept else "dropped", "rule": rule}
             if reason is not None:
                 record["reason"] = reason
@@ -145,7 +153,8 @@ def explain(candidates: Candidates, tiers: Tiers, choices: tuple[Choice, Choice 
         "rank": reasons.rank,
         "reason": reasons.reason,
     }
-    return Selection(candidates.data.ids, columns, plan.strategy.name)
+    skipped = plan.on_invalid == "skip"
+    return Selection(candidates.data.ids, columns, plan.strategy.name, candidates.unusable, skipped)
 
 
 def write(selection: Selection, data: Path | None, plan: Plan) -> None:

@@ -48,7 +48,11 @@ def results() -> dict[str, dict[str, Any]]:
 
 def tables(found: dict[str, dict[str, Any]]) -> str:
     """The tables of the page: for each variant the linear classifier's gain, averaged over sets, and each set's own."""
-    parts = [_sets(found), _wins(found)]
+    parts = [_sets(found)]
+    parts.append(
+        "Of all comparisons (sets, four shares, four figures), those that a strategy wins / loses against random:"
+    )
+    parts.append(_wins(found))
     for variant in VARIANTS:
         figure = "linear macro F1" if variant == "imbalance" else "linear accuracy"
         parts.append(f"### {variant.capitalize()}: {figure} against random, points")

@@ -274,7 +274,7 @@ def test_a_wrong_configuration_is_said_with_its_place(work: Workplace) -> None:
             "DATA: expected a data set or a .npy file (in Python also an array or a",
         ),
         ((*SCORE, "--input-path", "data.jsonl"), "DATA and --input-path are two names of one argument"),
-        (("neighbors", "none.npy", "-o", "g"), 'NPY: expected a file, got "none.npy": there is nothing at '),
+        (("neighbors", "none.npy", "-o", "g"), 'DATA: expected a file, got "none.npy": there is nothing at '),
         (("neighbors", "emb.npy", "-o", "g", "-k", "0"), "-k: expected a whole number above 0, got 0"),
         (("neighbors", "emb.npy", "-o", "g", "--threads", "x"), "--threads: expected a whole number above 0"),
         (("neighbors", "emb.npy", "-o", "g", "--metric", "cosin"), "unknown metric 'cosin': did you mean 'cosine'?"),

@@ -379,3 +379,10 @@ def test_notices_are_printed_and_copies_are_said_at_v(tmp_path: Path, capsys: py
         said = capsys.readouterr().err
         assert ("a.parquet: embeddings are taken from the field 'e'" in said) == taken
         assert ("copied into memory: it is encoded" in said) == copied
+
+
+def test_half_a_surrogate_pair_in_ids_in_memory_is_refused_and_the_remedy_works() -> None:
+    half = "b" + chr(0xD800)
+    with pytest.raises(DataError, match=r"half a surrogate pair in row 1, 'b\\ud800', .*'replace'\)\.decode\(\)"):
+        vicinal.score(ROWS[:3], ids=["a", half, "c"], k=1)
+    assert vicinal.score(ROWS[:3], ids=["a", half.encode("utf-8", "replace").decode(), "c"], k=1).ids[1] == "b?"

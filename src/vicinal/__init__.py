@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from vicinal.knn.metrics import METRICS, Metric, mahalanobis
     from vicinal.knn.neighbors import Neighbors, RadiusNeighbors
     from vicinal.retrieval.collection import Collection
+    from vicinal.tasks.curate import Curation, curate
     from vicinal.tasks.diagnose.diagnose import diagnose
     from vicinal.tasks.diagnose.diagnosis import Diagnosis
     from vicinal.tasks.diagnose.kappa import Kappa, kappa
@@ -68,6 +69,8 @@ if TYPE_CHECKING:
     from vicinal.tasks.score.scorers import KNNScorer
     from vicinal.tasks.search import Hits, search
     from vicinal.tasks.select import select
+    from vicinal.tasks.select.compare import compare_selections
+    from vicinal.tasks.select.comparison import Comparison
     from vicinal.tasks.select.selection import Selection
 
 __version__ = "0.1.0"
@@ -93,6 +96,8 @@ _MODULES = {
     "Binary": "vicinal.indexes",
     "Collection": "vicinal.retrieval.collection",
     "Columns": "vicinal.data.results",
+    "Comparison": "vicinal.tasks.select.comparison",
+    "Curation": "vicinal.tasks.curate",
     "Curve": "vicinal.tasks.predict.curve",
     "DataError": "vicinal.errors",
     "DataNeighbors": "vicinal.tasks.neighbors",
@@ -135,6 +140,8 @@ _MODULES = {
     "add_to_index": "vicinal.tasks.index",
     "choose_k": "vicinal.tasks.predict.choose_k",
     "classify": "vicinal.tasks.predict.classify",
+    "compare_selections": "vicinal.tasks.select.compare",
+    "curate": "vicinal.tasks.curate",
     "describe_index": "vicinal.tasks.index",
     "diagnose": "vicinal.tasks.diagnose.diagnose",
     "dedup": "vicinal.tasks.duplicates.dedup",
@@ -180,6 +187,8 @@ __all__ = [
     "Binary",
     "Collection",
     "Columns",
+    "Comparison",
+    "Curation",
     "Curve",
     "DataError",
     "DataNeighbors",
@@ -216,6 +225,8 @@ __all__ = [
     "add_to_index",
     "choose_k",
     "classify",
+    "compare_selections",
+    "curate",
     "dedup",
     "describe_index",
     "diagnose",

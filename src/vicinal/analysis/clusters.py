@@ -110,7 +110,7 @@ def semdedup(
     Examples
     --------
     >>> semdedup(np.array([[0.0], [0.1], [1.0], [9.0]]), 3, "euclidean", n_clusters=1).because.tolist()
-    [1, 2, 3, -1]
+    [3, 0, 1, -1]
     """
     metric = find(metric)
     n_clusters = round(len(vectors) ** 0.5) if n_clusters is None else n_clusters

@@ -104,7 +104,7 @@ def _next_pool(objective: Objective, quota: Quota, renewed: int) -> np.ndarray:
 class UnitRows:
     """Rows scaled to length 1 when they are taken, float64: no second copy of all rows is held.
 
-    >>> UnitRows(np.array([[3.0, 4.0], [0.0, 2.0]]))[np.array([0])].tolist()
+    >>> UnitRows(np.array([[3.0, 4.0], [0.0, 2.0]]))[np.array([0])].round(9).tolist()
     [[0.6, 0.8]]
     """
 

@@ -146,14 +146,16 @@ class _Novelty:
             return
         m = np.maximum(1 - self._rows[rows] @ self._chosen[start : self._count].T, 0)
         m *= self._density[rows][:, None] + self._densities[start : self._count]
-        m[np.arange(start, self._count) < self.seen[rows][:, None]] = np.inf  # compared with already
         width = self.near.shape[1]
-        both = np.concatenate([self.near[rows], m], axis=1)
-        nearest = np.partition(both, width - 1, axis=1)[:, :width] if both.shape[1] > width else both
+        if self._count <= width:  # all rows are measured after each choice
+            nearest = np.concatenate([self.near[rows, :start], m], axis=1)
+        else:
+            m[np.arange(start, self._count) < self.seen[rows][:, None]] = np.inf  # compared with already
+            nearest = np.partition(np.concatenate([self.near[rows], m], axis=1), width - 1, axis=1)[:, :width]
         nearest.sort(axis=1)
-        self.near[rows], self.seen[rows] = nearest, self._count
-        filled = min(width, self._count)
-        self._nearby[rows] = nearest[:, :filled] @ self._ranks[:filled]
+        filled = nearest.shape[1]
+        self.near[rows, :filled], self.seen[rows] = nearest, self._count
+        self._nearby[rows] = nearest @ self._ranks[:filled]
 
     def choose(self, row: int) -> None:
         if self._count == len(self._chosen):
@@ -162,9 +164,11 @@ class _Novelty:
         self._chosen[self._count] = self._rows[np.array([row])][0]
         self._densities[self._count] = self._density[row]
         self._count += 1
-        if self._count <= self.near.shape[1]:  # each rank that is filled adds to the sum, so that no bound holds yet
-            for part in blocks(len(self.seen), BLOCK):
-                self.measure(np.arange(part.start, part.stop))
-        else:
+        if self._count > self.near.shape[1]:
             self._beyond += 1 / self._count
-            self.growth = self._beyond * self._most
+            self.growth += self._most / self._count
+            return
+        before = self.bounds()  # each rank that is filled adds to the sum, so that every row is measured
+        for part in blocks(len(self.seen), BLOCK):
+            self.measure(np.arange(part.start, part.stop))
+        self.growth += max(0.0, float((self.bounds() - before).max()))

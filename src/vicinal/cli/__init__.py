@@ -35,6 +35,7 @@ COMMANDS = (
     "choose-k",
     "diagnose",
     "kappa",
+    "curate",
     "learn",
     "apply",
     "lm",

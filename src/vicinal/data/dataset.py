@@ -12,7 +12,7 @@ import numpy as np
 
 from vicinal.data import frames, labels, provenance, tables
 from vicinal.data.opening import open_source
-from vicinal.data.sources import is_data_file, is_source, is_table, open_table, own_fields, own_spec, split
+from vicinal.data.sources import LOG, is_data_file, is_source, is_table, open_table, own_fields, own_spec, split
 from vicinal.errors import DataError, UsageError, some
 from vicinal.typing import Id
 
@@ -196,6 +196,9 @@ def read(
 def _from_path(data: str | os.PathLike[str], request: _Request) -> Dataset:
     """The rows of a file or a folder: a data set file, a table in one of Arrow's formats, or embeddings."""
     path, key = split(data)
+    if not path.exists():
+        place = f"there is nothing at {path.absolute()}"
+        raise UsageError(f'{request.argument}: expected a file, got "{data}": {place}')
     if key and request.embeddings is not None:
         raise UsageError(f"embeddings: {data} names the field of embeddings already; give it once")
     if is_data_file(path) and not path.is_dir():
@@ -234,6 +237,8 @@ def _from_table(table: Any, request: _Request) -> Dataset:
     else:
         candidates = frames.vector_columns(table)
         source = frames.column(table, candidates[0]) if len(candidates) == 1 else None
+        if source is not None:
+            LOG.info("%s: embeddings are taken from the column %r", argument, candidates[0])
         if len(candidates) > 1:
             raise UsageError(
                 f"embeddings: the table has several columns of vectors ({some(candidates, 9)}); name one: "
@@ -355,6 +360,14 @@ def _checked_ids(values: Any, n: int, place: str) -> list[Id]:
         raise DataError(
             f"{place}: expected a whole number or a string in each row, found {row_ids[wrong[0]]!r} in row {wrong[0]}"
         )
+    try:
+        "".join(one for one in row_ids if isinstance(one, str)).encode()
+    except UnicodeEncodeError as error:
+        row = next(row for row, one in enumerate(row_ids) if isinstance(one, str) and error.object[error.start] in one)
+        raise DataError(
+            f"{place}: found half a surrogate pair in row {row}, {row_ids[row]!r}, which no file of UTF-8 holds; "
+            "correct the text: id.encode('utf-8', 'replace').decode()"
+        ) from None
     return [int(one) if isinstance(one, np.integer) else one for one in row_ids]
 
 

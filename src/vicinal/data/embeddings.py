@@ -164,7 +164,7 @@ def load(
 
 def _warn_of_zeros(zeros: list[int], shape: tuple[int, ...], names: Sequence[Any], place: str, metric: str) -> None:
     """Warn of rows of zeros, as a model's failures are, under a metric that gives them distances."""
-    if zeros and shape[1] >= SHORT:
+    if len(zeros) > 1 and shape[1] >= SHORT:
         warnings.warn(
             f"{place}: {len(zeros)} of {shape[0]} rows hold only zeros, as failed embeddings do "
             f"({some([names[row] for row in zeros])}); under {metric} they are copies of each other: embed them again, "

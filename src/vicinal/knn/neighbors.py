@@ -20,8 +20,7 @@ SAVED = FolderKind("vicinal.neighbors", 1, "saved neighbours", "vicinal neighbor
 class Neighbors:
     """The k nearest stored rows of each row, nearest first, ties by row number.
 
-    `neighbors[i]` is row i's (indices, distances), without empty places; `neighbors[a:b]` is the
-    result of those rows; iterating gives one row after the other.
+    `neighbors[i]` is row i's (indices, distances), without empty places; `neighbors[a:b]` is the result of those rows.
 
     Attributes
     ----------
@@ -236,8 +235,7 @@ class Neighbors:
             )
         if self.indices.max(initial=-1) >= n or (self.indices == rows[:, None]).any():
             raise UsageError(
-                "to_umap: needs each row's nearest others in the same set, as vicinal.neighbors gives them; these are "
-                "of another set, of a slice, or hold the rows themselves"
+                "to_umap: needs each row's nearest others; these are of another set, of a slice, or hold it"
             )
         indices = np.concatenate([rows[:, None], self.indices], axis=1)
         distances = np.concatenate([np.zeros((n, 1), np.float32), self.distances], axis=1)
@@ -344,10 +342,7 @@ class RadiusNeighbors:
 
 
 def neighbors_of(indices: np.ndarray, distances: np.ndarray, metric: str, dim: int) -> Neighbors:
-    """A `Neighbors` that owns both arrays, without a copy; the caller must not keep them.
-
-    Raises    DataError where the vectors lie in a file that became shorter meanwhile
-    """
+    """A `Neighbors` that owns both arrays, without a copy; the caller must not keep them."""
     guard.refuse_shrunk()
     with np.errstate(over="ignore"):  # a distance beyond float32 is inf
         distances = distances.astype(np.float32, copy=False)

@@ -18,6 +18,7 @@ from vicinal.errors import DataError, UsageError, VicinalError, some
 from vicinal.storage.manifests import MANIFEST
 
 __all__ = [
+    "LOG",
     "READERS",
     "TABLES",
     "Found",

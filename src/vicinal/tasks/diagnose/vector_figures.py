@@ -203,7 +203,7 @@ def _mle(facts: VectorFacts) -> Figure:
 
 def _contrast(facts: VectorFacts) -> Figure:
     says_little = facts.median_contrast < LOW_CONTRAST
-    differ = not 0.5 <= facts.contrast / facts.median_contrast <= 2 if np.isfinite(facts.median_contrast) else False
+    differ = not 0.8 <= facts.contrast / facts.median_contrast <= 1.25 if np.isfinite(facts.median_contrast) else False
     few = " The two differ: a few rows are far nearer or farther than the rest; go by the median row." if differ else ""
     return Figure(
         name="relative_contrast",

@@ -18,7 +18,8 @@ from vicinal.knn.metrics import Metric, find
 from vicinal.storage import atomic
 from vicinal.tasks.arguments import check_copy, choice, number, whole_number
 from vicinal.tasks.duplicates.grouping import Rules
-from vicinal.tasks.select.strategies import BY_NAME, THRESHOLD, Settings, Strategy
+from vicinal.tasks.select.question import THRESHOLD, Settings
+from vicinal.tasks.select.strategies import BY_NAME, Strategy
 from vicinal.typing import StartProgress
 
 # Arguments that only some strategies take.
@@ -108,14 +109,14 @@ def check(arguments: Arguments) -> Plan:
         raise UsageError(f"strategy: {unknown('strategy', arguments.strategy, BY_NAME)}")
     strategy, metric = BY_NAME[arguments.strategy], find(arguments.metric)
     keep = _share_or_count(arguments.keep)
-    settings = _settings(arguments)
+    settings = settings_of(arguments)
     threads = check_threads(arguments.threads)
     output = None if arguments.output is None else Path(arguments.output)
     decisions = None if arguments.decisions is None else Path(arguments.decisions)
     if output is not None and decisions is None:
         decisions = Path(f"{output}.decisions.jsonl")
     _check_outputs(arguments, output, decisions)
-    _check_strategy(arguments, strategy, metric)
+    check_strategy(arguments, strategy, metric)
     return Plan(
         keep, strategy, metric, _rules(arguments, metric, threads), check_on_invalid(arguments.on_invalid), settings,
         threads, arguments.progress, output, decisions, arguments.overwrite,
@@ -133,8 +134,8 @@ def _rules(arguments: Arguments, metric: Metric, threads: int | None) -> Rules |
     return None
 
 
-def _settings(arguments: Arguments) -> Settings:
-    """The numbers that strategies take, each checked, whether or not the strategy takes it."""
+def settings_of(arguments: Arguments) -> Settings:
+    """Return the numbers that strategies take, each checked, whether or not the strategy takes it."""
     given: dict[str, Any] = {}
     if arguments.k is not None:
         given["k"] = check_k(arguments.k)
@@ -152,8 +153,31 @@ def _settings(arguments: Arguments) -> Settings:
     return Settings(**given)
 
 
-def _check_strategy(arguments: Arguments, strategy: Strategy, metric: Metric) -> None:
-    """Raise UsageError where a strategy lacks an argument, or cannot honour one."""
+def check_strategy(arguments: Arguments, strategy: Strategy, metric: Metric, given: bool = False) -> None:
+    """Raise UsageError where a strategy lacks an argument, or cannot honour one.
+
+    With `given`, the arguments are those of several strategies: each takes its own, and has a default for the others.
+    """
+    if not given:
+        _check_arguments(arguments, strategy)
+    if strategy.needs not in ("scores", "nothing") and metric.product:
+        raise UsageError(
+            f"metric: strategy {strategy.name!r} needs a metric that measures a distance, got {metric.name!r}; take "
+            "cosine or euclidean"
+        )
+    if strategy.metrics and metric.name not in strategy.metrics:
+        raise UsageError(
+            f"metric: strategy {strategy.name!r} is defined for {' and '.join(strategy.metrics)}, got {metric.name!r}; "
+            f"take {strategy.metrics[-1]}"
+        )
+    if strategy.name == "deita" and arguments.threshold is None and metric.name != "cosine":
+        raise UsageError(
+            f"threshold: missing; the default {THRESHOLD:g} is a cosine distance, but the metric is {metric.name!r}; "
+            "give one in its unit, or take cosine"
+        )
+
+
+def _check_arguments(arguments: Arguments, strategy: Strategy) -> None:
     if (strategy.needs == "scores" or "scores" in strategy.requires) and arguments.scores is None:
         raise UsageError(
             f"scores: missing, but strategy {strategy.name!r} needs them; give a file that `vicinal score` wrote, or "
@@ -173,21 +197,6 @@ def _check_strategy(arguments: Arguments, strategy: Strategy, metric: Metric) ->
             )
     if arguments.k is not None and arguments.neighbors is not None:
         raise UsageError("k: the neighbours are given, so that none are searched; leave k out")
-    if strategy.needs not in ("scores", "nothing") and metric.product:
-        raise UsageError(
-            f"metric: strategy {strategy.name!r} needs a metric that measures a distance, got {metric.name!r}; take "
-            "cosine or euclidean"
-        )
-    if strategy.metrics and metric.name not in strategy.metrics:
-        raise UsageError(
-            f"metric: strategy {strategy.name!r} is defined for {' and '.join(strategy.metrics)}, got {metric.name!r}; "
-            f"take {strategy.metrics[-1]}"
-        )
-    if strategy.name == "deita" and arguments.threshold is None and metric.name != "cosine":
-        raise UsageError(
-            f"threshold: missing; the default {THRESHOLD:g} is a cosine distance, but the metric is {metric.name!r}; "
-            "give one in its unit, or take cosine"
-        )
 
 
 def _check_outputs(arguments: Arguments, output: Path | None, decisions: Path | None) -> None:

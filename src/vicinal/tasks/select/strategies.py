@@ -14,82 +14,8 @@ from vicinal.analysis.novelsum import novelsum
 from vicinal.analysis.score_first import score_first
 from vicinal.analysis.towards import towards
 from vicinal.indexes.exact import Exact
-from vicinal.knn.metrics import Metric
 from vicinal.knn.neighbors import Neighbors
-
-K, ALPHA, THRESHOLD, BANDWIDTH = 10, 0.5, 0.1, 0.75
-
-
-@dataclass(frozen=True, eq=False)
-class Question:
-    """Rows of which a strategy chooses some.
-
-    Attributes
-    ----------
-    keep : int
-        How many to choose.
-    weight : ndarray of float64, shape (n,)
-        Multiplies what the strategy maximises.
-    groups : ndarray of int64, shape (n,), or None
-        The group of each row, from 0.
-    seats : ndarray of int64, shape (n_groups,), or None
-        How many rows of each group to choose.
-    scores : ndarray of float64, shape (n,), or None
-        One a row, finite.
-    vectors : ndarray, shape (n, dim), or None
-    target : ndarray, shape (n_target, dim), or None
-        The rows that the choice is made towards.
-    graph : Neighbors or None
-        The nearest others of each row, if they are known already.
-    settings : Settings
-    start : callable
-        Takes the name of a pass; gives its progress callback, or None.
-    """
-
-    keep: int
-    weight: np.ndarray
-    groups: np.ndarray | None
-    seats: np.ndarray | None
-    scores: np.ndarray | None
-    vectors: np.ndarray | None
-    target: np.ndarray | None
-    graph: Neighbors | None
-    settings: "Settings"
-    metric: Metric
-    threads: int | None
-    start: Callable[[str], Callable[..., None] | None]
-
-    @property
-    def rows(self) -> np.ndarray:
-        """The vectors of a strategy that needs them."""
-        assert self.vectors is not None
-        return self.vectors
-
-
-@dataclass(frozen=True)
-class Settings:
-    """The numbers that strategies take.
-
-    Attributes
-    ----------
-    k : int
-        How many neighbours to search.
-    seed : int
-    alpha : float
-        From 0 to 1.
-    threshold, bandwidth : float
-        Distances.
-    clusters : int or None
-        How many clusters; the root of the number of rows by default.
-    """
-
-    k: int = K
-    seed: int = 0
-    alpha: float = ALPHA
-    threshold: float = THRESHOLD
-    bandwidth: float = BANDWIDTH
-    clusters: int | None = None
-
+from vicinal.tasks.select.question import Question
 
 Choose = Callable[[Question], selection.Choice]
 CENTRED = ("euclidean", "cosine")
@@ -115,6 +41,10 @@ class Strategy:
         Those of scores, quality and target that it cannot do without.
     metrics : tuple of str
         The metrics that it is defined for; empty where it takes every distance.
+    by_class : bool
+        Whether it chooses by classes, which the quota gives.
+    nested : float
+        Up to this share of the rows, the first of many chosen are those that would be chosen if fewer were asked for.
     """
 
     name: str
@@ -124,6 +54,8 @@ class Strategy:
     takes: tuple[str, ...] = ("quality",)
     requires: tuple[str, ...] = ()
     metrics: tuple[str, ...] = ()
+    by_class: bool = False
+    nested: float = 1.0
 
 
 def by_quality(question: Question) -> selection.Choice:
@@ -348,6 +280,7 @@ STRATEGIES = (
         _by_clusters(clusters.d4),
         ("quality", "seed", "clusters"),
         metrics=CENTRED,
+        nested=clusters.DEDUPLICATED,
     ),
     Strategy(
         "deita",
@@ -357,8 +290,25 @@ STRATEGIES = (
         ("quality", "threshold"),
         requires=("scores",),
     ),
-    Strategy("herding", "the rows whose mean follows that of their class", "embeddings", _herding, (), metrics=CENTRED),
-    Strategy("moderate", "the median distances to the class centre", "embeddings", _moderate, metrics=CENTRED),
+    Strategy(
+        "herding",
+        "the rows whose mean follows that of their class",
+        "embeddings",
+        _herding,
+        (),
+        metrics=CENTRED,
+        by_class=True,
+        nested=0.0,
+    ),
+    Strategy(
+        "moderate",
+        "the median distances to the class centre",
+        "embeddings",
+        _moderate,
+        metrics=CENTRED,
+        by_class=True,
+        nested=0.0,
+    ),
     Strategy(
         "tsds",
         "rows drawn towards a target set",

@@ -10,7 +10,8 @@ from vicinal.knn.neighbors import Neighbors
 from vicinal.tasks.duplicates.grouping import group_rows
 from vicinal.tasks.select.candidates import Candidates
 from vicinal.tasks.select.plan import Plan
-from vicinal.tasks.select.strategies import Question, by_quality
+from vicinal.tasks.select.question import Question
+from vicinal.tasks.select.strategies import by_quality
 
 
 @dataclass(frozen=True, eq=False)

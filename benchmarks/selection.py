@@ -16,8 +16,9 @@ from typing import Any
 
 from benchmarks.selection_sets import SETS
 
+from vicinal.storage import atomic
 from vicinal.tasks.select.compare import compare_selections
-from vicinal.tasks.select.comparison import FIGURES
+from vicinal.tasks.select.comparison import FIGURES, lines_of
 
 RESULTS = Path(__file__).parent / "results" / "selection"
 PAGE = Path(__file__).parent.parent / "docs" / "selection.md"
@@ -33,7 +34,8 @@ def compare(name: str, threads: int) -> None:
     )
     RESULTS.mkdir(parents=True, exist_ok=True)
     found.settings |= {"set": name, "dim": vectors.shape[1], "cores": os.cpu_count(), "machine": platform.machine()}
-    found.save(RESULTS / f"{name}.json", overwrite=True)
+    with atomic.whole_file(RESULTS / f"{name}.json", overwrite=True) as file:
+        file.write((lines_of(found.summary()) + "\n").encode())
     print(name, f"{found.seconds:.0f} s", flush=True)
 
 
@@ -81,7 +83,7 @@ def _sets(found: dict[str, dict[str, Any]]) -> str:
 def _wins(found: dict[str, dict[str, Any]]) -> str:
     """In how many of the comparisons of each variant a strategy is better and worse than random."""
     lines = [f"| strategy | {' | '.join(VARIANTS)} |", "|---|---|---|---|---|"]
-    for strategy in list(dict.fromkeys(name for one in found.values() for name in one["strategies"]))[1:]:
+    for strategy in list(dict.fromkeys(row["strategy"] for one in found.values() for row in one["rows"]))[1:]:
         cells = []
         for variant in VARIANTS:
             verdicts = [
@@ -100,7 +102,7 @@ def _table(one: dict[str, Any], variant: str, figure: str) -> str:
     rows = [row for row in one["rows"] if row["variant"] == variant]
     keeps = list(dict.fromkeys(row["keep"] for row in rows))
     lines = [f"| {one['set']} | {' | '.join(keeps)} |", "|---" * (len(keeps) + 1) + "|"]
-    for strategy in one["strategies"]:
+    for strategy in dict.fromkeys(row["strategy"] for row in one["rows"]):
         cells = [
             _cell(row, figure) for keep in keeps for row in rows if (row["strategy"], row["keep"]) == (strategy, keep)
         ]

@@ -35,7 +35,7 @@ def compare(name: str, threads: int) -> None:
     RESULTS.mkdir(parents=True, exist_ok=True)
     found.settings |= {"set": name, "dim": vectors.shape[1], "cores": os.cpu_count(), "machine": platform.machine()}
     with atomic.whole_file(RESULTS / f"{name}.json", overwrite=True) as file:
-        file.write((lines_of(found.summary()) + "\n").encode())
+        file.write((lines_of({**found.summary(), "strategies": found.strategies}) + "\n").encode())
     print(name, f"{found.seconds:.0f} s", flush=True)
 
 
@@ -83,7 +83,7 @@ def _sets(found: dict[str, dict[str, Any]]) -> str:
 def _wins(found: dict[str, dict[str, Any]]) -> str:
     """In how many of the comparisons of each variant a strategy is better and worse than random."""
     lines = [f"| strategy | {' | '.join(VARIANTS)} |", "|---|---|---|---|---|"]
-    for strategy in list(dict.fromkeys(row["strategy"] for one in found.values() for row in one["rows"]))[1:]:
+    for strategy in list(dict.fromkeys(name for one in found.values() for name in one["strategies"]))[1:]:
         cells = []
         for variant in VARIANTS:
             verdicts = [
@@ -102,7 +102,7 @@ def _table(one: dict[str, Any], variant: str, figure: str) -> str:
     rows = [row for row in one["rows"] if row["variant"] == variant]
     keeps = list(dict.fromkeys(row["keep"] for row in rows))
     lines = [f"| {one['set']} | {' | '.join(keeps)} |", "|---" * (len(keeps) + 1) + "|"]
-    for strategy in dict.fromkeys(row["strategy"] for row in one["rows"]):
+    for strategy in one["strategies"]:
         cells = [
             _cell(row, figure) for keep in keeps for row in rows if (row["strategy"], row["keep"]) == (strategy, keep)
         ]

@@ -1,10 +1,10 @@
-# make demo | test | docs | test-slow | sanitize | bench | clean: each sets up what it needs in .venv.
+# make demo | test | docs | test-slow | sanitize | fuzz | bench | clean: each sets up what it needs in .venv.
 
 PYTHON ?= python3
 BIN := .venv/bin
 CPP := $(shell find cpp -name '*.?pp')
 
-.PHONY: demo test docs test-slow test-rag test-adapters sanitize bench format clean
+.PHONY: demo test docs test-slow test-rag test-adapters sanitize fuzz bench format clean
 
 .venv/installed: pyproject.toml CMakeLists.txt $(CPP) $(shell find src -name '*.py')
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "vicinal needs Python 3.11 or newer; make PYTHON=... names one")'
@@ -37,6 +37,12 @@ docs: .venv/tested
 
 test-slow: .venv/tested sanitize test-rag test-adapters
 	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m fuzz --minutes 5
+
+# Cases drawn at random, of every fuzzer in fuzz/; each failure prints the command that repeats it.
+MINUTES ?= 5
+fuzz: .venv/tested
+	$(BIN)/python -m fuzz --minutes $(MINUTES)
 
 # The frameworks' own tests, in an environment of their own: they bring plugins that change how pytest behaves.
 test-rag: .venv/installed

@@ -350,3 +350,10 @@ def test_a_table_that_is_interrupted_leaves_nothing_and_prints_nothing(
     del table
     gc.collect()
     assert capfd.readouterr() == ("", "") and not list(tmp_path.iterdir())
+
+
+def test_a_parquet_text_that_is_no_utf8_is_refused(tmp_path: Path) -> None:
+    texts = pyarrow.array([b"ok", b"\xc7"]).view(pyarrow.string())
+    pyarrow.parquet.write_table(pyarrow.table({"id": [0, 1], "text": texts}), tmp_path / "t.parquet")
+    with pytest.raises(DataError, match=r"t\.parquet: a value after row 0 cannot be read: .utf-8. codec can't decode"):
+        list(tables.read_rows(tmp_path / "t.parquet"))

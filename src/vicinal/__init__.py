@@ -39,7 +39,7 @@ if TYPE_CHECKING:
         median_distance,
     )
     from vicinal.data.results import Columns
-    from vicinal.errors import DataError, MissingExtra, NotFitted, UsageError, VicinalError
+    from vicinal.errors import DataError, DiskFull, MissingExtra, NotFitted, UsageError, VicinalError
     from vicinal.indexes import HNSW, IVF, IVFPQ, PQ, Annoy, BallTree, Binary, Exact, Index, KDTree, load_index
     from vicinal.indexes.evaluation import Evaluation
     from vicinal.indexes.exemplar_svm import ExemplarSVM
@@ -103,6 +103,7 @@ _MODULES = {
     "DataNeighbors": "vicinal.tasks.neighbors",
     "Diagnosis": "vicinal.tasks.diagnose.diagnosis",
     "Deduplicated": "vicinal.tasks.duplicates.dedup",
+    "DiskFull": "vicinal.errors",
     "Diversity": "vicinal.tasks.diversity",
     "Duplicates": "vicinal.tasks.duplicates",
     "Embedded": "vicinal.tasks.embed",
@@ -193,6 +194,7 @@ __all__ = [
     "DataNeighbors",
     "Deduplicated",
     "Diagnosis",
+    "DiskFull",
     "Diversity",
     "Duplicates",
     "Embedded",

@@ -266,6 +266,10 @@ def _parquet_rows(path: str | Path, wanted: tuple[str, ...] | None) -> Iterator[
                     yield number, row
     except pyarrow.ArrowException as error:
         raise DataError(f"{path}: not a readable parquet file: {error}") from None
+    except (UnicodeDecodeError, OverflowError) as error:  # a text that is no UTF-8, a date that Python cannot hold
+        raise DataError(
+            f"{path}: a value after row {number} cannot be read: {error}; correct the column, or write the file again"
+        ) from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error}") from None
 

@@ -16,8 +16,9 @@ from typing import Any
 
 from benchmarks.selection_sets import SETS
 
+from vicinal.storage import atomic
 from vicinal.tasks.select.compare import compare_selections
-from vicinal.tasks.select.comparison import FIGURES
+from vicinal.tasks.select.comparison import FIGURES, lines_of
 
 RESULTS = Path(__file__).parent / "results" / "selection"
 PAGE = Path(__file__).parent.parent / "docs" / "selection.md"
@@ -33,7 +34,8 @@ def compare(name: str, threads: int) -> None:
     )
     RESULTS.mkdir(parents=True, exist_ok=True)
     found.settings |= {"set": name, "dim": vectors.shape[1], "cores": os.cpu_count(), "machine": platform.machine()}
-    found.save(RESULTS / f"{name}.json", overwrite=True)
+    with atomic.whole_file(RESULTS / f"{name}.json", overwrite=True) as file:
+        file.write((lines_of({**found.summary(), "strategies": found.strategies}) + "\n").encode())
     print(name, f"{found.seconds:.0f} s", flush=True)
 
 

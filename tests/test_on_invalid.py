@@ -182,11 +182,11 @@ def test_learning_leaves_such_rows_out(holes: Workplace) -> None:
 
 
 def test_every_command_that_reads_rows_has_the_option() -> None:
-    """`report` reads a kept run, `embed` texts, `lm` its own datastores, `sql` tables, `info` nothing."""
+    """`report` reads a kept run, `embed` texts, `lm` its own datastores, `sql` tables; `curate` refuses such rows."""
     import argparse
     from importlib import import_module
 
-    for name in sorted(set(cli.COMMANDS) - {"report", "embed", "lm", "sql", "info", "index"}):
+    for name in sorted(set(cli.COMMANDS) - {"report", "embed", "lm", "sql", "info", "index", "curate"}):
         parser = argparse.ArgumentParser()
         import_module(f"vicinal.cli.{name.replace('-', '_')}").add_arguments(parser)
         (action,) = [one for one in parser._actions if one.dest == "on_invalid"]

@@ -100,7 +100,28 @@ class Comparison:
         """
         whole = {**self.summary(), "strategies": self.strategies, "trials": self.trials}
         with atomic.whole_file(Path(os.fspath(path)), overwrite) as file:
-            file.write((json.dumps(whole, indent=1) + "\n").encode())
+            file.write((lines_of(whole) + "\n").encode())
+
+
+def lines_of(whole: dict[str, Any]) -> str:
+    """Return an object as JSON, with a line for each member, and for each record of a list of records.
+
+    >>> print(lines_of({"n": 4, "rows": [{"a": 1}, {"a": 2}]}))
+    {
+     "n": 4,
+     "rows": [
+      {"a": 1},
+      {"a": 2}
+     ]
+    }
+    """
+    members = []
+    for name, value in whole.items():
+        text = json.dumps(value)
+        if isinstance(value, list) and value and isinstance(value[0], dict):
+            text = "[\n" + ",\n".join(f"  {json.dumps(one)}" for one in value) + "\n ]"
+        members.append(f" {json.dumps(name)}: {text}")
+    return "{\n" + ",\n".join(members) + "\n}"
 
 
 def _compared(figure: str, values: np.ndarray, base: np.ndarray) -> dict[str, Any]:

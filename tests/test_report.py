@@ -226,7 +226,8 @@ def test_odd_texts_and_rows_without_a_score(browser: Browser, work: Workplace) -
         for row, text in enumerate(texts[:5]):
             page.click(f"#list .row >> nth={row}")
             page.wait_for_function(f"document.querySelector('#sample h3')?.textContent === 'Sample <b>{row}</b>'")
-            assert page.evaluate("document.querySelector('#sample .text').textContent") == text
+            shown = "\ufffd" if text == "\ud800" else text  # half a surrogate pair is replaced where it is read
+            assert page.evaluate("document.querySelector('#sample .text').textContent") == shown
         page.select_option("#score", label="mean:ratio")  # which no row has
         page.wait_for_function("document.querySelectorAll('#list .row').length === 0")
         assert page.inner_text("#meaning").endswith("8 samples without this score.")

@@ -469,6 +469,8 @@ def test_what_a_head_is_not_applied_to(work: Workplace) -> None:
     assert "format version 9" in work.refuses(3, "apply", "h", "nan.npy", "-o", "o.npy")
     (work.folder / "h/manifest.json").write_text(json.dumps({**manifest, "towers": [{"kind": "deep"}]}))
     assert "towers.0.name: missing" in work.refuses(3, "apply", "h", "nan.npy", "-o", "o.npy")
+    (work.folder / "h/manifest.json").write_text(json.dumps({**manifest, "towers": []}))
+    assert "towers: found none" in work.refuses(3, "apply", "h", "nan.npy", "-o", "o.npy")
     for name in ("../../head", "a/b", ".."):
         tower = {**manifest["towers"][0], "name": name}
         (work.folder / "h/manifest.json").write_text(json.dumps({**manifest, "towers": [tower]}))

@@ -255,11 +255,11 @@ def _parquet_rows(path: str | Path, wanted: tuple[str, ...] | None) -> Iterator[
     import pyarrow
     import pyarrow.parquet
 
+    number = 0
     try:
         with pyarrow.parquet.ParquetFile(path) as file:
             names = file.schema_arrow.names
             columns = None if wanted is None else [name for name in dict.fromkeys(wanted) if name in names]
-            number = 0
             for batch in file.iter_batches(columns=columns, batch_size=8192):
                 for row in batch.to_pylist() if batch.num_columns else [{}] * batch.num_rows:
                     number += 1

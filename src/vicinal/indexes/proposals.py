@@ -263,14 +263,22 @@ class Proposals:
             indices[short], distances[short] = self._scan.nearest(queries[short], k, rows)
         return indices, distances
 
+    def _entries_of(self, prepared: np.ndarray, k: int, among: np.ndarray | None) -> np.ndarray:
+        """What the engine proposes; DataError where its file names an entry that does not exist."""
+        proposed = self.engine.propose(prepared, k, among)
+        if proposed.max(initial=-1) >= self.entries.n:
+            named = f"the engine names entry {proposed.max()} of {self.entries.n}"
+            raise DataError(f"{named}: its file is damaged; build the index again")
+        return proposed
+
     def _proposed(self, queries: np.ndarray, wanted: int, among: np.ndarray | None) -> np.ndarray:
         """The engine's proposals, those alone that are among the entries that count."""
         prepared = self.entries.prepare(queries)
         if among is None or self.engine.filters:
-            return self.engine.propose(prepared, wanted, among)
+            return self._entries_of(prepared, wanted, among)
         n_allowed = int(np.count_nonzero(among))
         more = min(len(among), 2 * wanted * len(among) // n_allowed + 16)
-        proposed = self.engine.propose(prepared, more, None)
+        proposed = self._entries_of(prepared, more, None)
         return np.where((proposed >= 0) & among[proposed], proposed, -1)
 
     def _with_copies(

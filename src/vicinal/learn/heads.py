@@ -212,6 +212,8 @@ class Heads:
                     raise HEAD.refusal(manifest.file, f": towers: found {one['kind']!r} named {one['name']!r}")
                 arrays = {name: np.array(manifest.array(f"{one['name']}.{name}")) for name in KINDS[one["kind"]]}
                 towers.append(Head(arrays, bool(one["normalize"]), one["name"]))
+            if not towers:
+                raise HEAD.refusal(manifest.file, ": towers: found none")
             return cls(tuple(towers), manifest.field("about", dict))
         except (KeyError, TypeError, IndexError) as error:
             raise DataError(f"{manifest.file}: damaged ({type(error).__name__}: {error}); {HEAD.remedy}") from None

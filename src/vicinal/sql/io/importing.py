@@ -134,6 +134,10 @@ class _Vectors:
         self.count = len(self._vectors)
         own = (field,) if data is not None and split(data)[0] == file else ()
         self._beside = _Beside(data, own) if data is not None else None
+        if self._beside is not None and self._beside.count != self.count:  # a damaged file, or one that changed
+            raise DataError(
+                f"{data}: has {self._beside.count} rows when read whole and {self.count} by its key; write it again"
+            )
         self._words = [str(one) for one in rows.ids] if data is None and rows.ids[:1] != [0] and rows.ids else None
         kinds = self._beside.kinds if self._beside else {}
         if column in kinds:

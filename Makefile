@@ -1,10 +1,10 @@
-# make demo | test | docs | test-slow | sanitize | bench | clean: each sets up what it needs in .venv.
+# make demo | test | docs | test-slow | sanitize | fuzz | bench | clean: each sets up what it needs in .venv.
 
 PYTHON ?= python3
 BIN := .venv/bin
 CPP := $(shell find cpp -name '*.?pp')
 
-.PHONY: demo test docs test-slow test-rag sanitize bench format clean
+.PHONY: demo test docs test-slow test-rag test-adapters sanitize fuzz bench format clean
 
 .venv/installed: pyproject.toml CMakeLists.txt $(CPP) $(shell find src -name '*.py')
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "vicinal needs Python 3.11 or newer; make PYTHON=... names one")'
@@ -35,8 +35,14 @@ test: .venv/tested
 docs: .venv/tested
 	$(BIN)/sphinx-build -b html -q -W --keep-going docs docs/_build/html
 
-test-slow: .venv/tested sanitize test-rag
+test-slow: .venv/tested sanitize test-rag test-adapters
 	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m fuzz --minutes 5
+
+# Cases drawn at random, of every fuzzer in fuzz/; each failure prints the command that repeats it.
+MINUTES ?= 5
+fuzz: .venv/tested
+	$(BIN)/python -m fuzz --minutes $(MINUTES)
 
 # The frameworks' own tests, in an environment of their own: they bring plugins that change how pytest behaves.
 test-rag: .venv/installed
@@ -44,6 +50,13 @@ test-rag: .venv/installed
 	.venv/rag/bin/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
 	.venv/rag/bin/python -m pip install --quiet --disable-pip-version-check -c tests/constraints.txt . --group rag
 	.venv/rag/bin/python -m pytest -c tests/rag/pytest.ini --rootdir tests/rag tests/rag
+
+# What UMAP, scikit-learn and cleanlab make of our neighbours, in an environment of its own: they are large.
+test-adapters: .venv/installed
+	test -x .venv/adapters/bin/python || $(PYTHON) -m venv .venv/adapters
+	.venv/adapters/bin/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+	.venv/adapters/bin/python -m pip install --quiet --disable-pip-version-check . --group adapters
+	.venv/adapters/bin/python -m pytest -c tests/adapters/pytest.ini --rootdir tests/adapters tests/adapters
 
 # The C++ tests under AddressSanitizer and UndefinedBehaviorSanitizer, and the joins under ThreadSanitizer; needs cmake.
 sanitize:
@@ -62,6 +75,7 @@ sanitize:
 
 bench: .venv/benched
 	$(BIN)/python -m benchmarks.bench $(if $(DATA),--more $(DATA)) $(ARGS)
+	$(BIN)/python -m benchmarks.readers
 
 format: .venv/tested
 	$(BIN)/ruff check --fix

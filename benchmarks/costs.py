@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from vicinal import Exact
-from vicinal.analysis import scores, selection
+from vicinal.analysis import score_table, scores, selection
 from vicinal.analysis.duplicates import duplicate_groups
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "wordnet" / "embeddings.npy"
@@ -48,10 +48,10 @@ def arithmetic(vectors: np.ndarray, k: int) -> None:
 
     line("the pass", clock, taken)
 
-    for score in scores.SCORES:
+    for score in score_table.SCORES:
         line(score.by, *best(lambda score=score: score.compute(graph, k), 5))  # type: ignore[misc]
     values = scores.mean_distance(graph, k)
-    for name, form in scores.FORMS.items():
+    for name, form in score_table.FORMS.items():
         line(f"mean:{name}", *best(lambda form=form: form(values), 5))  # type: ignore[misc]
     line("duplicates within 0.02", *best(lambda: duplicate_groups(vectors, 0.02, "cosine"), 1))
     for share in (10, 2):

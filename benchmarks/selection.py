@@ -1,114 +1,136 @@
-"""Does choosing rows help? A small classifier on 10 % of a labelled set, chosen by each strategy, against random.
+"""Does choosing rows help? Every strategy of `vicinal.select` on labelled sets, against random rows.
 
-    python -m benchmarks.selection                                     the 5,000 glosses of examples/
-    python -m benchmarks.selection --data D.jsonl --embeddings E.npy --label FIELD --share 0.1
+    python -m benchmarks.selection wordnet digits      compare, and write benchmarks/results/selection/SET.json
+    python -m benchmarks.selection                     all sets of benchmarks/selection_sets.py
+    python -m benchmarks.selection --tables            write the tables of docs/selection.md from those files
 
-For each seed a fifth of the rows is held out for the test, stratified by label. From the others each strategy chooses
-its share; a logistic regression on the embeddings learns from it. What is printed is the mean accuracy and macro F1 on
-the held-out rows, with the standard deviation over the seeds, as a table in Markdown. Scores are KNNScorer's, k = 10,
-cosine.
+Cosine, keep 1, 5, 10 and 30 %, five seeds, all variants; see `vicinal.compare_selections`.
 """
 
 import argparse
 import json
-import warnings
-from collections.abc import Callable
+import os
+import platform
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import accuracy_score, f1_score
-from sklearn.model_selection import train_test_split
+from benchmarks.selection_sets import SETS
 
-from vicinal import Exact
-from vicinal.analysis import forms, scores, selection
-from vicinal.data import tables
-from vicinal.knn.neighbors import Neighbors
+from vicinal.storage import atomic
+from vicinal.tasks.select.compare import compare_selections
+from vicinal.tasks.select.comparison import FIGURES, lines_of
 
-HOME = Path(__file__).parent.parent / "examples" / "wordnet"
-K = 10
-
-Choose = Callable[[np.ndarray, Neighbors, np.ndarray, int, int], np.ndarray]
+RESULTS = Path(__file__).parent / "results" / "selection"
+PAGE = Path(__file__).parent.parent / "docs" / "selection.md"
+BEGIN, END = "<!-- tables: made by benchmarks/selection.py -->", "<!-- end of tables -->"
+VARIANTS = ("plain", "imbalance", "duplicates", "noise")
 
 
-def by_score(merit: Callable[[np.ndarray], np.ndarray], quota: bool) -> Choose:
-    """A strategy that goes by scores."""
-
-    def choose(_: np.ndarray, graph: Neighbors, labels: np.ndarray, keep: int, __: int) -> np.ndarray:
-        place = forms.percentile(scores.mean_distance(graph, K)) / 100
-        groups = (labels, selection.shares(labels, keep)) if quota else (None, None)
-        return selection.by_merit(merit(place), keep, *groups).order
-
-    return choose
-
-
-def randomly(_: np.ndarray, graph: Neighbors, __: np.ndarray, keep: int, seed: int) -> np.ndarray:
-    """Any rows."""
-    return np.random.default_rng(seed).choice(len(graph), keep, replace=False)
+def compare(name: str, threads: int) -> None:
+    """Compares all strategies on a set and writes what was found."""
+    vectors, labels = SETS[name]()
+    found = compare_selections(
+        vectors, labels=labels, compare="all", metric="cosine", variants="all", seeds=5, threads=threads
+    )
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    found.settings |= {"set": name, "dim": vectors.shape[1], "cores": os.cpu_count(), "machine": platform.machine()}
+    with atomic.whole_file(RESULTS / f"{name}.json", overwrite=True) as file:
+        file.write((lines_of({**found.summary(), "strategies": found.strategies}) + "\n").encode())
+    print(name, f"{found.seconds:.0f} s", flush=True)
 
 
-def k_center(vectors: np.ndarray, _: Neighbors, __: np.ndarray, keep: int, seed: int) -> np.ndarray:
-    """Farthest points."""
-    return selection.k_center(vectors, keep, "cosine").order
+def results() -> dict[str, dict[str, Any]]:
+    """What was found, by set."""
+    return {
+        name: json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+        for name in SETS
+        if (RESULTS / f"{name}.json").is_file()
+    }
 
 
-def facility(quota: bool) -> Choose:
-    """The rows that serve the others best."""
+def tables(found: dict[str, dict[str, Any]]) -> str:
+    """The tables of the page: for each variant the linear classifier's gain, averaged over sets, and each set's own."""
+    parts = [_sets(found)]
+    parts.append(
+        "Of all comparisons (sets, four shares, four figures), those that a strategy wins / loses against random:"
+    )
+    parts.append(_wins(found))
+    for variant in VARIANTS:
+        figure = "linear macro F1" if variant == "imbalance" else "linear accuracy"
+        parts.append(f"### {variant.capitalize()}: {figure} against random, points")
+        parts += [_table(one, variant, figure) for one in found.values() if variant in _variants(one)]
+    parts.append("### Plain: accuracy of the 5 nearest chosen rows against random, points")
+    parts += [_table(one, "plain", "knn accuracy") for one in found.values()]
+    return "\n\n".join(parts)
 
-    def choose(_: np.ndarray, graph: Neighbors, labels: np.ndarray, keep: int, __: int) -> np.ndarray:
-        groups = (labels, selection.shares(labels, keep)) if quota else (None, None)
-        return selection.facility_location(graph, keep, None, *groups).order
 
-    return choose
+def _variants(one: dict[str, Any]) -> set[str]:
+    return {row["variant"] for row in one["rows"]}
 
 
-STRATEGIES: dict[str, Choose] = {
-    "random": randomly,
-    "highest": by_score(lambda p: p, quota=False),
-    "lowest": by_score(lambda p: 1 - p, quota=False),
-    "middle": by_score(lambda p: 1 - abs(2 * p - 1), quota=False),
-    "middle, quota by label": by_score(lambda p: 1 - abs(2 * p - 1), quota=True),
-    "k-center": k_center,
-    "facility": facility(quota=False),
-    "facility, quota by label": facility(quota=True),
-}
+def _sets(found: dict[str, dict[str, Any]]) -> str:
+    lines = [
+        "| set | rows | classes | dim | random, 10 %: linear | random, 10 %: 5 nearest |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, one in found.items():
+        (row,) = [r for r in one["rows"] if (r["variant"], r["keep"], r["strategy"]) == ("plain", "10%", "random")]
+        cells = [f"{100 * row[f]:.1f} ± {100 * row[f + ' error']:.1f}" for f in ("linear accuracy", "knn accuracy")]
+        lines.append(f"| {name} | {one['n']:,} | {one['classes']} | {one['dim']} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _wins(found: dict[str, dict[str, Any]]) -> str:
+    """In how many of the comparisons of each variant a strategy is better and worse than random."""
+    lines = [f"| strategy | {' | '.join(VARIANTS)} |", "|---|---|---|---|---|"]
+    for strategy in list(dict.fromkeys(name for one in found.values() for name in one["strategies"]))[1:]:
+        cells = []
+        for variant in VARIANTS:
+            verdicts = [
+                row[f"{figure} verdict"]
+                for one in found.values()
+                for row in one["rows"]
+                for figure in FIGURES
+                if row["variant"] == variant and row["strategy"] == strategy
+            ]
+            cells.append(f"{verdicts.count('better')} / {verdicts.count('worse')} of {len(verdicts)}")
+        lines.append(f"| {strategy} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _table(one: dict[str, Any], variant: str, figure: str) -> str:
+    rows = [row for row in one["rows"] if row["variant"] == variant]
+    keeps = list(dict.fromkeys(row["keep"] for row in rows))
+    lines = [f"| {one['set']} | {' | '.join(keeps)} |", "|---" * (len(keeps) + 1) + "|"]
+    for strategy in one["strategies"]:
+        cells = [
+            _cell(row, figure) for keep in keeps for row in rows if (row["strategy"], row["keep"]) == (strategy, keep)
+        ]
+        lines.append(f"| {strategy} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _cell(row: dict[str, Any], figure: str) -> str:
+    if row["strategy"] == "random":
+        return f"{100 * row[figure]:.1f} ± {100 * row[f'{figure} error']:.1f}"
+    text = f"{100 * row[f'{figure} gain']:+.1f} ± {100 * row[f'{figure} gain error']:.1f}"
+    return f"**{text}**" if row[f"{figure} verdict"] == "better" else text
 
 
 def main() -> None:
-    """Runs every strategy with every seed."""
+    """Compares, or writes the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", default=str(HOME / "glosses.jsonl"))
-    parser.add_argument("--embeddings", default=str(HOME / "embeddings.npy"))
-    parser.add_argument("--label", default="label")
-    parser.add_argument("--share", type=float, default=0.1)
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--output", help="the figures as JSON")
+    parser.add_argument("sets", nargs="*", metavar="SET", help=f"of {', '.join(SETS)}")
+    parser.add_argument("--tables", action="store_true")
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
     asked = parser.parse_args()
-    _, _, columns = tables.read_columns(asked.data, "id", {asked.label: "label"})
-    vectors = np.load(asked.embeddings)
-    names, labels = np.unique(columns[asked.label], return_inverse=True)
-    found: dict[str, list[tuple[float, float]]] = {name: [] for name in STRATEGIES}
-    for seed in range(asked.seeds):
-        pool, test = train_test_split(np.arange(len(labels)), test_size=0.2, stratify=labels, random_state=seed)
-        keep = round(asked.share * len(pool))
-        graph = Exact("cosine").fit(vectors[pool]).neighbors(K)
-        for name, choose in STRATEGIES.items():
-            rows = pool[choose(vectors[pool], graph, labels[pool], keep, seed)]
-            model = LogisticRegression(C=10, max_iter=300)
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                model.fit(vectors[rows].astype(np.float32), labels[rows])
-            told = model.predict(vectors[test].astype(np.float32))
-            macro = f1_score(labels[test], told, average="macro", zero_division=0)
-            found[name].append((float(accuracy_score(labels[test], told)), float(macro)))
-            print(seed, name, found[name][-1], flush=True)
-    print(f"\n{len(labels):,} rows, {len(names)} labels, {keep:,} chosen of {len(pool):,}, {asked.seeds} seeds\n")
-    print("| strategy | accuracy, % | macro F1, % |\n|---|---|---|")
-    for name, figures in found.items():
-        cells = [f"{100 * np.mean(part):.1f} ± {100 * np.std(part, ddof=1):.1f}" for part in zip(*figures, strict=True)]
-        print(f"| {name} | {' | '.join(cells)} |")
-    if asked.output:
-        Path(asked.output).write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    if not asked.tables:
+        for name in asked.sets or SETS:
+            compare(name, asked.threads)
+    page = PAGE.read_text(encoding="utf-8")
+    if BEGIN in page:
+        before, rest = page.split(BEGIN)
+        PAGE.write_text(f"{before}{BEGIN}\n\n{tables(results())}\n\n{END}{rest.split(END)[1]}", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """A stopped pass resumes from its checkpoint with the same result, and refuses the checkpoint of another pass."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -130,3 +131,26 @@ def test_a_kernel_without_checkpoints_refuses_one(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr("vicinal.knn.kernels.KERNELS", (blas.Blas,))
     with pytest.raises(UsageError, match="runs on the blas kernel here, which cannot resume"):
         Exact().fit(hard_data("plain", 9, 2)).neighbors(2, checkpoint=tmp_path / "kept")
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("indices", lambda array: array.astype(np.int32)),
+        ("indices", lambda array: array.astype(np.float64)),
+        ("indices", lambda array: array[:, :3]),
+        ("indices", lambda array: array + 9000),
+        ("distances", lambda array: array.astype(np.float64)),
+        ("distances", lambda array: array[1:]),
+    ],
+)
+def test_arrays_of_another_type_or_shape_are_refused_though_their_checksums_are_right(
+    name: str, change: Callable[[np.ndarray], np.ndarray], tmp_path: Path
+) -> None:
+    vectors = hard_data("float32", 9000, 6)
+    kept = stopped(vectors, tmp_path / "kept", 1)
+    state = kept.load()
+    assert state is not None
+    kept.save({**state, name: change(state[name])})
+    with pytest.raises(UsageError, match="kept: damaged, or written by another version; remove the folder to start"):
+        Exact().fit(vectors).neighbors(K, checkpoint=tmp_path / "kept")

@@ -1,7 +1,11 @@
 """The command: what it says of every wrong input, with the right exit code, and nothing left behind."""
 
 import json
+import os
 import re
+import resource
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,7 +13,10 @@ import pytest
 
 import vicinal
 from vicinal.cli import COMMANDS
-from vicinal.indexes import exact
+from vicinal.errors import UsageError
+from vicinal.indexes import exact, proposals
+from vicinal.knn import arguments as checks
+from vicinal.knn import memory
 from workplace import Workplace, agree, true_scores
 
 SCORE = ("score", "data.jsonl", "--embeddings", "emb.npy")
@@ -194,8 +201,8 @@ def test_outputs_are_judged_before_any_row_is_read(work: Workplace, monkeypatch:
         ("neighbors", "emb.npy", "-o", "none/graph"): "none/graph: the folder none does not exist; make it first",
         ("neighbors", "emb.npy", "-o", "file", "--overwrite"): "file: holds files that vicinal did not write",
     }
-    for arguments, said in cases.items():
-        assert said in work.refuses(2, *arguments)
+    for given, said in cases.items():
+        assert said in work.refuses(2, *given)
     scorers = "scorers: [{name: KNNScorer, embedding_path: emb.npy}]"
     for output, said in {
         "file": "file: expected a folder for pointwise_scores.jsonl, found a file",
@@ -267,7 +274,7 @@ def test_a_wrong_configuration_is_said_with_its_place(work: Workplace) -> None:
             "DATA: expected a data set or a .npy file (in Python also an array or a",
         ),
         ((*SCORE, "--input-path", "data.jsonl"), "DATA and --input-path are two names of one argument"),
-        (("neighbors", "none.npy", "-o", "g"), 'NPY: expected a file, got "none.npy": there is nothing at '),
+        (("neighbors", "none.npy", "-o", "g"), 'DATA: expected a file, got "none.npy": there is nothing at '),
         (("neighbors", "emb.npy", "-o", "g", "-k", "0"), "-k: expected a whole number above 0, got 0"),
         (("neighbors", "emb.npy", "-o", "g", "--threads", "x"), "--threads: expected a whole number above 0"),
         (("neighbors", "emb.npy", "-o", "g", "--metric", "cosin"), "unknown metric 'cosin': did you mean 'cosine'?"),
@@ -384,19 +391,34 @@ def test_a_fault_of_ours_is_one_of_exit_code_1_and_the_traceback_is_for_verbose(
     assert work.files() == before
 
 
-def test_a_full_disk_is_named_and_leaves_nothing(work: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
-    import errno
+@pytest.fixture
+def roomless(work: Workplace) -> Iterator[Workplace]:
+    """Many rows, and a system that lets no file grow beyond 4,096 bytes."""
+    work.save("emb.npy", np.random.default_rng(0).normal(size=(700, 4)).astype(np.float32))
+    work.lines("data.jsonl", [{"id": number, "label": "ab"[number % 2]} for number in range(700)])
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+    yield work
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
-    from vicinal.data.tables import JsonLines
 
-    def full(*_: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(JsonLines, "add", full)
-    before = work.files()
-    answer = work(*SCORE, "-o", "o.jsonl")
-    assert answer.code == 1 and answer.err.endswith("No space left on device\n")
-    assert work.files() == before
+@pytest.mark.parametrize(
+    "command",
+    [
+        *((*SCORE, "-o", f"o.{ending}") for ending in ("jsonl", "jsonl.gz", "csv", "parquet")),
+        (*SCORE, "--run", "o"),
+        ("neighbors", "emb.npy", "-o", "o"),
+        *(("index", "build", "emb.npy", "-o", "o", "--type", one) for one in ("exact", "hnsw", "annoy", "ivf")),
+        ("diagnose", "emb.npy", "--labels", "data.jsonl:label", "--html", "o.html"),
+    ],
+    ids=lambda command: "-".join([command[0], command[-1]]),
+)
+def test_a_disk_without_room_is_named_and_nothing_is_left(roomless: Workplace, command: tuple[str, ...]) -> None:
+    said = roomless.refuses(3, *command)
+    output = next(one for one in command[::-1] if one.startswith("o"))
+    assert said.startswith(f"{output}: not enough room: needs ") and "bytes are free on its disk, and a file" in said
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 30, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+    assert roomless(*command).code == 0  # the remedy
 
 
 def test_info_names_a_kernel_for_every_metric(work: Workplace) -> None:
@@ -407,3 +429,39 @@ def test_info_names_a_kernel_for_every_metric(work: Workplace) -> None:
     assert list(about["kernels"]) == [metric.name for metric in METRICS]
     plain = work("info").out
     assert all(re.search(rf"^{metric.name} +\w", plain, re.MULTILINE) for metric in METRICS)
+
+
+@pytest.fixture
+def looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small work is compared with the memory too."""
+    monkeypatch.setattr(checks, "SMALL", 1)
+    monkeypatch.setattr(proposals, "SMALL", 1)
+
+
+@pytest.mark.usefixtures("looked_up")
+def test_work_that_would_take_more_memory_than_allowed_is_refused_before_it_begins(work: Workplace) -> None:
+    said = work.refuses(2, "--memory", "3K", *SCORE)
+    assert said.startswith("not enough memory: 5 neighbours of 30 rows among 30 of dim 4 take 3.6 KiB, and 3.0 KiB")
+    assert said.endswith("VICINAL_MEMORY (--memory) is 3072; lower k, take fewer rows, or free or allow more memory")
+    assert work("--memory", "3K", *SCORE, "-k", 3).code == work("--memory", "4 KiB", *SCORE).code == 0  # the remedies
+    for wrong in ("4X", "0", "-1G", "much"):
+        said = work.refuses(2, f"--memory={wrong}", *SCORE)
+        assert f"--memory: expected a size such as 4G or 500M, got '{wrong}'" in said
+    assert memory.VARIABLE not in os.environ
+
+
+@pytest.mark.usefixtures("looked_up")
+def test_the_limit_of_a_container_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "memory.max").write_text("1000000\n")
+    (tmp_path / "memory.current").write_text("600000\n")
+    (tmp_path / "memory.stat").write_text("anon 300000\ninactive_file 100000\n")
+    assert memory._left(tmp_path, "memory.max", "memory.current") == 500_000
+    (tmp_path / "memory.max").write_text("max\n")
+    assert memory._left(tmp_path, "memory.max", "memory.current") is None
+    monkeypatch.setenv(memory.VARIABLE, "3K")
+    rows = np.arange(1600, dtype=np.float32).reshape(100, 16)
+    assert memory.available() == 3 << 10
+    with pytest.raises(UsageError, match=r"not enough memory: .* take .* and 3\.0 KiB are free; VICINAL_MEMORY"):
+        vicinal.Exact().fit(rows).search(rows, 50)
+    with pytest.raises(UsageError, match=r"not enough memory: 100 vectors of dim 16 in this index take"):
+        vicinal.HNSW().fit(rows)

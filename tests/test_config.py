@@ -9,10 +9,10 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vicinal.analysis.scores import BY_NAME
+from vicinal.analysis.score_table import BY_NAME
 from vicinal.errors import UsageError
 from vicinal.knn.metrics import find
-from vicinal.tasks.score import config
+from vicinal.tasks.score import config, other_scorers
 from vicinal.tasks.score.plan import Plan, Scorer
 
 NESTED = """\
@@ -57,6 +57,12 @@ def fault(text: str | bytes, **overrides: Any) -> str:
         plan(text, **overrides)
     assert "\n" not in str(caught.value)
     return str(caught.value)
+
+
+# Six levels of ten aliases: a million values of a file of 200 bytes.
+BILLION_LAUGHS = "k:\n" + "".join(
+    f"  - &x{level} [{', '.join(10 * [f'*x{level - 1}' if level else '1'])}]\n" for level in range(6)
+)
 
 
 def nested(*scorers: str, top: str = "") -> str:
@@ -192,6 +198,9 @@ def test_scorers_of_one_name_are_told_apart() -> None:
         ("k: *nowhere", "1:4: not valid YAML: found undefined alias 'nowhere'"),
         ("k: &a [*a]", "1:4: k.0: an alias that contains itself"),
         ("k: &a {b: {c: *a}}", "1:4: k.b.c: an alias that contains itself"),
+        (BILLION_LAUGHS, "2:34: k.4.7.8.8.8.8: with its aliases the file holds more than 100,000 values; write fewer"),
+        ("k: " + 60 * "[" + 60 * "]", "1:54: k" + 50 * ".0" + ": nested more than 50 levels deep; write it flatter"),
+        ("k: " + 5000 * "[", ": nested too deeply to be read; write it flatter"),
         ("k: !!int five", '1:4: k: not a value that can be read: "five" as int'),
         ("k: !!bool maybe", '1:4: k: not a value that can be read: "maybe" as bool'),
         ('k: !!int ""', '1:4: k: not a value that can be read: "" as int'),
@@ -395,3 +404,18 @@ def test_a_slip_in_an_unused_key_is_still_an_error(line: str) -> None:
     if key.startswith("num_gpu"):
         with pytest.raises(UsageError, match=f"^{key}: expected a whole number from 0"):
             config.check_unused({key: "many"})
+
+
+def test_scorers_that_vicinal_does_not_have_are_refused_or_skipped_by_name() -> None:
+    assert len(other_scorers.TEXT_SCORERS) == 16 and len(other_scorers.MODEL_SCORERS) == 40
+    text = nested("name: KNNScorer", "name: MtldScorer, ttr_threshold: 0.7", "name: PPLScorer, model: gpt2")
+    said = fault(text)
+    assert said.startswith("c.yaml:5:35: scorers.1.name: MtldScorer reads texts, which vicinal does not; remove it")
+    assert fault(text.replace("MtldScorer", "KNScorer")).startswith(
+        "c.yaml:5:35: scorers.1.name: unknown scorer 'KNScorer': did you mean 'KNNScorer'? Choose from"
+    )
+    found = config.read_plan("c.yaml", {}, skip_unknown=True)
+    assert ([one.label for one in found.scorers], found.skipped) == (["KNNScorer"], ("KNScorer", "PPLScorer"))
+    Path("c.yaml").write_text(nested("name: MtldScorer"))
+    with pytest.raises(UsageError, match=r"c.yaml:4:1: scorers: expected a scorer that vicinal has \(KNNScorer, "):
+        config.read_plan("c.yaml", {}, skip_unknown=True)

@@ -31,7 +31,7 @@ DOCS = ROOT / "docs"
 PAGES = sorted(page for page in DOCS.rglob("*.md") if "_build" not in page.parts)
 WITH_EXAMPLES = [page for page in PAGES if ">>> " in page.read_text(encoding="utf-8")]
 # The page of a command, where it has another name; `info` is a line of the page of neighbours.
-PAGE_OF = {"index": "search", "apply": "learn", "info": "neighbors"}
+PAGE_OF = {"index": "search", "apply": "learn", "info": "neighbors", "dedup": "duplicates", "filter": "select"}
 MODULES = [
     module.name for module in pkgutil.walk_packages(vicinal.__path__, "vicinal.") if "__main__" not in module.name
 ]

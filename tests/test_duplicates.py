@@ -18,7 +18,7 @@ from vicinal.analysis.duplicates import duplicate_groups, representatives
 from vicinal.data import frames
 from vicinal.errors import DataError, UsageError
 from vicinal.knn.metrics import METRICS, find
-from vicinal.tasks.duplicates import Duplicates, duplicates
+from vicinal.tasks.duplicates import Duplicates, RadiusCurve, duplicates
 from vicinal.typing import MetricName
 from workplace import Workplace
 
@@ -52,7 +52,7 @@ def test_groups_are_the_components_of_the_pairs_within_the_radius(metric: str, k
 def test_groups_of_more_pairs_than_fit_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     vectors = hard_data("plain", 300, 3)
     expected = [duplicate_groups(vectors, radius).tolist() for radius in (0.3, 0.6, 9.0)]
-    monkeypatch.setattr("vicinal.analysis.duplicates.MOST_PAIRS", 100)
+    monkeypatch.setattr("vicinal.analysis.near_pairs.MOST_PAIRS", 100)
     assert [duplicate_groups(vectors, radius).tolist() for radius in (0.3, 0.6, 9.0)] == expected
 
 
@@ -134,7 +134,17 @@ def test_duplicates_name_what_is_wrong(work: Workplace, code: int, arguments: li
 
 
 def test_a_negative_radius_means_something_for_inner_products(work: Workplace) -> None:
-    ask = ("duplicates", "data.jsonl", "--embeddings", "emb.npy", "--metric", "inner_product", "--radius=-3")
+    ask = (
+        "duplicates",
+        "data.jsonl",
+        "--embeddings",
+        "emb.npy",
+        "--metric",
+        "inner_product",
+        "--radius=-3",
+        "--link",
+        "single",
+    )
     expected = slow_groups(work.vectors, -3, "inner_product")
     groups = sorted([row for row in range(30) if expected[row] == head] for head in set(expected))
     assert [record["rows"] for record in work(*ask).records] == [group for group in groups if len(group) > 1]
@@ -160,7 +170,7 @@ def columns_of(found: Duplicates) -> dict[str, list]:
 
 
 def test_every_row_is_told_its_group_and_whether_it_goes() -> None:
-    found = duplicates(ROWS, 0.15)
+    found = duplicates(ROWS, 0.15, link="single")
     assert [found[name].dtype.name for name in found] == ["int64", "int64", "int64", "float32", "bool"]
     assert columns_of(found) == {
         "group": [0, 1, 0, 0, 1, 5],
@@ -172,8 +182,9 @@ def test_every_row_is_told_its_group_and_whether_it_goes() -> None:
     assert found.kept.tolist() == [0, 1, 5] and found.removed.tolist() == [2, 3, 4]
     assert (found.metric, found.radius, found.n_groups) == ("euclidean", 0.15, 2)
     assert repr(found) == "Duplicates(n=6, groups=2, removed=3, metric='euclidean', radius=0.15)"
-    assert {**found.summary(), "seconds": 0} == {"groups": 2, "rows": 5, "removable": 3, "seconds": 0}
-    better = duplicates(ROWS, 0.15, quality=STARS)
+    counts = {"groups": 2, "rows": 5, "removable": 3, "beyond_radius": 1, "unusable": 0, "seconds": 0}
+    assert {**found.summary(), "seconds": 0} == counts
+    better = duplicates(ROWS, 0.15, quality=STARS, link="single")
     assert (
         better["representative"].tolist() == [2, 1, 2, 2, 1, 5]
         and better["group"].tolist() == columns_of(found)["group"]
@@ -200,8 +211,11 @@ def test_a_table_gives_what_the_command_gives_and_loses_its_duplicates(work: Wor
     work.lines("d.jsonl", [{"id": one, "stars": star} for one, star in zip(IDS, STARS, strict=True)])
     ask = ("duplicates", "d.jsonl", "--embeddings", "v.npy", "--radius", "0.15", "--quality", "stars")
     table = TABLES[kind]()
-    found = duplicates(table, 0.15, "v", quality="stars")
-    assert found.ids == IDS and found.groups == work(*ask).records
+    bounded = duplicates(table, 0.15, "v", keep="best:stars")
+    assert bounded.ids == IDS and bounded.groups == work(*ask).records
+    assert cells(bounded.drop_from(table), "id") == ["b", "c", "f"]  # c is the best of a, c and d
+    found = duplicates(table, 0.15, "v", quality="stars", link="single")
+    assert found.groups == work(*ask, "--link", "single").records
     left = found.drop_from(table)
     assert type(left) is type(table) and cells(left, "id") == ["b", "c", "f"]
     assert duplicates(left, 0.15).groups == []
@@ -237,8 +251,12 @@ def test_an_invalid_row_is_kept_and_is_in_no_group() -> None:
         duplicates(vectors, 0.15)
     found = duplicates(vectors, 0.15, on_invalid="null")
     assert [found[name][1] for name in ("group", "representative", "size", "duplicate")] == [-1, -1, 0, False]
-    assert np.isnan(found["distance"][1]) and found.kept.tolist() == [0, 1, 4, 5]
-    assert [group["rows"] for group in found.groups] == [[0, 2, 3]]
+    assert np.isnan(found["distance"][1]) and found.kept.tolist() == [0, 1, 3, 4, 5]
+    assert [group["rows"] for group in found.groups] == [[0, 2]]
+    skipped = duplicates(vectors, 0.15, on_invalid="skip", ids=IDS)
+    assert skipped.ids == ["a", "c", "d", "e", "f"] and skipped["duplicate"].tolist() == [False, True, *[False] * 3]
+    assert skipped.drop_from({"id": IDS}) == {"id": ["a", "d", "e", "f"]}
+    assert list(skipped.unusable.values()) == ["NaN or infinite value"]
 
 
 @pytest.mark.parametrize(
@@ -249,19 +267,133 @@ def test_an_invalid_row_is_kept_and_is_in_no_group() -> None:
         ({"radius": -1}, "radius: expected a number >= 0, got -1"),
         ({"radius": 1, "metric": "cosin"}, "unknown metric 'cosin': did you mean 'cosine'"),
         ({"radius": 1, "threads": 0}, "threads: expected a whole number above 0, got 0"),
-        ({"radius": 1, "on_invalid": "skip"}, "on_invalid: unknown choice 'skip'"),
+        ({"radius": 1, "on_invalid": "drop"}, "on_invalid: unknown choice 'drop'"),
+        ({"radius": "0.1"}, 'radius: expected a number in the unit of euclidean (input units), got "0.1"'),
+        ({"radius": 1, "link": "complete"}, "link: unknown link 'complete'"),
+        ({"radius": 1, "keep": "last"}, 'keep: expected one of first, best:FIELD, most-central, got "last"'),
+        ({"radius": 1, "keep": "best"}, "keep: best needs a field of numbers; write best:FIELD"),
+        ({"radius": 1, "keep": "best:stars", "quality": "stars"}, "quality: keep 'best:stars' names the field already"),
+        ({"radius": 1, "keep": "most-central", "quality": "stars"}, "quality: keeps the best row of a group, but keep"),
+        ({"radius": 1, "picture": "p.svg"}, "picture: shows what radii would remove, with radius 'auto'"),
+        ({"radius": "auto", "output": "g.jsonl"}, "output: needs a radius, not 'auto'"),
+        ({"radius": "auto", "metric": "inner_product"}, "radius: auto needs a metric with distances from 0, got inner"),
         ({"radius": 1, "quality": "star"}, "quality: unknown column 'star': did you mean 'stars'"),
         ({"radius": 1, "embeddings": "w"}, "embeddings: unknown column 'w'"),
         ({"radius": 1, "output": "g.csv"}, "g.csv: a group is a list of rows; expected a name that ends in .jsonl"),
     ],
 )
-def test_a_wrong_argument_is_named(arguments: dict, said: str) -> None:
+def test_a_wrong_argument_is_named(arguments: dict[str, Any], said: str) -> None:
     with pytest.raises(UsageError) as caught:
         duplicates(ARROW, **arguments)
     assert str(caught.value).startswith(said)
 
 
 def test_an_input_is_never_the_output(work: Workplace) -> None:
-    for arguments in ({"quality": "data.jsonl:stars"}, {"ids": "data.jsonl"}):
+    cases: tuple[dict[str, Any], ...] = ({"quality": "data.jsonl:stars"}, {"ids": "data.jsonl"})
+    for arguments in cases:
         with pytest.raises(UsageError, match=r"data\.jsonl: is one of the inputs"):
-            duplicates(ROWS, 0.1, output="data.jsonl", overwrite=True, **arguments)  # type: ignore[arg-type]
+            duplicates(ROWS, 0.1, output="data.jsonl", overwrite=True, **arguments)
+
+
+# Greedy groups: a row stays unless one that stays lies within the radius.
+
+
+def slow_greedy(vectors: np.ndarray, radius: float, metric: str, priority: np.ndarray, labels: np.ndarray) -> list[int]:
+    far = find(metric).pairwise(vectors, vectors)
+    near = (far <= radius) & (labels[:, None] == labels[None, :])
+    stays: list[int] = []
+    standing = np.arange(len(vectors))
+    for row in np.lexsort((np.arange(len(vectors)), -priority)).tolist():
+        before = [other for other in stays if near[row, other]]
+        if before:  # the nearest; of equally near ones, the one that came first
+            standing[row] = min(before, key=lambda other: (np.float32(far[row, other]), stays.index(other)))
+        else:
+            stays.append(row)
+    return standing.tolist()
+
+
+@pytest.mark.parametrize("metric", METRIC_NAMES)
+@pytest.mark.parametrize("kind", ["plain", "40 % copies of one row", "few integers, many ties"])
+def test_greedy_groups_are_those_of_a_slow_search(
+    metric: MetricName, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vectors = fit_for(metric, hard_data(kind, 60, 9))
+    far = find(metric).pairwise(vectors, vectors)
+    labels, worth = np.arange(60) % 3 // 2, np.arange(60) % 7 / 2
+    for radius in (float(np.quantile(far, 0.05)), float(np.quantile(far, 0.2)), 0.0):
+        if radius < 0 and metric != "inner_product":
+            continue
+        near = far <= radius
+        crowd = (near & ~np.eye(60, dtype=bool)).sum(axis=1)
+        cases: tuple[tuple[dict[str, Any], np.ndarray, np.ndarray], ...] = (
+            ({}, np.zeros(60), np.zeros(60)),
+            ({"keep": "most-central"}, crowd, np.zeros(60)),
+            ({"quality": worth, "within": labels}, worth, labels),
+        )
+        for options, priority, label in cases:
+            found = duplicates(vectors, radius, metric=metric, **options)
+            expected = slow_greedy(vectors, radius, metric, priority, label)
+            assert found["representative"].tolist() == expected
+            rows = found.removed
+            assert near[rows, found["representative"][rows]].all() and found.beyond == 0
+            with monkeypatch.context() as small:  # more pairs than fit at once
+                small.setattr("vicinal.analysis.near_pairs.MOST_PAIRS", 200)
+                again = duplicates(vectors, radius, metric=metric, **options)
+            assert again["representative"].tolist() == expected
+
+
+def test_a_chain_is_cut_so_that_no_removed_row_is_beyond_the_radius() -> None:
+    chain = np.arange(40, dtype=np.float64)[:, None]
+    greedy, single = duplicates(chain, 1.0), duplicates(chain, 1.0, link="single")
+    assert greedy.kept.tolist() == list(range(0, 40, 2)) and greedy.beyond == 0
+    assert single.kept.tolist() == [0] and single.beyond == 38 and single["distance"].max() == 39
+
+
+def test_the_command_prints_how_many_rows_a_chain_removes_beyond_the_radius(work: Workplace) -> None:
+    work.save("v.npy", np.arange(5.0)[:, None])
+    answer = work("duplicates", "v.npy", "--radius", "1", "--link", "single")
+    assert "1 groups of 5 rows; 4 could go, 3 of them beyond the radius (" in answer.err
+    assert "beyond" not in work("duplicates", "v.npy", "--radius", "1").err
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "cosine", "manhattan", "hamming", "jaccard"])
+def test_radius_0_finds_rows_that_the_metric_calls_equal_without_a_search(
+    metric: MetricName, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vectors = fit_for(metric, hard_data("few integers, many ties", 80, 3))
+    if metric == "cosine":
+        vectors = np.concatenate([vectors, 4 * vectors[:9], vectors[:5]])
+    expected = slow_groups(vectors, 0.0, metric)
+    monkeypatch.setattr("vicinal.analysis.near_pairs.ExactSearch", None)
+    assert duplicates(vectors, 0, metric=metric)["group"].tolist() == expected
+    assert len(set(expected)) < len(vectors)
+
+
+def test_values_whose_squares_vanish_are_searched_at_radius_0() -> None:
+    tiny = np.array([[0.0], [1e-170], [1.0]])
+    assert duplicates(tiny, 0)["group"].tolist() == slow_groups(tiny, 0, "euclidean") == [0, 0, 2]
+
+
+def test_suggested_radii_tell_what_each_would_remove(work: Workplace) -> None:
+    vectors, _ = planted(1)
+    vectors = np.concatenate([vectors, vectors[:4]])
+    texts = [f"text {row}" for row in range(len(vectors))]
+    curve = duplicates(vectors, "auto", text=texts, threads=1)
+    assert isinstance(curve, RadiusCurve) and curve["radius"][0] == 0 and (np.diff(curve["radius"]) > 0).all()
+    for row, radius in enumerate(curve["radius"].tolist()):
+        found = duplicates(vectors, radius)
+        assert (curve["groups"][row], curve["removed"][row]) == (found.n_groups, len(found.removed))
+        assert curve["removed_single"][row] == len(duplicates(vectors, radius, link="single").removed)
+        for pair in curve.pairs[row]:
+            far = np.linalg.norm(vectors[pair["a"]] - vectors[pair["b"]])
+            assert far == pytest.approx(pair["distance"], rel=1e-6) and far <= radius
+            assert pair["text_a"] == f"text {pair['a']}" and (row == 0 or far > curve["radius"][row - 1])
+    assert [(pair["a"], pair["b"]) for pair in curve.pairs[0]] == [(row, len(vectors) - 4 + row) for row in range(3)]
+    assert all(len(pairs) <= 3 for pairs in curve.pairs) and any(pairs for pairs in curve.pairs[1:])
+    work.save("v.npy", vectors)
+    answer = work("duplicates", "v.npy", "--suggest", "--picture", "curve.svg")
+    assert answer.code == 0 and answer.out.splitlines()[0].split()[:3] == ["radius", "groups", "removed"]
+    assert Path("curve.svg").read_text().startswith("<?xml")
+    said = json.loads(work("duplicates", "v.npy", "--radius", "auto", "--json").out)
+    assert [step["removed"] for step in said["steps"]] == curve["removed"].tolist()
+    assert [step["pairs"][0]["a"] for step in said["steps"] if step["pairs"]] == [p[0]["a"] for p in curve.pairs if p]

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,10 @@ import numpy as np
 import pandas
 import pytest
 
+import vicinal
 from vicinal.data import models
-from vicinal.errors import UsageError
+from vicinal.errors import DataError, UsageError
+from vicinal.storage import space
 from vicinal.tasks import embed
 from workplace import Workplace
 
@@ -44,7 +47,10 @@ TEXTS = ["a small dog", "a little puppy", "interest rates rose", "", "the cat sa
 
 
 def rows(work: Workplace, n: int = 5) -> None:
-    work.lines("t.jsonl", [{"id": f"t{i}", "head": TEXTS[i % 5], "body": None if i % 2 else "x"} for i in range(n)])
+    work.lines(
+        "t.jsonl",
+        [{"id": f"t{i}", "head": TEXTS[i % 5] + " again" * (i // 5), "body": None if i % 2 else "x"} for i in range(n)],
+    )
 
 
 def test_the_embeddings_are_the_models_and_the_note_says_of_what(work: Workplace, model: str, encoder: Any) -> None:
@@ -208,14 +214,50 @@ def test_kept_work_goes_on_after_a_move_and_begins_anew_where_damaged(
     assert work("embed", "moved.jsonl", *options).code == 0
     assert asked == [3, 3, 3, 3, 3]
     assert json.loads(Path("e.npy.json").read_text())["data"].endswith("moved.jsonl")
-    np.testing.assert_allclose(np.load("e.npy"), real([*TEXTS, TEXTS[0]]), atol=1e-5)
+    np.testing.assert_allclose(np.load("e.npy"), real([*TEXTS, TEXTS[0] + " again"]), atol=1e-5)
+
+
+def test_a_full_disk_ends_embed_with_a_message_and_it_continues_when_there_is_room(
+    work: Workplace, model: str, encoder: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embed, "BLOCK_ROWS", 3)
+    rows(work, 9)
+    options = ("embed", "t.jsonl", "--field", "head", "--model", model, "-o", "e.npy")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (9_000, before[1]))
+        assert work(*options).code == 3
+        with monkeypatch.context() as patch:  # the room goes once the work has begun
+            patch.setattr(space, "require", lambda *_: None)
+            real = embed._put
+
+            def put(folder: Path, array: np.ndarray, start: int, block: np.ndarray) -> None:
+                if start == 3:
+                    resource.setrlimit(resource.RLIMIT_FSIZE, (6_000, before[1]))
+                real(folder, array, start, block)
+
+            patch.setattr(embed, "_put", put)
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+            answer = work(*options)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert answer.code == 3 and "e.npy.part/array.npy: not enough room: needs 9,216 bytes; " in answer.err
+    assert "finished work is kept in e.npy.part, and the same command continues from it" in answer.err
+    asked, encode = [], encoder.encode
+
+    def counted(texts: list[str], **others: Any) -> Any:
+        asked.append(len(texts))
+        return encode(texts, **others)
+
+    monkeypatch.setattr(encoder, "encode", counted)
+    assert work(*options).code == 0 and asked == [3, 3] and np.load("e.npy").shape == (9, 384)
 
 
 @pytest.mark.parametrize(
     ("code", "options", "said"),
     [
         (3, ["--field", "none"], "t.jsonl: no row has text in the field 'none'; name one that has with --field"),
-        (3, ["--field", "n"], "t.jsonl:1: n: expected text, found 0"),
+        (3, ["--field", "n"], "t.jsonl:1: n: expected text or a number, found [0]"),
         (2, ["--field", "head", "-o", "e.txt"], "e.txt: expected a name that ends in .npy"),
         (2, ["--field", "head", "-o", "emb.npy"], "emb.npy: exists already"),
         (2, ["--field", "head", "--batch-size", "0"], "--batch-size: expected a whole number above 0, got 0"),
@@ -223,7 +265,7 @@ def test_kept_work_goes_on_after_a_move_and_begins_anew_where_damaged(
     ],
 )
 def test_embed_names_what_is_wrong(work: Workplace, model: str, code: int, options: list[str], said: str) -> None:
-    work.lines("t.jsonl", [{"id": i, "head": "text", "n": i} for i in range(3)])
+    work.lines("t.jsonl", [{"id": i, "head": "text", "n": [i]} for i in range(3)])
     assert said in work.refuses(code, "embed", "t.jsonl", "-o", "e.npy", "--model", model, *options)
 
 
@@ -273,3 +315,49 @@ def test_python_gives_what_the_command_gives(work: Workplace, model: str) -> Non
         embed.embed("t.jsonl", model)
     with pytest.raises(UsageError, match="unknown column 'haed': did you mean 'head'"):
         embed.embed(table, model, fields="haed")
+
+
+def test_numbers_and_null_are_embedded_as_text_with_a_warning(work: Workplace, model: str, encoder: Any) -> None:
+    work.lines("n.jsonl", [{"id": "a", "x": 7}, {"id": "b", "x": None}, {"id": "c", "x": "7"}, {"id": "d", "x": 0.5}])
+    answer = work("embed", "n.jsonl", "--field", "x", "-o", "n.npy", "--model", model)
+    assert answer.code == 0, answer.err
+    assert (
+        "n.jsonl: 3 of 4 rows hold a number or null in 'x', which is embedded as text, null as none: a, b, d"
+        in answer.err
+    )
+    found = np.load("n.npy")
+    np.testing.assert_allclose(found, encoder.encode(["7", "", "7", "0.5"], show_progress_bar=False), atol=1e-5)
+    assert np.array_equal(found[0], found[2])
+    with pytest.warns(UserWarning, match=r"2 of 3 rows hold a number or null in 'data'|1 of 3 rows: no text"):
+        again = vicinal.embed([7, None, "7"], model)
+    assert np.array_equal(again.vectors[0], again.vectors[2])
+    np.testing.assert_allclose(again.vectors[0], found[0], atol=1e-5)
+    work.lines("bad.jsonl", [{"x": ["a"]}])
+    with pytest.raises(DataError, match=r"bad\.jsonl:1: x: expected text or a number"):
+        vicinal.embed("bad.jsonl", model, fields="x")
+
+
+def test_equal_texts_are_embedded_once_and_get_equal_bits(work: Workplace, model: str, encoder: Any) -> None:
+    texts = ["a small dog", "long " * 60, "a small dog", "", "a small dog", "   ", ""] * 3
+    seen: list[str] = []
+    real = encoder.encode
+
+    class Counting:
+        """The model, which remembers what it was asked."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(encoder, name)
+
+        def encode(self, asked: list[str], **options: Any) -> Any:
+            seen.extend(asked)
+            return real(asked, **options)
+
+    with pytest.MonkeyPatch.context() as patch, pytest.warns(UserWarning, match="9 of 21 rows: no text"):
+        patch.setattr(models, "load_model", lambda *_: Counting())
+        found = vicinal.embed(texts, "counted", output="d.npy")
+    assert sorted(seen) == sorted(set(texts))
+    for text in set(texts):
+        same = found.vectors[[row for row, one in enumerate(texts) if one == text]]
+        assert (same == same[0]).all()
+    assert found.note["rows"] == 21 and found.note["empty_rows"] == [3, 5, 6, 10, 12, 13, 17, 19, 20]
+    assert np.array_equal(np.load("d.npy"), found.vectors)

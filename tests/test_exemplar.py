@@ -126,6 +126,18 @@ def test_a_sample_stands_for_the_negatives_and_all_rows_are_ranked() -> None:
         np.testing.assert_allclose(decisions[order], truth, atol=1e-5)
 
 
+def test_whole_numbers_are_rows_or_a_vector_by_argument() -> None:
+    rows = np.random.default_rng(0).integers(0, 9, (30, 3))
+    svm = ExemplarSVM().fit(rows)
+    for three in ([1, 0, 2], rows[5]):
+        with pytest.raises(UsageError, match="3 whole numbers may be rows or a vector of dim 3; give them as rows="):
+            svm.rank(three, 4)
+        as_rows, as_vector = svm.rank(rows=three, k=4), svm.rank(vectors=three, k=4)
+        np.testing.assert_array_equal(as_vector.indices, svm.rank(np.array([three], dtype=float), 4).indices)
+        assert len(as_rows.positives) == len(set(np.asarray(three).tolist())) and len(as_vector.positives) == 1
+    assert svm.rank([1, 0], 4).indices.tolist() == svm.rank(rows=[0, 1], k=4).indices.tolist()
+
+
 def test_wrong_arguments_are_named() -> None:
     rows = clustered(20, 4, 0.5)
     svm = ExemplarSVM().fit(rows)
@@ -146,6 +158,10 @@ def test_wrong_arguments_are_named() -> None:
         svm.rank([np.nan, 0.0, 0.0, 0.0], 1)
     with pytest.raises(UsageError, match="k: expected a whole number above 0"):
         svm.rank(0, 0)
+    with pytest.raises(UsageError, match="expected positives, rows= or vectors=, one of them"):
+        svm.rank(0, 1, vectors=rows[0])
+    with pytest.raises(DataError, match="rows: expected row numbers, found"):
+        svm.rank(rows=rows[0])
     with pytest.raises(DataError, match="expected at least 2 rows"):
         ExemplarSVM().fit(rows[:1])
 

@@ -1,15 +1,21 @@
 """Filters: the matching rows by hand, and errors for filters that cannot be parsed."""
 
 from datetime import date, datetime
+from typing import Any
 
+import datasets
 import numpy as np
+import pandas
+import polars
 import pyarrow
 import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
+import vicinal
 from vicinal.errors import UsageError
 from vicinal.indexes.filters import matches
+from vicinal.indexes.payload import as_table
 
 COLUMNS = {
     "size": pyarrow.array([1, 2, 3, None]),
@@ -103,3 +109,40 @@ def test_any_text_is_answered_or_refused(expression: str) -> None:
         assert matches(expression, COLUMNS).shape == (4,)
     except UsageError as error:
         assert str(error).startswith("where: ")
+
+
+@pytest.mark.parametrize(
+    ("where", "rows"),
+    [
+        ("year > 1990", [0, 4]),
+        ("year <= 1990", [2]),
+        ("not year > 1990", [2]),
+        ("year in (1990, 2001)", [2, 4]),
+        ('year = "unknown"', [1]),
+        ("year = true", [5]),
+        ("year is null", [3]),
+        ("1990 < year", [0, 4]),
+    ],
+)
+def test_a_row_of_another_kind_does_not_match(where: str, rows: list[int]) -> None:
+    with pytest.warns(UserWarning, match="year: its values are of several kinds"):
+        table = as_table({"year": [1999, "unknown", 1990, None, 2001.0, True]}, 6)
+    assert np.flatnonzero(matches(where, {"year": table["year"]})).tolist() == rows
+
+
+def test_a_column_of_text_alone_is_not_compared_with_a_number() -> None:
+    with pytest.raises(UsageError, match="the two sides cannot be compared"):
+        matches("kind > 3", {"kind": pyarrow.array(["a", "b"])})
+
+
+@pytest.mark.parametrize("kind", ["pandas", "polars", "datasets"])
+def test_a_table_of_another_package_is_a_payload(kind: str) -> None:
+    columns: dict[str, list[Any]] = {"id": [7, 8], "text": ["a", None]}
+    made: dict[str, Any] = {
+        "pandas": lambda: pandas.DataFrame(columns, index=[5, 6]),
+        "polars": lambda: polars.DataFrame(columns),
+        "datasets": lambda: datasets.Dataset.from_dict(columns),
+    }
+    assert as_table(made[kind](), 2).to_pydict() == columns
+    index = vicinal.index("exact").fit([[0.0], [1.0]], payload=made[kind]())
+    assert index.search([[0.9]], k=1, where='text = "a"').indices.tolist() == [[0]]

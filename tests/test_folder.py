@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vicinal.errors import DataError, UsageError
-from vicinal.indexes import INDEXES
+from vicinal.errors import DataError, DiskFull, UsageError
+from vicinal.indexes import BY_NAME, INDEXES
 from vicinal.indexes import load_index as load
 from vicinal.indexes.engines.hnsw import HNSWEngine
+from vicinal.indexes.engines.lists import IVFEngine
 from vicinal.knn.metrics import find, mahalanobis
 from vicinal.storage.manifests import MANIFEST
 from workplace import environment
@@ -208,10 +209,17 @@ def test_what_is_there_is_replaced_whole_or_not_at_all(saved: Path, monkeypatch:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(HNSWEngine, "write", full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(DiskFull, match="index: not enough room"):
         index.save(saved, overwrite=True)
     assert {file.name: file.read_bytes() for file in saved.iterdir()} == before
     assert [path.name for path in saved.parent.iterdir()] == ["index"]
+
+
+def test_an_engine_that_names_an_entry_which_does_not_exist_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    index = BY_NAME["ivf"]().fit(np.arange(80.0).reshape(40, 2))
+    monkeypatch.setattr(IVFEngine, "propose", lambda *_: np.array([[1, 40]]))
+    with pytest.raises(DataError, match="the engine names entry 40 of 40: its file is damaged; build the index again"):
+        index.search([[0.0, 1.0]], 2)
 
 
 def main() -> None:

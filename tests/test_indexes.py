@@ -113,6 +113,8 @@ def test_fewer_than_k_is_a_normal_result(kind: type[Index], metric: MetricName, 
     assert index.search(queries[:0], 3).indices.shape == (0, 3)
     alone = kind(metric=metric, **settings).fit(vectors[:1]).search(queries[:2], 2)
     assert alone.indices.tolist() == [[0, -1], [0, -1]]
+    many = kind(metric=metric, **settings).fit(vectors[:3]).search(queries[:1], 10**6)  # at no cost but the padding
+    assert (many.indices[0] >= 0).sum() == 3 and many.k == 10**6 and np.isinf(many.distances[0, 3:]).all()
 
 
 @each
@@ -124,7 +126,9 @@ def test_wrong_arguments_are_named(kind: type[Index], metric: MetricName, settin
     for k in (0, -1, 2.5, True):
         with pytest.raises(UsageError, match="k: expected a whole number above 0"):
             index.search(queries, k)  # type: ignore[arg-type]
-    with pytest.raises(UsageError, match=r"not enough memory: 1.* neighbours of 200 rows"):
+    with pytest.raises(
+        UsageError, match=r"not enough memory: 1.* neighbours of 200 rows .* rows are stored; lower k to \d+$"
+    ):
         index.search(queries, 10**30)
     if find(metric).kernel != "bits":
         wrong = queries[:4].astype(np.float32).copy()
@@ -338,7 +342,7 @@ def test_an_index_itself_is_abstract() -> None:
 @pytest.mark.parametrize("kind", INDEXES)
 def test_a_kind_inherits_nothing_but_the_contract(kind: type[Index]) -> None:
     ours = [one.__name__ for one in kind.__mro__ if one.__module__.startswith("vicinal.")]
-    assert ours == [kind.__name__, "Index"]
+    assert ours == [kind.__name__, "Index", "Described"]
 
 
 @each
@@ -544,3 +548,13 @@ def test_auto_says_what_it_chose_and_why() -> None:
 
 def test_the_names_of_indexes_in_signatures_are_those_of_the_list() -> None:
     assert get_args(typing.IndexName) == ("auto", *BY_NAME)
+
+
+@pytest.mark.parametrize(
+    ("kind", "metric", "settings"), [case for case in CASES if "cosine" in case.values or "hamming" in case.values]
+)
+def test_as_many_rows_as_there_are_come_back(kind: type[Index], metric: str, settings: dict) -> None:
+    index, queries = asked(kind, metric, settings), gloss_embeddings(metric)[1][:2]
+    for k in (N, N + 5):
+        found = index.search(queries, k)
+        assert (np.sort(found.indices[:, :N], axis=1) == np.arange(N)).all() and (found.indices[:, N:] == -1).all()

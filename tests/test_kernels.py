@@ -1,7 +1,9 @@
 """Every kernel on hard data, against the float64 oracle: the same rows in the same order, the same distances."""
 
+import pickle
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import pytest
@@ -97,6 +99,31 @@ def test_groups_are_not_neighbours_of_themselves(kernel: type, kind: str, metric
     assert (alone.indices == -1).all() and np.isinf(alone.distances).all()
 
 
+def grid(n: int, dim: int) -> np.ndarray:
+    """Points of a grid of 0.1, whose equal distances have squares that differ in the last bit."""
+    return np.random.default_rng(3).integers(-9, 10, (n, dim)) / 10
+
+
+@pytest.mark.parametrize("metric", NAMES)
+def test_ties_are_ordered_by_the_float64_distance(kernel: type, metric: Any) -> None:
+    if metric == "euclidean":
+        few = np.array([[-0.6, 0.5], [-0.8, 0.2], [-0.3, 0.3]])
+        squares = find("sqeuclidean").pairwise(few[:1], few)[0]
+        assert squares[2] < squares[1] and np.sqrt(squares[2]) == np.sqrt(squares[1])
+        assert Exact().fit(few).neighbors(1).indices.ravel().tolist() == [1, 0, 0]
+        assert Exact().fit(few[1:]).search(few[:1], 1).indices.tolist() == [[0]]
+    vectors = fit_for(metric, grid(400, 2))
+    indices, distances = brute_force(vectors, None, 7, metric)
+    index = Exact(metric).fit(vectors)
+    agree(index.neighbors(7), indices, distances)
+    agree(index.grow(Exact(metric).fit(vectors[:300]).neighbors(7)), indices, distances)
+    agree(index.search(vectors[:90], 7), *brute_force(vectors, vectors[:90], 7, metric))
+    near, truth = index.within(vectors[:30], float(distances[0, -1])), find(metric).pairwise(vectors[:30], vectors)
+    for row in range(30):
+        order = np.lexsort((np.arange(len(vectors)), truth[row]))
+        np.testing.assert_array_equal(near[row][0], order[truth[row][order] <= float(distances[0, -1])])
+
+
 @st.composite
 def data(draw: st.DrawFn) -> tuple[np.ndarray, int]:
     n, dim = draw(st.integers(2, 40)), draw(st.integers(1, 20))
@@ -158,6 +185,16 @@ def test_mahalanobis_agrees_with_scipy(kernel: type) -> None:
     for wrong, message in [([[1.0, 2]], "square"), ([[1.0, 2], [0, 1]], "symmetric"), ([[-1.0]], "eigenvalue")]:
         with pytest.raises(UsageError, match=message):
             mahalanobis(wrong)
+
+
+def test_every_metric_can_be_pickled() -> None:
+    for metric in (*METRICS, mahalanobis([[2.0, 0.5], [0.5, 1.0]], origin=[1.0, 2.0])):
+        again = pickle.loads(pickle.dumps(metric))
+        rows = np.array([[3, 250], [7, 1]], dtype=np.uint8)
+        assert again.name == metric.name and (again == metric or metric.whiten is not None)
+        np.testing.assert_array_equal(again.pairwise(rows, rows), metric.pairwise(rows, rows))
+        if metric.log_volume is not None and again.log_volume is not None:
+            assert again.log_volume(np.array([0.3]), 5) == metric.log_volume(np.array([0.3]), 5)
 
 
 @pytest.mark.parametrize("metric", NAMES)

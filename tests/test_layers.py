@@ -11,7 +11,7 @@ import vicinal
 PACKAGE = Path(vicinal.__file__).parent
 LAYERS = (
     ("errors",),
-    ("devices", "typing"),
+    ("devices", "locks", "typing"),
     ("storage",),
     ("knn",),
     ("indexes", "analysis"),
@@ -22,7 +22,7 @@ LAYERS = (
 )
 LAYER = {name: number for number, names in enumerate(LAYERS) for name in names}
 LONGEST_FUNCTION, LONGEST_FILE = 60, 400
-TABLES = {"vicinal.sql.compile.functions", "vicinal.analysis.scores"}  # the tables of SQL functions and of scores
+TABLES = {"vicinal.sql.compile.functions"}  # the table of SQL functions
 LAZY = {  # modules that import by a text: names of their own package at first use, commands, an optional library
     "vicinal",
     "vicinal.cli",

@@ -468,7 +468,14 @@ def test_what_a_head_is_not_applied_to(work: Workplace) -> None:
     (work.folder / "h/manifest.json").write_text(json.dumps({**manifest, "format_version": 9}))
     assert "format version 9" in work.refuses(3, "apply", "h", "nan.npy", "-o", "o.npy")
     (work.folder / "h/manifest.json").write_text(json.dumps({**manifest, "towers": [{"kind": "deep"}]}))
-    assert "damaged" in work.refuses(3, "apply", "h", "nan.npy", "-o", "o.npy")
+    assert "towers.0.name: missing" in work.refuses(3, "apply", "h", "nan.npy", "-o", "o.npy")
+    (work.folder / "h/manifest.json").write_text(json.dumps({**manifest, "towers": []}))
+    assert "towers: found none" in work.refuses(3, "apply", "h", "nan.npy", "-o", "o.npy")
+    for name in ("../../head", "a/b", ".."):
+        tower = {**manifest["towers"][0], "name": name}
+        (work.folder / "h/manifest.json").write_text(json.dumps({**manifest, "towers": [tower]}))
+        said = work.refuses(3, "apply", "h", "nan.npy", "-o", "o.npy")
+        assert f"h/manifest.json: not a manifest of a head: towers: found 'linear' named '{name}'" in said
     (work.folder / "h/manifest.json").write_text(json.dumps(manifest))
     (work.folder / "h/head.A.npy").write_bytes(b"x")
     assert "h/head.A.npy: damaged" in work.refuses(3, "apply", "h", "nan.npy", "-o", "o.npy")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -372,3 +373,47 @@ def test_what_its_maker_changes_later_does_not_change_neighbors() -> None:
     found = Neighbors(indices, distances)
     indices[0, 0], distances[0, 0] = 9, 9
     assert found.indices.tolist() == [[1, 2]] and found.distances.tolist() == [[1, 2]]
+
+
+def test_a_slice_of_a_data_sets_neighbours_keeps_its_ids() -> None:
+    table = {"id": list("abcdef"), "v": [[float(row)] for row in (0, 1, 3, 6, 10, 15)]}
+    found = vicinal.neighbors(table, 3)
+    part = found[2:4]
+    assert type(part) is type(found) and part.ids == found.ids and part.row_ids == ["c", "d"]
+    assert [part.ids[row] for row in part.indices[0]] == ["b", "a", "d"]
+    near = found.nearest(1)
+    assert type(near) is type(found) and near.ids == near.row_ids == list("abcdef") and near.k == 1
+
+
+def test_umap_gets_each_row_itself_first_in_arrays_of_its_own() -> None:
+    found = vicinal.neighbors([[0.0], [1.0], [3.0], [3.0]], 2)
+    indices, distances = found.to_umap()
+    assert indices[:, 0].tolist() == [0, 1, 2, 3] and not distances[:, 0].any()
+    np.testing.assert_array_equal(indices[:, 1:], found.indices)
+    indices[:], distances[:] = 9, 9
+    assert found.indices.max() < 4 and found.distances.max() < 9
+    for wrong, said in (
+        (vicinal.neighbors([[0.0], [1.0], [3.0]], 2, "inner_product"), "found inner products"),
+        (found[1:3], "of another set, of a slice"),
+        (vicinal.neighbors([[0.0], [np.nan], [3.0]], 1, on_invalid="null"), "1 rows have fewer"),
+    ):
+        with pytest.raises(UsageError, match=said):
+            wrong.to_umap()
+
+
+def test_rows_of_neighbours_are_structs_for_embedding_atlas() -> None:
+    indices, distances = np.array([[2, 1], [0, -1], [-1, -1]]), np.array([[0.5, 1.0], [0.5, np.inf], [np.inf, np.inf]])
+    found = Neighbors(indices, distances)
+    assert found.to_arrow().to_pylist() == [
+        {"ids": [2, 1], "distances": [0.5, 1.0]},
+        {"ids": [0], "distances": [0.5]},
+        {"ids": [], "distances": []},
+    ]
+
+
+def test_a_plain_table_of_numbers_is_told_how_to_become_vectors() -> None:
+    frame = pandas.DataFrame(np.eye(4))
+    for call in (vicinal.score, vicinal.outliers, vicinal.diagnose, lambda data: vicinal.duplicates(data, 1.0)):
+        with pytest.raises(UsageError, match=r"if the rows are the vectors, give \.to_numpy\(\) of the table"):
+            call(frame)
+    assert len(vicinal.score(frame.to_numpy(), k=2)) == 4

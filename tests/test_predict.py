@@ -15,6 +15,7 @@ import pyarrow
 import pytest
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor, LocalOutlierFactor
 
+import vicinal
 from vicinal.data import frames
 from vicinal.data.provenance import FORMAT, hash_of
 from vicinal.errors import DataError, UsageError
@@ -205,15 +206,15 @@ def test_targets_and_ids_that_do_not_fit_are_named(known: Workplace) -> None:
     assert "t.csv:31: target: expected a number in every row, found an empty cell" in said or "found 29 values" in said
 
 
-def test_a_k_larger_than_a_class_is_refused_unless_allowed(known: Workplace) -> None:
+def test_a_k_larger_than_a_class_is_warned_of_unless_allowed(known: Workplace) -> None:
     least = min(KINDS.count(kind) for kind in set(KINDS))
-    said = known.refuses(2, *CLASSIFY, "-k", least + 1)
-    assert (
-        said.startswith(f"-k: {least + 1} is larger than a class of train.jsonl:kind: ") and f"give -k {least}" in said
-    )
-    for way in (("--allow-small-classes",), ("--weights", "distance")):
-        assert known(*CLASSIFY, "-k", least + 1, *way).code == 0
-    assert known(*CLASSIFY, "-k", least).code == known(*CLASSIFY, "-k", "auto").code == 0
+    answer = known(*CLASSIFY, "-k", least + 1)
+    assert f"warning: k = {least + 1} is larger than a class of train.jsonl:kind: " in answer.err
+    assert f"give -k {least} or less, -k auto or --weights distance" in answer.err and answer.code == 0
+    for way in (("-k", least + 1, "--allow-small-classes"), ("-k", least + 1, "--weights", "distance"), ("-k", least)):
+        quiet = known(*CLASSIFY, *way)
+        assert quiet.code == 0 and "larger than" not in quiet.err
+    assert known(*CLASSIFY, "-k", "auto").code == 0
     assert "k = 40, but only 30 rows are known; using k = 30" in known(*REGRESS, "-k", 40).err
 
 
@@ -497,3 +498,18 @@ def test_queries_of_another_model_are_refused(known: Workplace) -> None:
     assert "asked.npy was made by other, normalized, but emb.npy by one, normalized" in said
     known.write("asked.npy.json", (known.folder / "asked.npy.json").read_text().replace('"other"', '"one"'))
     assert known(*CLASSIFY, "-k", 3).code == 0
+
+
+def test_copies_do_not_make_their_neighbours_outliers() -> None:
+    """7 copies of one value among 18: their factor is infinite in all but name, and hides the real outliers."""
+    values = [0.0] * 7 + [0.2, 1.0, 1.3, 2.1, 2.9, 3.2, 4.0, 4.4, 5.1, 50.0, 60.0]
+    vectors = np.array(values)[:, None]
+    found = outliers(vectors, k=5)
+    distinct = np.array(sorted(set(values)))[:, None]
+    expected = dict(zip(distinct[:, 0], -LocalOutlierFactor(5).fit(distinct).negative_outlier_factor_, strict=True))
+    np.testing.assert_allclose(found.score, [expected[value] for value in values], rtol=1e-6)
+    assert [values[row] for row in np.flatnonzero(found.outlier)] == [50.0, 60.0] and found.score[7] < 1.5
+    with pytest.warns(UserWarning, match=r"3 rows have a factor above 1e\+07, because rows with at least 5 copies"):
+        plain = vicinal.score(vectors, by="lof", k=5)
+    assert plain["lof"].max() > 1e7
+    assert (found.neighbors.indices[1:7] == found.neighbors.indices[0]).all() and found.neighbors.indices[0, 0] == 7

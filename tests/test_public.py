@@ -64,7 +64,9 @@ def commands() -> list[tuple[str, str, argparse.ArgumentParser, tuple[str, ...]]
                 for action in actions.choices
             ]
         elif hasattr(module, "FUNCTION"):
-            found.append((name, module.FUNCTION, parser, module.PRINTED))
+            # A command that has a second function, such as select --compare, has the options of both.
+            also = getattr(module, "ALSO", None)
+            found.append((name, " ".join(filter(None, (module.FUNCTION, also))), parser, module.PRINTED))
     return found
 
 
@@ -88,7 +90,7 @@ def test_every_command_names_its_function() -> None:
 def test_a_command_has_a_function_with_an_argument_for_each_option(
     command: str, function: str, parser: argparse.ArgumentParser, printed: tuple[str, ...]
 ) -> None:
-    parameters = set(inspect.signature(public(function)).parameters)
+    parameters = {name for one in function.split() for name in inspect.signature(public(one)).parameters}
     options = {action.dest for action in parser._actions} - COMMON - set(printed)
     assert options <= parameters, f"{command}: {sorted(options - parameters)} are no arguments of {function}"
     assert set(printed) <= {action.dest for action in parser._actions} | {"json"}

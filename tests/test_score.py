@@ -85,7 +85,7 @@ def test_every_kind_of_data_set_gives_the_same_scores(work: Workplace, name: str
 
 
 def test_string_ids_in_parquet_and_odd_ids_in_json_come_out_as_they_went_in(work: Workplace) -> None:
-    odd = ["\ud800", "ü", "", 2**80, -1, "7", 7, "a\nb", *range(100, 122)]
+    odd = ["\ufffd", "ü", "", 2**80, -1, "7", 7, "a\nb", *range(100, 122)]
     work.lines("odd.jsonl", [{"id": one} for one in odd])
     assert [record["id"] for record in work.score(data="odd.jsonl").records] == odd
     words = [f"id {i}" for i in range(30)]
@@ -354,4 +354,23 @@ def test_too_large_a_k_for_the_memory_is_an_error_that_says_how_much(work: Workp
     monkeypatch.setattr("vicinal.knn.kernels.native.Native.self_join", too_large)
     monkeypatch.setattr("vicinal.knn.kernels.blas.Blas.self_join", too_large)
     said = work.refuses(2, "score", "data.jsonl", "--embeddings", "emb.npy", "-k", "20")
-    assert said == "not enough memory: 20 neighbours of 30 rows take 0.0 GiB and as much again; lower k"
+    assert said.startswith("not enough memory: not for 20 neighbours of 30 rows, which take 7.0 KiB, but for the vec")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"scorers": [{"k": "five"}]}, "scorers.0.label: missing"),
+        ({"data": {}}, "data: expected list, found {}"),
+        ({"data": []}, "passes: expected each of 1 scorers once, found [0]"),
+        ({"passes": [{"metric": "euclidean", "dim": "4", "scorers": [0]}]}, "passes.0.dim: expected int, found '4'"),
+        ({"passes": [{"metric": "euclidean", "dim": 4, "scorers": [7]}]}, "passes: expected each of 1 scorers once"),
+        ({"references": [3]}, "references.0: expected dict, found 3"),
+    ],
+)
+def test_a_kept_run_whose_manifest_has_other_types_is_refused(work: Workplace, change: dict, said: str) -> None:
+    assert work("score", "data.jsonl", "--embeddings", "emb.npy", "--run", "run").code == 0
+    manifest = json.loads((work.folder / "run/manifest.json").read_text())
+    (work.folder / "run/manifest.json").write_text(json.dumps({**manifest, **change}))
+    found = work.refuses(3, "report", "run", "-o", "page.html")
+    assert found.startswith("run/manifest.json: not a manifest of a kept run: ") and said in found

@@ -91,6 +91,7 @@ def test_every_source_gives_the_neighbours_of_the_command(chats: Workplace, sour
         "metric": "manhattan",
         "engine": plain.engine,
         "seconds": 0,
+        "unusable": 0,
         "output": "mine",
     }
     assert isinstance(plain, Neighbors) and repr(plain) == "Neighbors(n=30, k=6, metric='manhattan')"
@@ -117,9 +118,9 @@ def test_evidence_is_in_the_table(chats: Workplace) -> None:
     scores = score("d.jsonl", "emb.npy", by="mean", k=2, evidence=True)
     record = next(scores.records())
     (row, *_) = scores.to_arrow().to_pylist()
-    assert row["mean neighbors"] == record["neighbors"] == [chats.ids[i] for i in scores.neighbors.indices[0]]
-    np.testing.assert_allclose(row["mean distances"], scores.neighbors.distances[0], rtol=1e-6)
-    assert (row["mean duplicate_group"], row["mean duplicate_size"]) == (0, 1)
+    assert row["mean_neighbors"] == record["neighbors"] == [chats.ids[i] for i in scores.neighbors.indices[0]]
+    np.testing.assert_allclose(row["mean_distances"], scores.neighbors.distances[0], rtol=1e-6)
+    assert (row["mean_duplicate_group"], row["mean_duplicate_size"]) == (0, 1)
 
 
 def test_rows_without_a_score_have_a_reason(work: Workplace) -> None:
@@ -226,7 +227,7 @@ def test_a_run_is_kept_by_the_function_or_later_and_goes_on(work: Workplace) -> 
         ({"ids": list(range(30))}, "run: expected ids that are a field of the data set"),
         ({"groups": CHATS, "k": 2}, "run: expected groups that are a field of the data set"),
         ({"groups": "d.jsonl:chat", "k": 2}, "run: expected groups that are a field of the data set"),
-        ({"reference": REFERENCE}, "run: expected vectors in .npy files, got reference in memory"),
+        ({"reference": REFERENCE}, "run: expected vectors in files, got reference in memory"),
     ],
 )
 def test_what_lies_in_no_file_cannot_be_kept(chats: Workplace, options: dict[str, Any], said: str) -> None:
@@ -236,7 +237,7 @@ def test_what_lies_in_no_file_cannot_be_kept(chats: Workplace, options: dict[str
     assert chats.files() == before
     with pytest.raises(UsageError, match=r"run: expected a data set file, got emb.npy"):
         score("emb.npy", run="run")
-    with pytest.raises(UsageError, match=r"run: expected vectors in .npy files, got embeddings in memory"):
+    with pytest.raises(UsageError, match=r"run: expected vectors in files, got embeddings in memory"):
         score("data.jsonl", chats.vectors, run="run")
     assert chats.files() == before
 
@@ -251,7 +252,7 @@ def test_what_lies_in_no_file_cannot_be_kept(chats: Workplace, options: dict[str
         ({"metric": "cosin"}, "^metric: unknown metric 'cosin': did you mean 'cosine'"),
         ({"metric": "mahalanobis"}, "^metric: metric 'mahalanobis' needs a matrix"),
         ({"threads": 0}, "^threads: expected a whole number above 0, got 0"),
-        ({"on_invalid": "skip"}, "^on_invalid: unknown choice 'skip'"),
+        ({"on_invalid": "drop"}, "^on_invalid: unknown choice 'drop'"),
         ({"embeddings": "emb.npy"}, "^embeddings: data holds embeddings already"),
         ({"output": "o.txt"}, "o.txt: expected a name that ends in .jsonl"),
         ({"append": [[1.0]]}, "^append: expected new rows together with previous"),
@@ -272,9 +273,9 @@ def test_a_wrong_argument_is_named(work: Workplace, options: dict[str, Any], sai
         ({"k": 0}, "^k: expected a whole number above 0, got 0"),
         ({"metric": "cosin"}, "^metric: unknown metric 'cosin'"),
         ({"threads": "2"}, "^threads: expected a whole number above 0"),
-        ({"on_invalid": "skip"}, "^on_invalid: unknown choice 'skip'"),
+        ({"on_invalid": "drop"}, "^on_invalid: unknown choice 'drop'"),
         ({"groups": [1]}, "^groups: found 1, expected 30 values"),
-        ({"data": "data.jsonl"}, "^embeddings: expected a .npy file, an array or a column for the rows of data.jsonl"),
+        ({"data": "data.jsonl"}, "^embeddings: missing; name a .npy file or a column of vectors"),
         ({"data": [[1.0]]}, r"^embeddings: found shape \(1, 1\), expected at least 2 rows"),
     ],
 )

@@ -11,7 +11,7 @@ from sklearn.neighbors import LocalOutlierFactor
 import vicinal
 from oracle import fit_for, hard_data
 from vicinal import Exact, Neighbors
-from vicinal.analysis import forms, scores
+from vicinal.analysis import forms, score_table, scores
 from vicinal.analysis.components import components
 from vicinal.analysis.distinct import copy_groups, multiplicity, nearest_distinct
 from vicinal.errors import DataError, UsageError
@@ -81,6 +81,7 @@ def lof_by_definition(vectors: np.ndarray, k: int) -> np.ndarray:
     return np.array([np.mean([density[other] for other in nearest[row]]) / density[row] for row in rows])
 
 
+@pytest.mark.filterwarnings("ignore:local outlier factor")
 @pytest.mark.parametrize("k", [3, 5, 6, 9])  # fewer neighbours than copies of a row, as many, and more
 def test_the_local_outlier_factor_of_copies(k: int) -> None:
     vectors = np.concatenate([np.repeat(hard_data("plain", 10, 3), 6, axis=0), hard_data("plain", 40, 3, seed=1)])
@@ -88,6 +89,7 @@ def test_the_local_outlier_factor_of_copies(k: int) -> None:
     np.testing.assert_allclose(ours, lof_by_definition(vectors, k), rtol=1e-6)
 
 
+@pytest.mark.filterwarnings("ignore:local outlier factor")
 def test_the_local_outlier_factor_of_copies_is_scikit_learns_where_products_are_exact() -> None:
     # scikit-learn's distances come from expanded squares: without rounding only where these are small integers.
     plain = np.concatenate([np.repeat(hard_data("plain", 10, 3), 6, axis=0), hard_data("plain", 40, 3, seed=1)])
@@ -218,7 +220,7 @@ def test_rows_without_neighbours_have_no_score_and_change_nobodys() -> None:
     broken = np.insert(vectors, [10, 50], np.nan, axis=0)
     whole, holed = vicinal.neighbors(vectors, 6), Exact().fit(broken, "null").neighbors(6)
     valid = np.isfinite(broken).all(axis=1)
-    for score in scores.SCORES:
+    for score in score_table.SCORES:
         expected, found = score.compute(whole, 6), score.compute(holed, 6)
         np.testing.assert_array_equal(found[valid], expected, err_msg=score.name)
         if score.by != "hubness":  # which is 0 there, and that is so
@@ -237,10 +239,11 @@ def test_neighbours_of_other_groups_only_are_enough_for_an_outlier_factor() -> N
     np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
+@pytest.mark.filterwarnings("ignore:local outlier factor")
 def test_every_score_works_for_any_smaller_k_of_one_pass() -> None:
     vectors = hard_data("40 % copies of one row", 120, 4)
     wide = vicinal.neighbors(vectors, 119)
-    for score in scores.SCORES:
+    for score in score_table.SCORES:
         if score.by == "distinct":  # alone it needs more of the pass than k
             continue
         for k in range(score.least_k, 12):
@@ -251,7 +254,7 @@ def test_every_score_works_for_any_smaller_k_of_one_pass() -> None:
 @pytest.mark.parametrize("metric", ["hamming", "jaccard"])
 def test_bits_have_every_score_but_a_density(metric: MetricName) -> None:
     graph = vicinal.neighbors(fit_for(metric, hard_data("plain", 100, 64)), 8, metric)
-    for score in scores.SCORES:
+    for score in score_table.SCORES:
         if score.by == "density":
             with pytest.raises(
                 UsageError, match=rf"expected a metric whose balls have a volume \(.*\), found neighbours by {metric}"
@@ -267,7 +270,7 @@ def test_inner_products_are_refused_where_zero_must_mean_something(by: str) -> N
     with pytest.raises(
         UsageError, match=r"in which equal vectors have distance 0, found inner_product; .* euclidean or cosine"
     ):
-        scores.BY_NAME[by].compute(graph, 5)
+        score_table.BY_NAME[by].compute(graph, 5)
 
 
 @pytest.mark.parametrize("by", ["lof", "hubness"])
@@ -275,13 +278,13 @@ def test_neighbours_in_another_set_are_refused_where_their_own_are_needed(by: st
     vectors = hard_data("plain", 50, 4)
     graph = Exact().fit(vectors).search(vectors[:5], 3)
     with pytest.raises(DataError, match="neighbours in the same set of 5 rows, found row number"):
-        scores.BY_NAME[by].compute(graph, 3)
+        score_table.BY_NAME[by].compute(graph, 3)
 
 
 @pytest.mark.parametrize("by", ["density", "lid"])
 def test_a_k_too_small_is_refused(by: str) -> None:
     with pytest.raises(UsageError, match=r"^k: expected at least 2 for the .*, got 1"):
-        scores.BY_NAME[by].compute(LINE, 1)
+        score_table.BY_NAME[by].compute(LINE, 1)
 
 
 def test_a_density_needs_to_know_the_dim() -> None:
@@ -291,6 +294,6 @@ def test_a_density_needs_to_know_the_dim() -> None:
 
 def test_an_unknown_name_suggests_the_nearest_known_one() -> None:
     with pytest.raises(UsageError, match="unknown scorer 'lfo': did you mean 'lof'"):
-        scores.find("lfo")
+        score_table.find("lfo")
     with pytest.raises(UsageError, match="unknown form of kth 'percent': did you mean 'percentile'"):
-        scores.find("kth:percent")
+        score_table.find("kth:percent")

@@ -4,7 +4,7 @@ import csv
 import gzip
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import datasets
 import numpy as np
@@ -20,6 +20,9 @@ from vicinal.data import frames
 from vicinal.data.results import Columns
 from vicinal.errors import DataError, UsageError
 from vicinal.tasks.select import STRATEGIES, count_of, select
+from vicinal.tasks.select.plan import OPTIONS as CHOSEN_OPTIONS
+from vicinal.tasks.select.strategies import BY_NAME
+from vicinal.typing import StrategyName
 from workplace import Workplace, distances
 
 NAMES = [strategy.name for strategy in STRATEGIES]
@@ -64,6 +67,7 @@ class Case:
         self.quality = random.permutation(60).tolist()
         self.source = random.choice(["web", "book", "chat"], 60, p=[0.6, 0.3, 0.1]).tolist()
         work.save("v.npy", self.vectors)
+        work.save("t.npy", self.vectors[20:24] + np.float32(0.1))
         rows = zip(self.quality, self.source, strict=True)
         self.rows = [{"id": f"r{i}", "q": q, "src": s, "t": "ü" * i} for i, (q, s) in enumerate(rows)]
         self.lines = [json.dumps(row, ensure_ascii=i % 2 == 0).encode() for i, row in enumerate(self.rows)]
@@ -86,13 +90,27 @@ def case(work: Workplace) -> Case:
 
 OPTIONS = [[], ["--quality", "q"], ["--dedup", "0.01"], ["--quota", "src"],
            ["--quality", "q", "--dedup", "0.01", "--quota", "src"]]  # fmt: skip
+# The first six strategies with every option, the others with the most that each takes.
+CASES = [(strategy, options) for strategy in NAMES[:6] for options in OPTIONS] + [
+    (name, OPTIONS[4] if "quality" in BY_NAME[name].takes else [*OPTIONS[2], *OPTIONS[3]]) for name in NAMES[6:]
+]
 
 
-@pytest.mark.parametrize("strategy", NAMES)
-@pytest.mark.parametrize("options", OPTIONS, ids=" ".join)
+def needed(strategy: str) -> list[str]:
+    """What a strategy needs beside scores and embeddings."""
+    found = BY_NAME[strategy]
+    metric = ["--metric", "cosine"] if "cosine" in found.metrics else []
+    apart = ["--threshold", "0.01"] if strategy == "deita" else []
+    return metric + apart + (["--target", "t.npy"] if "target" in found.requires else [])
+
+
+@pytest.mark.parametrize(("strategy", "options"), CASES, ids=str)
 def test_exactly_so_many_rows_are_kept_always_and_each_is_told_why(
     case: Case, strategy: str, options: list[str]
 ) -> None:
+    options = [*options, *needed(strategy)]
+    if "cosine" in options and "0.01" in options[: options.index("--metric")]:
+        options[options.index("0.01")] = "1e-6"
     for keep, count in (("1", 1), ("7", 7), ("25%", 15), ("48", 48), ("55", 55), ("60", 60)):
         answer = case.select("--strategy", strategy, "--keep", keep, *options)
         assert answer.code == 0, answer.err
@@ -204,7 +222,8 @@ def test_rows_without_a_score_are_not_chosen(case: Case) -> None:
     ask = ("score", "d.jsonl", "--embeddings", "v.npy", "--on-invalid", "null", "-o", "s.jsonl", "--overwrite")
     assert case.work(*ask).code == 0
     for strategy in NAMES:
-        assert case.select("--keep", 58, "--strategy", strategy).code == 0
+        more = ["--quality", "q"] if "quality" in BY_NAME[strategy].requires else []
+        assert case.select("--keep", 58, "--strategy", strategy, *more, *needed(strategy)).code == 0
         told = case.decisions()
         assert [one["id"] for one in told if one["decision"] == "dropped"] == ["r4", "r30"]
         assert told[4]["rule"] == "unusable" and told[4]["reason"] == "no score"
@@ -241,9 +260,9 @@ def test_rows_without_a_score_are_not_chosen(case: Case) -> None:
             ["--keep", "5", "--strategy", "k-center", "--metric", "inner_product"],
             "--metric: strategy 'k-center' needs a metric that measures a distance, got 'inner_product'",
         ),
-        (3, ["--keep", "5", "--quality", "none"], "d.jsonl:1: none: expected a number in every row, found no such"),
+        (3, ["--keep", "5", "--quality", "none"], "d.jsonl: none: expected a number, found no such field in any row"),
         (3, ["--keep", "5", "--quality", "src"], "d.jsonl:1: src: expected a number, found"),
-        (3, ["--keep", "5", "--quota", "none"], "d.jsonl:1: none: expected a label in every row, found no such"),
+        (3, ["--keep", "5", "--quota", "none"], "d.jsonl: none: expected a label, found no such field in any row"),
         (2, ["--keep", "5", "--decisions", "x.csv"], "x.csv: expected a name that ends in .jsonl or .jsonl.gz"),
         (
             2,
@@ -318,7 +337,7 @@ def tables_of(case: Case) -> dict[str, Any]:
 
 
 @pytest.mark.filterwarnings("ignore:dedup 0.01 leaves 48 rows, 2 fewer")
-@pytest.mark.parametrize("strategy", NAMES)
+@pytest.mark.parametrize("strategy", [*NAMES[:6], "qdit"])
 def test_every_kind_of_input_gives_what_the_command_gives(case: Case, strategy: str) -> None:
     case.select("--strategy", strategy, "--keep", 50, "--quality", "q", "--dedup", "0.01", "--quota", "src")
     expected = case.decisions()
@@ -417,12 +436,54 @@ def test_samples_without_a_score_or_an_embedding_are_not_chosen(case: Case) -> N
         ({"scores": "s", "keep": 61}, "keep: 61 rows were requested, but there are 60; give at most 60"),
         ({"scores": "s", "output": "o.jsonl"}, "output: lines are copied from a data set file, but data is in memory"),
         ({"strategy": "facility", "neighbors": 5}, "neighbors: expected a Neighbors or a folder that"),
+        ({"strategy": "facility", "neighbors": "g", "k": 5}, "k: the neighbours are given, so that none are searched"),
+        ({"strategy": "qdit"}, "quality: missing, but strategy 'qdit' needs it; give a number a row, high is good"),
+        ({"strategy": "tsds"}, "target: missing, but strategy 'tsds' needs it; give the embeddings of the rows to"),
+        ({"strategy": "deita"}, "scores: missing, but strategy 'deita' needs them; give a file that"),
+        ({"strategy": "deita", "scores": "s"}, "threshold: missing; the default 0.1 is a cosine distance, but the"),
+        ({"strategy": "novelsum"}, "metric: strategy 'novelsum' is defined for cosine, got 'euclidean'; take cosine"),
+        ({"strategy": "d4", "metric": "l1"}, "metric: strategy 'd4' is defined for euclidean and cosine, got 'manh"),
+        ({"strategy": "qdit", "quality": "q", "alpha": 2}, "alpha: expected a number from 0 to 1, got 2"),
+        ({"strategy": "random", "seed": -1}, "seed: expected a whole number from 0 on, got -1"),
+        ({"strategy": "d4", "metric": "cosine", "clusters": 0}, "clusters: expected a whole number above 0, got 0"),
+        ({"strategy": "tsds", "metric": "cosine", "target": [[1.0]]}, "target: found dim 1, embeddings has dim 4"),
     ],
 )
 def test_a_wrong_argument_is_named(case: Case, arguments: dict[str, Any], said: str) -> None:
-    with pytest.raises(UsageError) as caught:
+    with pytest.raises((UsageError, DataError)) as caught:
         select(tables_of(case)["pyarrow"], **{"keep": 5, **arguments})
     assert str(caught.value).startswith(said)
+
+
+def test_each_strategy_takes_its_arguments_and_refuses_the_others(case: Case) -> None:
+    given: dict[str, Any] = {
+        "quality": case.quality, "k": 3, "neighbors": vicinal.neighbors(case.vectors, 5), "target": case.vectors[:3],
+        "alpha": 0.9, "threshold": 0.2, "bandwidth": 0.5, "clusters": 4, "seed": 3,
+    }  # fmt: skip
+    assert set(given) == set(CHOSEN_OPTIONS)
+    for strategy in STRATEGIES:
+        metric = "cosine" if strategy.metrics else "euclidean"
+        needs = {name: given[name] for name in strategy.requires if name in given}
+        ask = {"keep": 5, "strategy": strategy.name, "metric": metric, "threshold": 0.1, **needs}
+        if "threshold" not in strategy.takes:
+            del ask["threshold"]
+        for name, value in given.items():
+            if name in strategy.takes:
+                assert len(select(case.vectors, case.scores, **{**ask, name: value}).rows) == 5
+                continue
+            with pytest.raises(UsageError, match=f"^{name}: strategy '{strategy.name}' does not take it; leave it"):
+                select(case.vectors, case.scores, **{**ask, name: value})
+
+
+def test_the_names_of_strategies_are_those_of_the_type() -> None:
+    assert list(get_args(StrategyName)) == NAMES
+
+
+@pytest.mark.filterwarnings("ignore:threshold")
+def test_deita_says_that_too_few_rows_are_far_apart(case: Case) -> None:
+    ask: dict[str, Any] = {"keep": 30, "strategy": "deita", "metric": "cosine"}
+    with pytest.warns(UserWarning, match=r"threshold 0\.9 leaves \d+ rows, \d+ fewer than requested; the best of"):
+        select(case.vectors, case.scores, threshold=0.9, **ask)
 
 
 @pytest.mark.parametrize(
@@ -454,3 +515,13 @@ def test_a_field_of_the_data_set_is_a_score_too(case: Case) -> None:
 def test_an_empty_data_set_is_refused(case: Case) -> None:
     case.work.write("e.jsonl", "")
     assert case.work.refuses(3, "select", "e.jsonl", "q", "--keep", "50%", "-o", "n.jsonl").startswith("e.jsonl: ")
+
+
+def test_dedup_keeps_rows_beyond_the_radius_unless_chains_are_joined() -> None:
+    chain = np.arange(6.0)[:, None]
+    options: dict[str, Any] = {"keep": 1, "strategy": "k-center", "dedup": 1.0}
+    greedy, single = select(chain, **options), select(chain, link="single", **options)
+    assert [row for row in range(6) if greedy["rule"][row] == "dedup"] == [1, 3, 5]
+    assert [row for row in range(6) if single["rule"][row] == "dedup"] == [1, 2, 3, 4, 5]
+    with pytest.raises(UsageError, match="link: says how dedup groups rows, but dedup is missing"):
+        select(chain, keep=1, strategy="k-center", link="single")

@@ -188,8 +188,43 @@ def test_every_format_goes_in(work: Workplace, form: str) -> None:
     work.save("v.npy", vectors)
     assert work("sql", "import", "v.npy", "--table", "T", "--vector-type", form, "--db", "f.db").code == 0
     assert work("sql", "export", "w.npy", "--table", "T", "--db", "f.db").code == 0
-    expected = vectors > 0 if form == "Bit" else vectors
+    expected = np.unpackbits(vectors, axis=1) if form == "Bit" else vectors  # bytes are packed, as for hamming
     assert np.array_equal(np.load("w.npy"), expected)
+
+
+def test_quantised_vectors_and_those_of_other_formats_go_in(work: Workplace) -> None:
+    signs = np.random.default_rng(1).normal(size=(20, 64)).astype(np.float32)
+    packed = np.packbits(signs > 0, axis=1)
+    work.save("binary.npy", (packed - 128).astype(np.int8))
+    command = ("sql", "import", "--table")
+    assert work(*command, "B", "binary.npy", "--vector-type", "Bit", "--encoding", "binary", "--db", "f.db").code == 0
+    with vicinal.sql.connect("f.db") as db:
+        (first, same) = next(
+            iter(db.execute("SELECT embedding, Knn::ToBinaryStringBit(Knn::FloatFromBinaryString(embedding)) FROM B"))
+        )
+        assert first == same == binary.to_binary(np.where(signs[0] > 0, 1.0, -1.0), "Bit")
+    work.lines("own.jsonl", [{"id": f"r{i}", "n": i, "e": row.tolist()} for i, row in enumerate(signs)])
+    assert work(*command, "L", "own.jsonl:e", "--db", "f.db").code == 0
+    table = pyarrow.table({"id": range(20), "n": range(20), "e": (packed - 128).astype(np.int8).tolist()})
+    pyarrow.parquet.write_table(table, "own.parquet")
+    refused = work(*command, "P", "own.parquet", "--column", "e", "--encoding", "binary", "--db", "f.db").err
+    assert "name it as own.parquet:e" in refused
+    assert (
+        work(*command, "P", "own.parquet:e", "--encoding", "binary", "--vector-type", "Bit", "--db", "f.db").code == 0
+    )
+    Path("w.txt").write_text("".join(f"word{i} {' '.join(map(str, row.tolist()))}\n" for i, row in enumerate(signs)))
+    assert work(*command, "W", "w.txt", "--db", "f.db").code == 0
+    with vicinal.sql.connect("f.db") as db:
+        assert list(
+            db.execute("SELECT COUNT(*) AS n FROM B INNER JOIN P USING (id) WHERE B.embedding = P.embedding")
+        ) == [(20,)]
+        assert {name: str(one.kind) for name, one in db.tables()["L"].columns.items()} == {
+            "id": "Utf8",
+            "n": "Int64",
+            "embedding": "String",
+        }
+        asked = "SELECT L.n, W.id FROM L INNER JOIN W USING (embedding) ORDER BY L.n LIMIT 1"
+        assert list(db.execute(asked)) == [(0, "word0")]
 
 
 def test_parquet_with_lists_of_numbers_goes_in(work: Workplace) -> None:

@@ -8,6 +8,7 @@ import pickle
 import re
 import signal
 import socket
+import subprocess
 import sys
 import warnings
 from dataclasses import replace
@@ -21,13 +22,13 @@ from hypothesis import strategies as st
 
 import vicinal
 from vicinal import Neighbors
-from vicinal.errors import DataError, UsageError
+from vicinal.errors import DataError, DiskFull, UsageError
 from vicinal.knn.checkpoint import Checkpoint
 from vicinal.knn.metrics import find
 from vicinal.knn.vectors import as_vectors, invalid_rows, refuse_invalid
 from vicinal.learn.applying import apply
 from vicinal.learn.heads import Head
-from vicinal.storage import atomic, manifests
+from vicinal.storage import atomic, guard, manifests
 from vicinal.storage.npy import load_npy
 from workplace import start
 
@@ -95,10 +96,47 @@ def test_pickled_objects_are_never_opened(tmp_path: Path) -> None:
     assert not (tmp_path / "opened").exists()
 
 
+SHRINKING = """
+import os, sys
+import numpy as np
+import vicinal
+from vicinal.data.embeddings import load
+from vicinal.errors import DataError
+
+os.chdir(sys.argv[1])
+np.save("a.npy", np.random.default_rng(0).normal(size=(4096, 16)).astype(np.float32))
+rows = load("a.npy").vectors
+assert vicinal.Exact("euclidean").fit(rows).neighbors(3).k == 3
+os.truncate("a.npy", 70_000)
+for work in (
+    lambda: vicinal.Exact("euclidean").fit(rows).neighbors(3),
+    lambda: vicinal.neighbors(rows, k=3, output="out"),
+    lambda: load(rows),
+):
+    try:
+        work()
+    except DataError as error:
+        assert "a.npy: became shorter while it was read" in str(error), error
+    else:
+        sys.exit("no error")
+assert not os.path.exists("out")
+del rows, work
+import gc; gc.collect()
+vicinal.Exact("euclidean").fit(np.eye(4)).neighbors(3)  # what does not lie in the file is not concerned
+"""
+
+
+def test_a_mapped_file_that_shrinks_is_an_error_and_no_output_appears(tmp_path: Path) -> None:
+    if guard.LIBRARY.is_file():
+        subprocess.run([sys.executable, "-c", SHRINKING, str(tmp_path)], check=True)
+    array = np.ones(3)
+    assert guard.watch(array, "x") is array  # what is no map is left alone
+
+
 def test_other_things_than_an_array_are_named(tmp_path: Path) -> None:
     packed = io.BytesIO()
     np.savez(packed, a=np.ones((2, 2)))
-    assert "found a zip archive (.npz?); save its one array" in fault(tmp_path / "x.npz", packed.getvalue())
+    assert "found a zip archive; an archive of arrays is named .npz" in fault(tmp_path / "x.npz", packed.getvalue())
     assert "starts with b'1,2\\n3,'" in fault(tmp_path / "x.csv", b"1,2\n3,4\n")
     with pytest.raises(DataError, match=r"none\.npy: cannot be read: No such file"):
         load_npy(tmp_path / "none.npy")
@@ -145,7 +183,7 @@ def test_an_array_without_elements_is_read_with_its_shape(tmp_path: Path, shape:
         (np.ones((2, 2), complex), "x: found dtype complex128, expected float16"),
         (np.array([["a", "b"]]), "x: found dtype <U1, expected float16"),
         (np.zeros(2, [("a", "f4"), ("b", "f4")]), "x: found dtype [('a', '<f4'), ('b', '<f4')], expected float16"),
-        (np.array([[1, None]]), "x: found dtype object, expected float16"),
+        (np.array([[1, "one"]], dtype=object), "x: found dtype object, expected float16"),
         (np.array([["2020-01-01"]], "M8[D]"), "x: found dtype datetime64[D], expected float16"),
         (np.ones((2, 2), np.longdouble), "x: found dtype "),
         ([[1.0, 2.0], [3.0]], "x: expected a 2-D array of numbers (rows, dim), found rows that differ"),
@@ -288,7 +326,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 import vicinal
-from vicinal.storage import atomic, manifests
+from vicinal.storage import atomic, guard, manifests
 from vicinal.storage.npy import load_npy
 rename, exchanged, wanted, calls = Path.rename, atomic._exchanged, int(sys.argv[1]), []
 def killed(self, target):
@@ -331,7 +369,7 @@ def test_a_kill_around_the_renames_leaves_a_whole_folder(tmp_path: Path, at: int
 
 WRITES = """
 import os, sys
-from vicinal.storage import atomic, manifests
+from vicinal.storage import atomic, guard, manifests
 from vicinal.storage.npy import load_npy
 file, folder = atomic.whole_file("x", overwrite=True), atomic.whole_folder("f", overwrite=True)
 with file as text, folder as part:
@@ -408,14 +446,33 @@ def test_a_checkpoint_leaves_nothing_when_it_ends(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_is_an_error_that_names_the_output(tmp_path: Path) -> None:
-    full = OSError(errno.ENOSPC, "No space left on device")
-    with pytest.raises(OSError, match="No space left on device") as caught, atomic.whole_file(tmp_path / "o.jsonl"):
-        raise full
-    assert caught.value.filename == str(tmp_path / "o.jsonl")
-    with pytest.raises(OSError, match="No space left on device") as caught, atomic.whole_folder(tmp_path / "graph"):
-        raise OSError(errno.ENOSPC, "No space left on device")
-    assert caught.value.filename == str(tmp_path / "graph")
+    said = (
+        r"{}: not enough room: needs more than there is; [\d,]+ bytes are free on its disk.*Free some, or name another"
+    )
+    for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        with pytest.raises(DiskFull, match=said.format("o.jsonl")), atomic.whole_file(tmp_path / "o.jsonl"):
+            raise OSError(number, os.strerror(number))
+        with pytest.raises(DiskFull, match=said.format("graph")), atomic.whole_folder(tmp_path / "graph"):
+            raise OSError(number, os.strerror(number))
+    with pytest.raises(OSError, match="an odd fault") as caught, atomic.whole_folder(tmp_path / "graph"):
+        raise OSError("an odd fault")  # a library's, without a number
+    assert caught.value.filename == str(tmp_path / "graph") and "None" not in str(caught.value)
     assert not list(tmp_path.iterdir())
+
+
+def test_what_cannot_fit_is_refused_before_it_is_written(tmp_path: Path) -> None:
+    much = np.broadcast_to(np.float64(0), (1 << 40, 1 << 10))
+    said = r"huge: not enough room: needs 9,007,199,254,740,992 bytes; [\d,]+ bytes are free on its disk"
+    with pytest.raises(DiskFull, match=said), atomic.whole_folder(tmp_path / "huge") as part:
+        manifests.write(part, KIND, {}, {"a": much})
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_that_another_made_meanwhile_is_not_replaced(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="exists already"), atomic.whole_file(tmp_path / "o") as file:
+        file.write(b"ours")
+        (tmp_path / "o").write_text("theirs")
+    assert (tmp_path / "o").read_text() == "theirs" and len(list(tmp_path.iterdir())) == 1
 
 
 @pytest.fixture
@@ -461,6 +518,46 @@ def test_a_manifest_that_does_not_hold_what_is_expected_says_so(kept: Path, read
     with pytest.raises(DataError) as caught:
         read(manifests.read(kept, KIND))
     assert str(caught.value).startswith(str(kept)) and said in str(caught.value)
+
+
+FORM = {"path": str, "rows": int, "note": (str, type(None)), "of": [{"n": int}]}
+GOOD = {"path": "x", "rows": 3, "note": None, "of": [{"n": 1}]}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"path": 3}, "list.1.path: expected str, found 3"),
+        ({"rows": True}, "list.1.rows: expected int, found True"),
+        ({"rows": "3"}, "list.1.rows: expected int, found '3'"),
+        ({"note": 1}, "list.1.note: expected str or null, found 1"),
+        ({"of": {}}, "list.1.of: expected list, found {}"),
+        ({"of": [{"n": 1}, {"n": None}]}, "list.1.of.1.n: expected int, found None"),
+        ({"of": [[]]}, "list.1.of.0: expected dict, found []"),
+        ({"of": [{}]}, "list.1.of.0.n: missing"),
+    ],
+)
+def test_records_of_a_manifest_have_the_types_of_their_form(tmp_path: Path, change: dict, said: str) -> None:
+    with atomic.whole_folder(tmp_path / "kept") as part:
+        manifests.write(part, KIND, {"list": [GOOD, {**GOOD, **change}], "good": [GOOD]})
+    manifest = manifests.read(tmp_path / "kept", KIND)
+    assert manifest.record("good", [FORM]) == [GOOD]
+    with pytest.raises(DataError) as caught:
+        manifest.record("list", [FORM])
+    assert f"manifest.json: not a manifest of a test: {said}; expected a folder of" in str(caught.value)
+
+
+def test_a_part_that_is_a_pipe_or_a_device_is_refused_and_not_waited_for(kept: Path) -> None:
+    for name in ("a.npy", "notes.txt", "manifest.json"):
+        before = (kept / name).read_bytes()
+        for replaced in (lambda path: os.mkfifo(path), lambda path: path.symlink_to("/dev/zero")):
+            (kept / name).unlink()
+            replaced(kept / name)
+            with pytest.raises(DataError, match="no plain file, but a folder, a pipe or a device; test again"):
+                manifests.read(kept, KIND).path(name)
+            assert not manifests.is_ours(kept) or name != "manifest.json"
+        (kept / name).unlink()
+        (kept / name).write_bytes(before)
 
 
 def test_every_part_is_verified_before_it_is_parsed(kept: Path) -> None:

@@ -1,6 +1,7 @@
 """Data sets are read as they were written, and what is wrong is said with file and line."""
 
 import csv
+import gc
 import gzip
 import io
 import json
@@ -15,7 +16,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from vicinal.data import tables
+from vicinal.data import formats, tables
 from vicinal.errors import DataError, UsageError
 from workplace import read_table
 
@@ -94,8 +95,24 @@ def test_a_long_value_is_shortened_in_the_error(jsonl: Path) -> None:
 
 
 def test_ids_keep_the_type_that_they_are_written_with(jsonl: Path) -> None:
-    rows = [7, "7", -1, "", " a ", "ü\n\0", 2**70, 0, "\ud800", "0"]
+    rows = [7, "7", -1, "", " a ", "ü\n\0", 2**70, 0, "\ufffd", "0"]
     assert ids_of(jsonl, "".join(json.dumps({"id": one}) + "\n" for one in rows)) == (rows, [])
+
+
+def test_half_a_surrogate_pair_is_read_as_the_replacement_character_with_one_warning(jsonl: Path) -> None:
+    lines = [r'{"id": "a\ud83d\ude00"}', r'{"id": "b\ud800", "\udfff": ["\uD800"]}', "{}", r'{"id": "\\ud800"}']
+    jsonl.write_text("\n".join(lines))
+    with pytest.warns(UserWarning, match=r"half a surrogate pair in 1 line \(2\) is read as the replacement") as raised:
+        rows = [row for _, row in tables.read_rows(jsonl)]
+    assert rows == [{"id": "a\U0001f600"}, {"id": "b\ufffd", "\ufffd": ["\ufffd"]}, {}, {"id": r"\ud800"}]
+    assert len(raised) == 1
+
+
+def test_a_line_without_an_end_is_refused_with_its_number_and_the_limit(
+    jsonl: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(formats, "LONGEST_LINE", 20)
+    assert fault(jsonl, '{"id": 1}\n{"id": "' + "x" * 20 + '"}').startswith("2: found a line of more than 20 bytes")
 
 
 def test_missing_ids_become_row_numbers_with_one_warning(jsonl: Path) -> None:
@@ -242,12 +259,12 @@ def test_a_missing_or_unreadable_data_set_is_named(tmp_path: Path) -> None:
             tables.read_ids(tmp_path / name)
 
 
-ANY_TEXT = st.text(st.characters(codec=None), max_size=8)  # lone surrogates too
+ANY_TEXT = st.text(st.characters(codec="utf-8"), max_size=8)
 
 
 @settings(deadline=None)
 @given(ids=st.lists(st.integers() | ANY_TEXT, max_size=8, unique_by=lambda one: (type(one), one)), packed=st.booleans())
-@example(ids=["\ud800", 7, "\udfff\U0001f600"], packed=False)
+@example(ids=["\U0001f600", 7, "\ufffd"], packed=False)
 def test_ids_come_back_from_json_lines_as_they_went(
     tmp_path_factory: pytest.TempPathFactory, ids: list, packed: bool
 ) -> None:
@@ -320,3 +337,23 @@ def test_csv_output_has_a_header_and_empty_cells_for_null(tmp_path: Path) -> Non
         table.add({"id": 2, "score": 0.25, "error": None})
     with open(tmp_path / "x.csv", newline="") as file:
         assert list(csv.reader(file)) == [["id", "score", "error"], ['a "b", c', "", "why"], ["2", "0.25", ""]]
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "jsonl.gz", "csv", "parquet"])
+def test_a_table_that_is_interrupted_leaves_nothing_and_prints_nothing(
+    ending: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(KeyboardInterrupt), tables.table_writer(tmp_path / f"o.{ending}") as table:
+        for row in range(70_000):  # more than a row group
+            table.add({"id": row, "score": 0.5})
+        raise KeyboardInterrupt
+    del table
+    gc.collect()
+    assert capfd.readouterr() == ("", "") and not list(tmp_path.iterdir())
+
+
+def test_a_parquet_text_that_is_no_utf8_is_refused(tmp_path: Path) -> None:
+    texts = pyarrow.array([b"ok", b"\xc7"]).view(pyarrow.string())
+    pyarrow.parquet.write_table(pyarrow.table({"id": [0, 1], "text": texts}), tmp_path / "t.parquet")
+    with pytest.raises(DataError, match=r"t\.parquet: a value after row 0 cannot be read: .utf-8. codec can't decode"):
+        list(tables.read_rows(tmp_path / "t.parquet"))

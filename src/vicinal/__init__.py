@@ -1,7 +1,8 @@
 """vicinal knows a data set by its neighbours.
 
-One function a job: `score`, `duplicates`, `select`, `neighbors`, `index`, `search`, `outliers`, `classify`, `regress`,
-`choose_k`, `diagnose`, `kappa`, `embed`, `report`. Each takes an array, a path or a table, and returns a result object.
+One function a job: `score`, `duplicates`, `dedup`, `select`, `filter`, `neighbors`, `index`, `search`, `outliers`,
+`classify`, `regress`, `choose_k`, `diagnose`, `kappa`, `embed`, `report`. Each takes an array, a path or a table, and
+returns a result object.
 `vicinal.learn`, `vicinal.lm`, `vicinal.sql` and `vicinal.estimators` hold metric learning, kNN-LM, SQL and the
 estimators of scikit-learn.
 
@@ -26,9 +27,8 @@ if TYPE_CHECKING:
     from vicinal import tasks as tasks
     from vicinal import typing as typing
     from vicinal.analysis.forms import percentile, ratio_to_median
+    from vicinal.analysis.score_table import SCORES, Score
     from vicinal.analysis.scores import (
-        SCORES,
-        Score,
         hubness,
         kth_distance,
         local_intrinsic_dimension,
@@ -39,19 +39,23 @@ if TYPE_CHECKING:
         median_distance,
     )
     from vicinal.data.results import Columns
-    from vicinal.errors import DataError, MissingExtra, NotFitted, UsageError, VicinalError
+    from vicinal.errors import DataError, DiskFull, MissingExtra, NotFitted, UsageError, VicinalError
     from vicinal.indexes import HNSW, IVF, IVFPQ, PQ, Annoy, BallTree, Binary, Exact, Index, KDTree, load_index
     from vicinal.indexes.evaluation import Evaluation
     from vicinal.indexes.exemplar_svm import ExemplarSVM
     from vicinal.knn.metrics import METRICS, Metric, mahalanobis
     from vicinal.knn.neighbors import Neighbors, RadiusNeighbors
     from vicinal.retrieval.collection import Collection
+    from vicinal.tasks.curate import Curation, curate
     from vicinal.tasks.diagnose.diagnose import diagnose
     from vicinal.tasks.diagnose.diagnosis import Diagnosis
     from vicinal.tasks.diagnose.kappa import Kappa, kappa
-    from vicinal.tasks.duplicates import Duplicates, duplicates
+    from vicinal.tasks.diversity import Diversity, diversity
+    from vicinal.tasks.duplicates import Duplicates, RadiusCurve, duplicates
+    from vicinal.tasks.duplicates.dedup import Deduplicated, dedup
     from vicinal.tasks.embed import Embedded, embed
     from vicinal.tasks.evaluate import evaluate
+    from vicinal.tasks.filter import Filtered, filter
     from vicinal.tasks.index import add_to_index, describe_index, export_benchmark, index, remove_from_index
     from vicinal.tasks.info import info
     from vicinal.tasks.neighbors import DataNeighbors, neighbors
@@ -65,6 +69,8 @@ if TYPE_CHECKING:
     from vicinal.tasks.score.scorers import KNNScorer
     from vicinal.tasks.search import Hits, search
     from vicinal.tasks.select import select
+    from vicinal.tasks.select.compare import compare_selections
+    from vicinal.tasks.select.comparison import Comparison
     from vicinal.tasks.select.selection import Selection
 
 __version__ = "0.1.0"
@@ -90,15 +96,21 @@ _MODULES = {
     "Binary": "vicinal.indexes",
     "Collection": "vicinal.retrieval.collection",
     "Columns": "vicinal.data.results",
+    "Comparison": "vicinal.tasks.select.comparison",
+    "Curation": "vicinal.tasks.curate",
     "Curve": "vicinal.tasks.predict.curve",
     "DataError": "vicinal.errors",
     "DataNeighbors": "vicinal.tasks.neighbors",
     "Diagnosis": "vicinal.tasks.diagnose.diagnosis",
+    "Deduplicated": "vicinal.tasks.duplicates.dedup",
+    "DiskFull": "vicinal.errors",
+    "Diversity": "vicinal.tasks.diversity",
     "Duplicates": "vicinal.tasks.duplicates",
     "Embedded": "vicinal.tasks.embed",
     "Evaluation": "vicinal.indexes.evaluation",
     "Exact": "vicinal.indexes",
     "ExemplarSVM": "vicinal.indexes.exemplar_svm",
+    "Filtered": "vicinal.tasks.filter",
     "HNSW": "vicinal.indexes",
     "Hits": "vicinal.tasks.search",
     "IVF": "vicinal.indexes",
@@ -117,9 +129,10 @@ _MODULES = {
     "Page": "vicinal.tasks.report",
     "PredictedValues": "vicinal.tasks.predict.regress",
     "Predictions": "vicinal.tasks.predict.classify",
+    "RadiusCurve": "vicinal.tasks.duplicates",
     "RadiusNeighbors": "vicinal.knn.neighbors",
-    "SCORES": "vicinal.analysis.scores",
-    "Score": "vicinal.analysis.scores",
+    "SCORES": "vicinal.analysis.score_table",
+    "Score": "vicinal.analysis.score_table",
     "Scores": "vicinal.tasks.score",
     "Selection": "vicinal.tasks.select.selection",
     "UsageError": "vicinal.errors",
@@ -127,9 +140,14 @@ _MODULES = {
     "add_to_index": "vicinal.tasks.index",
     "choose_k": "vicinal.tasks.predict.choose_k",
     "classify": "vicinal.tasks.predict.classify",
+    "compare_selections": "vicinal.tasks.select.compare",
+    "curate": "vicinal.tasks.curate",
     "describe_index": "vicinal.tasks.index",
     "diagnose": "vicinal.tasks.diagnose.diagnose",
+    "dedup": "vicinal.tasks.duplicates.dedup",
+    "diversity": "vicinal.tasks.diversity",
     "duplicates": "vicinal.tasks.duplicates",
+    "filter": "vicinal.tasks.filter",
     "embed": "vicinal.tasks.embed",
     "evaluate": "vicinal.tasks.evaluate",
     "export_benchmark": "vicinal.tasks.index",
@@ -169,15 +187,21 @@ __all__ = [
     "Binary",
     "Collection",
     "Columns",
+    "Comparison",
+    "Curation",
     "Curve",
     "DataError",
     "DataNeighbors",
+    "Deduplicated",
     "Diagnosis",
+    "DiskFull",
+    "Diversity",
     "Duplicates",
     "Embedded",
     "Evaluation",
     "Exact",
     "ExemplarSVM",
+    "Filtered",
     "Hits",
     "Index",
     "KDTree",
@@ -191,6 +215,7 @@ __all__ = [
     "Page",
     "PredictedValues",
     "Predictions",
+    "RadiusCurve",
     "RadiusNeighbors",
     "Score",
     "Scores",
@@ -200,12 +225,17 @@ __all__ = [
     "add_to_index",
     "choose_k",
     "classify",
+    "compare_selections",
+    "curate",
+    "dedup",
     "describe_index",
     "diagnose",
+    "diversity",
     "duplicates",
     "embed",
     "evaluate",
     "export_benchmark",
+    "filter",
     "hubness",
     "index",
     "info",

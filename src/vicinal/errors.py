@@ -29,6 +29,12 @@ class DataError(VicinalError, ValueError):
     exit_code = 3
 
 
+class DiskFull(VicinalError, OSError):
+    """An output has no room on its disk, or is larger than the system allows a file to be."""
+
+    exit_code = 3
+
+
 class NotFitted(VicinalError, RuntimeError):
     """An index was used before it was given vectors."""
 
@@ -43,15 +49,16 @@ class MissingExtra(VicinalError, ImportError):
 
 @contextlib.contextmanager
 def kept_in(folder: str | Path | None) -> Iterator[None]:
-    """On Ctrl-C, report the folder that keeps the finished work."""
+    """On Ctrl-C, or where a disk is full, report the folder that keeps the finished work."""
     try:
         yield
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, DiskFull) as stop:
         if folder is None or not Path(folder).exists():
             raise
-        raise KeyboardInterrupt(
-            f"interrupted; finished work is kept in {folder}, and the same command continues from it"
-        ) from None
+        kept = f"finished work is kept in {folder}, and the same command continues from it"
+        if isinstance(stop, DiskFull):
+            raise DiskFull(f"{stop}; {kept}") from None
+        raise KeyboardInterrupt(f"interrupted; {kept}") from None
 
 
 def need(module: str, extra: str | None = None) -> Any:

@@ -23,6 +23,7 @@ __all__ = [
     "PathLike",
     "Progress",
     "StartProgress",
+    "StrategyName",
 ]
 
 Id: TypeAlias = int | str
@@ -59,3 +60,23 @@ LearnedMetricLike: TypeAlias = MetricLike | Literal["mahalanobis"]
 
 IndexName: TypeAlias = Literal["auto", "exact", "kdtree", "balltree", "hnsw", "ivf", "ivfpq", "pq", "binary", "annoy"]
 """The types of index that `vicinal.index` makes."""
+
+StrategyName: TypeAlias = Literal[
+    "highest",
+    "lowest",
+    "middle",
+    "random",
+    "k-center",
+    "facility",
+    "qdit",
+    "novelsum",
+    "logdet",
+    "semdedup",
+    "d4",
+    "deita",
+    "herding",
+    "moderate",
+    "tsds",
+    "tsds-kde",
+]
+"""The strategies of `vicinal.select`."""

@@ -54,6 +54,19 @@ class Quota:
                 self.open[self._members[self._starts[group] : self._starts[group + 1]]] = False
 
 
+def largest(key: np.ndarray, count: int) -> np.ndarray:
+    """Return the rows of the `count` largest keys, largest first, ties to the lower row.
+
+    >>> largest(np.array([0.5, 2.0, 0.5, 1.0]), 3).tolist()
+    [1, 3, 0]
+    """
+    if count < len(key):
+        rows = np.flatnonzero(key >= np.partition(key, len(key) - count)[len(key) - count])
+    else:
+        rows = np.arange(len(key))
+    return rows[np.argsort(-key[rows], kind="stable")[:count]]
+
+
 def refuse_product(metric: Metric, strategy: str) -> None:
     """Raise UsageError where a metric is an inner product, which has no smallest value."""
     if metric.product:

@@ -23,11 +23,14 @@ def two_nn_dimension(neighbors: Neighbors) -> float:
     Returns
     -------
     float
-        n / sum of log(r2 / r1) over the rows whose nearest other is no copy; NaN where there is none.
+        Over the m rows whose nearest other is no copy: the likeliest dimension if the tenth with the largest ratios is
+        known to be at least as large as the largest of the others only. So a pair of near-copies does not decide it.
+        NaN where there is no such row.
 
     References
     ----------
-    Facco, d'Errico, Rodriguez, Laio 2017, in its maximum-likelihood form.
+    Facco, d'Errico, Rodriguez, Laio 2017, who leave a tenth out too; in its maximum-likelihood form for censored
+    ratios.
 
     Examples
     --------
@@ -36,9 +39,12 @@ def two_nn_dimension(neighbors: Neighbors) -> float:
     """
     lengths = metric_of(neighbors).length(neighbors.nearest(2).distances.astype(np.float64))
     usable = (lengths[:, 0] > 0) & np.isfinite(lengths[:, 1])
+    if not usable.any():
+        return float("nan")
+    logs = np.sort(np.log(lengths[usable, 1]) - np.log(lengths[usable, 0]))
+    counted = len(logs) - len(logs) // 10
     with np.errstate(divide="ignore"):
-        total = np.log(lengths[usable, 1] / lengths[usable, 0]).sum()
-        return float(np.float64(usable.sum()) / total) if usable.any() else float("nan")
+        return float(np.float64(counted) / (logs[:counted].sum() + (len(logs) - counted) * logs[counted - 1]))
 
 
 def mle_dimension(neighbors: Neighbors, k: int) -> float:
@@ -79,20 +85,47 @@ def relative_contrast(neighbors: Neighbors, rows: np.ndarray, mean_distances: np
     Returns
     -------
     float
-        The mean of the rows' ratios; inf where every row has a copy.
+        The mean of the mean distances over the mean of the nearest ones; inf where every row has a copy.
 
     References
     ----------
-    He, Kumar, Chang 2012: the contrast of a query is its mean distance over that to its nearest.
+    He, Kumar, Chang 2012: the ratio of the expected distances. A mean of the rows' ratios would be decided by one
+    near-copy.
 
     Examples
     --------
     >>> relative_contrast(Neighbors([[1], [0]], [[2], [1]]), np.array([0, 1]), np.array([3.0, 3.0]))
+    2.0
+    """
+    nearest = neighbors.distances[rows, 0].astype(np.float64)
+    usable = (nearest > 0) & np.isfinite(nearest)
+    return float(mean_distances[usable].mean() / nearest[usable].mean()) if usable.any() else float("inf")
+
+
+def median_contrast(neighbors: Neighbors, rows: np.ndarray, median_distances: np.ndarray) -> float:
+    """Return how many times farther a random row is than the nearest one, for the median row.
+
+    Parameters
+    ----------
+    neighbors : Neighbors
+    rows : ndarray of int, shape (n_sampled,)
+        The rows that it is measured on; those with a copy are left out.
+    median_distances : ndarray of float, shape (n_sampled,)
+        Their median distances to random other rows, in the neighbours' unit.
+
+    Returns
+    -------
+    float
+        The median of the rows' ratios, which single rows do not decide; inf where every row has a copy.
+
+    Examples
+    --------
+    >>> median_contrast(Neighbors([[1], [0]], [[2], [1]]), np.array([0, 1]), np.array([3.0, 3.0]))
     2.25
     """
     nearest = neighbors.distances[rows, 0].astype(np.float64)
     usable = (nearest > 0) & np.isfinite(nearest)
-    return float((mean_distances[usable] / nearest[usable]).mean()) if usable.any() else float("inf")
+    return float(np.median(median_distances[usable] / nearest[usable])) if usable.any() else float("inf")
 
 
 def hubness_skew(neighbors: Neighbors, k: int) -> tuple[float, float]:

@@ -1,21 +1,19 @@
-"""Groups of near-duplicates: the connected components of the pairs of rows within a radius.
+"""Groups of near-duplicates, and the row of each group that stays.
 
-A chain of close rows is one group, even if its ends are farther apart than the radius. Exact copies are grouped first
-and searched once: thousands of copies of one row would make millions of pairs.
+`greedy` keeps rows in an order of priority: a row stays unless a row that stays lies within the radius. Every removed
+row is then within the radius of the row that stands for it. `duplicate_groups` joins rows by chains of close pairs
+(single linkage), whose ends may be far apart.
 """
 
 import numpy as np
 
 from vicinal.analysis.components import components
+from vicinal.analysis.near_pairs import NearPairs, Piece
 from vicinal.errors import UsageError
-from vicinal.knn.blocks import blocks
-from vicinal.knn.copies import find_copies
-from vicinal.knn.exact import ExactSearch
 from vicinal.knn.metrics import Metric, find
 from vicinal.typing import Progress
 
-SAMPLE = 256
-MOST_PAIRS = 1 << 27
+LINKS = ("greedy", "single")
 
 
 def check_radius(radius: object, metric: Metric, place: str = "radius") -> float:
@@ -23,8 +21,7 @@ def check_radius(radius: object, metric: Metric, place: str = "radius") -> float
 
     Parameters
     ----------
-    radius : float or str
-        A number, or its text.
+    radius : float
     metric : Metric
     place : str
         What messages call it.
@@ -34,10 +31,8 @@ def check_radius(radius: object, metric: Metric, place: str = "radius") -> float
     UsageError
         It is not a finite number, or it is negative and the metric has no negative distances.
     """
-    try:
-        number = float("nan") if isinstance(radius, bool) else float(radius)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        number = float("nan")
+    usable = isinstance(radius, int | float | np.integer | np.floating) and not isinstance(radius, bool)
+    number = float(radius) if usable else float("nan")  # type: ignore[arg-type]
     if not np.isfinite(number):
         shown = f'"{radius}"' if isinstance(radius, str) else radius
         raise UsageError(f"{place}: expected a number in the unit of {metric.name} ({metric.unit}), got {shown}")
@@ -85,29 +80,96 @@ def duplicate_groups(
     [0, 1, 0, 0, 1]
     """
     metric = find(metric)
-    radius = check_radius(radius, metric)
-    n = len(vectors)
-    copies = find_copies(vectors) if not metric.product else None
-    rows = np.arange(n) if copies is None else copies.first
-    a, b = np.arange(n), np.arange(n) if copies is None else copies.first[copies.group]
-    index = ExactSearch.of(vectors[rows] if len(rows) < n else vectors, metric, threads)
-    sample = rows[:: max(1, len(rows) // SAMPLE)]
-    found = len(index.within(radius, vectors[sample]).indices) / len(sample)
-    if found * len(rows) <= MOST_PAIRS:
-        pairs = index.within(radius, progress=progress)
-        ends = np.repeat(rows, np.diff(pairs.indptr)), rows[pairs.indices]
-        return components(n, np.concatenate([a, ends[0]]), np.concatenate([b, ends[1]]))
-    group = components(n, a, b)
-    for block in blocks(len(rows), int(MOST_PAIRS / 4 / found)):  # too many pairs to be held at once
-        asking = rows[block]
-        pairs = index.within(radius, vectors[asking])
-        ends = np.repeat(asking, np.diff(pairs.indptr)), rows[pairs.indices]
-        group = components(n, np.concatenate([np.arange(n), ends[0]]), np.concatenate([group, ends[1]]))
-        if progress is not None:
-            progress(block.stop, len(rows))
+    return linked(NearPairs(vectors, check_radius(radius, metric), metric, threads, progress=progress))
+
+
+def linked(pairs: NearPairs) -> np.ndarray:
+    """Return the group of each row under single linkage, as `duplicate_groups`."""
+    m = len(pairs.first)
+    group = np.arange(m)
+    for piece in pairs.pieces():
+        a, b = np.concatenate([np.arange(m), piece.source]), np.concatenate([group, piece.near])
+        group = components(m, a, b)
         if not group.any():
             break
-    return group
+    rows: np.ndarray = pairs.first[group[pairs.entry]]
+    return rows
+
+
+def greedy(pairs: NearPairs, priority: np.ndarray | None = None) -> np.ndarray:
+    """Return the row that stands for each row: itself where it stays, else a row within the radius that stays.
+
+    Rows are taken in the order of their priority, of equal ones the lower row first. A row stays unless one that stays
+    already lies within the radius. Of several such rows, the nearest stands for it, of equally near ones the first.
+
+    Parameters
+    ----------
+    pairs : NearPairs
+    priority : ndarray of float, shape (n,), optional
+        High comes first; by default, rows come in their own order.
+
+    Returns
+    -------
+    ndarray of int64, shape (n,)
+
+    Examples
+    --------
+    >>> line = np.array([[0.0], [1.0], [2.0], [9.0]])
+    >>> greedy(NearPairs(line, 1.0, find("euclidean"))).tolist()
+    [0, 0, 2, 3]
+    >>> greedy(NearPairs(line, 1.0, find("euclidean")), priority=np.array([0, 1, 0, 0])).tolist()
+    [1, 1, 1, 3]
+    """
+    n, m = len(pairs.entry), len(pairs.first)
+    rows = np.arange(n) if priority is None else np.lexsort((np.arange(n), -priority))
+    _, places = np.unique(pairs.entry[rows], return_index=True)  # of each entry, when its first row comes
+    head, order = rows[places], np.argsort(places)
+    place = np.empty(m, dtype=np.int64)
+    place[order] = np.arange(m)
+    removed = np.zeros(m, dtype=bool)
+    standing, nearest = np.arange(m), np.full(m, np.inf, dtype=np.float32)
+    for piece in pairs.pieces(order, lambda: removed):
+        _remove(piece, place, removed)
+        _stand(piece, place, removed, standing, nearest)
+    stays: np.ndarray = head[standing[pairs.entry]]
+    return stays
+
+
+def _remove(piece: Piece, place: np.ndarray, removed: np.ndarray) -> None:
+    """Mark the rows near each row that stays, in the order of their places."""
+    asked = np.flatnonzero(np.diff(piece.indptr))
+    asked = asked[np.argsort(place[piece.asked[asked]])]
+    starts, ends = piece.indptr[asked].tolist(), piece.indptr[asked + 1].tolist()
+    for entry, start, end in zip(piece.asked[asked].tolist(), starts, ends, strict=True):
+        if not removed[entry]:
+            removed[piece.near[start:end]] = True
+
+
+def _stand(piece: Piece, place: np.ndarray, removed: np.ndarray, standing: np.ndarray, nearest: np.ndarray) -> None:
+    """Let the nearest row that stays and comes before it stand for each removed row."""
+    source = piece.source
+    use = np.flatnonzero(~removed[source] & (place[source] < place[piece.near]))
+    source, near, distances = source[use], piece.near[use], piece.distances[use]
+    order = np.lexsort((place[source], distances, near))
+    order = order[np.append(True, np.diff(near[order]) != 0)[: len(order)]]
+    source, near, distances = source[order], near[order], distances[order]
+    first = (standing[near] == near) | (distances < nearest[near])
+    standing[near[first]], nearest[near[first]] = source[first], distances[first]
+
+
+def crowding(pairs: NearPairs) -> np.ndarray:
+    """Return how many other rows lie within the radius of each row, int64 (n,).
+
+    >>> crowding(NearPairs(np.array([[0.0], [1.0], [2.0], [2.0]]), 1.0, find("euclidean"))).tolist()
+    [1, 3, 2, 2]
+    """
+    sizes = pairs.sizes
+    count = sizes - 1
+    for piece in pairs.pieces():
+        sums = np.append(0, np.cumsum(sizes[piece.near]))
+        count[piece.asked] += sums[piece.indptr[1:]] - sums[piece.indptr[:-1]]
+    of_rows: np.ndarray = count[pairs.entry]
+    return of_rows
 
 
 def representatives(groups: np.ndarray, quality: np.ndarray | None = None) -> np.ndarray:

@@ -11,7 +11,7 @@ shrink, so what is known of a row is an upper bound, and only rows whose bound m
 
 import numpy as np
 
-from vicinal.analysis.choices import Choice, Quota, refuse_product
+from vicinal.analysis.choices import Choice, Quota, largest, refuse_product
 from vicinal.knn.exact import ExactSearch
 from vicinal.knn.metrics import Metric, find
 
@@ -132,8 +132,8 @@ class _Centers:
     def farthest(self) -> np.ndarray:
         """The open rows of the largest weighted distances, largest first; those of the first POOL are up to date."""
         while True:
-            largest = _largest(self._key(), RENEWED)
-            ranked: np.ndarray = largest[self.quota.open[largest]]
+            rows = largest(self._key(), RENEWED)
+            ranked: np.ndarray = rows[self.quota.open[rows]]
             if (self.seen[ranked[:POOL]] == len(self.order)).all():
                 return ranked
             self.renew(ranked[self.seen[ranked] < len(self.order)])
@@ -170,15 +170,6 @@ class _Centers:
         chosen[self.order] = True
         self.renew(np.flatnonzero(~chosen & (self.seen < len(self.order))))
         return Choice(np.array(self.order), self.near, np.where(np.isfinite(self.far), self.far, np.nan))
-
-
-def _largest(key: np.ndarray, count: int) -> np.ndarray:
-    """The rows of the `count` largest keys, largest first, ties to the lower row."""
-    if count < len(key):
-        rows = np.flatnonzero(key >= np.partition(key, len(key) - count)[len(key) - count])
-    else:
-        rows = np.arange(len(key))
-    return rows[np.argsort(-key[rows], kind="stable")[:count]]
 
 
 def _least_distances(prepared: np.ndarray, metric: Metric) -> np.ndarray:

@@ -144,7 +144,7 @@ def boundary_pairs(neighbors: Neighbors, labels: np.ndarray, count: int, evaluat
     """
     if not 0 <= evaluation <= 1:
         raise UsageError(f"evaluation: expected a share from 0 to 1, got {evaluation}")
-    ends, far = _candidates(neighbors, labels)
+    ends, far = nearest_of_other_label(neighbors, labels)
     covered = np.zeros(len(neighbors), dtype=np.int64)
     free = np.ones(len(ends), dtype=bool)
     reach = max(2, len(neighbors) // max(1, count))
@@ -160,9 +160,16 @@ def boundary_pairs(neighbors: Neighbors, labels: np.ndarray, count: int, evaluat
     return BoundaryPairs(pairs[:, 0], pairs[:, 1], far[chosen], turns)
 
 
-def _candidates(neighbors: Neighbors, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Each row with its nearest other of a different label, once a pair: rows (n, 2) and distances, ascending."""
+def nearest_of_other_label(
+    neighbors: Neighbors, labels: np.ndarray, free: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return each row with its nearest other of a different label, once a pair: rows (n, 2), distances, ascending.
+
+    Where `free` is given, bool (n,), only rows of which it is true count.
+    """
     differs = (labels[np.maximum(neighbors.indices, 0)] != labels[:, None]) & (neighbors.indices >= 0)
+    if free is not None:
+        differs &= free[np.maximum(neighbors.indices, 0)] & free[:, None]
     place = differs.argmax(axis=1)
     rows = np.flatnonzero(differs.any(axis=1))
     others, far = neighbors.indices[rows, place[rows]], neighbors.distances[rows, place[rows]]

@@ -1,22 +1,21 @@
-"""Scores: pure functions of `Neighbors` that give one number a row, and the forms that a score can be put in.
+"""Scores: pure functions of `Neighbors` that give one number a row; `score_table` has their names.
 
 A row whose score is not defined gets NaN or an infinity: a row with fewer than k neighbours (index -1), or one of which
 the docstring says so. Rows without any neighbour take no part in the scores of the others. Every function takes the
 `Neighbors` and k; these may hold more than k neighbours a row.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+import warnings
 
 import numpy as np
 
-from vicinal.analysis.distinct import EQUAL_AT_ZERO, metric_of, multiplicity, nearest_distinct, require_lengths
 from vicinal.analysis.distinct import copy_groups as copy_groups  # which other modules import from here
-from vicinal.analysis.forms import percentile, ratio_to_median
-from vicinal.errors import DataError, UsageError, unknown
-from vicinal.knn.metrics import METRICS, Metric
+from vicinal.analysis.distinct import metric_of, nearest_distinct, require_lengths
+from vicinal.errors import DataError, UsageError
+from vicinal.knn.metrics import METRICS
 from vicinal.knn.neighbors import Neighbors
 
+LOF_INFLATED = 1e7  # a factor above it comes from copies; scikit-learn warns from here on
 LOF_OFFSET = 1e-10  # added to mean reachabilities, so that copies have a density; scikit-learn's value
 
 
@@ -158,7 +157,16 @@ def local_outlier_factor(neighbors: Neighbors, k: int) -> np.ndarray:
     radius = np.where(there, distances, -np.inf).max(axis=1)
     reachability = np.maximum(distances, radius[nearest.indices])
     density = 1.0 / (_mean(reachability, there) + LOF_OFFSET)
-    return _mean(density[nearest.indices], there) / density
+    factors = _mean(density[nearest.indices], there) / density
+    inflated = int((factors > LOF_INFLATED).sum())
+    if inflated:
+        warnings.warn(
+            f"local outlier factor: {inflated} rows have a factor above {LOF_INFLATED:g}, because rows with at least "
+            f"{k} copies are near them; give a larger k, or remove copies first: `vicinal outliers` computes the "
+            "factor over distinct rows",
+            stacklevel=2,
+        )
+    return factors
 
 
 def log_density(neighbors: Neighbors, k: int) -> np.ndarray:
@@ -197,7 +205,7 @@ def log_density(neighbors: Neighbors, k: int) -> np.ndarray:
     _least(k, 2, "the density")
     volume = metric_of(neighbors).log_volume
     if volume is None:
-        raise UsageError(f"the density: {_volume_expected()}, found neighbours by {neighbors.metric}")
+        raise UsageError(f"the density: {volume_expected()}, found neighbours by {neighbors.metric}")
     if neighbors.dim is None:
         raise UsageError(
             "the density: expected neighbours that know the number of dimensions (dim), found None; compute them "
@@ -278,121 +286,8 @@ def local_intrinsic_dimension(neighbors: Neighbors, k: int) -> np.ndarray:
         return np.where(others > 0, others / logarithms.sum(axis=1), np.nan)
 
 
-@dataclass(frozen=True)
-class Score:
-    """A row of the table of scores.
-
-    Attributes
-    ----------
-    name : str
-        What configurations call it.
-    by : str
-        The short name, which commands and functions take too.
-    compute : callable
-        The function of `Neighbors` and k; it is given all the neighbours there are.
-    high : str
-        What a high value means, in a word or two.
-    undefined : str
-        Why a row that has k neighbours has no value; "" where only distances beyond float32 have none.
-    least_k : int
-        The smallest k that it is defined for.
-    own : bool
-        Whether it needs the neighbours of the neighbours, and so a set's neighbours in itself.
-    distinct : bool
-        Whether it reads the k nearest distinct vectors, which `nearest_distinct` gives.
-    lengths : bool
-        Whether equal vectors must have distance 0, so that inner products will not do.
-    volume : bool
-        Whether it needs the volume of a ball.
-    also : dict of str to callable
-        Whole numbers that are reported beside the score, by name: functions of the `Neighbors` and the groups of
-        copies.
-    """
-
-    name: str
-    by: str
-    compute: Callable[[Neighbors, int], np.ndarray]
-    high: str
-    undefined: str = ""
-    least_k: int = 1
-    own: bool = False
-    distinct: bool = False
-    lengths: bool = False
-    volume: bool = False
-    also: dict[str, Callable[[Neighbors, np.ndarray | None], np.ndarray]] = field(default_factory=dict)
-
-    def unfit(self, metric: Metric) -> str:
-        """Return why the score cannot be computed from this metric's distances; empty where it can."""
-        if self.volume and metric.log_volume is None:
-            return f"{_volume_expected()}, got {metric.name}"
-        if self.lengths and metric.product:
-            return f"expected {EQUAL_AT_ZERO}, got {metric.name}; choose euclidean or cosine"
-        return ""
-
-
-SCORES = (
-    Score("KNNScorer", "mean", mean_distance, "unique"),
-    Score("KthDistanceScorer", "kth", kth_distance, "unique"),
-    Score("MedianDistanceScorer", "median", median_distance, "unique"),
-    Score(
-        "DistinctKNNScorer",
-        "distinct",
-        mean_distinct_distance,
-        "unique",
-        undefined="fewer than k distinct neighbours are known",
-        own=True,
-        distinct=True,
-        lengths=True,
-        also={"multiplicity": multiplicity},
-    ),
-    Score("LOFScorer", "lof", local_outlier_factor, "outlying", own=True, lengths=True),
-    Score(
-        "DensityScorer",
-        "density",
-        log_density,
-        "crowded",
-        undefined="its k nearest are copies of it, so the density has no bound",
-        least_k=2,
-        volume=True,
-    ),
-    Score("HubnessScorer", "hubness", hubness, "a hub", own=True),
-    Score(
-        "LIDScorer",
-        "lid",
-        local_intrinsic_dimension,
-        "complex",
-        undefined="fewer than two of its k nearest differ from it and in distance, so there is no dimension",
-        least_k=2,
-        lengths=True,
-    ),
-)
-BY_NAME = {name: score for score in SCORES for name in (score.name, score.by)}
-FORMS: dict[str, Callable[[np.ndarray], np.ndarray]] = {"percentile": percentile, "ratio": ratio_to_median}
-
-
-def find(name: str) -> tuple[Score, str]:
-    """Return the score of a name, and the form that may follow it after a colon, "" for the plain value.
-
-    Raises
-    ------
-    UsageError
-        There is no such score or form; the message gives the choices and the nearest one.
-
-    Examples
-    --------
-    >>> score, form = find("kth:percentile")
-    >>> score.name, form
-    ('KthDistanceScorer', 'percentile')
-    """
-    plain, colon, form = str(name).partition(":")
-    if plain not in BY_NAME:
-        raise UsageError(unknown("scorer", name, BY_NAME))
-    if colon and form not in FORMS:
-        raise UsageError(unknown(f"form of {plain}", form, FORMS))
-    return BY_NAME[plain], form
-
-
-def _volume_expected() -> str:
+def volume_expected() -> str:
+    """Return what a message says of the metrics that the density is defined for."""
     names = ", ".join(metric.name for metric in METRICS if metric.log_volume is not None)
     return f"expected a metric whose balls have a volume ({names})"
 

@@ -60,6 +60,40 @@ def shares(groups: np.ndarray, keep: int, most: np.ndarray | None = None) -> np.
     return seats
 
 
+def at_random(
+    weight: np.ndarray, keep: int, groups: np.ndarray | None = None, seats: np.ndarray | None = None, seed: int = 0
+) -> Choice:
+    """Return rows drawn at random without replacement: the baseline of every other strategy.
+
+    Parameters
+    ----------
+    weight : ndarray of float64, shape (n,)
+        At each draw, the chance of a row is its share of the weights that are left.
+    keep : int
+        How many rows to choose where there are no groups.
+    groups, seats : ndarray of int, optional
+        The group of each row (n,), from 0, and how many rows of each group are chosen (n_groups,).
+    seed : int
+
+    Returns
+    -------
+    Choice
+        `because` is the last row drawn, of the row's own group where there are groups.
+
+    References
+    ----------
+    Efraimidis & Spirakis 2006, "Weighted random sampling with a reservoir".
+
+    Examples
+    --------
+    >>> at_random(np.array([1.0, 1.0, 1.0, 0.0]), keep=3).order.tolist()
+    [0, 1, 2]
+    """
+    with np.errstate(divide="ignore"):
+        key = np.log(np.random.default_rng(seed).random(len(weight))) / weight
+    return by_merit(key, keep, groups, seats)
+
+
 def by_merit(merit: np.ndarray, keep: int, groups: np.ndarray | None = None, seats: np.ndarray | None = None) -> Choice:
     """Return the rows of the largest merit.
 

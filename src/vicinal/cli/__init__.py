@@ -24,7 +24,10 @@ COMMANDS = (
     "index",
     "search",
     "duplicates",
+    "dedup",
+    "diversity",
     "select",
+    "filter",
     "report",
     "classify",
     "regress",
@@ -32,6 +35,7 @@ COMMANDS = (
     "choose-k",
     "diagnose",
     "kappa",
+    "curate",
     "learn",
     "apply",
     "lm",
@@ -39,8 +43,20 @@ COMMANDS = (
     "info",
 )
 
-OUTPUTS = ("output", "output_path", "decisions", "html", "picture", "sweep", "write_errors", "write_pairs")
+OUTPUTS = (
+    "output",
+    "add_to",
+    "removed",
+    "output_path",
+    "decisions",
+    "html",
+    "picture",
+    "sweep",
+    "write_errors",
+    "write_pairs",
+)
 INTERRUPTED = 130
+MEMORY = "VICINAL_MEMORY"
 CLOSED_PIPE = 141
 
 
@@ -88,6 +104,11 @@ def _run(arguments: list[str], console: Console) -> int:
         allow_abbrev=False,
     )
     top.add_argument("--version", action="version", version=f"vicinal {__version__}")
+    top.add_argument(
+        "--memory",
+        metavar="SIZE",
+        help="refuse work that takes more, such as 4G; by default what the machine or container has free",
+    )
     commands = top.add_subparsers(dest="command", metavar="COMMAND", title="commands")
     chosen = next((argument for argument in arguments if argument in COMMANDS), None)
     for name in COMMANDS:
@@ -114,12 +135,31 @@ def _run(arguments: list[str], console: Console) -> int:
         top.print_help(sys.stderr)
         return 2
     console.listen(parsed.verbose, parsed.quiet)
+    before = os.environ.get(MEMORY)
     try:
+        if parsed.memory is not None:
+            from vicinal.knn.memory import as_bytes  # loads numpy, which the help must not
+
+            os.environ[MEMORY] = str(as_bytes(parsed.memory, "--memory"))
         _refuse_inputs(vars(parsed))
-        return int(parsed.function(parsed, console))
+        code = int(parsed.function(parsed, console))
+        _refuse_shrunk()
+        return code
     except VicinalError as error:
         error.args = (options.in_options(str(error), commands.choices[parsed.command], parsed),)
         raise
+    finally:
+        if before is None:
+            os.environ.pop(MEMORY, None)
+        else:
+            os.environ[MEMORY] = before
+
+
+def _refuse_shrunk() -> None:
+    """Raise DataError where a mapped input became shorter during the command."""
+    from vicinal.storage import guard  # loads numpy
+
+    guard.refuse_shrunk()
 
 
 def _refuse_inputs(given: dict[str, Any]) -> None:
@@ -128,5 +168,5 @@ def _refuse_inputs(given: dict[str, Any]) -> None:
 
     others = [value for name, value in given.items() if name not in OUTPUTS]
     inputs = [text for value in others for text in (value if isinstance(value, list) else [value])]
-    for output in filter(None, map(given.get, OUTPUTS)):
+    for output in [given[name] for name in OUTPUTS if given.get(name)]:
         atomic.refuse_input(output, inputs)

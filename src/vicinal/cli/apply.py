@@ -23,10 +23,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     from vicinal.learn.applying import DTYPES
 
     parser.add_argument("head", metavar="FOLDER", help="a folder that `vicinal learn` wrote")
-    parser.add_argument("data", metavar="NPY", help="the embeddings, one row a sample")
+    parser.add_argument("data", metavar="DATA", help=f"the embeddings, one row a sample: {options.PATHS}")
+    options.add_encoding(parser)
     parser.add_argument("-o", "--output", metavar="NPY", required=True, help="the array to write")
     parser.add_argument("--tower", metavar="NAME", help="which head of a joint space")
     parser.add_argument("--dtype", choices=DTYPES, default="float32", help="of the output (default float32)")
+    options.add_on_invalid(parser, "NaN")
     options.add_overwrite(parser)
     parser.add_argument("--json", action="store_true", help="a summary as JSON on stdout")
 
@@ -40,8 +42,10 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         arguments.head,
         arguments.data,
         arguments.output,
+        encoding=arguments.encoding,
         tower=arguments.tower,
         dtype=arguments.dtype,
+        on_invalid=arguments.on_invalid,
         overwrite=arguments.overwrite,
     ).shape
     if arguments.json:

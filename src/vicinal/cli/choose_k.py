@@ -30,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--weights", choices=(*WEIGHTS, "both"), default="both", help="which votes (default both)")
     parser.add_argument("--picture", metavar="FILE", help="the curve as .svg, .png or .pdf (needs matplotlib)")
     options.add_metric(parser, mahalanobis=True)
+    options.add_on_invalid(parser, "left out")
     options.add_threads(parser)
     options.add_overwrite(parser)
     parser.add_argument("--json", action="store_true", help="the scores as JSON")
@@ -37,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Score every k and print the curve."""
+    from vicinal.data.usable import note
     from vicinal.tasks.predict.choose_k import choose_k
 
     with console.progress() as progress:
@@ -45,10 +47,12 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             arguments.labels,
             arguments.targets,
             embeddings=arguments.embeddings,
+            encoding=arguments.encoding,
             max_k=options.number(arguments.max_k),
             weights=arguments.weights,
             metric=arguments.metric,
             matrix=arguments.matrix,
+            on_invalid=arguments.on_invalid,
             threads=options.number(arguments.threads),
             picture=arguments.picture,
             overwrite=arguments.overwrite,
@@ -58,6 +62,6 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     k, weights = curve.best
     console.note(
         f"best: k = {k}, {weights} weights, leave-one-out {curve.score} {curve.best_score:.4f}; {curve.n:,} rows in "
-        f"{curve.seconds:.1f} s"
+        f"{curve.seconds:.1f} s{note(curve.unusable, skip=True)}"
     )
     return 0

@@ -23,17 +23,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_embeddings(parser, "the embeddings of the labelled rows")
     parser.add_argument("--labels", metavar="FILE[:FIELD]", required=True, help="their labels (default field: label)")
     options.add_voting(parser)
-    parser.add_argument(
-        "--allow-small-classes", action="store_true", help="let k be larger than a class, which others can then outvote"
-    )
+    parser.add_argument("--allow-small-classes", action="store_true", help="do not warn where k is larger than a class")
     options.add_metric(parser, mahalanobis=True)
+    options.add_on_invalid(parser, "known rows do not vote, queries get no result")
     options.add_threads(parser)
     options.add_output(parser)
+    options.add_add_to(parser)
     options.add_json(parser)
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Classify the queries and print what was predicted."""
+    from vicinal.data.usable import note
     from vicinal.tasks.predict.classify import classify
 
     with console.progress() as progress:
@@ -42,6 +43,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             arguments.labels,
             arguments.queries,
             embeddings=arguments.embeddings,
+            encoding=arguments.encoding,
             query_ids=arguments.query_ids,
             k=options.number(arguments.k),
             max_k=options.number(arguments.max_k),
@@ -50,18 +52,22 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             with_neighbors=arguments.with_neighbors,
             metric=arguments.metric,
             matrix=arguments.matrix,
+            on_invalid=arguments.on_invalid,
             threads=options.number(arguments.threads),
             output=arguments.output,
+            add_to=arguments.add_to,
             overwrite=arguments.overwrite,
             progress=progress,
         )
-    if arguments.output is None:
+    written = arguments.output or arguments.add_to
+    if written is None:
         options.print_records(result.records())
     if arguments.json:
-        print(json.dumps(result.summary()), file=sys.stderr if arguments.output is None else sys.stdout)
+        print(json.dumps(result.summary()), file=sys.stderr if written is None else sys.stdout)
     chosen = "" if result.score is None else f"; leave-one-out accuracy {result.score:.4f}"
     console.note(
         f"{len(result):,} rows classified among {len(result.classes)} classes by {result.k} neighbours, "
         f"{result.weights} weights{chosen}, in {result.seconds:.1f} s"
+        f"{note(result.unusable['data'], skip=True)}{note(result.unusable['queries'], result.skipped)}"
     )
     return 0

@@ -1,6 +1,7 @@
 """Standard error of a command: notes, warnings, errors, and a progress bar on a terminal."""
 
 import contextlib
+import logging
 import sys
 import traceback
 import warnings
@@ -8,6 +9,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 Progress = Callable[..., None]  # called with rows done, rows in all, and a remark
+
+
+class _Lines(logging.Handler):
+    """Prints what the package logs, such as which of several columns was taken, as notes."""
+
+    def __init__(self, console: "Console") -> None:
+        super().__init__()
+        self._console = console
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._console.note(record.getMessage())
 
 
 class Console:
@@ -22,6 +34,9 @@ class Console:
         self._verbose, self._quiet = verbose, quiet
         warnings.simplefilter("ignore" if quiet else "always", UserWarning)
         warnings.showwarning = lambda message, *_, **__: self._warning(str(message))
+        told = logging.getLogger("vicinal")
+        told.setLevel(logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO)
+        told.handlers, told.propagate = [_Lines(self)], False
 
     def _warning(self, text: str) -> None:
         if text not in self._warned:

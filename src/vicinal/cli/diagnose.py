@@ -32,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--evaluation", metavar="SHARE", default="0.5", help="share of pairs set aside (default 0.5)")
     parser.add_argument("--top", metavar="N", default="10", help="how many of each list to print (default 10)")
     options.add_metric(parser, mahalanobis=True)
+    options.add_on_invalid(parser, "left out")
     options.add_threads(parser)
     options.add_overwrite(parser)
     parser.add_argument("--json", action="store_true", help="everything as JSON")
@@ -39,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Diagnose the data set and print the diagnosis."""
+    from vicinal.data.usable import note
     from vicinal.tasks.arguments import whole_number
     from vicinal.tasks.diagnose.diagnose import diagnose
 
@@ -49,11 +51,13 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             arguments.labels,
             arguments.second_labels,
             embeddings=arguments.embeddings,
+            encoding=arguments.encoding,
             k=options.number(arguments.k),
             pairs=options.number(arguments.pairs),
             evaluation=options.number(arguments.evaluation),
             metric=arguments.metric,
             matrix=arguments.matrix,
+            on_invalid=arguments.on_invalid,
             threads=options.number(arguments.threads),
             html=arguments.html,
             write_errors=arguments.write_errors,
@@ -62,5 +66,6 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             progress=progress,
         )
     print(json.dumps(diagnosis.summary()) if arguments.json else diagnosis.text(top))
-    console.note(f"{diagnosis.n:,} rows diagnosed in {diagnosis.seconds:.1f} s")
+    left_out = note(diagnosis.unusable, skip=True)
+    console.note(f"{diagnosis.n:,} rows diagnosed in {diagnosis.seconds:.1f} s{left_out}")
     return 0

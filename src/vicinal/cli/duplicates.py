@@ -1,9 +1,12 @@
 """Find groups of rows that lie within a radius of each other.
 
-One line a group: its representative (the first row, or the best of a quality field), its size, the ids and row numbers
-of its members, and their distances to the representative. A chain of close rows is one group.
-
+  vicinal duplicates data.jsonl --embeddings emb.npy --suggest --metric cosine
   vicinal duplicates data.jsonl --embeddings emb.npy --radius 0.05 --metric cosine -o groups.jsonl
+
+One line a group: its representative (the row that stays), its size, the ids and row numbers of its members, and their
+distances to the representative, which are at most the radius. --link single joins chains of close rows instead, whose
+ends may be far apart. --suggest shows what several radii would remove, with sample pairs. `vicinal dedup` writes the
+data set without its duplicates.
 """
 
 import argparse
@@ -19,16 +22,26 @@ PRINTED = ("json",)
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `vicinal duplicates`."""
-    parser.add_argument("data", metavar="DATA", help="the data set, or a .npy file of embeddings")
-    parser.add_argument("--embeddings", metavar="NPY", help="one row a sample, where DATA is a data set")
-    parser.add_argument(
-        "--radius", metavar="R", required=True, help="rows at most so far apart are duplicates; 0 for exact copies"
+    parser.add_argument("data", metavar="DATA", help=f"the data set, or embeddings alone: {options.PATHS}")
+    options.add_embeddings_option(parser, "one row a sample, where DATA is a data set")
+    radius = parser.add_mutually_exclusive_group(required=True)
+    radius.add_argument(
+        "--radius", metavar="R", help="rows at most so far apart are duplicates; 0 for exact copies; auto as --suggest"
+    )
+    radius.add_argument(
+        "--suggest",
+        dest="radius",
+        action="store_const",
+        const="auto",
+        help="show what several radii would remove, with three sample pairs each, to choose one by",
     )
     options.add_metric(parser)
-    parser.add_argument(
-        "--quality", metavar="FIELD", help="a field of numbers: the best row of a group is its representative"
-    )
+    options.add_grouping(parser)
+    parser.add_argument("--quality", metavar="FIELD", help="the same as --keep best:FIELD")
+    parser.add_argument("--text", metavar="FIELD", help="with --suggest, show this field of the sample pairs")
+    parser.add_argument("--picture", metavar="FILE", help="with --suggest, draw the curve: .svg, .png or .pdf")
     parser.add_argument("-o", "--output", metavar="PATH", help="a .jsonl or .jsonl.gz file (default: standard output)")
+    options.add_add_to(parser)
     options.add_overwrite(parser)
     options.add_on_invalid(parser, "in no group")
     options.add_ids(parser)
@@ -38,33 +51,44 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Find the duplicates; print the groups and a summary."""
-    from vicinal.data import tables
-    from vicinal.tasks.duplicates import duplicates
+    from vicinal.data.usable import note
+    from vicinal.tasks.duplicates import Duplicates, RadiusCurve, duplicates
 
     with console.progress() as progress:
-        found = duplicates(
+        found: Duplicates | RadiusCurve = duplicates(
             arguments.data,
             options.number(arguments.radius),
             arguments.embeddings,
+            encoding=arguments.encoding,
             metric=arguments.metric,
+            link=arguments.link,
+            keep=arguments.keep,
             quality=arguments.quality,
+            within=arguments.within,
             ids=arguments.ids,
             on_invalid=arguments.on_invalid,
             threads=options.number(arguments.threads),
             progress=progress,
             output=arguments.output,
+            add_to=arguments.add_to,
+            picture=arguments.picture,
+            text=arguments.text,
             overwrite=arguments.overwrite,
         )
-    if arguments.output is None:
-        lines = tables.JsonLines(sys.stdout.buffer)
-        for record in found.groups:
-            lines.add(record)
-        sys.stdout.buffer.flush()
+    if isinstance(found, RadiusCurve):
+        for line in [json.dumps(found.summary(), ensure_ascii=False)] if arguments.json else found.lines():
+            print(line)
+        console.note(f"{found.n:,} rows in {found.seconds:.1f} s{note(found.unusable, found.skipped)}")
+        return 0
     summary = found.summary()
+    written = arguments.output or arguments.add_to
+    if written is None:
+        options.print_records(found.groups)
     if arguments.json:
-        print(json.dumps(summary), file=sys.stderr if arguments.output is None else sys.stdout)
+        print(json.dumps(summary), file=sys.stderr if written is None else sys.stdout)
+    far = f", {summary['beyond_radius']:,} of them beyond the radius" if found.link == "single" else ""
     console.note(
-        f"{summary['groups']:,} groups of {summary['rows']:,} rows; {summary['removable']:,} could go "
-        f"({found.seconds:.1f} s)"
+        f"{summary['groups']:,} groups of {summary['rows']:,} rows; {summary['removable']:,} could go{far} "
+        f"({found.seconds:.1f} s){note(found.unusable, found.skipped)}"
     )
     return 0

@@ -48,7 +48,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _add_build(build: argparse.ArgumentParser) -> None:
     from vicinal.indexes import INDEXES
 
-    build.add_argument("embeddings", metavar="NPY", help="the embeddings, one row a sample; or a set of ann-benchmarks")
+    build.add_argument("embeddings", metavar="PATH", help=f"the embeddings, one row a sample: {options.PATHS}")
+    options.add_encoding(build)
     _add_data(build)
     _add_metric(build)
     build.add_argument("-o", "--output", metavar="FOLDER", required=True, help="the folder to write")
@@ -69,7 +70,8 @@ def _add_changes(actions: Any) -> None:
     """Add the actions that change an index: add and remove."""
     add = options.add_action(actions, "add", "add rows")
     add.add_argument("index", metavar="INDEX")
-    add.add_argument("embeddings", metavar="NPY", help="the rows to add")
+    add.add_argument("embeddings", metavar="PATH", help="the rows to add")
+    options.add_encoding(add)
     _add_data(add)
     remove = options.add_action(actions, "remove", "remove rows by id")
     remove.add_argument("index", metavar="INDEX")
@@ -83,7 +85,8 @@ def _add_changes(actions: Any) -> None:
 def _add_evaluate(evaluate: argparse.ArgumentParser) -> None:
     evaluate.add_argument("indexes", metavar="INDEX", nargs="+", help="one or several, over the same rows")
     evaluate.add_argument("-k", "--k", metavar="K", default="10", help="recall of so many neighbours (default 10)")
-    evaluate.add_argument("--queries", metavar="NPY", help="the queries, or a set of ann-benchmarks (default: rows)")
+    evaluate.add_argument("--queries", metavar="PATH", help="the queries, or a set of ann-benchmarks (default: rows)")
+    options.add_encoding(evaluate)
     evaluate.add_argument("--n-queries", metavar="N", default="1000", help="how many rows to search (default 1000)")
     evaluate.add_argument("--seed", metavar="N", default=0, type=int, help="of their choice (default 0)")
     evaluate.add_argument("--sweep", metavar="PICTURE", help="draw recall against speed over the search parameter")
@@ -93,10 +96,11 @@ def _add_evaluate(evaluate: argparse.ArgumentParser) -> None:
 
 
 def _add_export(export: argparse.ArgumentParser) -> None:
-    export.add_argument("data", metavar="NPY", help="the embeddings")
+    export.add_argument("data", metavar="DATA", help=f"the embeddings: {options.PATHS}")
+    options.add_encoding(export)
     _add_metric(export)
     export.add_argument(
-        "--test", metavar="N|NPY", default="1000", help="how many rows to keep as queries, or the queries"
+        "--test", metavar="N|PATH", default="1000", help="how many rows to keep as queries, or the queries"
     )
     export.add_argument("--seed", metavar="N", default=0, type=int, help="of their choice (default 0)")
     export.add_argument("-o", "--output", metavar="HDF5", required=True, help="the file to write")
@@ -136,6 +140,7 @@ def _build(arguments: argparse.Namespace, console: Console) -> int:
         options.number(arguments.threads),
         data=arguments.data,
         embeddings=arguments.embeddings,
+        encoding=arguments.encoding,
         ids=arguments.ids,
         on_invalid=arguments.on_invalid,
         settings=options.settings(arguments.settings),
@@ -147,7 +152,9 @@ def _build(arguments: argparse.Namespace, console: Console) -> int:
     if arguments.json:
         about = describe_index(arguments.output)
         print(json.dumps({name: value for name, value in about.items() if name not in ("columns", "engine")}))
-    console.note(f"{built.name} index of {len(built):,} rows: {arguments.output}")
+    lost = built.n_rows - len(built)
+    left_out = f"; {lost:,} rows without a usable vector were left out" if lost else ""
+    console.note(f"{built.name} index of {len(built):,} rows: {arguments.output}{left_out}")
     return 0
 
 
@@ -174,6 +181,7 @@ def _add(arguments: argparse.Namespace, console: Console) -> int:
         arguments.index,
         embeddings if data is None else data,
         None if data is None else embeddings,
+        encoding=arguments.encoding,
         ids=arguments.ids if data is not None else None,
         output=arguments.output,
     )
@@ -209,6 +217,7 @@ def _evaluate(arguments: argparse.Namespace, console: Console) -> int:
         arguments.indexes,
         k=options.number(arguments.k),
         queries=arguments.queries,
+        encoding=arguments.encoding,
         n_queries=options.number(arguments.n_queries),
         seed=arguments.seed,
         sweep=arguments.sweep,
@@ -259,6 +268,7 @@ def _export(arguments: argparse.Namespace, console: Console) -> int:
         metric=arguments.metric or "euclidean",
         test=options.number(arguments.test),
         seed=arguments.seed,
+        encoding=arguments.encoding,
         overwrite=arguments.overwrite,
     )
     console.note(f"{rows:,} rows and {queries:,} queries: {arguments.output}")

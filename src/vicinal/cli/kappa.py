@@ -25,6 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pairs", metavar="FILE", help="count only rows of these boundary pairs")
     parser.add_argument("--split", choices=("train", "evaluation"), help="and of them only this part")
     parser.add_argument("--confidence", metavar="SHARE", default="0.95", help="of the interval (default 0.95)")
+    options.add_on_invalid(parser, "left out")
     parser.add_argument("--json", action="store_true", help="the same as JSON")
 
 
@@ -38,6 +39,9 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         pairs=arguments.pairs,
         split=arguments.split,
         confidence=options.number(arguments.confidence),
+        on_invalid=arguments.on_invalid,
     )
     print(json.dumps(result.summary()) if arguments.json else result)
+    if result.unusable:
+        console.note(f"{result.unusable:,} rows without a label were left out")
     return 0

@@ -44,7 +44,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     from vicinal.learn.losses import DISTANCES, FORMS, LOSSES
     from vicinal.learn.mining import MINERS
 
-    parser.add_argument("data", metavar="NPY", nargs="?", help="the embeddings, one row a sample")
+    parser.add_argument("data", metavar="DATA", nargs="?", help=f"the embeddings, one row a sample: {options.PATHS}")
+    options.add_encoding(parser)
     parser.add_argument("--labels", metavar="FILE[:FIELD]", help="the class of each row (default field: label)")
     parser.add_argument("--pairs", metavar="FILE", help="similar and dissimilar pairs: fields a, b, same")
     parser.add_argument("--ids", metavar="FILE[:FIELD]", help="the ids that pairs use (default: row numbers)")
@@ -85,12 +86,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", metavar="N", default="0", help="of split, batches and initial weights (default 0)")
     parser.add_argument("--checkpoint", metavar="FOLDER", help="where the state is saved (default: OUTPUT.checkpoint)")
     parser.add_argument("--device", metavar="NAME", help="where torch computes: cpu, cuda, ... (default: the best)")
+    options.add_on_invalid(parser, "left out")
     options.add_threads(parser)
     parser.add_argument("--json", action="store_true", help="the table and the settings as JSON on stdout")
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Learn, measure, save, and print the table."""
+    from vicinal.data.usable import note
     from vicinal.learn import train
 
     began = time.perf_counter()
@@ -104,5 +107,5 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         print(result)
     seconds = time.perf_counter() - began
     epochs = f"{result.history.epochs_run} epochs, the best {result.history.best}"
-    console.note(f"{epochs}, in {seconds:.1f} s: {arguments.output}")
+    console.note(f"{epochs}, in {seconds:.1f} s: {arguments.output}{note(result.unusable, skip=True)}")
     return 0

@@ -18,11 +18,18 @@ PRINTED = ("json",)
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `vicinal neighbors`."""
-    parser.add_argument("data", metavar="NPY", help="the embeddings, one row a sample")
+    options.add_embeddings(parser, "the embeddings, one row a sample")
+    options.add_ids(parser)
     parser.add_argument("-k", "--k", metavar="K", default="5", help="how many neighbours (default 5)")
     options.add_metric(parser)
     options.add_threads(parser)
-    parser.add_argument("-o", "--output", metavar="FOLDER", required=True, help="the folder to write")
+    parser.add_argument("-o", "--output", metavar="FOLDER", help="the folder to write")
+    parser.add_argument(
+        "--add-to",
+        metavar="FILE",
+        help="write the data set with a column of neighbours, {ids: [row numbers], distances: [...]}, as "
+        "embedding-atlas reads it",
+    )
     options.add_overwrite(parser)
     options.add_on_invalid(parser, "no neighbours")
     parser.add_argument(
@@ -35,23 +42,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Search, save, print."""
+    from vicinal.data.usable import note
+    from vicinal.errors import UsageError
     from vicinal.tasks.neighbors import neighbors
 
     k: Any = options.number(arguments.k)  # the function refuses what is no whole number
     threads: Any = options.number(arguments.threads)
+    if arguments.output is None and arguments.add_to is None:
+        raise UsageError("output: missing; name a folder for the neighbours (-o), or --add-to a file")
     with console.progress() as progress:
         nearest = neighbors(
             arguments.data,
             k,
             arguments.metric,
+            embeddings=arguments.embeddings,
+            ids=arguments.ids,
+            encoding=arguments.encoding,
             on_invalid=arguments.on_invalid,
             threads=threads,
             progress=progress,
             checkpoint=arguments.checkpoint,
             output=arguments.output,
+            add_to=arguments.add_to,
             overwrite=arguments.overwrite,
         )
     if arguments.json:
         print(json.dumps(nearest.summary()))
-    console.note(f"{nearest.k} neighbours of {len(nearest):,} rows in {nearest.seconds:.1f} s: {arguments.output}")
+    console.note(
+        f"{nearest.k} neighbours of {len(nearest):,} rows in {nearest.seconds:.1f} s: "
+        f"{arguments.output or arguments.add_to}{note(nearest.unusable, nearest.skipped)}"
+    )
     return 0

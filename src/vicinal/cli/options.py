@@ -12,6 +12,8 @@ from typing import Any
 
 from vicinal.errors import UsageError
 
+PATHS = "a .npy, FILE:KEY of other formats, or a folder of shards"
+
 
 def number(text: str | None) -> Any:
     """Return the number that a text holds, or the text itself.
@@ -92,16 +94,52 @@ def add_overwrite(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
 
 
-def add_on_invalid(parser: argparse.ArgumentParser, null: str) -> None:
+def add_on_invalid(parser: argparse.ArgumentParser, null: str, default: str = "error") -> None:
     """Add --on-invalid; `null` says what happens to the rows under "null"."""
     from vicinal.data.embeddings import ON_INVALID
 
     parser.add_argument(
         "--on-invalid",
         choices=ON_INVALID,
-        default="error",
-        help=f"rows with NaN, infinity or, under cosine, only zeros: an error, or {null} (default error)",
+        default=default,
+        help="rows with NaN, infinity or, under cosine, only zeros, and rows without a value of a field that is read: "
+        f"an error, {null}, or left out of the output (default {default})",
     )
+
+
+def add_add_to(parser: argparse.ArgumentParser) -> None:
+    """Add --add-to of a command with one result a row of the data set."""
+    from vicinal.data.tables import SUFFIXES
+
+    parser.add_argument(
+        "--add-to", metavar="FILE", help=f"write the data set with the result as new columns: {', '.join(SUFFIXES)}"
+    )
+
+
+def add_link(parser: argparse.ArgumentParser) -> None:
+    """Add --link, which says how duplicates are grouped."""
+    from vicinal.analysis.duplicates import LINKS
+
+    parser.add_argument(
+        "--link",
+        choices=LINKS,
+        default="greedy",
+        help="greedy: each row that goes is within the radius of a row that stays; single: chains of close rows are "
+        "one group (default greedy)",
+    )
+
+
+def add_grouping(parser: argparse.ArgumentParser, also: str = "") -> None:
+    """Add the options that say how duplicates are grouped, and which row stays."""
+    add_link(parser)
+    parser.add_argument(
+        "--keep",
+        metavar="HOW",
+        default="first",
+        help="which row stays: first, best:FIELD (the highest number), most-central (the most rows within the "
+        f"radius){also} (default first)",
+    )
+    parser.add_argument("--within", metavar="FIELD", help="only rows with the same value of this field are duplicates")
 
 
 def add_ids(parser: argparse.ArgumentParser) -> None:
@@ -135,8 +173,26 @@ def settings(texts: list[str]) -> dict[str, Any]:
 
 def add_embeddings(parser: argparse.ArgumentParser, what: str) -> None:
     """Add the embeddings, as an array or as a data set with --embeddings; `what` says whose they are."""
-    parser.add_argument("data", metavar="NPY", help=f"{what}, or their data set, with --embeddings")
-    parser.add_argument("--embeddings", metavar="NPY", help="the embeddings of a data set")
+    parser.add_argument("data", metavar="DATA", help=f"{what}: {PATHS}; or their data set")
+    add_embeddings_option(parser)
+
+
+def add_embeddings_option(parser: Any, what: str = "the embeddings of a data set") -> None:
+    """Add --embeddings and --encoding."""
+    parser.add_argument("--embeddings", metavar="PATH", help=f"{what}: {PATHS}; :FIELD is a field of DATA itself")
+    add_encoding(parser)
+
+
+def add_encoding(parser: Any) -> None:
+    """Add --encoding."""
+    from vicinal.data.encodings import ENCODINGS
+
+    parser.add_argument(
+        "--encoding",
+        metavar="NAME[:NPY]",
+        help=f"how the embeddings are quantised: {', '.join(ENCODINGS)}; int8 and uint8 with the file of their ranges "
+        "are decoded",
+    )
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:

@@ -3,9 +3,9 @@
   vicinal outliers emb.npy -k 20 -o outliers.jsonl
   vicinal outliers emb.npy --by distance --contamination 0.01 -o outliers.jsonl
 
---by lof: the local outlier factor (Breunig et al. 2000), near 1 inside a cluster of any density; rows above 1.5 are
-outliers. --by distance: the distance to the k-th neighbour, in the metric's unit; rows above the upper quartile plus
-1.5 interquartile ranges are outliers. --contamination gives the share of rows that are outliers instead.
+--by lof: the local outlier factor (Breunig et al. 2000) over distinct rows, near 1 inside a cluster of any density;
+rows above 1.5 are outliers. --by distance: the distance to the k-th neighbour, in the metric's unit; rows above the
+upper quartile plus 1.5 interquartile ranges are outliers. --contamination gives the share of outliers instead.
 Each record: id, score, outlier (1 or 0).
 """
 
@@ -30,36 +30,44 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--by", choices=tuple(SCORES), default="lof", help="the score (default lof)")
     parser.add_argument("--contamination", metavar="SHARE", default="auto", help="the share of outliers (default auto)")
     options.add_metric(parser, mahalanobis=True)
+    options.add_on_invalid(parser, "no score")
     options.add_threads(parser)
     options.add_output(parser)
+    options.add_add_to(parser)
     options.add_json(parser)
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Score the rows and print the scores."""
+    from vicinal.data.usable import note
     from vicinal.tasks.predict.outliers import outliers
 
     with console.progress() as progress:
         result = outliers(
             arguments.data,
             arguments.embeddings,
+            encoding=arguments.encoding,
             ids=arguments.ids,
             k=options.number(arguments.k),
             by=arguments.by,
             contamination=options.number(arguments.contamination),
             metric=arguments.metric,
             matrix=arguments.matrix,
+            on_invalid=arguments.on_invalid,
             threads=options.number(arguments.threads),
             output=arguments.output,
+            add_to=arguments.add_to,
             overwrite=arguments.overwrite,
             progress=progress,
         )
-    if arguments.output is None:
+    written = arguments.output or arguments.add_to
+    if written is None:
         options.print_records(result.records())
     if arguments.json:
-        print(json.dumps(result.summary()), file=sys.stderr if arguments.output is None else sys.stdout)
+        print(json.dumps(result.summary()), file=sys.stderr if written is None else sys.stdout)
     console.note(
         f"{int(result.outlier.sum()):,} of {len(result):,} rows are outliers ({result.by} above {result.limit:.6g}, "
         f"k = {result.k}), in {result.seconds:.1f} s"
+        f"{note(result.unusable, result.skipped)}"
     )
     return 0

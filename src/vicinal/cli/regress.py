@@ -23,13 +23,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--targets", metavar="FILE[:FIELD]", required=True, help="the values (default field: target)")
     options.add_voting(parser)
     options.add_metric(parser, mahalanobis=True)
+    options.add_on_invalid(parser, "known rows do not vote, queries get no result")
     options.add_threads(parser)
     options.add_output(parser)
+    options.add_add_to(parser)
     options.add_json(parser)
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Predict the values of the queries and print them."""
+    from vicinal.data.usable import note
     from vicinal.tasks.predict.regress import regress
 
     with console.progress() as progress:
@@ -38,6 +41,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             arguments.targets,
             arguments.queries,
             embeddings=arguments.embeddings,
+            encoding=arguments.encoding,
             query_ids=arguments.query_ids,
             k=options.number(arguments.k),
             max_k=options.number(arguments.max_k),
@@ -45,18 +49,22 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             with_neighbors=arguments.with_neighbors,
             metric=arguments.metric,
             matrix=arguments.matrix,
+            on_invalid=arguments.on_invalid,
             threads=options.number(arguments.threads),
             output=arguments.output,
+            add_to=arguments.add_to,
             overwrite=arguments.overwrite,
             progress=progress,
         )
-    if arguments.output is None:
+    written = arguments.output or arguments.add_to
+    if written is None:
         options.print_records(result.records())
     if arguments.json:
-        print(json.dumps(result.summary()), file=sys.stderr if arguments.output is None else sys.stdout)
+        print(json.dumps(result.summary()), file=sys.stderr if written is None else sys.stdout)
     chosen = "" if result.score is None else f"; leave-one-out R2 {result.score:.4f}"
     console.note(
         f"{len(result):,} values predicted from {result.k} neighbours, {result.weights} weights{chosen}, in "
         f"{result.seconds:.1f} s"
+        f"{note(result.unusable['data'], skip=True)}{note(result.unusable['queries'], result.skipped)}"
     )
     return 0

@@ -5,7 +5,7 @@ one pass. A name may be followed by :percentile or :ratio (to the data set's med
 
   vicinal score data.jsonl --embeddings emb.npy -k 5 --metric euclidean -o scores.jsonl
   vicinal score data.jsonl --config knn.yaml -o scores.jsonl
-  vicinal score --config oda.yaml
+  vicinal score --config oda.yaml --skip-unknown
   vicinal score data.jsonl --neighbors graph/ -k 5
   vicinal score data.jsonl --embeddings emb.npy --by mean,lof,kth:percentile --evidence --run run/ -o scores.jsonl
   vicinal score --append new.jsonl --embeddings new.npy --previous run/ -o all.jsonl
@@ -53,12 +53,22 @@ def _add_sources(parser: argparse.ArgumentParser) -> None:
     """Add what is read."""
     from vicinal.data.tables import SUFFIXES
 
-    help_of_data = f"the data set: {', '.join(SUFFIXES)}; or embeddings alone: .npy"
+    help_of_data = f"the data set: {', '.join(SUFFIXES)}; or embeddings alone: {options.PATHS}"
     parser.add_argument("data", metavar="DATA", nargs="?", default=argparse.SUPPRESS, action=_Once, help=help_of_data)
     parser.add_argument("--config", metavar="FILE", help="a YAML file, flat (one scorer) or nested (several)")
+    parser.add_argument(
+        "--skip-unknown", action="store_true", help="leave out scorers of the file that vicinal does not have"
+    )
     parser.add_argument("--input-path", dest="data", metavar="DATA", action=_Once, help="the same as DATA")
     source = parser.add_mutually_exclusive_group()
-    source.add_argument("--embeddings", "--embedding-path", dest="embeddings", metavar="NPY", help="one row a sample")
+    source.add_argument(
+        "--embeddings",
+        "--embedding-path",
+        dest="embeddings",
+        metavar="PATH",
+        help=f"one row a sample: {options.PATHS}; :FIELD is a field of DATA itself",
+    )
+    options.add_encoding(source)
     source.add_argument("--neighbors", metavar="FOLDER", help="a graph saved by `vicinal neighbors`, for embeddings")
     parser.add_argument("--append", metavar="DATA", help="new rows, to be scored together with those of --previous")
     parser.add_argument("--previous", metavar="FOLDER", help="the kept run that --append goes on from")
@@ -68,7 +78,7 @@ def _add_sources(parser: argparse.ArgumentParser) -> None:
 
 def _add_scores(parser: argparse.ArgumentParser) -> None:
     """Add what is computed, and how."""
-    from vicinal.analysis.scores import SCORES
+    from vicinal.analysis.score_table import SCORES
     from vicinal.knn.metrics import BY_NAME
 
     parser.add_argument("-k", "--k", metavar="K", help="how many neighbours (default 5)")
@@ -126,6 +136,7 @@ def _add_outputs(parser: argparse.ArgumentParser) -> None:
         metavar="PATH",
         help="the output file; in the nested form the output folder",
     )
+    options.add_add_to(parser)
     parser.add_argument("--run", metavar="FOLDER", help="keep the run, for reports and --append")
     options.add_overwrite(parser)
     parser.add_argument("--json", action="store_true", help="a summary as JSON: on stdout, or stderr without an output")
@@ -134,6 +145,7 @@ def _add_outputs(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Score and print."""
     from vicinal.data import tables
+    from vicinal.data.usable import note
     from vicinal.tasks.score import score
     from vicinal.tasks.score.config import check_unused
 
@@ -144,6 +156,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         scores = score(
             arguments.data,
             arguments.embeddings,
+            encoding=arguments.encoding,
             by=arguments.by,
             k=k,
             metric=arguments.metric,
@@ -157,26 +170,31 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             progress=progress,
             checkpoint=arguments.checkpoint,
             output=arguments.output,
+            add_to=arguments.add_to,
             overwrite=arguments.overwrite,
             run=arguments.run,
             append=arguments.append,
             previous=arguments.previous,
             config=arguments.config,
             sub_name=arguments.sub_name,
+            skip_unknown=arguments.skip_unknown,
         )
     unused = tuple(key for key in UNUSED if key in (*unused, *scores.plan.unused))
     if unused:
         console.detail(f"accepted but not used here: {', '.join(unused)}")
-    if scores.output is None:
+    written = scores.output or arguments.add_to
+    if written is None:
         lines = tables.JsonLines(sys.stdout.buffer)
         for record in scores.records():
             lines.add(record)
         sys.stdout.buffer.flush()
     if arguments.json:
-        print(json.dumps(scores.summary()), file=sys.stderr if scores.output is None else sys.stdout)
+        print(json.dumps(scores.summary()), file=sys.stderr if written is None else sys.stdout)
     for one in scores.scored:
         metric = one.scorer.metric.name
         console.detail(f"{one.label}: k = {one.k}, {metric}, {one.engine}, {one.seconds:.2f} s")
-    if scores.output is not None:
-        console.note(f"{len(scores):,} rows scored in {scores.seconds:.1f} s: {scores.output}")
+    if written is not None:
+        left_out = f"; {scores.skipped:,} rows without a usable value were left out" if scores.skipped else ""
+        null = note(scores.errors)
+        console.note(f"{len(scores):,} rows scored in {scores.seconds:.1f} s: {written}{null}{left_out}")
     return 0

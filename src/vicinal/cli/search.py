@@ -35,7 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--query-id", dest="query_ids", action="append", metavar="ID", help="a row of the index, by its id"
     )
-    parser.add_argument("--queries", metavar="NPY", help="vectors, one a query")
+    parser.add_argument("--queries", metavar="PATH", help=f"vectors, one a query: {options.PATHS}")
+    options.add_encoding(parser)
     parser.add_argument(
         "--query-text", dest="query_texts", action="append", metavar="TEXT", help="texts, embedded by --model"
     )
@@ -59,6 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--negatives", metavar="N", help="svm: so many rows stand for all others")
     parser.add_argument("--include-positives", action="store_true", help="svm: rank the examples too")
     parser.add_argument("--fields", metavar="A,B", help="the columns to print (default: all)")
+    options.add_on_invalid(parser, "without hits")
     options.add_threads(parser)
     parser.add_argument("-o", "--output", metavar="FILE", help="a .jsonl file instead of standard output")
     options.add_overwrite(parser)
@@ -67,6 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Search and print."""
     from vicinal.data import tables
+    from vicinal.data.usable import counted
     from vicinal.tasks.search import search
 
     def numbers(texts: list[str] | None) -> list[Any] | None:
@@ -76,6 +79,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         arguments.index,
         arguments.queries,
         options.number(arguments.k),
+        encoding=arguments.encoding,
         query_rows=numbers(arguments.query_rows),
         query_ids=arguments.query_ids,
         query_texts=arguments.query_texts,
@@ -90,6 +94,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         include_positives=arguments.include_positives,
         fields=None if arguments.fields is None else [name for name in arguments.fields.split(",") if name],
         settings=options.settings(arguments.settings),
+        on_invalid=arguments.on_invalid,
         threads=options.number(arguments.threads),
         output=arguments.output,
         overwrite=arguments.overwrite,
@@ -99,4 +104,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         for record in hits.records():
             lines.add(record)
         sys.stdout.buffer.flush()
+    if hits.unusable:
+        queries = "1 query has" if len(hits.unusable) == 1 else f"{len(hits.unusable):,} queries have"
+        console.note(f"{len(hits):,} hits; {queries} none, without a usable vector ({counted(hits.unusable)})")
     return 0

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vicinal.cli.console import Console
+from vicinal.cli.options import add_encoding
 
 if TYPE_CHECKING:
     from vicinal.sql import Database, Remote
@@ -38,6 +39,7 @@ ARGUMENTS = {
     "key": ("vicinal.sql.import_table", "key"),
     "column": ("vicinal.sql.import_table", "column"),
     "vector_type": ("vicinal.sql.import_table", "vector_type"),
+    "encoding": ("vicinal.sql.import_table", "encoding"),
     "overwrite": ("vicinal.sql.export_table", "overwrite"),
     "if_exists": ("vicinal.sql.import_table", "if_exists"),
 }
@@ -67,7 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     moving = parser.add_argument_group("import and export")
     moving.add_argument("--db", metavar="FILE", default=DATABASE, help=f"the database (default {DATABASE})")
     moving.add_argument("--table", metavar="NAME", help="the table")
-    moving.add_argument("--data", metavar="FILE", help="beside a .npy: the data set with the other columns")
+    moving.add_argument("--data", metavar="FILE", help="beside vectors alone: the data set with the other columns")
     moving.add_argument("--key", metavar="COLUMN", default="id", help="the primary key of a new table (default id)")
     moving.add_argument(
         "--column", metavar="COLUMN", default="embedding", help="the column of vectors (default embedding)"
@@ -78,6 +80,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="",
         help="Float, Float16, BFloat16, Uint8, Int8 or Bit (default: Uint8 or Int8 where the elements are, else Float)",
     )
+    add_encoding(moving)
     moving.add_argument(
         "--if-exists",
         choices=("append", "replace", "upsert"),
@@ -212,7 +215,7 @@ def _move(arguments: argparse.Namespace, console: Console) -> int:
         progress = bar and bar(f"{verb} {Path(path).name}")
         if verb == "import":
             given = arguments.data, arguments.key, arguments.column, arguments.vector_type
-            count = import_table(database, table, path, *given, progress, arguments.if_exists)
+            count = import_table(database, table, path, *given, progress, arguments.encoding, arguments.if_exists)
         else:
             count = export_table(database, table, path, arguments.data, arguments.column, arguments.overwrite, progress)
     console.note(f"{count:,} rows: {path} {'->' if verb == 'import' else '<-'} {table} in {arguments.db}")

@@ -4,15 +4,16 @@ import os
 import warnings
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from vicinal.data import frames, labels, provenance, tables
+from vicinal.data.opening import open_source
+from vicinal.data.sources import LOG, is_data_file, is_source, is_table, open_table, own_fields, own_spec, split
 from vicinal.errors import DataError, UsageError, some
-from vicinal.storage import npy
 from vicinal.typing import Id
 
 NO_FIELDS: Mapping[str, tuple[object, str]] = {}
@@ -37,11 +38,15 @@ class Dataset:
     places : dict of str to str
         For each of them, the place that messages name.
     embeddings : object
-        Where its embeddings are: an array, a `.npy` file or an Arrow column; None where none were given.
+        Where its embeddings are: a path, an array, an Arrow column, or an opened source; None where none were given.
     sources : tuple of (Path, list)
         Other files that values were read from, and their ids.
     id_field : str
         The column of ids.
+    key : str
+        The field of the file that holds its embeddings; empty where they lie elsewhere.
+    encoding : object
+        How its embeddings are quantised, as `vicinal.data.encodings.parse` takes it.
     """
 
     name: str
@@ -53,6 +58,8 @@ class Dataset:
     embeddings: Any = None
     sources: tuple[tuple[Path, list[Id]], ...] = ()
     id_field: str = "id"
+    key: str = ""
+    encoding: object = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -69,7 +76,12 @@ class Dataset:
         if self.path is None:
             return None
         rows = (row for _, row in tables.read_rows(self.path))
-        return [{name: value for name, value in row.items() if name != self.id_field} for row in rows]
+        own = self.key or next(iter(own_fields(self.path)), "") if self.embeddings is None or self.key else ""
+        return [{name: value for name, value in row.items() if name not in (self.id_field, own)} for row in rows]
+
+    def own_embeddings(self) -> str | None:
+        """Return FILE:FIELD of the data set's only field that can hold embeddings, or None; as `sources.own_spec`."""
+        return None if self.path is None else own_spec(self.path)
 
     def refuse_other_count(self, source: object, found: int) -> None:
         """Raise DataError where a source that belongs to these rows has another number of rows."""
@@ -98,6 +110,7 @@ class _Request:
     ids_argument: str
     ids_from: str | None
     first_row: int
+    key: str = ""
 
 
 def read(
@@ -111,17 +124,20 @@ def read(
     ids_argument: str = "ids",
     ids_from: str | None = None,
     first_row: int = 0,
+    encoding: object = None,
 ) -> Dataset:
     """Return the rows of a data set.
 
     Parameters
     ----------
     data : array_like, path, or table
-        Embeddings (an array of shape (n, dim) or a `.npy` file), a data set file (`.jsonl`, `.jsonl.gz`, `.csv`,
-        `.parquet`), or a table in memory (pandas, polars, pyarrow, Hugging Face datasets, mapping of columns).
+        Embeddings (an array of shape (n, dim), or a file or folder of `vicinal.data.sources.READERS`), a data set
+        file (`.jsonl`, `.jsonl.gz`, `.csv`, `.parquet`), a file or folder of Arrow's formats, or a table in memory
+        (pandas, polars, pyarrow, Hugging Face datasets, mapping of columns). FILE:FIELD of a data set file names its
+        own field of embeddings.
     embeddings : str, path, or array_like, optional
-        Where the embeddings are, if not in `data`: the name of a column of a table, a `.npy` file, or an array. Of a
-        table with exactly one column of lists of numbers, that column is taken.
+        Where the embeddings are, if not in `data`: the name of a column of a table, a path, or an array. ":FIELD" is a
+        field of the data set file itself. Of a table with exactly one column of lists of numbers, that column is taken.
     ids : str or sequence, optional
         The column of ids (default "id"; where there is none, row numbers), or the ids. Where `data` is an array,
         FILE or FILE:FIELD.
@@ -138,6 +154,8 @@ def read(
         The field whose file gives the ids where `data` is an array, `ids` is None and the field is FILE:FIELD.
     first_row : int
         The number of the first row, where the rows follow others; rows without an id are named by their number.
+    encoding : str or (str, array_like), optional
+        How the embeddings are quantised, for `embeddings.load`.
 
     Returns
     -------
@@ -164,15 +182,35 @@ def read(
         warnings.simplefilter("always")
         if frames.is_table(data):
             rows = _from_table(data, request)
-        elif isinstance(data, str | os.PathLike) and not str(data).lower().endswith(".npy"):
-            rows = _from_file(Path(data), request)
+        elif isinstance(data, str | os.PathLike):
+            rows = _from_path(data, request)
         else:
             rows = _from_array(data, request)
     if unique_ids:
         _refuse_repeated(rows)
     for warning in raised:
         warnings.warn(warning.message, warning.category, stacklevel=3)
-    return rows
+    return rows if encoding is None else replace(rows, encoding=encoding)
+
+
+def _from_path(data: str | os.PathLike[str], request: _Request) -> Dataset:
+    """The rows of a file or a folder: a data set file, a table in one of Arrow's formats, or embeddings."""
+    path, key = split(data)
+    if not path.exists():
+        place = f"there is nothing at {path.absolute()}"
+        raise UsageError(f'{request.argument}: expected a file, got "{data}": {place}')
+    if key and request.embeddings is not None:
+        raise UsageError(f"embeddings: {data} names the field of embeddings already; give it once")
+    if is_data_file(path) and not path.is_dir():
+        own = f":{key}" if key else request.embeddings
+        if isinstance(own, str) and own.startswith(":"):
+            return _from_file(path, replace(request, embeddings=f"{path}{own}", key=own[1:]))
+        return _from_file(path, request)
+    if path.exists() and is_table(path):
+        return _from_table(open_table(path), replace(request, embeddings=key or request.embeddings, argument=str(path)))
+    if isinstance(request.embeddings, str) and request.embeddings.startswith(":"):
+        raise UsageError(f"embeddings: {data} has no fields, got {request.embeddings!r}; name a file")
+    return _from_array(data, request)
 
 
 def _refuse_repeated(rows: Dataset) -> None:
@@ -190,13 +228,17 @@ def _from_table(table: Any, request: _Request) -> Dataset:
     names = frames.column_names(table)
     if isinstance(embeddings, str) and embeddings in names:
         source: Any = frames.column(table, embeddings, "embeddings")
-    elif isinstance(embeddings, str) and not embeddings.lower().endswith(".npy"):
+    elif isinstance(embeddings, str) and embeddings.startswith(":"):
+        source = frames.column(table, embeddings[1:], "embeddings")
+    elif isinstance(embeddings, str) and not is_source(embeddings) and not embeddings.lower().endswith(".npy"):
         source = frames.column(table, embeddings, "embeddings")  # raises the error for a column that does not exist
     elif embeddings is not None:
         source = embeddings
     else:
         candidates = frames.vector_columns(table)
         source = frames.column(table, candidates[0]) if len(candidates) == 1 else None
+        if source is not None:
+            LOG.info("%s: embeddings are taken from the column %r", argument, candidates[0])
         if len(candidates) > 1:
             raise UsageError(
                 f"embeddings: the table has several columns of vectors ({some(candidates, 9)}); name one: "
@@ -257,7 +299,8 @@ def _from_file(path: Path, request: _Request) -> Dataset:
         else:
             places[name] = f"{path}:{spec}" if isinstance(spec, str) else name
             values[name] = columns[spec] if isinstance(spec, str) else _values(spec, kind, len(row_ids), name)
-    return Dataset(str(path), row_ids, path, None, values, places, request.embeddings, tuple(sources), id_field)
+    given, key = request.embeddings, request.key
+    return Dataset(str(path), row_ids, path, None, values, places, given, tuple(sources), id_field, key)
 
 
 def _from_array(data: Any, request: _Request) -> Dataset:
@@ -269,21 +312,14 @@ def _from_array(data: Any, request: _Request) -> Dataset:
         )
     is_path = isinstance(data, str | os.PathLike)
     place = str(data) if is_path else "embeddings" if argument == "data" else argument
-    if is_path:
-        if not Path(data).is_file():
-            raise UsageError(f'{argument}: expected a file, got "{data}": there is nothing at {Path(data).absolute()}')
-        n = npy.load_npy(data).shape[0] if npy.load_npy(data).ndim else 0
-    else:
-        try:
-            if isinstance(data, Mapping):
-                raise TypeError
-            n = len(data)
-        except TypeError:
-            raise DataError(
-                f"{argument}: expected an array (rows, dim), a path or a table, found {frames.described(data)}"
-            ) from None
+    if not is_path and (isinstance(data, Mapping) or not hasattr(data, "__len__")):
+        raise DataError(f"{argument}: expected an array (rows, dim), a path or a table, found {frames.described(data)}")
+    opened = open_source(data, argument if is_path else place)
+    n = len(opened)
     sources: list[tuple[Path, list[Id]]] = []
-    row_ids: list[Id] = list(range(request.first_row, request.first_row + n))
+    row_ids: list[Id] = (
+        list(range(request.first_row, request.first_row + n)) if opened.ids is None else list(opened.ids)
+    )
     if isinstance(ids, str):
         row_ids = labels.read_ids(ids, ids_argument, n, place)
         sources.append((labels.parse(ids, ids_argument, "id")[0], row_ids))
@@ -298,7 +334,7 @@ def _from_array(data: Any, request: _Request) -> Dataset:
         else:
             places[name] = name
             values[name] = _values(spec, kind, n, name)
-    return Dataset(place, row_ids, None, None, values, places, data, tuple(sources))
+    return Dataset(place, row_ids, None, None, values, places, opened, tuple(sources))
 
 
 def _from_other_file(
@@ -324,6 +360,14 @@ def _checked_ids(values: Any, n: int, place: str) -> list[Id]:
         raise DataError(
             f"{place}: expected a whole number or a string in each row, found {row_ids[wrong[0]]!r} in row {wrong[0]}"
         )
+    try:
+        "".join(one for one in row_ids if isinstance(one, str)).encode()
+    except UnicodeEncodeError as error:
+        row = next(row for row, one in enumerate(row_ids) if isinstance(one, str) and error.object[error.start] in one)
+        raise DataError(
+            f"{place}: found half a surrogate pair in row {row}, {row_ids[row]!r}, which no file of UTF-8 holds; "
+            "correct the text: id.encode('utf-8', 'replace').decode()"
+        ) from None
     return [int(one) if isinstance(one, np.integer) else one for one in row_ids]
 
 

@@ -2,14 +2,18 @@
 
 import gzip
 import json
+import re
+from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
-from vicinal.errors import UsageError
+from vicinal.errors import DataError, UsageError
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".csv", ".parquet")
 LINES = (".jsonl", ".jsonl.gz")
 Bytes = IO[bytes] | gzip.GzipFile
+LONGEST_LINE = 1 << 28  # bytes: a longer line would be several times as large in memory, and is hardly a row
+HALF_PAIR = re.compile("[\ud800-\udfff]")
 
 
 def suffix(path: str | Path) -> str:
@@ -35,3 +39,35 @@ def excerpt(value: object) -> str:
     """Return the start of a value as JSON, for messages."""
     text = json.dumps(value, default=str)
     return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def lines_of(path: str | Path, file: Bytes) -> Iterator[tuple[int, bytes]]:
+    """Yield each line of a file with its number, from 1.
+
+    Raises
+    ------
+    DataError
+        A line is longer than `LONGEST_LINE`.
+    """
+    number = 0
+    while line := file.readline(LONGEST_LINE + 1):
+        number += 1
+        if len(line) > LONGEST_LINE:
+            raise DataError(
+                f"{path}:{number}: found a line of more than {LONGEST_LINE:,} bytes, the longest that is read; "
+                "expected a row on each line"
+            )
+        yield number, line
+
+
+def whole_text(value: Any) -> Any:
+    """Return a value of JSON in which half a surrogate pair, which no UTF-8 holds, is the replacement character.
+
+    >>> whole_text({"a": ["x\\ud800", 1]})
+    {'a': ['x\ufffd', 1]}
+    """
+    if isinstance(value, str):
+        return HALF_PAIR.sub("\ufffd", value)
+    if isinstance(value, list):
+        return [whole_text(one) for one in value]
+    return {whole_text(name): whole_text(one) for name, one in value.items()} if isinstance(value, dict) else value

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from vicinal.errors import DataError, UsageError, some, unknown
+from vicinal.knn import arrays
 
 
 def is_table(data: object) -> bool:
@@ -104,11 +105,46 @@ def _simple(values: Any) -> Any:
 
 def is_vector_column(values: Any) -> bool:
     """Whether an Arrow column holds a list of numbers in each row."""
+    return is_vector_type(values.type)
+
+
+def is_number_column(values: Any) -> bool:
+    """Whether an Arrow column holds one number in each row."""
     import pyarrow.types as types
 
-    kind = values.type
-    lists = types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)
-    return bool(lists and (types.is_floating(kind.value_type) or types.is_integer(kind.value_type)))
+    return bool(types.is_floating(values.type) or types.is_integer(values.type))
+
+
+def is_vector_type(kind: Any) -> bool:
+    """Whether an Arrow type is one of lists of numbers."""
+    import pyarrow.types as types
+
+    kind = _storage(kind)
+    if not _is_list(kind):
+        return False
+    inner = _storage(kind.value_type)
+    return bool(types.is_floating(inner) or types.is_integer(inner) or _is_bfloat16(kind))
+
+
+def _is_list(kind: Any) -> bool:
+    import pyarrow.types as types
+
+    tests = (types.is_list, types.is_large_list, types.is_fixed_size_list, types.is_list_view, types.is_large_list_view)
+    return any(test(kind) for test in tests)
+
+
+def _storage(kind: Any) -> Any:
+    """The type that an extension type, such as a tensor's, is stored as."""
+    import pyarrow
+
+    return kind.storage_type if isinstance(kind, pyarrow.BaseExtensionType) else kind
+
+
+def _is_bfloat16(kind: Any) -> bool:
+    """Whether a type of lists holds bfloat16: two bytes each, named by an extension."""
+    item = kind.value_field
+    name = getattr(item.type, "extension_name", "") or (item.metadata or {}).get(b"ARROW:extension:name", b"").decode()
+    return bool(name.endswith("bfloat16") and _storage(item.type).bit_width == 16)
 
 
 def vector_columns(table: Any) -> list[str]:
@@ -122,15 +158,15 @@ def vectors_of(values: Any, name: str) -> tuple[np.ndarray, dict[int, str]]:
     Parameters
     ----------
     values : pyarrow.Array or pyarrow.ChunkedArray
-        Lists of numbers: list, large_list or fixed_size_list.
+        Lists of numbers: list, large_list or fixed_size_list; numbers may be bfloat16.
     name : str
         What errors call it.
 
     Returns
     -------
     vectors : ndarray, shape (n, dim)
-        Of the column's own number type, without a copy where the column is one whole chunk. Rows that are null are NaN
-        (0 for whole numbers).
+        Of the column's own number type (float32 for bfloat16), without a copy where the column is one whole chunk. Rows
+        that are null are NaN (0 for whole numbers).
     missing : dict of int to str
         The reason for each null row.
 
@@ -140,34 +176,68 @@ def vectors_of(values: Any, name: str) -> tuple[np.ndarray, dict[int, str]]:
         The column holds no lists of numbers, or lists of different lengths (it names the rows).
     """
     import pyarrow
-    import pyarrow.compute
 
     if not is_vector_column(values):
         raise DataError(f"{name}: expected a list of numbers in each row, found a column of type {values.type}")
-    whole = values.combine_chunks() if isinstance(values, pyarrow.ChunkedArray) else values
-    if isinstance(whole, pyarrow.ChunkedArray):
-        whole = pyarrow.concat_arrays(whole.chunks) if whole.num_chunks else pyarrow.array([], values.type)
-    missing = {
-        int(row): "no embedding (null)" for row in np.flatnonzero(whole.is_null().to_numpy(zero_copy_only=False))
-    }
-    present = whole.drop_null() if missing else whole
-    lengths = pyarrow.compute.list_value_length(present).to_numpy(zero_copy_only=False)
-    dim = int(lengths[0]) if len(lengths) else 0
-    odd = np.flatnonzero(lengths != dim)
-    if len(odd):
-        rows = np.delete(np.arange(len(whole)), list(missing))[odd]
+    chunks = values.chunks if isinstance(values, pyarrow.ChunkedArray) else [values]
+    parts: list[np.ndarray] = []
+    missing: dict[int, str] = {}
+    dim, odd, start = -1, list[int](), 0
+    for chunk in chunks:
+        lists = chunk.storage if isinstance(chunk.type, pyarrow.BaseExtensionType) else chunk
+        there, lengths = _present(lists)
+        missing |= {start + int(row): arrays.NO_EMBEDDING for row in np.delete(np.arange(len(lists)), there)}
+        dim = int(lengths[0]) if dim < 0 and len(lengths) else dim
+        odd += (there[lengths != dim] + start).tolist()
+        if not odd and len(lists):
+            parts.append(_rows_of(lists, there, max(dim, 0)))
+        start += len(lists)
+    if odd:
+        first = next(row for row in range(start) if row not in missing)
         raise DataError(
-            f"{name}: found rows of different lengths: row 0 has {dim} numbers, {len(odd)} rows have another number "
-            f"({some(rows.tolist())}); embed them with one model"
+            f"{name}: found rows of different lengths: row {first} has {dim} numbers, {len(odd)} rows have another "
+            f"number ({some(odd)}); embed them with one model"
         )
-    numbers = present.flatten().to_numpy(zero_copy_only=False)
-    vectors = numbers.reshape(len(present), dim)
-    if missing:
-        empty = np.nan if vectors.dtype.kind == "f" else 0
-        padded = np.full((len(whole), dim), empty, dtype=vectors.dtype)
-        padded[np.delete(np.arange(len(whole)), list(missing))] = vectors
-        vectors = padded
-    return vectors, missing
+    parts = [part if part.shape[1] == dim else np.full((len(part), max(dim, 0)), np.nan) for part in parts]
+    if len(parts) == 1:
+        return parts[0], missing
+    return (np.concatenate(parts) if parts else np.empty((0, max(dim, 0)))), missing
+
+
+def _present(lists: Any) -> tuple[np.ndarray, np.ndarray]:
+    """The rows of an Arrow array of lists that are not null, and the length of each of them."""
+    import pyarrow
+    import pyarrow.compute
+
+    n = len(lists)
+    there = np.flatnonzero(lists.is_valid().to_numpy(zero_copy_only=False)) if lists.null_count else np.arange(n)
+    if pyarrow.types.is_fixed_size_list(lists.type):
+        return there, np.full(len(there), lists.type.list_size)
+    return there, pyarrow.compute.list_value_length(lists).drop_null().to_numpy(zero_copy_only=False)
+
+
+def _rows_of(lists: Any, there: np.ndarray, dim: int) -> np.ndarray:
+    """The numbers of an Arrow array of lists that are all of one length, (n, dim)."""
+    values = (lists.drop_null() if lists.null_count else lists).flatten()
+    numbers = _from_bfloat16(values) if _is_bfloat16(lists.type) else values.to_numpy(zero_copy_only=False)
+    rows = numbers.reshape(len(there), dim)
+    if len(there) == len(lists):
+        return rows
+    padded = np.full((len(lists), dim), np.nan if rows.dtype.kind == "f" else 0, dtype=rows.dtype)
+    padded[there] = rows
+    return padded
+
+
+def _from_bfloat16(values: Any) -> np.ndarray:
+    """Arrow values of two bytes, bfloat16, as float32."""
+    import pyarrow
+
+    values = values.storage if isinstance(values.type, pyarrow.BaseExtensionType) else values
+    bits = np.frombuffer(values.buffers()[1], dtype="<u2")[values.offset : values.offset + len(values)]
+    numbers = arrays.from_bfloat16(bits)
+    if values.null_count:
+        numbers[values.is_null().to_numpy(zero_copy_only=False)] = np.nan
+    return numbers
 
 
 def with_columns(table: Any, columns: Mapping[str, Any]) -> Any:

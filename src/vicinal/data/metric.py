@@ -13,11 +13,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vicinal.data.embeddings import Embeddings, input_file
+from vicinal.data.embeddings import Embeddings
+from vicinal.data.opening import open_source
 from vicinal.errors import DataError, UsageError
 from vicinal.knn import metrics
 from vicinal.knn.metrics import Metric
-from vicinal.storage import npy
 
 MAHALANOBIS = "mahalanobis"
 
@@ -80,7 +80,7 @@ def choose(metric: Metric | str, matrix: object = None) -> MetricChoice:
         A name or alias of `vicinal.knn.metrics`, "mahalanobis", or a `Metric`.
     matrix : array_like or path, optional
         The symmetric positive semi-definite M (dim, dim) of "mahalanobis", sqrt((x - y)' M (x - y)): an array or a
-        `.npy` file. Default: the inverse of the rows' covariance.
+        file. Default: the inverse of the rows' covariance.
 
     Raises
     ------
@@ -106,8 +106,7 @@ def choose(metric: Metric | str, matrix: object = None) -> MetricChoice:
     if matrix is None:
         return MetricChoice(reading, whitened=True)
     if isinstance(matrix, str | os.PathLike):
-        file = input_file(matrix, "matrix")
-        return MetricChoice(reading, True, npy.load_npy(file), str(file))
+        return MetricChoice(reading, True, open_source(matrix, "matrix").values, str(matrix))
     return MetricChoice(reading, True, np.asarray(matrix))
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import math
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +33,7 @@ def text_embedder(model: str, normalize: bool = False, device: str | None = None
     MissingExtra
         sentence-transformers is not installed.
     """
-    encoder = load_model(model, device)
-
-    def embed(texts: list[str]) -> np.ndarray:
-        return encode(encoder, texts, normalize)
-
-    return embed
+    return partial(encode, load_model(model, device), normalize=normalize)  # which pickle can take
 
 
 def load_model(model: str, device: str | None) -> Any:

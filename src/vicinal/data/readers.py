@@ -8,6 +8,7 @@ import csv
 import gzip
 import json
 import math
+import warnings
 import zlib
 from collections import Counter
 from collections.abc import Iterator
@@ -16,9 +17,11 @@ from typing import Any
 
 import numpy as np
 
-from vicinal.data.formats import Bytes, excerpt, suffix
+from vicinal.data.formats import Bytes, excerpt, lines_of, suffix, whole_text
 from vicinal.errors import DataError, some
 from vicinal.typing import Id
+
+OR_NULL = " or null"  # after a kind: a row may have no value
 
 
 def read_rows(path: str | Path) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -60,7 +63,7 @@ def read_columns(
         The field of ids.
     wanted : dict of str to {"label", "number", "text", "any"}, optional
         The fields to read, each with its kind: "label" (text, number or truth value), "number" (finite, as float),
-        "text" ("" where there is none), or "any".
+        "text" (a number or None where it is no text), or "any".
     first_row : int
         The number of the first row, where the file continues others.
 
@@ -82,7 +85,8 @@ def read_columns(
     kind = suffix(path)
     ids: list[Id] = []
     columns: dict[str, list[Any]] = {name: [] for name in wanted}
-    missing = 0
+    nullable = [name for name, what in wanted.items() if what.endswith(OR_NULL)]
+    missing, found_in_row = 0, set[str]()
     for line, row in _parquet_rows(path, (field, *wanted)) if kind == ".parquet" else read_rows(path):
         found = row.get(field)
         if found is None or (found == "" and kind == ".csv"):
@@ -91,10 +95,16 @@ def read_columns(
         elif isinstance(found, bool) or not isinstance(found, int | str):
             raise DataError(f"{path}:{line}: {field}: expected a whole number or a string, found {excerpt(found)}")
         ids.append(found)
+        if nullable:
+            found_in_row.update(row)
         for name, what in wanted.items():
             columns[name].append(
                 checked_value(row.get(name), what, f"{path}:{line}: {name}", name in row, kind == ".csv")
             )
+    for name in nullable:
+        if ids and name not in found_in_row:
+            kind = wanted[name].removesuffix(OR_NULL)
+            raise DataError(f"{path}: {name}: expected a {kind}, found no such field in any row")
     return ids, _warnings(path, field, ids, missing), columns
 
 
@@ -119,6 +129,7 @@ def checked_value(value: Any, what: str, place: str, there: bool = True, text: b
     ----------
     value : object
     what : {"label", "number", "text", "any"}
+        "label or null" and "number or null" take None, NaN and blank text as None.
     place : str
         What the error names: file, line and field.
     there : bool
@@ -131,12 +142,17 @@ def checked_value(value: Any, what: str, place: str, there: bool = True, text: b
     DataError
         There is no value, or it is of another kind.
     """
+    if what.endswith(OR_NULL):
+        blank = isinstance(value, str) and not value.strip()
+        if value is None or blank or (isinstance(value, float) and math.isnan(value)):
+            return None
+        what = what.removesuffix(OR_NULL)
     if what == "any":
         return value
     if what == "text":
-        if value is None or isinstance(value, str):
-            return value or ""
-        raise DataError(f"{place}: expected text, found {excerpt(value)}")
+        if value is None or isinstance(value, str | int | float):
+            return value
+        raise DataError(f"{place}: expected text or a number, found {excerpt(value)}")
     if value is None or (text and value == ""):
         found = "null" if there and not text else "an empty cell" if there else "no such field"
         raise DataError(f"{place}: expected a {what} in every row, found {found}")
@@ -166,15 +182,16 @@ def decoded(path: str | Path, number: int, line: bytes) -> str:
         ) from None
 
 
-def _without_mark(file: Bytes) -> Iterator[tuple[int, bytes]]:
+def _without_mark(path: str | Path, file: Bytes) -> Iterator[tuple[int, bytes]]:
     """Yield each line with its number from 1, the first without a byte order mark."""
-    for number, line in enumerate(file, start=1):
+    for number, line in lines_of(path, file):
         yield number, line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
 
 
 def _jsonl_rows(path: str | Path, file: Bytes) -> Iterator[tuple[int, dict[str, Any]]]:
     blank = 0
-    for number, line in _without_mark(file):
+    halves: list[int] = []
+    for number, line in _without_mark(path, file):
         if not line.strip():
             blank = blank or number
             continue
@@ -190,7 +207,17 @@ def _jsonl_rows(path: str | Path, file: Bytes) -> Iterator[tuple[int, dict[str, 
             raise DataError(f"{path}:{number}: not valid JSON: {place}") from None
         if not isinstance(row, dict):
             raise DataError(f"{path}:{number}: expected a JSON object, found {_kind(row)}")
+        if r"\ud" in text or r"\uD" in text:
+            whole = whole_text(row)
+            halves += [number] if whole != row else []
+            row = whole
         yield number, row
+    if halves:
+        warnings.warn(
+            f"{path}: half a surrogate pair in {len(halves)} {'line' if len(halves) == 1 else 'lines'} "
+            f"({some(halves)}) is read as the replacement character U+FFFD",
+            stacklevel=2,
+        )
 
 
 def _kind(value: object) -> str:
@@ -200,7 +227,7 @@ def _kind(value: object) -> str:
 
 def _csv_rows(path: str | Path, file: Bytes) -> Iterator[tuple[int, dict[str, Any]]]:
     csv.field_size_limit(1 << 30)
-    reader = csv.reader((decoded(path, number, line) for number, line in _without_mark(file)), strict=True)
+    reader = csv.reader((decoded(path, number, line) for number, line in _without_mark(path, file)), strict=True)
     try:
         header = next(reader, None)
         if not header:
@@ -228,17 +255,21 @@ def _parquet_rows(path: str | Path, wanted: tuple[str, ...] | None) -> Iterator[
     import pyarrow
     import pyarrow.parquet
 
+    number = 0
     try:
         with pyarrow.parquet.ParquetFile(path) as file:
             names = file.schema_arrow.names
             columns = None if wanted is None else [name for name in dict.fromkeys(wanted) if name in names]
-            number = 0
             for batch in file.iter_batches(columns=columns, batch_size=8192):
                 for row in batch.to_pylist() if batch.num_columns else [{}] * batch.num_rows:
                     number += 1
                     yield number, row
     except pyarrow.ArrowException as error:
         raise DataError(f"{path}: not a readable parquet file: {error}") from None
+    except (UnicodeDecodeError, OverflowError) as error:  # a text that is no UTF-8, a date that Python cannot hold
+        raise DataError(
+            f"{path}: a value after row {number} cannot be read: {error}; correct the column, or write the file again"
+        ) from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error}") from None
 

@@ -37,6 +37,8 @@ class Columns:
     {'text': ['one', 'two'], 'score': [0.5, None]}
     """
 
+    added_as = ""  # before the names of columns that are added to a data set file
+
     def __init__(self, ids: Sequence[Id], columns: Mapping[str, Any], types: Mapping[str, str] | None = None) -> None:
         self.ids = list(ids)
         self._columns = dict(columns)
@@ -73,7 +75,7 @@ class Columns:
         """Return a pyarrow.Table of the ids and all columns; no value becomes null."""
         import pyarrow
 
-        arrays = {"id": pyarrow.array(self._plain_ids()), **self._arrow_columns()}
+        arrays = {"id": pyarrow.array(self._plain_ids()), **self.arrow_columns()}
         return pyarrow.table(arrays)
 
     def to_pandas(self) -> Any:
@@ -100,7 +102,7 @@ class Columns:
         UsageError
             The table has a column of a name already, or another number of rows.
         """
-        return frames.with_columns(table, {f"{prefix}{name}": values for name, values in self._arrow_columns().items()})
+        return frames.with_columns(table, {f"{prefix}{name}": values for name, values in self.arrow_columns().items()})
 
     def write(self, path: str | Path, overwrite: bool = False) -> None:
         """Write a `.jsonl`, `.jsonl.gz`, `.csv` or `.parquet` file; it appears whole or not at all.
@@ -136,11 +138,13 @@ class Columns:
         kinds = {type(one) for one in self.ids}
         return self.ids if len(kinds) < 2 else [str(one) for one in self.ids]
 
-    def _arrow_columns(self) -> dict[str, Any]:
+    def arrow_columns(self) -> dict[str, Any]:
+        """Return the columns as Arrow arrays, blanks in their names as "_"; no value becomes null."""
         import pyarrow
 
         out = {}
-        for name, values in self._columns.items():
+        for column, values in self._columns.items():
+            name = column.replace(" ", "_")
             if isinstance(values, np.ndarray) and values.ndim == 1:
                 missing = ~np.isfinite(values) if values.dtype.kind == "f" else None
                 out[name] = pyarrow.array(values, mask=missing)

@@ -1,5 +1,6 @@
 """Tables of results, and copies of rows of a data set, written atomically."""
 
+import contextlib
 import csv
 import gzip
 import io
@@ -7,7 +8,8 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import IO, Any
+from types import TracebackType
+from typing import IO, Any, Self
 
 import numpy as np
 
@@ -56,6 +58,13 @@ def copy_rows(path: str | Path, file: IO[bytes], name: str | Path, kept: Sequenc
 
 
 def _copy_records(path: str | Path, source: Bytes, target: Bytes, kept: Sequence[bool] | np.ndarray) -> None:
+    for number, (cells, raw) in enumerate(csv_records(path, source)):
+        if number == 0 or (cells and kept[number - 1]):
+            target.write(raw)
+
+
+def csv_records(path: str | Path, source: Bytes) -> Iterator[tuple[list[str], bytes]]:
+    """Yield each record of a CSV, the header first: its cells and its bytes; a record ends where its last line does."""
     raw: list[bytes] = []
 
     def lines() -> Iterator[str]:
@@ -63,9 +72,8 @@ def _copy_records(path: str | Path, source: Bytes, target: Bytes, kept: Sequence
             raw.append(line)
             yield decoded(path, number, line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line)
 
-    for number, cells in enumerate(csv.reader(lines(), strict=True)):  # a record ends where its last line does
-        if number == 0 or (cells and kept[number - 1]):
-            target.write(b"".join(raw))
+    for cells in csv.reader(lines(), strict=True):
+        yield cells, b"".join(raw)
         raw.clear()
 
 
@@ -111,7 +119,7 @@ def table_writer(
     overwrite : bool
     types : dict of str to str, optional
         For Parquet, the type of each column: "float32", "double", "int64", "bool", "string", or "id" for that of the
-        ids.
+        ids; "list:" before it for lists.
     columns : sequence of str
         The names of the columns of a table that may have no records, so that it has a header all the same.
 
@@ -129,13 +137,11 @@ def table_writer(
         elif kind == ".jsonl":
             yield JsonLines(file)
         elif kind == ".csv":
-            table = CsvLines(file, columns)
-            yield table
-            table.close()
+            with CsvLines(file, columns) as table:
+                yield table
         else:
-            parquet = Parquet(file, types or {}, columns)
-            yield parquet
-            parquet.close()
+            with Parquet(file, types or {}, columns) as parquet:
+                yield parquet
 
 
 class JsonLines:
@@ -169,12 +175,17 @@ class CsvLines:
             self._writer.writerow(self._header)
         self._writer.writerow([record[name] for name in self._header])
 
-    def close(self) -> None:
-        """Flush what is buffered; a table without records is its header."""
-        if self._header is None and self._columns:
-            self._writer.writerow(self._columns)
-        self._text.flush()
-        self._text.detach()
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        """Flush what is buffered; a table without records is its header. What failed is abandoned without a word."""
+        if kind is None:
+            if self._header is None and self._columns:
+                self._writer.writerow(self._columns)
+            self._text.flush()
+        with contextlib.suppress(OSError, ValueError):
+            self._text.detach()
 
 
 class Parquet:
@@ -198,18 +209,38 @@ class Parquet:
         if self._writer is None:
             first = self._records[0] if self._records else dict.fromkeys(self._columns)
             ids = "string" if isinstance(first["id"], str) else "int64"
-            types = {name: ids if kind == "id" else kind for name, kind in (TYPES | self._types).items()}
-            schema = pyarrow.schema([(name, pyarrow.type_for_alias(types[name])) for name in first])
+            types = TYPES | self._types
+            schema = pyarrow.schema([(name, _arrow_type(types[name], ids)) for name in first])
             self._writer = pyarrow.parquet.ParquetWriter(self._file, schema)
         self._writer.write_table(pyarrow.Table.from_pylist(self._records, schema=self._writer.schema))
         self._records = []
 
-    def close(self) -> None:
-        """Write the records that are left, and the footer of the file."""
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        """Write the records that are left, and the footer of the file.
+
+        What failed or was interrupted is closed all the same: pyarrow would do it later, to a file that is closed, and
+        print a traceback.
+        """
+        if kind is not None:
+            with contextlib.suppress(Exception):
+                self._writer.close()
+            return
         if self._records or (self._writer is None and self._columns):
             self._write_group()
         if self._writer is not None:
             self._writer.close()
+
+
+def _arrow_type(kind: str, ids: str) -> Any:
+    """The Arrow type of a column; "id" is the type of the ids, "list:X" a list of X."""
+    import pyarrow
+
+    name = kind.removeprefix("list:")
+    plain = pyarrow.type_for_alias(ids if name == "id" else name)
+    return plain if name == kind else pyarrow.list_(plain)
 
 
 Table = JsonLines | CsvLines | Parquet

@@ -15,6 +15,7 @@ from vicinal.errors import UsageError, unknown
 from vicinal.indexes import BY_NAME, HNSW, IVF, IVFPQ, PQ, Annoy, BallTree, Binary, Exact, Index, KDTree
 from vicinal.indexes.exact import Comparisons
 from vicinal.indexes.proposals import Backend
+from vicinal.knn.memory import available as memory_free
 from vicinal.knn.metrics import find
 from vicinal.knn.vectors import as_vectors
 from vicinal.typing import ArrayLike, MetricLike
@@ -125,24 +126,12 @@ def choose(n: int, dim: int, metric: MetricLike = "euclidean", memory: int | Non
         return "kdtree", f"{dim} dimensions are few: a tree is exact but for ties, and quicker than {n:,} comparisons"
     if n * dim <= EXACT_AT_MOST:
         return "exact", f"{n:,} x {dim} is at most {EXACT_AT_MOST:,} coordinates: exact is quick enough"
-    memory = free_memory() if memory is None else memory
+    memory = memory_free() if memory is None else memory
     needed = n * (4 * dim + HNSW_LINKS_BYTES)
     sizes = f"{needed / 2**30:,.1f} GiB of {memory / 2**30:,.1f} GiB"
     if 2 * needed <= memory:
         return "hnsw", f"{n:,} x {dim} is slow to search exactly, and the graph takes {sizes}"
     return "ivfpq", f"a graph of {n:,} x {dim} would take {sizes}: codes take less"
-
-
-def free_memory() -> int:
-    """The bytes of free memory; 8 GiB where the system does not report them."""
-    try:
-        with open("/proc/meminfo", encoding="ascii") as file:
-            for line in file:
-                if line.startswith("MemAvailable:"):
-                    return int(line.split()[1]) * 1024
-    except (OSError, ValueError):
-        pass
-    return 8 << 30
 
 
 class AutoIndex(Index):
@@ -171,6 +160,8 @@ class AutoIndex(Index):
         chosen.fit(array, *arguments, **others)
         # Changing the class of this object, instead of wrapping another index, keeps the caller's reference valid and
         # makes its type, its repr and its saved folder those of the chosen index.
-        self.__dict__ = chosen.__dict__
-        self.__class__ = kind
+        with self._lock.changing:
+            chosen._lock = self._lock
+            self.__dict__ = chosen.__dict__
+            self.__class__ = kind
         return self

@@ -29,6 +29,9 @@ class Engine(ABC):
     filters: ClassVar[bool] = False
     """Whether `propose` itself skips entries that are not allowed."""
 
+    changed_by_saving: ClassVar[bool] = False
+    """Whether `write` replaces what is in memory by the file that it writes."""
+
     float64: ClassVar[bool] = False
     """Whether it takes entries of float64; else it takes float32, or packed bits under a metric of bits."""
 
@@ -44,6 +47,10 @@ class Engine(ABC):
     def n_bytes(self) -> int:
         """The memory or the size of the file that it takes beside the vectors."""
         return 0
+
+    def bytes_needed(self, n: int, dim: int) -> int:
+        """An estimate from below of the memory of n entries: those that the engine keeps itself."""
+        return n * dim * (8 if self.float64 else 1 if self.metric.kernel == "bits" else 4)
 
     @property
     def codes_only(self) -> bool:
@@ -88,6 +95,17 @@ class Engine(ABC):
             Naming the file, where the library cannot read it or it does not fit the entries.
         """
         self.build(entries)
+
+    def frozen(self) -> dict[str, Any]:
+        """What a copy is made of, in a form that can be pickled; later changes leave it as it is.
+
+        An engine that is quick to build, or that cannot be written as bytes, gives nothing and is built again.
+        """
+        return {}
+
+    def thaw(self, frozen: dict[str, Any], entries: Entries) -> None:
+        """Become the copy of an engine over these entries."""
+        self.read({}, entries)
 
     def decode(self, entries: np.ndarray) -> np.ndarray:
         """The prepared float32 vectors that the codes of these entries stand for."""

@@ -5,6 +5,7 @@ where that keeps more of their digits; or packed bits; or float64 for an engine 
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -85,6 +86,10 @@ class Entries:
         self._covered, self._live, self._inverse_lengths = self._rows.n, None, None
         self.centre, self.scale = state.centre, state.scale
 
+    def frozen(self) -> dict[str, Any]:
+        """What these entries consist of, but for the rows; later changes leave it as it is."""
+        return {name: value for name, value in vars(self).items() if name != "_rows"}
+
     def share_live(self) -> float:
         """The share of entries that stand for a live row."""
         removed = self._rows.removed
@@ -96,10 +101,11 @@ class Entries:
         """The copies among the live rows that are allowed, and which entries have any, bool; None where all have."""
         if allowed is not None:
             return _among(self.copies, allowed)
-        if self._live is None:
+        live = self._live  # several threads may compute it at once, to the same end
+        if live is None:
             removed = self._rows.removed
-            self._live = (self.copies, None) if removed is None else _among(self.copies, ~removed)
-        return self._live
+            live = self._live = (self.copies, None) if removed is None else _among(self.copies, ~removed)
+        return live
 
     # The form that an engine takes
 
@@ -139,9 +145,10 @@ class Entries:
         """1 / length of every row under a metric of directions, float64 (n,); None under others."""
         if not self._metric.nonzero:
             return None
-        if self._inverse_lengths is None or len(self._inverse_lengths) < self._rows.n:
-            self._inverse_lengths = inverse_lengths(self._rows.vectors, self._inverse_lengths)
-        return self._inverse_lengths
+        known = self._inverse_lengths
+        if known is None or len(known) < self._rows.n:
+            known = self._inverse_lengths = inverse_lengths(self._rows.vectors, known)
+        return known
 
     def _mean(self) -> np.ndarray:
         total = np.zeros(self.dim)

@@ -1,6 +1,6 @@
 """The exact index: every row is compared, by the fastest kernel that supports the metric and dtype."""
 
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from vicinal.knn.arguments import as_radius
 from vicinal.knn.exact import ExactSearch
 from vicinal.knn.metrics import METRICS
 from vicinal.knn.neighbors import Neighbors, RadiusNeighbors
+from vicinal.locks import Mutex
 from vicinal.typing import ArrayLike, MetricLike, PathLike, Progress
 
 
@@ -21,11 +22,13 @@ class Comparisons:
     """The backend that compares all live rows; it keeps only the searches that it made."""
 
     error = None
+    changed_by_saving = False
 
     def __init__(self, rows: Rows, threads: int) -> None:
         self._rows, self._threads = rows, threads
         self._whole: ExactSearch | None = None
         self._scan = Scan(rows, threads)
+        self._making = Mutex()
 
     @property
     def library(self) -> str:
@@ -45,10 +48,11 @@ class Comparisons:
     def over_all(self) -> ExactSearch:
         """The search over the live rows, made when it is first needed, so that many small changes cost one pass."""
         stored = self._rows.vectors
-        if self._whole is None:
-            reason = next(iter(self._rows.invalid.values()), "all are removed")
-            self._whole = ExactSearch(stored, self._rows.metric, self._threads, self._rows.live(), reason)
-        return self._whole
+        with self._making:
+            if self._whole is None:
+                reason = next(iter(self._rows.invalid.values()), "all are removed")
+                self._whole = ExactSearch(stored, self._rows.metric, self._threads, self._rows.live(), reason)
+            return self._whole
 
     def over(self, where: object) -> ExactSearch:
         """The search over the live rows that a filter leaves; None for all of them."""
@@ -74,6 +78,22 @@ class Comparisons:
     def shrink(self) -> None:
         """Drop the searches; the next query makes them again, without the removed rows."""
         self._whole = None
+
+    # A search is never changed, only dropped, so that there is nothing to remember.
+
+    def remember(self) -> None:
+        """Nothing."""
+
+    def go_back(self, remembered: object) -> None:
+        """Drop the searches; the next query makes them over the rows that are back."""
+        self.extend()
+
+    def frozen(self) -> dict[str, Any]:
+        """Nothing: a copy makes its own searches."""
+        return {}
+
+    def thaw(self, frozen: dict[str, Any]) -> None:
+        """Nothing to take."""
 
     def nearest(self, queries: np.ndarray, k: int, allowed: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
         """Rows int64 and distances of each checked query, (n_queries, k), by (distance, row); -1 and inf for none."""
@@ -127,6 +147,14 @@ class Exact(Index):
     def _make_backend(self) -> Backend:
         return Comparisons(self._rows, self.threads)
 
+    def _search_over(self, where: object = None) -> ExactSearch:
+        """The search over the rows that there are now; later changes of the index leave it as it is.
+
+        So a long pass does not keep changes waiting.
+        """
+        with self._lock.reading:
+            return self._backend.over(where)
+
     def neighbors(
         self,
         k: int,
@@ -160,7 +188,7 @@ class Exact(Index):
         UsageError
             Where k is not above 0, or the checkpoint belongs to another question.
         """
-        return self._backend.over_all().neighbors(k, groups, progress, checkpoint)
+        return self._search_over().neighbors(k, groups, progress, checkpoint)
 
     def grow(self, before: Neighbors, groups: ArrayLike | None = None, progress: Progress | None = None) -> Neighbors:
         """Return `neighbors(before.k)` for less work, from the neighbours that the first rows had among themselves.
@@ -183,7 +211,7 @@ class Exact(Index):
         UsageError
             Where `before` is of another metric, or has more rows than are stored.
         """
-        return self._backend.over_all().grow(before, groups, progress)
+        return self._search_over().grow(before, groups, progress)
 
     def search(
         self,
@@ -214,7 +242,7 @@ class Exact(Index):
         NotFitted, DataError, UsageError
             As `Index.search`.
         """
-        return self._backend.over(where).search(queries, k, groups, query_groups, progress)
+        return self._search_over(where).search(queries, k, groups, query_groups, progress)
 
     @overload
     def within(
@@ -280,7 +308,7 @@ class Exact(Index):
         if radius is None:
             queries, radius = None, queries
         limit = as_radius(radius)
-        return self._backend.over(where).within(limit, queries, groups, query_groups, progress)
+        return self._search_over(where).within(limit, queries, groups, query_groups, progress)
 
     def distances(self, rows: ArrayLike, queries: ArrayLike | None = None) -> np.ndarray:
         """Return the distances of named stored rows in float64, which holds more digits than a `Neighbors`.
@@ -308,4 +336,4 @@ class Exact(Index):
         >>> Exact().fit([[0.0], [1.0], [3.0]]).distances([[1], [2]], [[0.9], [0.1]]).round(6).tolist()
         [[0.1], [2.9]]
         """
-        return self._backend.over_all().distances(rows, queries)
+        return self._search_over().distances(rows, queries)

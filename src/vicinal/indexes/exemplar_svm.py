@@ -32,7 +32,7 @@ from typing import Any
 import numpy as np
 
 from vicinal.errors import DataError, NotFitted, UsageError, some, unknown
-from vicinal.indexes.svm_ranking import Question, Ranking, ranked
+from vicinal.indexes.svm_ranking import Question, Ranking, one_of, ranked
 from vicinal.indexes.svm_solver import MOST_STEPS, NegativeRows, coefficients, minimise, with_one
 from vicinal.knn.arguments import check_k
 from vicinal.knn.blocks import blocks
@@ -108,7 +108,7 @@ class ExemplarSVM:
             The vectors cannot be used.
         """
         array = as_vectors(vectors, at_least=2)
-        refuse_invalid(invalid_rows(array, find("euclidean")), range(len(array)))
+        refuse_invalid(invalid_rows(array, find("euclidean")), range(len(array)), remedy="")
         n, dim = array.shape
         self._rows = rows = np.ascontiguousarray(array, dtype=np.float64)
         random = np.random.default_rng(self.seed)
@@ -122,17 +122,30 @@ class ExemplarSVM:
         self._kept: dict[float, dict[str, np.ndarray]] = {}
         return self
 
-    def rank(self, positives: object, k: int, include_positives: bool = False) -> Ranking:
+    def rank(
+        self,
+        positives: object = None,
+        k: int = 10,
+        include_positives: bool = False,
+        *,
+        rows: object = None,
+        vectors: object = None,
+    ) -> Ranking:
         """Return the k rows of the highest decision value.
 
         Parameters
         ----------
         positives : int, sequence of int, or array_like
-            The examples: row numbers, which are then no negatives; or vectors of shape (dim,) or (p, dim).
+            The examples: row numbers, which are then no negatives; or vectors of shape (dim,) or (p, dim). Whole
+            numbers that may be both are refused: give them as `rows` or `vectors`.
         k : int
             At least 1.
         include_positives : bool
             Whether rows that are examples are ranked too.
+        rows : int or sequence of int
+            In the place of `positives`: row numbers.
+        vectors : array_like, shape (dim,) or (p, dim)
+            In the place of `positives`: vectors.
 
         Returns
         -------
@@ -145,7 +158,10 @@ class ExemplarSVM:
             `fit` was not called.
         DataError
             A row does not exist, or the dims differ.
+        UsageError
+            Not exactly one of positives, rows and vectors is given, or positives may be rows and a vector.
         """
+        positives = one_of(positives, rows, vectors, self._fitted().shape[1])
         return next(self.rank_each([positives], k, include_positives))
 
     def rank_each(self, positives: Sequence[Any], k: int, include_positives: bool = False) -> Iterator[Ranking]:

@@ -6,6 +6,8 @@
     title like "%cat_"               like, not like: % any text, _ any letter
     note is null                     is null, is not null; a comparison with null is never true
 
+In a column whose values are of several kinds, a row that does not compare with a value does not match.
+
 Text is in double or single quotes, doubled inside; a name that is not a plain word is in `backticks`. Words are read in
 any case. The expression is never evaluated as code.
 """
@@ -64,12 +66,58 @@ def matches(expression: str, columns: Mapping[str, Any]) -> np.ndarray:
     return np.asarray(values.fill_null(False).to_numpy(zero_copy_only=False), dtype=bool)
 
 
+def names_of(expression: str) -> list[str]:
+    """Return the names of columns in an expression, each once, in order.
+
+    Raises   UsageError where the expression cannot be read
+
+    >>> names_of('size > 1 and `my kind` in ("a", "b") and not size < 9')
+    ['size', 'my kind']
+    """
+    if not isinstance(expression, str):
+        raise UsageError(f"where: expected an expression as text, got {type(expression).__name__}")
+    tokens = _Parser(expression, {})._tokens
+    names = [
+        text[1:-1] if kind == "quoted" else text
+        for kind, text, _ in tokens
+        if kind == "quoted" or (kind == "word" and text.lower() not in _WORDS)
+    ]
+    return list(dict.fromkeys(names))
+
+
 def _as_time(value: Any, other: Any) -> Any:
     """A text as the date or time that it is compared with; any other value as it is."""
     import pyarrow
 
     text = isinstance(value, pyarrow.Scalar) and pyarrow.types.is_string(value.type)
     return value.cast(other.type) if text and pyarrow.types.is_temporal(other.type) else value
+
+
+def _as_number(column: Any, value: Any) -> Any:
+    """A column of text as the numbers, or true and false, that it is compared with; null where a row holds another.
+
+    A column whose values are of several kinds is kept as text (`payload.as_table`). A column in which no row holds such
+    a value stays as it is, so that the comparison is refused.
+    """
+    import pyarrow
+    import pyarrow.compute as compute
+
+    types = pyarrow.types
+    text = not isinstance(column, pyarrow.Scalar) and (
+        types.is_string(column.type) or types.is_large_string(column.type)
+    )
+    if not text or not isinstance(value, pyarrow.Scalar):
+        return column
+    if types.is_boolean(value.type):
+        pattern, kind = "^(true|false)$", pyarrow.bool_()
+    elif types.is_floating(value.type) or types.is_integer(value.type):
+        pattern, kind = r"^-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?$", pyarrow.float64()
+    else:
+        return column
+    fits = compute.match_substring_regex(column, pattern)
+    if not compute.any(fits).as_py():
+        return column
+    return compute.if_else(fits, column, pyarrow.scalar(None, column.type)).cast(kind)
 
 
 class _Parser:
@@ -155,7 +203,8 @@ class _Parser:
             compare = getattr(self._pc, _COMPARE[sign])
 
             def call() -> Any:
-                return compare(_as_time(left, right), _as_time(right, left))
+                one, other = _as_number(left, right), _as_number(right, left)
+                return compare(_as_time(one, other), _as_time(other, one))
 
             return self._call(place, f"{shown} {sign} {right_shown}", call)
         if not isinstance(left, pyarrow.Scalar) and pyarrow.types.is_boolean(left.type):
@@ -172,9 +221,12 @@ class _Parser:
         self._expect(")")
 
         def call() -> Any:
-            same = pyarrow.array([value.as_py() for value in values]).cast(left.type)
-            found = self._pc.is_in(left, value_set=same)
-            return self._pc.if_else(self._pc.is_null(left), None, found)
+            column = left
+            for value in values:
+                column = _as_number(column, value)
+            same = pyarrow.array([value.as_py() for value in values]).cast(column.type)
+            found = self._pc.is_in(column, value_set=same)
+            return self._pc.if_else(self._pc.is_null(column), None, found)
 
         return self._call(place, f"{shown} in (...)", call)
 

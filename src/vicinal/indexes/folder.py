@@ -35,13 +35,15 @@ MALFORMED = (KeyError, TypeError, ValueError, IndexError, AttributeError, Memory
 IDS, PAYLOAD = "ids.json", "payload.arrow"
 
 
-def write(state: IndexState, folder: PathLike, overwrite: bool = False) -> None:
-    """Write an index; the folder appears whole or not at all.
+def write(state: IndexState, folder: PathLike, overwrite: bool = False, loaded: str | None = None) -> str | None:
+    """Write an index; the folder appears whole or not at all. Returns its identity.
+
+    loaded : the identity of the folder that the index was loaded from, where it is this one
 
     Raises
     ------
     UsageError
-        Where it exists and `overwrite` is false.
+        Where it exists and `overwrite` is false, or is no longer what was loaded.
     """
     copies, arrays = state.engine.copies, {}
     if state.vectors is not None:
@@ -65,7 +67,7 @@ def write(state: IndexState, folder: PathLike, overwrite: bool = False) -> None:
         "scale": state.engine.scale,
         "embedding": state.embedding,
     }
-    with atomic.whole_folder(folder, overwrite) as part:
+    with atomic.whole_folder(folder, overwrite, loaded) as part:
         if state.ids is not None:
             (part / IDS).write_text(json.dumps(state.ids), encoding="ascii")
         if state.payload is not None:
@@ -73,6 +75,8 @@ def write(state: IndexState, folder: PathLike, overwrite: bool = False) -> None:
         if state.engine.write is not None:
             state.engine.write(part)
         manifests.write(part, INDEX, fields, arrays)
+        written = manifests.identity(part)
+    return written
 
 
 def about(folder: PathLike) -> dict[str, Any]:

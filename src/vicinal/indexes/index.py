@@ -6,28 +6,35 @@
     engine    a structure of some library (`engine.py`, `engines/`)
 
 `state` gives everything that a saved index is made of; `from_state` makes an index from it.
+
+Threads may share an index: one readers-writer lock lets searches run side by side, and changes alone. A change that
+fails or is interrupted leaves the index as it was.
 """
 
 from abc import ABC, abstractmethod
+from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from vicinal.errors import DataError, UsageError, some, unknown
 from vicinal.indexes import folder as folders
+from vicinal.indexes.described import Described
 from vicinal.indexes.parameters import Parameter, check_searching
-from vicinal.indexes.payload import Ids
 from vicinal.indexes.proposals import Backend, within
 from vicinal.indexes.rows import Rows
 from vicinal.indexes.state import IndexState
 from vicinal.knn.arguments import as_radius, check_threads, k_that_fits, too_large
+from vicinal.knn.blocks import padded
 from vicinal.knn.metrics import BY_NAME, find
 from vicinal.knn.neighbors import Neighbors, RadiusNeighbors, neighbors_of
 from vicinal.knn.vectors import ON_INVALID
+from vicinal.locks import Mutex, ReadWriteLock
+from vicinal.storage import manifests
 from vicinal.typing import ArrayLike, MetricLike, PathLike
 
 
-class Index(ABC):
+class Index(Described, ABC):
     """The common part of every index; choose one of its kinds, or let `vicinal.index` choose.
 
     A subclass gives its name, metrics and parameters as class attributes, and the backend that computes its answers.
@@ -59,92 +66,15 @@ class Index(ABC):
         self.threads = check_threads(threads)
         self._settings: dict[str, Any] = {}
         self._set(parameters)
+        self._lock = ReadWriteLock("this index")
+        self._saving = Mutex()
+        self._saved: dict[str, str | None] = {}  # folders that it was loaded from or saved to, and their identity
         self._rows = Rows(self.metric)
         self._backend = self._make_backend()
 
     @abstractmethod
     def _make_backend(self) -> Backend:
         """Make the backend over `self._rows`, from the metric, the settings and the threads."""
-
-    # Description
-
-    def __len__(self) -> int:
-        return self._rows.n_live
-
-    def __repr__(self) -> str:
-        settings = "".join(f", {name}={value!r}" for name, value in self._settings.items())
-        return f"{type(self).__name__}({self.metric.name!r}{settings}, n={len(self)}, dim={self.dim})"
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """The values of its parameters."""
-        return dict(self._settings)
-
-    @property
-    def dim(self) -> int:
-        """The number of coordinates; 0 before the fit."""
-        return self._rows.dim
-
-    @property
-    def n_rows(self) -> int:
-        """The number of rows that were ever added; every row number is below it."""
-        return self._rows.n
-
-    @property
-    def n_entries(self) -> int:
-        """The number of vectors that the engine holds; copies of a row may be held once."""
-        return self._backend.n_entries
-
-    @property
-    def vectors(self) -> Any:
-        """The vectors of all rows, as they were given, those of removed rows among them.
-
-        An array; from an index of codes alone, an object that decodes the rows that are read: `index.vectors[rows]`.
-        """
-        return self._rows.vectors
-
-    @property
-    def ids(self) -> Ids:
-        """The id of each row: `index.ids[row]`, `index.ids.of(found.indices)`, `index.ids.rows(["a", "b"])`."""
-        return self._rows.ids
-
-    @property
-    def payload(self) -> Any:
-        """The columns as a pyarrow.Table, or None. Assign a table of `n_rows` rows to replace them."""
-        return self._rows.payload
-
-    @payload.setter
-    def payload(self, table: Any) -> None:
-        self._rows.payload = table
-
-    @property
-    def embedding(self) -> dict[str, Any] | None:
-        """The model that made the vectors, where it is known: a mapping with "model" and "normalized"."""
-        return self._rows.embedding
-
-    @embedding.setter
-    def embedding(self, about: dict[str, Any] | None) -> None:
-        self._rows.embedding = about
-
-    @property
-    def invalid(self) -> dict[int, str]:
-        """Why rows are left out, by row number."""
-        return self._rows.invalid
-
-    @property
-    def error(self) -> dict[str, float] | None:
-        """How far distances are off, where they are those of decoded vectors; None where they are true."""
-        return self._backend.error
-
-    @property
-    def engine(self) -> str:
-        """The kernel or library that is searched, and its version."""
-        return self._backend.library
-
-    @property
-    def engine_bytes(self) -> int:
-        """The memory or the size of the file that the engine takes beside the vectors."""
-        return self._backend.n_bytes
 
     def set(self, **parameters: Any) -> Self:
         """Change parameters of searching, such as ef_search or n_probe.
@@ -155,7 +85,8 @@ class Index(ABC):
             Where one is unknown, out of range, or decided when the index is built.
         """
         check_searching(type(self).__name__, self.parameters, parameters)
-        self._set(parameters)
+        with self._lock.changing:
+            self._set(parameters)
         return self
 
     def _set(self, parameters: dict[str, Any]) -> None:
@@ -198,8 +129,9 @@ class Index(ABC):
         """
         if on_invalid not in ON_INVALID:
             raise UsageError(unknown("on_invalid", on_invalid, ON_INVALID))
-        self._rows.fit(vectors, on_invalid, invalid, ids, payload)
-        self._backend.build()
+        with self._change():
+            self._rows.fit(vectors, on_invalid, invalid, ids, payload)
+            self._backend.build()
         return self
 
     def add(self, vectors: ArrayLike, ids: object = None, payload: object = None) -> Self:
@@ -217,13 +149,15 @@ class Index(ABC):
         UsageError
             Where this kind of index cannot grow.
         """
-        _ = self._rows.vectors
-        if not self.can_add:
-            raise UsageError(f"{type(self).__name__} cannot grow; build it anew with all rows, or use another index")
-        if not self.settings.get("keep_vectors", True):
-            raise UsageError(f"{type(self).__name__} without its vectors cannot grow; build it anew with all rows")
-        if self._rows.append(vectors, ids, payload):
-            self._backend.extend()
+        with self._change():
+            _ = self._rows.vectors
+            if not self.can_add:
+                remedy = "build it anew with all rows, or use another index"
+                raise UsageError(f"{type(self).__name__} cannot grow; {remedy}")
+            if not self.settings.get("keep_vectors", True):
+                raise UsageError(f"{type(self).__name__} without its vectors cannot grow; build it anew with all rows")
+            if self._rows.append(vectors, ids, payload):
+                self._backend.extend()
         return self
 
     def remove(self, ids: object) -> Self:
@@ -234,24 +168,28 @@ class Index(ABC):
         DataError
             Naming the ids that no row has; nothing is removed then.
         """
-        if self._rows.remove(ids):
-            self._backend.shrink()
+        with self._change():
+            if self._rows.remove(ids):
+                self._backend.shrink()
         return self
 
     # Questions
 
     def rows(self, where: object = None) -> np.ndarray:
         """The live rows that match a filter, int64, ascending; `where` as for `search`."""
-        return self._rows.matching(where)
+        with self._lock.reading:
+            return self._rows.matching(where)
 
     def rows_of(self, ids: object, what: str = "id") -> np.ndarray:
         """The live rows of these ids, int64, in their order; DataError, which names `what`, where an id has none."""
-        return self._rows.rows_of(ids, what)
+        with self._lock.reading:
+            return self._rows.rows_of(ids, what)
 
     def row_of(self, name: object) -> int | None:
         """The live row of an id, or None."""
-        row = self._rows.ids.find(name)
-        return row if row is not None and self._rows.is_live(row) else None
+        with self._lock.reading:
+            row = self._rows.ids.find(name)
+            return row if row is not None and self._rows.is_live(row) else None
 
     def search(self, queries: ArrayLike, k: int, where: object = None) -> Neighbors:
         """Return the k nearest stored rows of each query.
@@ -277,13 +215,15 @@ class Index(ABC):
         UsageError
             Where k is not above 0, or `where` cannot be read.
         """
-        array = self._rows.queries(queries)
-        k = k_that_fits(k, len(array))
-        allowed = self._rows.allowed(where)
-        try:
-            return neighbors_of(*self._backend.nearest(array, k, allowed), self.metric.name, self.dim)
-        except MemoryError:
-            raise too_large(len(array), k) from None
+        with self._lock.reading:
+            array = self._rows.queries(queries)
+            k, most = k_that_fits(k, len(array), self._rows.n)
+            allowed = self._rows.allowed(where)
+            try:
+                found = padded(*self._backend.nearest(array, most, allowed), k)
+                return neighbors_of(*found, self.metric.name, self._rows.dim)
+            except MemoryError:
+                raise too_large(len(array), k) from None
 
     def within(
         self, queries: ArrayLike | None = None, radius: float | None = None, where: object = None
@@ -314,21 +254,29 @@ class Index(ABC):
                 f"within: expected queries and a radius, got one of them: {type(self).__name__} needs "
                 "within(queries, radius); only Exact compares the stored rows with each other, by within(radius)"
             )
-        array, limit = self._rows.queries(queries), as_radius(radius)
-        allowed = self._rows.allowed(where)
-        return within(self._backend, array, limit, allowed, self.n_rows, self.metric.name)
+        with self._lock.reading:
+            array, limit = self._rows.queries(queries), as_radius(radius)
+            allowed = self._rows.allowed(where)
+            return within(self._backend, array, limit, allowed, self._rows.n, self.metric.name)
 
     # On disk
 
     def state(self) -> IndexState:
-        """Everything that a saved index is made of; NotFitted where nothing was stored yet."""
+        """Everything that a saved index is made of; NotFitted where nothing was stored yet.
+
+        Its engine is written from the index itself: write the state before the index changes, or call `save`.
+        """
+        with self._lock.reading:
+            return self._state()
+
+    def _state(self) -> IndexState:
         rows, stored = self._rows, self._rows.vectors
         return IndexState(
             type=self.name,
             metric=self.metric.name,
             settings=self.settings,
             n=rows.n,
-            dim=self.dim,
+            dim=rows.dim,
             dtype=str(stored.dtype),
             vectors=stored if isinstance(stored, np.ndarray) else None,
             removed=rows.removed,
@@ -365,14 +313,21 @@ class Index(ABC):
         Raises
         ------
         UsageError
-            Where it exists and `overwrite` is false, or the metric has a matrix, as mahalanobis has.
+            Where it exists and `overwrite` is false, or is the folder that this index was loaded from or saved to, and
+            was changed since by another process or object, whose rows would be lost; or the metric has a matrix, as
+            mahalanobis has.
         NotFitted
         """
-        state = self.state()
-        if state.metric not in BY_NAME:
-            remedy = "whiten the vectors and save an index of euclidean"
-            raise UsageError(f"an index of metric {state.metric} cannot be saved; {remedy}")
-        folders.write(state, folder, overwrite)
+        # An engine whose file takes its place in memory changes when it is saved.
+        with self._lock.changing if self._backend.changed_by_saving else self._lock.reading:
+            state = self._state()
+            if state.metric not in BY_NAME:
+                remedy = "whiten the vectors and save an index of euclidean"
+                raise UsageError(f"an index of metric {state.metric} cannot be saved; {remedy}")
+            with self._saving:
+                place = str(Path(folder).resolve())
+                identity = folders.write(state, folder, overwrite, self._saved.get(place))
+                self._saved = {**self._saved, place: identity}
 
     @classmethod
     def load(cls, folder: PathLike, threads: int | None = None) -> Self:
@@ -384,6 +339,8 @@ class Index(ABC):
             Naming the file, where the folder is no index of this type, of a newer format, or damaged. Checksums are
             verified before anything is parsed.
         """
-        state = folders.read(folder)
+        identity, state = manifests.identity(folder), folders.read(folder)
         with folders.naming(folder):
-            return cls.from_state(state, threads)
+            index = cls.from_state(state, threads)
+        index._saved = {str(Path(folder).resolve()): identity}
+        return index

@@ -92,9 +92,24 @@ class Ids:
         if len(values) != n:
             raise DataError(f"ids: expected {n}, one a row, found {len(values)}")
         if self._values is None:
+            self._rows = {row: row for row in range(self._n)}  # first, for a thread that looks an id up meanwhile
             self._values = list(range(self._n))
-            self._rows = {row: row for row in range(self._n)}
         self._append(values, dead)
+
+    def copy(self) -> "Ids":
+        """Ids that do not change with these."""
+        other = Ids(self._n)
+        if self._values is not None:
+            other._values, other._rows = list(self._values), dict(self._rows)
+        return other
+
+    def cut(self, n: int, given: bool, dead: np.ndarray | None) -> None:
+        """Take back the last additions: the first n ids, as they were."""
+        first = n if self._values is None or not given else self._values[:n]
+        self._values, self._rows, self._n = None, {}, n
+        if isinstance(first, list):
+            self._values, self._n = [], 0
+            self._append(first, dead)
 
     def _append(self, values: Iterable[Any], dead: np.ndarray | None) -> None:
         assert self._values is not None
@@ -126,21 +141,24 @@ def _as_id(value: object, row: int) -> Id:
 def as_table(payload: object, n: int) -> Any:
     """Columns as an Arrow table of n rows.
 
-    payload : a pyarrow.Table, a mapping name -> n values, or n mappings name -> value; values that no Arrow type holds
-              together become text, with a warning: JSON, but for those that are text already
+    payload : a pyarrow.Table, a table of pandas, polars or datasets, a mapping name -> n values, or n mappings name ->
+              value; values that no Arrow type holds together become text, with a warning: JSON, but for those that are
+              text already
     Raises    DataError where the number of rows is another; UsageError where it is none of these
     """
     import pyarrow
 
     if isinstance(payload, pyarrow.Table):
         table = payload
+    elif (frame := _frame(payload)) is not None:
+        table = frame
     elif isinstance(payload, Mapping):
         table = pyarrow.table({str(name): _as_column(str(name), values) for name, values in payload.items()})
     elif isinstance(payload, Iterable) and not isinstance(payload, str | bytes):
         records = list(payload)
         if not all(isinstance(record, Mapping) for record in records):
             raise UsageError(
-                "payload: expected a pyarrow.Table, a mapping of columns, or one mapping a row, got "
+                "payload: expected a table (pyarrow, pandas, polars), a mapping of columns, or one mapping a row, got "
                 f"{type(payload).__name__}"
             )
         names = dict.fromkeys(str(name) for record in records for name in record)
@@ -154,6 +172,25 @@ def as_table(payload: object, n: int) -> Any:
         raise UsageError(f"payload: expected a table, columns or rows, got {type(payload).__name__}")
     if table.num_columns and table.num_rows != n:
         raise DataError(f"payload: found {table.num_rows} rows, expected {n}, one a vector")
+    return table
+
+
+def _frame(payload: object) -> Any:
+    """A table of pandas, polars or Hugging Face datasets as a pyarrow.Table; None where it is none."""
+    import pyarrow
+
+    package = type(payload).__module__.partition(".")[0]
+    found: Any = payload
+    if package == "pandas" and hasattr(payload, "columns"):
+        return pyarrow.Table.from_pandas(payload, preserve_index=False)
+    if package == "datasets" and hasattr(payload, "with_format"):
+        return found.with_format("arrow")[:]
+    if not (hasattr(payload, "__arrow_c_stream__") and hasattr(payload, "columns")):
+        return None
+    table = pyarrow.table(found)
+    for place, field in enumerate(table.schema):  # polars gives text as a view, which Arrow does not compare with text
+        if pyarrow.types.is_string_view(field.type):
+            table = table.set_column(place, field.name, table.column(place).cast(pyarrow.string()))
     return table
 
 

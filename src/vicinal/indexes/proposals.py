@@ -6,7 +6,7 @@ A filter that few rows match is answered by an exact scan of those rows; one tha
 scan again for each query for which the engine found too few. So each query always gets min(k, matches) rows.
 """
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -17,10 +17,13 @@ from vicinal.indexes.entries import Entries
 from vicinal.indexes.rows import Rows
 from vicinal.indexes.scan import Scan
 from vicinal.indexes.state import EngineState, IndexState
+from vicinal.knn import memory
+from vicinal.knn.arguments import SMALL
 from vicinal.knn.blocks import nothing, padded
 from vicinal.knn.copies import Copies
 from vicinal.knn.measure import measured
 from vicinal.knn.neighbors import RadiusNeighbors
+from vicinal.locks import Mutex
 
 SCAN_AT_MOST = 10_000  # a filter that no more rows match than this, or a tenth of all, is answered by an exact scan
 FIRST_K = 64  # the first k of `within`
@@ -50,6 +53,11 @@ class Backend(Protocol):
         """How far its distances are off; None where they are true."""
         ...
 
+    @property
+    def changed_by_saving(self) -> bool:
+        """Whether writing its files replaces what it has in memory, so that nothing may search it meanwhile."""
+        ...
+
     def build(self) -> None:
         """Build it from the live rows."""
         ...
@@ -74,6 +82,22 @@ class Backend(Protocol):
         """Restore a saved state; the rows are restored already."""
         ...
 
+    def remember(self) -> Any:
+        """What `go_back` needs to undo a change."""
+        ...
+
+    def go_back(self, remembered: Any) -> None:
+        """Take back what a change did before it failed; the rows are back already."""
+        ...
+
+    def frozen(self) -> dict[str, Any]:
+        """What a copy is made of; later changes leave it as it is."""
+        ...
+
+    def thaw(self, frozen: dict[str, Any]) -> None:
+        """Become the copy; the rows are there already."""
+        ...
+
 
 class Proposals:
     """The backend of an index whose engine proposes entries."""
@@ -83,6 +107,9 @@ class Proposals:
         self.entries = Entries(rows, engine.float64)
         self._scan = Scan(rows, engine.threads)
         self.error: dict[str, float] | None = None
+        self._extensions = 0  # how often the engine was changed in its place
+        self._half_changed = False  # whether such a change failed, so that the engine must be built again
+        self._mending = Mutex()
 
     @property
     def library(self) -> str:
@@ -99,12 +126,21 @@ class Proposals:
         """The number of entries of the engine."""
         return self.entries.n
 
+    @property
+    def changed_by_saving(self) -> bool:
+        """Whether writing its files replaces what the engine has in memory."""
+        return self.engine.changed_by_saving
+
     def build(self) -> None:
         """Build the engine of the live rows, without their copies."""
         self.entries.build()
-        self.error = None
+        self.error, self._half_changed = None, False
         self._scan.forget()
         if self.entries.n:
+            n, dim = self.entries.n, self.entries.dim
+            needed, remedy = self.engine.bytes_needed(n, dim), "take fewer rows, or an index of codes (ivfpq, pq)"
+            if needed >= SMALL:
+                memory.require(needed, f"{n} vectors of dim {dim} in this index", remedy)
             self.engine.build(self.entries)
         if self.engine.codes_only:
             if self.entries.n:
@@ -117,9 +153,11 @@ class Proposals:
         if not first:
             self.build()
             return
+        self._mended()
         self.entries.extend()
         self._scan.forget()
         if self.entries.n > first:
+            self._extensions += 1
             self.engine.extend(self.entries, first)
 
     def shrink(self) -> None:
@@ -131,6 +169,7 @@ class Proposals:
 
     def state(self) -> EngineState:
         """The entries and the engine, for a saved folder."""
+        self._mended()
         entries, copies = self.entries, self.entries.copies
         alone = not copies.any and len(copies.first) == self._rows.n
         return EngineState(
@@ -160,10 +199,50 @@ class Proposals:
             self.error = state.engine.error
             self._rows.replace_vectors(Decoded(self.entries, self.engine, self._rows.n))
 
+    # Changes that fail
+
+    def remember(self) -> dict[str, Any]:
+        """The entries and the engine, by references: only `Engine.extend` changes something in its place."""
+        own = {name: vars(self)[name] for name in ("error", "_extensions", "_half_changed")}
+        return {"entries": dict(vars(self.entries)), "engine": dict(vars(self.engine)), "own": own}
+
+    def go_back(self, remembered: dict[str, Any]) -> None:
+        """Take back a change; where the engine was changed in its place, it is built again when it is next used."""
+        extended = self._extensions > remembered["own"]["_extensions"]
+        vars(self.entries).update(remembered["entries"])
+        vars(self.engine).update(remembered["engine"])
+        vars(self).update(remembered["own"])
+        self._half_changed = self._half_changed or extended
+        self._scan.forget()
+
+    def _mended(self) -> None:
+        """Build the engine again where a change of it was interrupted."""
+        if self._half_changed:
+            with self._mending:
+                if self._half_changed:
+                    self.engine.build(self.entries)
+                    self._half_changed = False
+
+    def frozen(self) -> dict[str, Any]:
+        """The entries, and the engine in a form that can be pickled."""
+        self._mended()
+        engine = self.engine.frozen() if self.entries.n else None
+        return {"entries": self.entries.frozen(), "engine": engine, "error": self.error}
+
+    def thaw(self, frozen: dict[str, Any]) -> None:
+        """Take the entries and the engine of a copy."""
+        vars(self.entries).update(frozen["entries"])
+        if frozen["engine"] is not None:
+            self.engine.thaw(frozen["engine"], self.entries)
+        self.error = frozen["error"]
+        if self.engine.codes_only and self._rows.n:
+            self._rows.replace_vectors(Decoded(self.entries, self.engine, self._rows.n))
+
     # From a query to rows
 
     def nearest(self, queries: np.ndarray, k: int, allowed: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
         """Rows int64 and distances of each query, (n_queries, k), by (distance, row); -1 and inf for none."""
+        self._mended()
         n_matching = self._rows.n_live if allowed is None else int(np.count_nonzero(allowed))
         if not n_matching or not len(queries):
             return nothing(len(queries), k)
@@ -176,22 +255,30 @@ class Proposals:
             indices, distances = self._with_copies(copies, indices, distances, k)
         else:
             indices, distances = padded(indices, distances, k)
-        if among is not None:
-            short = np.flatnonzero((indices >= 0).sum(axis=1) < min(k, n_matching))
-            if len(short):
-                rows = self._rows.live() if allowed is None else np.flatnonzero(allowed)
-                rows = np.arange(self._rows.n) if rows is None else rows
-                indices[short], distances[short] = self._scan.nearest(queries[short], k, rows)
+        # An engine that visits a part of its entries may propose fewer than there are; an exact scan fills up.
+        short = np.flatnonzero((indices >= 0).sum(axis=1) < min(k, n_matching))
+        if len(short):
+            rows = self._rows.live() if allowed is None else np.flatnonzero(allowed)
+            rows = np.arange(self._rows.n) if rows is None else rows
+            indices[short], distances[short] = self._scan.nearest(queries[short], k, rows)
         return indices, distances
+
+    def _entries_of(self, prepared: np.ndarray, k: int, among: np.ndarray | None) -> np.ndarray:
+        """What the engine proposes; DataError where its file names an entry that does not exist."""
+        proposed = self.engine.propose(prepared, k, among)
+        if proposed.max(initial=-1) >= self.entries.n:
+            named = f"the engine names entry {proposed.max()} of {self.entries.n}"
+            raise DataError(f"{named}: its file is damaged; build the index again")
+        return proposed
 
     def _proposed(self, queries: np.ndarray, wanted: int, among: np.ndarray | None) -> np.ndarray:
         """The engine's proposals, those alone that are among the entries that count."""
         prepared = self.entries.prepare(queries)
         if among is None or self.engine.filters:
-            return self.engine.propose(prepared, wanted, among)
+            return self._entries_of(prepared, wanted, among)
         n_allowed = int(np.count_nonzero(among))
         more = min(len(among), 2 * wanted * len(among) // n_allowed + 16)
-        proposed = self.engine.propose(prepared, more, None)
+        proposed = self._entries_of(prepared, more, None)
         return np.where((proposed >= 0) & among[proposed], proposed, -1)
 
     def _with_copies(

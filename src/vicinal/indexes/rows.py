@@ -88,13 +88,13 @@ class Rows:
         array = as_rows(vectors, self.metric, at_least=0)
         if array.shape[1] != self.dim:
             raise DataError(f"vectors: found dim {array.shape[1]}, the stored vectors have dim {self.dim}")
-        refuse_invalid(invalid_rows(array, self.metric), range(len(array)))
+        refuse_invalid(invalid_rows(array, self.metric), range(len(array)), remedy="")
         table = None if payload is None else as_table(payload, len(array))
         columns = joined(self.payload, table, self.n, len(array))
         self.ids.extend(None if ids is None else _as_list(ids, len(array)), len(array), self.removed)
         if len(array):
-            self.payload = columns
             self._append(array)
+            self.payload = columns
         return len(array)
 
     def _append(self, array: np.ndarray) -> None:
@@ -116,6 +116,25 @@ class Rows:
             self.removed = np.zeros(self.n, dtype=bool) if self.removed is None else self.removed.copy()
             self.removed[rows] = True
         return len(rows) > 0
+
+    # A change may end halfway: of memory, by Ctrl-C. Arrays and tables are replaced, never changed, so that references
+    # to the old ones are all that has to be remembered; ids grow in place.
+
+    def remember(self) -> tuple[dict[str, Any], int, bool]:
+        """What `go_back` needs to undo a change."""
+        return dict(vars(self)), len(self.ids), self.ids.given
+
+    def go_back(self, remembered: tuple[dict[str, Any], int, bool]) -> None:
+        """Take back the changes since `remember`."""
+        before, n_ids, given = remembered
+        vars(self).update(before)
+        if len(self.ids) != n_ids or self.ids.given != given:
+            self.ids.cut(n_ids, given, self.removed)
+
+    def frozen(self) -> dict[str, Any]:
+        """What these rows consist of; later changes leave it as it is."""
+        store = self._store[: self.n] if isinstance(self._store, np.ndarray) else None  # vectors that codes stand for
+        return {**vars(self), "_store": store, "ids": self.ids.copy(), "invalid": dict(self.invalid)}
 
     def replace_vectors(self, vectors: Vectors) -> None:
         """Replace the given vectors by these."""

@@ -17,10 +17,11 @@ class Scan:
 
     def over(self, rows: np.ndarray) -> ExactSearch:
         """The search over these rows, int64, ascending."""
-        key = hashlib.blake2b(rows.tobytes(), digest_size=16).digest()
-        if self._last is None or self._last[0] != key:
-            self._last = key, ExactSearch(self._rows.vectors, self._rows.metric, self._threads, rows)
-        return self._last[1]
+        key, last = hashlib.blake2b(rows.tobytes(), digest_size=16).digest(), self._last
+        if last is None or last[0] != key:
+            # Two threads may each make one and keep the later; what is returned is always that of these rows.
+            last = self._last = key, ExactSearch(self._rows.vectors, self._rows.metric, self._threads, rows)
+        return last[1]
 
     def nearest(self, queries: np.ndarray, k: int, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The k nearest of these rows of each checked query, and their distances as the kernel returns them."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from vicinal.errors import DataError, UsageError
 from vicinal.indexes.svm_solver import scales
 
 
@@ -48,6 +49,31 @@ class Question:
         self.scale = scales(b, len(examples), -a, len(absent))
         self.f = self.own = self.w = np.zeros(0)
         self.solved = self.values = self.inner = self.base = np.zeros(0)
+
+
+def one_of(positives: object, rows: object, vectors: object, dim: int) -> object:
+    """The examples of a ranking of rows of this dim, one of the three: whole numbers (p,) as rows, else vectors.
+
+    Raises
+    ------
+    UsageError
+        Not exactly one is given, or positives may be row numbers and a vector.
+    DataError
+        Rows are no whole numbers.
+    """
+    if sum(one is not None for one in (positives, rows, vectors)) != 1:
+        raise UsageError("rank: expected positives, rows= or vectors=, one of them")
+    if vectors is not None:
+        return np.atleast_2d(np.asarray(vectors, dtype=np.float64))
+    numbers = np.asarray(positives if rows is None else rows)
+    whole = numbers.dtype.kind in "iu" and numbers.ndim <= 1
+    if rows is not None and not whole:
+        raise DataError(f"rows: expected row numbers, found {rows!r}")
+    if rows is None and whole and 1 < numbers.size == dim:
+        raise UsageError(
+            f"positives: {dim} whole numbers may be rows or a vector of dim {dim}; give them as rows= or vectors="
+        )
+    return numbers if rows is not None else positives
 
 
 def ranked(

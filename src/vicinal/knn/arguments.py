@@ -6,8 +6,12 @@ import warnings
 import numpy as np
 
 from vicinal.errors import DataError, UsageError
+from vicinal.knn import memory
+from vicinal.knn.memory import as_text
 
-MOST_K = 1 << 48  # no memory holds so many neighbours of one row
+PADDING_AT_MOST = 1 << 30  # bytes of a result's columns beyond the stored rows
+BYTES_OF_ONE = 12  # a neighbour's row and distance
+SMALL = 1 << 26  # a result of fewer bytes is not what fills the memory
 
 
 def cores() -> int:
@@ -43,18 +47,35 @@ def check_k(k: object) -> int:
     return int(k)
 
 
-def k_that_fits(k: object, n: int) -> int:
-    """The number of neighbours as an int, where n rows of so many fit any memory.
+def k_that_fits(k: object, n: int, stored: int) -> tuple[int, int]:
+    """The number of neighbours of a result, and how many of them there can be at most.
+
+    A result has k columns, whose rest is empty where fewer rows are stored; work is done for those alone.
+
+    Parameters
+    ----------
+    k : object
+        As a user gives it.
+    n, stored : int
+        The number of queries, and of stored rows.
+
+    Returns
+    -------
+    (int, int)
+        k, and the smaller of k and `stored`, at least 1.
 
     Raises
     ------
     UsageError
-        Where it is not a whole number above 0, or too large.
+        Where it is not a whole number above 0, or its empty columns alone would take more than PADDING_AT_MOST bytes.
     """
     number = check_k(k)
-    if number >= MOST_K:
-        raise too_large(n, number)
-    return number
+    if number > stored and n * (number - stored) * BYTES_OF_ONE > PADDING_AT_MOST:
+        raise UsageError(
+            f"not enough memory: {number} neighbours of {n} rows take {as_text(n * number * BYTES_OF_ONE)}, and only "
+            f"{stored} rows are stored; lower k to {max(1, stored)}"
+        )
+    return number, max(1, min(number, stored))
 
 
 def at_most(k: int, others: int) -> int:
@@ -65,10 +86,27 @@ def at_most(k: int, others: int) -> int:
     return k
 
 
+def require_memory(n: int, k: int, stored: int, dim: int) -> None:
+    """Raise UsageError where k neighbours of n rows among `stored` rows cannot fit the memory.
+
+    The result is counted twice, as it is while it is put together, and the kernel's codes take a byte a coordinate.
+    """
+    result, codes = 2 * n * k * BYTES_OF_ONE, stored * dim
+    if result + codes >= SMALL:  # less is never refused, nor looked up
+        remedy = "lower k, take fewer rows" if result > codes else "take fewer rows"
+        what = f"{k} neighbours of {n} rows among {stored} of dim {dim}"
+        memory.require(result + codes, what, f"{remedy}, or free or allow more memory")
+
+
 def too_large(n: int, k: int) -> UsageError:
     """The error for k neighbours of n rows that do not fit the memory."""
-    gib = n * k * 12 / 2**30
-    return UsageError(f"not enough memory: {k} neighbours of {n} rows take {gib:,.1f} GiB and as much again; lower k")
+    size = n * k * BYTES_OF_ONE
+    if size < SMALL:
+        return UsageError(
+            f"not enough memory: not for {k} neighbours of {n} rows, which take {as_text(size)}, but for the vectors "
+            "and what the kernel keeps of them, a byte a coordinate; free memory, or take fewer rows or a smaller dtype"
+        )
+    return UsageError(f"not enough memory: {k} neighbours of {n} rows take {as_text(size)} and as much again; lower k")
 
 
 def as_radius(radius: object) -> float:

@@ -102,9 +102,16 @@ def find_copies(vectors: np.ndarray, numbers: np.ndarray | None = None) -> Copie
     # Equal hashes only nominate; equality of the values decides. Rows of one hash are compared with the first of them,
     # and those that differ (a collision) among themselves.
     begins = np.flatnonzero(np.append(True, keys[order[1:]] != keys[order[:-1]]))
-    ends = np.append(begins[1:], n)
-    for run in np.flatnonzero(ends - begins > 1):
-        _group_equal(vectors, order[begins[run] : ends[run]], group_of)
+    lengths = np.diff(np.append(begins, n))
+    others = np.delete(np.arange(n), begins)
+    run = np.repeat(np.arange(len(begins)), lengths)[others]
+    heads, others = order[begins[run]], order[others]
+    equal = np.empty(len(others), dtype=bool)
+    for block in blocks(len(others), BLOCK_BYTES // max(1, vectors.shape[1] * vectors.dtype.itemsize)):
+        equal[block] = (vectors[others[block]] == vectors[heads[block]]).all(axis=1)
+    group_of[others[equal]] = heads[equal]
+    for collided in np.unique(run[~equal]):
+        _group_equal(vectors, others[~equal & (run == collided)], group_of)
     first = np.flatnonzero(group_of == np.arange(n))
     number = np.empty(n, dtype=np.int64)
     number[first] = np.arange(len(first))

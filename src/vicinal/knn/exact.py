@@ -17,9 +17,10 @@ from vicinal.knn.arguments import (
     check_k,
     check_threads,
     k_that_fits,
+    require_memory,
     too_large,
 )
-from vicinal.knn.blocks import nothing
+from vicinal.knn.blocks import nothing, padded
 from vicinal.knn.checkpoint import Checkpoint, question
 from vicinal.knn.grow import GrownJoin
 from vicinal.knn.kernels import Kernel, pick
@@ -27,6 +28,7 @@ from vicinal.knn.measure import inverse_lengths, measured
 from vicinal.knn.metrics import find
 from vicinal.knn.neighbors import Neighbors, RadiusNeighbors, neighbors_of
 from vicinal.knn.vectors import as_queries, as_rows, invalid_rows, refuse_invalid
+from vicinal.locks import Mutex
 from vicinal.typing import ArrayLike, MetricLike, PathLike, Progress
 
 
@@ -67,6 +69,8 @@ class ExactSearch:
     ) -> None:
         self.vectors, self.metric, self.threads = vectors, find(metric), check_threads(threads)
         self.valid, self._reason = valid, reason
+        self._making = Mutex()
+        self._kernel: Kernel | None = None
 
     @classmethod
     def of(
@@ -126,9 +130,9 @@ class ExactSearch:
         """The valid vectors: the given array itself where all are valid."""
         return self.vectors if self.valid is None else self.vectors[self.valid]
 
-    @cached_property
+    @property
     def kernel(self) -> Kernel:
-        """The kernel over the valid rows, made when it is first used.
+        """The kernel over the valid rows, made when it is first used; threads that need it wait for the first.
 
         Raises
         ------
@@ -136,7 +140,11 @@ class ExactSearch:
             Where no row is valid.
         """
         self._require_valid()
-        return pick(self.metric, self._valid_vectors.dtype)(self._valid_vectors, self.metric, self.threads)
+        with self._making:
+            if self._kernel is None:
+                kind = pick(self.metric, self._valid_vectors.dtype)
+                self._kernel = kind(self._valid_vectors, self.metric, self.threads)
+            return self._kernel
 
     def _require_valid(self) -> None:
         if not self.n_valid:
@@ -175,10 +183,12 @@ class ExactSearch:
         UsageError
             Where k is not above 0, or the checkpoint belongs to another question.
         """
-        kernel = self.kernel
+        self._require_valid()
         if self.n_valid < 2:
             raise DataError(f"found {self.n_valid} usable row, expected at least 2: a single row has no neighbours")
         k = at_most(check_k(k), self.n_valid - 1)
+        require_memory(len(self), k, self.n_valid, self.vectors.shape[1])
+        kernel = self.kernel
         row_groups = self._groups(groups)
         resuming: dict[str, Any] = {}
         if checkpoint is not None:
@@ -229,13 +239,15 @@ class ExactSearch:
         """
         array = as_queries(queries, self.metric, self.vectors.shape[1])
         n = len(array)
-        k = k_that_fits(k, n)
+        k, most = k_that_fits(k, n, self.n_valid)
         check_both_groups(groups, query_groups)
         row_groups, query_groups = self._groups(groups), as_groups(query_groups, n, "query_groups")
         if not n or not self.n_valid:
             return neighbors_of(*nothing(n, k), self.metric.name, array.shape[1])
+        require_memory(n, k, self.n_valid if self._kernel is None else 0, array.shape[1])
         try:
-            return self._neighbors(*self.kernel.search(array, k, row_groups, query_groups, progress))
+            found = self.kernel.search(array, most, row_groups, query_groups, progress)
+            return self._neighbors(*padded(*found, k))
         except MemoryError:
             raise too_large(n, k) from None
 

@@ -108,6 +108,16 @@ def _log_ball(radius: np.ndarray, dim: int) -> np.ndarray:
         return growth + (dim / 2 * math.log(math.pi) - math.lgamma(dim / 2 + 1))
 
 
+def _log_ball_of_square(distance: np.ndarray, dim: int) -> np.ndarray:
+    """The logarithm of a Euclidean ball's volume, of the square of its radius."""
+    return _log_ball(np.sqrt(distance), dim)
+
+
+def _log_cap(distance: np.ndarray, dim: int) -> np.ndarray:
+    """The logarithm of the volume of a ball on the unit sphere, of its cosine distance."""
+    return _log_ball(_chord(distance), dim - 1)
+
+
 def _log_cross_polytope(radius: np.ndarray, dim: int) -> np.ndarray:
     """The logarithm of the volume of a ball of sums of absolute differences."""
     with np.errstate(divide="ignore"):
@@ -169,6 +179,19 @@ class Metric:
         return self.finish(self.measure(self.prepare(a)[:, None, :], self.prepare(b)[None, :, :]))
 
 
+@dataclass(frozen=True, eq=False)
+class Whitening:
+    """A linear map of rows, after which their Euclidean distances are those of a matrix; it can be pickled."""
+
+    origin: np.ndarray
+    root: np.ndarray
+
+    def __call__(self, rows: np.ndarray) -> np.ndarray:
+        """The rows, whitened."""
+        result: np.ndarray = (rows - self.origin) @ self.root
+        return result
+
+
 METRICS = (
     Metric(
         name="euclidean",
@@ -191,7 +214,7 @@ METRICS = (
         unit="input units squared",
         source="sum of squared differences",
         length=np.sqrt,
-        log_volume=lambda distance, dim: _log_ball(np.sqrt(distance), dim),
+        log_volume=_log_ball_of_square,
     ),
     Metric(
         name="cosine",
@@ -204,7 +227,7 @@ METRICS = (
         source="half the squared Euclidean distance of the vectors scaled to length 1",
         nonzero=True,
         length=_chord,
-        log_volume=lambda distance, dim: _log_ball(_chord(distance), dim - 1),
+        log_volume=_log_cap,
     ),
     Metric(
         name="manhattan",
@@ -294,9 +317,7 @@ def mahalanobis(matrix: object, origin: object = None) -> Metric:
     amid = np.zeros(len(m)) if origin is None else np.asarray(origin, dtype=np.float64)
     if amid.shape != (len(m),) or not np.isfinite(amid).all():
         raise UsageError(f"origin: expected {len(m)} finite numbers, found shape {amid.shape}")
-    return replace(
-        BY_NAME["euclidean"], name="mahalanobis", aliases=frozenset(), whiten=lambda rows: (rows - amid) @ root
-    )
+    return replace(BY_NAME["euclidean"], name="mahalanobis", aliases=frozenset(), whiten=Whitening(amid, root))
 
 
 BY_NAME = {name: metric for metric in METRICS for name in (metric.name, *sorted(metric.aliases))}

@@ -1,15 +1,15 @@
 """The results of a search, which everything else is computed from: each row's nearest rows and their distances."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, overload
+from dataclasses import dataclass, replace
+from typing import Any, Self, overload
 
 import numpy as np
 
 from vicinal.errors import DataError, UsageError
 from vicinal.knn.arguments import check_k
 from vicinal.knn.blocks import padded
-from vicinal.storage import atomic, manifests
+from vicinal.storage import atomic, guard, manifests
 from vicinal.storage.manifests import FolderKind
 from vicinal.typing import ArrayLike, PathLike
 
@@ -20,8 +20,7 @@ SAVED = FolderKind("vicinal.neighbors", 1, "saved neighbours", "vicinal neighbor
 class Neighbors:
     """The k nearest stored rows of each row, nearest first, ties by row number.
 
-    `neighbors[i]` is row i's (indices, distances), without empty places; `neighbors[a:b]` is the
-    result of those rows; iterating gives one row after the other.
+    `neighbors[i]` is row i's (indices, distances), without empty places; `neighbors[a:b]` is the result of those rows.
 
     Attributes
     ----------
@@ -89,14 +88,17 @@ class Neighbors:
     @overload
     def __getitem__(self, row: int | np.integer) -> tuple[np.ndarray, np.ndarray]: ...
     @overload
-    def __getitem__(self, row: slice) -> "Neighbors": ...
+    def __getitem__(self, row: slice) -> Self: ...
 
-    def __getitem__(self, row: int | np.integer | slice) -> "tuple[np.ndarray, np.ndarray] | Neighbors":
+    def __getitem__(self, row: int | np.integer | slice) -> tuple[np.ndarray, np.ndarray] | Self:
         """One row's (indices, distances), or the result of a slice of rows."""
         if isinstance(row, slice):
-            return Neighbors(self.indices[row], self.distances[row], self.metric, self.dim)
+            return self._slice(row)
         filled = self.indices[_row_number(row)] >= 0
         return self.indices[row][filled], self.distances[row][filled]
+
+    def _slice(self, rows: slice) -> Self:
+        return replace(self, indices=self.indices[rows], distances=self.distances[rows])
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         return (self[row] for row in range(len(self)))
@@ -104,7 +106,7 @@ class Neighbors:
     def __repr__(self) -> str:
         return f"Neighbors(n={len(self)}, k={self.k}, metric={self.metric!r})"
 
-    def nearest(self, k: int) -> "Neighbors":
+    def nearest(self, k: int) -> Self:
         """The first k of each row's neighbours; a smaller k needs no new pass.
 
         Raises
@@ -114,7 +116,7 @@ class Neighbors:
         """
         if check_k(k) > self.k:
             raise UsageError(f"k: expected at most {self.k}, which this result holds a row, got {k}; search for more")
-        return Neighbors(self.indices[:, :k], self.distances[:, :k], self.metric, self.dim)
+        return replace(self, indices=self.indices[:, :k], distances=self.distances[:, :k])
 
     def merge(self, *others: "Neighbors", k: int | None = None) -> "Neighbors":
         """The k nearest of this and other results for the same rows, e.g. from the parts of a stored set.
@@ -177,6 +179,68 @@ class Neighbors:
         indptr = np.append(0, np.cumsum(there.sum(axis=1)))
         return _sparse(indptr, self.indices[there], self.distances[there], n_columns, own, symmetric)
 
+    def to_arrow(self) -> Any:
+        """The neighbours as an Arrow array with one struct a row: {ids: row numbers, distances}.
+
+        embedding-atlas takes a column of this form as the neighbours of each row.
+
+        Returns
+        -------
+        pyarrow.StructArray
+            n structs of list<int64> and list<float>; rows without neighbours have empty lists.
+
+        Examples
+        --------
+        >>> Neighbors([[1, 2], [0, -1]], [[0.5, 1.0], [0.5, np.inf]]).to_arrow().to_pylist()[1]
+        {'ids': [0], 'distances': [0.5]}
+        """
+        import pyarrow
+
+        there = self.indices >= 0
+        offsets = pyarrow.array(np.append(0, np.cumsum(there.sum(axis=1))).astype(np.int32))
+        ids = pyarrow.ListArray.from_arrays(offsets, pyarrow.array(self.indices[there]))
+        distances = pyarrow.ListArray.from_arrays(offsets, pyarrow.array(self.distances[there]))
+        return pyarrow.StructArray.from_arrays([ids, distances], names=["ids", "distances"])
+
+    def to_umap(self) -> tuple[np.ndarray, np.ndarray]:
+        """The neighbours as UMAP's `precomputed_knn` takes them: each row itself first, in arrays of their own.
+
+        umap-learn counts the row itself as its first neighbour, and writes into the arrays that it is given: a result
+        with k neighbours a row is for `UMAP(n_neighbors=k + 1, precomputed_knn=found.to_umap())`, or a smaller number.
+
+        Returns
+        -------
+        indices : ndarray of int64, shape (n, k + 1)
+        distances : ndarray of float32, shape (n, k + 1)
+
+        Raises
+        ------
+        UsageError
+            The distances are inner products, rows are not neighbours in their own set, or rows have fewer than k.
+
+        Examples
+        --------
+        >>> indices, distances = Neighbors([[1], [0], [1]], [[1.0], [1.0], [2.0]]).to_umap()
+        >>> indices.tolist(), distances.tolist()
+        ([[0, 1], [1, 0], [2, 1]], [[0.0, 1.0], [0.0, 1.0], [0.0, 2.0]])
+        """
+        n, rows = len(self), np.arange(len(self))
+        if self.metric == "inner_product":
+            raise UsageError("to_umap: needs distances, found inner products; compute neighbours by cosine")
+        if (self.indices < 0).any():
+            short = np.flatnonzero((self.indices < 0).any(axis=1))
+            raise UsageError(
+                f"to_umap: needs {self.k} neighbours of each row, but {len(short)} rows have fewer (the first is row "
+                f"{short[0]}); give a smaller k, or leave invalid rows out: on_invalid='skip'"
+            )
+        if self.indices.max(initial=-1) >= n or (self.indices == rows[:, None]).any():
+            raise UsageError(
+                "to_umap: needs each row's nearest others; these are of another set, of a slice, or hold it"
+            )
+        indices = np.concatenate([rows[:, None], self.indices], axis=1)
+        distances = np.concatenate([np.zeros((n, 1), np.float32), self.distances], axis=1)
+        return indices, distances
+
     def save(self, folder: PathLike, overwrite: bool = False) -> None:
         """Write a folder with a JSON manifest and two plain `.npy` files; it appears whole or not at all.
 
@@ -233,6 +297,7 @@ class RadiusNeighbors:
     metric: str | None = None
 
     def __post_init__(self) -> None:
+        guard.refuse_shrunk()
         arrays: dict[str, type] = {"indptr": np.int64, "indices": np.int64, "distances": np.float32}
         for name, dtype in arrays.items():
             array: np.ndarray
@@ -278,6 +343,7 @@ class RadiusNeighbors:
 
 def neighbors_of(indices: np.ndarray, distances: np.ndarray, metric: str, dim: int) -> Neighbors:
     """A `Neighbors` that owns both arrays, without a copy; the caller must not keep them."""
+    guard.refuse_shrunk()
     with np.errstate(over="ignore"):  # a distance beyond float32 is inf
         distances = distances.astype(np.float32, copy=False)
     indices = np.ascontiguousarray(indices, dtype=np.int64)

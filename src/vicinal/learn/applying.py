@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -9,10 +10,11 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 
 from vicinal.data import dataset
-from vicinal.data.embeddings import load
+from vicinal.data.embeddings import OnInvalid, load
+from vicinal.data.usable import counted, usable
 from vicinal.errors import DataError, UsageError, unknown
 from vicinal.learn.heads import Head, Heads
-from vicinal.storage import atomic, npy
+from vicinal.storage import atomic, npy, space
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,8 +31,10 @@ def apply(
     output: str | Path | None = None,
     *,
     embeddings: object = None,
+    encoding: object = None,
     tower: str | None = None,
     dtype: Dtype = "float32",
+    on_invalid: OnInvalid = "error",
     overwrite: bool = False,
 ) -> NDArray[Any]:
     """Return the learned embedding of each row; torch is not needed.
@@ -45,10 +49,16 @@ def apply(
         A `.npy` file to write, block by block. It appears complete or not at all.
     embeddings : str, path, or array_like, optional
         Where the embeddings of a data set are: a column of a table, a `.npy` file, or an array.
+    encoding : str or (str, array_like), optional
+        How the embeddings are quantised: "binary", "ubinary", "int8" or "uint8" of sentence-transformers; of codes with
+        their ranges "int8:RANGES.npy" or ("int8", ranges).
     tower : str, optional
         Which of the two heads of a joint space to apply.
     dtype : {"float32", "float16"}
         The dtype of the result.
+    on_invalid : {"error", "null", "skip"}
+        Rows that hold NaN or infinity: "error" refuses them, "null" gives NaN for them, "skip" leaves them out of the
+        result; with a warning that counts them.
     overwrite : bool
         Whether an output that exists is replaced.
 
@@ -79,20 +89,26 @@ def apply(
         atomic.refuse_input(output, (data, embeddings))
         atomic.check_file(output, overwrite)
     chosen = _head(head, tower)
-    source = dataset.read(data, embeddings)
-    loaded = load(source.embeddings, rows=source, metric="euclidean", name="data", at_least=0)
-    name, rows = loaded.name, loaded.vectors
+    source = dataset.read(data, embeddings, encoding=encoding)
+    loaded = load(source.embeddings, rows=source, metric="euclidean", on_invalid=on_invalid, name="data", at_least=0)
+    use = usable(source, loaded, on_invalid, at_least=0)
+    if use.reasons:
+        what = "left out" if use.skip else "NaN in the result"
+        warnings.warn(f"{loaded.name}: {len(use.reasons)} rows are {what} ({counted(use.reasons)})", stacklevel=2)
+    name, rows = loaded.name, use.vectors.vectors
     chosen.check_dim(rows, name)
-    if output is None:
+    if output is None or len(use.ids) > len(rows):
         out = np.empty((len(rows), chosen.dim_out), dtype=dtype)
         for start, block in _cast_blocks(chosen, rows, dtype, name):
             out[start : start + len(block)] = block
-        return out
+        whole: NDArray[Any] = use.column(out, np.nan)
+        if output is None:
+            return whole
     with atomic.whole_file(output, overwrite) as file:
-        shape = (len(rows), chosen.dim_out)
-        header = {"descr": np.lib.format.dtype_to_descr(np.dtype(dtype)), "fortran_order": False, "shape": shape}
-        np.lib.format.write_array_header_1_0(file, header)
-        for _, block in _cast_blocks(chosen, rows, dtype, name):
+        space.require(output, len(use.ids) * chosen.dim_out * np.dtype(dtype).itemsize)
+        npy.write_header(file, dtype, (len(use.ids), chosen.dim_out))
+        blocks = [(0, whole)] if len(use.ids) > len(rows) else _cast_blocks(chosen, rows, dtype, name)
+        for _, block in blocks:
             file.write(block.tobytes())
     return npy.load_npy(output)
 

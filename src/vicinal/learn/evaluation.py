@@ -3,7 +3,8 @@
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from tempfile import TemporaryFile
+from pathlib import Path
+from tempfile import TemporaryFile, gettempdir
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from vicinal.analysis.diagnostics import map_at_r, recall_at
 from vicinal.indexes.exact import Exact
 from vicinal.learn.heads import Head, unit
+from vicinal.storage import space
 
 MEASURES = ("1-NN accuracy", "recall@1", "recall@10", "MAP@R")
 SHARE = 0.1  # of the rows, and of the classes, that each held-out part takes
@@ -149,9 +151,14 @@ def before_and_after(
     """
     table = []
     with TemporaryFile() as file:
-        learned = np.memmap(file, np.float32, "w+", shape=(len(vectors), head.dim_out))
-        for start, block in head.blocks(vectors):
-            learned[start : start + len(block)] = block
+        shape, place = (len(vectors), head.dim_out), Path(gettempdir())
+        needed = 4 * shape[0] * shape[1]
+        space.require(place, needed)
+        with space.naming(place, needed):
+            for _, block in head.blocks(vectors):
+                file.write(np.ascontiguousarray(block, dtype=np.float32).tobytes())
+            file.flush()
+        learned = np.memmap(file, np.float32, "r", shape=shape)
         for name, rows in parts:
             if len(rows) > 1:
                 before, after = (measure(one, rows, codes, threads) for one in (vectors, learned))

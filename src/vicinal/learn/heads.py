@@ -27,6 +27,9 @@ HEAD = FolderKind("vicinal.head", 1, "a head", "vicinal learn", "learn again")
 KINDS: dict[HeadKind, tuple[str, ...]] = {"linear": ("A", "b"), "mlp": ("A", "b", "H", "h", "C")}
 
 
+TOWER = {"name": str, "kind": str, "normalize": bool}
+
+
 @dataclass(frozen=True, eq=False)
 class Head:
     """A learned map of embeddings.
@@ -204,9 +207,13 @@ class Heads:
         manifest = manifests.read(folder, HEAD)
         try:
             towers = []
-            for one in manifest.field("towers", list):
+            for one in manifest.record("towers", [TOWER]):
+                if one["kind"] not in KINDS or one["name"] in (".", "..") or set("/\\\0") & set(one["name"]):
+                    raise HEAD.refusal(manifest.file, f": towers: found {one['kind']!r} named {one['name']!r}")
                 arrays = {name: np.array(manifest.array(f"{one['name']}.{name}")) for name in KINDS[one["kind"]]}
                 towers.append(Head(arrays, bool(one["normalize"]), one["name"]))
+            if not towers:
+                raise HEAD.refusal(manifest.file, ": towers: found none")
             return cls(tuple(towers), manifest.field("about", dict))
         except (KeyError, TypeError, IndexError) as error:
             raise DataError(f"{manifest.file}: damaged ({type(error).__name__}: {error}); {HEAD.remedy}") from None

@@ -9,8 +9,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from vicinal.data import dataset
 from vicinal.data.dataset import Dataset
-from vicinal.data.embeddings import load
+from vicinal.data.embeddings import OnInvalid, load
 from vicinal.data.labels import from_values
+from vicinal.data.usable import kind_of, usable
 from vicinal.errors import DataError
 from vicinal.learn.pairs import read_pairs
 
@@ -23,18 +24,38 @@ class Rows:
 
     vectors: NDArray[Any]
     data: Dataset
+    unusable: dict[int, str]
+    left: NDArray[np.int64]
 
 
-def read_rows(data: object, embeddings: object, labels: object, ids: object) -> Rows:
-    """Return at least two rows of finite numbers, with their labels and ids as far as they are given."""
-    rows = dataset.read(data, embeddings, ids=ids, fields={"labels": (labels, "label")})
-    return Rows(load(rows.embeddings, rows=rows, metric="euclidean", at_least=2).vectors, rows)
+def read_rows(
+    data: object, source: tuple[object, object], labels: object, ids: object, on_invalid: OnInvalid = "error"
+) -> Rows:
+    """Return at least two rows of finite numbers, with their labels and ids as far as they are given.
+
+    `source` is where the embeddings lie and how they are quantised.
+    """
+    fields = {"labels": (labels, kind_of("label", on_invalid))}
+    rows = dataset.read(data, source[0], ids=ids, fields=fields, encoding=source[1])
+    loaded = load(rows.embeddings, rows=rows, metric="euclidean", on_invalid=on_invalid, at_least=2)
+    use = usable(rows, loaded, on_invalid, at_least=2)
+    return Rows(use.vectors.vectors, use.rows, use.reasons, use.left)
 
 
-def read_side(source: object, name: str) -> NDArray[Any]:
-    """Return one of two sets of embeddings."""
-    rows = dataset.read(source, argument=name)
-    return load(rows.embeddings, rows=rows, metric="euclidean", name=name, at_least=2).vectors
+def read_sides(
+    joint: tuple[object, object], names: tuple[str, str], encoding: object, on_invalid: OnInvalid
+) -> tuple[NDArray[Any], NDArray[Any], dict[int, str]]:
+    """Return two sets of embeddings of the same rows, and the rows that were left out of both."""
+    sides = []
+    for source, name in zip(joint, names, strict=True):
+        rows = dataset.read(source, argument=name, encoding=encoding)
+        sides.append(load(rows.embeddings, rows=rows, metric="euclidean", on_invalid=on_invalid, name=name, at_least=2))
+    first, second = sides
+    unusable = dict(sorted((second.invalid | first.invalid).items()))
+    if not unusable or len(first) != len(second):
+        return first.vectors, second.vectors, unusable
+    left = np.delete(np.arange(len(first)), list(unusable))
+    return first.vectors[left], second.vectors[left], unusable
 
 
 def labels_of(rows: Rows) -> tuple[NDArray[np.int64], list[Any]]:
@@ -48,7 +69,7 @@ def pairs_of(given: str | Path | tuple[ArrayLike, ArrayLike], rows: Rows, ids: o
 
     `given` is a file with the fields a, b and same, or row numbers and truth values. A file names rows by their ids.
     """
-    n = len(rows.vectors)
+    n = len(rows.left) + len(rows.unusable)
     if isinstance(given, str | Path):
         place = str(ids) if isinstance(ids, str | Path) else rows.data.name if ids is None else "ids"
         return read_pairs(given, rows.data.ids, place)
@@ -66,4 +87,11 @@ def pairs_of(given: str | Path | tuple[ArrayLike, ArrayLike], rows: Rows, ids: o
     similar = same.astype(bool)
     if similar.all() or not similar.any():
         raise DataError(f"pairs: found {similar.sum()} similar pairs of {len(pairs)}; both kinds are needed")
-    return pairs.astype(np.int64), similar
+    number = np.full(n, -1)
+    number[rows.left] = np.arange(len(rows.left))
+    lost = np.flatnonzero((number[pairs] < 0).any(axis=1))
+    if len(lost):
+        raise DataError(
+            f"pairs: {len(lost)} pairs name rows without a usable embedding (the first is pair {lost[0]}); remove them"
+        )
+    return number[pairs], similar

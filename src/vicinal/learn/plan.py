@@ -101,3 +101,16 @@ def check_scope(given: dict[str, bool], loss: str, head: str, source: Source) ->
     ):
         if given[name] and not applies:
             raise UsageError(f"{name}: applies to {where} only; leave it out")
+
+
+def source_of(data: Any, labels: Any, pairs: Any, joint: Any) -> Source:
+    """Return which of the three sources was given."""
+    named: dict[Source, Any] = {"labels": labels, "pairs": pairs, "joint": joint}
+    given = [name for name, value in named.items() if value is not None]
+    if len(given) != 1:
+        raise UsageError(f"expected one of labels, pairs and joint, got {' and '.join(given) or 'none'}")
+    if data is None and given[0] != "joint":
+        raise UsageError(f"{given[0]}: needs the embeddings too; give them as data, the first argument")
+    if data is not None and given[0] == "joint":
+        raise UsageError("joint: holds both sets of embeddings, so data, the first argument, must be left out")
+    return given[0]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from vicinal.errors import need
+from vicinal.errors import UsageError, need
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -69,9 +69,28 @@ def history_of(saved: dict[str, Any]) -> dict[str, Any]:
     return {**lists, "best": saved["best"]}
 
 
+def _check(saved: dict[str, Any], weights: dict[str, Tensor]) -> None:
+    """Raise UsageError where an array of a saved state is not of its weight's shape, or no numbers of its kind."""
+    for name, one in weights.items():
+        wanted = {what: tuple(one.shape) for what in (f"now.{name}", f"best.{name}")}
+        if one.requires_grad:
+            moved = np.asarray(saved[f"step.{name}"])
+            wanted[f"step.{name}"] = (1,)
+            if moved.shape == (1,) and moved.dtype.kind == "f" and moved[0]:
+                wanted |= {what: tuple(one.shape) for what in (f"mean.{name}", f"square.{name}")}
+        for what, shape in wanted.items():
+            array = np.asarray(saved[what])
+            if array.shape not in (shape, shape or (1,)) or array.dtype.kind != "f":
+                raise UsageError(
+                    f"checkpoint: {what}: found {array.dtype} of shape {array.shape}, expected float of shape {shape}; "
+                    "remove the checkpoint to start again"
+                )
+
+
 def restore(saved: dict[str, Any], weights: dict[str, Tensor], optimizer: Any) -> dict[str, Tensor]:
     """Set the weights and the optimizer to a saved state, and return the weights of the best epoch."""
     torch = need("torch", extra="learn")
+    _check(saved, weights)
 
     def tensor(name: str, like: Tensor) -> Tensor:
         return torch.from_numpy(np.array(saved[name])).to(like.device, like.dtype).reshape(like.shape)

@@ -9,20 +9,21 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vicinal.data.embeddings import OnInvalid
 from vicinal.errors import UsageError, kept_in, need
 from vicinal.knn.checkpoint import Checkpoint
 from vicinal.learn import evaluation, supervision
 from vicinal.learn.evaluation import HeldOut
 from vicinal.learn.heads import Head, HeadKind, Heads
-from vicinal.learn.inputs import labels_of, pairs_of, read_rows, read_side
+from vicinal.learn.inputs import labels_of, pairs_of, read_rows, read_sides
 from vicinal.learn.loop import Callbacks, History, Schedule, optimize
 from vicinal.learn.losses import DistanceName, Form, LossName, Source
 from vicinal.learn.mining import MinerName
-from vicinal.learn.plan import Plan, check_options, check_scope
+from vicinal.learn.plan import Plan, check_options, check_scope, source_of
 from vicinal.learn.state import array_names
 from vicinal.learn.supervision import Problem
 from vicinal.storage import atomic
@@ -48,11 +49,14 @@ class TrainingResult:
         or more, on classes that were held out whole. Empty where there were too few rows to hold any out.
     history : History
         Loss and held-out quality, epoch by epoch.
+    unusable : dict of int to str
+        The rows that were left out, by number, and why.
     """
 
     heads: Heads
     table: list[HeldOut]
     history: History
+    unusable: dict[int, str] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         heads = ", ".join(repr(head) for head in self.heads.towers)
@@ -119,6 +123,7 @@ def train(
     labels: object = None,
     *,
     embeddings: object = None,
+    encoding: object = None,
     pairs: str | Path | tuple[ArrayLike, ArrayLike] | None = None,
     ids: object = None,
     joint: tuple[object, object] | None = None,
@@ -141,6 +146,7 @@ def train(
     learning_rate: float = 1e-3,
     weight_decay: float = 0.0,
     seed: int = 0,
+    on_invalid: OnInvalid = "error",
     output: str | Path | None = None,
     overwrite: bool = False,
     checkpoint: str | Path | None = None,
@@ -165,6 +171,9 @@ def train(
         classes that have a single row are left out with a warning.
     embeddings : str, path, or array_like, optional
         Where the embeddings of a data set are: a column of a table, a `.npy` file, or an array.
+    encoding : str or (str, array_like), optional
+        How the embeddings are quantised: "binary", "ubinary", "int8" or "uint8" of sentence-transformers; of codes with
+        their ranges "int8:RANGES.npy" or ("int8", ranges).
     pairs : str, Path, or tuple of array_like
         Similar and dissimilar pairs: a file with the fields a and b (ids) and same (true or false), or a tuple of row
         numbers (n_pairs, 2) and truth values (n_pairs,).
@@ -210,6 +219,9 @@ def train(
         Of AdamW.
     seed : int
         Of the split, the batches and the initial weights. The same seed gives the same result.
+    on_invalid : {"error", "null", "skip"}
+        Rows that hold NaN or infinity, and rows without a label: "error" refuses them, "null" and "skip" leave them
+        out. Pairs that name such a row are refused.
     output : str or Path, optional
         A folder to write the heads to, as `TrainingResult.save` does.
     overwrite : bool
@@ -261,7 +273,7 @@ def train(
     >>> result.transform(vectors).shape
     (400, 6)
     """
-    source = _source(data, labels, pairs, joint)
+    source = source_of(data, labels, pairs, joint)
     loss = loss or DEFAULT_LOSS[source]
     options = {
         "margin": margin,
@@ -293,8 +305,8 @@ def train(
         atomic.check_folder(output, overwrite)
         checkpoint = checkpoint or f"{str(output).rstrip('/')}.checkpoint"
     with _threads(plan.threads), kept_in(checkpoint):
-        problem = _problem(data, embeddings, labels, pairs, ids, joint, plan)
-        result = fit(problem, plan, checkpoint, Callbacks(progress, on_epoch))
+        problem, unusable = _problem(data, (embeddings, encoding), labels, pairs, ids, joint, plan, on_invalid)
+        result = replace(fit(problem, plan, checkpoint, Callbacks(progress, on_epoch)), unusable=unusable)
     if output is not None:
         result.save(output, overwrite)
         if checkpoint is not None:
@@ -302,35 +314,24 @@ def train(
     return result
 
 
-def _source(data: Any, labels: Any, pairs: Any, joint: Any) -> Source:
-    """Which of the three sources was given."""
-    named: dict[Source, Any] = {"labels": labels, "pairs": pairs, "joint": joint}
-    given = [name for name, value in named.items() if value is not None]
-    if len(given) != 1:
-        raise UsageError(f"expected one of labels, pairs and joint, got {' and '.join(given) or 'none'}")
-    if data is None and given[0] != "joint":
-        raise UsageError(f"{given[0]}: needs the embeddings too; give them as data, the first argument")
-    if data is not None and given[0] == "joint":
-        raise UsageError("joint: holds both sets of embeddings, so data, the first argument, must be left out")
-    return given[0]
-
-
-def _problem(data: Any, embeddings: Any, labels: Any, pairs: Any, ids: Any, joint: Any, plan: Plan) -> Problem:
-    """Load the inputs."""
+def _problem(
+    data: Any, source: Any, labels: Any, pairs: Any, ids: Any, joint: Any, plan: Plan, on_invalid: OnInvalid
+) -> tuple[Problem, dict[int, str]]:
+    """Load the inputs; the rows that were left out, and why."""
     if joint is not None:
         if len(joint) != 2:
             raise UsageError(f"joint: expected two sets of embeddings, got {len(joint)}")
         paths = [one for one in joint if isinstance(one, str | Path)]
         names = [Path(one).stem for one in paths]
         first, second = names if len(set(names)) == 2 else ("first", "second")
-        sides = (read_side(joint[0], first), read_side(joint[1], second))
-        return supervision.from_joint(sides, (first, second), plan)
+        one, other, unusable = read_sides((joint[0], joint[1]), (first, second), source[1], on_invalid)
+        return supervision.from_joint((one, other), (first, second), plan), unusable
     if pairs is not None and not isinstance(pairs, str | Path) and ids is not None:
         raise UsageError("ids: apply to a file of pairs only; an array of pairs holds row numbers")
-    rows = read_rows(data, embeddings, labels, ids)
+    rows = read_rows(data, source, labels, ids, on_invalid)
     if labels is not None:
-        return supervision.from_labels(rows.vectors, *labels_of(rows), plan)
-    return supervision.from_pairs(rows.vectors, *pairs_of(pairs, rows, ids), plan)
+        return supervision.from_labels(rows.vectors, *labels_of(rows), plan), rows.unusable
+    return supervision.from_pairs(rows.vectors, *pairs_of(pairs, rows, ids), plan), rows.unusable
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from vicinal import __version__
 from vicinal.errors import DataError, UsageError
 from vicinal.indexes.choose import index as make_index
 from vicinal.knn.vectors import as_vectors
-from vicinal.storage import atomic, manifests
+from vicinal.storage import atomic, manifests, npy
 from vicinal.storage.manifests import FolderKind
 
 STORE = FolderKind("vicinal.datastore", 1, "a datastore", "vicinal lm build", "build the store again")
@@ -188,11 +188,15 @@ class Datastore:
         """Open a store as `open` does, with an exact index that is fitted at the first search."""
         folder = Path(folder)
         manifest = manifests.read(folder, STORE)
-        n, dim, _ = (manifest.count(name) for name in ("n", "dim", "n_words"))
+        n, dim, n_words = (manifest.count(name) for name in ("n", "dim", "n_words"))
         stored = manifest.field("about", dict)
         refuse_other(folder, stored, about)
         keys = manifest.array("keys", "f", (n, dim), verify)
         values = manifest.array("values", "i", (n,), verify)
+        if not n or not dim or not 1 <= n_words <= MAX_WORDS:
+            raise STORE.refusal(manifest.file, f": found {n} keys of dim {dim} and {n_words} words")
+        if verify and (values.min() < 0 or values.max() >= n_words):
+            raise DataError(f"{folder}: values.npy: damaged: a value is no word of {n_words}; {STORE.remedy}")
         return cls(folder, keys, values, stored, make_index("exact", "sqeuclidean"))
 
     def search(self, queries: ArrayLike, k: int) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
@@ -275,8 +279,7 @@ class Writer:
             self._files, (self._dtype, np.dtype(np.int32)), ((self.n, self._dim), (self.n,)), strict=True
         ):
             file.seek(0)
-            header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
-            np.lib.format.write_array_header_1_0(file, header)
+            npy.write_header(file, dtype, shape)
             file.seek(0, 2)
 
 

@@ -6,50 +6,37 @@ A collection is saved as the folder of its index, whose columns hold the texts a
 `vicinal search` reads it too.
 """
 
-import json
-import uuid
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from vicinal.data.models import text_embedder
-from vicinal.errors import DataError, UsageError
+from vicinal.errors import DataError, UsageError, some
 from vicinal.indexes import Index, load_index
-from vicinal.indexes.choose import index as make_index
-from vicinal.indexes.exemplar_svm import ExemplarSVM
-from vicinal.indexes.filters import matches
-from vicinal.indexes.payload import as_table
-from vicinal.knn.vectors import as_queries
+from vicinal.knn.arguments import check_k
+from vicinal.knn.vectors import as_vectors
+from vicinal.locks import Mutex, ReadWriteLock
+from vicinal.retrieval import columns
+from vicinal.retrieval.documents import as_ids, checked
+from vicinal.retrieval.queries import as_examples, as_query, embedded
+from vicinal.retrieval.records import Hit, Records
+from vicinal.retrieval.relevance import check_lambda, max_marginal_relevance
+from vicinal.storage import locks
 from vicinal.typing import Id, MetricLike
 
+__all__ = ["Collection", "Embed", "Hit"]
+
 Embed = Callable[[list[str]], Any]
-TEXT, METADATA = "text", "metadata"
-
-
-@dataclass(frozen=True)
-class Hit:
-    """One text that a search found.
-
-    Attributes
-    ----------
-    id : int or str
-    text : str
-    distance : float
-        In the metric's unit, smaller is closer; of a ranking by SVM, minus the decision value.
-    metadata : dict
-    """
-
-    id: Id
-    text: str
-    distance: float
-    metadata: dict[str, Any] = field(default_factory=dict)
 
 
 class Collection:
     """Texts, each with an id, metadata and a vector, searched by text or vector.
+
+    Threads may share it: searches run side by side, and a change of texts, metadata and vectors is one step, so that a
+    search sees the collection before or after it.
 
     Parameters
     ----------
@@ -83,40 +70,63 @@ class Collection:
         **parameters: Any,
     ) -> None:
         self.embed: Embed | None = text_embedder(embed) if isinstance(embed, str) else embed
-        self._make: Callable[[], Any] = lambda: make_index(type, metric, threads, **parameters)
-        self._make()  # raises at once for a wrong name or parameter
-        self.index: Index | None = None
-        self._texts: list[str] = []
-        self._metadata: list[dict[str, Any]] = []
-        self._table: Any = None
-        self._svm: ExemplarSVM | None = None  # fitted to the live rows
+        self._records = Records({"type": type, "metric": metric, "threads": threads, **parameters})
+        self._lock, self._saving = ReadWriteLock("this collection"), Mutex()
 
     def __len__(self) -> int:
-        return 0 if self.index is None else len(self.index)
+        with self.reading:
+            return len(self._records)
 
     def __repr__(self) -> str:
-        return f"Collection(n={len(self)}, index={self.index!r})"
+        with self.reading:
+            return f"Collection(n={len(self)}, index={self.index!r})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        with self.reading:
+            return dict(vars(self))
+
+    @property
+    def index(self) -> Index | None:
+        """The index of the vectors; None until something is added."""
+        return self._records.index
+
+    @property
+    def metric(self) -> str:
+        """The name of the metric."""
+        return self._records.metric
+
+    @property
+    def reading(self) -> Any:
+        """A context in which no other thread changes the collection: `with collection.reading: ...`."""
+        return self._lock.reading
+
+    @property
+    def changing(self) -> Any:
+        """A context in which no other thread reads or changes it, so that several calls are one step."""
+        return self._lock.changing
 
     @property
     def ids(self) -> list[Id]:
         """The ids of all texts, in the order of addition."""
-        return [] if self.index is None else [self.index.ids[int(row)] for row in self._live()]
+        with self.reading:
+            return self._records.ids(self._records.rows())
 
     def add(
         self,
-        texts: Iterable[str],
-        metadata: Iterable[Mapping[str, Any] | None] | None = None,
-        ids: Iterable[Id | None] | None = None,
+        texts: str | Iterable[str],
+        metadata: Mapping[str, Any] | Iterable[Mapping[str, Any] | None] | None = None,
+        ids: Id | Iterable[Id | None] | None = None,
         vectors: object = None,
     ) -> list[Id]:
         """Add texts; a text whose id is there already replaces the old one.
 
         Parameters
         ----------
-        texts : iterable of str
-        metadata : iterable of mapping, optional
+        texts : str or iterable of str
+            Half a surrogate pair in a text or its metadata becomes U+FFFD, with a warning.
+        metadata : mapping or iterable of mapping, optional
             One mapping of JSON values a text.
-        ids : iterable of int or str, optional
+        ids : int, str or iterable of them, optional
             One a text. Where it is None, or without ids, a random one is made. Of equal ids the last counts.
         vectors : array_like, shape (n, dim), optional
             The vectors of the texts, where they are known already.
@@ -131,63 +141,78 @@ class Collection:
         UsageError
             The numbers of texts, metadata, ids and vectors differ; nothing is added.
         DataError
-            The vectors do not fit; nothing is added.
+            The vectors or ids cannot be used; nothing is added.
         """
-        documents = list(texts)
-        notes = [{} for _ in documents] if metadata is None else [dict(one or {}) for one in metadata]
-        names = [None for _ in documents] if ids is None else list(ids)
-        for what, given in (("metadata", notes), ("ids", names)):
-            if len(given) != len(documents):
-                raise UsageError(f"{what}: expected {len(documents)}, one a text, found {len(given)}")
-        wrong = [text for text in documents if not isinstance(text, str)]
-        if wrong:
-            raise UsageError(f"texts: expected text, found {wrong[0]!r}")
-        for note in notes:
-            _as_json(note)
-        chosen: list[Id] = [str(uuid.uuid4()) if name is None else name for name in names]
-        if not documents:
+        given = checked(texts, metadata, ids)
+        if not given.texts:
             return []
-        array = self._vectors(documents) if vectors is None else np.asarray(vectors)
-        if len(array) != len(documents):
-            raise UsageError(f"vectors: expected {len(documents)}, one a text, found {len(array)}")
-        last = {name: place for place, name in enumerate(chosen)}
-        keep = sorted(last.values())
-        new = [chosen[place] for place in keep]
-        if self.index is None:
-            self.index = self._make().fit(array[keep], ids=new)
-        else:
-            index = self.index
-            as_queries(array, index.metric, index.dim)  # an error, if any, before a row is replaced
-            known = [name for name in new if self._has(name)]
-            if not index.can_add:
-                raise UsageError(f"{index.name}: cannot grow; make the collection of another index")
-            if known:
-                index.remove(known)
-            index.add(array[keep], new)
-        self._texts += [documents[place] for place in keep]
-        self._metadata += [notes[place] for place in keep]
-        self._table = self._svm = None
-        return chosen
+        array = embedded(self.embed, given.texts) if vectors is None else as_vectors(vectors, at_least=0)
+        if len(array) != len(given.texts):
+            raise UsageError(f"vectors: expected {len(given.texts)}, one a text, found {len(array)}")
+        with self.changing:
+            self._records.put(given, array)
+        return given.ids
 
-    def delete(self, ids: Iterable[Id]) -> int:
-        """Remove texts by id, and return how many were removed; unknown ids are ignored."""
-        known = [name for name in dict.fromkeys(ids) if self._has(name)]
-        if known and self.index is not None:
-            self.index.remove(known)
-            self._table = self._svm = None
-        return len(known)
+    def merge(self, other: "Collection") -> None:
+        """Add all texts of another collection, which stays as it is.
 
-    def get(self, ids: Iterable[Id]) -> list[Hit]:
-        """Return the texts of ids as hits at distance 0; unknown ids are ignored."""
-        return [self._hit(row, 0.0) for row in (self._row(name) for name in ids) if row is not None]
+        Raises
+        ------
+        UsageError
+            An id is in both, or the other index holds codes in place of its vectors; nothing is added.
+        DataError
+            The vectors have another dim, or cannot be used with this metric; nothing is added.
+        """
+        with other.reading:
+            if not len(other):
+                return
+            given, array = other._records.contents()
+        with self.changing:
+            both = [name for name in given.ids if self._records.row(name) is not None]
+            if both:
+                raise UsageError(
+                    f"other: ids that are in both collections: {some(both)}; delete them in one of the two"
+                )
+            self._records.put(given, array)
+
+    def delete(self, ids: Id | Iterable[Id] | None = None, where: object = None) -> int:
+        """Remove texts by id, by a filter, or by both, and return how many were removed.
+
+        Parameters
+        ----------
+        ids : int, str or iterable of them, optional
+            A string is one id. Unknown ids are ignored.
+        where : str, callable or sequence of ids, optional
+            As for `search`; with ids, only those of them that match.
+
+        Raises
+        ------
+        UsageError
+            Neither is given.
+        """
+        if ids is None and where is None:
+            raise UsageError("delete: expected ids or where, found neither; delete(collection.ids) removes all texts")
+        with self.changing:
+            return self._records.remove(self._records.named(ids, where))
+
+    def get(self, ids: Id | Iterable[Id]) -> list[Hit]:
+        """Return the texts of ids as hits at distance 0; a string is one id, and unknown ids are ignored."""
+        with self.reading:
+            return [self._records.hit(row) for row in map(self._records.row, as_ids(ids)) if row is not None]
+
+    def documents(self, where: object = None, ids: Id | Iterable[Id] | None = None) -> list[Hit]:
+        """Return all texts that match a filter or have these ids, in the order of addition, as hits at distance 0."""
+        with self.reading:
+            return [self._records.hit(row) for row in self._records.named(ids, where)]
 
     def vector(self, name: Id) -> np.ndarray:
         """Return the vector of an id; DataError where there is no such id."""
-        row = self._row(name)
-        if row is None or self.index is None:
-            raise DataError(f"id: not in the collection: {name!r}")
-        vector: np.ndarray = np.asarray(self.index.vectors[[row]])[0]
-        return vector
+        with self.reading:
+            row = self._records.row(name)
+            if row is None:
+                raise DataError(f"id: not in the collection: {name!r}")
+            vector: np.ndarray = self._records.vectors([row])[0]
+            return vector
 
     def search(self, query: object, k: int = 10, where: object = None) -> list[Hit]:
         """Return the k nearest texts, nearest first; fewer where the collection has fewer.
@@ -208,48 +233,101 @@ class Collection:
         Raises
         ------
         UsageError
-            The query is a text, and the collection has nothing to embed it; or the expression cannot be used.
+            The query is a text, and there is nothing to embed it; or the expression cannot be used.
         """
-        vector = self._query(query)
-        if self.index is None or not len(self.index):
-            return []
-        found = self.index.search(vector, k, self._allowed(where))
-        return [
-            self._hit(int(row), float(far))
-            for row, far in zip(found.indices[0], found.distances[0], strict=True)
-            if row >= 0
-        ]
+        vector = as_query(self.embed, query)
+        with self.reading:
+            return [self._records.hit(row, far) for row, far in self._records.nearest(vector, k, where)]
 
-    def rank(self, positives: object, k: int = 10, C: float = 0.1) -> list[Hit]:  # noqa: N803
-        """Return the k texts that an exemplar SVM ranks highest: more like the examples than like anything else.
+    def max_marginal_relevance(
+        self,
+        query: object,
+        k: int = 10,
+        fetch_k: int = 50,
+        lambda_mult: float = 0.5,
+        where: object = None,
+    ) -> list[Hit]:
+        """Return k texts that are near the query and unlike each other, chosen one by one among the nearest.
 
         Parameters
         ----------
-        positives : str, array_like or list of ids
-            A text, a vector, or the ids of the examples.
-        k : int
-        C : float
-            As for `ExemplarSVM`.
+        query, k
+            As for `search`.
+        fetch_k : int
+            The number of nearest texts that are candidates.
+        lambda_mult : float
+            From 0, only unlike each other, to 1, only like the query.
+        where
+            As for `search`.
 
         Returns
         -------
         list of Hit
+            In the order of choice, each with its distance to the query. Source: Carbonell & Goldstein 1998.
+
+        Examples
+        --------
+        >>> shapes = Collection(lambda texts: [[len(text), 3.0] for text in texts])
+        >>> shapes.add(["aaa", "bbb", "seventeen letters"], ids=[1, 2, 3])
+        [1, 2, 3]
+        >>> [hit.id for hit in shapes.max_marginal_relevance("ccc", k=2, lambda_mult=0.4)]
+        [1, 3]
         """
-        if self.index is None or len(self) < 2:
-            return [] if self.index is None else [self._hit(int(row), 0.0) for row in self._live()[:k]]
-        index, rows = self.index, self._live()
-        if self._svm is None or self._svm.C != C:
-            self._svm = ExemplarSVM(C).fit(self._directions(np.asarray(index.vectors[rows])))
-        if isinstance(positives, list | tuple) and positives and not isinstance(positives[0], float):
-            examples: Any = np.searchsorted(rows, index.rows_of(positives, "positives"))
-        else:
-            examples = self._directions(np.asarray(self._query(positives)))
-        found = self._svm.rank(examples, k)
-        return [
-            self._hit(int(rows[place]), -float(decision))
-            for place, decision in zip(found.indices, found.decisions, strict=True)
-            if place >= 0
-        ]
+        check_k(k)
+        check_lambda(lambda_mult)
+        vector = as_query(self.embed, query)
+        with self.reading:
+            found = self._records.nearest(vector, fetch_k, where)
+            if self.index is None or not found:
+                return []
+            candidates = self._records.vectors([row for row, _ in found])
+            chosen, _ = max_marginal_relevance(vector[0], candidates, k, lambda_mult, self.index.metric)
+            return [self._records.hit(*found[place]) for place in chosen]
+
+    def rank(
+        self,
+        text: str | None = None,
+        k: int = 10,
+        C: float = 0.1,  # noqa: N803
+        *,
+        ids: Id | Iterable[Id] | None = None,
+        vectors: object = None,
+        where: object = None,
+        threshold: float | None = None,
+    ) -> list[Hit]:
+        """Return the k texts that an exemplar SVM ranks highest: more like the examples than like anything else.
+
+        Parameters
+        ----------
+        text : str, optional
+            The example is a text; it is embedded.
+        k : int
+        C : float
+            As for `ExemplarSVM`.
+        ids : int, str or iterable of them, optional
+            The examples are these texts of the collection; they are not ranked themselves.
+        vectors : array_like, shape (dim,) or (p, dim), optional
+            The examples are vectors.
+        where
+            As for `search`: only texts that match are ranked, and stand against the examples.
+        threshold : float, optional
+            Leave out texts whose decision value, scaled to 0 for the lowest and 1 for the highest of the texts and the
+            examples, is below it.
+
+        Returns
+        -------
+        list of Hit
+            The distance is minus the decision value.
+
+        Raises
+        ------
+        UsageError
+            Not exactly one of text, ids and vectors is given.
+        """
+        check_k(k)
+        examples = as_examples(self.embed, text, ids, vectors)
+        with self.reading:
+            return self._records.ranked(examples, ids, k, C, where, threshold)
 
     def save(self, folder: str | Path, overwrite: bool = False) -> None:
         """Write the folder of an index; it appears whole or not at all.
@@ -263,19 +341,14 @@ class Collection:
         Raises
         ------
         UsageError
-            The folder exists and `overwrite` is false, or nothing was ever added.
+            The folder exists and `overwrite` is false; it was changed by another process since this collection was
+            loaded from it or saved to it; or nothing was ever added.
         """
-        if self.index is None:
-            raise UsageError("an empty collection has no vectors to save; add texts first")
-        columns: dict[str, list[Any]] = {TEXT: self._texts, METADATA: [_as_json(one) for one in self._metadata]}
-        plain = {name for one in self._metadata for name, value in one.items() if isinstance(value, str | int | float)}
-        for name in sorted(plain - {TEXT, METADATA, "id"}):
-            values = [one.get(name) for one in self._metadata]
-            kinds = {type(value) for value in values if value is not None}
-            if len(kinds) == 1 or kinds == {int, float}:
-                columns[name] = values
-        self.index.payload = as_table(columns, self.index.n_rows)
-        self.index.save(folder, overwrite)
+        with self.reading, self._saving:
+            if self.index is None:
+                raise UsageError("an empty collection has no vectors to save; add texts first")
+            self.index.payload = columns.saved(self._records.texts, self._records.metadata)
+            self.index.save(folder, overwrite)
 
     @classmethod
     def load(cls, folder: str | Path, embed: Embed | str | None = None, threads: int | None = None) -> "Collection":
@@ -299,76 +372,26 @@ class Collection:
             The folder is no collection, or is damaged.
         """
         index = load_index(folder, threads)
-        names = [] if index.payload is None else index.payload.column_names
-        if TEXT not in names or METADATA not in names:
-            raise DataError(f"{folder}: an index without texts and metadata; expected one saved by a Collection")
+        texts, metadata = columns.restored(index.payload, folder)
         made = cls(embed, index.metric, index.name, threads, **index.settings)
-        made.index = index
-        made._texts = index.payload[TEXT].to_pylist()
-        try:
-            made._metadata = [json.loads(text) for text in index.payload[METADATA].to_pylist()]
-        except (ValueError, TypeError) as error:
-            raise DataError(
-                f"{folder}: its metadata are not JSON ({error}); expected one saved by a Collection"
-            ) from None
+        made._records.index, made._records.texts, made._records.metadata = index, texts, metadata
         return made
 
-    def documents(self, where: object = None) -> list[Hit]:
-        """Return all texts that match a filter, in the order of addition, as hits at distance 0."""
-        if self.index is None:
-            return []
-        return [self._hit(int(row), 0.0) for row in self.index.rows(self._allowed(where))]
+    @classmethod
+    @contextmanager
+    def editing(
+        cls, folder: str | Path, embed: Embed | str | None = None, threads: int | None = None
+    ) -> "Iterator[Collection]":
+        """Load a collection, and save it at the end of the block; others that edit it wait until then, with a warning.
 
-    def _live(self) -> np.ndarray:
-        assert self.index is not None
-        return self.index.rows()
+        Where the block fails, the folder stays as it was. The arguments are those of `load`.
 
-    def _row(self, name: Id) -> int | None:
-        return None if self.index is None else self.index.row_of(name)
-
-    def _has(self, name: Id) -> bool:
-        return self._row(name) is not None
-
-    def _hit(self, row: int, distance: float) -> Hit:
-        assert self.index is not None
-        return Hit(self.index.ids[row], self._texts[row], distance, dict(self._metadata[row]))
-
-    def _vectors(self, texts: list[str]) -> np.ndarray:
-        if self.embed is None:
-            raise UsageError("this collection has no model for texts; give vectors, or make it with embed=")
-        array = np.asarray(self.embed(texts))
-        if array.ndim != 2 or len(array) != len(texts):
-            raise UsageError(f"embed: expected {len(texts)} vectors, one a text, got an array of shape {array.shape}")
-        return array
-
-    def _query(self, query: object) -> np.ndarray:
-        return self._vectors([query]) if isinstance(query, str) else np.atleast_2d(np.asarray(query))
-
-    def _directions(self, vectors: np.ndarray) -> np.ndarray:
-        assert self.index is not None
-        return self.index.metric.prepare(vectors) if self.index.metric.nonzero else vectors
-
-    def _allowed(self, where: object) -> Any:
-        if where is None or self.index is None:
-            return None
-        if callable(where):
-            mask = np.zeros(self.index.n_rows, dtype=bool)
-            rows = self._live()
-            mask[rows] = [bool(where(dict(self._metadata[row]))) for row in rows]
-            return mask
-        if not isinstance(where, str):
-            return where if isinstance(where, np.ndarray) else list(where)  # type: ignore[call-overload]
-        if self._table is None:
-            columns: dict[str, Any] = {"id": [str(one) for one in self.index.ids.of(np.arange(self.index.n_rows))]}
-            columns[TEXT] = self._texts
-            for name in {str(name): None for one in self._metadata for name in one}:
-                columns[name] = [one.get(name) for one in self._metadata]
-            self._table = as_table(columns, self.index.n_rows)
-        return matches(where, {name: self._table[name] for name in self._table.column_names})
-
-
-def _as_json(metadata: Mapping[str, Any]) -> str:
-    try:
-        return json.dumps(metadata)
-    except (TypeError, ValueError) as error:
-        raise UsageError(f"metadata: expected JSON values: {error}") from None
+        Examples
+        --------
+        >>> with Collection.editing("notes.index", embed) as notes:  # doctest: +SKIP
+        ...     notes.add(["a lion"], ids=["l"])
+        """
+        with locks.changing(folder):
+            made = cls.load(folder, embed, threads)
+            yield made
+            made.save(folder, overwrite=True)

@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import IO
 
 from vicinal.errors import UsageError
-from vicinal.storage.manifests import is_ours
+from vicinal.storage import guard, locks, space
+from vicinal.storage.manifests import identity, is_ours
 from vicinal.typing import PathLike
 
 ALONE = fcntl.LOCK_EX | fcntl.LOCK_NB
@@ -162,6 +163,18 @@ def _replace_in_two_steps(part: Path, path: Path) -> None:
         os.close(descriptor)
 
 
+def _name_new(part: Path, path: Path) -> None:
+    """Give a file its name unless another has taken it meanwhile: a link is never made over a file."""
+    try:
+        os.link(part, path)
+    except FileExistsError:
+        refuse_existing(path, overwrite=False)
+        raise
+    except OSError:  # a file system without links
+        refuse_existing(path, overwrite=False)
+        part.replace(path)
+
+
 @contextmanager
 def whole_file(path: PathLike, overwrite: bool = False) -> Iterator[IO[bytes]]:
     """A binary file that gets its final name only when the block ends without an error.
@@ -173,50 +186,70 @@ def whole_file(path: PathLike, overwrite: bool = False) -> Iterator[IO[bytes]]:
     remove_leftovers(path)
     with _part_of(path, lambda part: part.touch(exist_ok=False)) as part:
         try:
-            with open(part, "wb") as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-            refuse_existing(path, overwrite)
-            part.replace(path)
-            _sync_folder(path.parent)
-        except OSError as error:
-            error.filename = error.filename or str(path)  # a full disk names no file
-            raise
+            with space.naming(path, part=part):
+                with open(part, "wb") as file:
+                    yield file
+                    file.flush()
+                    os.fsync(file.fileno())
+                guard.refuse_shrunk()
+                if overwrite:
+                    part.replace(path)
+                else:
+                    _name_new(part, path)
+                _sync_folder(path.parent)
         finally:
             part.unlink(missing_ok=True)
 
 
 @contextmanager
-def whole_folder(path: PathLike, overwrite: bool = False) -> Iterator[Path]:
+def whole_folder(path: PathLike, overwrite: bool = False, loaded: str | None = None) -> Iterator[Path]:
     """A folder that gets its final name only when the block ends without an error.
 
-    Only a folder that vicinal wrote is replaced, so that a mistyped name cannot remove a user's files.
+    Only a folder that vicinal wrote is replaced, so that a mistyped name cannot remove a user's files. A folder that
+    another process is changing (`storage.locks.changing`) is replaced after it.
 
-    Raises    UsageError where it exists and may not be replaced.
+    Parameters
+    ----------
+    path : path
+    overwrite : bool
+    loaded : str, optional
+        The identity (`storage.manifests.identity`) of the folder that is changed: another is not replaced.
+
+    Raises
+    ------
+    UsageError
+        It exists and may not be replaced, or is not what was loaded.
     """
     path = Path(path)
     check_folder(path, overwrite)
+    refuse_other(path, loaded)
     remove_leftovers(path)
     with _part_of(path, Path.mkdir) as part:
         try:
-            yield part
-            for file in part.iterdir():
-                with open(file, "rb") as handle:
-                    os.fsync(handle.fileno())
-            _sync_folder(part)
-            refuse_existing(path, overwrite)
-            if not path.exists():
-                part.rename(path)
-            elif not _exchanged(part, path):
-                _replace_in_two_steps(part, path)
-            _sync_folder(path.parent)
-        except OSError as error:
-            error.filename = error.filename or str(path)  # a full disk names no file
-            raise
+            with space.naming(path, part=part):
+                yield part
+                for file in part.iterdir():
+                    with open(file, "rb") as handle:
+                        os.fsync(handle.fileno())
+                _sync_folder(part)
+                guard.refuse_shrunk()
+                with locks.changing(path):
+                    refuse_existing(path, overwrite)
+                    refuse_other(path, loaded)
+                    if not path.exists():
+                        part.rename(path)
+                    elif not _exchanged(part, path):
+                        _replace_in_two_steps(part, path)
+                _sync_folder(path.parent)
         finally:
             shutil.rmtree(part, ignore_errors=True)
     remove_leftovers(path, "old")
+
+
+def refuse_other(path: Path, loaded: str | None) -> None:
+    """Raises UsageError where a folder that exists is not the one that was loaded."""
+    if loaded is not None and path.exists():
+        locks.refuse_changed(path, loaded, identity(path))
 
 
 def check_file(path: PathLike, overwrite: bool, parents: bool = False) -> None:

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from vicinal.errors import DataError, VicinalError
-from vicinal.storage import npy
+from vicinal.storage import npy, space
 from vicinal.typing import PathLike
 
 MANIFEST = "manifest.json"
@@ -54,9 +54,19 @@ def sha256(path: PathLike) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def identity(folder: PathLike) -> str | None:
+    """The SHA-256 of a saved folder's manifest, which names the checksums of all else; None where there is none."""
+    try:
+        return sha256(Path(folder) / MANIFEST)
+    except OSError:
+        return None
+
+
 def is_ours(folder: Path) -> bool:
     """Whether a folder holds a manifest of vicinal, and besides it only parts that the manifest names."""
     try:
+        if not (folder / MANIFEST).is_file():  # a pipe would be waited for
+            return False
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         known = {MANIFEST, *manifest["parts"]}
         return manifest["format"].startswith("vicinal.") and {file.name for file in folder.iterdir()} <= known
@@ -77,8 +87,12 @@ def write(
     arrays : mapping of str to ndarray
     """
     parts: dict[str, dict[str, Any]] = {}
+    sizes = [np.asanyarray(array).nbytes for array in (arrays or {}).values()]
+    space.require(folder, sum(sizes), max(sizes, default=0))
     for name, array in (arrays or {}).items():
-        np.save(folder / f"{name}.npy", array, allow_pickle=False)
+        place = folder / f"{name}.npy"
+        with space.naming(place, array.nbytes), open(place, "wb") as opened:
+            npy.write_npy(opened, array)
         parts[f"{name}.npy"] = {"shape": list(array.shape), "dtype": str(array.dtype)}
     for file in sorted(folder.iterdir()):
         part = parts.setdefault(file.name, {})
@@ -119,9 +133,11 @@ class Manifest:
 
         bool is no int here, and null is no field.
         """
-        value = self._content.get(name)
+        value: Any = self._content.get(name)
         if value is None and default:
             return default[0]
+        if kind is float and type(value) is int:
+            value = float(value)  # JSON does not tell 1 from 1.0
         if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
             raise self._wrong(name, kind.__name__)
         return value
@@ -129,6 +145,29 @@ class Manifest:
     def _wrong(self, name: str, expected: str) -> VicinalError:
         found = repr(self._content[name])[:40] if name in self else "nothing"
         return self.kind.refusal(self.file, f": {name}: expected {expected}, found {found}")
+
+    def record(self, name: str, form: Any) -> Any:
+        """A field that holds lists and records, once every value in it has its type.
+
+        form : a type; a tuple of types; a list of one form; or a dict of names and forms, of which none may be missing
+        """
+        self._check(self._content.get(name), form, name)
+        return self._content[name]
+
+    def _check(self, value: Any, form: Any, place: str) -> None:
+        """Raise the error for a value whose type, or that of a value in it, is not that of the form."""
+        kinds = form if isinstance(form, tuple) else (type(form) if isinstance(form, list | dict) else form,)
+        if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+            expected = " or ".join("null" if kind is type(None) else kind.__name__ for kind in kinds)
+            raise self.kind.refusal(self.file, f": {place}: expected {expected}, found {repr(value)[:40]}")
+        if isinstance(form, list):
+            for number, one in enumerate(value):
+                self._check(one, form[0], f"{place}.{number}")
+        if isinstance(form, dict):
+            for key, inner in form.items():
+                if key not in value:
+                    raise self.kind.refusal(self.file, f": {place}.{key}: missing")
+                self._check(value[key], inner, f"{place}.{key}")
 
     def optional(self, name: str, kind: type[FieldType]) -> FieldType | None:
         """A field of this type, or None where it is null or not there."""
@@ -152,6 +191,8 @@ class Manifest:
         part, path = self._parts.get(name), self.folder / name
         if part is None:
             raise self.kind.refusal(self.file, f": it names no {name}")
+        if path.exists() and not path.is_file():
+            raise self.kind.error(f"{path}: no plain file, but a folder, a pipe or a device; {self.kind.remedy}")
         if not path.is_file():
             raise self.kind.error(f"{path}: missing; the folder is incomplete: {self.kind.remedy}")
         size = path.stat().st_size
@@ -210,9 +251,11 @@ def read(folder: PathLike, kind: FolderKind) -> Manifest:
     """
     folder = Path(folder)
     file = folder / MANIFEST
+    if file.exists() and not file.is_file():
+        raise kind.error(f"{file}: no plain file, but a folder, a pipe or a device; {kind.remedy}")
+    if file.exists() and (size := file.stat().st_size) > MANIFEST_AT_MOST:
+        raise kind.error(f"{file}: {size} bytes, expected at most {MANIFEST_AT_MOST}; {kind.remedy}")
     try:
-        if file.stat().st_size > MANIFEST_AT_MOST:
-            raise kind.error(f"{file}: {file.stat().st_size} bytes, expected at most {MANIFEST_AT_MOST}; {kind.remedy}")
         content = json.loads(file.read_text(encoding="utf-8"))
         ours, version, parts = content["format"] == kind.format, content["format_version"], content["parts"]
     except OSError as error:

@@ -4,6 +4,7 @@ Each message begins with the name of the argument; the command line writes it as
 """
 
 import math
+import os
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -11,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from vicinal.data import tables
+from vicinal.data.sources import is_data_file, split
 from vicinal.errors import UsageError, unknown
 from vicinal.storage import atomic
 from vicinal.typing import PathLike
@@ -146,6 +149,33 @@ def check_outputs(outputs: Mapping[str, PathLike | None], inputs: Iterable[objec
         first = names.setdefault(Path(path).absolute(), name)
         if first != name:
             raise UsageError(f"{name}: found the file {path}, which {first} writes too; name another one")
+
+
+def check_copy(data: object, output: PathLike, instead: str) -> None:
+    """Check that rows of a data set can be copied, as they are, to a file.
+
+    Parameters
+    ----------
+    data : object
+        What the caller gave.
+    output : path
+    instead : str
+        What gives the rows of a table in memory, for the message.
+
+    Raises
+    ------
+    UsageError
+        `data` is no data set file, or the output is of another kind.
+    """
+    if not isinstance(data, str | os.PathLike) or not is_data_file(data):
+        shown = os.fspath(data) if isinstance(data, str | os.PathLike) else f"in memory ({type(data).__name__})"
+        raise UsageError(
+            f"output: lines are copied from a data set file, but data is {shown}; leave output out, and take the rows "
+            f"with {instead}"
+        )
+    kinds = tables.suffix(split(data)[0]), tables.suffix(Path(output))
+    if kinds[0] != kinds[1] and not set(kinds) <= set(tables.LINES):
+        raise UsageError(f"{output}: chosen rows are copied as they are, so expected a name that ends in {kinds[0]}")
 
 
 def _shown(value: object) -> str:

@@ -19,10 +19,11 @@ import numpy as np
 
 from vicinal import __version__
 from vicinal.data import dataset, frames, models, provenance
+from vicinal.data.dataset import Dataset
 from vicinal.data.results import Columns
 from vicinal.errors import DataError, UsageError, kept_in, some, unknown
 from vicinal.knn.blocks import blocks
-from vicinal.storage import atomic, manifests
+from vicinal.storage import atomic, manifests, npy, space
 from vicinal.typing import Id, Progress, StartProgress
 
 DTYPES = ("float32", "float16")
@@ -58,15 +59,22 @@ class Embedded(Columns):
 
 @dataclass(frozen=True)
 class _Texts:
-    """What is to be embedded.
+    """What is to be embedded: each distinct text once, so that equal texts have equal embeddings.
 
+    texts    : the distinct texts, in the order of their first rows
+    of_row   : int64 (n,), the text of each row
     question : what decides the embeddings; kept work of another question is refused
     """
 
     texts: list[str]
+    of_row: np.ndarray
     ids: list[Id]
     place: str
     question: dict[str, Any]
+
+    def rows_of(self, texts: list[int]) -> list[int]:
+        """The rows of some texts, ascending."""
+        return np.flatnonzero(np.isin(self.of_row, texts)).tolist()
 
 
 @dataclass
@@ -85,20 +93,19 @@ class _Work:
         n, dtype = self.shape
         if self.array is None:
             whole = (n, vectors.shape[1])
-            if self.folder is None:
-                self.array = np.empty(whole, dtype=dtype)
-            else:
-                self.array = np.lib.format.open_memmap(self.folder / ARRAY, "w+", dtype=dtype, shape=whole)
+            self.array = np.empty(whole, dtype=dtype) if self.folder is None else _begun(self.folder, dtype, whole)
         with np.errstate(over="ignore"):
-            self.array[start : start + len(vectors)] = vectors
-        return self.array[start : start + len(vectors)]
+            block = vectors.astype(dtype)
+        if self.folder is None:
+            self.array[start : start + len(block)] = block
+        else:
+            _put(self.folder, self.array, start, block)
+        return block
 
     def keep(self, done: int, cut: list[int]) -> None:
         """Record that the first `done` rows are finished."""
         self.done, self.cut = done, self.cut + cut
         if self.folder is not None:
-            assert isinstance(self.array, np.memmap)
-            self.array.flush()
             state = {"asked": self.question, "done": self.done, "cut": self.cut}
             with atomic.whole_file(self.folder / STATE, overwrite=True) as file:
                 file.write(json.dumps(state).encode())
@@ -177,10 +184,11 @@ def embed(
     note = _note_of(task, work, encoder)
     assert work.array is not None
     if output is not None and folder is not None:
-        _write(Path(output), note, work.array, overwrite)
+        _write(Path(output), note, work.array, task.of_row, overwrite)
         shutil.rmtree(folder, ignore_errors=True)
         return Embedded(task.ids, np.load(output, mmap_mode="r"), note)
-    return Embedded(task.ids, work.array, note)
+    whole = work.array if len(work.array) == len(task.of_row) else work.array[task.of_row]
+    return Embedded(task.ids, whole, note)
 
 
 def _check_output(output: str | Path | None, overwrite: bool) -> None:
@@ -197,8 +205,9 @@ def _texts_of(data: object, fields: list[str], ids: object, model: str, settings
     if not isinstance(data, str | os.PathLike) and not frames.is_table(data):
         if fields:
             raise UsageError("fields: the data are texts already; leave fields out")
-        texts = [str(text) for text in data] if isinstance(data, Sequence) or hasattr(data, "__iter__") else []
-        rows = dataset.read(texts, ids=ids)
+        values = list(data) if isinstance(data, Sequence) or hasattr(data, "__iter__") else []
+        rows = dataset.read(np.empty((len(values), 1), dtype=np.float32), ids=ids) if values else Dataset("data", [])
+        texts = _as_texts(values, rows, "data")
     else:
         if not fields:
             raise UsageError("fields: expected the names of the fields that hold the texts, got none")
@@ -206,9 +215,10 @@ def _texts_of(data: object, fields: list[str], ids: object, model: str, settings
             frames.column(data, name, "fields")
         rows = dataset.read(data, ids=ids, fields={name: (name, "text") for name in fields})
         for name in fields:
-            if len(rows) and not any(rows.values[name]):
+            if len(rows) and all(value in (None, "") for value in rows.values[name]):
                 raise DataError(f"{rows.name}: no row has text in the field {name!r}; name one that has with --field")
-        texts = ["\n".join(filter(None, row)) for row in zip(*(rows.values[name] for name in fields), strict=True)]
+        columns = [_as_texts(rows.values[name], rows, name) for name in fields]
+        texts = ["\n".join(filter(None, row)) for row in zip(*columns, strict=True)]
     if not texts:
         raise DataError(f"{rows.name}: holds no rows; there is nothing to embed")
     folder = Path(model).is_dir()
@@ -222,7 +232,31 @@ def _texts_of(data: object, fields: list[str], ids: object, model: str, settings
         "fields": fields,
         **settings,
     }
-    return _Texts(texts, rows.ids, str(rows.path or rows.name), question)
+    number = {text: place for place, text in enumerate(dict.fromkeys(texts))}
+    of_row = np.array([number[text] for text in texts], dtype=np.int64)
+    return _Texts(list(number), of_row, rows.ids, str(rows.path or rows.name), question)
+
+
+def _as_texts(values: list[Any], rows: Dataset, field: str) -> list[str]:
+    """Values as texts: numbers as JSON writes them, and null as no text; warns of the rows where that is so."""
+    other = [row for row, value in enumerate(values) if not isinstance(value, str)]
+    if other:
+        named = some([rows.ids[row] for row in other])
+        warnings.warn(
+            f"{rows.name}: {len(other)} of {len(values)} rows hold a number or null in {field!r}, which is embedded as "
+            f"text, null as none: {named}",
+            stacklevel=4,
+        )
+    return [
+        value if isinstance(value, str) else _as_text(value, f"{field}: row {row}") for row, value in enumerate(values)
+    ]
+
+
+def _as_text(value: Any, place: str) -> str:
+    plain = value.item() if isinstance(value, np.generic) else value
+    if plain is None or isinstance(plain, int | float):
+        return "" if plain is None or plain != plain else json.dumps(plain)
+    raise DataError(f"{place}: expected text or a number, found {type(value).__name__}")
 
 
 def _hash_of_texts(texts: list[str]) -> str:
@@ -251,7 +285,8 @@ def _encode_blocks(task: _Texts, work: _Work, encoder: Any, report: Progress | N
 
 def _not_finite(stored: np.ndarray, vectors: np.ndarray, start: int, task: _Texts) -> Exception:
     row = int(np.flatnonzero(~np.isfinite(stored).all(axis=1))[0])
-    place = f"{task.place}: row {start + row}, {task.ids[start + row]}"
+    first = task.rows_of([start + row])[0]
+    place = f"{task.place}: row {first}, {task.ids[first]}"
     if np.isfinite(vectors[row]).all():
         return UsageError(f"{place}: its embedding is too large for {stored.dtype}; use --dtype float32")
     return DataError(f"{place}: the model gave an embedding that is not finite; look at its text")
@@ -259,8 +294,9 @@ def _not_finite(stored: np.ndarray, vectors: np.ndarray, start: int, task: _Text
 
 def _note_of(task: _Texts, work: _Work, encoder: Any) -> dict[str, Any]:
     """Return the note of the finished work, and warn of texts that were cut short or empty."""
-    empty = [row for row, text in enumerate(task.texts) if not text.strip()]
-    for rows, what in ((empty, "no text: all of them get the same embedding"), (work.cut, "were cut short")):
+    empty = task.rows_of([number for number, text in enumerate(task.texts) if not text.strip()])
+    cut = task.rows_of(work.cut)
+    for rows, what in ((empty, "no text: all of them get the same embedding"), (cut, "were cut short")):
         if rows:
             named = some([task.ids[row] for row in rows])
             warnings.warn(f"{task.place}: {len(rows)} of {len(task.ids)} rows: {what}: {named}", stacklevel=3)
@@ -272,17 +308,20 @@ def _note_of(task: _Texts, work: _Work, encoder: Any) -> dict[str, Any]:
         **task.question,
         "dim": work.array.shape[1],
         "longest": models.longest_text(encoder),
-        "cut_rows": work.cut,
+        "cut_rows": cut,
         "empty_rows": empty,
     }
 
 
-def _write(output: Path, note: dict[str, Any], array: np.ndarray, overwrite: bool) -> None:
+def _write(output: Path, note: dict[str, Any], array: np.ndarray, of_row: np.ndarray, overwrite: bool) -> None:
     note_file = provenance.note_path(output)
     with atomic.whole_file(note_file, overwrite) as note_text:
         note_text.write((json.dumps(note, indent=2) + "\n").encode())
         with atomic.whole_file(output, overwrite) as file:
-            np.lib.format.write_array(file, np.asarray(array), allow_pickle=False)
+            space.require(output, len(of_row) * array[0].nbytes)
+            npy.write_header(file, array.dtype, (len(of_row), array.shape[1]))
+            for block in blocks(len(of_row), BLOCK_ROWS):
+                file.write(array[of_row[block]].tobytes())
         with contextlib.suppress(OSError):
             note_file.unlink()  # never an old note beside a new array
 
@@ -299,11 +338,31 @@ def _open_work(folder: Path | None, task: _Texts, dtype: str) -> _Work:
     return work
 
 
-def _kept_array(folder: Path, rows: int, dtype: str) -> np.memmap | None:
+def _begun(folder: Path, dtype: str, shape: tuple[int, int]) -> np.ndarray:
+    """A file for an array, to be written block by block; what is not written yet takes no room and reads as zeros."""
+    path, size = folder / ARRAY, shape[0] * shape[1] * np.dtype(dtype).itemsize
+    space.require(path, size)
+    with space.naming(path, size), open(path, "wb") as file:
+        npy.write_header(file, dtype, shape)
+        file.truncate(file.tell() + size)
+    return npy.load_npy(path)
+
+
+def _put(folder: Path, array: np.ndarray, start: int, block: np.ndarray) -> None:
+    """Write rows to their place in the file of an array, and see that they are on the disk."""
+    path, row = folder / ARRAY, block[:1].nbytes
+    with space.naming(path, (len(array) - start) * row), open(path, "r+b") as file:
+        file.seek(path.stat().st_size - (len(array) - start) * row)
+        file.write(block.tobytes())
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _kept_array(folder: Path, rows: int, dtype: str) -> np.ndarray | None:
     """The array that was begun, or None where it is not there or damaged, so that the work begins anew."""
     try:
-        array = np.lib.format.open_memmap(folder / ARRAY, "r+")
-    except (OSError, ValueError):
+        array = npy.load_npy(folder / ARRAY)
+    except DataError:
         return None
     return array if array.ndim == 2 and (len(array), array.dtype) == (rows, np.dtype(dtype)) else None
 

@@ -24,6 +24,7 @@ def evaluate(
     *,
     k: int = 10,
     queries: object = None,
+    encoding: object = None,
     n_queries: int = 1000,
     seed: int = 0,
     sweep: str | Path | None = None,
@@ -40,6 +41,9 @@ def evaluate(
         Recall is the share of the true k nearest that were found.
     queries : array_like or path, optional
         The queries, or a set of ann-benchmarks (.hdf5); rows of the index, chosen at random, by default.
+    encoding : str or (str, array_like), optional
+        How the queries are quantised: "binary", "ubinary", "int8" or "uint8" of sentence-transformers; of codes with
+        their ranges "int8:RANGES.npy" or ("int8", ranges).
     n_queries : int
         How many rows are chosen.
     seed : int
@@ -73,7 +77,7 @@ def evaluate(
     opened = {
         str(one) if isinstance(one, str | Path) else repr(one): tasks.open_index(one, threads)[0] for one in listed
     }
-    asked = _questions(opened, queries, k, n_queries, seed)
+    asked = _questions(opened, (queries, encoding), k, n_queries, seed)
     found: list[tuple[str, Evaluation]] = []
     for name, index in opened.items():
         for one in _settings(index, asked, sweep is not None):
@@ -96,14 +100,17 @@ def _settings(index: Index, asked: Questions, several: bool) -> Iterator[Evaluat
         yield evaluate_one(index, asked)
 
 
-def _questions(indexes: dict[str, Index], queries: object, k: int, n_queries: int, seed: int) -> Questions:
-    """The queries for every index, and their true neighbours."""
+def _questions(
+    indexes: dict[str, Index], asked_by: tuple[object, object], k: int, n_queries: int, seed: int
+) -> Questions:
+    """The queries for every index, and their true neighbours; `asked_by` are the queries and their encoding."""
+    queries, encoding = asked_by
     first, one = next(iter(indexes.items()))
     for name, index in indexes.items():
         shown = [f"{one.metric.name}, {len(one)} rows of dim {one.dim}" for one in (one, index)]
         if shown[0] != shown[1] or not np.array_equal(one.rows(), index.rows()):
             raise DataError(f"{name} is of {shown[1]}, {first} of {shown[0]}: expected indexes over the same rows")
-    if isinstance(queries, str | Path) and annbenchmarks.is_hdf5(queries):
+    if isinstance(queries, str | Path) and annbenchmarks.is_set(queries):
         return _benchmark(queries, first, one, k)
     whole = {name: index for name, index in indexes.items() if isinstance(index.vectors, np.ndarray)}
     if not whole:
@@ -114,8 +121,10 @@ def _questions(indexes: dict[str, Index], queries: object, k: int, n_queries: in
     source, one = next(iter(whole.items()))
     given = None
     if queries is not None:
-        loaded = load(dataset.read(queries, argument="queries").embeddings, metric=one.metric, name="queries")
+        read = dataset.read(queries, argument="queries", encoding=encoding)
+        loaded = load(read.embeddings, rows=read, metric=one.metric, name="queries")
         tasks.refuse_other_model(loaded, one, Path(source))
+        tasks.warn_of_codes(loaded, one)
         given = loaded.vectors
     asked = questions(one, k, given, n_queries, seed)
     for name, index in whole.items():

@@ -2,20 +2,21 @@
 
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from vicinal.data import dataset, frames, provenance
-from vicinal.data.embeddings import Embeddings, OnInvalid, load
+from vicinal.data.embeddings import Embeddings, OnInvalid, load, warn_of_unlike
 from vicinal.errors import UsageError
 from vicinal.indexes import Index, annbenchmarks, choose, load_index
 from vicinal.indexes import folder as folders
 from vicinal.knn.metrics import find
-from vicinal.storage import atomic
+from vicinal.storage import atomic, locks
 from vicinal.tasks.arguments import several
-from vicinal.typing import Id, IndexName, MetricLike, MetricName
+from vicinal.typing import Id, IndexName, MetricLike, MetricName, PathLike
 
 
 def index(
@@ -25,6 +26,7 @@ def index(
     *,
     data: object = None,
     embeddings: object = None,
+    encoding: object = None,
     ids: object = None,
     payload: object = None,
     on_invalid: OnInvalid = "error",
@@ -49,12 +51,15 @@ def index(
         ends in .hdf5 is read as a set of ann-benchmarks.
     embeddings : str, path, or array_like, optional
         The embeddings of `data`: a column, a `.npy` file or an array. Without `data`, they stand alone.
+    encoding : str or (str, array_like), optional
+        How the embeddings are quantised: "binary", "ubinary", "int8" or "uint8" of sentence-transformers; of codes with
+        their ranges "int8:RANGES.npy" or ("int8", ranges).
     ids : str or sequence, optional
         The column of ids (default "id"), or the ids.
     payload : table or mapping, optional
         Columns that filters and results name; those of the data set by default.
-    on_invalid : {"error", "null"}
-        "null" leaves rows out that no distance is defined for.
+    on_invalid : {"error", "null", "skip"}
+        "null" and "skip" leave rows out that no distance is defined for; the others keep their row numbers.
     settings : dict, optional
         Parameters of the index type, such as {"ef_search": 100}; the same as further keyword arguments.
     output : path, optional
@@ -98,11 +103,11 @@ def index(
         if output is not None or ids is not None or payload is not None:
             raise UsageError("data: expected the rows of the index, since output, ids or payload are given; got none")
         return empty
-    rows = dataset.read(source, given, ids=ids, unique_ids=True)
-    if rows.embeddings is None:
-        raise UsageError("embeddings: none were given: name a column, a .npy file or an array")
+    rows = dataset.read(source, given, ids=ids, unique_ids=True, encoding=encoding)
     loaded = load(rows.embeddings, rows=rows, metric=empty.metric, on_invalid=on_invalid)
-    built = empty.fit(loaded.vectors, on_invalid, ids=_ids_of(rows), payload=_payload(rows, payload))
+    built = empty.fit(
+        loaded.vectors, "error" if on_invalid == "error" else "null", ids=_ids_of(rows), payload=_payload(rows, payload)
+    )
     built.embedding = None if loaded.path is None else provenance.model_of(loaded.path)
     if output is not None:
         built.save(output, overwrite)
@@ -114,6 +119,7 @@ def add_to_index(
     data: object,
     embeddings: object = None,
     *,
+    encoding: object = None,
     ids: object = None,
     payload: object = None,
     output: str | Path | None = None,
@@ -124,7 +130,7 @@ def add_to_index(
     ----------
     index : Index or path
         A folder is replaced by the longer index, or left as it is where `output` is given.
-    data, embeddings, ids, payload : as for `vicinal.index`
+    data, embeddings, encoding, ids, payload : as for `vicinal.index`
     output : path, optional
         A folder that does not exist yet.
 
@@ -139,16 +145,21 @@ def add_to_index(
     UsageError
         This type of index cannot grow.
     """
-    opened, folder = open_index(index)
-    if output is not None:
-        atomic.check_folder(output, overwrite=False)
-    rows = dataset.read(data, embeddings, ids=ids, unique_ids=True)
-    if rows.embeddings is None:
-        raise UsageError("embeddings: none were given: name a column, a .npy file or an array")
-    loaded = load(rows.embeddings, rows=rows, metric=opened.metric)
-    refuse_other_model(loaded, opened, folder)
-    opened.add(loaded.vectors, _ids_of(rows), _payload(rows, payload))
-    return _saved(opened, folder, output)
+    with _alone(index, output):
+        opened, folder = open_index(index)
+        if output is not None:
+            atomic.check_folder(output, overwrite=False)
+        rows = dataset.read(data, embeddings, ids=ids, unique_ids=True, encoding=encoding)
+        loaded = load(rows.embeddings, rows=rows, metric=opened.metric)
+        refuse_other_model(loaded, opened, folder)
+        warn_of_codes(loaded, opened)
+        opened.add(loaded.vectors, _ids_of(rows), _payload(rows, payload))
+        return _saved(opened, folder, output)
+
+
+def _alone(index: Index | str | Path, output: str | Path | None) -> AbstractContextManager[None]:
+    """Hold the folder of an index that is loaded, changed and saved again."""
+    return nullcontext() if isinstance(index, Index) or output is not None else locks.changing(index)
 
 
 def remove_from_index(
@@ -184,6 +195,17 @@ def remove_from_index(
     UsageError
         Nothing was named, or the filter matches no row.
     """
+    with _alone(index, output):
+        return _without_rows(index, ids, ids_file, where, output)
+
+
+def _without_rows(
+    index: Index | str | Path,
+    ids: Iterable[Id],
+    ids_file: PathLike | None,
+    where: str | None,
+    output: PathLike | None,
+) -> Index:
     opened, folder = open_index(index)
     if output is not None:
         atomic.check_folder(output, overwrite=False)
@@ -236,6 +258,7 @@ def export_benchmark(
     metric: MetricName = "euclidean",
     test: object = 1000,
     seed: int = 0,
+    encoding: object = None,
     overwrite: bool = False,
 ) -> tuple[int, int]:
     """Write a data set in the form of ann-benchmarks: rows, queries and the exact neighbours of the queries.
@@ -252,6 +275,9 @@ def export_benchmark(
         How many rows to set aside as queries, or the queries.
     seed : int
         Of the choice of rows.
+    encoding : str or (str, array_like), optional
+        How the embeddings are quantised: "binary", "ubinary", "int8" or "uint8" of sentence-transformers; of codes with
+        their ranges "int8:RANGES.npy" or ("int8", ranges).
     overwrite : bool
         Whether a file that exists is replaced.
 
@@ -271,8 +297,8 @@ def export_benchmark(
     annbenchmarks.check_metric(name)
     atomic.refuse_input(output, (data, test))
     atomic.check_file(output, overwrite)
-    rows = dataset.read(data)
-    train = load(rows.embeddings, metric=name, at_least=2)
+    rows = dataset.read(data, encoding=encoding)
+    train = load(rows.embeddings, rows=rows, metric=name, at_least=2)
     if isinstance(test, int | np.integer) and not isinstance(test, bool):
         if not 1 <= test < len(train):
             raise UsageError(f"test: expected a number from 1 to {len(train) - 1}, fewer than the rows, got {test}")
@@ -280,7 +306,7 @@ def export_benchmark(
         chosen[np.random.default_rng(seed).choice(len(train), int(test), replace=False)] = True
         stored, queries = train.vectors[~chosen], train.vectors[chosen]
     else:
-        stored, queries = train.vectors, load(test, metric=name, name="test", like=train).vectors
+        stored, queries = train.vectors, load(test, metric=name, name="test", like=train, encoding=encoding).vectors
     annbenchmarks.write(output, stored, queries, name, overwrite)
     return len(stored), len(queries)
 
@@ -298,6 +324,13 @@ def refuse_other_model(loaded: Embeddings, index: Index, folder: Path | None) ->
         provenance.verify_model(loaded.path, index.embedding, f"the rows of {folder or 'the index'}")
 
 
+def warn_of_codes(loaded: Embeddings, index: Index) -> None:
+    """Warn where bytes join an index of other numbers: they may be codes that were to be decoded."""
+    stored = index.vectors
+    if isinstance(stored, np.ndarray):
+        warn_of_unlike(loaded.vectors, stored.dtype, loaded.name, "the index")
+
+
 def id_of(index: Index, value: Id) -> Id:
     """Return an id as it was given, or as a whole number where it is text of digits that no row has as its id."""
     if not isinstance(value, str) or index.ids.find(value) is not None:
@@ -310,7 +343,7 @@ def _source(data: object, embeddings: object) -> tuple[object, object, str | Non
     """The rows, their embeddings if they lie elsewhere, and the metric of a set of ann-benchmarks."""
     source, given = (embeddings, None) if data is None else (data, embeddings)
     for place, one in enumerate((source, given)):
-        if isinstance(one, str | os.PathLike) and annbenchmarks.is_hdf5(os.fspath(one)):
+        if isinstance(one, str | os.PathLike) and annbenchmarks.is_set(os.fspath(one)):
             read = annbenchmarks.read(os.fspath(one))
             return (read.train, given, read.metric) if place == 0 else (source, read.train, read.metric)
     return source, given, None
@@ -330,7 +363,7 @@ def _ids_of(rows: dataset.Dataset) -> list[Id] | None:
     return None if rows.ids == list(range(len(rows))) else rows.ids
 
 
-def _saved(index: Index, folder: Path | None, output: str | Path | None) -> Index:
+def _saved(index: Index, folder: Path | None, output: PathLike | None) -> Index:
     target = output or folder
     if target is not None:
         index.save(target, overwrite=output is None)

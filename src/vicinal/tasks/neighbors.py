@@ -1,12 +1,16 @@
 """`vicinal.neighbors`: each row's nearest other rows, of an array, a file or a table."""
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from vicinal.data import dataset, tables
+import numpy as np
+
+from vicinal.data import adding, dataset, tables
+from vicinal.data.dataset import Dataset
 from vicinal.data.embeddings import OnInvalid, load
+from vicinal.data.usable import Usable, kind_of, usable
 from vicinal.errors import UsageError
 from vicinal.indexes.exact import Exact
 from vicinal.knn.arguments import check_k
@@ -25,19 +29,40 @@ class DataNeighbors(Neighbors):
     indices, distances, metric, dim
         As of `Neighbors`.
     ids : list of int or str
-        The id of each row, to which `indices` lead: `ids[indices[0, 0]]` is the row nearest to the first.
+        The id of each row, to which `indices` lead: `ids[indices[0, 0]]` is the row nearest to the first. A slice
+        keeps all of them.
+    row_ids : list of int or str
+        The id of each row of this result; of a slice, those of its rows.
     engine : str
         The kernel that computed them, with its version.
     seconds : float
         How long it took.
     output : Path or None
         The folder that was written.
+    unusable : dict of int to str
+        The rows without neighbours of their own, by number in the data, and why.
+    skipped : bool
+        Whether these rows are left out of the result.
     """
 
     ids: list[Id] = field(default_factory=list)
     engine: str = ""
     seconds: float = 0.0
     output: Path | None = None
+    unusable: dict[int, str] = field(default_factory=dict)
+    skipped: bool = False
+
+    row_ids: list[Id] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.row_ids and len(self.ids) == len(self):
+            object.__setattr__(self, "row_ids", self.ids)
+
+    def _slice(self, rows: slice) -> Self:
+        part = replace(self, indices=self.indices[rows], distances=self.distances[rows], row_ids=[])
+        object.__setattr__(part, "row_ids", self.row_ids[rows])
+        return part
 
     def summary(self) -> dict[str, Any]:
         """Return n, dim, k, metric, engine, seconds and output, as JSON can hold them."""
@@ -48,6 +73,7 @@ class DataNeighbors(Neighbors):
             "metric": self.metric,
             "engine": self.engine,
             "seconds": round(self.seconds, 3),
+            "unusable": len(self.unusable),
             "output": None if self.output is None else str(self.output),
         }
 
@@ -58,6 +84,7 @@ def neighbors(
     metric: MetricLike = "euclidean",
     *,
     embeddings: object = None,
+    encoding: object = None,
     groups: object = None,
     ids: object = None,
     on_invalid: OnInvalid = "error",
@@ -65,6 +92,7 @@ def neighbors(
     progress: StartProgress | None = None,
     checkpoint: PathLike | None = None,
     output: PathLike | None = None,
+    add_to: PathLike | None = None,
     overwrite: bool = False,
 ) -> DataNeighbors:
     """Return the k nearest other rows of each row, exactly: those that a float64 brute force returns.
@@ -80,13 +108,17 @@ def neighbors(
         A name or alias of `vicinal.knn.metrics`, or a metric such as `vicinal.mahalanobis(M)`.
     embeddings : str, path, or array_like, optional
         Where the embeddings are, if not in `data`: a column of the table, a `.npy` file, or an array.
+    encoding : str or (str, array_like), optional
+        How the embeddings are quantised: "binary", "ubinary", "int8" or "uint8" of sentence-transformers; of codes with
+        their ranges "int8:RANGES.npy" or ("int8", ranges).
     groups : str or sequence, optional
         The column (or FILE:FIELD, or one value a row) whose equal values make rows no neighbours of each other.
     ids : str or sequence, optional
         The column of ids (default "id"; where there is none, row numbers), or the ids.
-    on_invalid : {"error", "null"}
-        What to do with rows that no distance is defined for (NaN, infinite, under cosine all zero): refuse them, or
-        give them no neighbours (index -1) and leave them out of the others'.
+    on_invalid : {"error", "null", "skip"}
+        What to do with rows that no distance is defined for (NaN, infinite, under cosine all zero) and rows without a
+        group: refuse them, give them no neighbours (index -1) and leave them out of the others', or leave them out of
+        the result too, whose `ids` are those of the others.
     threads : int, optional
         The number of threads (default: all cores). The result does not depend on it.
     progress : callable, optional
@@ -95,8 +127,12 @@ def neighbors(
         A folder that keeps finished work every minute; the same call resumes from it and removes it at the end.
     output : path, optional
         A folder to save the neighbours in, for `Neighbors.load` and `vicinal.score(neighbors=...)`.
+    add_to : path, optional
+        Write the data set with the column "neighbors" behind its own: of each row the numbers of its neighbours, from
+        0, and their distances, {"ids": [...], "distances": [...]}, as embedding-atlas reads it. `.parquet`, `.jsonl`,
+        `.jsonl.gz` or `.csv`.
     overwrite : bool
-        Whether `output` may be replaced.
+        Whether the outputs may be replaced.
 
     Returns
     -------
@@ -131,14 +167,17 @@ def neighbors(
     index = Exact(measure, threads)
     if output is not None:
         atomic.check_folder(Path(output), overwrite)
-    rows = dataset.read(data, embeddings, ids=ids, fields={"groups": (groups, "label")})
-    if rows.embeddings is None:
-        raise UsageError(
-            f"embeddings: expected a .npy file, an array or a column for the rows of {rows.name}, got nothing"
-        )
+    fields = {"groups": (groups, kind_of("label", on_invalid))}
+    rows = dataset.read(data, embeddings, ids=ids, fields=fields, encoding=encoding)
+    if add_to is not None:
+        adding.check(rows, add_to, overwrite, [data, embeddings, groups, ids])
     vectors = load(rows.embeddings, rows=rows, metric=measure, on_invalid=on_invalid, at_least=2)
-    codes = tables.numbered(rows.values["groups"]) if "groups" in rows.values else None
-    index.fit(vectors.vectors, on_invalid, vectors.invalid)
+    use = usable(rows, vectors, on_invalid, at_least=2)
+    if not use.skip:  # rows without neighbours keep their places
+        use = replace(use, rows=rows, vectors=vectors, left=np.arange(len(rows)))
+    values = use.rows.values.get("groups")
+    codes = None if values is None else tables.numbered(["" if value is None else value for value in values])
+    index.fit(use.vectors.vectors, "null", {} if use.skip else use.reasons)
     name = vectors.name if vectors.path is None else vectors.path.name
     callback = None if progress is None else progress(f"{measure.name} neighbours of {name}")
     nearest = index.neighbors(
@@ -147,7 +186,13 @@ def neighbors(
     folder = None if output is None else Path(output)
     if folder is not None:
         nearest.save(folder, overwrite)
+    if add_to is not None:
+        _add(rows, use, nearest, add_to, overwrite)
+    result = DataNeighbors(nearest.indices, nearest.distances, nearest.metric, nearest.dim, use.ids, index.engine)
     seconds = time.perf_counter() - start
-    return DataNeighbors(
-        nearest.indices, nearest.distances, nearest.metric, nearest.dim, rows.ids, index.engine, seconds, folder
-    )
+    return replace(result, seconds=seconds, output=folder, unusable=use.reasons, skipped=use.skip)
+
+
+def _add(rows: Dataset, use: Usable, nearest: Neighbors, add_to: PathLike, overwrite: bool) -> None:
+    """Write the data set with its neighbours; they are named by their row in the file that is written."""
+    adding.write_arrow(rows, {"neighbors": nearest.to_arrow()}, add_to, overwrite, use.left)

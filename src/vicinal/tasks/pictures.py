@@ -36,14 +36,29 @@ def check(path: str, overwrite: bool) -> None:
 
 def save(figure: Any, path: str | Path, overwrite: bool = False) -> None:
     """Write a figure; the file appears whole or not at all."""
-    with atomic.whole_file(path, overwrite) as file:
-        figure.savefig(file, format=Path(path).suffix[1:].lower(), dpi=150)
+    kind = Path(path).suffix[1:].lower()
+    undated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind)
+    with atomic.whole_file(path, overwrite) as file, _same_names():
+        figure.savefig(file, format=kind, dpi=150, metadata=undated)
+
+
+def _same_names() -> Any:
+    """Make the names inside an SVG those of its content, so that the same figure gives the same bytes."""
+    import matplotlib
+
+    return matplotlib.rc_context({"svg.hashsalt": "vicinal"})
+
+
+def plain(text: str) -> str:
+    """A text that matplotlib shows as it is written; between two `$` it would read a formula."""
+    return text.replace("$", r"\$")
 
 
 def svg(figure: Any) -> str:
     """Return a figure as SVG text, which can stand inside an HTML page."""
     text = io.StringIO()
-    figure.savefig(text, format="svg", metadata={"Date": None})
+    with _same_names():
+        figure.savefig(text, format="svg", metadata={"Date": None})
     whole = text.getvalue()
     return whole[whole.index("<svg") :]
 
@@ -63,9 +78,9 @@ def axes(title: str, x: str, y: str, size: tuple[float, float] = (6.4, 3.6)) -> 
 
     figure = Figure(figsize=size, layout="constrained")
     place = figure.add_subplot()
-    place.set_title(title, fontsize=11, loc="left")
-    place.set_xlabel(x)
-    place.set_ylabel(y)
+    place.set_title(plain(title), fontsize=11, loc="left")
+    place.set_xlabel(plain(x))
+    place.set_ylabel(plain(y))
     place.spines[["top", "right"]].set_visible(False)
     return figure, place
 
@@ -87,9 +102,8 @@ def recall_and_speed(curves: list[tuple[str, list[tuple[float, float]]]], k: int
     for number, (name, points) in enumerate(curves):
         recall, speed = zip(*sorted(points), strict=True)
         colour = colours[number % len(colours)]
-        place.plot(
-            recall, speed, color=colour, label=name, marker="o" if len(points) > 1 else "*", markersize=4, clip_on=False
-        )
+        marker = "o" if len(points) > 1 else "*"
+        place.plot(recall, speed, color=colour, label=plain(name), marker=marker, markersize=4, clip_on=False)
     place.set_yscale("log")
     place.set_xscale("function", functions=(lambda r: 1 - np.cbrt(1 - r), lambda x: 1 - (1 - x) ** 3))
     lowest = min(recall for _, points in curves for recall, _ in points)
@@ -114,7 +128,7 @@ def line(title: str, x: str, y: str, points: dict[str, tuple[np.ndarray, np.ndar
     """
     figure, place = axes(title, x, y)
     for colour, (name, (across, up)) in zip(COLOURS, points.items(), strict=False):
-        place.plot(across, up, color=colour, label=name, marker=".")
+        place.plot(across, up, color=colour, label=plain(name), marker=".")
     if log_x:
         across = max((across for across, _ in points.values()), key=len)
         ticks = [float(f"{tick:.2g}") for tick in np.geomspace(across[0], across[-1], 5)]
@@ -147,7 +161,7 @@ def counts(title: str, x: str, values: np.ndarray, marks: dict[str, float] | Non
     place.locator_params(axis="x", nbins=6)
     place.hist(finite, bins=min(60, max(5, int(np.sqrt(len(finite))))), color=COLOURS[0])
     for name, at in (marks or {}).items():
-        place.axvline(at, color=COLOURS[1], linestyle="--", label=f"{name} {at:.3g}")
+        place.axvline(at, color=COLOURS[1], linestyle="--", label=plain(f"{name} {at:.3g}"))
     if marks:
         place.legend(frameon=False)
     return figure
@@ -167,8 +181,9 @@ def confusion(title: str, shares: np.ndarray, names: list[str]) -> Any:
     size = min(9.0, 2.6 + 0.32 * len(names))
     figure, place = axes(title, "the neighbours' label", "the row's label", (size + 0.6, size))
     image = place.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    place.set_xticks(range(len(names)), names, rotation=90, fontsize=8)
-    place.set_yticks(range(len(names)), names, fontsize=8)
+    shown = [plain(name) for name in names]
+    place.set_xticks(range(len(names)), shown, rotation=90, fontsize=8)
+    place.set_yticks(range(len(names)), shown, fontsize=8)
     if len(names) <= 12:
         for row in range(len(names)):
             for column in range(len(names)):

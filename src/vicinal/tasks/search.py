@@ -3,16 +3,17 @@
 import datetime
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
 from vicinal.data import dataset, tables
-from vicinal.data.embeddings import load
+from vicinal.data.embeddings import OnInvalid, load
 from vicinal.data.models import hash_of_model, text_embedder
 from vicinal.data.results import Columns
+from vicinal.data.sources import is_source
 from vicinal.errors import DataError, UsageError, unknown
 from vicinal.indexes import Index
 from vicinal.indexes.exemplar_svm import ExemplarSVM
@@ -29,12 +30,13 @@ class Hits(Columns):
 
     The columns are "query" (the row's id, the number of the query vector, or the text), "rank" (from 1), "distance" (in
     the metric's unit; "decision" where an exemplar SVM ranked), and the columns of the index. `ids` are those of the
-    hits, `rows` their row numbers in the index.
+    hits, `rows` their row numbers in the index, and `unusable` the queries without hits because they are invalid.
     """
 
     def __init__(self, ids: Sequence[Id], rows: np.ndarray, columns: dict[str, Any]) -> None:
         super().__init__(ids, columns)
         self.rows = rows
+        self.unusable: dict[int, str] = {}
 
     def records(self) -> Iterator[dict[str, Any]]:
         """Yield one mapping a hit: query, rank, id, distance or decision, and the columns of the index."""
@@ -51,6 +53,7 @@ class _Queries:
     vectors: np.ndarray
     names: list[Any]
     rows: np.ndarray | None
+    unusable: dict[int, str] = field(default_factory=dict)
 
 
 def search(
@@ -58,6 +61,7 @@ def search(
     queries: object = None,
     k: int = 10,
     *,
+    encoding: object = None,
     query_rows: Sequence[int] | None = None,
     query_ids: Sequence[Id] | None = None,
     query_texts: Sequence[str] | None = None,
@@ -72,6 +76,7 @@ def search(
     include_positives: bool = False,
     fields: Sequence[str] | None = None,
     settings: dict[str, Any] | None = None,
+    on_invalid: OnInvalid = "error",
     threads: int | None = None,
     output: str | Path | None = None,
     overwrite: bool = False,
@@ -86,6 +91,9 @@ def search(
         Vectors of shape (n_queries, dim), or a `.npy` file.
     k : int
         How many rows for each query; fewer where fewer match.
+    encoding : str or (str, array_like), optional
+        How the queries, and plain data that are searched, are quantised: "binary", "ubinary", "int8" or "uint8"
+        of sentence-transformers; of codes with their ranges "int8:RANGES.npy" or ("int8", ranges).
     query_rows, query_ids : sequence, optional
         Rows of the index, by number or by id; a row is left out of its own result.
     query_texts : sequence of str, optional
@@ -110,6 +118,9 @@ def search(
         The columns of the index to return; all by default.
     settings : dict, optional
         Parameters of searching, such as {"ef_search": 100}.
+    on_invalid : {"error", "null", "skip"}
+        Queries and rows of plain data that hold NaN or infinity or, under cosine, only zeros: "error" refuses them,
+        "null" and "skip" leave them out, so that such a query has no hits.
     threads : int, optional
         Of an index that is loaded or made here; the machine's cores by default.
     output : path, optional
@@ -142,12 +153,13 @@ def search(
     given = {"query_rows": query_rows, "query_ids": query_ids, "queries": queries, "query_texts": query_texts}
     _check_questions({name: value for name, value in given.items() if value is not None}, by, where, positive_rows,
                      positive_ids)  # fmt: skip
-    opened, folder = _opened(index, metric, threads)
+    opened, folder = _opened(index, metric, threads, encoding, on_invalid)
     opened.set(**(settings or {}))
     columns = _columns_of(opened, fields)
     question = None
     if any(value is not None for value in given.values()):
-        question = _queries_of(opened, folder, query_rows, query_ids, queries, query_texts, model)
+        given_queries = (queries, encoding)
+        question = _queries_of(opened, folder, query_rows, query_ids, given_queries, query_texts, model, on_invalid)
     if by == "svm":
         examples = _rows_of(opened, positive_rows, positive_ids, "positive_rows", "positive_ids")
         rows = list(_by_svm(opened, folder, question, examples, k, ExemplarSVM(C, negatives), include_positives))
@@ -155,6 +167,7 @@ def search(
         assert question is not None
         rows = list(_by_distance(opened, question, k, where))
     hits = _hits(opened, rows, columns, "decision" if by == "svm" else "distance")
+    hits.unusable = {} if question is None else question.unusable
     if output is not None:
         hits.write(output, overwrite)
     return hits
@@ -196,14 +209,18 @@ def _check_questions(given: dict[str, Any], by: str, where: object, rows: object
         )
 
 
-def _opened(index: Any, metric: str | None, threads: int | None) -> tuple[Index, Path | None]:
+def _opened(
+    index: Any, metric: str | None, threads: int | None, encoding: object, on_invalid: OnInvalid
+) -> tuple[Index, Path | None]:
     wanted = None if metric is None else find(metric).name
     if isinstance(index, Index):
         opened, folder = index, None
-    elif isinstance(index, str | Path) and not str(index).lower().endswith((".npy", *tables.SUFFIXES)):
+    elif isinstance(index, str | Path) and not is_source(index):
         opened, folder = indexes.open_index(index, threads)
     else:
-        return indexes.index("exact", None if metric is None else find(metric), threads, data=index), None
+        named = None if metric is None else find(metric)
+        made = indexes.index("exact", named, threads, data=index, encoding=encoding, on_invalid=on_invalid)
+        return made, None
     if wanted is not None and wanted != opened.metric.name:
         raise DataError(
             f"metric: {folder or 'the index'} is built with {opened.metric.name}, got {wanted}; leave the metric out, "
@@ -225,18 +242,25 @@ def _queries_of(
     folder: Path | None,
     numbers: Sequence[int] | None,
     ids: Sequence[Id] | None,
-    queries: object,
+    given: tuple[object, object],
     texts: Sequence[str] | None,
     model: str | None,
+    on_invalid: OnInvalid,
 ) -> _Queries:
+    """The queries of a search; `given` are vectors, or None, and how they are quantised."""
+    queries, encoding = given
     if numbers is not None or ids is not None:
         rows = _rows_of(index, numbers, ids, "query_rows", "query_ids")
         return _Queries(np.asarray(index.vectors[rows]), index.ids.of(rows), rows)
     if queries is not None:
-        source = dataset.read(queries, argument="queries").embeddings
-        loaded = load(source, metric=index.metric, name="queries", at_least=0)
+        read = dataset.read(queries, argument="queries", encoding=encoding)
+        loaded = load(
+            read.embeddings, rows=read, metric=index.metric, on_invalid=on_invalid, name="queries", at_least=0
+        )
         indexes.refuse_other_model(loaded, index, folder)
-        return _Queries(loaded.vectors, list(range(len(loaded))), None)
+        indexes.warn_of_codes(loaded, index)
+        valid = loaded.vectors[loaded.valid] if loaded.invalid else loaded.vectors
+        return _Queries(valid, loaded.valid.tolist(), None, loaded.invalid)
     made_by = index.embedding or {}
     chosen = model or made_by.get("model")
     if chosen is None:
@@ -283,7 +307,8 @@ def _rows_of(
 
 def _by_distance(index: Index, question: _Queries, k: int, where: object) -> Iterator[tuple[Any, int, int, float]]:
     """Yield (query, rank, row, distance) for each hit."""
-    nearest = index.search(question.vectors, k if question.rows is None else k + 1, where)
+    wanted = min(k if question.rows is None else k + 1, max(1, index.n_rows))
+    nearest = index.search(question.vectors, wanted, where)
     for place, name in enumerate(question.names):
         own = -1 if question.rows is None else question.rows[place]
         pairs = [

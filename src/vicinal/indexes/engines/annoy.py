@@ -21,6 +21,7 @@ FILE = "engine.annoy"
 class AnnoyEngine(Engine):
     """A forest of annoy; bits are unpacked for it."""
 
+    changed_by_saving = True
     _forest: Any = None
     _bytes = 0
 
@@ -64,6 +65,14 @@ class AnnoyEngine(Engine):
         """Write engine.annoy, which annoy maps from then on."""
         self._forest.save(str(folder / FILE))
         self._bytes = (folder / FILE).stat().st_size
+
+    def frozen(self) -> dict[str, Any]:
+        """Nothing: annoy writes a forest only by giving up what it has in memory."""
+        return {}
+
+    def thaw(self, frozen: dict[str, Any], entries: Entries) -> None:
+        """Build the same trees again."""
+        self.build(entries)
 
     def read(self, files: Mapping[str, Path], entries: Entries) -> None:
         """Map engine.annoy."""

@@ -8,13 +8,16 @@ import numpy as np
 
 from vicinal.errors import DataError, UsageError
 from vicinal.indexes.engine import Engine
-from vicinal.indexes.engines.faiss import FILE, check_graph, library, read_index, threads_of_faiss
+from vicinal.indexes.engines.faiss import FILE, check_graph, library, read_index
 from vicinal.indexes.engines.lists import n_lists
 from vicinal.indexes.entries import Entries
 from vicinal.indexes.index import Index
 from vicinal.indexes.parameters import Parameter
 from vicinal.indexes.proposals import Backend, Proposals
 from vicinal.knn.exact import ExactSearch
+from vicinal.knn.faiss_threads import threads_of_faiss
+from vicinal.knn.metrics import Metric
+from vicinal.locks import Mutex
 from vicinal.typing import MetricLike
 
 STRUCTURES = ("all", "graph", "lists")
@@ -51,6 +54,10 @@ class FaissBits(Engine):
     kind: ClassVar[str]
     _index: Any = None
     _mapped = False
+
+    def __init__(self, metric: Metric, settings: Mapping[str, Any], threads: int) -> None:
+        super().__init__(metric, settings, threads)
+        self._steering = Mutex()  # faiss takes no parameters with a search of bits, so that searches take turns
 
     @property
     def library(self) -> str:
@@ -93,10 +100,18 @@ class FaissBits(Engine):
 
     def propose(self, queries: np.ndarray, k: int, allowed: np.ndarray | None) -> np.ndarray:
         """The entries that faiss returns for each query."""
-        self.steer(k)
-        with threads_of_faiss(self.threads):
+        with self._steering, threads_of_faiss(self.threads):
+            self.steer(k)
             found: np.ndarray = self._index.search(queries, min(k, self._index.ntotal))[1]
         return found
+
+    def frozen(self) -> dict[str, Any]:
+        """The bytes of the index as faiss writes it."""
+        return {"index": library().serialize_index_binary(self._index)}
+
+    def thaw(self, frozen: dict[str, Any], entries: Entries) -> None:
+        """Take the index of faiss from its bytes."""
+        self._index, self._mapped = library().deserialize_index_binary(frozen["index"]), False
 
     def write(self, folder: Path) -> None:
         """Write engine.faiss."""

@@ -47,6 +47,11 @@ def set_training(index: Any, settings: Mapping[str, Any]) -> None:
 class IVFPQEngine(ListsEngine):
     """Lists of product codes."""
 
+    def bytes_needed(self, n: int, dim: int) -> int:
+        """A code of each vector."""
+        pieces, bits = code_shape(self.settings, dim, n)
+        return n * pieces * bits // 8
+
     @property
     def codes_only(self) -> bool:
         """Whether the vectors are thrown away."""
@@ -78,6 +83,11 @@ class PQEngine(FaissEngine):
     """Product codes, all compared."""
 
     filters = False
+
+    def bytes_needed(self, n: int, dim: int) -> int:
+        """A code of each vector."""
+        pieces, bits = code_shape(self.settings, dim, n)
+        return n * pieces * bits // 8
 
     @property
     def codes_only(self) -> bool:

@@ -1,7 +1,6 @@
 """What the engines of faiss have in common: building, searching, files, and the checks of a file that was read."""
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -11,6 +10,9 @@ import numpy as np
 from vicinal.errors import DataError
 from vicinal.indexes.engine import Engine
 from vicinal.indexes.entries import Entries
+from vicinal.knn.faiss_threads import threads_of_faiss
+from vicinal.knn.metrics import Metric
+from vicinal.locks import Mutex
 
 METRICS = ("euclidean", "sqeuclidean", "cosine", "inner_product")
 FILE = "engine.faiss"
@@ -26,6 +28,11 @@ class FaissEngine(Engine):
 
     _mapped = False
     _decodes = False
+    _owning: Mutex
+
+    def __init__(self, metric: Metric, settings: Mapping[str, Any], threads: int) -> None:
+        super().__init__(metric, settings, threads)
+        self._owning = Mutex()
 
     @property
     def library(self) -> str:
@@ -90,10 +97,9 @@ class FaissEngine(Engine):
         selector = None if bits is None else faiss.IDSelectorBitmap(bits)
         wider = 1.0 if allowed is None else len(allowed) / max(1, int(np.count_nonzero(allowed)))
         parameters = self.search_parameters(k, selector, wider)
+        index = self.index
         with threads_of_faiss(self.threads):
-            found: np.ndarray = self.index.search(queries, min(self.n_asked(k), self.index.ntotal), params=parameters)[
-                1
-            ]
+            found: np.ndarray = index.search(queries, min(self.n_asked(k), index.ntotal), params=parameters)[1]
         return found
 
     def write(self, folder: Path) -> None:
@@ -108,14 +114,24 @@ class FaissEngine(Engine):
         if self.index.metric_type != self.faiss_metric():
             raise DataError(f"{path}: built for another metric than {self.metric.name}; build the index again")
 
+    def frozen(self) -> dict[str, Any]:
+        """The bytes of the index as faiss writes it."""
+        return {"index": library().serialize_index(self.index)}
+
+    def thaw(self, frozen: dict[str, Any], entries: Entries) -> None:
+        """Take the index of faiss from its bytes."""
+        self.index, self._mapped, self._decodes = library().deserialize_index(frozen["index"]), False, False
+
     def decode(self, entries: np.ndarray) -> np.ndarray:
         """The float32 vectors that the codes of these entries stand for."""
-        if not self._decodes:
-            self._own()
-            if hasattr(self.index, "make_direct_map"):
-                self.index.make_direct_map()
-            self._decodes = True
-        found: np.ndarray = self.index.reconstruct_batch(entries)
+        with self._owning:
+            if not self._decodes:
+                self._own()
+                if hasattr(self.index, "make_direct_map"):
+                    self.index.make_direct_map()
+                self._decodes = True
+            index = self.index
+        found: np.ndarray = index.reconstruct_batch(entries)
         return found
 
 
@@ -125,18 +141,6 @@ def library() -> ModuleType:
 
     module: ModuleType = faiss
     return module
-
-
-@contextmanager
-def threads_of_faiss(threads: int) -> Iterator[None]:
-    """Set the thread count of faiss, which is global, while a block runs."""
-    faiss = library()
-    before = faiss.omp_get_max_threads()
-    faiss.omp_set_num_threads(threads)
-    try:
-        yield
-    finally:
-        faiss.omp_set_num_threads(before)
 
 
 def read_index(path: Path, n: int, dim: int, read: Callable[[str, int], Any]) -> Any:

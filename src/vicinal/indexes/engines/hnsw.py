@@ -21,6 +21,11 @@ class HNSWEngine(FaissEngine):
         index.hnsw.efConstruction = self.settings["ef_construction"]
         return index
 
+    def bytes_needed(self, n: int, dim: int) -> int:
+        """The vectors, and 2 M links of 4 bytes each."""
+        links: int = self.settings["M"]
+        return n * (4 * dim + 8 * links)
+
     def search_parameters(self, k: int, selector: Any, wider: float) -> Any:
         """The width of the search: at least k."""
         width = min(round(wider * max(k, self.settings["ef_search"])), self.index.ntotal)

@@ -15,6 +15,8 @@ from vicinal.indexes.entries import Entries
 from vicinal.indexes.index import Index
 from vicinal.indexes.parameters import Parameter
 from vicinal.indexes.proposals import Backend, Proposals
+from vicinal.knn.metrics import Metric
+from vicinal.locks import Mutex
 from vicinal.typing import MetricLike
 
 METRICS = ("euclidean", "sqeuclidean", "cosine", "manhattan")
@@ -29,6 +31,10 @@ class TreeEngine(Engine):
     kind: ClassVar[str]
     _entries: Entries
     _tree: Any = None
+
+    def __init__(self, metric: Metric, settings: Mapping[str, Any], threads: int) -> None:
+        super().__init__(metric, settings, threads)
+        self._building = Mutex()
 
     @property
     def library(self) -> str:
@@ -52,14 +58,23 @@ class TreeEngine(Engine):
         self._entries, self._tree = entries, None
 
     def _built(self) -> Any:
-        if self._tree is None:
-            import sklearn.neighbors
+        with self._building:
+            if self._tree is None:
+                import sklearn.neighbors
 
-            make = getattr(sklearn.neighbors, self.kind)
-            metric = "manhattan" if self.metric.kernel == "absolute" else "euclidean"
-            rows = self._entries.prepared(slice(0, self._entries.n))
-            self._tree = make(rows, leaf_size=self.settings["leaf_size"], metric=metric)
-        return self._tree
+                make = getattr(sklearn.neighbors, self.kind)
+                metric = "manhattan" if self.metric.kernel == "absolute" else "euclidean"
+                rows = self._entries.prepared(slice(0, self._entries.n))
+                self._tree = make(rows, leaf_size=self.settings["leaf_size"], metric=metric)
+            return self._tree
+
+    def frozen(self) -> dict[str, Any]:
+        """The tree, which is never changed, only built anew; None where it is not built yet."""
+        return {"tree": self._tree}
+
+    def thaw(self, frozen: dict[str, Any], entries: Entries) -> None:
+        """Take the tree over these entries."""
+        self._entries, self._tree = entries, frozen["tree"]
 
     def propose(self, queries: np.ndarray, k: int, allowed: np.ndarray | None) -> np.ndarray:
         """A few more entries than k."""

@@ -5,8 +5,9 @@ For each block of queries
     1. rank      faiss finds, by float32 arithmetic on centred rows, a few more rows than k
     2. measure   their distances are computed again in float64, from differences of the values as they were given
     3. certify   every row that faiss left out has a float32 rank of at least S, the worst that it kept. Float32 ranks
-                 are wrong by at most E. So where the k-th measured rank is at most S - E, no row that was left out can
-                 come before it, and the k are proven. Where it is not, more rows are fetched.
+                 are wrong by at most E. So where the k-th measured rank, and those that give the same distance, are
+                 below S - E, no row that was left out can come before it, and the k are proven. Where they are not,
+                 more rows are fetched.
     4. resolve   the few queries left over (rows closer together than float32 can tell apart) go to the `brute` kernel
 
 Centring moves no distance, and keeps float32 useful for data far from the origin. Exact copies of a row are searched
@@ -20,7 +21,8 @@ from types import ModuleType
 import numpy as np
 
 from vicinal.knn.blocks import blocks
-from vicinal.knn.kernels.brute import MEASURE_BYTES, RANK_BYTES, Brute
+from vicinal.knn.faiss_threads import threads_of_faiss
+from vicinal.knn.kernels.brute import MEASURE_BYTES, RANK_BYTES, Brute, past_ties
 from vicinal.knn.metrics import Metric
 from vicinal.typing import Progress
 
@@ -65,12 +67,11 @@ class Blas:
         if groups is not None:
             return self._all.self_join(k, groups, progress)
         vectors, rows, copies = self._all.vectors, self._all.rows, self._all.copies
-        found, ranks = self._nearest(vectors, rows, min(k + 1, len(rows)), progress, len(vectors))
+        found, distances = self._nearest(vectors, rows, min(k + 1, len(rows)), progress, len(vectors))
         if copies.any:
-            found, ranks = copies.expand(found, ranks, k + 1)
-            found, ranks = found[copies.group], ranks[copies.group]
-        found, ranks = _without_self(found, ranks, k)
-        return found, self._metric.finish(ranks)
+            found, distances = copies.expand(found, distances, k + 1)
+            found, distances = found[copies.group], distances[copies.group]
+        return _without_self(found, distances, k)
 
     def search(
         self,
@@ -84,57 +85,53 @@ class Blas:
         if groups is not None:
             return self._all.search(queries, k, groups, query_groups, progress)
         wanted = min(k, len(self._all.rows))
-        found, ranks = self._nearest(queries, np.arange(len(queries)), wanted, progress, len(queries))
-        found, ranks = self._all.copies.expand(found, ranks, k)
-        return found, self._metric.finish(ranks)
+        found, distances = self._nearest(queries, np.arange(len(queries)), wanted, progress, len(queries))
+        return self._all.copies.expand(found, distances, k)
 
     def _nearest(
         self, queries: np.ndarray, rows: np.ndarray, k: int, progress: Progress | None, total: int
     ) -> tuple[np.ndarray, np.ndarray]:
-        """The k nearest distinct stored rows of queries[rows], as group numbers and float64 ranks."""
+        """The k nearest distinct stored rows of queries[rows], as group numbers and float64 distances."""
         import faiss
 
         n, dim = len(self._all.rows), queries.shape[1]
         indices = np.empty((len(rows), k), dtype=np.int64)
-        ranks = np.empty((len(rows), k))
+        distances = np.empty((len(rows), k))
         stored_at_once = n if self._cached is not None else self._step
         step = max(16, int(BLOCK_WORK / dim / stored_at_once))
-        threads_before = faiss.omp_get_max_threads()
-        faiss.omp_set_num_threads(self._threads)
-        try:
-            with ThreadPoolExecutor(self._threads) as pool:
-                for block in blocks(len(rows), step):
-                    prepared = self._all.prepared(queries, rows[block])
-                    indices[block], ranks[block] = self._nearest_in_block(faiss, pool, prepared, k)
-                    if progress is not None:
-                        progress(block.stop * total // len(rows), total)
-        finally:
-            faiss.omp_set_num_threads(threads_before)
-        return indices, ranks
+        with threads_of_faiss(self._threads), ThreadPoolExecutor(self._threads) as pool:
+            for block in blocks(len(rows), step):
+                prepared = self._all.prepared(queries, rows[block])
+                indices[block], distances[block] = self._nearest_in_block(faiss, pool, prepared, k)
+                if progress is not None:
+                    progress(block.stop * total // len(rows), total)
+        return indices, distances
 
     def _nearest_in_block(
         self, faiss: ModuleType, pool: ThreadPoolExecutor, prepared: np.ndarray, k: int
     ) -> tuple[np.ndarray, np.ndarray]:
         n = len(self._all.rows)
         indices = np.empty((len(prepared), k), dtype=np.int64)
-        ranks = np.empty((len(prepared), k))
+        distances = np.empty((len(prepared), k))
         queries32, norms = self._as_float32(prepared)
         pending, wanted = np.arange(len(prepared)), min(n, k + max(OVERFETCH, k // 8))
         while len(pending):
             candidates, worst = self._rank(faiss, queries32[pending], wanted)
             measured = self._measure(pool, prepared[pending], candidates)
-            order = np.lexsort((candidates, measured))[:, :k]
+            far = self._metric.finish(measured)
+            order = np.lexsort((candidates, far))[:, :k]
             indices[pending] = np.take_along_axis(candidates, order, axis=1)
-            ranks[pending] = kept = np.take_along_axis(measured, order, axis=1)
+            distances[pending] = np.take_along_axis(far, order, axis=1)
             complete = wanted == n and bool((worst < LARGEST32).all())
-            pending = pending[~(complete | self._certified(kept[:, -1], worst, norms[pending]))]
+            last = past_ties(np.take_along_axis(measured, order, axis=1).max(axis=1))
+            pending = pending[~(complete | self._certified(last, worst, norms[pending]))]
             if wanted * ESCALATE > max(n // 4, k + 8):
                 break
             wanted *= ESCALATE
         for block in blocks(len(pending), RANK_BYTES // (n * 8)):
             left = pending[block]
-            indices[left], ranks[left] = self._all.nearest(pool, prepared[left], k)
-        return indices, ranks
+            indices[left], distances[left] = self._all.nearest(pool, prepared[left], k)
+        return indices, distances
 
     def _as_float32(self, prepared: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Centred, scaled float32 rows, and their norms (1-norms for the absolute kernel) rounded upwards."""
@@ -185,7 +182,7 @@ class Blas:
         return np.concatenate(list(pool.map(part, blocks(len(prepared), step))))
 
     def _certified(self, kth: np.ndarray, worst: np.ndarray, norms: np.ndarray) -> np.ndarray:
-        """Whether no row that faiss left out can come before the k-th measured rank."""
+        """Whether no row that faiss left out can come before the k-th row, whose rank is at most `kth`."""
         result: np.ndarray = (worst < LARGEST32) & (kth * self._unit + self._error(kth, norms) < worst)
         return result
 
@@ -204,9 +201,9 @@ class Blas:
         return sums + ranks * 1e-12 + dim * 2.0**-120
 
 
-def _without_self(indices: np.ndarray, ranks: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+def _without_self(indices: np.ndarray, distances: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     """Each row's first k entries other than the row itself, found by its number wherever it stands."""
     own = indices == np.arange(len(indices))[:, None]
     own[~own.any(axis=1), -1] = True  # where the row is beyond its k + 1 nearest, the last one is one too many
     shape = (len(indices), indices.shape[1] - 1)
-    return indices[~own].reshape(shape)[:, :k], ranks[~own].reshape(shape)[:, :k]
+    return indices[~own].reshape(shape)[:, :k], distances[~own].reshape(shape)[:, :k]

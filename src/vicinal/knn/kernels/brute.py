@@ -29,6 +29,17 @@ from vicinal.typing import Progress
 MEASURE_BYTES = 1 << 21  # float64 scratch of one thread while measuring: it stays in the cache
 RANK_BYTES = 1 << 26
 U64 = 2.0**-53
+TIE = 2.0**-50
+
+
+def past_ties(ranks: np.ndarray) -> np.ndarray:
+    """Ranks that no rank of the same distance exceeds.
+
+    Rows are ordered by the float64 distance, and a square root gives the same one of several ranks: a relative
+    difference of d becomes d / 2, which is lost where it is below 2^-53.
+    """
+    result: np.ndarray = ranks + np.abs(ranks) * TIE
+    return result
 
 
 @dataclass(frozen=True)
@@ -114,7 +125,7 @@ class Brute:
         wanted = min(k + question.own, len(self.rows))
 
         def keep(low: np.ndarray, high: np.ndarray) -> np.ndarray:
-            result: np.ndarray = low <= np.partition(high, wanted - 1)[wanted - 1]
+            result: np.ndarray = low <= past_ties(np.partition(high, wanted - 1)[wanted - 1])
             return result
 
         indices, distances = nothing(len(question.queries), k)
@@ -159,23 +170,23 @@ class Brute:
         rank = np.repeat(rank, sizes)
         fits = np.ones(len(rows), dtype=bool) if groups is None else groups[rows] != label
         fits &= (rows != query) | (not question.own)
-        rows, rank = rows[fits], rank[fits]
-        order = np.lexsort((rows, rank))
-        return rows[order], self.metric.finish(rank[order])
+        rows, distances = rows[fits], self.metric.finish(rank[fits])
+        order = np.lexsort((rows, distances))
+        return rows[order], distances[order]
 
     def nearest(self, pool: ThreadPoolExecutor, prepared: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """The k nearest distinct rows of prepared queries: their numbers among the distinct rows, and their ranks."""
+        """The k nearest distinct rows of prepared queries: their numbers among the distinct rows, and distances."""
         low, high = self.ranks(prepared)
-        bound = np.partition(high, k - 1, axis=1)[:, k - 1]
+        bound = past_ties(np.partition(high, k - 1, axis=1)[:, k - 1])
 
         def one(query: int) -> tuple[np.ndarray, np.ndarray]:
             left = np.flatnonzero(low[query] <= bound[query])
-            ranks = self.measure(prepared[query], left)
-            order = np.lexsort((left, ranks))[:k]
-            return left[order], ranks[order]
+            distances = self.metric.finish(self.measure(prepared[query], left))
+            order = np.lexsort((left, distances))[:k]
+            return left[order], distances[order]
 
-        found, ranks = zip(*pool.map(one, range(len(prepared))), strict=True)
-        return np.stack(found), np.stack(ranks)
+        found, distances = zip(*pool.map(one, range(len(prepared))), strict=True)
+        return np.stack(found), np.stack(distances)
 
     def prepared(self, vectors: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """These rows as the kernel ranks them."""

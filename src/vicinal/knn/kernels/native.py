@@ -7,7 +7,6 @@ built, because there was no compiler, `covers` says so and the next kernel is us
 import os
 from collections.abc import Callable
 from importlib import import_module
-from threading import Lock
 from typing import Any, TypeVar
 
 import numpy as np
@@ -15,6 +14,7 @@ import numpy as np
 from vicinal.errors import UsageError, kept_in, unknown
 from vicinal.knn.checkpoint import Checkpoint
 from vicinal.knn.metrics import Metric
+from vicinal.locks import Mutex
 from vicinal.typing import Progress
 
 _native: Any = None
@@ -45,7 +45,7 @@ class Native:
         if isa and isa not in isas():
             raise UsageError(f"VICINAL_ISA: {unknown('instruction set', isa, isas())}; leave it unset for the best")
         self._index = _native.Index(_readable(vectors), _native_name(metric), threads, isa)
-        self._n, self._turn = len(vectors), Lock()
+        self._n, self._turn = len(vectors), Mutex()
         self.version = isa or isas()[0]
 
     @staticmethod
@@ -75,7 +75,7 @@ class Native:
             return rows.end(alone)
         resume = checkpoint.load()
         again = f"{checkpoint.folder}: damaged, or written by another version; remove the folder to start again"
-        if resume is not None and not all(_is_number(resume.get(name)) for name in ("finished", "layout")):
+        if resume is not None and not _is_state(resume, self._n, k):
             raise UsageError(again)
         with kept_in(checkpoint.folder):
             try:
@@ -177,6 +177,15 @@ class _Rows:
         """Report the end, and return the result of the call."""
         self(1, 1)
         return found
+
+
+def _is_state(state: dict[str, Any], n: int, k: int) -> bool:
+    """Whether a checkpoint's values have the types and shapes of a self-join of n rows, and name rows that exist."""
+    if not all(_is_number(state.get(name)) for name in ("finished", "layout")):
+        return False
+    indices, distances = state["indices"], state["distances"]
+    fits = indices.shape == distances.shape == (n, k) and indices.dtype == np.int64 and distances.dtype == np.float32
+    return fits and bool(indices.min(initial=0) >= -1 and indices.max(initial=0) < n)
 
 
 def _is_number(value: object) -> bool:

@@ -67,7 +67,7 @@ def clusters_of(settings: dict[str, Any], vectors: int) -> int:
     wanted = settings.get("clusters")
     if wanted is not None and not settings.get("adaptive_clusters", False):
         return int(wanted)
-    most = min(2048, MOST_VALUES // int(settings["vector_dimension"]), int(2 ** (30 / settings["levels"])))
+    most = min(2048, MOST_VALUES // int(settings["vector_dimension"]), int(2.0 ** (30 / int(settings["levels"]))))
     most = min(most, int(wanted)) if wanted is not None else most
     if wanted is not None and vectors < FEW_VECTORS:
         return 2

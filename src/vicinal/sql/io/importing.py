@@ -1,4 +1,4 @@
-"""Tables from files: `.npy` vectors beside a data set, and Parquet.
+"""Tables from files: vectors beside a data set or in it, and Parquet.
 
 Rows come in batches of Arrow, and an import is one transaction.
 """
@@ -18,6 +18,7 @@ import pyarrow.parquet
 
 from vicinal.data import dataset, tables
 from vicinal.data.embeddings import load
+from vicinal.data.sources import is_data_file, split
 from vicinal.errors import DataError, UsageError, some, unknown
 from vicinal.knn.blocks import blocks
 from vicinal.sql.database import Database
@@ -48,6 +49,7 @@ def import_table(
     column: str = "embedding",
     vector_type: str = "",
     progress: Progress | None = None,
+    encoding: object = None,
     if_exists: str = "",
 ) -> int:
     """Insert rows into a table and return their number.
@@ -58,17 +60,22 @@ def import_table(
     table : str
         The table; it is made where it does not exist, and so is the database's file.
     path : str or Path
-        `.npy` with a vector a row, or `.parquet`, whose column of vectors is a list of numbers or bytes.
+        `.parquet`, whose column of vectors is a list of numbers or bytes; or vectors alone: a `.npy`, or FILE:KEY of
+        another format that `vicinal` reads. FILE:FIELD of a `.jsonl` takes the other fields of its lines as columns.
     data : str or Path, optional
-        Beside `.npy`, the data set with the other columns, a row a vector.
+        Beside vectors alone, the data set with the other columns, a row a vector.
     key : str
         The column that is the primary key; where the data have none, the row number from 0.
     column : str
         The column of vectors.
     vector_type : str
-        Float, Float16, BFloat16, Uint8, Int8 or Bit; empty for Uint8 or Int8 where the elements are, else Float.
+        Float, Float16, BFloat16, Uint8, Int8 or Bit; empty for Uint8 or Int8 where the elements are, else Float. As
+        Bit, elements of uint8 are eight packed bits each; of other numbers, those above 0 are set.
     progress : callable, optional
         Called with the rows done and the rows in all.
+    encoding : str or (str, array_like), optional
+        How vectors alone are quantised: "binary", "ubinary", "int8" or "uint8" of sentence-transformers; of codes with
+        their ranges "int8:RANGES.npy" or ("int8", ranges).
     if_exists : {"", "append", "replace", "upsert"}
         What happens where the table has rows. "append": row numbers continue after the greatest key; "replace": the
         rows there are deleted first; "upsert": a row of equal key is changed. In every case but "upsert" a key that is
@@ -97,34 +104,49 @@ def import_table(
     if str(path).lower().endswith(".parquet"):
         if data is not None:
             raise UsageError(f"{path}: a .parquet has all columns in it; leave out --data {data}")
+        if encoding is not None:
+            raise UsageError(
+                f"encoding: needs the column of vectors; name it as {path}:{column}, and its other columns come too"
+            )
         source = _Parquet(Path(path), key, column, vector_type)
     else:
-        source = _Vectors(Path(path), data, key, column, vector_type)
+        source = _Vectors(Path(path), data, key, column, vector_type, encoding)
     return database.load(table, source.kinds, key, source.batches(first), source.count, progress, if_exists)
 
 
 class _Vectors:
-    """The rows of a `.npy` and of the data set beside it."""
+    """The rows of vectors alone and of the data set beside them, which may be the file that holds them."""
 
-    def __init__(self, path: Path, data: str | Path | None, key: str, column: str, form: str) -> None:
-        rows = None
-        if data is not None:
-            with warnings.catch_warnings():  # of ids that are missing or repeat, which are errors of the key here
-                warnings.simplefilter("ignore")
-                rows = dataset.read(data, path, ids=key)
+    def __init__(
+        self, path: Path, data: str | Path | None, key: str, column: str, form: str, encoding: object = None
+    ) -> None:
+        file, field = split(path)
+        if data is None and is_data_file(path):
+            data = file
+        with warnings.catch_warnings():  # of ids that are missing or repeat, which are errors of the key here
+            warnings.simplefilter("ignore")
+            rows = dataset.read(path) if data is None else dataset.read(data, path, ids=key)
         # Rows that are not finite are refused batch by batch, as float64 values too large for float32 are taken.
-        self._vectors = load(path, rows=rows, on_invalid="null", at_least=0).vectors
+        source = path if data is not None else rows.embeddings
+        self._vectors = load(source, rows=rows, on_invalid="null", at_least=0, encoding=encoding).vectors
         self._form = form or _natural(self._vectors.dtype)
         self._path, self._key, self._column = path, key, column
         self.count = len(self._vectors)
-        self._beside = _Beside(data) if data is not None else None
+        own = (field,) if data is not None and split(data)[0] == file else ()
+        self._beside = _Beside(data, own) if data is not None else None
+        if self._beside is not None and self._beside.count != self.count:  # a damaged file, or one that changed
+            raise DataError(
+                f"{data}: has {self._beside.count} rows when read whole and {self.count} by its key; write it again"
+            )
+        self._words = [str(one) for one in rows.ids] if data is None and rows.ids[:1] != [0] and rows.ids else None
         kinds = self._beside.kinds if self._beside else {}
         if column in kinds:
             raise UsageError(
                 f"{data}: has a field {column!r}, which is the name of the vectors' column; name another with --column"
             )
         kinds = {name: Type("Utf8") if kind == _NOTHING else kind for name, kind in kinds.items()}
-        self.kinds = {**({} if key in kinds else {key: Type("Uint64")}), **kinds, column: STRING}
+        named = Type("Uint64" if self._words is None else "Utf8")
+        self.kinds = {**({} if key in kinds else {key: named}), **kinds, column: STRING}
         self._numbered = key not in kinds
 
     def batches(self, first: int) -> Iterator[Any]:
@@ -132,11 +154,13 @@ class _Vectors:
         for block in blocks(self.count, BATCH):
             start, part = block.start, np.ascontiguousarray(self._vectors[block])
             columns: dict[str, Any] = self._beside.take(start // BATCH) if self._beside else {}
-            if self._numbered:
+            if self._numbered and self._words is not None:
+                columns[self._key] = pyarrow.array(self._words[block], pyarrow.string())
+            elif self._numbered:
                 columns[self._key] = pyarrow.array(np.arange(first + start, first + start + len(part), dtype=np.uint64))
             _refuse_not_finite(part, f"{self._path}: rows", np.arange(start, start + len(part)))
             try:
-                strings = binary.to_binaries(part, self._form)
+                strings = _strings_of(part, self._form)
             except UsageError as error:
                 raise DataError(f"{self._path}: rows {start} to {start + len(part) - 1}: {error}") from None
             columns[self._column] = binary.binary_array(strings)
@@ -146,8 +170,8 @@ class _Vectors:
 class _Beside:
     """A data set's rows, read once and kept as Arrow columns of `BATCH` rows; and the types of its fields."""
 
-    def __init__(self, data: str | Path) -> None:
-        self._data = data
+    def __init__(self, data: str | Path, without: tuple[str, ...] = ()) -> None:
+        self._data, self._without = data, without
         self._batches: list[dict[str, Any]] = []
         self.kinds: dict[str, Type] = {}
         self.count = 0
@@ -168,7 +192,7 @@ class _Beside:
 
     def _columns(self, rows: list[tuple[int, dict[str, Any]]]) -> dict[str, Any]:
         found = {}
-        for name in dict.fromkeys(name for _, row in rows for name in row):
+        for name in dict.fromkeys(name for _, row in rows for name in row if name not in self._without):
             values = [row.get(name) for _, row in rows]
             nested = [isinstance(value, dict | list) for value in values if value is not None]
             if nested and all(nested):
@@ -221,6 +245,13 @@ def _refuse_not_finite(vectors: np.ndarray, where: str, rows: np.ndarray) -> Non
     if vectors.dtype.kind == "f" and not np.isfinite(vectors).all():
         wrong = rows[~np.isfinite(vectors).all(axis=1)]
         raise DataError(f"{where} {some(wrong.tolist())} hold NaN or infinity; correct or remove them")
+
+
+def _strings_of(vectors: np.ndarray, form: str) -> np.ndarray:
+    """Vectors as byte strings; as Bit, bytes are eight bits each, as hamming takes them."""
+    if form == "Bit" and vectors.dtype == np.uint8:
+        vectors = np.unpackbits(vectors, axis=1)
+    return binary.to_binaries(vectors, form)
 
 
 def _natural(dtype: np.dtype) -> str:
@@ -310,7 +341,7 @@ class _Parquet:
         try:
             vectors = values.to_numpy(zero_copy_only=False).reshape(len(whole), self._dim)
             _refuse_not_finite(vectors, where, there + start)
-            strings = binary.binary_array(binary.to_binaries(vectors, self._form))
+            strings = binary.binary_array(_strings_of(vectors, self._form))
         except DataError:
             raise
         except (UsageError, TypeError, ValueError) as error:

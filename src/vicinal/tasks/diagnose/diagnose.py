@@ -15,9 +15,11 @@ from vicinal.analysis.scores import hubness
 from vicinal.analysis.votes import WEIGHTS, accuracy_by_k
 from vicinal.data import dataset, frames, labels, tables
 from vicinal.data import metric as metric_choice
-from vicinal.data.embeddings import Embeddings, load
+from vicinal.data.embeddings import OnInvalid, load
 from vicinal.data.labels import Labels, from_values, read_labels
 from vicinal.data.metric import MetricChoice
+from vicinal.data.sources import is_data_file
+from vicinal.data.usable import Usable, kind_of, usable
 from vicinal.errors import DataError, UsageError, need, some
 from vicinal.indexes.exact import Exact
 from vicinal.knn.metrics import Metric
@@ -52,8 +54,7 @@ class _Settings:
 class _Rows:
     """The rows, checked; `second` are the second labels as codes of the first ones' classes."""
 
-    data: dataset.Dataset
-    stored: Embeddings
+    use: Usable
     labels: Labels | None
     second: np.ndarray | None
 
@@ -64,12 +65,14 @@ def diagnose(
     second_labels: object = None,
     *,
     embeddings: object = None,
+    encoding: object = None,
     ids: object = None,
     k: int = 50,
     pairs: int = 100,
     evaluation: float = 0.5,
     metric: LearnedMetricLike = "euclidean",
     matrix: object = None,
+    on_invalid: OnInvalid = "error",
     threads: int | None = None,
     html: PathLike | None = None,
     write_errors: PathLike | None = None,
@@ -93,6 +96,9 @@ def diagnose(
         Another judge's labels of the same rows: a column of `data` or one label a row; or FILE:FIELD, matched by id.
     embeddings : str, path, or array_like, optional
         Where the embeddings are, if not in `data`: a column, a `.npy` file or an array.
+    encoding : str or (str, array_like), optional
+        How the embeddings are quantised: "binary", "ubinary", "int8" or "uint8" of sentence-transformers; of codes with
+        their ranges "int8:RANGES.npy" or ("int8", ranges).
     ids : str or sequence, optional
         The column of ids (default "id"), or the ids. Default for an array: the ids in the file of the labels, or row
         numbers.
@@ -106,6 +112,9 @@ def diagnose(
         euclidean, sqeuclidean, cosine, manhattan or "mahalanobis".
     matrix : array_like or path, optional
         The matrix of "mahalanobis", (dim, dim). Default: the inverse of the rows' covariance.
+    on_invalid : {"error", "null", "skip"}
+        Rows whose embedding is NaN, infinite or, under cosine, zero, and rows without a label: "error" refuses them,
+        "null" and "skip" leave them out.
     threads : int, optional
         Default: the machine's cores.
     html : path, optional
@@ -144,7 +153,7 @@ def diagnose(
     outputs = {"html": html, "write_errors": write_errors, "write_pairs": write_pairs}
     _check_labels_given(labels, {"second_labels": second_labels, **outputs})
     _check_outputs(outputs, (data, labels, second_labels, embeddings, ids, matrix), overwrite)
-    rows = _read(data, labels, second_labels, embeddings, ids, settings)
+    rows = _read(data, labels, second_labels, (embeddings, encoding), ids, settings, on_invalid)
     diagnosis = _compute(rows, settings, progress)
     if write_errors is not None and diagnosis.label_errors is not None:
         diagnosis.label_errors.write(Path(write_errors), overwrite)
@@ -192,32 +201,40 @@ def _check_outputs(outputs: dict[str, PathLike | None], inputs: tuple[object, ..
 
 
 def _read(
-    data: object, labels_given: object, second: object, source: object, ids: object, settings: _Settings
+    data: object,
+    labels_given: object,
+    second: object,
+    source: tuple[object, object],
+    ids: object,
+    settings: _Settings,
+    on_invalid: OnInvalid,
 ) -> _Rows:
     """Read the rows, their labels and the second labels."""
     by_id = isinstance(second, str | os.PathLike) and not _is_column(data, os.fspath(second))
-    fields = {"labels": (labels_given, "label"), "second_labels": (None if by_id else second, "label")}
-    rows = dataset.read(data, source, ids=ids, fields=fields, ids_from="labels")
+    kind = kind_of("label", on_invalid)
+    fields = {"labels": (labels_given, kind), "second_labels": (None if by_id else second, kind)}
+    whole = dataset.read(data, source[0], ids=ids, fields=fields, ids_from="labels", encoding=source[1])
+    stored = load(whole.embeddings, rows=whole, metric=settings.metric.reading, on_invalid=on_invalid, at_least=3)
+    use = usable(whole, stored, on_invalid, at_least=3)
+    rows = use.rows
     known = codes = None
     if labels_given is not None:
         known = from_values(rows.values["labels"], rows.ids, rows.places["labels"])
         refuse_lone_classes(known)
-    stored = load(rows.embeddings, rows=rows, metric=settings.metric.reading, at_least=3)
     if known is not None and second is not None:
         if by_id:
             codes = _codes_by_id(known, os.fspath(second), stored.name)  # type: ignore[call-overload]
         else:
             values, place = rows.values["second_labels"], rows.places["second_labels"]
             codes = codes_as_in(known, from_values(values, rows.ids, place))
-    return _Rows(rows, stored, known, codes)
+    return _Rows(use, known, codes)
 
 
 def _is_column(data: object, name: str) -> bool:
     """Whether a text names a column of the data set and not a file."""
     if frames.is_table(data) and name in frames.column_names(data):
         return True
-    is_dataset = isinstance(data, str | os.PathLike) and not os.fspath(data).lower().endswith(".npy")
-    return is_dataset and not labels.is_file(name)
+    return is_data_file(data) and not labels.is_file(name)
 
 
 def _codes_by_id(known: Labels, spec: str, source: str) -> np.ndarray:
@@ -237,8 +254,9 @@ def _codes_by_id(known: Labels, spec: str, source: str) -> np.ndarray:
 def _compute(rows: _Rows, settings: _Settings, progress: StartProgress | None) -> Diagnosis:
     """The diagnosis, from one neighbour pass."""
     start = time.perf_counter()
-    vectors = rows.stored.vectors
-    index = Exact(settings.metric.resolve(rows.stored), settings.threads)
+    stored = rows.use.vectors
+    vectors = stored.vectors
+    index = Exact(settings.metric.resolve(stored), settings.threads)
     report = None if progress is None else progress(f"{index.metric.name} neighbours")
     neighbors = index.fit(vectors, invalid={}).neighbors(settings.k, progress=report)
     facts = vector_figures.measure(vectors, index, neighbors)
@@ -253,18 +271,19 @@ def _compute(rows: _Rows, settings: _Settings, progress: StartProgress | None) -
                 f"{len(rows.labels.classes):,} classes: confusion is counted for at most {MOST_CLASSES:,} classes"
             )
     return Diagnosis(
-        source=rows.stored.name,
+        source=stored.name,
         n=len(vectors),
-        dim=rows.stored.dim,
+        dim=stored.dim,
         metric=index.metric.name,
         k=neighbors.k,
-        ids=rows.data.ids,
+        ids=rows.use.rows.ids,
         neighbors=neighbors,
         norms=facts.norms,
         occurrences=hubness(neighbors, facts.hub_k),
         figures={figure.name: figure for figure in figures},
         warnings=warnings,
         seconds=time.perf_counter() - start,
+        unusable=rows.use.reasons,
         **of_labels,
     )
 

@@ -1,6 +1,6 @@
 """The result of a diagnosis."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -40,6 +40,8 @@ class Diagnosis:
     warnings : list of str
     seconds : float
         How long the work took.
+    unusable : dict of int to str
+        The rows that were left out, by number, and why.
     labels : Labels or None
         None without labels, as are the attributes below.
     curve : Curve or None
@@ -69,6 +71,7 @@ class Diagnosis:
     figures: dict[str, Figure]
     warnings: list[str]
     seconds: float = 0.0
+    unusable: dict[int, str] = field(default_factory=dict)
     labels: Labels | None = None
     curve: Curve | None = None
     convergence: tuple[np.ndarray, np.ndarray] | None = None

@@ -12,6 +12,7 @@ import numpy as np
 from vicinal.analysis.diagnostics import (
     disagreement,
     hubness_skew,
+    median_contrast,
     mle_dimension,
     relative_contrast,
     two_nn_dimension,
@@ -25,6 +26,7 @@ SEED = 20_26
 SAMPLED, PARTNERS = 2000, 200  # rows, and random others of each, for the mean distance
 COMPARED, COMPARED_K = 500, 10  # rows, and neighbours of each, for cosine against euclidean
 DIMENSION_K, HUB_K = 20, 10
+FEW = 0.01  # the largest share of rows that are told apart from the rest
 UNEVEN = 0.01  # lengths that differ by more are not those of normalised rows
 DOMINATES = 0.5  # the share of all variance from which a column dominates
 DISAGREES = 0.1  # the share of neighbours from which the choice of metric matters
@@ -44,8 +46,8 @@ class VectorFacts:
         The numbers of neighbours used for the MLE dimension and for k-occurrences.
     two_nn, mle : float
         The intrinsic dimensions; NaN where there are too few neighbours.
-    contrast : float
-        The relative contrast.
+    contrast, median_contrast : float
+        The relative contrast, and that of the median row, which single rows do not decide.
     skew, anti_hubs : float
         The skewness of k-occurrences, and the share of rows that are in no other row's list.
     copies : int
@@ -56,8 +58,15 @@ class VectorFacts:
         The column with the largest variance.
     width : float
         Its share of all variance.
+    width_without : float
+        The same without the row that lies farthest from the mean of the widest column.
+    extreme : int
+        That row.
+    odd : int
+        The number of rows whose length is not about the median.
     disagreement : float or None
-        The share of neighbours on which cosine and euclidean differ; None where a row is all zero.
+        The share of neighbours on which cosine and euclidean differ, among the rows that are not all zero; None where
+        there are fewer than three.
     """
 
     n: int
@@ -68,18 +77,27 @@ class VectorFacts:
     two_nn: float
     mle: float
     contrast: float
+    median_contrast: float
     skew: float
     anti_hubs: float
     copies: int
     norms: np.ndarray
     widest: int
     width: float
+    width_without: float
+    extreme: int
+    odd: int
     disagreement: float | None
 
     @property
     def even(self) -> bool:
         """Whether all rows have about one length."""
         return bool(self.norms.max() - self.norms.min() <= UNEVEN * self.norms.mean())
+
+    @property
+    def mostly_even(self) -> bool:
+        """Whether all rows but a few have about one length."""
+        return 0 < self.odd <= FEW * self.n
 
 
 def measure(vectors: np.ndarray, index: Exact, neighbors: Neighbors) -> VectorFacts:
@@ -99,9 +117,15 @@ def measure(vectors: np.ndarray, index: Exact, neighbors: Neighbors) -> VectorFa
     rows = np.sort(random.permutation(n)[:SAMPLED])
     partners = (rows[:, None] + random.integers(1, n, (len(rows), min(PARTNERS, n - 1)))) % n  # never the row itself
     skew, anti_hubs = hubness_skew(neighbors, hub_k)
-    norms = np.sqrt((np.asarray(vectors, dtype=np.float64) ** 2).sum(axis=1))
-    variance = np.asarray(vectors, dtype=np.float64).var(axis=0)
+    values = np.asarray(vectors, dtype=np.float64)
+    norms = np.sqrt((values**2).sum(axis=1))
+    variance = values.var(axis=0)
     widest = int(variance.argmax())
+    extreme = int(np.abs(values[:, widest] - values[:, widest].mean()).argmax())
+    without = np.delete(values, extreme, axis=0).var(axis=0)
+    sampled = index.distances(partners, vectors[rows])
+    nonzero = np.flatnonzero(norms > 0)
+    middle = float(np.median(norms))
     return VectorFacts(
         n=n,
         dim=dim,
@@ -110,14 +134,20 @@ def measure(vectors: np.ndarray, index: Exact, neighbors: Neighbors) -> VectorFa
         hub_k=hub_k,
         two_nn=two_nn_dimension(neighbors) if neighbors.k > 1 else float("nan"),
         mle=mle_dimension(neighbors, dimension_k) if dimension_k > 1 else float("nan"),
-        contrast=relative_contrast(neighbors, rows, index.distances(partners, vectors[rows]).mean(axis=1)),
+        contrast=relative_contrast(neighbors, rows, sampled.mean(axis=1)),
+        median_contrast=median_contrast(neighbors, rows, np.median(sampled, axis=1)),
         skew=skew,
         anti_hubs=anti_hubs,
         copies=n - len(np.unique(copy_groups(neighbors))),
         norms=norms,
         widest=widest,
         width=float(variance[widest] / variance.sum()) if variance.sum() > 0 else 0.0,
-        disagreement=_cosine_against_euclidean(vectors, random) if (norms > 0).all() else None,
+        width_without=float(without[widest] / without.sum()) if without.sum() > 0 else 0.0,
+        extreme=extreme,
+        odd=int((np.abs(norms - middle) > UNEVEN * middle).sum()),
+        disagreement=None
+        if len(nonzero) < 3
+        else _cosine_against_euclidean(vectors if len(nonzero) == n else vectors[nonzero], random),
     )
 
 
@@ -151,7 +181,7 @@ def _two_nn(facts: VectorFacts) -> Figure:
         title="intrinsic dimension (TwoNN)",
         value=facts.two_nn,
         unit=f"dimensions, of {facts.dim}",
-        formula="n / sum of log(r2 / r1)",
+        formula="n / sum of log(r2 / r1), the largest tenth censored",
         source="Facco et al. 2017",
         meaning="About this many numbers describe a row at the finest scale; far fewer than the columns means that the "
         "columns are redundant.",
@@ -172,16 +202,19 @@ def _mle(facts: VectorFacts) -> Figure:
 
 
 def _contrast(facts: VectorFacts) -> Figure:
-    says_little = facts.contrast < LOW_CONTRAST
+    says_little = facts.median_contrast < LOW_CONTRAST
+    differ = not 0.8 <= facts.contrast / facts.median_contrast <= 1.25 if np.isfinite(facts.median_contrast) else False
+    few = " The two differ: a few rows are far nearer or farther than the rest; go by the median row." if differ else ""
     return Figure(
         name="relative_contrast",
         title="relative contrast",
         value=facts.contrast,
-        unit="times, mean over rows",
-        formula="mean over x of E[d(x, random row)] / d(x, nearest row)",
+        unit=f"times; {facts.median_contrast:.4g} for the median row",
+        formula="E[d(x, random row)] / E[d(x, nearest row)]",
         source="He, Kumar, Chang 2012",
         meaning="A random row is this many times as far as the nearest. "
-        + ("Near 1, distances hardly separate rows." if says_little else "Distances separate rows."),
+        + ("Near 1, distances hardly separate rows." if says_little else "Distances separate rows.")
+        + few,
     )
 
 
@@ -229,10 +262,14 @@ def _mean_norm(facts: VectorFacts) -> Figure:
         name="mean_norm",
         title="length of a row",
         value=float(facts.norms.mean()),
-        unit=f"input units; {facts.norms.min():.4g} to {facts.norms.max():.4g}",
+        unit=f"input units; {facts.norms.min():.4g} to {facts.norms.max():.4g}, median {np.median(facts.norms):.4g}",
         formula="sqrt(sum of squares), mean of rows",
         source="counting",
-        meaning="All rows have about one length." if facts.even else "Rows differ in length.",
+        meaning="All rows have about one length."
+        if facts.even
+        else f"All rows but {facts.odd:,} have about one length."
+        if facts.mostly_even
+        else "Rows differ in length.",
     )
 
 
@@ -282,9 +319,9 @@ def _warn_of_hubs(facts: VectorFacts) -> str | None:
 
 
 def _warn_of_concentration(facts: VectorFacts) -> str | None:
-    if not facts.contrast < NO_CONTRAST:
+    if not facts.median_contrast < NO_CONTRAST:
         return None
-    return f"distances concentrate: a random row is only {facts.contrast:.2f} times as far as the nearest"
+    return f"distances concentrate: a random row is only {facts.median_contrast:.2f} times as far as the nearest"
 
 
 def _warn_of_copies(facts: VectorFacts) -> str | None:
@@ -296,6 +333,11 @@ def _warn_of_copies(facts: VectorFacts) -> str | None:
 def _warn_of_lengths(facts: VectorFacts) -> str | None:
     if facts.even or facts.metric not in ("euclidean", "sqeuclidean"):
         return None
+    if facts.mostly_even:
+        return (
+            f"{facts.odd:,} rows have another length than the rest ({facts.norms.min():.4g} to "
+            f"{facts.norms.max():.4g}, median {np.median(facts.norms):.4g}); look at them: are they failed embeddings?"
+        )
     return (
         f"not normalised: rows are {facts.norms.min():.4g} to {facts.norms.max():.4g} long; if only their direction "
         "has a meaning, use metric cosine"
@@ -305,6 +347,11 @@ def _warn_of_lengths(facts: VectorFacts) -> str | None:
 def _warn_of_wide_column(facts: VectorFacts) -> str | None:
     if facts.dim == 1 or facts.width <= min(0.9, max(DOMINATES, 3 / facts.dim)):
         return None
+    if facts.width_without <= min(0.9, max(DOMINATES, 3 / facts.dim)):
+        return (
+            f"row {facts.extreme} lies so far out in column {facts.widest} that the column has "
+            f"{100 * facts.width:.0f} % of all variance ({100 * facts.width_without:.0f} % without it); look at the row"
+        )
     return (
         f"one dimension dominates: column {facts.widest} has {100 * facts.width:.0f} % of all variance; scale the "
         "columns, as StandardScaler does, unless this is intended"
@@ -312,9 +359,10 @@ def _warn_of_wide_column(facts: VectorFacts) -> str | None:
 
 
 def _warn_of_zeros(facts: VectorFacts) -> str | None:
-    if facts.disagreement is not None:
+    zeros = int((facts.norms == 0).sum())
+    if not zeros:
         return None
-    return f"rows that are all zero: {int((facts.norms == 0).sum()):,}; cosine cannot be compared with euclidean"
+    return f"rows that are all zero: {zeros:,}; cosine is not defined for them, and is compared without them"
 
 
 def _warn_of_metric(facts: VectorFacts) -> str | None:

@@ -10,10 +10,12 @@ import numpy as np
 from vicinal.analysis.votes import WEIGHTS
 from vicinal.data import dataset
 from vicinal.data import metric as metric_choice
-from vicinal.data.embeddings import load
+from vicinal.data.embeddings import OnInvalid, load
 from vicinal.data.labels import Labels, from_values
+from vicinal.data.usable import Usable, kind_of, usable
 from vicinal.errors import UsageError
 from vicinal.indexes.exact import Exact
+from vicinal.knn.metrics import Metric
 from vicinal.tasks import arguments, pictures
 from vicinal.tasks.predict.classes import warn_of_small_classes
 from vicinal.tasks.predict.curve import Curve, leave_one_out
@@ -28,10 +30,12 @@ def choose_k(
     targets: object = None,
     *,
     embeddings: object = None,
+    encoding: object = None,
     max_k: int = MAX_K,
     weights: Literal["uniform", "distance", "both"] = "both",
     metric: LearnedMetricLike = "euclidean",
     matrix: object = None,
+    on_invalid: OnInvalid = "error",
     threads: int | None = None,
     picture: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
@@ -51,6 +55,9 @@ def choose_k(
         The value of each row, likewise (default field "target"). Give either labels or targets.
     embeddings : str, path, or array_like, optional
         Where the embeddings are, if not in `data`: a column, a `.npy` file or an array.
+    encoding : str or (str, array_like), optional
+        How the embeddings are quantised: "binary", "ubinary", "int8" or "uint8" of sentence-transformers; of codes with
+        their ranges "int8:RANGES.npy" or ("int8", ranges).
     max_k : int
         The largest k; at most the number of other rows.
     weights : {"uniform", "distance", "both"}
@@ -59,6 +66,10 @@ def choose_k(
         A name of `vicinal.knn.metrics`, or "mahalanobis".
     matrix : array_like or path, optional
         The matrix of "mahalanobis", (dim, dim). Default: the inverse of the rows' covariance.
+    on_invalid : {"error", "null", "skip"}
+        Rows whose embedding is NaN, infinite or, under cosine, zero, and rows without a label or
+        value: "error" refuses them, "null" and "skip" leave
+        them out.
     threads : int, optional
         Default: the machine's cores.
     picture : path, optional
@@ -99,14 +110,13 @@ def choose_k(
     if picture is not None:
         pictures.check(os.fspath(picture), overwrite)
     arguments.check_outputs({"picture": picture}, (data, embeddings, labels, targets, matrix), overwrite)
-    rows, known = _read(data, embeddings, labels, targets)
-    stored = load(rows.embeddings, rows=rows, metric=choice.reading, at_least=2)
-    index = Exact(choice.resolve(stored), threads)
+    use, known = _read(data, embeddings, labels, targets, encoding, choice.reading, on_invalid)
+    index = Exact(choice.resolve(use.vectors), threads)
     start = time.perf_counter()
-    index.fit(stored.vectors, invalid={})
+    index.fit(use.vectors.vectors, invalid={})
     report = None if progress is None else progress(f"{index.metric.name} neighbours")
     curve = leave_one_out(index, known, most, weightings, report)
-    curve = replace(curve, seconds=time.perf_counter() - start)
+    curve = replace(curve, seconds=time.perf_counter() - start, unusable=use.reasons)
     if isinstance(known, Labels):
         warn_of_small_classes(known, *curve.best)
     if picture is not None:
@@ -119,13 +129,24 @@ def _weightings(weights: object) -> tuple[str, ...]:
     return WEIGHTS if chosen == "both" else (chosen,)
 
 
-def _read(data: object, source: object, labels: object, targets: object) -> tuple[dataset.Dataset, Labels | np.ndarray]:
-    """Read the rows and their labels or values."""
+def _read(
+    data: object,
+    source: object,
+    labels: object,
+    targets: object,
+    encoding: object,
+    metric: Metric,
+    on_invalid: OnInvalid,
+) -> tuple[Usable, Labels | np.ndarray]:
+    """Read the rows that can be used and their labels or values."""
     if (labels is None) == (targets is None):
         given = "neither" if labels is None else "both"
         raise UsageError(f"labels: expected labels or targets, got {given}; give one of them")
+    name, spec, kind = ("targets", targets, "number") if labels is None else ("labels", labels, "label")
+    fields = {name: (spec, kind_of(kind, on_invalid))}
+    rows = dataset.read(data, source, fields=fields, ids_from=name, encoding=encoding)
+    stored = load(rows.embeddings, rows=rows, metric=metric, on_invalid=on_invalid, at_least=2)
+    use = usable(rows, stored, on_invalid, at_least=2)
     if labels is None:
-        rows = dataset.read(data, source, fields={"targets": (targets, "number")}, ids_from="targets")
-        return rows, np.array(rows.values["targets"], dtype=np.float64)
-    rows = dataset.read(data, source, fields={"labels": (labels, "label")}, ids_from="labels")
-    return rows, from_values(rows.values["labels"], rows.ids, rows.places["labels"])
+        return use, np.array(use.rows.values["targets"], dtype=np.float64)
+    return use, from_values(use.rows.values["labels"], use.rows.ids, rows.places["labels"])

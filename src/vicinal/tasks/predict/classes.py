@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 
 from vicinal.data.labels import Labels
-from vicinal.errors import DataError, UsageError, some
+from vicinal.errors import DataError, some
 
 
 def smaller_than(labels: Labels, k: int) -> str:
@@ -20,23 +20,16 @@ def smaller_than(labels: Labels, k: int) -> str:
     return f"larger than {which} of {labels.place}: {some(small)}" if small else ""
 
 
-def refuse_small_classes(labels: Labels, k: int) -> None:
-    """Raise UsageError where a class has fewer than k rows."""
-    if small := smaller_than(labels, k):
-        least = int(labels.counts.min())
-        raise UsageError(
-            f"k: {k} is {small}, so other classes can outvote it even among its own rows; give -k {least} or less, "
-            "-k auto, --weights distance or --allow-small-classes (in Python: "
-            f"k={least}, k='auto', weights='distance' or allow_small_classes=True)"
-        )
-
-
-def warn_of_small_classes(labels: Labels, k: int, weights: str) -> None:
-    """Warn where a chosen k is larger than a class and each neighbour has one vote."""
+def warn_of_small_classes(labels: Labels, k: int, weights: str, chosen: bool = True) -> None:
+    """Warn where k is larger than a class and each neighbour has one vote; `chosen` says that k was not given."""
     if weights == "uniform" and (small := smaller_than(labels, k)):
+        which = f"the chosen k = {k}" if chosen else f"k = {k}"
+        least = int(labels.counts.min())
+        remedy = "a smaller --max-k" if chosen else f"-k {least} or less, -k auto"
+        in_python = "max_k" if chosen else f"k={least}, k='auto'"
         warnings.warn(
-            f"the chosen k = {k} is {small}, so other classes can outvote it even among its own rows; give a smaller "
-            "--max-k or --weights distance (in Python: max_k or weights='distance')",
+            f"{which} is {small}, so other classes can outvote it even among its own rows; give {remedy} or --weights "
+            f"distance (in Python: {in_python} or weights='distance')",
             stacklevel=3,
         )
 

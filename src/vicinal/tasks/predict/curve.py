@@ -1,6 +1,6 @@
 """The leave-one-out score of every number of neighbours."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,8 @@ class Curve:
         The name of the metric.
     seconds : float
         How long the neighbour pass and the scores took.
+    unusable : dict of int to str
+        The rows that were left out, by number, and why.
     """
 
     score: str
@@ -39,6 +41,7 @@ class Curve:
     n: int
     metric: str
     seconds: float = 0.0
+    unusable: dict[int, str] = field(default_factory=dict)
 
     @property
     def best(self) -> tuple[int, str]:
@@ -95,6 +98,7 @@ class Curve:
         return {
             "n": self.n,
             "metric": self.metric,
+            "unusable": len(self.unusable),
             "score": self.score,
             "best_k": k,
             "best_weights": weights,

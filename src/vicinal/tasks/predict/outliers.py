@@ -1,22 +1,25 @@
 """Outliers: how isolated each row is, and which rows are above the limit."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
+from vicinal.analysis.near_pairs import equal_rows
 from vicinal.analysis.scores import kth_distance, local_outlier_factor
-from vicinal.data import dataset, tables
+from vicinal.data import adding, dataset, tables
 from vicinal.data import metric as metric_choice
-from vicinal.data.embeddings import load
+from vicinal.data.embeddings import OnInvalid, load
 from vicinal.data.results import Columns
+from vicinal.data.usable import Usable, usable
 from vicinal.errors import DataError, UsageError, some
 from vicinal.indexes.exact import Exact
+from vicinal.knn.copies import Copies
 from vicinal.knn.neighbors import Neighbors
 from vicinal.tasks import arguments
-from vicinal.typing import Id, LearnedMetricLike, StartProgress
+from vicinal.typing import LearnedMetricLike, StartProgress
 
 LOF_LIMIT = 1.5  # scikit-learn's limit where no contamination is given
 SCORES = {"lof": local_outlier_factor, "distance": kth_distance}
@@ -37,17 +40,27 @@ class Outliers(Columns):
         The number of neighbours used.
     metric : str
     neighbors : Neighbors
+        Of lof, the nearest distinct rows: no copy of the row itself, and of several copies the lowest row.
+    unusable : dict of int to str
+        The rows without a score, by number, and why.
+    skipped : bool
+        Whether these rows are left out of the result.
     seconds : float
         How long the neighbour pass and the scores took.
     """
 
     def __init__(
-        self, ids: Sequence[Id], score: np.ndarray, limit: float, by: str, neighbors: Neighbors, seconds: float = 0.0
+        self, use: Usable, score: np.ndarray, limit: float, by: str, neighbors: Neighbors, seconds: float = 0.0
     ) -> None:
-        self.score, self.outlier = score, score > limit
-        super().__init__(ids, {"score": self.score, "outlier": self.outlier}, {"score": "double", "outlier": "int64"})
+        self.score, self.outlier = use.column(score, np.nan), use.column(score > limit, False)
+        columns = {"score": self.score, "outlier": self.outlier}
+        super().__init__(use.ids, columns, {"score": "double", "outlier": "int64"})
         self.limit, self.by, self.k = limit, by, neighbors.k
-        self.metric, self.neighbors, self.seconds = neighbors.metric, neighbors, seconds
+        self.unusable, self.skipped = use.reasons, use.skip
+        indices = use.column(use.numbers(neighbors.indices), -1)
+        distances = use.column(neighbors.distances, np.inf)
+        self.neighbors = Neighbors(indices, distances, neighbors.metric, neighbors.dim)
+        self.metric, self.seconds = neighbors.metric, seconds
 
     def __repr__(self) -> str:
         return (
@@ -58,17 +71,24 @@ class Outliers(Columns):
     def records(self) -> Iterator[dict[str, Any]]:
         """Yield one mapping a row, as it is written to a file: outlier is 1 or 0."""
         for record in super().records():
-            yield {**record, "outlier": int(record["outlier"])}
+            yield {**record, "outlier": None if record["score"] is None else int(record["outlier"])}
 
     def summary(self) -> dict[str, Any]:
         """Return n, k, by, limit and the number of outliers, as JSON can hold them."""
-        outliers = int(self.outlier.sum())
-        return {"n": len(self), "k": self.k, "by": self.by, "limit": self.limit, "outliers": outliers}
+        return {
+            "n": len(self),
+            "k": self.k,
+            "by": self.by,
+            "limit": self.limit,
+            "outliers": int(self.outlier.sum()),
+            "unusable": len(self.unusable),
+        }
 
 
 def outliers(
     data: object,
     embeddings: object = None,
+    encoding: object = None,
     *,
     ids: object = None,
     k: int = 20,
@@ -76,8 +96,10 @@ def outliers(
     contamination: float | Literal["auto"] = "auto",
     metric: LearnedMetricLike = "euclidean",
     matrix: object = None,
+    on_invalid: OnInvalid = "error",
     threads: int | None = None,
     output: str | Path | None = None,
+    add_to: str | Path | None = None,
     overwrite: bool = False,
     progress: StartProgress | None = None,
 ) -> Outliers:
@@ -89,13 +111,17 @@ def outliers(
         Embeddings (n, dim), at least three rows; or a data set that holds or belongs to them.
     embeddings : str, path, or array_like, optional
         Where the embeddings are, if not in `data`: a column, a `.npy` file or an array.
+    encoding : str or (str, array_like), optional
+        How the embeddings are quantised: "binary", "ubinary", "int8" or "uint8" of sentence-transformers; of codes with
+        their ranges "int8:RANGES.npy" or ("int8", ranges).
     ids : str or sequence, optional
         The column of ids (default "id"), or the ids; FILE:FIELD where `data` is an array. Default: row numbers.
     k : int
         The number of neighbours; at most the number of other rows.
     by : {"lof", "distance"}
-        "lof": the local outlier factor, near 1 inside a cluster of any density. "distance": the distance to the k-th
-        neighbour, in the metric's unit.
+        "lof": the local outlier factor, near 1 inside a cluster of any density. It is computed over distinct rows:
+        copies of a row would make the density around them infinite, and their neighbours outliers. "distance": the
+        distance to the k-th neighbour, in the metric's unit.
     contamination : float or "auto"
         The share of rows that are outliers, above 0 and at most 0.5. "auto": rows with a factor above 1.5, or with a
         distance above the upper quartile + 1.5 interquartile ranges.
@@ -103,10 +129,15 @@ def outliers(
         A name of `vicinal.knn.metrics` other than inner_product, or "mahalanobis".
     matrix : array_like or path, optional
         The matrix of "mahalanobis", (dim, dim). Default: the inverse of the rows' covariance.
+    on_invalid : {"error", "null", "skip"}
+        Rows whose embedding is NaN, infinite or, under cosine, zero: "error" refuses them, "null"
+        gives them no score, "skip" leaves them out of the result.
     threads : int, optional
         Default: the machine's cores.
     output : path, optional
         Write one record a row: id, score, outlier (1 or 0). `.jsonl`, `.jsonl.gz`, `.csv` or `.parquet`.
+    add_to : path, optional
+        Write the data set with score and outlier as new columns: `.parquet`, `.jsonl`, `.jsonl.gz` or `.csv`.
     overwrite : bool
         Whether an output that exists is replaced.
     progress : callable, optional
@@ -143,20 +174,39 @@ def outliers(
             f"metric: expected a distance, got {choice.reading.name}, which can be negative and does not say how far "
             "rows are apart; give cosine or euclidean"
         )
-    rows = dataset.read(data, embeddings, ids=ids)
+    rows = dataset.read(data, embeddings, ids=ids, encoding=encoding)
     if output is not None:
         arguments.check_outputs({"output": output}, (data, embeddings, ids, matrix), overwrite)
         tables.check_table(output, rows.ids)
-    stored = load(rows.embeddings, rows=rows, metric=choice.reading, at_least=3)
-    index = Exact(choice.resolve(stored), threads)
+    if add_to is not None:
+        adding.check(rows, add_to, overwrite, (data, embeddings, ids, matrix))
+    stored = load(rows.embeddings, rows=rows, metric=choice.reading, on_invalid=on_invalid, at_least=3)
+    use = usable(rows, stored, on_invalid, at_least=3)
+    index = Exact(choice.resolve(use.vectors), threads)
     start = time.perf_counter()
     report = None if progress is None else progress(f"{index.metric.name} neighbours")
-    neighbors = index.fit(stored.vectors, invalid={}).neighbors(k, progress=report)
-    score, limit = score_and_limit(neighbors, by, share)
-    result = Outliers(rows.ids, score, limit, by, neighbors, time.perf_counter() - start)
+    vectors = use.vectors.vectors
+    copies = equal_rows(vectors, index.metric) if by == "lof" else None
+    if copies is not None and copies.any and len(copies.first) > 2:
+        distinct = index.fit(vectors[copies.first], invalid={}).neighbors(k, progress=report)
+        score, limit = score_and_limit(distinct, by, None)
+        score, neighbors = score[copies.group], _of_copies(distinct, copies)
+        limit = limit if share is None else float(np.percentile(score, 100 * (1 - share)))
+    else:
+        neighbors = index.fit(vectors, invalid={}).neighbors(k, progress=report)
+        score, limit = score_and_limit(neighbors, by, share)
+    result = Outliers(use, score, limit, by, neighbors, time.perf_counter() - start)
     if output is not None:
         result.write(output, overwrite)
+    if add_to is not None:
+        adding.write(rows, result, add_to, overwrite, use.of_result)
     return result
+
+
+def _of_copies(distinct: Neighbors, copies: Copies) -> Neighbors:
+    """The neighbours of all rows, from those among the distinct ones."""
+    indices = np.where(distinct.indices < 0, -1, copies.first[distinct.indices])[copies.group]
+    return Neighbors(indices, distinct.distances[copies.group], distinct.metric, distinct.dim)
 
 
 def score_and_limit(neighbors: Neighbors, by: str, contamination: float | None) -> tuple[np.ndarray, float]:

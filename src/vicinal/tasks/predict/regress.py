@@ -1,17 +1,17 @@
 """Predict the value of queries from the values of the rows nearest to them."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
 from vicinal.analysis.votes import values_by_k
-from vicinal.data import tables
+from vicinal.data import adding, tables
+from vicinal.data.embeddings import OnInvalid
 from vicinal.tasks import arguments
 from vicinal.tasks.predict import voting
 from vicinal.tasks.predict.voting import Predicted, Vote
-from vicinal.typing import Id, LearnedMetricLike, StartProgress
+from vicinal.typing import LearnedMetricLike, StartProgress
 
 
 class PredictedValues(Predicted):
@@ -27,13 +27,13 @@ class PredictedValues(Predicted):
         As in `Predicted`; score is the leave-one-out R2.
     """
 
-    def __init__(
-        self, ids: Sequence[Id], targets: np.ndarray, known_ids: Sequence[Id], vote: Vote, with_neighbors: bool = False
-    ) -> None:
-        self.value = values_by_k(vote.neighbors, targets, [vote.neighbors.k], vote.weights)[0]
-        self.spread = targets[vote.neighbors.indices].std(axis=1)
-        evidence = (known_ids, targets.tolist()) if with_neighbors else None
-        super().__init__(ids, {"value": self.value, "spread": self.spread}, {"neighbors": "string"}, vote, evidence)
+    def __init__(self, targets: np.ndarray, vote: Vote, with_neighbors: bool = False) -> None:
+        queries = vote.rows.queries
+        value = values_by_k(vote.neighbors, targets, [vote.neighbors.k], vote.weights)[0]
+        self.value = queries.column(value, np.nan)
+        self.spread = queries.column(targets[vote.neighbors.indices].std(axis=1), np.nan)
+        evidence = (vote.rows.known.rows.ids, targets.tolist()) if with_neighbors else None
+        super().__init__({"value": self.value, "spread": self.spread}, {"neighbors": "string"}, vote, evidence)
 
     def summary(self) -> dict[str, Any]:
         """Return the numbers of rows, and how they were averaged, as JSON can hold them."""
@@ -43,6 +43,7 @@ class PredictedValues(Predicted):
             "k": self.k,
             "weights": self.weights,
             "metric": self.metric,
+            "unusable": {name: len(rows) for name, rows in self.unusable.items()},
             "leave_one_out_r2": None if self.score is None else round(self.score, 6),
         }
 
@@ -53,6 +54,7 @@ def regress(
     queries: object,
     *,
     embeddings: object = None,
+    encoding: object = None,
     ids: object = None,
     query_ids: object = None,
     k: int | Literal["auto"] = 5,
@@ -61,8 +63,10 @@ def regress(
     with_neighbors: bool = False,
     metric: LearnedMetricLike = "euclidean",
     matrix: object = None,
+    on_invalid: OnInvalid = "error",
     threads: int | None = None,
     output: str | Path | None = None,
+    add_to: str | Path | None = None,
     overwrite: bool = False,
     progress: StartProgress | None = None,
 ) -> PredictedValues:
@@ -79,6 +83,9 @@ def regress(
         Embeddings (n_queries, dim) of the rows to predict for, or a table that holds them.
     embeddings : str, path, or array_like, optional
         Where the embeddings of `data` are, if not in `data`: a column (of `queries` too), a `.npy` file or an array.
+    encoding : str or (str, array_like), optional
+        How the embeddings are quantised: "binary", "ubinary", "int8" or "uint8" of sentence-transformers; of codes with
+        their ranges "int8:RANGES.npy" or ("int8", ranges).
     ids : str or sequence, optional
         The ids of the known rows. Default: the column "id", the ids in the file of the targets, or row numbers.
     query_ids : str or sequence, optional
@@ -95,10 +102,16 @@ def regress(
         A name of `vicinal.knn.metrics`, or "mahalanobis".
     matrix : array_like or path, optional
         The matrix of "mahalanobis", (dim, dim). Default: the inverse of the known rows' covariance.
+    on_invalid : {"error", "null", "skip"}
+        Rows whose embedding is NaN, infinite or, under cosine, zero, and rows without a value: "error" refuses
+        them, "null" lets known rows not count and gives queries no result, "skip" leaves them out.
     threads : int, optional
         Default: the machine's cores.
     output : path, optional
         Write one record a query: `.jsonl`, `.jsonl.gz`, `.csv` or `.parquet`.
+    add_to : path, optional
+        Write the data set of the queries with predicted_value and predicted_spread as new columns: `.parquet`,
+        `.jsonl`, `.jsonl.gz` or `.csv`.
     overwrite : bool
         Whether an output that exists is replaced.
     progress : callable, optional
@@ -131,12 +144,17 @@ def regress(
     arguments.check_outputs({"output": output}, inputs, overwrite)
     if output is not None:
         tables.suffix(output)
-    rows = voting.read_rows(data, queries, {"targets": (targets, "number")}, settings, embeddings, ids, query_ids)
+    fields = {"targets": (targets, "number")}
+    rows = voting.read_rows(data, queries, fields, settings, embeddings, ids, query_ids, encoding, on_invalid)
     if output is not None:
-        tables.check_table(output, rows.query_ids)
-    known = np.array(rows.known.values["targets"], dtype=np.float64)
+        tables.check_table(output, rows.query_rows.ids)
+    if add_to is not None:
+        adding.check(rows.query_rows, add_to, overwrite, inputs)
+    known = np.array(rows.known.rows.values["targets"], dtype=np.float64)
     outcome = voting.vote(rows, known, settings, progress)
-    result = PredictedValues(rows.query_ids, known, rows.known.ids, outcome, with_neighbors)
+    result = PredictedValues(known, outcome, with_neighbors)
     if output is not None:
         result.write(output, overwrite)
+    if add_to is not None:
+        adding.write(rows.query_rows, result, add_to, overwrite, rows.queries.of_result)
     return result

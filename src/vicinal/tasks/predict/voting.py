@@ -1,7 +1,7 @@
 """What classify and regress share: the settings of the vote, the rows, and the neighbour pass."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,17 +10,18 @@ import numpy as np
 from vicinal.analysis.votes import WEIGHTS
 from vicinal.data import dataset, frames
 from vicinal.data import metric as metric_choice
-from vicinal.data.embeddings import Embeddings, load
+from vicinal.data.embeddings import OnInvalid, load
 from vicinal.data.labels import Labels
 from vicinal.data.metric import MetricChoice
 from vicinal.data.results import Columns
+from vicinal.data.usable import Usable, kind_of, usable
 from vicinal.errors import UsageError
 from vicinal.indexes.exact import Exact
 from vicinal.knn.metrics import Metric
 from vicinal.knn.neighbors import Neighbors
 from vicinal.tasks import arguments
 from vicinal.tasks.predict.curve import leave_one_out
-from vicinal.typing import Id, StartProgress
+from vicinal.typing import StartProgress
 
 MAX_K = 50
 
@@ -58,18 +59,24 @@ class Rows:
 
     Attributes
     ----------
-    known : Dataset
-    stored, queries : Embeddings
-        Of the known rows and of the queries.
-    query_ids : list of int or str
+    known : Usable
+        The known rows that vote.
+    queries : Usable
+        The queries that are voted on.
+    query_rows : Dataset
+        All queries.
     metric : Metric
     """
 
-    known: dataset.Dataset
-    stored: Embeddings
-    queries: Embeddings
-    query_ids: list[Id]
+    known: Usable
+    queries: Usable
+    query_rows: dataset.Dataset
     metric: Metric
+
+    @property
+    def unusable(self) -> dict[str, dict[int, str]]:
+        """The rows and the queries that cannot be used, by number, and why."""
+        return {"data": self.known.reasons, "queries": self.queries.reasons}
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,8 +90,7 @@ class Vote:
     weights : {"uniform", "distance"}
     score : float or None
         The leave-one-out score of k and weights, where they were chosen by it.
-    n : int
-        The number of known rows.
+    rows : Rows
     start : float
         When the work began, for `time.perf_counter`.
     """
@@ -92,8 +98,17 @@ class Vote:
     neighbors: Neighbors
     weights: str
     score: float | None
-    n: int
+    rows: Rows
     start: float
+
+    @property
+    def of_result(self) -> Neighbors:
+        """The neighbours of each row of the result; none where a query has no result."""
+        queries = self.rows.queries
+        distances = queries.column(self.neighbors.distances, np.inf)
+        return Neighbors(
+            queries.column(self.neighbors.indices, -1), distances, self.neighbors.metric, self.neighbors.dim
+        )
 
 
 class Predicted(Columns):
@@ -109,19 +124,24 @@ class Predicted(Columns):
         The leave-one-out score of k and weights, where they were chosen by it.
     metric : str
     n_known : int
-        The number of known rows.
+        The number of known rows that vote.
+    unusable : dict of str to dict of int to str
+        "data": the known rows that do not vote, by number, and why; "queries": the queries without a result.
+    skipped : bool
+        Whether these queries are left out of the result.
     seconds : float
         How long the passes and the votes took.
     """
 
     known_as = "value"
+    added_as = "predicted_"
 
-    def __init__(
-        self, ids: Sequence[Id], columns: Mapping[str, Any], types: Mapping[str, str], vote: Vote, evidence: Any
-    ) -> None:
-        super().__init__(ids, columns, types)
-        self.neighbors, self.k, self.weights, self.score = vote.neighbors, vote.neighbors.k, vote.weights, vote.score
-        self.metric, self.n_known, self.seconds = vote.neighbors.metric, vote.n, time.perf_counter() - vote.start
+    def __init__(self, columns: Mapping[str, Any], types: Mapping[str, str], vote: Vote, evidence: Any) -> None:
+        super().__init__(vote.rows.queries.ids, columns, types)
+        self.neighbors, self.k, self.weights, self.score = vote.of_result, vote.neighbors.k, vote.weights, vote.score
+        self.metric, self.n_known = vote.neighbors.metric, len(vote.rows.known.left)
+        self.unusable, self.skipped = vote.rows.unusable, vote.rows.queries.skip
+        self.seconds = time.perf_counter() - vote.start
         self._evidence = evidence
 
     def __repr__(self) -> str:
@@ -138,7 +158,7 @@ class Predicted(Columns):
     def _named(self, row: int) -> list[dict[str, Any]]:
         """The neighbours of a query: id, distance, and what is known of them."""
         ids, known = self._evidence
-        pairs = zip(self.neighbors.indices[row], self.neighbors.distances[row], strict=True)
+        pairs = zip(*self.neighbors[row], strict=True)
         return [{"id": ids[one], "distance": float(str(far)), self.known_as: known[one]} for one, far in pairs]
 
 
@@ -171,6 +191,8 @@ def read_rows(
     embeddings: object,
     ids: object,
     query_ids: object,
+    encoding: object = None,
+    on_invalid: OnInvalid = "error",
 ) -> Rows:
     """Return the known rows and the queries.
 
@@ -182,21 +204,31 @@ def read_rows(
     name, (given, _) = next(iter(fields.items()))
     if given is None:
         raise UsageError(f"{name}: expected a column, FILE:FIELD, or one value a row, got None")
-    known = dataset.read(data, embeddings, ids=ids, fields=fields, ids_from=name)
+    nullable = {field: (spec, kind_of(kind, on_invalid)) for field, (spec, kind) in fields.items()}
+    known = dataset.read(data, embeddings, ids=ids, fields=nullable, ids_from=name, encoding=encoding)
     column = isinstance(embeddings, str) and frames.is_table(queries) and embeddings in frames.column_names(queries)
     query_rows = dataset.read(
-        queries, embeddings if column else None, ids=query_ids, argument="queries", ids_argument="query_ids"
+        queries,
+        embeddings if column else None,
+        ids=query_ids,
+        argument="queries",
+        ids_argument="query_ids",
+        encoding=encoding,
     )
     reading = settings.metric.reading
-    stored = load(known.embeddings, rows=known, metric=reading, at_least=2)
-    vectors = load(query_rows.embeddings, rows=query_rows, metric=reading, name="queries", like=stored)
-    return Rows(known, stored, vectors, query_rows.ids, settings.metric.resolve(stored))
+    stored = load(known.embeddings, rows=known, metric=reading, on_invalid=on_invalid, at_least=2)
+    vectors = load(
+        query_rows.embeddings, rows=query_rows, metric=reading, on_invalid=on_invalid, name="queries", like=stored
+    )
+    voters = usable(known, stored, on_invalid, at_least=2)
+    asking = usable(query_rows, vectors, on_invalid)
+    return Rows(voters, asking, query_rows, settings.metric.resolve(voters.vectors))
 
 
 def vote(rows: Rows, known: Labels | np.ndarray, settings: Settings, progress: StartProgress | None) -> Vote:
     """Return the neighbours that vote on each query, choosing k and weights where they are "auto"."""
     start = time.perf_counter()
-    index = Exact(rows.metric, settings.threads).fit(rows.stored.vectors, invalid={})
+    index = Exact(rows.metric, settings.threads).fit(rows.known.vectors.vectors, invalid={})
     k, weights, curve = settings.k, settings.weights, None
     if settings.choose or weights == "auto":
         report = None if progress is None else progress("choosing k")
@@ -205,8 +237,7 @@ def vote(rows: Rows, known: Labels | np.ndarray, settings: Settings, progress: S
             k, weights = curve.best
         else:
             k, weights = curve.ks[-1], max(settings.weightings, key=lambda name: curve.scores[name][-1])
-    n = len(rows.stored)
-    k = arguments.at_most(k, n)
-    report = None if progress is None else progress(f"{k} neighbours of {rows.queries.name}")
-    neighbors = index.search(rows.queries.vectors, k, progress=report)
-    return Vote(neighbors, weights, None if curve is None else curve.score_of(k, weights), n, start)
+    k = arguments.at_most(k, len(rows.known.left))
+    report = None if progress is None else progress(f"{k} neighbours of {rows.queries.vectors.name}")
+    neighbors = index.search(rows.queries.vectors.vectors, k, progress=report)
+    return Vote(neighbors, weights, None if curve is None else curve.score_of(k, weights), rows, start)

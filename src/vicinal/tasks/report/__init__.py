@@ -13,7 +13,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from vicinal.analysis.duplicates import check_radius, duplicate_groups
+from vicinal.analysis.duplicates import check_radius, greedy
+from vicinal.analysis.near_pairs import NearPairs
 from vicinal.errors import UsageError, need
 from vicinal.knn.copies import find_copies
 from vicinal.storage import atomic
@@ -156,7 +157,7 @@ def _groups(material: Material, radius: float) -> list[dict[str, Any]]:
         copies = find_copies(rows)
         group = copies.first[copies.group]
     else:
-        group = duplicate_groups(rows, radius, metric)
+        group = greedy(NearPairs(rows, radius, metric))  # the first row of each group stands for it
     order = np.argsort(group, kind="stable")
     begins = np.flatnonzero(np.append(True, group[order][1:] != group[order][:-1]))
     members = [part for part in np.split(valid[order], begins[1:]) if len(part) > 1]

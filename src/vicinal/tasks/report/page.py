@@ -4,6 +4,7 @@ import base64
 import gzip
 import html
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from vicinal.knn.neighbors import Neighbors
 from vicinal.tasks.report.figures import figures
 
 HERE = Path(__file__).parent
+# What Bokeh names: "p1001", and an element's UUID.
+NAME = re.compile(r'(?<=")p\d+(?=")|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}')
 
 
 def html_page(
@@ -41,7 +44,7 @@ def html_page(
 
     # On each background without the colours that it would swallow.
     data = {**data, "light": Viridis256[:236], "dark": Viridis256[64:]}
-    script, parts = components(figures(data["light"], places, values, kind))
+    script, parts = _renamed(*components(figures(data["light"], places, values, kind)))
     filled = {
         "TITLE": html.escape(str(data["title"])),
         "VERSION": __version__,
@@ -58,6 +61,21 @@ def html_page(
     }
     pieces = (HERE / "page.html").read_text(encoding="utf-8").split("%%")
     return "".join(filled[piece] if place % 2 else piece for place, piece in enumerate(pieces))
+
+
+def _renamed(script: str, parts: dict[str, str]) -> tuple[str, dict[str, str]]:
+    """Bokeh's script and elements with names by their order, so that the same scores make the same page.
+
+    Bokeh numbers its models over the life of a process, and gives its elements random names.
+    """
+    names: dict[str, str] = {}
+
+    def renamed(text: str) -> str:
+        return NAME.sub(
+            lambda found: names.setdefault(found[0], f"{'p' if found[0][0] == 'p' else 'element'}{len(names):05}"), text
+        )
+
+    return renamed(script), {name: renamed(part) for name, part in parts.items()}
 
 
 def _packed(value: bytes) -> str:

@@ -41,7 +41,8 @@ def appended(
     fields = fields_of(plan, None)
     rows = _parts(before, append, embeddings, {key: (spec, "label") for key, spec in fields.values()})
     together = Dataset(rows[-1].name, [identity for part in rows for identity in part.ids])
-    old = [load(part.embeddings[0].path, on_invalid="null") for part in before.parts]
+    metric = next(iter(plan.questions)).metric
+    old = [load(part.embeddings[0].path, metric=metric, on_invalid="null") for part in before.parts]
     new = _new_vectors(plan, rows[-1], before, old[0])
     _warn_of_repeated_ids(rows)
     if file is not None:
@@ -94,12 +95,12 @@ def _warn_of_repeated_ids(parts: tuple[Dataset, ...]) -> None:
 
 def _new_vectors(plan: Plan, rows: Dataset, before: Kept, old: Embeddings) -> Embeddings:
     """The vectors of the new rows, once they are known to fit those of the kept run."""
-    if rows.embeddings is None:
+    source = rows.own_embeddings() if rows.embeddings is None else rows.embeddings
+    if source is None:
         raise no_embeddings(rows)
     on_invalid: OnInvalid = "null" if before.on_invalid == "null" else "error"
     loaded = [
-        load(rows.embeddings, rows=rows, metric=question.metric, on_invalid=on_invalid, like=old)
-        for question in plan.questions
+        load(source, rows=rows, metric=question.metric, on_invalid=on_invalid, like=old) for question in plan.questions
     ]
     new = loaded[0]
     if new.vectors.dtype != old.vectors.dtype:

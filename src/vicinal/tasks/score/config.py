@@ -12,14 +12,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from vicinal.analysis import scores
+from vicinal.analysis import score_table
 from vicinal.errors import UsageError
 from vicinal.knn import metrics
+from vicinal.tasks.diversity import measures
+from vicinal.tasks.score import other_scorers, setwise
 from vicinal.tasks.score.plan import EMBEDDINGS, GROUPS, REFERENCE, Key, Plan, Scorer
 from vicinal.tasks.score.settings import Setting, Settings, read_yaml, refuse_unknown_keys
 
 SCORER_KEYS = ("name", "embedding_path", "k", "distance_metric", "max_workers", "reference_path", "group_field")
-NESTED_SCORER_KEYS = (*SCORER_KEYS, "sub_name", "num_gpu_per_job", "num_gpu")
+NESTED_SCORER_KEYS = (*SCORER_KEYS, "sub_name", "num_gpu_per_job", "num_gpu", "resume")
+KNOWN = (*(one.name for one in score_table.SCORES), *(one.name for one in measures.MEASURES))
 NESTED_KEYS = ("input_path", "output_path", "scorers", "num_gpu", "num_gpu_per_job", "data_with_id", "resume")
 UNUSED = ("num_gpu", "num_gpu_per_job", "data_with_id", "resume")
 OTHER_NAMES = {
@@ -58,6 +61,7 @@ def read_plan(
     given: Mapping[str, Any],
     neighbors_given: bool = False,
     data_holds_embeddings: bool = False,
+    skip_unknown: bool = False,
 ) -> Plan:
     """Return the plan that a YAML file and arguments describe.
 
@@ -72,6 +76,8 @@ def read_plan(
         Saved neighbours take the place of embeddings.
     data_holds_embeddings : bool
         The argument `data` is an array or a table, whose embeddings are used where the file names none.
+    skip_unknown : bool
+        Of a nested file, leave out scorers that vicinal does not have; the plan names them.
 
     Raises
     ------
@@ -84,7 +90,7 @@ def read_plan(
         return _flat_plan({}, held, arguments, None, neighbors_given)
     top, where = read_yaml(Path(config))
     if "scorers" in top:
-        return _nested_plan(top, held, arguments, where, neighbors_given)
+        return _nested_plan(top, held, arguments, where, neighbors_given, skip_unknown)
     for key, setting in top.items():
         if key in NESTED_KEYS or key == "sub_name":
             raise UsageError(f"{setting.key_place}: belongs to the nested form, which needs a list 'scorers'")
@@ -113,6 +119,12 @@ def _flat_plan(top: Settings, held: Settings, given: Settings, where: str | None
     label = settings.get("sub_name")
     if label is not None and len(names) > 1:
         raise label.fail(f"a name for one score, where by names {len(names)}")
+    for name in names:
+        if name in measures.BY_NAME:
+            raise UsageError(
+                f"{by.place}: {name} measures the whole set, not its rows; use vicinal.diversity, or list it below "
+                "'scorers' of a nested file"
+            )
     plans = [
         _scorer({**settings, "name": replace(by, value=name)}, where, label.text() if label else name, neighbors_given)
         for name in names
@@ -124,7 +136,9 @@ def _flat_plan(top: Settings, held: Settings, given: Settings, where: str | None
     )
 
 
-def _nested_plan(top: Settings, held: Settings, given: Settings, where: str, neighbors_given: bool) -> Plan:
+def _nested_plan(
+    top: Settings, held: Settings, given: Settings, where: str, neighbors_given: bool, skip_unknown: bool
+) -> Plan:
     """The plan of the nested form; `held` are defaults of each scorer."""
     for key, setting in top.items():
         if key in SCORER_KEYS:
@@ -141,17 +155,41 @@ def _nested_plan(top: Settings, held: Settings, given: Settings, where: str, nei
         if len(names) > 1:
             raise given["name"].fail(f"one score, which replaces the name of each scorer of {where.partition(':')[0]}")
         given = {**given, "name": replace(given["name"], value=names[0])}
-    plans = [
-        _scorer({**held, **settings}, place, label, neighbors_given)
-        for settings, place, label in _labelled(listed.value, given)
-    ]
+    items, skipped = _known(listed, given, skip_unknown)
+    plans, sets = [], []
+    for settings, place, label in _labelled(items, given):
+        whole = {**held, **settings}
+        if settings["name"].text() not in measures.BY_NAME:
+            plans.append(_scorer(whole, place, label, neighbors_given))
+        elif neighbors_given:
+            raise UsageError(f"neighbors: {label} is computed from embeddings; give them in place of neighbors")
+        else:
+            sets.append(setwise.set_scorer(whole, place, label))
     for key, option, argument in (("input_path", "DATA", "data"), ("output_path", "--output", "output")):
         if key not in merged:
             raise UsageError(
                 f"{where}: {key}: missing; write it in the file or give {option} (in Python: {argument}=...)"
             )
     scorers = tuple(one for plan in plans for one in _with_references([plan], given))
-    return Plan(scorers, _value(merged["input_path"]), _output(merged["output_path"]), nested=True, unused=unused)
+    data, output = _value(merged["input_path"]), _output(merged["output_path"])
+    return Plan(scorers, data, output, True, unused, skipped, tuple(sets))
+
+
+def _known(listed: Setting, given: Settings, skip_unknown: bool) -> tuple[list[Setting], tuple[str, ...]]:
+    """The listed scorers that vicinal has, and the names of the others, which are refused unless they are skipped."""
+    items, skipped = [], []
+    for item in listed.value:
+        name = given.get("name") or (item.value.get("name") if isinstance(item.value, dict) else None)
+        plain = name.text().partition(":")[0] if name is not None else ""
+        if name is None or plain in (*KNOWN, *score_table.BY_NAME):
+            items.append(item)
+        elif not skip_unknown:
+            raise other_scorers.refusal(name, KNOWN)
+        else:
+            skipped.append(plain)
+    if not items:
+        raise listed.fail(f"a scorer that vicinal has ({', '.join(KNOWN)})")
+    return items, tuple(skipped)
 
 
 def _labelled(items: list[Setting], given: Settings) -> Iterable[tuple[Settings, str, str]]:
@@ -161,12 +199,15 @@ def _labelled(items: list[Setting], given: Settings) -> Iterable[tuple[Settings,
     for item in items:
         if not isinstance(item.value, dict):
             raise item.fail("a mapping with a scorer's name and settings")
-        refuse_unknown_keys(item.value, NESTED_SCORER_KEYS, OTHER_NAMES)
+        name = given.get("name") or item.value.get("name")
+        measure = None if name is None else measures.BY_NAME.get(name.text())
+        keys = NESTED_SCORER_KEYS if measure is None else setwise.keys_of(measure)
+        refuse_unknown_keys(item.value, keys, OTHER_NAMES)
         _check_unused(item.value)
         if "name" not in item.value and "name" not in given:
-            names = ", ".join(score.name for score in scores.SCORES)
-            raise UsageError(f"{item.place}.name: missing; choose from {names}")
-        settings = {**item.value, **{key: value for key, value in given.items() if key in NESTED_SCORER_KEYS}}
+            raise UsageError(f"{item.place}.name: missing; choose from {', '.join(KNOWN)}")
+        replaced = NESTED_SCORER_KEYS if measure is None else setwise.COMMON
+        settings = {**item.value, **{key: value for key, value in given.items() if key in replaced}}
         label = settings["sub_name"].text() if "sub_name" in settings else ""
         if label and label in labels:
             raise UsageError(f"{settings['sub_name'].place}: {label!r} names two scorers; their names must differ")
@@ -187,7 +228,7 @@ def _with_references(plans: list[Scorer], settings: Settings) -> tuple[Scorer, .
     if any(one.reference is not None for one in plans) and not any(one.reference is not None for one in out):
         given = settings.get("reference_path")
         place = f"{plans[0].label}: reference_path" if given is None else given.place
-        able = ", ".join(score.by for score in scores.SCORES if not score.own)
+        able = ", ".join(score.by for score in score_table.SCORES if not score.own)
         raise UsageError(
             f"{place}: {plans[0].score.by} is computed from the samples' own neighbours, not those in a reference; "
             f"with a reference choose from {able}"
@@ -199,7 +240,7 @@ def _scorer(settings: Settings, where: str | None, label: str, neighbors_given: 
     """The scorer of some settings; `where` is the place of the file that they come from."""
     name = settings["name"].text()
     try:
-        score, form = scores.find(name)
+        score, form = score_table.find(name)
     except UsageError as error:
         raise UsageError(f"{settings['name'].place}: {error}") from None
     metric = _metric(settings.get("distance_metric"))

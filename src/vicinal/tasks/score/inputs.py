@@ -1,14 +1,15 @@
 """What the passes of a run read: vectors, references and groups, checked before the first pass."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from vicinal.data import tables
+from vicinal.data import hints, tables
 from vicinal.data.dataset import Dataset
 from vicinal.data.embeddings import Embeddings, OnInvalid, load
+from vicinal.data.usable import usable
 from vicinal.errors import UsageError
 from vicinal.knn.arguments import at_most
 from vicinal.knn.metrics import Metric
@@ -58,7 +59,7 @@ def check(
         The name of each group field -> one value a row.
     sources : mapping of Path or str to object
         What arguments hold, and arrays that stand for files. Other files are read.
-    on_invalid : {"error", "null"}
+    on_invalid : {"error", "null", "skip"}
 
     Raises
     ------
@@ -75,6 +76,8 @@ def check(
         if key not in loaded:
             source = sources.get(question.embeddings, members[0].embeddings)
             if source is None or (isinstance(source, str) and source == EMBEDDINGS):
+                source = rows.own_embeddings()
+            if source is None:
                 raise no_embeddings(rows)
             loaded[key] = load(
                 source, rows=rows, metric=question.metric, on_invalid=on_invalid, name=EMBEDDINGS, at_least=2
@@ -82,8 +85,14 @@ def check(
         vectors[question] = loaded[key]
         if question.reference is not None:
             source = sources.get(question.reference, members[0].reference)
-            references[question] = load(source, metric=question.metric, name=REFERENCE, like=loaded[key])
-    codes = {name: tables.numbered(list(values)) for name, values in groups.items()}
+            references[question] = load(
+                source, metric=question.metric, name=REFERENCE, like=loaded[key], encoding=rows.encoding
+            )
+    codes = {name: tables.numbered(["" if one is None else one for one in values]) for name, values in groups.items()}
+    for question, found in vectors.items():
+        without = {row: "no group" for row, one in enumerate(groups.get(question.groups or "", ())) if one is None}
+        if without:
+            vectors[question] = replace(found, invalid=without | found.invalid)
     lonely = {
         question: _lonely(members, codes[question.groups], vectors[question])
         for question, members in plan.questions.items()
@@ -95,11 +104,35 @@ def check(
     return Inputs(vectors, references, codes, lonely, on_invalid)
 
 
+def without_invalid(plan: Plan, rows: Dataset, inputs: Inputs) -> tuple[Dataset, Inputs, np.ndarray]:
+    """Return the rows that every question can use, what the plan reads of them, and their numbers, int64.
+
+    Raises
+    ------
+    DataError
+        There are fewer than two.
+    """
+    invalid: dict[int, str] = {}
+    for one in inputs.vectors.values():
+        invalid |= one.invalid
+    whole = replace(next(iter(inputs.vectors.values())), invalid=invalid)
+    use = usable(replace(rows, values={}), whole, "skip", at_least=2)
+    parts = {id(one): replace(one, vectors=one.vectors[use.left], invalid={}) for one in inputs.vectors.values()}
+    vectors = {question: parts[id(one)] for question, one in inputs.vectors.items()}
+    groups = {name: codes[use.left] for name, codes in inputs.groups.items()}
+    lonely = {
+        question: _lonely(plan.questions[question], groups[question.groups], vectors[question])
+        for question in inputs.lonely
+        if question.groups is not None
+    }
+    return use.rows, Inputs(vectors, inputs.references, groups, lonely, "null"), use.left
+
+
 def no_embeddings(rows: Dataset) -> UsageError:
     """Return the error for a data set that comes without embeddings."""
     return UsageError(
         f"embeddings: expected a .npy file with one row for each of the {len(rows)} rows of {rows.name} (in Python "
-        "also an array or a column), got nothing"
+        f"also an array or a column), got nothing{hints.of_plain_table(rows.table)}"
     )
 
 

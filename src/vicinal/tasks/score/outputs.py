@@ -1,5 +1,6 @@
-"""The outputs of a run: the result, the file of its scores, and the folder of a kept run."""
+"""The outputs of a run: the result, the files of its scores, and the folder of a kept run."""
 
+import json
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from vicinal.data.embeddings import OnInvalid
 from vicinal.errors import UsageError, some
 from vicinal.knn.vectors import refuse_invalid
 from vicinal.storage import atomic
+from vicinal.tasks.diversity.measures import Answer as SetAnswer
 from vicinal.tasks.score import values
 from vicinal.tasks.score.inputs import Inputs
 from vicinal.tasks.score.passes import Answer
@@ -18,7 +20,7 @@ from vicinal.tasks.score.results import Scores
 from vicinal.tasks.score.runs import Origin
 from vicinal.typing import StartProgress
 
-NESTED_FILE = "pointwise_scores.jsonl"
+NESTED_FILE, SETWISE_FILE = "pointwise_scores.jsonl", "setwise_scores.jsonl"
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class Options:
     run: Path | None
     checkpoint: Path | None = None
     progress: StartProgress | None = None
+    add_to: Path | None = None
 
 
 def check_outputs(plan: Plan, options: Options, inputs: list[object]) -> Path | None:
@@ -39,11 +42,15 @@ def check_outputs(plan: Plan, options: Options, inputs: list[object]) -> Path | 
     if output is not None and plan.nested:
         if output.exists() and not output.is_dir():
             raise UsageError(f"{output}: expected a folder for {NESTED_FILE}, found a file")
-        output = output / NESTED_FILE
+        if plan.setwise:
+            atomic.check_file(output / SETWISE_FILE, options.overwrite, parents=True)
+        output = output / (NESTED_FILE if plan.scorers else SETWISE_FILE)
     if output is not None:
         tables.suffix(output)
         atomic.refuse_input(output, inputs)
         atomic.check_file(output, options.overwrite, parents=plan.nested)
+    if options.on_invalid == "skip" and options.run is not None:
+        raise UsageError("on_invalid: skip leaves rows out, but a kept run holds all rows; give null, or leave run out")
     if options.run is not None:
         atomic.check_folder(options.run, options.overwrite)
     return output
@@ -57,9 +64,10 @@ def finished(
     origin: Origin,
     output: Path | None,
     options: Options,
+    setwise: dict[str, SetAnswer] | None = None,
 ) -> Scores:
     """Return the result of a run's passes; write it and keep the run where an output is named."""
-    vectors = next(iter(inputs.vectors.values()))
+    vectors = next(iter(inputs.vectors.values()), None)
     scores = Scores(
         plan,
         rows,
@@ -69,8 +77,9 @@ def finished(
         embeddings=vectors,
         output=output,
         evidence=options.evidence,
+        setwise=setwise,
     )
-    return written(scores, vectors.name, options)
+    return written(scores, "" if vectors is None else vectors.name, options)
 
 
 def written(scores: Scores, place: str, options: Options) -> Scores:
@@ -87,7 +96,11 @@ def written(scores: Scores, place: str, options: Options) -> Scores:
             )
     if scores.output is not None:
         scores.output.parent.mkdir(parents=True, exist_ok=True)  # of the nested form; the flat form's folder is there
-        scores.write(scores.output, options.overwrite)
+        if scores.setwise:
+            with atomic.whole_file(scores.output.parent / SETWISE_FILE, options.overwrite) as file:
+                file.write((json.dumps(scores.setwise, ensure_ascii=False) + "\n").encode())
+        if scores.scored:
+            scores.write(scores.output, options.overwrite)
     if options.run is not None:
         scores.save(options.run, options.overwrite)
     return scores

@@ -79,7 +79,8 @@ def answers(
         for number, (question, members) in enumerate(plan.questions.items(), start=1):
             callback = None if progress is None else progress(_title(question, inputs))
             kept = None if folder is None else folder / f"pass{number}-{question.metric.name}"
-            out[question] = _answer(question, members, inputs, known.get(question), callback, kept)
+            least = plan.shared_k(question)
+            out[question] = _answer(question, members, inputs, known.get(question), callback, kept, least)
     return out
 
 
@@ -112,12 +113,13 @@ def _answer(
     known: Neighbors | None,
     progress: Progress | None,
     checkpoint: Path | None,
+    least_k: int = 0,
 ) -> Answer:
-    """Run one pass at the largest k of the scorers, and compute copies and distinct neighbours where they read them."""
+    """Run one pass at the largest k of the scorers, or `least_k`, and find copies and distinct neighbours."""
     start = time.perf_counter()
     embeddings = inputs.vectors[question]
     threads = min(max(one.threads or cores() for one in members), cores())
-    k = max(one.k for one in members)
+    k = max(*(one.k for one in members), least_k)
     index = Exact(question.metric, threads)
     if question.reference is not None:
         reference = inputs.references[question]

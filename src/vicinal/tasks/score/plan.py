@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vicinal.analysis.scores import Score
+from vicinal.analysis.score_table import Score
 from vicinal.knn.metrics import Metric
+from vicinal.tasks.diversity.measures import Measure, Request
 
 EMBEDDINGS, REFERENCE, GROUPS = "embeddings", "reference", "groups"
 
@@ -86,6 +87,41 @@ class Scorer:
 
 
 @dataclass(frozen=True)
+class SetScorer:
+    """A measure of the whole set, in a run.
+
+    Attributes
+    ----------
+    label : str
+        Its name in the result.
+    measure : Measure
+        The row of the table of measures.
+    request : Request
+        How it is computed; its vectors and clusters are read later.
+    embeddings : Path or str or None
+        Where the vectors are; None where it reads none.
+    files : dict of str to Path
+        The vectors and clusters of the request: attribute -> file, or a folder of `.npy` files.
+    threads : int or None
+        None for all cores of the machine.
+    """
+
+    label: str
+    measure: Measure
+    request: Request
+    embeddings: Key | None
+    files: dict[str, Path]
+    threads: int | None = None
+
+    @property
+    def shares_pass(self) -> bool:
+        """Whether it reads the nearest other rows of its own embeddings, as row scores do."""
+        reference = self.files.get("reference")
+        own = reference is not None and _resolved(reference) == (self.embeddings and _resolved(self.embeddings))
+        return self.measure.by == "novelsum" and (reference is None or bool(own))
+
+
+@dataclass(frozen=True)
 class Plan:
     """One scoring run, whether a file, a command or a call describes it.
 
@@ -100,6 +136,10 @@ class Plan:
         Whether each row's scores are written as a mapping even where there is one.
     unused : tuple of str
         Keys of the configuration that are accepted and change nothing.
+    skipped : tuple of str
+        The names of scorers of the configuration that vicinal does not have.
+    setwise : tuple of SetScorer
+        The measures of the whole set.
     """
 
     scorers: tuple[Scorer, ...]
@@ -107,6 +147,8 @@ class Plan:
     output: Path | None = None
     nested: bool = False
     unused: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
+    setwise: tuple[SetScorer, ...] = ()
 
     @property
     def questions(self) -> dict[Question, list[Scorer]]:
@@ -115,6 +157,14 @@ class Plan:
         for scorer in self.scorers:
             questions.setdefault(scorer.question, []).append(scorer)
         return questions
+
+    def shared_k(self, question: Question) -> int:
+        """Return the number of neighbours that measures of the whole set read from a pass; 0 where none does."""
+        if question.groups or question.reference or question.metric.name not in ("euclidean", "sqeuclidean"):
+            return 0
+        users = [one for one in self.setwise if one.shares_pass and one.embeddings is not None]
+        keys = [(_resolved(one.embeddings), max(one.request.neighbors)) for one in users if one.embeddings]
+        return max((k for key, k in keys if key == question.embeddings), default=0)
 
     @property
     def group_fields(self) -> list[str]:

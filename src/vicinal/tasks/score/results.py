@@ -12,7 +12,9 @@ from vicinal.data import tables
 from vicinal.data.dataset import Dataset
 from vicinal.data.embeddings import Embeddings
 from vicinal.data.results import Columns, flat_record, plain_values
+from vicinal.errors import UsageError
 from vicinal.knn.neighbors import Neighbors
+from vicinal.tasks.diversity.measures import Answer
 from vicinal.tasks.score.plan import Plan, Question, Scorer
 from vicinal.tasks.score.runs import Origin
 from vicinal.typing import Id
@@ -110,6 +112,10 @@ class Scores(Columns):
         The file that was written.
     seconds : float
         How long it took in all.
+    skipped : int
+        The number of rows that were left out (`on_invalid="skip"`).
+    setwise : dict of str to dict
+        The answers of scorers of the whole set, by name.
     """
 
     def __init__(
@@ -123,6 +129,7 @@ class Scores(Columns):
         embeddings: Embeddings | None = None,
         output: Path | None = None,
         evidence: bool = False,
+        setwise: dict[str, Answer] | None = None,
     ) -> None:
         ids = [identity for part in rows for identity in part.ids]
         columns: dict[str, Any] = {}
@@ -134,27 +141,37 @@ class Scores(Columns):
             columns["error"] = [_reasons(scored, row) if row in failed else None for row in range(len(ids))]
         super().__init__(ids, columns)
         self.plan, self.rows, self.scored = plan, rows, scored
-        self.embeddings, self.output, self.seconds = embeddings, output, 0.0
+        self.embeddings, self.output, self.seconds, self.skipped = embeddings, output, 0.0, 0
+        self.setwise = dict(setwise or {})
         self._origin, self._passes, self._evidence = origin, passes or {}, evidence
 
     def __repr__(self) -> str:
+        if not self.scored:
+            return f"Scores(n={len(self)}, setwise={list(self.setwise)})"
         first = self.scored[0]
         return f"Scores(n={len(self)}, names={self.names}, k={first.k}, metric={first.scorer.metric.name!r})"
 
     @property
+    def _first(self) -> Scored:
+        """The first score, where there is one."""
+        if not self.scored:
+            raise UsageError("these scorers are of the whole set, and no row has a score; read `setwise`")
+        return self.scored[0]
+
+    @property
     def metric(self) -> str:
         """The metric of the first score."""
-        return self.scored[0].scorer.metric.name
+        return self._first.scorer.metric.name
 
     @property
     def k(self) -> int:
         """The number of neighbours of the first score."""
-        return self.scored[0].k
+        return self._first.k
 
     @property
     def neighbors(self) -> Neighbors:
         """The neighbours of the first pass, at the largest k of its scores."""
-        return next(iter(self._passes.values()), self.scored[0].neighbors)
+        return next(iter(self._passes.values()), None) or self._first.neighbors
 
     @property
     def errors(self) -> dict[int, str]:
@@ -172,7 +189,8 @@ class Scores(Columns):
         whole = {"output": output, "total_seconds": round(self.seconds, 3)}
         parts = [one.summary() for one in self.scored]
         if self.plan.nested or len(parts) > 1:
-            return {**whole, "n": len(self), "scorers": parts}
+            sets = {"setwise": self.setwise} if self.setwise else {}
+            return {**whole, "n": len(self), "scorers": parts, **sets}
         return {**parts[0], **whole}
 
     def save(self, folder: str | Path, overwrite: bool = False) -> None:
@@ -199,10 +217,11 @@ class Scores(Columns):
             The file exists and `overwrite` is false, or its name has another ending.
         """
         tables.check_table(path, self.ids)
-        flat = tables.suffix(path) in (".csv", ".parquet")
+        kind = tables.suffix(path)
+        flat = kind in (".csv", ".parquet")
         with tables.table_writer(path, overwrite, self.types()) as table:
             for record in self.flat_records() if flat else self.records():
-                table.add(record)
+                table.add(flat_record(record) if kind == ".csv" else record)
 
     def records(self) -> Iterator[dict[str, Any]]:
         """Yield one record a row, in the order of the input: its score, or a mapping where there are several."""
@@ -223,15 +242,16 @@ class Scores(Columns):
             record: dict[str, Any] = {"id": identity}
             for one, cell in zip(self.scored, cells, strict=True):
                 cell.pop("error", None)
-                record |= {self._column(one, name): value for name, value in flat_record(cell).items()}
+                record |= {self._column(one, name): value for name, value in cell.items()}
             yield record if errors is None else {**record, "error": errors[row]}
 
     def types(self) -> dict[str, str]:
         """The types of the columns of `flat_records`, by name; "id" for the type of the ids."""
         types = {"id": "id", "error": "string"}
         for one in self.scored:
-            kinds = {"score": "float32", **dict.fromkeys(one.also, "int64"), "neighbors": "string"}
-            kinds |= {"distances": "string", "duplicate_group": "id", "duplicate_size": "int64"}
+            neighbors = "list:id" if one.scorer.reference is None else "list:int64"
+            kinds = {"score": "float32", **dict.fromkeys(one.also, "int64"), "neighbors": neighbors}
+            kinds |= {"distances": "list:double", "duplicate_group": "id", "duplicate_size": "int64"}
             types |= {self._column(one, name): kind for name, kind in kinds.items()}
         return types
 
@@ -275,16 +295,16 @@ class Scores(Columns):
                 cell |= {"duplicate_group": ids[one.copies[row]], "duplicate_size": int(sizes[row])}
             yield cell
 
-    def _arrow_columns(self) -> dict[str, Any]:
+    def arrow_columns(self) -> dict[str, Any]:
         """The columns as Arrow arrays, those of the evidence too."""
         import pyarrow
 
-        columns = super()._arrow_columns()
+        columns = super().arrow_columns()
         for one in filter(self._explains, self.scored):
             cells = list(self._evidence_of(one, self._plain_ids()))
             for name in EVIDENCE:
                 if cells and name in cells[0]:
-                    columns[f"{one.label} {name}"] = pyarrow.array([cell[name] for cell in cells])
+                    columns[f"{one.label}_{name}"] = pyarrow.array([cell[name] for cell in cells])
         return columns
 
 

@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from vicinal.analysis import scores
+from vicinal.analysis import score_table
 from vicinal.data.embeddings import Embeddings
+from vicinal.data.sources import split
 from vicinal.errors import DataError, UsageError
 from vicinal.knn.metrics import find
 from vicinal.knn.neighbors import Neighbors
@@ -23,9 +24,24 @@ from vicinal.tasks.score.plan import EMBEDDINGS, REFERENCE, Key, Plan, Question,
 RUN = FolderKind("vicinal.run", 1, "a kept run", "vicinal score --run", "score again")
 
 
+# What the manifest holds, by type.
+SOURCE = {"path": str, "sha256": str, "rows": int}
+SCORER = {
+    "label": str,
+    "name": str,
+    "k": int,
+    "metric": str,
+    "threads": (int, type(None)),
+    "embedding_path": (str, type(None)),
+    "metric_given": bool,
+    "group": (str, type(None)),
+    "reference": (str, type(None)),
+}
+
+
 @dataclass(frozen=True)
 class Source:
-    """A file that a run was made from."""
+    """A file that a run was made from; `path` is FILE:KEY of one with several arrays or fields."""
 
     path: str
     sha256: str
@@ -34,13 +50,14 @@ class Source:
     @classmethod
     def of(cls, path: Path, rows: int) -> "Source":
         """Return the file as it is now."""
-        return cls(str(path.resolve()), manifests.sha256(path), rows)
+        return cls(str(path.resolve()), manifests.sha256(split(path)[0]), rows)
 
     def verify(self) -> None:
         """Raise DataError where the file is gone or has changed."""
-        if not Path(self.path).is_file():
+        path, _ = split(self.path)
+        if not path.is_file():
             raise DataError(f"{self.path}: missing; the kept run was made from it: put it back, or score again")
-        if manifests.sha256(self.path) != self.sha256:
+        if manifests.sha256(path) != self.sha256:
             raise DataError(f"{self.path}: has changed since the run was kept; put it back, or score again")
 
 
@@ -54,7 +71,7 @@ class Part:
     @classmethod
     def of(cls, data: Path, embeddings: list[Embeddings]) -> "Part":
         """Return the files as they are now; each of the embeddings comes from a file."""
-        rows = {one.path.resolve(): len(one) for one in embeddings if one.path is not None}
+        rows = {one.place.resolve(): len(one) for one in embeddings if one.place is not None}
         sources = tuple(Source.of(path, n) for path, n in rows.items())
         return cls(Source.of(data, sources[0].rows), sources)
 
@@ -182,21 +199,26 @@ class Kept:
             The folder is no kept run or is damaged; the message names the file.
         """
         manifest = manifests.read(folder, RUN)
-        data, passes = manifest.field("data", list), manifest.field("passes", list)
+        data = manifest.record("data", [{"data": SOURCE, "embeddings": [SOURCE]}])
+        passes = manifest.record("passes", [{"metric": str, "dim": int, "scorers": [int]}])
+        records, others = manifest.record("scorers", [SCORER]), manifest.record("references", [SOURCE])
         try:
             parts = tuple(
                 Part(Source(**one["data"]), tuple(Source(**source) for source in one["embeddings"])) for one in data
             )
-            scorers = tuple(_scorer(one) for one in manifest.field("scorers", list))
-            references = tuple(Source(**one) for one in manifest.field("references", list))
-            described = [(one["metric"], one["dim"], tuple(one["scorers"])) for one in passes]
-        except (ValueError, KeyError, TypeError, AttributeError):
+            scorers = tuple(_scorer(one) for one in records)
+            references = tuple(Source(**one) for one in others)
+            described = [(find(one["metric"]).name, one["dim"], tuple(one["scorers"])) for one in passes]
+        except (ValueError, KeyError, TypeError):  # an unknown score or metric, or a field too many
             raise RUN.refusal(manifest.file) from None
+        members = sorted(number for _, _, own in described for number in own)
+        if not parts or not scorers or members != list(range(len(scorers))):
+            raise RUN.refusal(manifest.file, f": passes: expected each of {len(scorers)} scorers once, found {members}")
         kept = []
-        for number, (metric, dim, members) in enumerate(described):
+        for number, (metric, dim, own) in enumerate(described):
             indices = manifest.array(f"indices{number}", "i", (None, None))
             distances = manifest.array(f"distances{number}", "f", indices.shape)
-            kept.append(Pass(Neighbors(indices, distances, metric, dim), members))
+            kept.append(Pass(Neighbors(indices, distances, metric, dim), own))
         return cls(
             parts,
             scorers,
@@ -250,7 +272,7 @@ class Origin:
         self.require_files()
         assert self.data is not None
         scorers = tuple(self._in_files(one) for one in plan.scorers)
-        references = {one.path.resolve(): len(one) for one in self.references.values() if one.path is not None}
+        references = {one.place.resolve(): len(one) for one in self.references.values() if one.place is not None}
         return Kept.of(
             replace(plan, scorers=scorers),
             values,
@@ -266,9 +288,9 @@ class Origin:
         embeddings: Key | None = one.embeddings
         reference: Key | None = one.reference
         if embeddings == EMBEDDINGS:
-            embeddings = self.vectors[one.question].path
+            embeddings = self.vectors[one.question].place
         if reference == REFERENCE:
-            reference = self.references[one.question].path
+            reference = self.references[one.question].place
         return replace(one, embeddings=embeddings, reference=reference)
 
 
@@ -289,7 +311,7 @@ def _record(one: Scorer) -> dict[str, Any]:
 
 def _scorer(record: dict[str, Any]) -> Scorer:
     """The scorer that a manifest's record describes."""
-    score, form = scores.find(record["name"])
+    score, form = score_table.find(record["name"])
     paths = {key: None if record[key] is None else Path(record[key]) for key in ("embedding_path", "reference")}
     return Scorer(
         label=record["label"],

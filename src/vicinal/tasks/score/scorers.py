@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vicinal.analysis.scores import mean_distance
+from vicinal.data.embeddings import load
 from vicinal.indexes import Exact
 from vicinal.typing import ArrayLike, MetricName
 
@@ -49,5 +50,7 @@ class KNNScorer:
         DataError
             The embeddings cannot be used, or a row has no distance.
         """
-        neighbors = Exact(self.metric, self.threads).fit(embeddings).neighbors(self.k)
+        index = Exact(self.metric, self.threads)
+        rows = load(embeddings, metric=index.metric, at_least=2)
+        neighbors = index.fit(rows.vectors, invalid={}).neighbors(self.k)
         return mean_distance(neighbors, neighbors.k)

@@ -8,22 +8,27 @@ later (`appending`).
 
 import os
 import time
+import warnings
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from vicinal.data import dataset, frames, tables
+from vicinal.data import adding, dataset, frames, tables
 from vicinal.data.dataset import Dataset
 from vicinal.data.embeddings import ON_INVALID, OnInvalid
+from vicinal.data.sources import is_data_file, split
+from vicinal.data.usable import kind_of
 from vicinal.errors import UsageError, unknown
 from vicinal.knn.neighbors import Neighbors
 from vicinal.knn.vectors import refuse_invalid
-from vicinal.tasks.score import values
+from vicinal.storage import locks
+from vicinal.tasks.score import setwise, values
 from vicinal.tasks.score.appending import appended
 from vicinal.tasks.score.config import read_plan
-from vicinal.tasks.score.inputs import Inputs, check, fields_of
+from vicinal.tasks.score.inputs import Inputs, check, fields_of, without_invalid
 from vicinal.tasks.score.outputs import Options, check_outputs, finished, written
 from vicinal.tasks.score.passes import answers
 from vicinal.tasks.score.plan import EMBEDDINGS, REFERENCE, Key, Plan
@@ -36,6 +41,7 @@ def score(
     data: object = None,
     embeddings: object = None,
     *,
+    encoding: object = None,
     by: str | Sequence[str] | None = None,
     k: int | None = None,
     metric: MetricLike | None = None,
@@ -49,12 +55,14 @@ def score(
     progress: StartProgress | None = None,
     checkpoint: PathLike | None = None,
     output: PathLike | None = None,
+    add_to: PathLike | None = None,
     overwrite: bool = False,
     run: PathLike | None = None,
     append: object = None,
     previous: PathLike | None = None,
     config: PathLike | None = None,
     sub_name: str | None = None,
+    skip_unknown: bool = False,
 ) -> Scores:
     """Return scores of each row by its nearest neighbours: uniqueness, outlier factor, density and others.
 
@@ -67,6 +75,9 @@ def score(
         `.parquet`), or a table in memory (pandas, polars, pyarrow, Hugging Face datasets, mapping of columns).
     embeddings : str, path, or array_like, optional
         Where the embeddings are, if not in `data`: a column of the table, a `.npy` file, or an array.
+    encoding : str or (str, array_like), optional
+        How the embeddings are quantised: "binary", "ubinary", "int8" or "uint8" of sentence-transformers; of codes with
+        their ranges "int8:RANGES.npy" or ("int8", ranges).
     by : str or sequence of str, optional
         The scores (default "mean"), as a list or with commas: "mean" (distance to the k nearest), "kth", "median",
         "distinct" (mean over distinct vectors), "lof" (local outlier factor), "density", "hubness", "lid" (local
@@ -85,9 +96,10 @@ def score(
         The column of ids (default "id"; where there is none, row numbers), or the ids.
     neighbors : Neighbors or path, optional
         Neighbours of these rows that are at hand, or a folder of `vicinal neighbors`, in place of embeddings.
-    on_invalid : {"error", "null"}
-        What to do with rows that no distance is defined for (NaN, infinite, under cosine all zero): refuse them, or
-        give them no score and leave them out of the others' neighbours.
+    on_invalid : {"error", "null", "skip"}
+        What to do with rows that no distance is defined for (NaN, infinite, under cosine all zero), and rows without a
+        group: refuse them, give them no score and leave them out of the others' neighbours, or leave them out of the
+        result too.
     evidence : bool
         Whether tables and files name each row's neighbours, their distances, and its group of exact copies.
     threads : int, optional
@@ -98,8 +110,11 @@ def score(
         A folder that keeps finished work every minute; the same call resumes from it and removes it at the end.
     output : path, optional
         A `.jsonl`, `.jsonl.gz`, `.csv` or `.parquet` file to write; of a nested configuration the folder.
+    add_to : path, optional
+        Write the data set with the scores, and with `evidence` the neighbours as lists, as new columns: `.parquet`,
+        `.jsonl`, `.jsonl.gz` or `.csv`. What was there stays as it is, a Parquet file's schema and row groups too.
     overwrite : bool
-        Whether `output` and `run` may be replaced.
+        Whether `output`, `add_to` and `run` may be replaced.
     run : path, optional
         A folder to keep the run in, for `vicinal.report` and `previous`; as `Scores.save`.
     append : path, array_like, or table, optional
@@ -110,9 +125,13 @@ def score(
         The folder of the kept run that `append` adds to.
     config : path, optional
         A YAML file in the flat form (one scorer) or in the nested form (several, as OpenDataArena's tool writes it).
-        Arguments replace its values.
+        Arguments replace its values. Scorers of the whole set (`vicinal.diversity`) in the nested form are computed
+        too: their answers are in `Scores.setwise` and in `setwise_scores.jsonl` beside `pointwise_scores.jsonl`.
     sub_name : str, optional
         The name of a single score in the result.
+    skip_unknown : bool
+        Whether scorers of a nested configuration that vicinal does not have, such as those that run a model, are left
+        out with a warning that names them; they are an error otherwise.
 
     Returns
     -------
@@ -140,22 +159,28 @@ def score(
     start = time.perf_counter()
     if on_invalid not in ON_INVALID:
         raise UsageError(f"on_invalid: {unknown('choice', on_invalid, ON_INVALID)}")
-    options = Options(on_invalid, evidence, overwrite, _path(run), _path(checkpoint), progress)
+    options = Options(on_invalid, evidence, overwrite, _path(run), _path(checkpoint), progress, _path(add_to))
     given = {"data": data, "by": by, "k": k, "metric": metric, "reference": reference, "groups": groups}
     given["sub_name"] = sub_name
     if (append is None) != (previous is None):
         raise UsageError("append: expected new rows together with previous, a kept run; give both or neither")
     if append is not None and previous is not None:
-        _refuse_with_append({**given, "ids": ids, "neighbors": neighbors, "config": config, "checkpoint": checkpoint})
-        scores = appended(append, embeddings, Path(previous), _path(output), threads, options)
+        others = {"ids": ids, "neighbors": neighbors, "config": config, "checkpoint": checkpoint, "add_to": add_to}
+        _refuse_with_append({**given, **others, "encoding": encoding})
+        # A run that is replaced by itself with more rows is changed by one process at a time.
+        same = run is not None and os.path.realpath(run) == os.path.realpath(previous)
+        with locks.changing(previous) if same else nullcontext():
+            scores = appended(append, embeddings, Path(previous), _path(output), threads, options)
     else:
         given |= {"embeddings": embeddings, "output": output, "threads": threads}
-        held = data is not None and not _is_data_file(data)
-        plan = read_plan(_path(config), given, neighbors_given=neighbors is not None, data_holds_embeddings=held)
+        held = data is not None and (not is_data_file(data) or bool(split(str(data))[1]))
+        plan = read_plan(_path(config), given, neighbors is not None, held, skip_unknown)
+        if plan.skipped:
+            warnings.warn(f"skipped, as vicinal does not have them: {', '.join(plan.skipped)}", stacklevel=2)
         if neighbors is not None:
             scores = _from_saved(plan, neighbors, embeddings, ids, options)
         else:
-            scores = _from_embeddings(plan, embeddings, reference, groups, ids, options)
+            scores = _from_embeddings(plan, (embeddings, encoding), reference, groups, ids, options)
     scores.seconds = time.perf_counter() - start
     return scores
 
@@ -164,37 +189,54 @@ def _path(path: PathLike | None) -> Path | None:
     return None if path is None else Path(path)
 
 
-def _is_data_file(data: object) -> bool:
-    return isinstance(data, str | os.PathLike) and not str(data).lower().endswith(".npy")
-
-
 def _from_embeddings(
-    plan: Plan, embeddings: object, reference: object, groups: object, ids: object, options: Options
+    plan: Plan, source: tuple[object, object], reference: object, groups: object, ids: object, options: Options
 ) -> Scores:
-    """Check, search, score, write."""
+    """Check, search, score, write; `source` is where the embeddings lie and how they are quantised."""
     if plan.data is None:
         raise UsageError("data: expected a data set or a .npy file (in Python also an array or a table), got nothing")
     output = check_outputs(plan, options, [plan.data])
     fields = fields_of(plan, groups)
-    rows = dataset.read(plan.data, embeddings, ids=ids, fields={key: (spec, "label") for key, spec in fields.values()})
+    kind = kind_of("label", options.on_invalid)
+    wanted = {key: (spec, kind) for key, spec in fields.values()}
+    if any(not one.measure.embeddings for one in plan.setwise):
+        wanted[setwise.CLUSTER_FIELD] = (setwise.CLUSTER_FIELD, "label")
+    rows = dataset.read(plan.data, source[0], ids=ids, fields=wanted, encoding=source[1])
     if output is not None:
         tables.check_table(output, rows.ids)
+    if options.add_to is not None:
+        adding.check(rows, options.add_to, options.overwrite, [plan.data, source[0], reference, groups, ids])
     sources: dict[Key, object] = {EMBEDDINGS: rows.embeddings, REFERENCE: _reference(reference, rows)}
     columns = {name: rows.values[key] for name, (key, _) in fields.items()}
     inputs = check(plan, rows, columns, sources, options.on_invalid)
+    sets = setwise.check(plan, rows, rows.values.get(setwise.CLUSTER_FIELD), sources, options.on_invalid)
     id_field = ids if isinstance(ids, str) else "id"
     problem = _problem(plan, rows, inputs, fields, ids)
+    whole, left = rows, None
+    if options.on_invalid == "skip":
+        rows, inputs, left = without_invalid(plan, rows, inputs)
+        problem = problem or "expected all rows of the data set, got on_invalid 'skip'; give 'null'"
     origin = Origin(problem, rows.path, inputs.vectors, inputs.references, id_field, options.on_invalid)
     if options.run is not None:
+        if not plan.scorers:
+            raise UsageError("run: a run is kept for its scores of rows, and the file names none; leave it out")
         origin.require_files()
     answered = answers(plan, inputs, progress=options.progress, checkpoint=options.checkpoint)
-    return finished(plan, (rows,), inputs, answered, origin, output, options)
+    found = setwise.compute(sets, answered, options.progress)
+    scores = finished(plan, (rows,), inputs, answered, origin, output, options, found)
+    if left is not None:
+        scores.skipped = len(whole) - len(left)
+    if options.add_to is not None:
+        adding.write(whole, scores, options.add_to, options.overwrite, left)
+    return scores
 
 
 def _from_saved(
     plan: Plan, neighbors: Neighbors | PathLike, embeddings: object, ids: object, options: Options
 ) -> Scores:
     """Score by neighbours that are at hand."""
+    if options.on_invalid == "skip":
+        raise UsageError("on_invalid: skip leaves rows out of a search, but neighbors are given; give null or error")
     if embeddings is not None:
         raise UsageError("embeddings: neighbors take their place; give one of them")
     for name in ("reference", "groups"):
@@ -219,8 +261,13 @@ def _from_saved(
     if options.on_invalid == "error":
         refuse_invalid(invalid, rows.ids, place)
     scored = values.of_saved(plan, neighbors, place, invalid)
+    if options.add_to is not None:
+        adding.check(rows, options.add_to, options.overwrite, [plan.data, neighbors])
     scores = Scores(plan, (rows,), scored, origin=origin, output=output, evidence=options.evidence)
-    return written(scores, place, options)
+    written(scores, place, options)
+    if options.add_to is not None:
+        adding.write(rows, scores, options.add_to, options.overwrite)
+    return scores
 
 
 def _refuse_with_append(given: dict[str, Any]) -> None:
@@ -246,11 +293,13 @@ def _problem(plan: Plan, rows: Dataset, inputs: Inputs, fields: dict[str, tuple[
         return f"expected a data set file, got {rows.name}; a kept run names the files that it was made from"
     for one in (*inputs.vectors.values(), *inputs.references.values()):
         if one.path is None:
-            return f"expected vectors in .npy files, got {one.name} in memory; write them with numpy.save"
+            return f"expected vectors in files, got {one.name} in memory; write them with numpy.save"
     if any(spec != name or rows.places[key] != f"{rows.path}:{name}" for name, (key, spec) in fields.items()):
         return "expected groups that are a field of the data set, so that later rows have them too"
     if ids is not None and not isinstance(ids, str):
         return "expected ids that are a field of the data set, so that later rows have them too"
+    if rows.encoding is not None:
+        return "expected embeddings that are read as they are, got an encoding; save the decoded ones, and score those"
     if any(question.metric.whiten is not None for question in plan.questions):
         return "expected a metric with a name, got mahalanobis with a matrix; whiten the vectors and take euclidean"
     return ""

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import yaml
 
+from vicinal.data.sources import split
 from vicinal.errors import UsageError, unknown
 
 
@@ -54,14 +55,16 @@ class Setting:
         return int(value)
 
     def file(self) -> Path:
-        """Return the path of an input file: from the working directory, else from the folder that it was written in."""
+        """Return the path of an input, as FILE or FILE:KEY: from the working directory, else from the file's folder."""
         text = self.text()
         tried = [Path(text)]
         if self.folder is not None and not Path(text).is_absolute():
             tried.append(self.folder / text)
-        for path in tried:
-            if path.is_file():
-                return path
+        files = [split(path)[0] for path in tried]
+        for there in (Path.is_file, Path.is_dir):  # a folder of shards, where there is no file of the name
+            for path, file in zip(tried, files, strict=True):
+                if there(file):
+                    return path
         places = dict.fromkeys(f"{_what_is(path)} at {path.absolute()}" for path in tried)
         raise UsageError(f"{self.place}: expected a file, got {_shown(self.value)}: there is {', '.join(places)}")
 
@@ -101,13 +104,14 @@ def read_yaml(path: Path) -> tuple[Settings, str]:
     except UnicodeDecodeError as error:
         line = path.read_bytes()[: error.start].count(b"\n") + 1
         raise UsageError(f"{path}:{line}: not UTF-8; convert the file to UTF-8") from None
+    loader = None
     try:
         loader = yaml.SafeLoader(text)
         node = loader.get_single_node()
         if not isinstance(node, yaml.MappingNode):
             kind = "an empty file" if node is None else f"a {type(node).__name__.removesuffix('Node').lower()}"
             raise UsageError(f"{path}:1:1: expected keys and values such as 'embedding_path: emb.npy', found {kind}")
-        return _settings(loader, node, path, "", ()).value, f"{path}:1:1"
+        return _settings(loader, node, path, "", (), []).value, f"{path}:1:1"
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         place = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
@@ -118,14 +122,29 @@ def read_yaml(path: Path) -> tuple[Settings, str]:
             f"{path}:{line}: not valid YAML: the character #x{error.character:02x} is not allowed"
         ) from None
     except RecursionError:
-        raise UsageError(f"{path}: nested too deeply to be read") from None
+        line, column = (1, 1) if loader is None else (loader.line + 1, loader.column + 1)
+        raise UsageError(f"{path}:{line}:{column}: nested too deeply to be read; write it flatter") from None
 
 
-def _settings(loader: yaml.SafeLoader, node: yaml.Node, path: Path, key: str, above: tuple[yaml.Node, ...]) -> Setting:
-    """A YAML node as a setting, with those below it; `key` is its place in the file such as `scorers.0.k`."""
+MOST_NODES = 100_000  # aliases within aliases double with every line
+DEEPEST = 50
+
+
+def _settings(
+    loader: yaml.SafeLoader, node: yaml.Node, path: Path, key: str, above: tuple[yaml.Node, ...], seen: list[None]
+) -> Setting:
+    """A YAML node as a setting, with those below it; `key` is its place in the file such as `scorers.0.k`.
+
+    seen : one item for each node that was read, aliases with all that they stand for
+    """
     place = f"{path}:{node.start_mark.line + 1}:{node.start_mark.column + 1}: {key}"
     if node in above:
         raise UsageError(f"{place}: an alias that contains itself")
+    seen.append(None)
+    if len(seen) > MOST_NODES:
+        raise UsageError(f"{place}: with its aliases the file holds more than {MOST_NODES:,} values; write fewer")
+    if len(above) > DEEPEST:
+        raise UsageError(f"{place}: nested more than {DEEPEST} levels deep; write it flatter")
     above = (*above, node)
     prefix = f"{key}." if key else ""
     value: Any
@@ -139,10 +158,10 @@ def _settings(loader: yaml.SafeLoader, node: yaml.Node, path: Path, key: str, ab
                 raise UsageError(f"{path}:{mark.line + 1}:{mark.column + 1}: expected a key, found a {key_node.id}")
             if name in value:
                 raise UsageError(f"{spot}: duplicate key; it is written above already: remove one of the two")
-            below = _settings(loader, value_node, path, prefix + name, above)
+            below = _settings(loader, value_node, path, prefix + name, above, seen)
             value[name] = replace(below, key_place=spot)
     elif isinstance(node, yaml.SequenceNode):
-        value = [_settings(loader, item, path, f"{prefix}{i}", above) for i, item in enumerate(node.value)]
+        value = [_settings(loader, item, path, f"{prefix}{i}", above, seen) for i, item in enumerate(node.value)]
     else:
         try:
             value = loader.construct_object(node)

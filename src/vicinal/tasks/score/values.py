@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from vicinal.analysis import scores
+from vicinal.analysis import score_table
 from vicinal.analysis.distinct import nearest_distinct
 from vicinal.errors import UsageError
 from vicinal.knn.arguments import at_most
@@ -93,7 +93,7 @@ def _scored(scorer: Scorer, answer: Answer) -> Scored:
             undefined[int(row)] = score.undefined
     values[[*errors, *undefined]] = np.nan
     if scorer.form:
-        values = scores.FORMS[scorer.form](values)
+        values = score_table.FORMS[scorer.form](values)
         for row in np.flatnonzero(~np.isfinite(values)):
             if row not in errors and row not in undefined:
                 undefined[int(row)] = NO_RATIO

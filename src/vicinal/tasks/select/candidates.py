@@ -10,8 +10,10 @@ from vicinal.data import dataset, tables
 from vicinal.data.dataset import Dataset
 from vicinal.data.embeddings import Embeddings, load
 from vicinal.data.results import Columns
+from vicinal.data.usable import kind_of
 from vicinal.errors import DataError, UsageError
 from vicinal.knn.neighbors import Neighbors
+from vicinal.knn.vectors import refuse_invalid
 from vicinal.tasks.select.plan import Arguments, Plan, count_of
 from vicinal.tasks.select.scores import file_of, numbers_of, read_scores, scores_of
 
@@ -34,6 +36,8 @@ class Candidates:
     groups : ndarray of int64, shape (m,), or None
         The group of each candidate, from 0, of which each keeps its share.
     vectors : ndarray, shape (m, dim), or None
+    target : ndarray, shape (n_target, dim), or None
+        The rows that the choice is made towards.
     graph : Neighbors or None
         The nearest others of each of the n rows, where they were given.
     weight : ndarray of float64, shape (m,)
@@ -48,6 +52,7 @@ class Candidates:
     quality: np.ndarray | None
     groups: np.ndarray | None
     vectors: np.ndarray | None
+    target: np.ndarray | None
     graph: Neighbors | None
     weight: np.ndarray = field(init=False)
 
@@ -74,11 +79,13 @@ def read(arguments: Arguments, plan: Plan) -> Candidates:
     if in_data is not None and arguments.by is not None:
         raise UsageError(f"by: chooses one of several scores, but scores holds one; leave {arguments.by!r} out")
     fields = {
-        "quality": (arguments.quality, "number"),
-        "quota": (arguments.quota, "label"),
+        "quality": (arguments.quality, kind_of("number", plan.on_invalid)),
+        "quota": (arguments.quota, kind_of("label", plan.on_invalid)),
         "scores": (in_data, "any"),
     }
-    rows = dataset.read(arguments.data, arguments.embeddings, ids=arguments.ids, fields=fields)
+    rows = dataset.read(
+        arguments.data, arguments.embeddings, ids=arguments.ids, fields=fields, encoding=arguments.encoding
+    )
     if not len(rows):
         raise DataError(f"{rows.name}: found no rows to choose from")
     keep = count_of(plan.keep, len(rows))
@@ -94,6 +101,12 @@ def read(arguments: Arguments, plan: Plan) -> Candidates:
     unusable = {} if embeddings is None else dict(embeddings.invalid)
     if scores is not None:
         unusable |= {int(row): "no score" for row in np.flatnonzero(~np.isfinite(scores))}
+    for name in ("quality", "quota"):
+        missing = [row for row, value in enumerate(rows.values.get(name, ())) if value is None]
+        unusable |= {row: f"no {name}" for row in missing if row not in unusable}
+    if unusable and plan.on_invalid == "error":
+        refuse_invalid(unusable, rows.ids, rows.name)
+    unusable = dict(sorted(unusable.items()))
     usable = np.delete(np.arange(len(rows)), list(unusable))
     if len(usable) < keep:
         raise DataError(
@@ -108,9 +121,10 @@ def read(arguments: Arguments, plan: Plan) -> Candidates:
         rows=usable,
         unusable=unusable,
         scores=None if scores is None else scores[usable],
-        quality=None if quality is None else np.array(quality, dtype=np.float64)[usable],
-        groups=None if quota is None else tables.numbered(quota)[usable],
+        quality=None if quality is None else np.array([quality[row] for row in usable], dtype=np.float64),
+        groups=None if quota is None else tables.numbered([quota[row] for row in usable]),
         vectors=None if embeddings is None else embeddings.vectors[usable] if unusable else embeddings.vectors,
+        target=_target(arguments, plan, embeddings),
         graph=graph,
     )
 
@@ -120,15 +134,22 @@ def _embeddings(arguments: Arguments, plan: Plan, rows: Dataset) -> Embeddings |
     of_strategy = plan.strategy.needs == "embeddings" or (
         plan.strategy.needs == "neighbors" and arguments.neighbors is None
     )
-    needed = of_strategy or plan.radius is not None
-    if needed and rows.embeddings is None:
+    needed = of_strategy or plan.rules is not None
+    source = rows.own_embeddings() if needed and rows.embeddings is None else rows.embeddings
+    if needed and source is None:
         what = f"strategy {plan.strategy.name!r}" if of_strategy else "dedup"
         other = ", or neighbors" if of_strategy and plan.strategy.needs == "neighbors" else ""
         raise UsageError(f"embeddings: missing, but {what} needs them; give a .npy file or a column of vectors{other}")
     in_table = rows.table is not None and arguments.embeddings is None
-    if rows.embeddings is None or (in_table and not needed):
+    if source is None or (in_table and not needed):
         return None
-    return load(rows.embeddings, rows=rows, metric=plan.metric, on_invalid="null", at_least=0)
+    return load(source, rows=rows, metric=plan.metric, on_invalid="null", at_least=0)
+
+
+def _target(arguments: Arguments, plan: Plan, embeddings: Embeddings | None) -> np.ndarray | None:
+    if arguments.target is None:
+        return None
+    return load(arguments.target, metric=plan.metric, name="target", like=embeddings).vectors
 
 
 def _graph(neighbors: object, rows: Dataset) -> Neighbors:

@@ -1,22 +1,34 @@
 """The first phase of a selection: the arguments, checked before anything is read."""
 
 import math
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from vicinal.analysis.duplicates import check_radius
+from vicinal.analysis.duplicates import LINKS, check_radius
 from vicinal.data import tables
+from vicinal.data.usable import check_on_invalid
 from vicinal.errors import UsageError, unknown
 from vicinal.knn.arguments import check_k, check_threads
 from vicinal.knn.metrics import Metric, find
 from vicinal.storage import atomic
+from vicinal.tasks.arguments import check_copy, choice, number, whole_number
+from vicinal.tasks.duplicates.grouping import Rules
+from vicinal.tasks.select.question import THRESHOLD, Settings
 from vicinal.tasks.select.strategies import BY_NAME, Strategy
 from vicinal.typing import StartProgress
+
+# Arguments that only some strategies take.
+OPTIONS = ("quality", "k", "neighbors", "target", "alpha", "threshold", "bandwidth", "clusters", "seed")
+REMEDIES = {
+    "scores": "give a file that `vicinal score` wrote, or one score a row",
+    "quality": "give a number a row, high is good",
+    "target": "give the embeddings of the rows to select towards: a .npy file or an array",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,22 +42,31 @@ class Arguments:
     by: str | None
     embeddings: object
     neighbors: object
-    k: int
+    k: int | None
     metric: str | Metric
     quality: object
     dedup: float | None
+    link: str
     quota: object
+    target: object
+    alpha: float | None
+    threshold: float | None
+    bandwidth: float | None
+    clusters: int | None
+    seed: int | None
     ids: object
+    on_invalid: str
     threads: int | None
     progress: StartProgress | None
     output: str | Path | None
     decisions: str | Path | None
     overwrite: bool
+    encoding: object = None
 
     @property
     def inputs(self) -> tuple[object, ...]:
         """The arguments that may name files to be read."""
-        return self.data, self.scores, self.embeddings, self.neighbors, self.quality, self.quota, self.ids
+        return self.data, self.scores, self.embeddings, self.neighbors, self.quality, self.quota, self.target, self.ids
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,8 +77,11 @@ class Plan:
     ----------
     keep : int or Fraction
         A number of rows, or a share of them.
-    radius : float or None
-        The radius of duplicates.
+    rules : Rules or None
+        What a duplicate is.
+    on_invalid : {"null", "skip", "error"}
+    settings : Settings
+        The numbers that the strategy takes.
     output, decisions : Path or None
         Where the chosen rows and the decisions are written.
     """
@@ -65,8 +89,9 @@ class Plan:
     keep: int | Fraction
     strategy: Strategy
     metric: Metric
-    radius: float | None
-    k: int
+    rules: Rules | None
+    on_invalid: str
+    settings: Settings
     threads: int | None
     progress: StartProgress | None
     output: Path | None
@@ -84,42 +109,99 @@ def check(arguments: Arguments) -> Plan:
         raise UsageError(f"strategy: {unknown('strategy', arguments.strategy, BY_NAME)}")
     strategy, metric = BY_NAME[arguments.strategy], find(arguments.metric)
     keep = _share_or_count(arguments.keep)
-    k = check_k(arguments.k)
+    settings = settings_of(arguments)
     threads = check_threads(arguments.threads)
     output = None if arguments.output is None else Path(arguments.output)
     decisions = None if arguments.decisions is None else Path(arguments.decisions)
     if output is not None and decisions is None:
         decisions = Path(f"{output}.decisions.jsonl")
     _check_outputs(arguments, output, decisions)
-    if strategy.needs == "scores" and arguments.scores is None:
+    check_strategy(arguments, strategy, metric)
+    return Plan(
+        keep, strategy, metric, _rules(arguments, metric, threads), check_on_invalid(arguments.on_invalid), settings,
+        threads, arguments.progress, output, decisions, arguments.overwrite,
+    )  # fmt: skip
+
+
+def _rules(arguments: Arguments, metric: Metric, threads: int | None) -> Rules | None:
+    """What a duplicate is; None without `dedup`."""
+    choice(arguments.link, "link", LINKS)
+    if arguments.dedup is not None:
+        radius = check_radius(arguments.dedup, metric, "dedup")
+        return Rules(radius, metric, arguments.link, "first" if arguments.quality is None else "best", threads)
+    if arguments.link != "greedy":
+        raise UsageError("link: says how dedup groups rows, but dedup is missing; give a radius, or leave link out")
+    return None
+
+
+def settings_of(arguments: Arguments) -> Settings:
+    """Return the numbers that strategies take, each checked, whether or not the strategy takes it."""
+    given: dict[str, Any] = {}
+    if arguments.k is not None:
+        given["k"] = check_k(arguments.k)
+    if arguments.seed is not None:
+        expected = "a whole number from 0 on"
+        given["seed"] = int(number(arguments.seed, "seed", expected, lambda value: value >= 0 and value == int(value)))
+    if arguments.alpha is not None:
+        given["alpha"] = number(arguments.alpha, "alpha", "a number from 0 to 1", lambda value: 0 <= value <= 1)
+    if arguments.bandwidth is not None:
+        given["bandwidth"] = number(arguments.bandwidth, "bandwidth", "a number above 0", lambda value: value > 0)
+    if arguments.threshold is not None:
+        given["threshold"] = number(arguments.threshold, "threshold", "a number from 0 on", lambda value: value >= 0)
+    if arguments.clusters is not None:
+        given["clusters"] = whole_number(arguments.clusters, "clusters")
+    return Settings(**given)
+
+
+def check_strategy(arguments: Arguments, strategy: Strategy, metric: Metric, given: bool = False) -> None:
+    """Raise UsageError where a strategy lacks an argument, or cannot honour one.
+
+    With `given`, the arguments are those of several strategies: each takes its own, and has a default for the others.
+    """
+    if not given:
+        _check_arguments(arguments, strategy)
+    if strategy.needs not in ("scores", "nothing") and metric.product:
+        raise UsageError(
+            f"metric: strategy {strategy.name!r} needs a metric that measures a distance, got {metric.name!r}; take "
+            "cosine or euclidean"
+        )
+    if strategy.metrics and metric.name not in strategy.metrics:
+        raise UsageError(
+            f"metric: strategy {strategy.name!r} is defined for {' and '.join(strategy.metrics)}, got {metric.name!r}; "
+            f"take {strategy.metrics[-1]}"
+        )
+    if strategy.name == "deita" and arguments.threshold is None and metric.name != "cosine":
+        raise UsageError(
+            f"threshold: missing; the default {THRESHOLD:g} is a cosine distance, but the metric is {metric.name!r}; "
+            "give one in its unit, or take cosine"
+        )
+
+
+def _check_arguments(arguments: Arguments, strategy: Strategy) -> None:
+    if (strategy.needs == "scores" or "scores" in strategy.requires) and arguments.scores is None:
         raise UsageError(
             f"scores: missing, but strategy {strategy.name!r} needs them; give a file that `vicinal score` wrote, or "
             "one score a row"
         )
     if arguments.by is not None and arguments.scores is None:
         raise UsageError(f"by: chooses one of several scores, but no scores are given; leave {arguments.by!r} out")
-    if strategy.needs != "scores" and metric.product:
-        raise UsageError(
-            f"metric: strategy {strategy.name!r} needs a metric that measures a distance, got {metric.name!r}; take "
-            "cosine or euclidean"
-        )
-    radius = None if arguments.dedup is None else check_radius(arguments.dedup, metric, "dedup")
-    return Plan(keep, strategy, metric, radius, k, threads, arguments.progress, output, decisions, arguments.overwrite)
+    for name in strategy.requires:
+        if getattr(arguments, name) is None:
+            raise UsageError(f"{name}: missing, but strategy {strategy.name!r} needs it; {REMEDIES[name]}")
+    for name in OPTIONS:
+        if getattr(arguments, name) is not None and name not in strategy.takes:
+            others = [other.name for other in BY_NAME.values() if name in other.takes]
+            raise UsageError(
+                f"{name}: strategy {strategy.name!r} does not take it; leave it out, or choose one of "
+                f"{', '.join(others)}"
+            )
+    if arguments.k is not None and arguments.neighbors is not None:
+        raise UsageError("k: the neighbours are given, so that none are searched; leave k out")
 
 
 def _check_outputs(arguments: Arguments, output: Path | None, decisions: Path | None) -> None:
     if output is not None:
-        data = arguments.data
-        if not isinstance(data, str | os.PathLike) or os.fspath(data).lower().endswith(".npy"):
-            raise UsageError(
-                f"output: lines are copied from a data set file, but data is {_shown(data)}; leave output out, and "
-                "take the rows with Selection.take_from"
-            )
-        kinds = tables.suffix(os.fspath(data)), tables.suffix(output)
-        if kinds[0] != kinds[1] and not set(kinds) <= set(tables.LINES):
-            raise UsageError(
-                f"{output}: chosen rows are copied as they are, so expected a name that ends in {kinds[0]}"
-            )
+        check_copy(arguments.data, output, "Selection.take_from")
     if decisions is not None and tables.suffix(decisions) not in tables.LINES:
         raise UsageError(f"{decisions}: expected a name that ends in .jsonl or .jsonl.gz for the decisions")
     if output is not None and decisions is not None and output.absolute() == decisions.absolute():
@@ -127,10 +209,6 @@ def _check_outputs(arguments: Arguments, output: Path | None, decisions: Path | 
     for path in filter(None, (output, decisions)):
         atomic.refuse_input(path, arguments.inputs)
         atomic.check_file(path, arguments.overwrite)
-
-
-def _shown(data: object) -> str:
-    return os.fspath(data) if isinstance(data, str | os.PathLike) else f"in memory ({type(data).__name__})"
 
 
 def count_of(keep: object, n: int) -> int:
@@ -152,12 +230,12 @@ def count_of(keep: object, n: int) -> int:
     >>> count_of(7, 45), count_of(0.1, 45), count_of("10%", 45), count_of("7", 45)
     (7, 5, 5, 7)
     """
-    number = keep if isinstance(keep, Fraction) else _share_or_count(keep)
-    if isinstance(number, Fraction):
-        return max(1, math.floor(n * number + Fraction(1, 2)))
-    if number > n:
-        raise UsageError(f"keep: {number} rows were requested, but there are {n}; give at most {n}")
-    return number
+    asked = keep if isinstance(keep, Fraction) else _share_or_count(keep)
+    if isinstance(asked, Fraction):
+        return max(1, math.floor(n * asked + Fraction(1, 2)))
+    if asked > n:
+        raise UsageError(f"keep: {asked} rows were requested, but there are {n}; give at most {n}")
+    return asked
 
 
 def _share_or_count(keep: object) -> int | Fraction:
@@ -168,14 +246,14 @@ def _share_or_count(keep: object) -> int | Fraction:
     if not percent and digits.isascii() and digits.isdigit() and len(digits) < 4000 and int(digits):
         return int(digits)
     try:
-        number = float(digits)
+        share = float(digits)
     except ValueError:
-        number = math.nan
-    if not percent and number == 1:
+        share = math.nan
+    if not percent and share == 1:
         raise UsageError(f'keep: {keep} may mean one row or all rows; write 1 for one row, "100%" for all')
-    if not 0 < number <= (100 if percent else 1):
+    if not 0 < share <= (100 if percent else 1):
         shown = f'"{keep}"' if isinstance(keep, str) else repr(keep)
         raise UsageError(
             f'keep: expected a number of rows, a share below 1 such as 0.1, or a percentage such as "10%", got {shown}'
         )
-    return Fraction(str(number)) / (100 if percent else 1)
+    return Fraction(str(share)) / (100 if percent else 1)

@@ -128,13 +128,24 @@ def read_scores(path: str | Path, data: str | Path, ids: list[Id], by: str | Non
     return np.array(values)
 
 
-def _score_of(row: dict[str, Any], by: str | None, place: str) -> Any:
-    """The score of a record: its only one, or one of several by name."""
+def score_names(path: str | Path) -> list[str]:
+    """Return the names of the scores in a file of `vicinal score`, or of the columns in a file of another command."""
+    row = next((row for _, row in tables.read_rows(path)), {})
+    return [name for name in (*row, *_several(row)) if name not in ("id", "error", "scores")]
+
+
+def _several(row: dict[str, Any]) -> dict[str, Any]:
+    """The scores of a record with several of them, by name."""
     cells = row.get("scores")
-    several = cells if isinstance(cells, dict) else {
+    return cells if isinstance(cells, dict) else {
         name: value for name, value in row.items()
         if name not in ("id", "error", "score") and " " not in name and not isinstance(value, list)
     }  # fmt: skip
+
+
+def _score_of(row: dict[str, Any], by: str | None, place: str) -> Any:
+    """The score of a record: its only one, or one of several by name."""
+    several = _several(row)
     if by is None and "score" in row:
         return row["score"]
     if by is None and len(several) == 1:

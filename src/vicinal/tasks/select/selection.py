@@ -26,9 +26,10 @@ class Selection(Columns):
     - `rule` (list of str): what decided: the strategy's name; "dedup" for a duplicate that was left out; "dedup, let
       back in" for one that was chosen because too few other rows were left; "unusable" for a sample without a score or
       with an invalid embedding.
-    - `because` (int64): the number of the row that decided; -1 where there is none. Under highest, lowest and middle
-      the last row chosen (of the quota's group), under k-center and facility the nearest chosen row, under "dedup" the
-      row that stands for the group of duplicates.
+    - `because` (int64): the number of the row that decided; -1 where there is none. Under highest, lowest, middle,
+      random and moderate the last row chosen (of the quota's group); under semdedup and d4 the row that was kept in
+      preference; under "dedup" the row that stands for the group of duplicates; under all others the nearest chosen
+      row.
     - `distance` (float32): the distance to that row, in the metric's unit; NaN where none was measured.
     - `rank` (int64): 1 for the row that was chosen first, and so on; -1 for a row that was not chosen.
     - `reason` (list of str or None): why an unusable sample cannot be chosen.
@@ -37,13 +38,19 @@ class Selection(Columns):
     ----------
     ids : list of int or str
     strategy : str
+    unusable : dict of int to str
+        The rows that cannot be chosen, by number, and why.
+    skipped : bool
+        Whether the decisions leave these rows out.
     seconds : float
         The time that `select` took.
     """
 
-    def __init__(self, ids: list[Id], columns: dict[str, Any], strategy: str) -> None:
+    def __init__(
+        self, ids: list[Id], columns: dict[str, Any], strategy: str, unusable: dict[int, str], skipped: bool = False
+    ) -> None:
         super().__init__(ids, columns)
-        self.strategy = strategy
+        self.strategy, self.unusable, self.skipped = strategy, unusable, skipped
         self.seconds = 0.0
 
     def __repr__(self) -> str:
@@ -79,6 +86,8 @@ class Selection(Columns):
         distances = plain_values(self["distance"])
         columns = zip(self["kept"], self["rule"], self["because"], self["rank"], self["reason"], strict=True)
         for row, (kept, rule, because, rank, reason) in enumerate(columns):
+            if self.skipped and row in self.unusable:
+                continue
             record = {"id": self.ids[row], "row": row, "decision": "kept" if kept else "dropped", "rule": rule}
             if reason is not None:
                 record["reason"] = reason
@@ -144,7 +153,8 @@ def explain(candidates: Candidates, tiers: Tiers, choices: tuple[Choice, Choice 
         "rank": reasons.rank,
         "reason": reasons.reason,
     }
-    return Selection(candidates.data.ids, columns, plan.strategy.name)
+    skipped = plan.on_invalid == "skip"
+    return Selection(candidates.data.ids, columns, plan.strategy.name, candidates.unusable, skipped)
 
 
 def write(selection: Selection, data: Path | None, plan: Plan) -> None:

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vicinal.analysis.duplicates import duplicate_groups, representatives
 from vicinal.analysis.selection import Choice, shares
 from vicinal.knn.neighbors import Neighbors
+from vicinal.tasks.duplicates.grouping import group_rows
 from vicinal.tasks.select.candidates import Candidates
 from vicinal.tasks.select.plan import Plan
-from vicinal.tasks.select.strategies import Question, by_quality
+from vicinal.tasks.select.question import Question
+from vicinal.tasks.select.strategies import by_quality
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,19 +53,18 @@ def deduplicate(candidates: Candidates, plan: Plan) -> Tiers:
     """Return the candidates in two tiers, with how many of each are chosen."""
     positions = np.arange(len(candidates))
     representative = positions
-    if plan.radius is not None and candidates.vectors is not None:
-        callback = plan.start(f"{plan.metric.name} pairs within {plan.radius:g}")
-        groups = duplicate_groups(candidates.vectors, plan.radius, plan.metric, plan.threads, callback)
-        representative = representatives(groups, candidates.quality)
+    if plan.rules is not None and candidates.vectors is not None:
+        callback = plan.start(f"{plan.metric.name} pairs within {plan.rules.radius:g}")
+        _, representative = group_rows(candidates.vectors, plan.rules, candidates.quality, progress=callback)
     first = np.flatnonzero(representative == positions)
     others = np.flatnonzero(representative != positions)
     keep = min(candidates.keep, len(first))
     seats = (None, None) if candidates.groups is None else seats_of(candidates.groups, candidates.keep, first, others)
     rest = candidates.keep - keep
-    if rest:
+    if rest and plan.rules is not None:
         warnings.warn(
-            f"dedup {plan.radius:g} leaves {len(first)} rows, {rest} fewer than requested; the best of the duplicates "
-            "make up the number",
+            f"dedup {plan.rules.radius:g} leaves {len(first)} rows, {rest} fewer than requested; the best of the "
+            "duplicates make up the number",
             stacklevel=3,
         )
     return Tiers(Tier(first, keep, seats[0]), Tier(others, rest, seats[1]), representative)
@@ -125,7 +125,8 @@ def _question(candidates: Candidates, tier: Tier, plan: Plan, by_weight: bool = 
         scores=None if by_weight or candidates.scores is None else candidates.scores[members],
         vectors=vectors,
         graph=graph,
-        k=plan.k,
+        target=candidates.target,
+        settings=plan.settings,
         metric=plan.metric,
         threads=plan.threads,
         start=plan.start,

@@ -1,0 +1,210 @@
+"""The pairs of rows within a radius, in pieces that fit in memory.
+
+Rows that are equal (and of one label, where there are labels) are one entry, which is searched once: thousands of
+copies of one row would make millions of pairs. At radius 0 the entries alone say which rows are equal, and nothing is
+searched.
+"""
+
+from collections.abc import Callable, Iterator
+from copy import copy
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+
+from vicinal.knn.blocks import blocks
+from vicinal.knn.copies import Copies, find_copies
+from vicinal.knn.exact import ExactSearch
+from vicinal.knn.metrics import Metric
+from vicinal.typing import Progress
+
+SAMPLE = 256
+MOST_PAIRS = 1 << 27
+BLOCK_BYTES = 1 << 24
+SMALLEST = 1e-140  # squared differences of float64 values above it do not vanish
+
+
+@dataclass(frozen=True, eq=False)
+class Piece:
+    """Some of the pairs: `asked[i]` is near `near[indptr[i] : indptr[i + 1]]`, at `distances` of the same slice.
+
+    All are numbers of entries; a pair of an entry with itself is left out.
+    """
+
+    asked: np.ndarray
+    indptr: np.ndarray
+    near: np.ndarray
+    distances: np.ndarray
+
+    @property
+    def source(self) -> np.ndarray:
+        """The asked entry of each pair, int64 (n_pairs,)."""
+        return np.repeat(self.asked, np.diff(self.indptr))
+
+    def among(self, wanted: np.ndarray) -> "Piece":
+        """The same piece with the wanted pairs only; `wanted` is bool (n_pairs,)."""
+        counts = np.append(0, np.cumsum(wanted))
+        return Piece(self.asked, counts[self.indptr], self.near[wanted], self.distances[wanted])
+
+
+class NearPairs:
+    """The pairs of rows within a radius.
+
+    Parameters
+    ----------
+    vectors : ndarray, shape (n, dim)
+        Rows that a distance is defined for.
+    radius : float
+        In the metric's unit; pairs at exactly this distance count.
+    metric : Metric
+    threads : int, optional
+    labels : ndarray of int64, shape (n,), optional
+        Only rows of one label are pairs.
+    progress : callable, optional
+        Called with (rows done, rows in all).
+
+    Attributes
+    ----------
+    first : ndarray of int64, shape (n_entries,)
+        The lowest row of each entry, ascending.
+    entry : ndarray of int64, shape (n,)
+        The entry of each row.
+    """
+
+    def __init__(
+        self,
+        vectors: np.ndarray,
+        radius: float,
+        metric: Metric,
+        threads: int | None = None,
+        labels: np.ndarray | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        n = len(vectors)
+        self.vectors, self.radius, self.metric, self.labels = vectors, radius, metric, labels
+        self._threads, self._progress, self._whole = threads, progress, None if n else _no_pairs(0)
+        equal = equal_rows(vectors, metric) if radius == 0 and not metric.product else None
+        copies = equal or (Copies.none(n) if metric.product else find_copies(vectors))
+        self.first, self.entry = copies.first, copies.group
+        if labels is not None and copies.any:
+            _, self.first, self.entry = np.unique(
+                copies.group * (int(labels.max()) + 1) + labels, return_index=True, return_inverse=True
+            )
+            order = np.argsort(self.first)
+            number = np.empty_like(order)
+            number[order] = np.arange(len(order))
+            self.first, self.entry = self.first[order], number[self.entry]
+        if equal is not None:
+            self._whole = _no_pairs(len(self.first))
+
+    def part(self, piece: Piece) -> "NearPairs":
+        """The same rows with fewer pairs: those of `piece`, which asks every entry."""
+        other = copy(self)
+        other._whole = piece
+        return other
+
+    @property
+    def sizes(self) -> np.ndarray:
+        """The number of rows of each entry, int64 (n_entries,)."""
+        return np.bincount(self.entry, minlength=len(self.first))
+
+    def pieces(
+        self, order: np.ndarray | None = None, left_out: Callable[[], np.ndarray] | None = None
+    ) -> Iterator[Piece]:
+        """Yield the pairs of every entry: in one piece where they fit in memory, else in the order that is given.
+
+        Parameters
+        ----------
+        order : ndarray of int64, shape (n_entries,), optional
+            The order in which entries are asked; ascending by default.
+        left_out : callable, optional
+            Returns, before each piece, which entries need not be asked any more: bool (n_entries,).
+        """
+        if self._whole is None:
+            index = ExactSearch.of(self._rows(np.arange(len(self.first))), self.metric, self._threads)
+            sample = np.arange(len(self.first))[:: max(1, len(self.first) // SAMPLE)]
+            found = len(index.within(self.radius, self._rows(sample)).indices) / len(sample)
+            if found * len(self.first) > MOST_PAIRS:
+                yield from self._in_blocks(index, int(MOST_PAIRS / 4 / found), order, left_out)
+                return
+            pairs = index.within(self.radius, progress=self._progress)
+            piece = Piece(np.arange(len(self.first)), pairs.indptr, pairs.indices, pairs.distances)
+            self._whole = self._of_one_label(piece)
+        yield self._whole
+
+    def _in_blocks(
+        self, index: ExactSearch, step: int, order: np.ndarray | None, left_out: Callable[[], np.ndarray] | None
+    ) -> Iterator[Piece]:
+        m = len(self.first)
+        order = np.arange(m) if order is None else order
+        for block in blocks(m, step):
+            asked = order[block]
+            if left_out is not None:
+                asked = asked[~left_out()[asked]]
+            if len(asked):
+                pairs = index.within(self.radius, self._rows(asked))
+                piece = Piece(asked, pairs.indptr, pairs.indices, pairs.distances)
+                yield self._of_one_label(piece.among(piece.source != piece.near))
+            if self._progress is not None:
+                self._progress(block.stop, m)
+
+    def _of_one_label(self, piece: Piece) -> Piece:
+        if self.labels is None:
+            return piece
+        label = self.labels[self.first]
+        return piece.among(label[piece.source] == label[piece.near])
+
+    def _rows(self, entries: np.ndarray) -> np.ndarray:
+        """The vectors of entries; all of them without a copy where each row is its own entry."""
+        if len(entries) == len(self.vectors):
+            return self.vectors
+        rows: np.ndarray = self.vectors[self.first[entries]]
+        return rows
+
+
+def _no_pairs(n: int) -> Piece:
+    empty = np.zeros(0, dtype=np.int64)
+    return Piece(np.arange(n), np.zeros(n + 1, dtype=np.int64), empty, empty.astype(np.float32))
+
+
+class _Prepared:
+    """Rows as a metric compares them, made where they are read; as much of an array as `find_copies` asks for."""
+
+    dtype = np.dtype(np.float64)
+
+    def __init__(self, vectors: np.ndarray, metric: Metric) -> None:
+        self._vectors, self._metric, self.shape = vectors, metric, vectors.shape
+
+    def __len__(self) -> int:
+        return len(self._vectors)
+
+    def __getitem__(self, rows: Any) -> np.ndarray:
+        part = np.asarray(self._vectors[rows])
+        single = part.ndim == 1
+        part = part[None] if single else part
+        part = part if self._metric.whiten is None else self._metric.whiten(part)
+        part = self._metric.prepare(part)
+        return part[0] if single else part
+
+
+def equal_rows(vectors: np.ndarray, metric: Metric) -> Copies | None:
+    """Return the groups of rows at distance 0, found by hashing; None where hashing cannot tell.
+
+    Rows are at distance 0 where their values are equal as the metric compares them, cosine after scaling to length 1.
+    Values of float64 so small that their squares vanish are an exception, and are left to a search.
+
+    Examples
+    --------
+    >>> from vicinal.knn.metrics import find
+    >>> found = equal_rows(np.array([[1.0, 0.0], [0.0, 2.0], [3.0, 0.0]]), find("cosine"))
+    >>> found.first[found.group].tolist()
+    [0, 1, 0]
+    """
+    if metric.kernel == "dot" and vectors.dtype == np.float64:
+        for block in blocks(len(vectors), BLOCK_BYTES // max(1, vectors.shape[1] * 8)):
+            values = np.abs(vectors[block])
+            if ((values > 0) & (values < SMALLEST)).any():
+                return None
+    if metric.whiten is None and not metric.nonzero:
+        return find_copies(vectors)
+    return find_copies(cast(np.ndarray, _Prepared(vectors, metric)))

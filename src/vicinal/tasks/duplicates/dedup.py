@@ -1,0 +1,338 @@
+"""`vicinal.dedup`: a data set without its near-duplicates, or without rows that are close to another set."""
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from vicinal.data import adding, dataset, frames, tables
+from vicinal.data.dataset import Dataset
+from vicinal.data.embeddings import Embeddings, OnInvalid, load
+from vicinal.data.results import Columns, plain_values
+from vicinal.data.usable import Usable, kind_of, usable
+from vicinal.errors import UsageError
+from vicinal.knn.exact import ExactSearch
+from vicinal.storage import atomic
+from vicinal.tasks import arguments
+from vicinal.tasks.duplicates.grouping import Rules, check_rules, distances_between, group_rows, row_distances
+from vicinal.typing import Id, MetricLike, StartProgress
+
+
+class Deduplicated(Columns):
+    """Which rows of a data set stay, and why the others go: one row a sample, in the input's order.
+
+    Columns, by name (`result["kept"]`), each of length n:
+
+    - `kept` (bool): whether the sample stays.
+    - `rule` (list of str or None): why it goes: "duplicate" of a row that stays, or "against": within the radius of a
+      row of the other set. None for a row that stays.
+    - `because` (list of int, str or None): the id of that row.
+    - `distance` (float32): the distance to it, in the metric's unit; NaN for a row that stays.
+
+    Attributes
+    ----------
+    ids : list of int or str
+    metric : str
+    radius : float
+    link : {"greedy", "single"}
+    beyond : int
+        The number of removed duplicates that are farther than the radius from their row; 0 but for link "single".
+    unusable : dict of int to str
+        The rows without a usable embedding or value, by number, and why; they stay unless they are skipped.
+    skipped : bool
+        Whether these rows are left out of the result and of the output.
+    seconds : float
+        The time that `dedup` took.
+    """
+
+    def __init__(self, columns: dict[str, Any], rules: Rules, use: Usable, n: int, beyond: int) -> None:
+        kinds = {type(one) for one in columns["because"] if one is not None}
+        if len(kinds) > 1:  # numbers of one set and texts of the other
+            columns["because"] = [None if one is None else str(one) for one in columns["because"]]
+        types = {"rule": "string", "because": "int64" if kinds == {int} else "string"}
+        super().__init__(use.ids, columns, types)
+        self.metric, self.radius, self.link, self.beyond = rules.metric.name, rules.radius, rules.link, beyond
+        self.unusable, self.skipped, self.seconds = use.reasons, use.skip, 0.0
+        self._data_rows, self._n_data = use.of_result, n
+
+    def __repr__(self) -> str:
+        return (
+            f"Deduplicated(n={len(self)}, kept={int(self['kept'].sum())}, metric={self.metric!r}, "
+            f"radius={self.radius:g}, link={self.link!r})"
+        )
+
+    @property
+    def rows(self) -> np.ndarray:
+        """The numbers, in the data, of the rows that stay, ascending, int64."""
+        return np.asarray(self._data_rows[self["kept"]])
+
+    def take_from(self, table: Any) -> Any:
+        """Return the rows of a table that stay.
+
+        Parameters
+        ----------
+        table : pandas.DataFrame, polars.DataFrame, pyarrow.Table, datasets.Dataset, mapping of columns, or array
+            With the same rows as the data, in the same order.
+
+        Returns
+        -------
+        table
+            Of the same kind.
+
+        Raises
+        ------
+        UsageError
+            The table has another number of rows.
+        """
+        return frames.take(table, self.rows, self._n_data)
+
+    def removals(self) -> Iterator[dict[str, Any]]:
+        """Yield one mapping a removed row: id, row, rule, because, distance."""
+        distances = plain_values(self["distance"])
+        for place in np.flatnonzero(~self["kept"]).tolist():
+            yield {
+                "id": self.ids[place],
+                "row": int(self._data_rows[place]),
+                "rule": self["rule"][place],
+                "because": self["because"][place],
+                "distance": distances[place],
+            }
+
+    def summary(self) -> dict[str, Any]:
+        """Return the counts that `vicinal dedup --json` prints."""
+        rules = self["rule"]
+        return {
+            "n": self._n_data,
+            "kept": int(self["kept"].sum()),
+            "duplicates": rules.count("duplicate"),
+            "against": rules.count("against"),
+            "beyond_radius": self.beyond,
+            "unusable": len(self.unusable),
+            "seconds": round(self.seconds, 3),
+        }
+
+
+def dedup(
+    data: object,
+    radius: float,
+    embeddings: object = None,
+    *,
+    encoding: object = None,
+    metric: MetricLike = "euclidean",
+    link: Literal["greedy", "single"] = "greedy",
+    keep: str = "first",
+    within: object = None,
+    against: object = None,
+    against_embeddings: object = None,
+    ids: object = None,
+    on_invalid: OnInvalid = "error",
+    threads: int | None = None,
+    progress: StartProgress | None = None,
+    output: str | Path | None = None,
+    removed: str | Path | None = None,
+    add_to: str | Path | None = None,
+    overwrite: bool = False,
+) -> Deduplicated:
+    """Return a data set without its near-duplicates: which rows stay, and for each other row, why it goes.
+
+    A row stays unless a row that stays lies within `radius` of it. Rows within `radius` of another set (`against`) go
+    first, and stand for no other row.
+
+    Parameters
+    ----------
+    data : array_like, path, or table
+        A data set file (`.jsonl`, `.jsonl.gz`, `.csv`, `.parquet`), a table in memory (pandas, polars, pyarrow, Hugging
+        Face datasets, mapping of columns), or embeddings (an array of shape (n, dim) or a `.npy` file).
+    radius : float
+        In the unit of the metric, at least 0; 0 removes exact copies. `vicinal.duplicates(..., radius="auto")` shows
+        what several radii remove.
+    embeddings : str, path, or array_like, optional
+        The embeddings, if not in `data`: the name of a column, a `.npy` file, or an array; one row a sample.
+    encoding : str or (str, array_like), optional
+        How the embeddings, those of `against` too, are quantised: "binary", "ubinary", "int8" or "uint8" of
+        sentence-transformers; of codes with their ranges "int8:RANGES.npy" or ("int8", ranges).
+    metric : str or Metric
+        A name or alias of the table of metrics, such as "euclidean" or "cosine".
+    link : {"greedy", "single"}
+        "single" removes all but one row of each chain of pairs within the radius, so that rows may go that are farther
+        than the radius from the row that stays; `Deduplicated.beyond` counts them.
+    keep : {"first", "best:FIELD", "most-central", "all"}
+        Which rows stay first: those that come first, those with the highest number in a field, or those with the most
+        other rows within the radius. "all" removes no duplicates, only rows that are close to `against`.
+    within : str or array_like, optional
+        A label a row: a column name, FILE:FIELD, or the values. Only rows of one label are duplicates of each other.
+    against : array_like, path, or table, optional
+        Another set, such as the test set: rows within the radius of one of its rows go.
+    against_embeddings : str, path, or array_like, optional
+        Its embeddings, if not in `against`.
+    ids : str or sequence, optional
+        The column of ids (default "id"; row numbers where there is none), or the ids.
+    on_invalid : {"error", "null", "skip"}
+        Rows with NaN, infinity or, under cosine, only zeros, and rows without a value of a field that is read: "error"
+        refuses them, "null" keeps them, "skip" removes them.
+    threads : int, optional
+        The number of threads; by default, the number of cores.
+    progress : callable, optional
+        Called with the name of each pass; returns a callback that takes (rows done, rows in all).
+    output : path, optional
+        Where the lines of a data set file that stay are copied, byte for byte.
+    removed : path, optional
+        A `.jsonl` or `.jsonl.gz` file for the removed rows, each with the row because of which it goes.
+    add_to : path, optional
+        Write the whole data set with the columns of the result behind its own: `.parquet`, `.jsonl`, `.jsonl.gz` or
+        `.csv`.
+    overwrite : bool
+        Whether the outputs may exist; they are replaced.
+
+    Returns
+    -------
+    Deduplicated
+        One row a sample in the input's order: kept, rule, because, distance.
+
+    Raises
+    ------
+    UsageError
+        An argument cannot be used.
+    DataError
+        The data or the embeddings cannot be read or do not fit together, or rows are invalid.
+
+    Examples
+    --------
+    >>> table = {"text": ["hi", "bye", "hi!", "hello"], "embedding": [[0.0], [5.0], [0.1], [0.2]]}
+    >>> clean = dedup(table, radius=0.15)
+    >>> clean.take_from(table)["text"]
+    ['hi', 'bye', 'hello']
+    >>> list(clean.removals())
+    [{'id': 2, 'row': 2, 'rule': 'duplicate', 'because': 0, 'distance': 0.1}]
+    >>> dedup(table, radius=0.15, against=[[5.1]])["rule"]
+    [None, 'against', 'duplicate', None]
+    """
+    start = time.perf_counter()
+    rules, quality = check_rules(radius, metric, link, keep, None, threads, also="all")
+    inputs = [data, embeddings, ids, quality, within, against, against_embeddings]
+    _check(data, against, against_embeddings, rules, output, removed, overwrite, inputs)
+    fields = {
+        "quality": (quality, kind_of("number", on_invalid)),
+        "within": (within, kind_of("label", on_invalid)),
+    }
+    rows = dataset.read(data, embeddings, ids=ids, fields=fields, encoding=encoding)
+    if add_to is not None:
+        adding.check(rows, add_to, overwrite, inputs)
+    vectors = load(rows.embeddings, rows=rows, metric=rules.metric, on_invalid=on_invalid)
+    use = usable(rows, vectors, on_invalid)
+    other = None
+    if against is not None:
+        of_other = dataset.read(against, against_embeddings, argument="against", encoding=encoding)
+        stored = load(
+            of_other.embeddings, rows=of_other, metric=rules.metric, name="against", on_invalid=on_invalid, like=vectors
+        )
+        other = usable(of_other, stored, on_invalid)
+    result = _result(use, other, rules, len(rows), progress)
+    _write(rows, result, use, output, removed, add_to, overwrite)
+    result.seconds = time.perf_counter() - start
+    return result
+
+
+def _check(
+    data: object,
+    against: object,
+    against_embeddings: object,
+    rules: Rules,
+    output: str | Path | None,
+    removed: str | Path | None,
+    overwrite: bool,
+    inputs: list[object],
+) -> None:
+    """Refuse arguments that do not go together and outputs that cannot be written."""
+    if against is None and against_embeddings is not None:
+        raise UsageError("against_embeddings: they are the embeddings of against, which is missing; give both")
+    if against is None and rules.keep == "all":
+        raise UsageError("keep: all removes only rows that are close to against, which is missing; give against")
+    if output is not None:
+        arguments.check_copy(data, output, "Deduplicated.take_from")
+    if removed is not None and tables.suffix(removed) not in tables.LINES:
+        raise UsageError(f"{removed}: expected a name that ends in .jsonl or .jsonl.gz for the removed rows")
+    arguments.check_outputs({"output": output, "removed": removed}, inputs, overwrite)
+
+
+def _result(use: Usable, other: Usable | None, rules: Rules, n: int, start: StartProgress | None) -> Deduplicated:
+    """Remove rows close to the other set, then the duplicates among the rest."""
+    vectors = use.vectors.vectors
+    m = len(vectors)
+    rule: list[str | None] = [None] * m
+    because: list[Id | None] = [None] * m
+    distance = np.full(m, np.nan, dtype=np.float32)
+    rest = np.arange(m)
+    if other is not None:
+        near, far = _nearest(use.vectors, other.vectors, rules, start)
+        close = far <= rules.radius
+        for row in np.flatnonzero(close).tolist():
+            rule[row], because[row] = "against", other.rows.ids[near[row]]
+        distance[close], rest = far[close], np.flatnonzero(~close)
+    beyond = 0
+    if rules.keep != "all" and len(rest):
+        part = vectors if len(rest) == m else vectors[rest]
+        quality, within = use.rows.values.get("quality"), use.rows.values.get("within")
+        progress = None if start is None else start(f"{rules.metric.name} pairs within {rules.radius:g}")
+        _, standing = group_rows(
+            part,
+            rules,
+            None if quality is None else np.array(quality, dtype=np.float64)[rest],
+            None if within is None else tables.numbered(within)[rest],
+            progress,
+        )
+        gone = np.flatnonzero(standing != np.arange(len(part)))
+        exact = distances_between(part, standing, rules.metric)[gone]
+        for row, stays in zip(rest[gone].tolist(), rest[standing[gone]].tolist(), strict=True):
+            rule[row], because[row] = "duplicate", use.rows.ids[stays]
+        distance[rest[gone]] = exact
+        beyond = int((exact > rules.radius).sum()) if rules.link == "single" else 0
+    kept = np.array([one is None for one in rule], dtype=bool)
+    columns = {
+        "kept": use.column(kept, True),
+        "rule": use.column(rule, None),
+        "because": use.column(because, None),
+        "distance": use.column(distance, np.nan),
+    }
+    return Deduplicated(columns, rules, use, n, beyond)
+
+
+def _nearest(
+    vectors: Embeddings, other: Embeddings, rules: Rules, start: StartProgress | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """The nearest row of the other set for each row, and its distance in float64."""
+    progress = None if start is None else start(f"nearest rows of {other.name}")
+    index = ExactSearch.of(other.vectors, rules.metric, rules.threads)
+    near = index.search(vectors.vectors, 1, progress=progress).indices[:, 0]
+    far = np.empty(len(near))
+    for begin in range(0, len(near), 4096):
+        some = slice(begin, begin + 4096)
+        stored = np.asarray(other.vectors[near[some]])
+        far[some] = row_distances(np.asarray(vectors.vectors[some]), stored, rules.metric)
+    return near, far
+
+
+def _write(
+    rows: Dataset,
+    result: Deduplicated,
+    use: Usable,
+    output: str | Path | None,
+    removed: str | Path | None,
+    add_to: str | Path | None,
+    overwrite: bool,
+) -> None:
+    """Write what has a name; the rows that stay and the removed ones get theirs together."""
+    with ExitStack() as stack:
+        if removed is not None:
+            table = stack.enter_context(tables.table_writer(removed, overwrite))
+            for record in result.removals():
+                table.add(record)
+        if output is not None and rows.path is not None:
+            stays = np.zeros(len(rows), dtype=bool)
+            stays[result.rows] = True
+            tables.copy_rows(rows.path, stack.enter_context(atomic.whole_file(output, overwrite)), output, stays)
+        if add_to is not None:
+            adding.write(rows, result, add_to, overwrite, use.of_result)

@@ -1,0 +1,125 @@
+"""How rows are grouped: the rules that `duplicates`, `dedup` and `select` share, checked and applied."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from vicinal.analysis.duplicates import LINKS, check_radius, crowding, greedy, linked, representatives
+from vicinal.analysis.near_pairs import NearPairs
+from vicinal.errors import UsageError
+from vicinal.knn.arguments import check_threads
+from vicinal.knn.blocks import blocks
+from vicinal.knn.metrics import Metric, find
+from vicinal.tasks import arguments
+from vicinal.typing import Progress
+
+BLOCK_BYTES = 1 << 24
+KEEP = ("first", "best", "most-central")
+
+
+@dataclass(frozen=True, eq=False)
+class Rules:
+    """What a duplicate is, and which row of a group stays.
+
+    Attributes
+    ----------
+    radius : float
+        In the metric's unit.
+    metric : Metric
+    link : {"greedy", "single"}
+    keep : {"first", "best", "most-central", "all"}
+    threads : int or None
+    """
+
+    radius: float
+    metric: Metric
+    link: str
+    keep: str
+    threads: int | None
+
+
+def check_rules(
+    radius: object, metric: Metric | str, link: object, keep: object, quality: object, threads: object, also: str = ""
+) -> tuple[Rules, object]:
+    """Return the rules, and the quality that they need: the caller's, or the field of "best:FIELD".
+
+    Parameters
+    ----------
+    also : str
+        Another value that `keep` may have.
+
+    Raises
+    ------
+    UsageError
+        One of the arguments cannot be used.
+    """
+    measure = find(metric)
+    limit = check_radius(radius, measure)
+    arguments.choice(link, "link", LINKS)
+    name, colon, field = str(keep).partition(":")
+    if name not in (*KEEP, *filter(None, [also])) or (colon and (name != "best" or not field)):
+        choices = ", ".join(["first", "best:FIELD", "most-central", *filter(None, [also])])
+        raise UsageError(f'keep: expected one of {choices}, got "{keep}"')
+    if colon and quality is not None:
+        raise UsageError(f"quality: keep {keep!r} names the field already; leave one of them out")
+    if name == "best" and not colon and quality is None:
+        raise UsageError("keep: best needs a field of numbers; write best:FIELD")
+    if quality is not None and name not in ("first", "best"):
+        raise UsageError(f"quality: keeps the best row of a group, but keep is {name!r}; leave one of them out")
+    if colon:
+        quality = field
+    best = "best" if quality is not None else name
+    return Rules(limit, measure, str(link), best, check_threads(threads)), quality
+
+
+def group_rows(
+    vectors: np.ndarray,
+    rules: Rules,
+    quality: np.ndarray | None = None,
+    labels: np.ndarray | None = None,
+    progress: Progress | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the lowest row of each row's group, and the row that stays for it.
+
+    Parameters
+    ----------
+    vectors : ndarray, shape (n, dim)
+        Rows that a distance is defined for.
+    rules : Rules
+    quality : ndarray of float, shape (n,), optional
+        High is good; -inf for a row without one.
+    labels : ndarray of int64, shape (n,), optional
+        Only rows of one label are duplicates of each other.
+    progress : callable, optional
+
+    Returns
+    -------
+    group, representative : ndarray of int64, shape (n,)
+    """
+    pairs = NearPairs(vectors, rules.radius, rules.metric, rules.threads, labels, progress)
+    priority = crowding(pairs) if rules.keep == "most-central" else quality
+    if rules.link == "single":
+        groups = linked(pairs)
+        return groups, representatives(groups, priority)
+    standing = greedy(pairs, priority)
+    lowest = np.arange(len(vectors))
+    np.minimum.at(lowest, standing, np.arange(len(vectors)))
+    return lowest[standing], standing
+
+
+def distances_between(vectors: np.ndarray, others: np.ndarray, metric: Metric) -> np.ndarray:
+    """Return the distance of each row to another, float64 (n,)."""
+    distance = np.zeros(len(vectors))
+    # A row's distance to itself is 0, but not its inner product with itself.
+    rows = np.arange(len(vectors)) if metric.product else np.flatnonzero(others != np.arange(len(vectors)))
+    for places in blocks(len(rows), BLOCK_BYTES // (8 * vectors.shape[1])):
+        block = rows[places]
+        distance[block] = row_distances(np.asarray(vectors[block]), np.asarray(vectors[others[block]]), metric)
+    return distance
+
+
+def row_distances(a: np.ndarray, b: np.ndarray, metric: Metric) -> np.ndarray:
+    """Return the distance of each row of a to the same row of b, float64 (n,)."""
+    if metric.whiten is not None:
+        a, b = metric.whiten(a), metric.whiten(b)
+    return metric.finish(metric.measure(metric.prepare(a), metric.prepare(b)))

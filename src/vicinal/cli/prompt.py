@@ -4,6 +4,7 @@ import atexit
 import contextlib
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,7 @@ def talk(target: Any, name: str, parameters: dict[str, Any], form: str) -> int:
             print(file=sys.stderr)
             continue
         if not pending and line.strip().startswith("."):
-            if not _command(target, line.strip()):
+            if not command(target, line.strip()):
                 return 0
             continue
         pending = f"{pending}\n{line}" if pending else line
@@ -85,7 +86,7 @@ def talk(target: Any, name: str, parameters: dict[str, Any], form: str) -> int:
                 print("interrupted", file=sys.stderr)
 
 
-def _command(target: Any, line: str) -> bool:
+def command(target: Any, line: str) -> bool:
     """Runs a line that begins with a dot; False ends the prompt."""
     word, _, rest = line.partition(" ")
     if word in (".quit", ".exit"):
@@ -102,6 +103,27 @@ def _command(target: Any, line: str) -> bool:
     else:
         print(_schema(tables, rest.strip()))
     return True
+
+
+def parts(text: str) -> Iterator[str]:
+    """A text's commands, which are lines that begin with a dot between statements, and the statements between them.
+
+    >>> list(parts(".tables\\nSELECT 1;\\n.schema T\\n"))
+    ['.tables', 'SELECT 1;\\n', '.schema T']
+    """
+    from vicinal.sql.parse.lexer import complete
+
+    pending = ""
+    for line in text.splitlines(keepends=True):
+        if line.startswith(".") and (not pending.strip() or complete(pending)):
+            if pending.strip():
+                yield pending
+            yield line.strip()
+            pending = ""
+        else:
+            pending += line
+    if pending.strip():
+        yield pending
 
 
 def _schema(tables: dict[str, Any], name: str) -> str:

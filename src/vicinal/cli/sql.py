@@ -125,8 +125,6 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         with _named(arguments.file):
             print(to_ydb(sys.stdin.read() if text is None else text).rstrip("\n"))
         return 0
-    from vicinal.sql.io.printing import printed
-
     parameters = dict(_parameter(one) for one in arguments.param)
     with _target(arguments) as target:
         if text is None and sys.stdin.isatty():
@@ -134,9 +132,26 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 
             return prompt.talk(target, arguments.url or words[0], parameters, arguments.format)
         with _named(arguments.file):
-            for line in printed(target.run(sys.stdin.read() if text is None else text, parameters), arguments.format):
-                print(line)
+            _run(target, sys.stdin.read() if text is None else text, parameters, arguments.format)
     return 0
+
+
+def _run(target: "Database | Remote", text: str, parameters: dict[str, Any], form: str) -> None:
+    """Runs statements, with the prompt's commands among them where there are any, and prints their rows."""
+    from vicinal.cli import prompt
+    from vicinal.sql.io.printing import printed
+
+    pieces = list(prompt.parts(text))
+    if not any(piece.startswith(".") for piece in pieces):
+        pieces = [text]  # lines and columns of errors are those of the text
+    names: dict[str, Any] = {}
+    for piece in pieces:
+        if piece.startswith("."):
+            if not prompt.command(target, piece):
+                return
+            continue
+        for line in printed(target.run(piece, parameters, names), form):
+            print(line)
 
 
 def _target(arguments: argparse.Namespace) -> "Database | Remote":

@@ -28,7 +28,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from vicinal.sql.database import Database
+    from vicinal.sql.duck import install
     from vicinal.sql.faults import SqlError
     from vicinal.sql.io.exporting import export_table
     from vicinal.sql.io.importing import import_table
@@ -44,13 +47,19 @@ _HOMES = {
     "SqlError": "faults",
     "export_table": "io.exporting",
     "import_table": "io.importing",
+    "install": "duck",
     "to_ydb": "ydb.translate",
 }
-__all__ = ["Database", "Remote", "Rows", "SqlError", "connect", "export_table", "import_table", "to_ydb"]
+__all__ = ["Database", "Remote", "Rows", "SqlError", "connect", "export_table", "import_table", "install", "to_ydb"]
 
 
-def connect(path: str | Path = ":memory:", read_only: bool = False, threads: int | None = None) -> "Database":
-    """Return an open database; the same as `Database(path, read_only, threads)`.
+def connect(
+    path: str | Path = ":memory:",
+    read_only: bool = False,
+    threads: int | None = None,
+    tables: "Mapping[str, Any] | None" = None,
+) -> "Database":
+    """Return an open database: `Database(path, read_only, threads)` with tables of the caller's registered.
 
     Parameters
     ----------
@@ -60,6 +69,8 @@ def connect(path: str | Path = ":memory:", read_only: bool = False, threads: int
         Refuse every change; the file must exist.
     threads : int, optional
         By default the cores of the machine.
+    tables : mapping, optional
+        A table's name to a DataFrame of pandas' or polars', or an Arrow table; see `Database.register`.
 
     Returns
     -------
@@ -72,7 +83,10 @@ def connect(path: str | Path = ":memory:", read_only: bool = False, threads: int
     """
     from vicinal.sql.database import Database
 
-    return Database(path, read_only, threads)
+    database = Database(path, read_only, threads)
+    for name, table in (tables or {}).items():
+        database.register(name, table)
+    return database
 
 
 if not TYPE_CHECKING:  # a type checker would take any name of a module that has __getattr__

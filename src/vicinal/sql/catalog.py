@@ -32,7 +32,7 @@ class Index:
     """An index: its columns, its settings, and its kind.
 
     kind : vector_kmeans_tree, whose last column holds the vectors; fulltext_plain, fulltext_relevance; secondary,
-           unique, which are DuckDB's
+           which is DuckDB's
     """
 
     name: str
@@ -49,7 +49,7 @@ class Index:
     @property
     def plain(self) -> bool:
         """Whether it is an index of DuckDB's, without a hidden column."""
-        return self.kind in ("secondary", "unique")
+        return self.kind == "secondary"
 
     @property
     def functions(self) -> tuple[str, ...]:
@@ -72,6 +72,7 @@ class Table:
     columns: dict[str, Column]
     key: tuple[str, ...]
     indexes: dict[str, Index] = field(default_factory=dict)
+    registered: bool = False  # a copy of a table of the caller's, which no statement changes
 
 
 def quoted(name: str) -> str:

@@ -21,16 +21,16 @@ from vicinal.sql.compile.nodes import STAR, Call, Name, Node, Select, written
 from vicinal.sql.compile.parameters import declared, parameter
 from vicinal.sql.compile.select import PAIRS, Compiler
 from vicinal.sql.compile.values import Deferred, Relation
-from vicinal.sql.engine import bulk, ranking, schema
+from vicinal.sql.engine import bulk, ranking, registered, schema
 from vicinal.sql.engine.connection import Connection
 from vicinal.sql.engine.definitions import Definitions
+from vicinal.sql.engine.pragmas import top_size
 from vicinal.sql.faults import SqlError, fault, outside, place
 from vicinal.sql.parse import statements
 from vicinal.sql.parse.grammar import parse
 from vicinal.sql.rows import Rows, last
 from vicinal.sql.types import UTF8, Type
 
-TOP_SIZE = "ydb.KMeansTreeSearchTopSize"
 FEW = 1000  # up to so many rows come as tuples
 MOST_REMEMBERED = 4096  # characters of a text whose statements are kept for the next time
 
@@ -67,8 +67,9 @@ class Database:
         self._owner = threading.current_thread()  # of the open transaction
         self._parse = functools.lru_cache(maxsize=256)(parse)
         self._tables: dict[str, Table] | None = None
+        self._registered: dict[str, Table] = {}
         self._definitions = Definitions(self._connection, self.tables, self._forget)
-        self._pragmas: dict[str, str] = {}
+        self._top_size = 10
 
     @property
     def path(self) -> str:
@@ -96,8 +97,30 @@ class Database:
             if not self._connection.exists:
                 return {}
             if self._tables is None:
-                self._tables = catalog.read(self._connection.duck)
+                self._tables = catalog.read(self._connection.duck) | self._registered
             return self._tables
+
+    def register(self, name: str, table: Any) -> None:
+        """Add a DataFrame or an Arrow table as a table for reading only, until the database is closed.
+
+        Parameters
+        ----------
+        name : str
+            The table's name; one of that name in the file is hidden.
+        table : DataFrame or pyarrow.Table
+            The rows, which are copied. A column of lists of numbers becomes one of vectors' byte strings.
+
+        Raises
+        ------
+        UsageError
+            It is no table, or the name is none that a table has.
+        DataError
+            A column is of a type that YQL has none for.
+        """
+        with self._turn():
+            self._connection.require()
+            self._registered[name] = registered.register(self._connection, name, table)
+            self._tables = None
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
@@ -190,9 +213,9 @@ class Database:
             if statement.name in given or statement.name not in assigned:
                 names[statement.name] = declared(statement, text, given)
         elif isinstance(statement, statements.Pragma):
-            self._pragma(statement, text)
+            self._top_size = top_size(statement, text)
         elif isinstance(statement, statements.Transaction):
-            self._transaction(statement, text)
+            self._connection.transact(statement, text)
         elif isinstance(statement, statements.Query):
             return self._query(statement, text, names)
         elif isinstance(statement, statements.ShowCreate):
@@ -209,28 +232,6 @@ class Database:
                 self._schema(statement, text)
         return None
 
-    def _pragma(self, statement: statements.Pragma, text: str) -> None:
-        if statement.name != TOP_SIZE:
-            raise fault(text, statement.start, outside(f"PRAGMA {statement.name}", f"there is {TOP_SIZE}"))
-        value = statement.value or ""
-        if not value.isdigit() or int(value) < 1:
-            raise fault(text, statement.start, f"PRAGMA {TOP_SIZE}: expected a whole number above 0, found {value!r}")
-        self._pragmas[TOP_SIZE] = value
-
-    def _transaction(self, statement: statements.Transaction, text: str) -> None:
-        if statement.verb == "BEGIN":
-            if self._connection.in_transaction:
-                raise fault(text, statement.start, "a transaction is open already; COMMIT or ROLLBACK it first")
-            self._connection.begin()
-        elif not self._connection.in_transaction:
-            raise fault(text, statement.start, f"{statement.verb}: no transaction is open; BEGIN opens one")
-        elif not self._connection.end(statement.verb == "COMMIT"):
-            raise fault(
-                text,
-                statement.start,
-                "a statement of this transaction failed, so it was rolled back; run its statements again from BEGIN",
-            )
-
     def _compiler(self, text: str, names: dict[str, Any], start: int) -> Compiler:
         self._connection.require()
         made = Compiler(text, self.tables(), names, functools.partial(self._evaluate, text), self._probe, start)
@@ -246,7 +247,7 @@ class Database:
     def _probe(self, table: Table, index: str, target: bytes | None) -> list[int]:
         """The clusters that a search of an index visits."""
         self._connection.notices += self._definitions.vectors.unlike(table, index, target)
-        return self._definitions.vectors.visit(table, index, target, int(self._pragmas.get(TOP_SIZE, "10")))
+        return self._definitions.vectors.visit(table, index, target, self._top_size)
 
     def _query(self, statement: statements.Query, text: str, names: dict[str, Any]) -> Rows:
         compiler = self._compiler(text, names, statement.start)
@@ -274,6 +275,7 @@ class Database:
     ) -> None:
         compiler = self._compiler(text, names, statement.start)
         table = compiler.table(statement.table)
+        schema.refuse_registered(table, statement.table, text)
         node, touched = change(compiler, statement, table)
         indexes = [one for one in table.indexes.values() if touched & set(one.columns)]
         if not indexes:

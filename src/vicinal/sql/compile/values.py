@@ -165,7 +165,8 @@ class Scope:
 def of_table(name: str, table: Table, alias: str) -> Source:
     """A table as a source, `alias` being its name in DuckDB's statement."""
     columns = [(one.name, Expression(Column(alias, one.physical), one.kind)) for one in table.columns.values()]
-    return Source(name, columns, table, [Column(alias, table.columns[key].physical) for key in table.key])
+    keys = [table.columns[key].physical for key in table.key] or ["rowid"]  # a registered table has no key
+    return Source(name, columns, table, [Column(alias, key) for key in keys])
 
 
 # Gives the value of an expression that is the same for all rows; the number is where it stands in the text.

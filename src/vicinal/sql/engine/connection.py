@@ -17,6 +17,7 @@ from vicinal.errors import DataError, UsageError, need
 from vicinal.sql.compile.nodes import Node, Text, written
 from vicinal.sql.engine.interrupting import Watch
 from vicinal.sql.faults import fault, place
+from vicinal.sql.parse.statements import Transaction
 from vicinal.sql.types import Type
 from vicinal.sql.vectors import binary
 
@@ -219,6 +220,21 @@ class Connection:
         failed, self.in_transaction, self.failed = self.failed, False, False
         self.duck.execute("COMMIT" if commit and not failed else "ROLLBACK")
         return not (failed and commit)
+
+    def transact(self, statement: Transaction, text: str) -> None:
+        """Runs BEGIN, COMMIT or ROLLBACK."""
+        if statement.verb == "BEGIN":
+            if self.in_transaction:
+                raise fault(text, statement.start, "a transaction is open already; COMMIT or ROLLBACK it first")
+            self.begin()
+        elif not self.in_transaction:
+            raise fault(text, statement.start, f"{statement.verb}: no transaction is open; BEGIN opens one")
+        elif not self.end(statement.verb == "COMMIT"):
+            raise fault(
+                text,
+                statement.start,
+                "a statement of this transaction failed, so it was rolled back; run its statements again from BEGIN",
+            )
 
     # Errors.
 

@@ -53,6 +53,7 @@ class Definitions:
                 return
             self._connection.require()
             table = schema.find_table(statement.table, self._tables(), text)
+            schema.refuse_registered(table, statement.table, text)
             with self._connection.whole():
                 if isinstance(statement, statements.AddIndex):
                     self._add(table, statement, text)
@@ -80,6 +81,7 @@ class Definitions:
             return
         self._connection.require()
         table = schema.find_table(statement.table, self._tables(), text)
+        schema.refuse_registered(table, statement.table, text)
         with self._connection.whole():
             self._connection.duck.execute(f"DROP TABLE {quoted(table.physical)}")
             if table.indexes:
@@ -95,7 +97,7 @@ class Definitions:
         for column in (*statement.columns, *statement.cover):
             if column.text not in table.columns:
                 raise fault(text, column.start, unknown("column", column.text, table.columns))
-        if statement.kind in ("secondary", "unique"):
+        if statement.kind == "secondary":
             names = tuple(one.text for one in statement.columns), tuple(one.text for one in statement.cover)
             index = Index(name.text, *names, {}, statement.kind)
             self._catalog.keep(table, index)
@@ -147,9 +149,8 @@ class Definitions:
 
     def _make_plain(self, table: Table, index: Index) -> None:
         columns = ", ".join(quoted(table.columns[one].physical) for one in index.columns)
-        word = "UNIQUE INDEX" if index.kind == "unique" else "INDEX"
         self._connection.duck.execute(
-            f"CREATE {word} {_plain_name(table, index)} ON {quoted(table.physical)} ({columns})"
+            f"CREATE INDEX {_plain_name(table, index)} ON {quoted(table.physical)} ({columns})"
         )
 
 

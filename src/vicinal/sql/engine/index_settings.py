@@ -72,5 +72,5 @@ def clusters_of(settings: dict[str, Any], vectors: int) -> int:
     if wanted is not None and vectors < FEW_VECTORS:
         return 2
     copies: int = vectors * int(settings.get("overlap_clusters", 1))
-    fitting = float(copies) ** (1 / (int(settings["levels"]) + 1))
-    return int(min(max(2, round(fitting)), most))
+    fitting = math.pow(copies, 1 / (int(settings["levels"]) + 1))
+    return max(2, min(round(fitting), most))

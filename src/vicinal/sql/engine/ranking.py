@@ -86,6 +86,8 @@ class Ranking:
     def _places(self, connection: Connection, compiler: Compiler) -> np.ndarray | None:
         """Each fact's place in the order of the primary key by its row id; None where the row ids are in that order."""
         table = self.facts.table
+        if not table.key:
+            return None
         keys = [Phrase((Column("t0", table.columns[key].physical), " ASC NULLS FIRST")) for key in table.key]
         query = Select([Column("t0", "rowid")], Phrase((Name(table.physical), " AS t0")), order=keys)
         order = connection.arrow(query, compiler.source, compiler.start).column(0).to_numpy()

@@ -67,6 +67,13 @@ def find_table(name: Written, tables: dict[str, Table], text: str) -> Table:
     return tables[name.text]
 
 
+def refuse_registered(table: Table, name: Written, text: str) -> None:
+    """Raises SqlError where a table is a copy of the caller's."""
+    if table.registered:
+        message = f"table {table.name} was registered and is for reading only"
+        raise fault(text, name.start, f"{message}; CREATE TABLE and INSERT INTO ... SELECT make one of your own")
+
+
 def shown(table: Table) -> str:
     """The CREATE TABLE that makes a table with its indexes."""
     lines = [
@@ -74,7 +81,8 @@ def shown(table: Table) -> str:
         for one in table.columns.values()
     ]
     lines += [f"    INDEX {_index(one)}" for one in table.indexes.values()]
-    lines.append(f"    PRIMARY KEY ({', '.join(map(_name, table.key))})")
+    if table.key:  # a registered table has none
+        lines.append(f"    PRIMARY KEY ({', '.join(map(_name, table.key))})")
     return f"CREATE TABLE {_name(table.name)} (\n" + ",\n".join(lines) + "\n);\n"
 
 
@@ -82,7 +90,7 @@ def _index(index: Index) -> str:
     columns = ", ".join(map(_name, index.columns))
     cover = f" COVER ({', '.join(map(_name, index.cover))})" if index.cover else ""
     if index.plain:
-        return f"{_name(index.name)} GLOBAL {'UNIQUE ' * (index.kind == 'unique')}SYNC ON ({columns}){cover}"
+        return f"{_name(index.name)} GLOBAL SYNC ON ({columns}){cover}"
     settings = {name: str(value).lower() for name, value in index.settings.items()}
     if index.kind == VECTOR and len(index.columns) == 1:
         settings.pop("adaptive_clusters", None)  # it is about prefixes

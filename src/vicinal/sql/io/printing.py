@@ -27,6 +27,9 @@ def shown(value: Any, kind: Type) -> str:
     if isinstance(value, float):
         number = str(np.float32(value)) if kind == FLOAT else repr(value)
         return number.removesuffix(".0")
+    if isinstance(value, dict):
+        members = (f"{name}: {shown(one, kind.member(name) or kind)}" for name, one in value.items())
+        return f"<|{', '.join(members)}|>"
     if isinstance(value, list):
         return "[" + ", ".join(shown(one, kind.item or kind) for one in value) + "]"
     if isinstance(value, datetime):
@@ -55,6 +58,8 @@ def plain(value: Any, kind: Type) -> Any:
         if not np.isfinite(value):
             return str(value)
         return float(str(np.float32(value))) if kind == FLOAT else value
+    if isinstance(value, dict):
+        return {name: plain(one, kind.member(name) or kind) for name, one in value.items()}
     if isinstance(value, list):
         return [plain(one, kind.item or kind) for one in value]
     if isinstance(value, datetime | date):

@@ -134,7 +134,9 @@ class _Parser(QueryParser):
             self.outside("a local index", remedy="write GLOBAL")
         if not self.words("GLOBAL"):
             self.raise_error("expected GLOBAL")
-        kind = "unique" if self.words("UNIQUE") else "secondary"
+        if self._curr.text.upper() == "UNIQUE":
+            self.outside("a unique index", remedy="leave UNIQUE out, and make the column the primary key")
+        kind = "secondary"
         if not self.words("SYNC"):
             self.words("ASYNC")
         if self._match(TokenType.USING):
@@ -145,7 +147,7 @@ class _Parser(QueryParser):
         columns = self.names("a column")
         cover = self.names("a column") if self.words("COVER") else []
         found = AddIndex(table, index, columns, cover, self._settings(), kind, start=start)
-        if kind in ("secondary", "unique") and found.settings:
+        if kind == "secondary" and found.settings:
             self.outside("WITH (...) of a secondary index", remedy="leave it out")
         return found
 

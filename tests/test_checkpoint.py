@@ -139,7 +139,7 @@ def test_a_kernel_without_checkpoints_refuses_one(tmp_path: Path, monkeypatch: p
         ("indices", lambda array: array.astype(np.int32)),
         ("indices", lambda array: array.astype(np.float64)),
         ("indices", lambda array: array[:, :3]),
-        ("indices", lambda array: array + 9000),
+        ("distances", lambda array: (array.view(np.int32) + 9000).view(np.float32)),  # row numbers, until the pass ends
         ("distances", lambda array: array.astype(np.float64)),
         ("distances", lambda array: array[1:]),
     ],

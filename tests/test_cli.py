@@ -290,9 +290,8 @@ def test_a_wrong_option_is_named(work: Workplace, arguments: tuple, said: str) -
     [
         ("scor",),
         (*SCORE, "--metrics", "l2"),
-        (*SCORE, "--on-invalid", "skip"),
+        (*SCORE, "--on-invalid", "drop"),
         (*SCORE, "--neighbors", "graph"),
-        ("neighbors", "emb.npy"),
         ("neighbors",),
         (*SCORE, "-k"),
         (*SCORE, "--over"),

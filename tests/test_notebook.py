@@ -11,7 +11,6 @@ import polars
 import pyarrow
 import pytest
 import scipy.sparse
-import torch
 
 import vicinal
 from vicinal.data.results import Columns
@@ -41,7 +40,6 @@ WRONG: list[tuple[Callable[[], Any], str]] = [
     ),
     (lambda: vicinal.remove_from_index(INDEX, "a"), "ids: expected a list, got \"a\"; write ['a']"),
     (lambda: vicinal.index("hnsw", settings={"M": 4}, M=8), "M: given as an argument and in settings; give it once"),
-    (lambda: vicinal.Exact().fit([[0.0]], payload=FRAME[:1]), "one mapping a row, got DataFrame"),
     (lambda: vicinal.evaluate([]), "indexes: expected at least one index"),
     (lambda: vicinal.evaluate(INDEX, n_queries=0), "n_queries: expected a whole number above 0, got 0"),
     (lambda: vicinal.classify(ROWS, None, ROWS), "labels: expected a column, FILE:FIELD, or one value a row, got None"),
@@ -59,8 +57,6 @@ WRONG: list[tuple[Callable[[], Any], str]] = [
         "IterableDataset, which is read one row at a time; give a Dataset",
     ),
     (lambda: vicinal.score(scipy.sparse.eye_array(3)), "which is sparse; give .toarray() of it"),
-    (lambda: vicinal.score(torch.zeros(3, 2, requires_grad=True)), "which NumPy cannot read"),
-    (lambda: vicinal.score(torch.zeros(3, 2).bfloat16()), "give a NumPy array, such as tensor.detach().float()"),
     (lambda: vicinal.report(np.zeros(3), "page.html"), "scores: expected the result of vicinal.score"),  # type: ignore[arg-type]
     (lambda: vicinal.report(vicinal.score(ROWS, k=1), "page.html", fields="kind"), "fields: expected a list, got"),
     (lambda: vicinal.learn.train(ROWS, "kind", margin="wide"), "margin: expected a number above 0, got 'wide'"),  # type: ignore[arg-type]

@@ -88,6 +88,8 @@ def numbers(array: np.ndarray, name: str) -> np.ndarray:
 def _on_host(values: Any, name: str) -> Any:
     """A tensor of torch, or an object that has `__dlpack__` alone, as an array of NumPy."""
     package = type(values).__module__.partition(".")[0]
+    if package == "scipy" and hasattr(values, "toarray"):
+        raise DataError(f"{name}: found {type(values).__name__}, which is sparse; give .toarray() of it")
     if package == "torch" and hasattr(values, "detach"):
         tensor = values.detach()
         if str(tensor.layout) != "torch.strided":

@@ -184,8 +184,12 @@ def _is_state(state: dict[str, Any], n: int, k: int) -> bool:
     if not all(_is_number(state.get(name)) for name in ("finished", "layout")):
         return False
     indices, distances = state["indices"], state["distances"]
-    fits = indices.shape == distances.shape == (n, k) and indices.dtype == np.int64 and distances.dtype == np.float32
-    return fits and bool(indices.min(initial=0) >= -1 and indices.max(initial=0) < n)
+    if indices.shape != (n, k) or distances.shape != (n, k):
+        return False
+    if indices.dtype != np.int64 or distances.dtype != np.float32:
+        return False
+    rows = distances.view(np.int32)  # until the pass ends, the row numbers lie here, and the sums in the other array
+    return bool(rows.min(initial=0) >= -1 and rows.max(initial=0) < n)
 
 
 def _is_number(value: object) -> bool:

@@ -49,12 +49,12 @@ COMMANDS = (
 
 
 def whole(place: Path) -> None:
-    """Every output is that of the earlier run or of the new one."""
+    """Every output is that of an earlier run or of the new one; of three commands, each may have added 50 rows."""
     lines = (place / "o.jsonl").read_text().splitlines()
     assert lines == ["old"] or len([json.loads(line) for line in lines]) == N
     assert Neighbors.load(place / "graph").k in (2, 30)
     index = load_index(place / "index", threads=1)
-    assert len(index) in (N, N + 50) and index.search(index.vectors[:1], 1).indices[0, 0] == 0
+    assert len(index) in range(N, N + 151, 50) and index.search(index.vectors[:1], 1).indices[0, 0] == 0
 
 
 def limited(n_bytes: int) -> None:

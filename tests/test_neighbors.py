@@ -346,13 +346,13 @@ KILLED_WHILE_SAVING = """
 import sys
 import numpy as np
 import vicinal
-save = np.save
+write = np.lib.format.write_array
 def blocked(file, array, **options):
-    if "distances" in str(file):
+    if array.dtype.kind == "f":
         print("in the middle", flush=True)
         sys.stdin.read()
-    save(file, array, **options)
-np.save = blocked
+    write(file, array, **options)
+np.lib.format.write_array = blocked
 vicinal.Neighbors([[1], [0]], [[2.0], [2.0]]).save("g", overwrite=True)
 """
 
@@ -361,7 +361,7 @@ def test_a_kill_in_the_middle_of_saving_leaves_the_old_graph(folder: Path) -> No
     child = start(KILLED_WHILE_SAVING, cwd=folder.parent)
     assert child.stdout is not None and child.stdout.readline() == "in the middle\n"
     (part,) = folder.parent.glob(".g.*.part")
-    assert [file.name for file in part.iterdir()] == ["indices.npy"]
+    assert (part / "indices.npy").exists() and not (part / "manifest.json").exists()
     child.kill()
     child.communicate(timeout=60)
     assert child.returncode == -signal.SIGKILL

@@ -125,6 +125,26 @@ def test_kappa_of_equal_labels_is_1(n: int) -> None:
     assert vicinal.kappa(labels, labels).value == 1.0
 
 
+def test_curation_never_asks_such_rows(holes: Workplace) -> None:
+    ask = ("curate", "d.jsonl", "--embeddings", "bad.npy", "--labels", "label", "--clusters", "2", "-k", "9")
+    assert "d.jsonl:8: label: expected a label" in holes.refuses(3, *ask, "--state", "s")
+    assert not Path("s").exists()
+    answer = holes(*ask, "--state", "s", "-o", "o.jsonl", "--on-invalid", "skip")
+    assert "3 rows without a usable value were left out (no label: 2, NaN or infinite value: 1)" in answer.err
+    good = ("curate", "good.jsonl", "--embeddings", "good.npy", "--labels", "label", "--clusters", "2", "-k", "9")
+    assert holes(*good, "--state", "g", "-o", "g.jsonl").code == 0
+    assert Path("o.jsonl").read_text() == Path("g.jsonl").read_text() != ""
+    # An expert's row without a label is one that waits.
+    asked = [json.loads(line)["id"] for line in Path("o.jsonl").read_text().splitlines()]
+    holes.lines("e.jsonl", [{"id": one, "label": "c0"} for one in asked])
+    holes.lines("f.jsonl", [{"id": one, "label": None if row == 0 else "c0"} for row, one in enumerate(asked)])
+    later = ("--state", "s", "--experts", "e.jsonl:label", "f.jsonl:label")
+    assert "f.jsonl:1: label: expected a label" in holes.refuses(3, *good, "--state", "g", *later[2:])
+    assert "waiting for the experts' labels of 1 rows" in holes(*ask, *later, "--on-invalid", "null").out
+    holes.lines("f.jsonl", [{"id": one, "label": "c0"} for one in asked])
+    assert f"after {len(asked)} rows" in holes(*ask, *later, "--on-invalid", "null").out
+
+
 def test_selection_names_rows_without_a_quality_as_unusable(holes: Workplace) -> None:
     ask = (
         "select",
@@ -182,11 +202,11 @@ def test_learning_leaves_such_rows_out(holes: Workplace) -> None:
 
 
 def test_every_command_that_reads_rows_has_the_option() -> None:
-    """`report` reads a kept run, `embed` texts, `lm` its own datastores, `sql` tables; `curate` refuses such rows."""
+    """`report` reads a kept run, `embed` texts, `lm` its own datastores, `sql` tables."""
     import argparse
     from importlib import import_module
 
-    for name in sorted(set(cli.COMMANDS) - {"report", "embed", "lm", "sql", "info", "index", "curate"}):
+    for name in sorted(set(cli.COMMANDS) - {"report", "embed", "lm", "sql", "info", "index"}):
         parser = argparse.ArgumentParser()
         import_module(f"vicinal.cli.{name.replace('-', '_')}").add_arguments(parser)
         (action,) = [one for one in parser._actions if one.dest == "on_invalid"]

@@ -39,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", metavar="N", default="0", help="of the clusters (default 0)")
     options.add_ids(parser)
     options.add_threads(parser)
+    options.add_on_invalid(parser, "never asked")
     parser.add_argument("-o", "--output", metavar="FILE", help="write the rows to label next")
     parser.add_argument("--train", metavar="FILE", help="write the rows to train on, with the experts' labels")
     options.add_overwrite(parser)
@@ -47,6 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Make one round and print its state."""
+    from vicinal.data.usable import note
     from vicinal.tasks.curate import curate
 
     found = curate(
@@ -65,9 +67,12 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         ids=arguments.ids,
         seed=options.number(arguments.seed),
         threads=options.number(arguments.threads),
+        on_invalid=arguments.on_invalid,
         output=arguments.output,
         train=arguments.train,
         overwrite=arguments.overwrite,
     )
     print(json.dumps(found.summary()) if arguments.json else found)
+    if found.unusable:
+        console.note(note(found.unusable, skip=True).removeprefix("; "))
     return 0

@@ -16,9 +16,10 @@ import numpy as np
 
 from vicinal.analysis.agreement import cohen_kappa
 from vicinal.analysis.curation import Round, pairs_between_clusters, why_to_stop
-from vicinal.data import dataset, labels
-from vicinal.data.embeddings import load
+from vicinal.data import dataset, labels, tables
+from vicinal.data.embeddings import OnInvalid, load
 from vicinal.data.results import Columns
+from vicinal.data.usable import Usable, kind_of, usable
 from vicinal.errors import DataError, UsageError, some
 from vicinal.indexes.exact import Exact
 from vicinal.storage import atomic, manifests
@@ -50,6 +51,8 @@ class Curation:
         longer rises; "exhausted": no pairs are left.
     waiting : int
         Rows that were asked before and that an expert has not labelled; nothing was measured while there are some.
+    unusable : dict of int to str
+        For every row that has no usable embedding or no label of the model, why; none where nothing was measured.
     """
 
     to_label: Columns
@@ -57,6 +60,7 @@ class Curation:
     rounds: list[Round] = field(default_factory=list)
     stop: str = ""
     waiting: int = 0
+    unusable: dict[int, str] = field(default_factory=dict)
 
     def summary(self) -> dict[str, Any]:
         """Return the state as JSON can hold it."""
@@ -66,6 +70,7 @@ class Curation:
             "waiting": self.waiting,
             "to_label": len(self.to_label),
             "train": len(self.train),
+            "unusable": len(self.unusable),
         }
 
     def __str__(self) -> str:
@@ -109,6 +114,7 @@ def curate(
     ids: object = None,
     seed: int = 0,
     threads: int | None = None,
+    on_invalid: OnInvalid = "error",
     output: PathLike | None = None,
     train: PathLike | None = None,
     overwrite: bool = False,
@@ -149,6 +155,9 @@ def curate(
         The column of ids, or the ids.
     seed, threads : int, optional
         Of the clusters; of the neighbour search.
+    on_invalid : {"error", "null", "skip"}
+        Rows without a usable embedding or a label of the model, and experts' rows without a label: "error" refuses
+        them; "null" and "skip" never ask nor measure the former, and take the latter as not labelled yet.
     output, train : path, optional
         Files to write: the rows to label, and the rows to train on with their labels.
     overwrite : bool
@@ -190,23 +199,27 @@ def curate(
     arguments.number(tolerance, "tolerance", "a number of at least 0", lambda number: number >= 0)
     arguments.whole_number(patience, "patience")
     arguments.check_outputs({"output": output, "train": train}, (data, embeddings, labels, experts), overwrite)
-    rows = dataset.read(data, embeddings, ids=ids, fields={"labels": (labels, "label")}, unique_ids=True)
+    rows = dataset.read(
+        data, embeddings, ids=ids, fields={"labels": (labels, kind_of("label", on_invalid))}, unique_ids=True
+    )
     if "labels" not in rows.values:
         raise UsageError("labels: missing; name the column of the model's labels (in Python: labels=...)")
     asked, rounds = _read(Path(state), rows.ids)
-    judges = _judges(experts, asked)
-    place = {one: row for row, one in enumerate(rows.ids)}
+    judges = _judges(experts, asked, on_invalid)
     open_rows = [one for one in asked if any(one.id not in judge for judge in judges)]
     if open_rows:
         found = Curation(_table(open_rows), _train(asked, judges), rounds, waiting=len(open_rows))
     else:
-        model = _codes(rows.values["labels"], judges)
+        stored = load(rows.embeddings, rows=rows, metric=metric, on_invalid=on_invalid, at_least=2)
+        use = usable(rows, stored, on_invalid, at_least=2)
+        model = _codes(use.rows.values["labels"], judges)
+        place = {one: row for row, one in enumerate(use.rows.ids)}
         if asked:
             measured = _measured(asked, judges, model, place)
             rounds = [one for one in rounds if one.labelled != measured.labelled] + [measured]
         stop = why_to_stop(rounds, tolerance, patience)
-        new = [] if stop else _next(rows, model, asked, judges, place, settings)
-        found = Curation(_table(new), _train(asked, judges), rounds, stop or ("" if new else EXHAUSTED))
+        new = [] if stop else _next(use, model, asked, judges, place, settings)
+        found = Curation(_table(new), _train(asked, judges), rounds, stop or ("" if new else EXHAUSTED), 0, use.reasons)
         _save(Path(state), rows.ids, [*asked, *new], rounds)
     if output is not None:
         found.to_label.write(Path(output), overwrite)
@@ -257,7 +270,9 @@ def _save(state: Path, ids: list[Id], asked: list[_Asked], rounds: list[Round]) 
         manifests.write(part, STATE, fields)
 
 
-def _judges(experts: Sequence[Judge] | None, asked: list[_Asked]) -> list[dict[Id, labels.Label]]:
+def _judges(
+    experts: Sequence[Judge] | None, asked: list[_Asked], on_invalid: OnInvalid
+) -> list[dict[Id, labels.Label]]:
     """The labels of the two experts, by id."""
     if experts is None:
         if asked:
@@ -270,11 +285,16 @@ def _judges(experts: Sequence[Judge] | None, asked: list[_Asked]) -> list[dict[I
         raise UsageError("experts: expected the labels of two experts, each FILE:FIELD (in Python also a mapping)")
     found = []
     for judge in experts:
+        place = "experts"
         if isinstance(judge, str | os.PathLike):
-            read = labels.read_labels(os.fspath(judge), "experts", None, "")
-            found.append({one: read.classes[code] for one, code in zip(read.ids, read.codes, strict=True)})
-        else:
-            found.append(dict(judge))
+            path, name = labels.parse(os.fspath(judge), "experts")
+            place = f"{path}:{name}"
+            ids, _, columns = tables.read_columns(path, wanted={name: kind_of("label", on_invalid)})
+            judge = dict(zip(ids, columns[name], strict=True))
+        if on_invalid != "error":
+            judge = {one: label for one, label in judge.items() if label is not None}
+        found.append(dict(judge))
+        labels.from_values(list(judge.values()), list(judge), place, several=False)
     return found
 
 
@@ -292,7 +312,12 @@ def _measured(
 ) -> Round:
     """The kappas after all asked rows are labelled."""
     whole = [np.array([judge[one.id] for one in asked]) for judge in judges]
-    tested = [number for number, one in enumerate(asked) if one.split == EVALUATION]
+    tested = [number for number, one in enumerate(asked) if one.split == EVALUATION and one.id in place]
+    if not tested:
+        raise DataError(
+            "labels: none of the rows asked for evaluation has a usable embedding and a label of the model; expected "
+            "one; label them"
+        )
     own = model[[place[asked[number].id] for number in tested]]
     values = [_kappa(own, judge[tested]) for judge in whole]
     return Round(len(asked), float(np.mean(values)), _kappa(*whole))
@@ -306,7 +331,7 @@ def _kappa(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def _next(
-    rows: dataset.Dataset,
+    use: Usable,
     model: np.ndarray,
     asked: list[_Asked],
     judges: list[dict[Id, labels.Label]],
@@ -317,13 +342,14 @@ def _next(
     from sklearn.cluster import MiniBatchKMeans
     from threadpoolctl import threadpool_limits
 
-    stored = load(rows.embeddings, rows=rows, metric=settings.metric, at_least=2)
     names, codes = np.unique(model, return_inverse=True)
     if len(names) < 2:
         raise DataError(f"labels: all {len(model)} rows have the label {names[0]!s}; expected at least two labels")
     code = {name: number for number, name in enumerate(names.tolist())}
     free = np.ones(len(model), dtype=bool)
     for one in asked:
+        if one.id not in place:
+            continue
         free[place[one.id]] = False
         agreed = {judge[one.id] for judge in judges}
         if len(agreed) == 1:
@@ -335,16 +361,16 @@ def _next(
             continue
         wanted = min(settings.clusters, len(own))
         means = MiniBatchKMeans(wanted, random_state=settings.seed, n_init=1)
-        vectors = np.asarray(stored.vectors[own], dtype=np.float32)
+        vectors = np.asarray(use.vectors.vectors[own], dtype=np.float32)
         with threadpool_limits(1):  # the same clusters on every machine
             clusters[own] = number * MOST_CLUSTERS + means.fit_predict(vectors)
-    index = Exact(settings.metric, settings.threads).fit(stored.vectors)  # type: ignore[arg-type]
+    index = Exact(settings.metric, settings.threads).fit(use.vectors.vectors)  # type: ignore[arg-type]
     neighbors = index.neighbors(min(settings.k, len(codes) - 1))
     pairs = pairs_between_clusters(neighbors, codes, clusters, free, settings.count, settings.evaluation)
     turn = 1 + max((one.round for one in asked), default=0)
     first = 1 + max((one.pair for one in asked), default=0)
     return [
-        _Asked(rows.ids[row], first + number, turn, _split(first + number, settings.evaluation))
+        _Asked(use.rows.ids[row], first + number, turn, _split(first + number, settings.evaluation))
         for number in range(len(pairs))
         for row in (int(pairs.first[number]), int(pairs.second[number]))
     ]

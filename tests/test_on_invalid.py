@@ -218,3 +218,23 @@ def test_a_field_that_no_row_has_is_named(holes: Workplace) -> None:
     assert "d.jsonl: kind: expected a label, found no such field in any row" in holes.refuses(3, *ask)
     with pytest.raises(DataError, match="0 of 30 rows can be used"):
         vicinal.choose_k(holes.vectors, labels=[None] * N, on_invalid="skip")
+
+
+def test_measures_of_the_whole_set_skip_alike(holes: Workplace) -> None:
+    rows = [{"id": f"r{row}", "cluster_id": None if row == UNLABELLED else row % 3} for row in range(N)]
+    holes.lines("c.jsonl", rows)
+    scorers = [
+        {"name": "RadiusScorer", "embedding_path": "bad.npy"},
+        {"name": "PartitionEntropyScorer", "num_clusters": 3},
+    ]
+    knn = {"name": "KNNScorer", "k": 3, "embedding_path": "bad.npy"}
+    for number, listed in enumerate((scorers, [*scorers, knn])):
+        whole = {"input_path": "c.jsonl", "output_path": f"o{number}", "num_gpu": 0, "scorers": listed}
+        Path("c.yaml").write_text(json.dumps(whole), encoding="utf-8")
+        found = vicinal.score(config="c.yaml", on_invalid="skip")
+        left = np.delete(np.arange(N), [BAD, UNLABELLED])
+        assert found.skipped == 2 and found.ids == [f"r{row}" for row in left]
+        expected = np.exp(np.log(np.load("bad.npy")[left].astype(np.float64).std(axis=0)).mean())
+        assert found.setwise["RadiusScorer"]["radius"] == pytest.approx(expected, rel=1e-5)
+        counts = np.bincount(left % 3)
+        assert found.setwise["PartitionEntropyScorer"]["cluster_counts"] == {str(c): counts[c] for c in range(3)}

@@ -104,18 +104,23 @@ def check(
     return Inputs(vectors, references, codes, lonely, on_invalid)
 
 
-def without_invalid(plan: Plan, rows: Dataset, inputs: Inputs) -> tuple[Dataset, Inputs, np.ndarray]:
+def without_invalid(
+    plan: Plan, rows: Dataset, inputs: Inputs, others: Mapping[int, str]
+) -> tuple[Dataset, Inputs, np.ndarray]:
     """Return the rows that every question can use, what the plan reads of them, and their numbers, int64.
+
+    `others` are the rows that measures of the whole set cannot use, and why.
 
     Raises
     ------
     DataError
         There are fewer than two.
     """
-    invalid: dict[int, str] = {}
+    invalid = dict(others)
     for one in inputs.vectors.values():
         invalid |= one.invalid
-    whole = replace(next(iter(inputs.vectors.values())), invalid=invalid)
+    first = next(iter(inputs.vectors.values()), Embeddings(np.empty((len(rows), 1)), rows.name))
+    whole = replace(first, invalid=invalid)
     use = usable(replace(rows, values={}), whole, "skip", at_least=2)
     parts = {id(one): replace(one, vectors=one.vectors[use.left], invalid={}) for one in inputs.vectors.values()}
     vectors = {question: parts[id(one)] for question, one in inputs.vectors.items()}

@@ -200,7 +200,7 @@ def _from_embeddings(
     kind = kind_of("label", options.on_invalid)
     wanted = {key: (spec, kind) for key, spec in fields.values()}
     if any(not one.measure.embeddings for one in plan.setwise):
-        wanted[setwise.CLUSTER_FIELD] = (setwise.CLUSTER_FIELD, "label")
+        wanted[setwise.CLUSTER_FIELD] = (setwise.CLUSTER_FIELD, kind)
     rows = dataset.read(plan.data, source[0], ids=ids, fields=wanted, encoding=source[1])
     if output is not None:
         tables.check_table(output, rows.ids)
@@ -214,7 +214,8 @@ def _from_embeddings(
     problem = _problem(plan, rows, inputs, fields, ids)
     whole, left = rows, None
     if options.on_invalid == "skip":
-        rows, inputs, left = without_invalid(plan, rows, inputs)
+        rows, inputs, left = without_invalid(plan, rows, inputs, setwise.left_out(sets, len(rows)))
+        sets = setwise.without_invalid(sets, left, len(whole))
         problem = problem or "expected all rows of the data set, got on_invalid 'skip'; give 'null'"
     origin = Origin(problem, rows.path, inputs.vectors, inputs.references, id_field, options.on_invalid)
     if options.run is not None:

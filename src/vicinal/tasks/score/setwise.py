@@ -118,9 +118,28 @@ class Group:
     requests: dict[str, tuple[Measure, Request]]
     rows: Rows
     key: Key | None
-    whole: bool
-    """Whether no row was left out."""
+    left: np.ndarray
+    """The numbers of the rows that are left, ascending."""
+    n: int
+    """How many rows there were."""
     sharing: tuple[str, ...] = ()
+
+    def only(self, left: np.ndarray) -> "Group":
+        """Return the measures of those rows that are among some others too."""
+        use = np.flatnonzero(np.isin(self.left, left))
+        if len(use) == len(self.left):
+            return self
+        requests = {
+            label: (
+                measure,
+                asked
+                if asked.clusters is None
+                else replace(asked, clusters=[asked.clusters[row] for row in use.tolist()]),
+            )
+            for label, (measure, asked) in self.requests.items()
+        }
+        vectors = self.rows.vectors if self.key is None else self.rows.vectors[use]
+        return replace(self, requests=requests, rows=Rows(vectors, self.rows.threads), left=self.left[use])
 
 
 def check(
@@ -136,7 +155,8 @@ def check(
         The values of `cluster_id`, where a measure reads them.
     sources : mapping of Path or str to object
         What arguments hold.
-    on_invalid : {"error", "null"}
+    on_invalid : {"error", "null", "skip"}
+        With "skip", `without_invalid` leaves out of all measures what one of them cannot use.
 
     Raises
     ------
@@ -161,8 +181,12 @@ def _group(
     requests = {one.label: (one.measure, one.request) for one in members}
     threads = min(max(one.threads or cores() for one in members), cores())
     if key is None:
-        requests = {label: (measure, replace(asked, clusters=clusters)) for label, (measure, asked) in requests.items()}
-        return Group(requests, Rows(np.empty((0, 1)), threads), None, True)
+        known = np.array([row for row, one in enumerate(clusters or []) if one is not None], dtype=np.int64)
+        if not len(known):
+            raise DataError(f"{rows.name}: no row has a {CLUSTER_FIELD!r}; add that field")
+        of_rows = [clusters[row] for row in known.tolist()] if clusters else None
+        requests = {label: (measure, replace(asked, clusters=of_rows)) for label, (measure, asked) in requests.items()}
+        return Group(requests, Rows(np.empty((0, 1)), threads), None, known, len(rows))
     source = sources.get(key, members[0].embeddings)
     metric = "cosine" if needs_directions(requests) else None
     embeddings = load(source, metric=metric, on_invalid=on_invalid, at_least=2)
@@ -171,7 +195,22 @@ def _group(
     vectors, kept = usable(embeddings, requests, list(range(len(embeddings))), on_invalid)
     read = {one.label: (one.measure, _with_files(one, embeddings, kept, rows)) for one in members}
     sharing = tuple(one.label for one in members if one.shares_pass)
-    return Group(read, Rows(vectors, threads), key, len(kept) == len(embeddings), sharing)
+    return Group(read, Rows(vectors, threads), key, kept, len(embeddings), sharing)
+
+
+def left_out(groups: list[Group], n: int) -> dict[int, str]:
+    """Return the rows of a data set of n rows that a measure of all of them cannot use, and why."""
+    found: dict[int, str] = {}
+    for group in groups:
+        if group.n == n:
+            labels = ", ".join(group.requests)
+            found |= {int(row): f"not usable by {labels}" for row in np.setdiff1d(np.arange(n), group.left)}
+    return found
+
+
+def without_invalid(groups: list[Group], left: np.ndarray, n: int) -> list[Group]:
+    """Return the measures with only some rows of the data set left; sets of another number of rows stay."""
+    return [group.only(left) if group.n == n else group for group in groups]
 
 
 def _with_files(one: SetScorer, embeddings: Embeddings, kept: np.ndarray, rows: Dataset) -> Request:
@@ -207,7 +246,7 @@ def compute(groups: list[Group], passes: Mapping[Question, Pass], progress: Star
     """
     found: dict[str, Answer] = {}
     for group in groups:
-        if group.sharing and group.whole:
+        if group.sharing and len(group.left) == group.n:
             group.rows.nearest = _squared(group.key, passes)
         found |= answered(group.requests, group.rows, progress)[0]
     return found

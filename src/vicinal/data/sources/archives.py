@@ -163,7 +163,7 @@ def read_pt(path: Path, key: str) -> Found:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # pickles raise errors of many kinds
-        reason = str(error).partition("\n")[0]
+        reason = str(error).partition(". ")[0]  # what follows is terminal colours and the advice to trust the file
         raise DataError(
             f"{path}: not a file of tensors alone ({reason}); other objects are never opened: save the tensor itself "
             "with torch.save(tensor, file)"

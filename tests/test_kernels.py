@@ -88,7 +88,7 @@ def test_groups_are_not_neighbours_of_themselves(kernel: type, kind: str, metric
     asked = index.search(vectors[:30], k, groups=groups, query_groups=groups[:30])
     radius = float(np.median(joined.distances[:, -1]))
     near = index.within(radius, groups=groups)
-    for row in range(len(vectors)):
+    for row in range(0, len(vectors), 3):
         order = np.lexsort((np.arange(len(vectors)), truth[row]))
         order = order[groups[order] != groups[row]]
         np.testing.assert_array_equal(joined.indices[row], order[:k])

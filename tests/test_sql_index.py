@@ -1,5 +1,7 @@
 """Vector indexes: used where VIEW asks, true distances, kept up to date with the rows."""
 
+import shutil
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,14 +21,22 @@ def clustered(n: int, seed: int = 0) -> np.ndarray:
     return (centres[np.arange(n) % 20] + random.normal(size=(n, 16))).astype(np.float32)
 
 
-@pytest.fixture
-def db() -> Any:
-    with vicinal.sql.connect() as found:
-        found.execute("CREATE TABLE T (id Uint64, user Utf8, e String, PRIMARY KEY (id))")
-        vectors = clustered(1500)
-        given = {f"v{row}": vector for row, vector in enumerate(vectors)}
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database file with a table of 1,500 vectors, which tests copy."""
+    path = tmp_path_factory.mktemp("filled") / "t.db"
+    with vicinal.sql.connect(path) as made:
+        made.execute("CREATE TABLE T (id Uint64, user Utf8, e String, PRIMARY KEY (id))")
+        given = {f"v{row}": vector for row, vector in enumerate(clustered(1500))}
         rows = ", ".join(f'({row}, "u{row % 3}", $v{row})' for row in range(1500))
-        found.execute(f"UPSERT INTO T (id, user, e) VALUES {rows}", given)
+        made.execute(f"UPSERT INTO T (id, user, e) VALUES {rows}", given)
+    return path
+
+
+@pytest.fixture
+def db(filled: Path, tmp_path: Path) -> Any:
+    shutil.copy(filled, tmp_path / "t.db")
+    with vicinal.sql.connect(tmp_path / "t.db") as found:
         yield found
 
 

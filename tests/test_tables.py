@@ -344,7 +344,7 @@ def test_a_table_that_is_interrupted_leaves_nothing_and_prints_nothing(
     ending: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(KeyboardInterrupt), tables.table_writer(tmp_path / f"o.{ending}") as table:
-        for row in range(70_000):  # more than a row group
+        for row in range(70_000 if ending == "parquet" else 100):  # more than a row group
             table.add({"id": row, "score": 0.5})
         raise KeyboardInterrupt
     del table

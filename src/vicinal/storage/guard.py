@@ -14,7 +14,7 @@ import numpy as np
 
 from vicinal.errors import DataError
 
-LIBRARY = Path(__file__).with_name("_guard.so")
+LIBRARY = Path(__file__).with_name("_guard.so.1")
 _watched: dict[int, str] = {}
 _library: Any = None
 if LIBRARY.is_file():

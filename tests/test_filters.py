@@ -130,6 +130,14 @@ def test_a_row_of_another_kind_does_not_match(where: str, rows: list[int]) -> No
     assert np.flatnonzero(matches(where, {"year": table["year"]})).tolist() == rows
 
 
+def test_a_column_of_pandas_with_values_of_several_kinds_is_taken_as_a_list_of_them_is() -> None:
+    values = [1999, "unknown", 1990, None, 2001.0, np.nan]
+    with pytest.warns(UserWarning, match="year: its values are of several kinds"):
+        found = as_table(pandas.DataFrame({"year": values}), 6)["year"]
+    with pytest.warns(UserWarning, match="year: its values are of several kinds"):
+        assert found.to_pylist() == as_table({"year": [*values[:5], None]}, 6)["year"].to_pylist()
+
+
 def test_a_column_of_text_alone_is_not_compared_with_a_number() -> None:
     with pytest.raises(UsageError, match="the two sides cannot be compared"):
         matches("kind > 3", {"kind": pyarrow.array(["a", "b"])})

@@ -182,7 +182,7 @@ def _frame(payload: object) -> Any:
     package = type(payload).__module__.partition(".")[0]
     found: Any = payload
     if package == "pandas" and hasattr(payload, "columns"):
-        return pyarrow.Table.from_pandas(payload, preserve_index=False)
+        return pyarrow.table({str(name): _of_series(str(name), found[name]) for name in found.columns})
     if package == "datasets" and hasattr(payload, "with_format"):
         return found.with_format("arrow")[:]
     if not (hasattr(payload, "__arrow_c_stream__") and hasattr(payload, "columns")):
@@ -192,6 +192,16 @@ def _frame(payload: object) -> Any:
         if pyarrow.types.is_string_view(field.type):
             table = table.set_column(place, field.name, table.column(place).cast(pyarrow.string()))
     return table
+
+
+def _of_series(name: str, series: Any) -> Any:
+    """A column of pandas as a column of Arrow; values of several types as `_as_column` takes them."""
+    import pyarrow
+
+    try:
+        return pyarrow.Array.from_pandas(series)
+    except pyarrow.ArrowException:
+        return _as_column(name, [None if value != value else value for value in series.tolist()])
 
 
 def joined(first: Any, second: Any, n_first: int, n_second: int) -> Any:

@@ -267,7 +267,7 @@ def test_rows_without_a_score_are_not_chosen(case: Case) -> None:
         (
             2,
             ["--keep", "5", "--decisions", "n.jsonl"],
-            '--decisions: expected another file than the output, got "n.jsonl" for both',
+            "--decisions: found the file n.jsonl, which output writes too; name another one",
         ),
     ],
 )

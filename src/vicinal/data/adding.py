@@ -29,17 +29,14 @@ from vicinal.typing import PathLike
 BATCH = 65_536
 
 
-def check(rows: Dataset, path: PathLike, overwrite: bool, inputs: Sequence[object]) -> None:
-    """Raise UsageError, before the work, where a data set with new columns could not be written.
+def check(rows: Dataset, path: PathLike) -> None:
+    """Raise UsageError, before the work, where a data set with new columns is no file of this name's kind.
 
     Parameters
     ----------
     rows : Dataset
     path : path
-        The file to write.
-    overwrite : bool
-    inputs : sequence
-        What the caller gave; the output must be none of them.
+        The file to write; whether it can be written is checked with the other outputs.
     """
     if rows.path is None and rows.table is None:
         raise UsageError(
@@ -47,8 +44,6 @@ def check(rows: Dataset, path: PathLike, overwrite: bool, inputs: Sequence[objec
             "(-o)"
         )
     tables.suffix(Path(path))
-    atomic.refuse_input(path, inputs)
-    atomic.check_file(Path(path), overwrite)
 
 
 def write(rows: Dataset, result: Columns, path: PathLike, overwrite: bool, of_result: np.ndarray | None = None) -> None:

@@ -140,13 +140,26 @@ def check_outputs(outputs: Mapping[str, PathLike | None], inputs: Iterable[objec
     UsageError
         A file exists, its folder does not, it is one of the inputs, or two outputs are one file.
     """
-    read, names = list(inputs), dict[Path, str]()
+    read = list(inputs)
+    for path in outputs.values():
+        if path is not None:
+            atomic.refuse_input(path, read)
+            atomic.check_file(Path(path), overwrite)
+    refuse_one_file(outputs)
+
+
+def refuse_one_file(outputs: Mapping[str, PathLike | None]) -> None:
+    """Raise UsageError where two outputs are one file; `outputs` as in `check_outputs`.
+
+    Examples
+    --------
+    >>> refuse_one_file({"output": "a.jsonl", "add_to": "b/../a.jsonl"})
+    Traceback (most recent call last):
+    vicinal.errors.UsageError: add_to: found the file b/../a.jsonl, which output writes too; name another one
+    """
+    names: dict[Path, str] = {}
     for name, path in outputs.items():
-        if path is None:
-            continue
-        atomic.refuse_input(path, read)
-        atomic.check_file(Path(path), overwrite)
-        first = names.setdefault(Path(path).absolute(), name)
+        first = name if path is None else names.setdefault(Path(path).resolve(), name)
         if first != name:
             raise UsageError(f"{name}: found the file {path}, which {first} writes too; name another one")
 

@@ -19,7 +19,8 @@ from vicinal.data.dataset import Dataset
 from vicinal.data.embeddings import Embeddings, OnInvalid, load
 from vicinal.errors import UsageError
 from vicinal.knn.arguments import check_threads
-from vicinal.storage import atomic, npy
+from vicinal.storage import npy
+from vicinal.tasks import arguments
 from vicinal.tasks.diversity import checking
 from vicinal.tasks.diversity.computing import answered, needs_directions, usable
 from vicinal.tasks.diversity.measures import Measure, Request, Rows, find_measure
@@ -131,9 +132,7 @@ def diversity(
     >>> round(found["aps"]["score"], 6), round(found["vendi"]["vendi_score"], 6)
     (0.333333, 1.889882)
     """
-    if output is not None:
-        atomic.refuse_input(output, [data, embeddings, subset, reference, centroids, clusters])
-        atomic.check_file(output, overwrite)
+    arguments.check_outputs({"output": output}, [data, embeddings, subset, reference, centroids, clusters], overwrite)
     measures = _measures(by)
     request = Request(
         similarity=checking.similarity_of(similarity),

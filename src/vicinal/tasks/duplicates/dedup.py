@@ -213,14 +213,16 @@ def dedup(
     start = time.perf_counter()
     rules, quality = check_rules(radius, metric, link, keep, None, threads, also="all")
     inputs = [data, embeddings, ids, quality, within, against, against_embeddings]
-    _check(data, against, against_embeddings, rules, output, removed, overwrite, inputs)
+    outputs = {"output": output, "removed": removed, "add_to": add_to}
+    _check(data, against, against_embeddings, rules, outputs)
+    arguments.check_outputs(outputs, inputs, overwrite)
     fields = {
         "quality": (quality, kind_of("number", on_invalid)),
         "within": (within, kind_of("label", on_invalid)),
     }
     rows = dataset.read(data, embeddings, ids=ids, fields=fields, encoding=encoding)
     if add_to is not None:
-        adding.check(rows, add_to, overwrite, inputs)
+        adding.check(rows, add_to)
     vectors = load(rows.embeddings, rows=rows, metric=rules.metric, on_invalid=on_invalid)
     use = usable(rows, vectors, on_invalid)
     other = None
@@ -241,12 +243,10 @@ def _check(
     against: object,
     against_embeddings: object,
     rules: Rules,
-    output: str | Path | None,
-    removed: str | Path | None,
-    overwrite: bool,
-    inputs: list[object],
+    outputs: dict[str, str | Path | None],
 ) -> None:
-    """Refuse arguments that do not go together and outputs that cannot be written."""
+    """Refuse arguments that do not go together and outputs of another kind of file."""
+    output, removed = outputs["output"], outputs["removed"]
     if against is None and against_embeddings is not None:
         raise UsageError("against_embeddings: they are the embeddings of against, which is missing; give both")
     if against is None and rules.keep == "all":
@@ -255,7 +255,6 @@ def _check(
         arguments.check_copy(data, output, "Deduplicated.take_from")
     if removed is not None and tables.suffix(removed) not in tables.LINES:
         raise UsageError(f"{removed}: expected a name that ends in .jsonl or .jsonl.gz for the removed rows")
-    arguments.check_outputs({"output": output, "removed": removed}, inputs, overwrite)
 
 
 def _result(use: Usable, other: Usable | None, rules: Rules, n: int, start: StartProgress | None) -> Deduplicated:

@@ -15,8 +15,7 @@ from vicinal.data.usable import check_on_invalid
 from vicinal.errors import UsageError, unknown
 from vicinal.knn.arguments import check_k, check_threads
 from vicinal.knn.metrics import Metric, find
-from vicinal.storage import atomic
-from vicinal.tasks.arguments import check_copy, choice, number, whole_number
+from vicinal.tasks.arguments import check_copy, check_outputs, choice, number, whole_number
 from vicinal.tasks.duplicates.grouping import Rules
 from vicinal.tasks.select.question import THRESHOLD, Settings
 from vicinal.tasks.select.strategies import BY_NAME, Strategy
@@ -204,11 +203,7 @@ def _check_outputs(arguments: Arguments, output: Path | None, decisions: Path | 
         check_copy(arguments.data, output, "Selection.take_from")
     if decisions is not None and tables.suffix(decisions) not in tables.LINES:
         raise UsageError(f"{decisions}: expected a name that ends in .jsonl or .jsonl.gz for the decisions")
-    if output is not None and decisions is not None and output.absolute() == decisions.absolute():
-        raise UsageError(f'decisions: expected another file than the output, got "{output}" for both')
-    for path in filter(None, (output, decisions)):
-        atomic.refuse_input(path, arguments.inputs)
-        atomic.check_file(path, arguments.overwrite)
+    check_outputs({"output": output, "decisions": decisions}, arguments.inputs, arguments.overwrite)
 
 
 def count_of(keep: object, n: int) -> int:

@@ -95,6 +95,27 @@ def choice(value: object, name: str, choices: Iterable[str]) -> str:
     return value
 
 
+def seed_of(value: object, name: str = "seed", most: int | None = None) -> int:
+    """Return a whole number from 0 on, that random numbers are drawn by; `most` is the largest that is taken.
+
+    Raises
+    ------
+    UsageError
+
+    Examples
+    --------
+    >>> seed_of(0.5)
+    Traceback (most recent call last):
+    vicinal.errors.UsageError: seed: expected a whole number from 0 on, got 0.5
+    """
+    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if not whole or value < 0 or (most is not None and value > most):  # type: ignore[operator]
+        raise UsageError(
+            f"{name}: expected a whole number from 0 {f'to {most}' if most else 'on'}, got {_shown(value)}"
+        )
+    return int(value)  # type: ignore[call-overload, no-any-return]
+
+
 def several(values: object, name: str) -> list[Any] | None:
     """Return the items of a list as a list; None for None.
 
@@ -194,4 +215,6 @@ def check_copy(data: object, output: PathLike, instead: str) -> None:
 def _shown(value: object) -> str:
     if isinstance(value, str):
         return f'"{value}"' if len(value) <= 80 else f'"{value[:77]}..."'
-    return f"{value:g}" if isinstance(value, float) else repr(value)
+    if isinstance(value, float):  # 5.0 is no whole number, and is not shown as one
+        return repr(float(value)) if value.is_integer() else f"{value:g}"
+    return repr(value)

@@ -137,13 +137,13 @@ def diversity(
     request = Request(
         similarity=checking.similarity_of(similarity),
         distance=None if distance is None else checking.distance_of(distance),
-        sample_pairs=None if sample_pairs is None else checking.count(sample_pairs, "sample_pairs"),
+        sample_pairs=None if sample_pairs is None else arguments.whole_number(sample_pairs, "sample_pairs"),
         ridge_alpha=checking.amount(ridge_alpha, "ridge_alpha"),
-        num_clusters=None if num_clusters is None else checking.count(num_clusters, "num_clusters"),
+        num_clusters=None if num_clusters is None else arguments.whole_number(num_clusters, "num_clusters"),
         density_powers=checking.listed(density_powers, "density_powers", checking.power),
-        neighbors=checking.listed(neighbors, "neighbors", checking.count),
+        neighbors=checking.listed(neighbors, "neighbors", arguments.whole_number),
         distance_powers=checking.listed(distance_powers, "distance_powers", checking.power),
-        seed=int(checking.amount(seed, "seed")),
+        seed=arguments.seed_of(seed),
     )
     given = {"subset": subset, "centroids": centroids, "clusters": clusters, "num_clusters": num_clusters}
     _require(measures, given)

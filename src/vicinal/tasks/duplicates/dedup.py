@@ -17,7 +17,7 @@ from vicinal.errors import UsageError
 from vicinal.knn.exact import ExactSearch
 from vicinal.storage import atomic
 from vicinal.tasks import arguments
-from vicinal.tasks.duplicates.grouping import Rules, check_rules, distances_between, group_rows, row_distances
+from vicinal.tasks.duplicates.grouping import Rules, check_rules, distances_between, group_rows, pair_distances
 from vicinal.typing import Id, MetricLike, StartProgress
 
 
@@ -306,12 +306,7 @@ def _nearest(
     progress = None if start is None else start(f"nearest rows of {other.name}")
     index = ExactSearch.of(other.vectors, rules.metric, rules.threads)
     near = index.search(vectors.vectors, 1, progress=progress).indices[:, 0]
-    far = np.empty(len(near))
-    for begin in range(0, len(near), 4096):
-        some = slice(begin, begin + 4096)
-        stored = np.asarray(other.vectors[near[some]])
-        far[some] = row_distances(np.asarray(vectors.vectors[some]), stored, rules.metric)
-    return near, far
+    return near, pair_distances(vectors.vectors, np.arange(len(near)), other.vectors, near, rules.metric)
 
 
 def _write(

@@ -179,8 +179,13 @@ def add_embeddings(parser: argparse.ArgumentParser, what: str) -> None:
 
 def add_embeddings_option(parser: Any, what: str = "the embeddings of a data set") -> None:
     """Add --embeddings and --encoding."""
-    parser.add_argument("--embeddings", metavar="PATH", help=f"{what}: {PATHS}; :FIELD is a field of DATA itself")
+    add_embeddings_path(parser, what)
     add_encoding(parser)
+
+
+def add_embeddings_path(parser: Any, what: str = "the embeddings of a data set") -> None:
+    """Add --embeddings alone."""
+    parser.add_argument("--embeddings", metavar="PATH", help=f"{what}: {PATHS}; :FIELD is a field of DATA itself")
 
 
 def add_encoding(parser: Any) -> None:

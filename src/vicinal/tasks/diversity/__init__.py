@@ -98,8 +98,8 @@ def diversity(
         10,000 under manhattan, a million pairs.
     seed : int
         Of samples and landmarks.
-    on_invalid : {"error", "null"}
-        What to do with rows that a measure is not defined for: refuse them, or leave them out.
+    on_invalid : {"error", "null", "skip"}
+        Rows that a measure is not defined for: "error" refuses them, "null" and "skip" leave them out.
     threads : int, optional
         By default the cores of the machine.
     progress : callable, optional

@@ -14,8 +14,7 @@ import pytest
 import vicinal
 from vicinal.cli import COMMANDS
 from vicinal.errors import UsageError
-from vicinal.indexes import exact, proposals
-from vicinal.knn import arguments as checks
+from vicinal.indexes import exact
 from vicinal.knn import memory
 from workplace import Workplace, agree, true_scores
 
@@ -436,18 +435,10 @@ def test_info_names_a_kernel_for_every_metric(work: Workplace) -> None:
     assert all(re.search(rf"^{metric.name} +\w", plain, re.MULTILINE) for metric in METRICS)
 
 
-@pytest.fixture
-def looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Small work is compared with the memory too."""
-    monkeypatch.setattr(checks, "SMALL", 1)
-    monkeypatch.setattr(proposals, "SMALL", 1)
-
-
-@pytest.mark.usefixtures("looked_up")
 def test_work_that_would_take_more_memory_than_allowed_is_refused_before_it_begins(work: Workplace) -> None:
     said = work.refuses(2, "--memory", "3K", *SCORE)
     assert said.startswith("not enough memory: 5 neighbours of 30 rows among 30 of dim 4 take 3.6 KiB, and 3.0 KiB")
-    assert said.endswith("VICINAL_MEMORY (--memory) is 3072; lower k, take fewer rows, or free or allow more memory")
+    assert said.endswith("--memory (VICINAL_MEMORY) is 3.0 KiB; lower k, take fewer rows, or free or allow more memory")
     assert work("--memory", "3K", *SCORE, "-k", 3).code == work("--memory", "4 KiB", *SCORE).code == 0  # the remedies
     for wrong in ("4X", "0", "-1G", "much"):
         said = work.refuses(2, f"--memory={wrong}", *SCORE)
@@ -455,7 +446,6 @@ def test_work_that_would_take_more_memory_than_allowed_is_refused_before_it_begi
     assert memory.VARIABLE not in os.environ
 
 
-@pytest.mark.usefixtures("looked_up")
 def test_the_limit_of_a_container_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "memory.max").write_text("1000000\n")
     (tmp_path / "memory.current").write_text("600000\n")
@@ -466,7 +456,7 @@ def test_the_limit_of_a_container_counts(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv(memory.VARIABLE, "3K")
     rows = np.arange(1600, dtype=np.float32).reshape(100, 16)
     assert memory.available() == 3 << 10
-    with pytest.raises(UsageError, match=r"not enough memory: .* take .* and 3\.0 KiB are free; VICINAL_MEMORY"):
+    with pytest.raises(UsageError, match=r"take .* and 3\.0 KiB are free; --memory .VICINAL_MEMORY. is 3\.0 KiB"):
         vicinal.Exact().fit(rows).search(rows, 50)
     with pytest.raises(UsageError, match=r"not enough memory: 100 vectors of dim 16 in this index take"):
         vicinal.HNSW().fit(rows)

@@ -264,8 +264,8 @@ def test_of_two_processes_that_add_the_second_waits_and_nothing_is_lost(folder: 
             first.communicate("\n", timeout=120)
             assert first.returncode == 0
             assert second.stdout.readline() == "loaded\n"
-            second.communicate("\n", timeout=120)
-            assert second.returncode == 0
+            _, said = second.communicate("\n", timeout=120)
+            assert second.returncode == 0 and f"{STEPS} rows added, {N + 2 * STEPS} in all" in said
     index = load_index(folder / "index")
     assert sorted(index.ids.of(index.rows()))[:4] == ["a 0", "a 1", "a 2", "b 0"] and len(index) == N + 2 * STEPS
 

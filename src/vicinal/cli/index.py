@@ -173,28 +173,32 @@ def _info(arguments: argparse.Namespace, console: Console) -> int:
 
 
 def _add(arguments: argparse.Namespace, console: Console) -> int:
+    from vicinal.storage import locks
     from vicinal.tasks.index import add_to_index
 
     data, embeddings = arguments.data, arguments.embeddings
-    before = _rows_in(arguments.index)
-    index = add_to_index(
-        arguments.index,
-        embeddings if data is None else data,
-        None if data is None else embeddings,
-        encoding=arguments.encoding,
-        ids=arguments.ids if data is not None else None,
-        output=arguments.output,
-    )
+    with locks.changing(arguments.index):  # from before the rows are counted
+        before = _rows_in(arguments.index)
+        index = add_to_index(
+            arguments.index,
+            embeddings if data is None else data,
+            None if data is None else embeddings,
+            encoding=arguments.encoding,
+            ids=arguments.ids if data is not None else None,
+            output=arguments.output,
+        )
     return _say(index, arguments, console, f"{len(index) - before:,} rows added")
 
 
 def _remove(arguments: argparse.Namespace, console: Console) -> int:
+    from vicinal.storage import locks
     from vicinal.tasks.index import remove_from_index
 
-    before = _rows_in(arguments.index)
-    index = remove_from_index(
-        arguments.index, arguments.ids, ids_file=arguments.ids_file, where=arguments.where, output=arguments.output
-    )
+    with locks.changing(arguments.index):
+        before = _rows_in(arguments.index)
+        index = remove_from_index(
+            arguments.index, arguments.ids, ids_file=arguments.ids_file, where=arguments.where, output=arguments.output
+        )
     return _say(index, arguments, console, f"{before - len(index):,} rows removed")
 
 

@@ -156,6 +156,56 @@ class Columns:
         return out
 
 
+class Kept(Columns):
+    """A result whose column `kept` says which rows of the data stay.
+
+    Parameters
+    ----------
+    ids, columns, types : as for `Columns`
+    data_rows : ndarray of int64, optional
+        The number, in the data, of each row of the result; by default the result has all rows of the data.
+    n_data : int, optional
+        How many rows the data has.
+    """
+
+    def __init__(
+        self,
+        ids: Sequence[Id],
+        columns: Mapping[str, Any],
+        types: Mapping[str, str] | None = None,
+        data_rows: np.ndarray | None = None,
+        n_data: int | None = None,
+    ) -> None:
+        super().__init__(ids, columns, types)
+        self._data_rows = np.arange(len(self.ids)) if data_rows is None else data_rows
+        self._n_data = len(self.ids) if n_data is None else n_data
+
+    @property
+    def rows(self) -> np.ndarray:
+        """The numbers, in the data, of the rows that stay, ascending, int64."""
+        return np.asarray(self._data_rows[self["kept"]])
+
+    def take_from(self, table: Any) -> Any:
+        """Return the rows of a table that stay, in its order.
+
+        Parameters
+        ----------
+        table : pandas.DataFrame, polars.DataFrame, pyarrow.Table, datasets.Dataset, mapping of columns, or array
+            With the same rows as the data, in the same order.
+
+        Returns
+        -------
+        table
+            Of the same kind.
+
+        Raises
+        ------
+        UsageError
+            The table has another number of rows.
+        """
+        return frames.take(table, self.rows, self._n_data)
+
+
 def plain_values(values: Any) -> list[Any]:
     """Return the values of a column as JSON can hold them; a float32 becomes the shortest decimal that reads back.
 

@@ -18,7 +18,6 @@ from vicinal.indexes.rows import Rows
 from vicinal.indexes.scan import Scan
 from vicinal.indexes.state import EngineState, IndexState
 from vicinal.knn import memory
-from vicinal.knn.arguments import SMALL
 from vicinal.knn.blocks import nothing, padded
 from vicinal.knn.copies import Copies
 from vicinal.knn.measure import measured
@@ -139,8 +138,7 @@ class Proposals:
         if self.entries.n:
             n, dim = self.entries.n, self.entries.dim
             needed, remedy = self.engine.bytes_needed(n, dim), "take fewer rows, or an index of codes (ivfpq, pq)"
-            if needed >= SMALL:
-                memory.require(needed, f"{n} vectors of dim {dim} in this index", remedy)
+            memory.require(needed, f"{n} vectors of dim {dim} in this index", remedy)
             self.engine.build(self.entries)
         if self.engine.codes_only:
             if self.entries.n:

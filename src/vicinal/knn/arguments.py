@@ -7,11 +7,10 @@ import numpy as np
 
 from vicinal.errors import DataError, UsageError
 from vicinal.knn import memory
-from vicinal.knn.memory import as_text
+from vicinal.knn.memory import SMALL, as_text
 
 PADDING_AT_MOST = 1 << 30  # bytes of a result's columns beyond the stored rows
 BYTES_OF_ONE = 12  # a neighbour's row and distance
-SMALL = 1 << 26  # a result of fewer bytes is not what fills the memory
 
 
 def cores() -> int:
@@ -92,10 +91,9 @@ def require_memory(n: int, k: int, stored: int, dim: int) -> None:
     The result is counted twice, as it is while it is put together, and the kernel's codes take a byte a coordinate.
     """
     result, codes = 2 * n * k * BYTES_OF_ONE, stored * dim
-    if result + codes >= SMALL:  # less is never refused, nor looked up
-        remedy = "lower k, take fewer rows" if result > codes else "take fewer rows"
-        what = f"{k} neighbours of {n} rows among {stored} of dim {dim}"
-        memory.require(result + codes, what, f"{remedy}, or free or allow more memory")
+    remedy = "lower k, take fewer rows" if result > codes else "take fewer rows"
+    what = f"{k} neighbours of {n} rows among {stored} of dim {dim}"
+    memory.require(result + codes, what, f"{remedy}, or free or allow more memory")
 
 
 def too_large(n: int, k: int) -> UsageError:

@@ -12,6 +12,7 @@ from vicinal.errors import UsageError
 
 VARIABLE = "VICINAL_MEMORY"
 GROUPS = Path("/sys/fs/cgroup")
+SMALL = 1 << 26  # work of fewer bytes is not what fills a machine: the system is not asked
 UNKNOWN = 8 << 30  # where the system does not say
 UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 SIZES = ((1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"), (1, "bytes"))
@@ -53,6 +54,8 @@ def available() -> int:
 def require(n_bytes: int, what: str, remedy: str) -> None:
     """Raise UsageError where the work needs more memory than there is.
 
+    Work of less than SMALL bytes is compared with a limit that the user gave alone.
+
     Parameters
     ----------
     n_bytes : int
@@ -61,9 +64,12 @@ def require(n_bytes: int, what: str, remedy: str) -> None:
         What takes it: "5 neighbours of 100 rows".
     remedy : str
     """
+    given = os.environ.get(VARIABLE)
+    if n_bytes < SMALL and not given:
+        return
     limit = available()
     if n_bytes > limit:
-        allowed = f"; {VARIABLE} (--memory) is {os.environ[VARIABLE]}" if os.environ.get(VARIABLE) else ""
+        allowed = f"; --memory ({VARIABLE}) is {as_text(as_bytes(given, VARIABLE))}" if given else ""
         raise UsageError(
             f"not enough memory: {what} take {as_text(n_bytes)}, and {as_text(limit)} are free{allowed}; {remedy}"
         )

@@ -4,7 +4,7 @@ from vicinal.sql.compile.functions import FUNCTIONS
 
 HEAD = """# SQL functions
 
-Made from the table in `src/vicinal/sql/compile/functions.py` by
+Made from the table in `src/vicinal/sql/compile/functions/` by
 `python -m vicinal.sql.reference > docs/sql-functions.md`. Each example runs as a test. The names of functions in a
 module (`Knn::`, `Math::`) are case-sensitive, the others are not. [sql.md](sql.md) describes the statements.
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from vicinal.data import dataset, frames, tables
 from vicinal.data.dataset import Dataset
-from vicinal.data.results import Columns
+from vicinal.data.results import Columns, Kept
 from vicinal.data.usable import check_on_invalid, counted
 from vicinal.errors import DataError, UsageError, unknown
 from vicinal.indexes.filters import matches, names_of
@@ -19,7 +19,7 @@ from vicinal.tasks.select.scores import file_of, numbers_of, read_scores, score_
 from vicinal.typing import Id
 
 
-class Filtered(Columns):
+class Filtered(Kept):
     """Which rows of a data set meet a condition: one row a sample, in the input's order.
 
     The column `kept` (bool) says whether the sample meets it.
@@ -41,26 +41,6 @@ class Filtered(Columns):
 
     def __repr__(self) -> str:
         return f"Filtered(n={len(self)}, kept={len(self.rows)}, where={self.where!r})"
-
-    @property
-    def rows(self) -> np.ndarray:
-        """The numbers of the rows that meet the condition, ascending, int64."""
-        return np.flatnonzero(self["kept"])
-
-    def take_from(self, table: Any) -> Any:
-        """Return the rows of a table that meet the condition.
-
-        Parameters
-        ----------
-        table : pandas.DataFrame, polars.DataFrame, pyarrow.Table, datasets.Dataset, mapping of columns, or array
-            With the same rows as the data, in the same order.
-
-        Returns
-        -------
-        table
-            Of the same kind.
-        """
-        return frames.take(table, self.rows, len(self))
 
     def summary(self) -> dict[str, Any]:
         """Return the counts that `vicinal filter --json` prints: n, kept, unusable, seconds."""

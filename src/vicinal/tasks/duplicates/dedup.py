@@ -8,10 +8,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from vicinal.data import adding, dataset, frames, tables
+from vicinal.data import adding, dataset, tables
 from vicinal.data.dataset import Dataset
 from vicinal.data.embeddings import Embeddings, OnInvalid, load
-from vicinal.data.results import Columns, plain_values
+from vicinal.data.results import Kept, plain_values
 from vicinal.data.usable import Usable, kind_of, usable
 from vicinal.errors import UsageError
 from vicinal.knn.exact import ExactSearch
@@ -21,7 +21,7 @@ from vicinal.tasks.duplicates.grouping import Rules, check_rules, distances_betw
 from vicinal.typing import Id, MetricLike, StartProgress
 
 
-class Deduplicated(Columns):
+class Deduplicated(Kept):
     """Which rows of a data set stay, and why the others go: one row a sample, in the input's order.
 
     Columns, by name (`result["kept"]`), each of length n:
@@ -53,41 +53,15 @@ class Deduplicated(Columns):
         if len(kinds) > 1:  # numbers of one set and texts of the other
             columns["because"] = [None if one is None else str(one) for one in columns["because"]]
         types = {"rule": "string", "because": "int64" if kinds == {int} else "string"}
-        super().__init__(use.ids, columns, types)
+        super().__init__(use.ids, columns, types, use.of_result, n)
         self.metric, self.radius, self.link, self.beyond = rules.metric.name, rules.radius, rules.link, beyond
         self.unusable, self.skipped, self.seconds = use.reasons, use.skip, 0.0
-        self._data_rows, self._n_data = use.of_result, n
 
     def __repr__(self) -> str:
         return (
             f"Deduplicated(n={len(self)}, kept={int(self['kept'].sum())}, metric={self.metric!r}, "
             f"radius={self.radius:g}, link={self.link!r})"
         )
-
-    @property
-    def rows(self) -> np.ndarray:
-        """The numbers, in the data, of the rows that stay, ascending, int64."""
-        return np.asarray(self._data_rows[self["kept"]])
-
-    def take_from(self, table: Any) -> Any:
-        """Return the rows of a table that stay.
-
-        Parameters
-        ----------
-        table : pandas.DataFrame, polars.DataFrame, pyarrow.Table, datasets.Dataset, mapping of columns, or array
-            With the same rows as the data, in the same order.
-
-        Returns
-        -------
-        table
-            Of the same kind.
-
-        Raises
-        ------
-        UsageError
-            The table has another number of rows.
-        """
-        return frames.take(table, self.rows, self._n_data)
 
     def removals(self) -> Iterator[dict[str, Any]]:
         """Yield one mapping a removed row: id, row, rule, because, distance."""

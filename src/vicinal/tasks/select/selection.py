@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from vicinal.analysis.selection import Choice
-from vicinal.data import frames, tables
-from vicinal.data.results import Columns, plain_values
+from vicinal.data import tables
+from vicinal.data.results import Kept, plain_values
 from vicinal.storage import atomic
 from vicinal.tasks.select.candidates import Candidates
 from vicinal.tasks.select.plan import Plan
@@ -17,7 +17,7 @@ from vicinal.tasks.select.tiers import Tier, Tiers
 from vicinal.typing import Id
 
 
-class Selection(Columns):
+class Selection(Kept):
     """The chosen rows of a data set, and the reason for each row: one row a sample, in the input's order.
 
     Columns, by name (`result["kept"]`), each of length n:
@@ -55,31 +55,6 @@ class Selection(Columns):
 
     def __repr__(self) -> str:
         return f"Selection(n={len(self)}, kept={len(self.rows)}, strategy={self.strategy!r})"
-
-    @property
-    def rows(self) -> np.ndarray:
-        """The numbers of the chosen rows, ascending, int64."""
-        return np.flatnonzero(self["kept"])
-
-    def take_from(self, table: Any) -> Any:
-        """Return the chosen rows of a table, in its order.
-
-        Parameters
-        ----------
-        table : pandas.DataFrame, polars.DataFrame, pyarrow.Table, datasets.Dataset, mapping of columns, or array
-            With the same rows as the data, in the same order.
-
-        Returns
-        -------
-        table
-            Of the same kind.
-
-        Raises
-        ------
-        UsageError
-            The table has another number of rows.
-        """
-        return frames.take(table, self.rows, len(self))
 
     def decisions(self) -> Iterator[dict[str, Any]]:
         """Yield the decision on each row as the command writes it, with ids in place of row numbers."""

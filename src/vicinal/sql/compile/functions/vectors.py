@@ -1,0 +1,127 @@
+"""The functions of the module Knn."""
+
+from vicinal.sql.compile import builders
+from vicinal.sql.compile.functions.function import Function
+
+_A, _B = "Knn::ToBinaryStringFloat([1.f, 2.f, 3.f])", "Knn::ToBinaryStringFloat([4.f, 5.f, 6.f])"
+_BYTES = "Vector as a byte string, format {}: {}."
+
+FUNCTIONS = (
+    Function(
+        "Knn::ToBinaryStringFloat",
+        '(List<Float>) -> Tagged<String, "FloatVector">',
+        _BYTES.format(1, "4 bytes an element"),
+        "Knn::ToBinaryStringFloat([1.f, -2.f])",
+        r'"\x00\x00\x80?\x00\x00\x00\xc0\x01"',
+        builders.encode("Float"),
+    ),
+    Function(
+        "Knn::ToBinaryStringUint8",
+        '(List<Uint8>) -> Tagged<String, "Uint8Vector">',
+        _BYTES.format(2, "1 byte an element"),
+        "Knn::ToBinaryStringUint8([1ut, 200ut])",
+        r'"\x01\xc8\x02"',
+        builders.encode("Uint8"),
+    ),
+    Function(
+        "Knn::ToBinaryStringInt8",
+        '(List<Int8>) -> Tagged<String, "Int8Vector">',
+        _BYTES.format(3, "1 byte an element"),
+        "Knn::ToBinaryStringInt8([1t, -2t])",
+        r'"\x01\xfe\x03"',
+        builders.encode("Int8"),
+    ),
+    Function(
+        "Knn::ToBinaryStringFloat16",
+        '(List<Float>) -> Tagged<String, "Float16Vector">',
+        _BYTES.format(4, "IEEE half precision, 2 bytes an element, rounded to the nearest"),
+        "Knn::ToBinaryStringFloat16([1.f, -2.f])",
+        r'"\x00<\x00\xc0\x04"',
+        builders.encode("Float16"),
+    ),
+    Function(
+        "Knn::ToBinaryStringBFloat16",
+        '(List<Float>) -> Tagged<String, "BFloat16Vector">',
+        _BYTES.format(5, "the upper half of a Float, 2 bytes an element, rounded to the nearest"),
+        "Knn::ToBinaryStringBFloat16([1.f, -2.f])",
+        r'"\x80?\x00\xc0\x05"',
+        builders.encode("BFloat16"),
+    ),
+    Function(
+        "Knn::ToBinaryStringBit",
+        '(List<Double | Float | Uint8 | Int8>) -> Tagged<String, "BitVector">',
+        _BYTES.format(10, "1 bit an element, 1 where it is above 0; then a byte with the number of unused bits"),
+        "Knn::ToBinaryStringBit([1.f, -2.f, 3.f])",
+        r'"\x05\x05\n"',
+        builders.encode("Bit"),
+    ),
+    Function(
+        "Knn::ToBinaryString",
+        '(List<Float>) -> Tagged<String, "FloatVector">',
+        "The earlier name of Knn::ToBinaryStringFloat.",
+        "Knn::ToBinaryString([1.f, -2.f]) = Knn::ToBinaryStringFloat([1.f, -2.f])",
+        "true",
+        builders.encode("Float"),
+    ),
+    Function(
+        "Knn::FloatFromBinaryString",
+        "(String) -> List<Float>?",
+        "A byte string's elements, of any format; NULL for an unknown format and for no elements.",
+        "Knn::FloatFromBinaryString(Knn::ToBinaryStringInt8([1t, -2t]))",
+        "[1, -2]",
+        builders.decode,
+    ),
+    Function(
+        "Knn::FromBinaryString",
+        "(String) -> List<Float>?",
+        "The earlier name of Knn::FloatFromBinaryString.",
+        'Knn::FromBinaryString("Invalid")',
+        "NULL",
+        builders.decode,
+    ),
+    Function(
+        "Knn::InnerProductSimilarity",
+        "(String, String) -> Float?",
+        "The sum of products; high is close.",
+        f"Knn::InnerProductSimilarity({_A}, {_B})",
+        "32",
+        builders.distance("InnerProductSimilarity"),
+        (2,),
+    ),
+    Function(
+        "Knn::CosineSimilarity",
+        "(String, String) -> Float?",
+        "The cosine of the angle, 1 where a vector is zero; high is close.",
+        f"Knn::CosineSimilarity({_A}, {_B})",
+        "0.9746319",
+        builders.distance("CosineSimilarity"),
+        (2,),
+    ),
+    Function(
+        "Knn::CosineDistance",
+        "(String, String) -> Float?",
+        "1 - CosineSimilarity.",
+        f"Knn::CosineDistance({_A}, {_B})",
+        "0.025368094",
+        builders.distance("CosineDistance"),
+        (2,),
+    ),
+    Function(
+        "Knn::EuclideanDistance",
+        "(String, String) -> Float?",
+        "The root of the sum of squared differences; rounded down to a whole number for Uint8, Int8 and Bit vectors.",
+        f"Knn::EuclideanDistance({_A}, {_B})",
+        "5.196152",
+        builders.distance("EuclideanDistance"),
+        (2,),
+    ),
+    Function(
+        "Knn::ManhattanDistance",
+        "(String, String) -> Float?",
+        "The sum of absolute differences.",
+        f"Knn::ManhattanDistance({_A}, {_B})",
+        "9",
+        builders.distance("ManhattanDistance"),
+        (2,),
+    ),
+)

@@ -127,6 +127,44 @@ def test_what_is_taken_or_no_data_set_is_refused_and_nothing_is_left(work: Workp
     assert "column 'raw' holds bytes" in said
 
 
+DATA = {"data": "d.jsonl", "embeddings": "emb.npy"}
+VOTED = {"data": "d.jsonl", "queries": "q.npy", "embeddings": "emb.npy", "k": 2}
+TASKS: dict[str, tuple[str, dict[str, Any]]] = {
+    "score": ("output", DATA | {"k": 2}),
+    "outliers": ("output", DATA | {"k": 2}),
+    "classify": ("output", VOTED | {"labels": "l"}),
+    "regress": ("output", VOTED | {"targets": "n"}),
+    "duplicates": ("output", DATA | {"radius": 0.1}),
+    "dedup": ("removed", DATA | {"radius": 0.1}),
+    "neighbors": ("output", DATA | {"k": 2}),
+}
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_two_outputs_of_one_name_and_inputs_are_refused_before_the_work(work: Workplace, task: str) -> None:
+    work.write("d.jsonl", "".join(f'{{"id": {row}, "l": "{"ab"[row % 2]}", "n": {row}}}\n' for row in range(N)))
+    np.save("q.npy", np.load("emb.npy")[:3])
+    output, arguments = TASKS[task]
+    there = sorted(Path().iterdir())
+    for overwrite in (False, True):
+        with pytest.raises(UsageError, match=f"add_to: found the file .*one.jsonl, which {output} writes too"):
+            ask = {output: "one.jsonl", "add_to": f"{Path.cwd()}/one.jsonl", "overwrite": overwrite}
+            getattr(vicinal, task)(**arguments, **ask)
+    with pytest.raises(UsageError, match=r"d\.jsonl: is one of the inputs"):
+        getattr(vicinal, task)(**arguments, add_to="d.jsonl", overwrite=True)
+    assert sorted(Path().iterdir()) == there
+
+
+def test_embeddings_and_the_rows_that_are_searched_are_never_overwritten(work: Workplace, table: Any) -> None:
+    before = Path("d.parquet").read_bytes()
+    work.write("c.jsonl", '{"id": "a", "v": [1.0, 0.0]}\n{"id": "b", "v": [0.0, 1.0]}\n')
+    with pytest.raises(UsageError, match=r"d\.parquet: is one of the inputs"):
+        vicinal.score("data.jsonl", "d.parquet:v", output="d.parquet", overwrite=True)
+    with pytest.raises(UsageError, match=r"c\.jsonl: is one of the inputs"):
+        vicinal.search("c.jsonl", [[1.0, 0.0]], output="c.jsonl", overwrite=True)
+    assert Path("d.parquet").read_bytes() == before and len(Path("c.jsonl").read_text().splitlines()) == 2
+
+
 def test_predictions_are_added_to_the_queries(work: Workplace) -> None:
     work.lines("q.jsonl", [{"id": f"q{row}", "label": "old", "v": row} for row in range(N)])
     labels = [f"c{row % 2}" for row in range(N)]

@@ -284,6 +284,12 @@ def test_a_wrong_option_is_named(work: Workplace, arguments: tuple, said: str) -
     assert said in work.refuses(2, *arguments)
 
 
+def test_what_is_no_plain_file_is_not_called_nothing(work: Workplace) -> None:
+    os.mkfifo("pipe.jsonl")
+    said = 'DATA: expected a file, got "pipe.jsonl": there is no plain file at '
+    assert said in work.refuses(2, "outliers", "pipe.jsonl", "-k", 2)
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -302,6 +302,8 @@ def test_files_of_ann_benchmarks_are_written_and_read(work: Workplace, metric: s
     assert work("index", "build", "set.hdf5", "--type", "exact", "-o", "set.index").code == 0
     answer = work("index", "evaluate", "set.index", "--queries", "set.hdf5", "-k", 20, "--json")
     assert answer.records[0]["recall"] == 1.0 and answer.records[0]["n_queries"] == 40
+    for ask in (("evaluate", "set.index"), ("export", "emb.npy", "-o", "x.hdf5")):
+        assert "--seed: expected a whole number from 0 on, got -1" in work.refuses(2, "index", *ask, "--seed", -1)
     said = work.refuses(2, "index", "build", "set.hdf5", "--metric", "l1", "-o", "x")
     assert f"set.hdf5 is of {metric}, got l1" in said
 

@@ -267,7 +267,7 @@ def test_rows_without_a_score_are_not_chosen(case: Case) -> None:
         (
             2,
             ["--keep", "5", "--decisions", "n.jsonl"],
-            '--decisions: expected another file than the output, got "n.jsonl" for both',
+            "--decisions: found the file n.jsonl, which output writes too; name another one",
         ),
     ],
 )
@@ -445,6 +445,8 @@ def test_samples_without_a_score_or_an_embedding_are_not_chosen(case: Case) -> N
         ({"strategy": "d4", "metric": "l1"}, "metric: strategy 'd4' is defined for euclidean and cosine, got 'manh"),
         ({"strategy": "qdit", "quality": "q", "alpha": 2}, "alpha: expected a number from 0 to 1, got 2"),
         ({"strategy": "random", "seed": -1}, "seed: expected a whole number from 0 on, got -1"),
+        ({"strategy": "random", "seed": 7.0}, "seed: expected a whole number from 0 on, got 7.0"),
+        ({"strategy": "random", "seed": float("inf")}, "seed: expected a whole number from 0 on, got inf"),
         ({"strategy": "d4", "metric": "cosine", "clusters": 0}, "clusters: expected a whole number above 0, got 0"),
         ({"strategy": "tsds", "metric": "cosine", "target": [[1.0]]}, "target: found dim 1, embeddings has dim 4"),
     ],

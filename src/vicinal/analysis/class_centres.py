@@ -28,9 +28,9 @@ def moderate(
     vectors : ndarray, shape (n, dim)
     keep : int
     metric : str or Metric
-        Euclidean, or cosine: the rows are scaled to length 1, and so is no centre.
+        Euclidean, or cosine: the rows are scaled to length 1 first; the centres are not scaled.
     weight : ndarray of float64, shape (n,), optional
-        A row counts as if it were the farther from the median by 1 / weight; by default 1.
+        Divides how far the distance of each row is from the median; by default 1.
     groups, seats : ndarray of int, optional
         The class of each row (n,), from 0, and how many rows of each class are chosen (n_classes,). Without them all
         rows are one class.

@@ -31,19 +31,19 @@ def k_means(
     n_clusters = min(n_clusters, len(distinct))
     first = np.sort(np.random.default_rng(seed).choice(np.sort(distinct), n_clusters, replace=False))
     centres = metric.prepare(vectors[first])
-    nearest = np.full(len(vectors), -1)
+    nearest, far = _nearest(vectors, centres, metric, threads)
     for _ in range(ITERATIONS):
-        before, nearest = nearest, _nearest(vectors, centres, metric, threads)[0]
+        before, centres = nearest, _centres(vectors, nearest, centres, metric)
+        nearest, far = _nearest(vectors, centres, metric, threads)
         if np.array_equal(before, nearest):
             break
-        centres = _centres(vectors, nearest, centres, metric)
-    nearest, far = _nearest(vectors, centres, metric, threads)
     return nearest, far
 
 
 def _nearest(
     vectors: np.ndarray, centres: np.ndarray, metric: Metric, threads: int | None
 ) -> tuple[np.ndarray, np.ndarray]:
+    """The nearest centre of each row, and its distance."""
     search = ExactSearch.of(centres, metric, threads, invalid={})
     parts = [search.search(vectors[part], 1) for part in blocks(len(vectors), 1 << 16)]
     nearest = np.concatenate([part.indices[:, 0] for part in parts])
@@ -51,6 +51,7 @@ def _nearest(
 
 
 def _centres(vectors: np.ndarray, nearest: np.ndarray, centres: np.ndarray, metric: Metric) -> np.ndarray:
+    """The centres of the rows that are nearest to each centre; of none, the centre itself."""
     order = np.argsort(nearest, kind="stable")
     starts = np.searchsorted(nearest[order], np.arange(len(centres) + 1))
     moved = centres.copy()

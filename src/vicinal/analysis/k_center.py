@@ -146,8 +146,7 @@ class _Centers:
         """Choose from the first POOL rows, as long as the best of them is above the upper bounds of all others."""
         pool, rest = np.sort(ranked[:POOL]), ranked[POOL:]
         bound = (-self._key(rest[:1])[0], rest[0]) if len(rest) else (np.inf, len(self.vectors))
-        rows = np.asarray(self.vectors[pool])
-        prepared = self.metric.prepare(rows if self.metric.whiten is None else self.metric.whiten(rows))
+        prepared = self.metric.ready(np.asarray(self.vectors[pool]))
         least = _least_distances(prepared, self.metric)
         while len(self.order) < keep and self.quota.open[pool].any():
             key = self._key(pool)

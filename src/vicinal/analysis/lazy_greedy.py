@@ -14,9 +14,7 @@ from vicinal.knn.measure import inverse_lengths
 from vicinal.knn.metrics import Metric
 
 POOL, MOST_RENEWED, FEW = 256, 16384, 8
-DIGITS = (
-    10  # sums of another order differ in the last digits; values that agree to 10 digits are equal, lower row first
-)
+DIGITS = 10  # sums of another order differ in the last digits: values that agree to so many are equal
 
 
 class Objective(Protocol):

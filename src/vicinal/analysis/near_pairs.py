@@ -181,9 +181,7 @@ class _Prepared:
     def __getitem__(self, rows: Any) -> np.ndarray:
         part = np.asarray(self._vectors[rows])
         single = part.ndim == 1
-        part = part[None] if single else part
-        part = part if self._metric.whiten is None else self._metric.whiten(part)
-        part = self._metric.prepare(part)
+        part = self._metric.ready(part[None] if single else part)
         return part[0] if single else part
 
 

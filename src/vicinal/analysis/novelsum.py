@@ -3,6 +3,7 @@
 import numpy as np
 
 from vicinal.analysis.choices import Choice, Quota
+from vicinal.analysis.diversity.novel_sum import REGULAR
 from vicinal.analysis.lazy_greedy import UnitRows, lazy_greedy, nearest_chosen
 from vicinal.knn.blocks import blocks
 from vicinal.knn.copies import find_copies
@@ -85,15 +86,14 @@ def densities(
 ) -> np.ndarray:
     """Return 1 / sqrt(mean squared length to the k nearest distinct rows + 1e-9) of each row, float64 (n,)."""
     copies = find_copies(vectors)
-    distinct = vectors if copies is None else vectors[copies.first]
+    distinct = vectors[copies.first] if copies.any else vectors
     if len(distinct) < 2:
         return np.ones(len(vectors))
     index = ExactSearch.of(distinct, metric, threads, invalid={})
     found = index.neighbors(min(k, len(distinct) - 1), progress=progress)
     squares = metric.length(found.distances.astype(np.float64)) ** 2
-    density: np.ndarray = 1 / np.sqrt(squares.mean(axis=1) + 1e-9)
-    of_rows: np.ndarray = density if copies is None else density[copies.group]
-    return of_rows
+    density: np.ndarray = (1 / np.sqrt(squares.mean(axis=1) + REGULAR))[copies.group]
+    return density
 
 
 class _Novelty:

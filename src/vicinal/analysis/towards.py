@@ -10,7 +10,6 @@ from vicinal.analysis.selection import by_merit
 from vicinal.knn.blocks import blocks
 from vicinal.knn.exact import ExactSearch
 from vicinal.knn.metrics import Metric, find
-from vicinal.knn.neighbors import Neighbors
 
 SCALE = 5.0  # the constant C of the paper's code
 FETCHED = 64
@@ -103,7 +102,7 @@ def probabilities(
     density = np.full(n, np.nan)
     while True:
         found = index.search(target, fetched)
-        rows, far = found.indices, _euclidean(found, metric)
+        rows, far = found.indices, metric.length(found.distances.astype(np.float64))
         if bandwidth is None:
             density[:] = 1.0
         else:
@@ -146,11 +145,6 @@ def _spread(far: np.ndarray, density: np.ndarray, alpha: float) -> tuple[np.ndar
         heapq.heappush(heap, (count + 1 / float(density[j, place + 1]), place + 1, j))
         weighted[j] += far[j, place + 1] / density[j, place + 1]
     return last, s
-
-
-def _euclidean(found: Neighbors, metric: Metric) -> np.ndarray:
-    """The Euclidean distances of neighbours, which under cosine are those of rows scaled to length 1."""
-    return metric.length(found.distances.astype(np.float64))
 
 
 def _fill_densities(

@@ -8,8 +8,6 @@ two are JSON text.
 """
 
 import argparse
-import json
-import sys
 
 from vicinal.cli import options
 from vicinal.cli.console import Console
@@ -60,10 +58,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             progress=progress,
         )
     written = arguments.output or arguments.add_to
-    if written is None:
-        options.print_records(result.records())
-    if arguments.json:
-        print(json.dumps(result.summary()), file=sys.stderr if written is None else sys.stdout)
+    options.print_result(result.records(), result.summary, written, arguments.json)
     chosen = "" if result.score is None else f"; leave-one-out accuracy {result.score:.4f}"
     console.note(
         f"{len(result):,} rows classified among {len(result.classes)} classes by {result.k} neighbours, "

@@ -22,8 +22,8 @@ PRINTED = ("json",)
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `vicinal curate`."""
-    parser.add_argument("data", metavar="DATA", help="the data set, or its embeddings (.npy)")
-    parser.add_argument("--embeddings", metavar="NPY", help="one row a sample")
+    parser.add_argument("data", metavar="DATA", help=f"the embeddings: {options.PATHS}; or their data set")
+    options.add_embeddings_path(parser)
     parser.add_argument(
         "--labels", metavar="FIELD", required=True, help="the model's present labels: FIELD or FILE:FIELD"
     )

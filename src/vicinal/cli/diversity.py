@@ -26,8 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     from vicinal.analysis.diversity.similarities import SIMILARITIES
     from vicinal.tasks.diversity.measures import DISTANCES, MEASURES
 
-    parser.add_argument("data", metavar="DATA", help="embeddings (.npy), or a data set")
-    parser.add_argument("--embeddings", metavar="NPY", help="one row a sample, where DATA is a data set")
+    parser.add_argument("data", metavar="DATA", help=f"the embeddings: {options.PATHS}; or their data set")
+    options.add_embeddings_path(parser)
     names = ", ".join(measure.by for measure in MEASURES)
     parser.add_argument("--by", metavar="NAME,...", default="radius,aps,vendi,logdet", help=f"the measures: {names}")
     parser.add_argument(
@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ridge-alpha", metavar="A", default="1e-10", help="logdet: added to the diagonal (1e-10)")
     parser.add_argument("--sample-pairs", metavar="N", help="aps: so many pairs, drawn by the seed")
     parser.add_argument("--seed", metavar="N", default="0", help="of samples and landmarks (default 0)")
-    options.add_on_invalid(parser, "leave out")
+    options.add_on_invalid(parser, "left out")
     options.add_threads(parser)
     parser.add_argument("-o", "--output", metavar="FILE", help="write the answers as one line of JSON")
     options.add_overwrite(parser)

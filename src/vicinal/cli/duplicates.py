@@ -11,7 +11,6 @@ data set without its duplicates.
 
 import argparse
 import json
-import sys
 
 from vicinal.cli import options
 from vicinal.cli.console import Console
@@ -82,10 +81,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         return 0
     summary = found.summary()
     written = arguments.output or arguments.add_to
-    if written is None:
-        options.print_records(found.groups)
-    if arguments.json:
-        print(json.dumps(summary), file=sys.stderr if written is None else sys.stdout)
+    options.print_result(found.groups if written is None else (), found.summary, written, arguments.json)
     far = f", {summary['beyond_radius']:,} of them beyond the radius" if found.link == "single" else ""
     console.note(
         f"{summary['groups']:,} groups of {summary['rows']:,} rows; {summary['removable']:,} could go{far} "

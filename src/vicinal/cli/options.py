@@ -6,8 +6,9 @@ its message as the option that the user typed.
 """
 
 import argparse
+import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from vicinal.errors import UsageError
@@ -179,8 +180,13 @@ def add_embeddings(parser: argparse.ArgumentParser, what: str) -> None:
 
 def add_embeddings_option(parser: Any, what: str = "the embeddings of a data set") -> None:
     """Add --embeddings and --encoding."""
-    parser.add_argument("--embeddings", metavar="PATH", help=f"{what}: {PATHS}; :FIELD is a field of DATA itself")
+    add_embeddings_path(parser, what)
     add_encoding(parser)
+
+
+def add_embeddings_path(parser: Any, what: str = "the embeddings of a data set") -> None:
+    """Add --embeddings alone."""
+    parser.add_argument("--embeddings", metavar="PATH", help=f"{what}: {PATHS}; :FIELD is a field of DATA itself")
 
 
 def add_encoding(parser: Any) -> None:
@@ -225,6 +231,16 @@ def add_voting(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--weights", choices=(*WEIGHTS, "auto"), default="uniform", help="auto: the better one")
     parser.add_argument("--with-neighbors", action="store_true", help="name the neighbours in each record")
+
+
+def print_result(
+    records: Iterable[dict[str, Any]], summary: Callable[[], dict[str, Any]], written: object, as_json: bool
+) -> None:
+    """Print the records where nothing was written; as JSON the summary too, on stderr where records are printed."""
+    if written is None:
+        print_records(records)
+    if as_json:
+        print(json.dumps(summary()), file=sys.stderr if written is None else sys.stdout)
 
 
 def print_records(records: Iterable[dict[str, Any]]) -> None:

@@ -10,8 +10,6 @@ Each record: id, score, outlier (1 or 0).
 """
 
 import argparse
-import json
-import sys
 
 from vicinal.cli import options
 from vicinal.cli.console import Console
@@ -61,10 +59,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             progress=progress,
         )
     written = arguments.output or arguments.add_to
-    if written is None:
-        options.print_records(result.records())
-    if arguments.json:
-        print(json.dumps(result.summary()), file=sys.stderr if written is None else sys.stdout)
+    options.print_result(result.records(), result.summary, written, arguments.json)
     console.note(
         f"{int(result.outlier.sum()):,} of {len(result):,} rows are outliers ({result.by} above {result.limit:.6g}, "
         f"k = {result.k}), in {result.seconds:.1f} s"

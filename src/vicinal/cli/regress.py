@@ -7,8 +7,6 @@ Each record: id, value (the weighted mean of the neighbours' values) and spread 
 """
 
 import argparse
-import json
-import sys
 
 from vicinal.cli import options
 from vicinal.cli.console import Console
@@ -57,10 +55,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             progress=progress,
         )
     written = arguments.output or arguments.add_to
-    if written is None:
-        options.print_records(result.records())
-    if arguments.json:
-        print(json.dumps(result.summary()), file=sys.stderr if written is None else sys.stdout)
+    options.print_result(result.records(), result.summary, written, arguments.json)
     chosen = "" if result.score is None else f"; leave-one-out R2 {result.score:.4f}"
     console.note(
         f"{len(result):,} values predicted from {result.k} neighbours, {result.weights} weights{chosen}, in "

@@ -15,8 +15,6 @@ go to standard output. Every key of a configuration has an option here that over
 """
 
 import argparse
-import json
-import sys
 from typing import Any
 
 from vicinal.cli import options
@@ -144,7 +142,6 @@ def _add_outputs(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Score and print."""
-    from vicinal.data import tables
     from vicinal.data.usable import note
     from vicinal.tasks.score import score
     from vicinal.tasks.score.config import check_unused
@@ -183,13 +180,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     if unused:
         console.detail(f"accepted but not used here: {', '.join(unused)}")
     written = scores.output or arguments.add_to
-    if written is None:
-        lines = tables.JsonLines(sys.stdout.buffer)
-        for record in scores.records():
-            lines.add(record)
-        sys.stdout.buffer.flush()
-    if arguments.json:
-        print(json.dumps(scores.summary()), file=sys.stderr if written is None else sys.stdout)
+    options.print_result(scores.records(), scores.summary, written, arguments.json)
     for one in scores.scored:
         metric = one.scorer.metric.name
         console.detail(f"{one.label}: k = {one.k}, {metric}, {one.engine}, {one.seconds:.2f} s")

@@ -24,12 +24,12 @@ from vicinal.errors import UsageError
 FUNCTION = "vicinal.select"
 ALSO = "vicinal.compare_selections"  # the function of --compare
 PRINTED = ("json", "figure")
-FIGURES = ("linear accuracy", "linear macro F1", "knn accuracy", "knn macro F1")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `vicinal select`."""
     from vicinal.tasks.select import STRATEGIES
+    from vicinal.tasks.select.comparison import FIGURES
 
     parser.add_argument("data", metavar="DATA", help="the data set")
     parser.add_argument("scores", metavar="SCORES", nargs="?", help="its scores, by vicinal score, or a field of DATA")
@@ -170,7 +170,8 @@ def _compare(arguments: argparse.Namespace, console: Console) -> int:
             output=arguments.output,
             overwrite=arguments.overwrite,
         )
-    print(json.dumps(found.summary()) if arguments.json else found.table(arguments.figure or FIGURES[0]))
+    shown = found.table() if arguments.figure is None else found.table(arguments.figure)
+    print(json.dumps(found.summary()) if arguments.json else shown)
     console.note("the gain over random rows, ± its standard error; * where a paired t-test at 5 % tells it from 0")
     console.note(f"{len(found.trials):,} choices compared in {found.seconds:.1f} s")
     return 0

@@ -7,11 +7,9 @@ of a CSV, and the schema, its metadata, the compression and the row groups of a 
 import csv
 import datetime
 import decimal
-import gzip
 import io
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +17,8 @@ import numpy as np
 
 from vicinal.data import frames, tables
 from vicinal.data.dataset import Dataset
-from vicinal.data.formats import Bytes
-from vicinal.data.results import Columns, plain_values
+from vicinal.data.formats import Bytes, opened, packed
+from vicinal.data.results import Columns, flat_cell, plain_values
 from vicinal.data.writers import CsvLines, JsonLines, csv_records
 from vicinal.errors import DataError, UsageError, some
 from vicinal.storage import atomic
@@ -29,17 +27,14 @@ from vicinal.typing import PathLike
 BATCH = 65_536
 
 
-def check(rows: Dataset, path: PathLike, overwrite: bool, inputs: Sequence[object]) -> None:
-    """Raise UsageError, before the work, where a data set with new columns could not be written.
+def check(rows: Dataset, path: PathLike) -> None:
+    """Raise UsageError, before the work, where a data set with new columns is no file of this name's kind.
 
     Parameters
     ----------
     rows : Dataset
     path : path
-        The file to write.
-    overwrite : bool
-    inputs : sequence
-        What the caller gave; the output must be none of them.
+        The file to write; whether it can be written is checked with the other outputs.
     """
     if rows.path is None and rows.table is None:
         raise UsageError(
@@ -47,8 +42,6 @@ def check(rows: Dataset, path: PathLike, overwrite: bool, inputs: Sequence[objec
             "(-o)"
         )
     tables.suffix(Path(path))
-    atomic.refuse_input(path, inputs)
-    atomic.check_file(Path(path), overwrite)
 
 
 def write(rows: Dataset, result: Columns, path: PathLike, overwrite: bool, of_result: np.ndarray | None = None) -> None:
@@ -86,10 +79,7 @@ def write_arrow(
         kept[:] = False
         kept[of_result] = True
     kinds = tables.suffix(Path(path)), None if rows.path is None else tables.suffix(rows.path)
-    with atomic.whole_file(path, overwrite) as file, ExitStack() as stack:
-        target: Bytes = file
-        if kinds[0] == ".jsonl.gz":  # no time and no name, so that the same rows make the same bytes
-            target = stack.enter_context(gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0))
+    with atomic.whole_file(path, overwrite) as file, packed(file, path) as target:
         if rows.path is None:
             _table(rows.table, columns, kept, target, kinds[0], path)
         elif kinds == (".parquet", ".parquet"):
@@ -147,10 +137,7 @@ def _parquet_to_parquet(source: Path, columns: dict[str, Any], kept: np.ndarray,
 
 def _lines(source: Path, columns: dict[str, Any], kept: np.ndarray, target: Bytes) -> None:
     cells = _cells(columns)
-    with ExitStack() as stack:
-        file: Bytes = stack.enter_context(open(source, "rb"))
-        if tables.suffix(source) == ".jsonl.gz":
-            file = stack.enter_context(gzip.GzipFile(fileobj=file, mode="rb"))
+    with opened(source) as file:
         row = 0
         for line in file:
             if not line.strip():
@@ -174,7 +161,7 @@ def _csv(source: Path, columns: dict[str, Any], kept: np.ndarray, target: Bytes)
                 _refuse_taken(found, columns, source)
             elif not found or not kept[number - 1]:
                 continue
-            new: Sequence[Any] = list(columns) if number == 0 else [_csv_cell(cell) for cell in next(cells)]
+            new: Sequence[Any] = list(columns) if number == 0 else [flat_cell(cell) for cell in next(cells)]
             end = raw[len(raw.rstrip(b"\r\n")) :] or b"\n"
             target.write(raw.rstrip(b"\r\n") + b"," + _csv_text(new).encode("utf-8") + end)
 
@@ -183,10 +170,6 @@ def _csv_text(cells: Sequence[Any]) -> str:
     text = io.StringIO()
     csv.writer(text, lineterminator="").writerow(cells)
     return text.getvalue()
-
-
-def _csv_cell(cell: Any) -> Any:
-    return json.dumps(cell, ensure_ascii=False) if isinstance(cell, list | dict) else cell
 
 
 def _other_kind(
@@ -235,7 +218,7 @@ def _records(
     if kind == ".csv":
         with CsvLines(target) as lines:
             for record in whole:
-                lines.add({name: _csv_cell(_json_value(cell, name, path)) for name, cell in record.items()})
+                lines.add({name: flat_cell(_json_value(cell, name, path)) for name, cell in record.items()})
         return
     json_lines = JsonLines(target)
     for record in whole:

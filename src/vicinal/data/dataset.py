@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from vicinal.data import frames, labels, provenance, tables
-from vicinal.data.opening import open_source
+from vicinal.data.opening import input_file, open_source
 from vicinal.data.sources import LOG, is_data_file, is_source, is_table, open_table, own_fields, own_spec, split
 from vicinal.errors import DataError, UsageError, some
 from vicinal.typing import Id
@@ -206,7 +206,7 @@ def _from_path(data: str | os.PathLike[str], request: _Request) -> Dataset:
         if isinstance(own, str) and own.startswith(":"):
             return _from_file(path, replace(request, embeddings=f"{path}{own}", key=own[1:]))
         return _from_file(path, request)
-    if path.exists() and is_table(path):
+    if is_table(path):
         return _from_table(open_table(path), replace(request, embeddings=key or request.embeddings, argument=str(path)))
     if isinstance(request.embeddings, str) and request.embeddings.startswith(":"):
         raise UsageError(f"embeddings: {data} has no fields, got {request.embeddings!r}; name a file")
@@ -276,10 +276,7 @@ def _from_table(table: Any, request: _Request) -> Dataset:
 
 def _from_file(path: Path, request: _Request) -> Dataset:
     ids, argument = request.ids, request.argument
-    if not path.is_file():
-        there = "a folder" if path.is_dir() else "nothing"
-        raise UsageError(f'{argument}: expected a file, got "{path}": there is {there} at {path.absolute()}')
-    tables.suffix(path)
+    tables.suffix(input_file(path, argument))
     id_field = ids if isinstance(ids, str) else "id"
     wanted: dict[str, str] = {}
     for spec, kind in request.fields.values():

@@ -5,7 +5,6 @@ defined for, the number of rows, and the note beside a file that says what it wa
 the `Embeddings` that it returns and check nothing again.
 """
 
-import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -193,21 +192,6 @@ def _decoded(opened: Opened, encoding: object, metric: metrics.Metric | None) ->
     if values.ndim != 2 or len(values) == 0:
         return values
     return encodings.decode(values, encodings.parse(encoding), metric, opened.name, opened.encoding == "ubinary")
-
-
-def input_file(path: str | os.PathLike[str], argument: str) -> Path:
-    """The path of a file that an argument names.
-
-    Raises
-    ------
-    UsageError
-        There is no file of this name.
-    """
-    file = Path(path)
-    if file.is_file():
-        return file
-    there = "a folder" if file.is_dir() else "no plain file" if file.exists() else "nothing"
-    raise UsageError(f'{argument}: expected a file, got "{path}": there is {there} at {file.absolute()}')
 
 
 def warn_of_unlike(vectors: np.ndarray, stored: np.dtype, name: str, like: str) -> None:

@@ -2,12 +2,15 @@
 
 import gzip
 import json
+import os
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 from vicinal.errors import DataError, UsageError
+from vicinal.typing import PathLike
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".csv", ".parquet")
 LINES = (".jsonl", ".jsonl.gz")
@@ -39,6 +42,24 @@ def excerpt(value: object) -> str:
     """Return the start of a value as JSON, for messages."""
     text = json.dumps(value, default=str)
     return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def opened(path: PathLike) -> Bytes:
+    """Open a file to be read; one whose name ends in `.gz` is unpacked."""
+    return gzip.open(path, "rb") if os.fspath(path).lower().endswith(".gz") else open(path, "rb")
+
+
+@contextmanager
+def packed(file: IO[bytes], name: PathLike) -> Iterator[Bytes]:
+    """Yield a file to write to, which packs what is written where `name` ends in `.gz`.
+
+    The header has no time and no name, so that the same rows make the same bytes.
+    """
+    if os.fspath(name).lower().endswith(".gz"):
+        with gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0) as target:
+            yield target
+    else:
+        yield file
 
 
 def lines_of(path: str | Path, file: Bytes) -> Iterator[tuple[int, bytes]]:

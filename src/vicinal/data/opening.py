@@ -81,6 +81,21 @@ def open_source(source: Any, name: str) -> Opened:
     return Opened(values, name, missing=missing)
 
 
+def input_file(path: str | os.PathLike[str], argument: str) -> Path:
+    """Return the path of a file that an argument names.
+
+    Raises
+    ------
+    UsageError
+        There is no file of this name.
+    """
+    file = Path(path)
+    if file.is_file():
+        return file
+    there = "a folder" if file.is_dir() else "no plain file" if file.exists() else "nothing"
+    raise UsageError(f'{argument}: expected a file, got "{path}": there is {there} at {file.absolute()}')
+
+
 def _arrow_column(source: Any) -> Any:
     """A column of Arrow, polars, pandas or Hugging Face as a pyarrow.ChunkedArray; None for what is no such column."""
     package = type(source).__module__.partition(".")[0]

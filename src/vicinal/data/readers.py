@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from vicinal.data.formats import Bytes, excerpt, lines_of, suffix, whole_text
+from vicinal.data.formats import Bytes, excerpt, lines_of, opened, suffix, whole_text
 from vicinal.errors import DataError, some
 from vicinal.typing import Id
 
@@ -37,7 +37,7 @@ def read_rows(path: str | Path) -> Iterator[tuple[int, dict[str, Any]]]:
         if kind == ".parquet":
             yield from _parquet_rows(path, None)
         else:
-            with gzip.open(path, "rb") if kind == ".jsonl.gz" else open(path, "rb") as file:
+            with opened(path) as file:
                 yield from _csv_rows(path, file) if kind == ".csv" else _jsonl_rows(path, file)
     except (gzip.BadGzipFile, zlib.error, EOFError) as error:
         raise DataError(f"{path}: damaged gzip file: {error}") from None

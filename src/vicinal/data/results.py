@@ -223,7 +223,9 @@ def plain_values(values: Any) -> list[Any]:
 
 def flat_record(record: dict[str, Any]) -> dict[str, Any]:
     """Return a record whose lists and mappings are JSON text, which a cell of a table can hold."""
-    return {
-        name: json.dumps(cell, ensure_ascii=False) if isinstance(cell, dict | list) else cell
-        for name, cell in record.items()
-    }
+    return {name: flat_cell(cell) for name, cell in record.items()}
+
+
+def flat_cell(cell: Any) -> Any:
+    """Return a list or a mapping as JSON text, another cell as it is."""
+    return json.dumps(cell, ensure_ascii=False) if isinstance(cell, dict | list) else cell

@@ -2,18 +2,17 @@
 
 import contextlib
 import csv
-import gzip
 import io
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
 import numpy as np
 
-from vicinal.data.formats import Bytes, excerpt, suffix
+from vicinal.data.formats import LINES, Bytes, excerpt, opened, packed, suffix
 from vicinal.data.readers import decoded
 from vicinal.errors import UsageError
 from vicinal.storage import atomic
@@ -39,13 +38,7 @@ def copy_rows(path: str | Path, file: IO[bytes], name: str | Path, kept: Sequenc
     if kind == ".parquet":
         _copy_parquet(path, file, np.asarray(kept))
         return
-    with ExitStack() as stack:
-        source: Bytes = stack.enter_context(open(path, "rb"))
-        if kind == ".jsonl.gz":
-            source = stack.enter_context(gzip.GzipFile(fileobj=source, mode="rb"))
-        target: Bytes = file
-        if suffix(name) == ".jsonl.gz":
-            target = stack.enter_context(gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0))
+    with opened(path) as source, packed(file, name) as target:
         if kind == ".csv":
             _copy_records(path, source, target, kept)
             return
@@ -129,13 +122,9 @@ def table_writer(
         The file exists and `overwrite` is false, or its name has another ending.
     """
     kind = suffix(path)
-    with atomic.whole_file(path, overwrite) as file:
-        if kind == ".jsonl.gz":
-            # No time and no name in the header, so that the same records make the same bytes.
-            with gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0) as packed:
-                yield JsonLines(packed)
-        elif kind == ".jsonl":
-            yield JsonLines(file)
+    with atomic.whole_file(path, overwrite) as file, packed(file, path) as target:
+        if kind in LINES:
+            yield JsonLines(target)
         elif kind == ".csv":
             with CsvLines(file, columns) as table:
                 yield table

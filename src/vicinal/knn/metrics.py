@@ -172,11 +172,13 @@ class Metric:
     length: Callable[[np.ndarray], np.ndarray] = _same
     log_volume: Callable[[np.ndarray, int], np.ndarray] | None = None
 
+    def ready(self, rows: np.ndarray) -> np.ndarray:
+        """Return vectors as `measure` compares them: whitened where the metric whitens, then prepared."""
+        return self.prepare(rows if self.whiten is None else self.whiten(rows))
+
     def pairwise(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         """Return all distances of the rows of a (n, dim) and b (m, dim), float64 (n, m); slow, used as a reference."""
-        if self.whiten is not None:
-            a, b = self.whiten(a), self.whiten(b)
-        return self.finish(self.measure(self.prepare(a)[:, None, :], self.prepare(b)[None, :, :]))
+        return self.finish(self.measure(self.ready(a)[:, None, :], self.ready(b)[None, :, :]))
 
 
 @dataclass(frozen=True, eq=False)

@@ -95,6 +95,27 @@ def choice(value: object, name: str, choices: Iterable[str]) -> str:
     return value
 
 
+def seed_of(value: object, name: str = "seed", most: int | None = None) -> int:
+    """Return a whole number from 0 on, that random numbers are drawn by; `most` is the largest that is taken.
+
+    Raises
+    ------
+    UsageError
+
+    Examples
+    --------
+    >>> seed_of(0.5)
+    Traceback (most recent call last):
+    vicinal.errors.UsageError: seed: expected a whole number from 0 on, got 0.5
+    """
+    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if not whole or value < 0 or (most is not None and value > most):  # type: ignore[operator]
+        raise UsageError(
+            f"{name}: expected a whole number from 0 {f'to {most}' if most else 'on'}, got {_shown(value)}"
+        )
+    return int(value)  # type: ignore[call-overload, no-any-return]
+
+
 def several(values: object, name: str) -> list[Any] | None:
     """Return the items of a list as a list; None for None.
 
@@ -140,13 +161,26 @@ def check_outputs(outputs: Mapping[str, PathLike | None], inputs: Iterable[objec
     UsageError
         A file exists, its folder does not, it is one of the inputs, or two outputs are one file.
     """
-    read, names = list(inputs), dict[Path, str]()
+    read = list(inputs)
+    for path in outputs.values():
+        if path is not None:
+            atomic.refuse_input(path, read)
+            atomic.check_file(Path(path), overwrite)
+    refuse_one_file(outputs)
+
+
+def refuse_one_file(outputs: Mapping[str, PathLike | None]) -> None:
+    """Raise UsageError where two outputs are one file; `outputs` as in `check_outputs`.
+
+    Examples
+    --------
+    >>> refuse_one_file({"output": "a.jsonl", "add_to": "b/../a.jsonl"})
+    Traceback (most recent call last):
+    vicinal.errors.UsageError: add_to: found the file b/../a.jsonl, which output writes too; name another one
+    """
+    names: dict[Path, str] = {}
     for name, path in outputs.items():
-        if path is None:
-            continue
-        atomic.refuse_input(path, read)
-        atomic.check_file(Path(path), overwrite)
-        first = names.setdefault(Path(path).absolute(), name)
+        first = name if path is None else names.setdefault(Path(path).resolve(), name)
         if first != name:
             raise UsageError(f"{name}: found the file {path}, which {first} writes too; name another one")
 
@@ -181,4 +215,6 @@ def check_copy(data: object, output: PathLike, instead: str) -> None:
 def _shown(value: object) -> str:
     if isinstance(value, str):
         return f'"{value}"' if len(value) <= 80 else f'"{value[:77]}..."'
-    return f"{value:g}" if isinstance(value, float) else repr(value)
+    if isinstance(value, float):  # 5.0 is no whole number, and is not shown as one
+        return repr(float(value)) if value.is_integer() else f"{value:g}"
+    return repr(value)

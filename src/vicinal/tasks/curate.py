@@ -30,7 +30,7 @@ from vicinal.typing import Id, LearnedMetricLike, PathLike
 STATE = FolderKind("vicinal.curation", 1, "the rounds of a curation", "vicinal curate", "begin again")
 EXHAUSTED = "exhausted"
 TRAIN, EVALUATION = "train", "evaluation"
-MOST_CLUSTERS = 50  # of one label
+MOST_CLUSTERS, LARGEST_SEED = 50, 2**32 - 1  # clusters of one label; the largest seed that scikit-learn takes
 Judge = str | Mapping[Any, labels.Label]
 
 
@@ -193,7 +193,7 @@ def curate(
         k=arguments.whole_number(k, "k"),
         clusters=min(arguments.whole_number(clusters, "clusters"), MOST_CLUSTERS),
         metric=metric,
-        seed=int(arguments.number(seed, "seed", "a number of at least 0", lambda number: number >= 0)),
+        seed=arguments.seed_of(seed, most=LARGEST_SEED),
         threads=threads,
     )
     arguments.number(tolerance, "tolerance", "a number of at least 0", lambda number: number >= 0)

@@ -16,7 +16,7 @@ from vicinal.indexes.evaluation import sweep as sweep_settings
 from vicinal.knn.arguments import check_k
 from vicinal.tasks import index as tasks
 from vicinal.tasks import pictures
-from vicinal.tasks.arguments import whole_number
+from vicinal.tasks.arguments import seed_of, whole_number
 
 
 def evaluate(
@@ -68,7 +68,7 @@ def evaluate(
         The indexes are not over the same rows, or none of them holds vectors to compute the truth from.
     """
     check_k(k)
-    n_queries = whole_number(n_queries, "n_queries")
+    n_queries, seed = whole_number(n_queries, "n_queries"), seed_of(seed)
     if sweep is not None:
         pictures.check(str(sweep), overwrite)
     listed = [indexes] if isinstance(indexes, Index | str | Path) else list(indexes)

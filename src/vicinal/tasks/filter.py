@@ -137,9 +137,14 @@ def filter(
 def _names_of_scores(scores: object, file: Path | None) -> list[str]:
     if isinstance(scores, Columns):
         names = scores.names
-        floats = [name for name in names if getattr(scores[name], "dtype", np.dtype(object)).kind == "f"]
+        floats = [name for name in names if _is_score(scores[name])]
         return [*names, *(["score"] if len(floats) == 1 and "score" not in names else [])]
     return [] if file is None else score_names(file)
+
+
+def _is_score(values: object) -> bool:
+    """Whether a column of a result holds numbers with fractions, as scores are."""
+    return isinstance(values, np.ndarray) and values.dtype.kind == "f"
 
 
 def _read(data: object, ids: object, fields: dict[str, tuple[str, str]], of_scores: list[str]) -> Dataset:
@@ -163,9 +168,9 @@ def _score(scores: object, file: Path | None, name: str, rows: Dataset) -> Any:
         if len(scores) != len(rows):
             raise DataError(f"scores: found {len(scores)} rows, but {rows.name} has {len(rows)}; score the data again")
         if name not in scores:
-            name = next(one for one in scores if getattr(scores[one], "dtype", np.dtype(object)).kind == "f")
+            name = next(one for one in scores if _is_score(scores[one]))
         values = scores[name]
-        return numbers_of(values.tolist(), name) if getattr(values, "dtype", np.dtype(object)).kind == "f" else values
+        return numbers_of(values.tolist(), name) if _is_score(values) else values
     assert file is not None
     return read_scores(file, rows.name, rows.ids, name)
 

@@ -15,7 +15,7 @@ from vicinal.indexes import Index, annbenchmarks, choose, load_index
 from vicinal.indexes import folder as folders
 from vicinal.knn.metrics import find
 from vicinal.storage import atomic, locks
-from vicinal.tasks.arguments import several
+from vicinal.tasks.arguments import check_outputs, seed_of, several
 from vicinal.typing import Id, IndexName, MetricLike, MetricName, PathLike
 
 
@@ -295,8 +295,8 @@ def export_benchmark(
     """
     name = find(metric).name
     annbenchmarks.check_metric(name)
-    atomic.refuse_input(output, (data, test))
-    atomic.check_file(output, overwrite)
+    seed = seed_of(seed)
+    check_outputs({"output": output}, (data, test), overwrite)
     rows = dataset.read(data, encoding=encoding)
     train = load(rows.embeddings, rows=rows, metric=name, at_least=2)
     if isinstance(test, int | np.integer) and not isinstance(test, bool):

@@ -17,6 +17,7 @@ from vicinal.knn.arguments import check_k
 from vicinal.knn.metrics import find
 from vicinal.knn.neighbors import Neighbors
 from vicinal.storage import atomic
+from vicinal.tasks import arguments
 from vicinal.typing import Id, MetricLike, PathLike, StartProgress
 
 
@@ -167,10 +168,12 @@ def neighbors(
     index = Exact(measure, threads)
     if output is not None:
         atomic.check_folder(Path(output), overwrite)
+    arguments.check_outputs({"add_to": add_to}, [data, embeddings, groups, ids], overwrite)
+    arguments.refuse_one_file({"output": output, "add_to": add_to})
     fields = {"groups": (groups, kind_of("label", on_invalid))}
     rows = dataset.read(data, embeddings, ids=ids, fields=fields, encoding=encoding)
     if add_to is not None:
-        adding.check(rows, add_to, overwrite, [data, embeddings, groups, ids])
+        adding.check(rows, add_to)
     vectors = load(rows.embeddings, rows=rows, metric=measure, on_invalid=on_invalid, at_least=2)
     use = usable(rows, vectors, on_invalid, at_least=2)
     if not use.skip:  # rows without neighbours keep their places

@@ -19,9 +19,8 @@ from vicinal.indexes import Index
 from vicinal.indexes.exemplar_svm import ExemplarSVM
 from vicinal.knn.arguments import check_k
 from vicinal.knn.metrics import find
-from vicinal.storage import atomic
 from vicinal.tasks import index as indexes
-from vicinal.tasks.arguments import several
+from vicinal.tasks.arguments import check_outputs, several
 from vicinal.typing import Id, MetricName
 
 
@@ -146,7 +145,7 @@ def search(
     ([1, 0], [0.1, 0.9])
     """
     check_k(k)
-    _check_output(output, overwrite)
+    _check_output(output, (index, queries), overwrite)
     query_rows, query_ids = several(query_rows, "query_rows"), several(query_ids, "query_ids")
     positive_rows, positive_ids = several(positive_rows, "positive_rows"), several(positive_ids, "positive_ids")
     fields = several(fields, "fields")
@@ -173,11 +172,10 @@ def search(
     return hits
 
 
-def _check_output(output: str | Path | None, overwrite: bool) -> None:
-    if output is not None:
-        atomic.check_file(output, overwrite)
-        if tables.suffix(output) not in (".jsonl", ".jsonl.gz"):
-            raise UsageError(f"{output}: expected a name that ends in .jsonl or .jsonl.gz")
+def _check_output(output: str | Path | None, inputs: tuple[object, ...], overwrite: bool) -> None:
+    check_outputs({"output": output}, inputs, overwrite)
+    if output is not None and tables.suffix(output) not in tables.LINES:
+        raise UsageError(f"{output}: expected a name that ends in .jsonl or .jsonl.gz")
 
 
 def _check_questions(given: dict[str, Any], by: str, where: object, rows: object, ids: object) -> None:

@@ -6,23 +6,18 @@ word2vec binary   a line "rows dim", then each word, a blank, and its float32 nu
 GloVe             as word2vec text without the first line; words may hold blanks
 """
 
-import gzip
 import warnings
 from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
 
-from vicinal.data.formats import Bytes, lines_of
+from vicinal.data.formats import lines_of, opened
 from vicinal.data.sources.found import Found, copied, refuse_key
 from vicinal.errors import DataError, some
 
 BLOCK = 4_096
 LONGEST_WORD = 1 << 16
-
-
-def _opened(path: Path) -> Bytes:
-    return gzip.open(path, "rb") if path.suffix.lower() == ".gz" else open(path, "rb")
 
 
 def read_words(path: Path, key: str) -> Found:
@@ -31,7 +26,7 @@ def read_words(path: Path, key: str) -> Found:
     copied(path, "it is text")
     words: list[str] = []
     blocks: list[np.ndarray] = []
-    with _opened(path) as file:
+    with opened(path) as file:
         every = (line for _, line in lines_of(path, file))
         head = [line for line in islice(every, 2) if line.strip()]
         sizes = _sizes(head[0]) if head else None
@@ -95,7 +90,7 @@ def read_word_bytes(path: Path, key: str) -> Found:
     """The vectors of word2vec's binary form."""
     refuse_key(path, key)
     copied(path, "its words lie between the numbers")
-    with _opened(path) as file:
+    with opened(path) as file:
         sizes = _sizes(file.readline(200))
         if sizes is None:
             raise DataError(f"{path}: expected the binary form of word2vec, whose first line names rows and dim")

@@ -8,8 +8,9 @@ from vicinal.analysis import agreement
 from vicinal.analysis.agreement import cohen_kappa
 from vicinal.data import frames, tables
 from vicinal.data.dataset import as_list
-from vicinal.data.embeddings import OnInvalid, input_file
+from vicinal.data.embeddings import OnInvalid
 from vicinal.data.labels import Labels, from_values, parse
+from vicinal.data.opening import input_file
 from vicinal.data.results import Columns
 from vicinal.data.usable import kind_of
 from vicinal.errors import DataError, UsageError, some

@@ -19,7 +19,8 @@ from vicinal.data.dataset import Dataset
 from vicinal.data.embeddings import Embeddings, OnInvalid, load
 from vicinal.errors import UsageError
 from vicinal.knn.arguments import check_threads
-from vicinal.storage import atomic, npy
+from vicinal.storage import npy
+from vicinal.tasks import arguments
 from vicinal.tasks.diversity import checking
 from vicinal.tasks.diversity.computing import answered, needs_directions, usable
 from vicinal.tasks.diversity.measures import Measure, Request, Rows, find_measure
@@ -97,8 +98,8 @@ def diversity(
         10,000 under manhattan, a million pairs.
     seed : int
         Of samples and landmarks.
-    on_invalid : {"error", "null"}
-        What to do with rows that a measure is not defined for: refuse them, or leave them out.
+    on_invalid : {"error", "null", "skip"}
+        Rows that a measure is not defined for: "error" refuses them, "null" and "skip" leave them out.
     threads : int, optional
         By default the cores of the machine.
     progress : callable, optional
@@ -131,20 +132,18 @@ def diversity(
     >>> round(found["aps"]["score"], 6), round(found["vendi"]["vendi_score"], 6)
     (0.333333, 1.889882)
     """
-    if output is not None:
-        atomic.refuse_input(output, [data, embeddings, subset, reference, centroids, clusters])
-        atomic.check_file(output, overwrite)
+    arguments.check_outputs({"output": output}, [data, embeddings, subset, reference, centroids, clusters], overwrite)
     measures = _measures(by)
     request = Request(
         similarity=checking.similarity_of(similarity),
         distance=None if distance is None else checking.distance_of(distance),
-        sample_pairs=None if sample_pairs is None else checking.count(sample_pairs, "sample_pairs"),
+        sample_pairs=None if sample_pairs is None else arguments.whole_number(sample_pairs, "sample_pairs"),
         ridge_alpha=checking.amount(ridge_alpha, "ridge_alpha"),
-        num_clusters=None if num_clusters is None else checking.count(num_clusters, "num_clusters"),
+        num_clusters=None if num_clusters is None else arguments.whole_number(num_clusters, "num_clusters"),
         density_powers=checking.listed(density_powers, "density_powers", checking.power),
-        neighbors=checking.listed(neighbors, "neighbors", checking.count),
+        neighbors=checking.listed(neighbors, "neighbors", arguments.whole_number),
         distance_powers=checking.listed(distance_powers, "distance_powers", checking.power),
-        seed=int(checking.amount(seed, "seed")),
+        seed=arguments.seed_of(seed),
     )
     given = {"subset": subset, "centroids": centroids, "clusters": clusters, "num_clusters": num_clusters}
     _require(measures, given)

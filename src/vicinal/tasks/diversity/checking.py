@@ -1,13 +1,12 @@
 """The checks of what measures of diversity are asked, alike for arguments and for YAML files."""
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any
-
-import numpy as np
 
 from vicinal.analysis.diversity.similarities import BY_NAME, Similarity
 from vicinal.errors import UsageError
-from vicinal.tasks.arguments import choice
+from vicinal.tasks.arguments import choice, number
 from vicinal.tasks.diversity.measures import DISTANCES
 
 
@@ -27,28 +26,19 @@ def amount(value: object, name: str) -> float:
     >>> amount("1e-10", "ridge_alpha")
     1e-10
     """
-    try:
-        found = float(value) if isinstance(value, str | int | float | np.number) else float("nan")
-    except ValueError:
-        found = float("nan")
-    if isinstance(value, bool) or not 0 <= found < float("inf"):
-        raise UsageError(f"{name}: expected a number of at least 0, got {value!r}")
-    return found
-
-
-def count(value: object, name: str) -> int:
-    """Return a whole number above 0."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-        raise UsageError(f"{name}: expected a whole number above 0, got {value!r}")
-    return int(value)
+    with suppress(ValueError):
+        value = float(value) if isinstance(value, str) else value
+    return _at_least_0(value, name)
 
 
 def power(value: object, name: str) -> float:
     """Return a finite number of at least 0 as it was given, so that its name in an answer stays the same."""
-    amount(value, name)
-    if isinstance(value, str):
-        raise UsageError(f"{name}: expected a number of at least 0, got {value!r}")
+    _at_least_0(value, name)
     return value  # type: ignore[return-value]
+
+
+def _at_least_0(value: object, name: str) -> float:
+    return number(value, name, "a number of at least 0", lambda found: 0 <= found < float("inf"))
 
 
 def listed(values: object, name: str, check: Callable[[object, str], Any]) -> tuple[Any, ...]:

@@ -10,7 +10,7 @@ from vicinal.data import adding, dataset, tables
 from vicinal.data.embeddings import OnInvalid, load
 from vicinal.data.usable import Usable, kind_of, usable
 from vicinal.errors import UsageError
-from vicinal.storage import atomic
+from vicinal.tasks import arguments
 from vicinal.tasks.duplicates.curve import RadiusCurve, radius_curve
 from vicinal.tasks.duplicates.grouping import Rules, check_rules, distances_between, group_rows
 from vicinal.tasks.duplicates.result import Duplicates, check_groups_file
@@ -162,7 +162,8 @@ def duplicates(
     auto = isinstance(radius, str) and radius == "auto"
     rules, quality = check_rules(0.0 if auto else radius, metric, link, keep, quality, threads)
     inputs = [data, embeddings, ids, quality, within, text]
-    _check_outputs(output, add_to, picture, text, auto, overwrite, inputs)
+    _check_outputs(output, add_to, picture, text, auto, overwrite)
+    arguments.check_outputs({"output": output, "add_to": add_to, "picture": picture}, inputs, overwrite)
     fields = {
         "quality": (quality, kind_of("number", on_invalid)),
         "within": (within, kind_of("label", on_invalid)),
@@ -170,7 +171,7 @@ def duplicates(
     }
     rows = dataset.read(data, embeddings, ids=ids, fields=fields, encoding=encoding)
     if add_to is not None:
-        adding.check(rows, add_to, overwrite, inputs)
+        adding.check(rows, add_to)
     vectors = load(rows.embeddings, rows=rows, metric=rules.metric, on_invalid=on_invalid, at_least=2 if auto else 1)
     use = usable(rows, vectors, on_invalid, at_least=2 if auto else 1)
     if auto:
@@ -189,10 +190,8 @@ def duplicates(
     return result
 
 
-def _check_outputs(
-    output: object, add_to: object, picture: object, text: object, auto: bool, overwrite: bool, inputs: list[object]
-) -> None:
-    """Refuse outputs that cannot be written, and those of the other kind of result."""
+def _check_outputs(output: object, add_to: object, picture: object, text: object, auto: bool, overwrite: bool) -> None:
+    """Refuse outputs of another kind of file, and those of the other kind of result."""
     for name, value, is_of_auto in (
         ("output", output, False),
         ("add_to", add_to, False),
@@ -204,7 +203,6 @@ def _check_outputs(
             raise UsageError(f"{name}: {what}; leave {name} out, or give another radius")
     if output is not None:
         check_groups_file(str(output), overwrite)
-        atomic.refuse_input(str(output), inputs)
     if picture is not None:
         from vicinal.tasks import pictures
 

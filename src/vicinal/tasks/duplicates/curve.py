@@ -12,16 +12,14 @@ from vicinal.data import tables
 from vicinal.data.results import Columns
 from vicinal.data.usable import Usable
 from vicinal.errors import UsageError, need
-from vicinal.knn.blocks import blocks
 from vicinal.knn.exact import ExactSearch
-from vicinal.tasks.duplicates.grouping import Rules, row_distances
+from vicinal.tasks.duplicates.grouping import Rules, pair_distances
 from vicinal.typing import StartProgress
 
 STEPS = 12  # radii above 0, each sqrt(2) times the one before
 SAMPLE = 1000
 SAMPLE_PAIRS = 3
 NEARLY = 1e-6  # relative; pairs so near a radius are measured again in float64
-BLOCK_ROWS = 4096
 
 
 class RadiusCurve(Columns):
@@ -181,12 +179,8 @@ def _at_most(pairs: NearPairs, whole: Piece, radius: float) -> np.ndarray:
     distances = whole.distances.astype(np.float64)
     result = distances <= radius
     close = np.flatnonzero(np.abs(distances - radius) <= NEARLY * radius)
-    source = whole.source
-    for block in blocks(len(close), BLOCK_ROWS):
-        some = close[block]
-        a, b = pairs.first[source[some]], pairs.first[whole.near[some]]
-        vectors = pairs.vectors
-        result[some] = row_distances(np.asarray(vectors[a]), np.asarray(vectors[b]), pairs.metric) <= radius
+    a, b = pairs.first[whole.source[close]], pairs.first[whole.near[close]]
+    result[close] = pair_distances(pairs.vectors, a, pairs.vectors, b, pairs.metric) <= radius
     return result
 
 

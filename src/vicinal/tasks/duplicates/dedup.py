@@ -17,7 +17,7 @@ from vicinal.errors import UsageError
 from vicinal.knn.exact import ExactSearch
 from vicinal.storage import atomic
 from vicinal.tasks import arguments
-from vicinal.tasks.duplicates.grouping import Rules, check_rules, distances_between, group_rows, row_distances
+from vicinal.tasks.duplicates.grouping import Rules, check_rules, distances_between, group_rows, pair_distances
 from vicinal.typing import Id, MetricLike, StartProgress
 
 
@@ -187,14 +187,16 @@ def dedup(
     start = time.perf_counter()
     rules, quality = check_rules(radius, metric, link, keep, None, threads, also="all")
     inputs = [data, embeddings, ids, quality, within, against, against_embeddings]
-    _check(data, against, against_embeddings, rules, output, removed, overwrite, inputs)
+    outputs = {"output": output, "removed": removed, "add_to": add_to}
+    _check(data, against, against_embeddings, rules, outputs)
+    arguments.check_outputs(outputs, inputs, overwrite)
     fields = {
         "quality": (quality, kind_of("number", on_invalid)),
         "within": (within, kind_of("label", on_invalid)),
     }
     rows = dataset.read(data, embeddings, ids=ids, fields=fields, encoding=encoding)
     if add_to is not None:
-        adding.check(rows, add_to, overwrite, inputs)
+        adding.check(rows, add_to)
     vectors = load(rows.embeddings, rows=rows, metric=rules.metric, on_invalid=on_invalid)
     use = usable(rows, vectors, on_invalid)
     other = None
@@ -215,12 +217,10 @@ def _check(
     against: object,
     against_embeddings: object,
     rules: Rules,
-    output: str | Path | None,
-    removed: str | Path | None,
-    overwrite: bool,
-    inputs: list[object],
+    outputs: dict[str, str | Path | None],
 ) -> None:
-    """Refuse arguments that do not go together and outputs that cannot be written."""
+    """Refuse arguments that do not go together and outputs of another kind of file."""
+    output, removed = outputs["output"], outputs["removed"]
     if against is None and against_embeddings is not None:
         raise UsageError("against_embeddings: they are the embeddings of against, which is missing; give both")
     if against is None and rules.keep == "all":
@@ -229,7 +229,6 @@ def _check(
         arguments.check_copy(data, output, "Deduplicated.take_from")
     if removed is not None and tables.suffix(removed) not in tables.LINES:
         raise UsageError(f"{removed}: expected a name that ends in .jsonl or .jsonl.gz for the removed rows")
-    arguments.check_outputs({"output": output, "removed": removed}, inputs, overwrite)
 
 
 def _result(use: Usable, other: Usable | None, rules: Rules, n: int, start: StartProgress | None) -> Deduplicated:
@@ -281,12 +280,7 @@ def _nearest(
     progress = None if start is None else start(f"nearest rows of {other.name}")
     index = ExactSearch.of(other.vectors, rules.metric, rules.threads)
     near = index.search(vectors.vectors, 1, progress=progress).indices[:, 0]
-    far = np.empty(len(near))
-    for begin in range(0, len(near), 4096):
-        some = slice(begin, begin + 4096)
-        stored = np.asarray(other.vectors[near[some]])
-        far[some] = row_distances(np.asarray(vectors.vectors[some]), stored, rules.metric)
-    return near, far
+    return near, pair_distances(vectors.vectors, np.arange(len(near)), other.vectors, near, rules.metric)
 
 
 def _write(

@@ -112,14 +112,14 @@ def distances_between(vectors: np.ndarray, others: np.ndarray, metric: Metric) -
     distance = np.zeros(len(vectors))
     # A row's distance to itself is 0, but not its inner product with itself.
     rows = np.arange(len(vectors)) if metric.product else np.flatnonzero(others != np.arange(len(vectors)))
-    for places in blocks(len(rows), BLOCK_BYTES // (8 * vectors.shape[1])):
-        block = rows[places]
-        distance[block] = row_distances(np.asarray(vectors[block]), np.asarray(vectors[others[block]]), metric)
+    distance[rows] = pair_distances(vectors, rows, vectors, others[rows], metric)
     return distance
 
 
-def row_distances(a: np.ndarray, b: np.ndarray, metric: Metric) -> np.ndarray:
-    """Return the distance of each row of a to the same row of b, float64 (n,)."""
-    if metric.whiten is not None:
-        a, b = metric.whiten(a), metric.whiten(b)
-    return metric.finish(metric.measure(metric.prepare(a), metric.prepare(b)))
+def pair_distances(a: np.ndarray, rows: np.ndarray, b: np.ndarray, others: np.ndarray, metric: Metric) -> np.ndarray:
+    """Return the distances of a[rows] to b[others], pair by pair, float64 (n_pairs,)."""
+    distance = np.empty(len(rows))
+    for block in blocks(len(rows), BLOCK_BYTES // (8 * a.shape[1])):
+        one, other = metric.ready(np.asarray(a[rows[block]])), metric.ready(np.asarray(b[others[block]]))
+        distance[block] = metric.finish(metric.measure(one, other))
+    return distance

@@ -173,7 +173,7 @@ def classify(
     """
     settings = voting.check_settings(k, max_k, weights, metric, matrix, threads)
     inputs = (data, labels, queries, embeddings, ids, query_ids, matrix)
-    arguments.check_outputs({"output": output}, inputs, overwrite)
+    arguments.check_outputs({"output": output, "add_to": add_to}, inputs, overwrite)
     if output is not None:
         tables.suffix(output)
     fields = {"labels": (labels, "label")}
@@ -183,7 +183,7 @@ def classify(
     if output is not None:
         tables.check_table(output, rows.query_rows.ids)
     if add_to is not None:
-        adding.check(rows.query_rows, add_to, overwrite, inputs)
+        adding.check(rows.query_rows, add_to)
     outcome = voting.vote(rows, known, settings, progress)
     if not allow_small_classes:
         warn_of_small_classes(known, outcome.neighbors.k, outcome.weights, chosen=settings.choose)

@@ -174,12 +174,12 @@ def outliers(
             f"metric: expected a distance, got {choice.reading.name}, which can be negative and does not say how far "
             "rows are apart; give cosine or euclidean"
         )
+    arguments.check_outputs({"output": output, "add_to": add_to}, (data, embeddings, ids, matrix), overwrite)
     rows = dataset.read(data, embeddings, ids=ids, encoding=encoding)
     if output is not None:
-        arguments.check_outputs({"output": output}, (data, embeddings, ids, matrix), overwrite)
         tables.check_table(output, rows.ids)
     if add_to is not None:
-        adding.check(rows, add_to, overwrite, (data, embeddings, ids, matrix))
+        adding.check(rows, add_to)
     stored = load(rows.embeddings, rows=rows, metric=choice.reading, on_invalid=on_invalid, at_least=3)
     use = usable(rows, stored, on_invalid, at_least=3)
     index = Exact(choice.resolve(use.vectors), threads)

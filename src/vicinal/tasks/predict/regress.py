@@ -141,7 +141,7 @@ def regress(
     """
     settings = voting.check_settings(k, max_k, weights, metric, matrix, threads)
     inputs = (data, targets, queries, embeddings, ids, query_ids, matrix)
-    arguments.check_outputs({"output": output}, inputs, overwrite)
+    arguments.check_outputs({"output": output, "add_to": add_to}, inputs, overwrite)
     if output is not None:
         tables.suffix(output)
     fields = {"targets": (targets, "number")}
@@ -149,7 +149,7 @@ def regress(
     if output is not None:
         tables.check_table(output, rows.query_rows.ids)
     if add_to is not None:
-        adding.check(rows.query_rows, add_to, overwrite, inputs)
+        adding.check(rows.query_rows, add_to)
     known = np.array(rows.known.rows.values["targets"], dtype=np.float64)
     outcome = voting.vote(rows, known, settings, progress)
     result = PredictedValues(known, outcome, with_neighbors)

@@ -36,7 +36,7 @@ def appended(
         raise UsageError(f"{previous}: has several files of embeddings; rows can be added to a run that has one")
     plan = before.plan(output)
     plan = replace(plan, scorers=tuple(replace(one, threads=threads) for one in plan.scorers))
-    file = check_outputs(plan, options, [*(part.data.path for part in before.parts), append])
+    file = check_outputs(plan, options, [*(part.data.path for part in before.parts), append, embeddings])
     before.verify()
     fields = fields_of(plan, None)
     rows = _parts(before, append, embeddings, {key: (spec, "label") for key, spec in fields.values()})

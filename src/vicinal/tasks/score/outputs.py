@@ -11,6 +11,7 @@ from vicinal.data.embeddings import OnInvalid
 from vicinal.errors import UsageError, some
 from vicinal.knn.vectors import refuse_invalid
 from vicinal.storage import atomic
+from vicinal.tasks import arguments
 from vicinal.tasks.diversity.measures import Answer as SetAnswer
 from vicinal.tasks.score import values
 from vicinal.tasks.score.inputs import Inputs
@@ -39,12 +40,18 @@ class Options:
 def check_outputs(plan: Plan, options: Options, inputs: list[object]) -> Path | None:
     """The file to write, once it and the folder of the kept run are known to be writable."""
     output = plan.output
+    named = [key for one in plan.scorers for key in (one.embeddings, one.reference)]
+    named += [key for one in plan.setwise for key in (one.embeddings, *one.files.values())]
+    inputs = [*inputs, *(key for key in named if isinstance(key, Path))]
+    arguments.check_outputs({"add_to": options.add_to}, inputs, options.overwrite)
     if output is not None and plan.nested:
         if output.exists() and not output.is_dir():
             raise UsageError(f"{output}: expected a folder for {NESTED_FILE}, found a file")
         if plan.setwise:
             atomic.check_file(output / SETWISE_FILE, options.overwrite, parents=True)
+            arguments.refuse_one_file({"output": output / SETWISE_FILE, "add_to": options.add_to})
         output = output / (NESTED_FILE if plan.scorers else SETWISE_FILE)
+    arguments.refuse_one_file({"output": output, "add_to": options.add_to})
     if output is not None:
         tables.suffix(output)
         atomic.refuse_input(output, inputs)

@@ -195,7 +195,7 @@ def _from_embeddings(
     """Check, search, score, write; `source` is where the embeddings lie and how they are quantised."""
     if plan.data is None:
         raise UsageError("data: expected a data set or a .npy file (in Python also an array or a table), got nothing")
-    output = check_outputs(plan, options, [plan.data])
+    output = check_outputs(plan, options, [plan.data, source[0], reference, groups, ids])
     fields = fields_of(plan, groups)
     kind = kind_of("label", options.on_invalid)
     wanted = {key: (spec, kind) for key, spec in fields.values()}
@@ -205,7 +205,7 @@ def _from_embeddings(
     if output is not None:
         tables.check_table(output, rows.ids)
     if options.add_to is not None:
-        adding.check(rows, options.add_to, options.overwrite, [plan.data, source[0], reference, groups, ids])
+        adding.check(rows, options.add_to)
     sources: dict[Key, object] = {EMBEDDINGS: rows.embeddings, REFERENCE: _reference(reference, rows)}
     columns = {name: rows.values[key] for name, (key, _) in fields.items()}
     inputs = check(plan, rows, columns, sources, options.on_invalid)
@@ -249,7 +249,7 @@ def _from_saved(
     if options.run is not None:
         origin.require_files()
     place = "neighbors" if isinstance(neighbors, Neighbors) else str(neighbors)
-    output = check_outputs(plan, options, [plan.data])
+    output = check_outputs(plan, options, [plan.data, ids])
     if not isinstance(neighbors, Neighbors):
         if not Path(neighbors).is_dir():
             raise UsageError(f"{place}: expected a folder written by `vicinal neighbors`, found no folder there")
@@ -263,7 +263,7 @@ def _from_saved(
         refuse_invalid(invalid, rows.ids, place)
     scored = values.of_saved(plan, neighbors, place, invalid)
     if options.add_to is not None:
-        adding.check(rows, options.add_to, options.overwrite, [plan.data, neighbors])
+        adding.check(rows, options.add_to)
     scores = Scores(plan, (rows,), scored, origin=origin, output=output, evidence=options.evidence)
     written(scores, place, options)
     if options.add_to is not None:

@@ -11,8 +11,9 @@ from vicinal.data.dataset import Dataset
 from vicinal.data.embeddings import Embeddings, OnInvalid, load
 from vicinal.errors import DataError, UsageError
 from vicinal.knn.arguments import cores
+from vicinal.tasks.arguments import whole_number
 from vicinal.tasks.diversity import clusters_of_file, other_vectors
-from vicinal.tasks.diversity.checking import amount, count, distance_of, listed, power, similarity_of
+from vicinal.tasks.diversity.checking import amount, distance_of, listed, power, similarity_of
 from vicinal.tasks.diversity.computing import answered, needs_directions, usable
 from vicinal.tasks.diversity.measures import BY_NAME, Answer, Measure, Request, Rows
 from vicinal.tasks.score.passes import Answer as Pass
@@ -32,11 +33,11 @@ FILES = {
 VALUES: dict[str, tuple[str, Callable[[Any, str], Any]]] = {
     "similarity_metric": ("similarity", similarity_of),
     "distance_metric": ("distance", distance_of),
-    "sample_pairs": ("sample_pairs", count),
+    "sample_pairs": ("sample_pairs", whole_number),
     "ridge_alpha": ("ridge_alpha", amount),
-    "num_clusters": ("num_clusters", count),
+    "num_clusters": ("num_clusters", whole_number),
     "density_powers": ("density_powers", lambda value, name: listed(value, name, power)),
-    "neighbors": ("neighbors", lambda value, name: listed(value, name, count)),
+    "neighbors": ("neighbors", lambda value, name: listed(value, name, whole_number)),
     "distance_powers": ("distance_powers", lambda value, name: listed(value, name, power)),
 }
 """The keys that hold values, the attribute of the request, and its check."""

@@ -15,8 +15,7 @@ from vicinal.data.usable import check_on_invalid
 from vicinal.errors import UsageError, unknown
 from vicinal.knn.arguments import check_k, check_threads
 from vicinal.knn.metrics import Metric, find
-from vicinal.storage import atomic
-from vicinal.tasks.arguments import check_copy, choice, number, whole_number
+from vicinal.tasks.arguments import check_copy, check_outputs, choice, number, seed_of, whole_number
 from vicinal.tasks.duplicates.grouping import Rules
 from vicinal.tasks.select.question import THRESHOLD, Settings
 from vicinal.tasks.select.strategies import BY_NAME, Strategy
@@ -140,8 +139,7 @@ def settings_of(arguments: Arguments) -> Settings:
     if arguments.k is not None:
         given["k"] = check_k(arguments.k)
     if arguments.seed is not None:
-        expected = "a whole number from 0 on"
-        given["seed"] = int(number(arguments.seed, "seed", expected, lambda value: value >= 0 and value == int(value)))
+        given["seed"] = seed_of(arguments.seed)
     if arguments.alpha is not None:
         given["alpha"] = number(arguments.alpha, "alpha", "a number from 0 to 1", lambda value: 0 <= value <= 1)
     if arguments.bandwidth is not None:
@@ -204,11 +202,7 @@ def _check_outputs(arguments: Arguments, output: Path | None, decisions: Path | 
         check_copy(arguments.data, output, "Selection.take_from")
     if decisions is not None and tables.suffix(decisions) not in tables.LINES:
         raise UsageError(f"{decisions}: expected a name that ends in .jsonl or .jsonl.gz for the decisions")
-    if output is not None and decisions is not None and output.absolute() == decisions.absolute():
-        raise UsageError(f'decisions: expected another file than the output, got "{output}" for both')
-    for path in filter(None, (output, decisions)):
-        atomic.refuse_input(path, arguments.inputs)
-        atomic.check_file(path, arguments.overwrite)
+    check_outputs({"output": output, "decisions": decisions}, arguments.inputs, arguments.overwrite)
 
 
 def count_of(keep: object, n: int) -> int:

@@ -9,7 +9,7 @@ import numpy as np
 
 from vicinal.data import frames, tables
 from vicinal.data.dataset import Dataset
-from vicinal.data.embeddings import input_file
+from vicinal.data.opening import input_file
 from vicinal.data.results import Columns
 from vicinal.errors import DataError, UsageError
 from vicinal.typing import Id

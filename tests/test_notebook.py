@@ -39,6 +39,7 @@ WRONG: list[tuple[Callable[[], Any], str]] = [
         "positive_ids: examples are ranked by --by svm (in Python: by=",
     ),
     (lambda: vicinal.remove_from_index(INDEX, "a"), "ids: expected a list, got \"a\"; write ['a']"),
+    (lambda: vicinal.index(np.zeros((3, 2))), "type: expected the name of an index, got ndarray; give rows as data="),  # type: ignore[arg-type]
     (lambda: vicinal.index("hnsw", settings={"M": 4}, M=8), "M: given as an argument and in settings; give it once"),
     (lambda: vicinal.evaluate([]), "indexes: expected at least one index"),
     (lambda: vicinal.evaluate(INDEX, n_queries=0), "n_queries: expected a whole number above 0, got 0"),

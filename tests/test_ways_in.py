@@ -224,6 +224,10 @@ def test_codes_with_their_ranges_are_decoded_to_within_half_a_step(precision: An
     np.save(tmp_path / "ranges.npy", ranges)
     for encoding in ((precision, ranges), f"{precision}:{tmp_path / 'ranges.npy'}"):
         decoded = load(codes, metric="cosine", encoding=encoding).vectors
+        assert (
+            vicinal.diversity(codes, by="radius", encoding=encoding)["radius"]
+            == vicinal.diversity(decoded, by="radius")["radius"]
+        )
         step = (ranges[1] - ranges[0]) / 255
         assert decoded.dtype == np.float32 and (np.abs(decoded - SIGNS) <= step * 0.501).all()
     assert not looks_packed(codes) and looks_packed(BINARY) and looks_packed(UBINARY)

@@ -23,7 +23,7 @@ PRINTED = ("json",)
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `vicinal curate`."""
     parser.add_argument("data", metavar="DATA", help=f"the embeddings: {options.PATHS}; or their data set")
-    options.add_embeddings_path(parser)
+    options.add_embeddings_option(parser)
     parser.add_argument(
         "--labels", metavar="FIELD", required=True, help="the model's present labels: FIELD or FILE:FIELD"
     )
@@ -54,6 +54,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     found = curate(
         arguments.data,
         arguments.embeddings,
+        encoding=arguments.encoding,
         labels=arguments.labels,
         state=arguments.state,
         experts=arguments.experts,

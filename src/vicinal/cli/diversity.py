@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     from vicinal.tasks.diversity.measures import DISTANCES, MEASURES
 
     parser.add_argument("data", metavar="DATA", help=f"the embeddings: {options.PATHS}; or their data set")
-    options.add_embeddings_path(parser)
+    options.add_embeddings_option(parser)
     names = ", ".join(measure.by for measure in MEASURES)
     parser.add_argument("--by", metavar="NAME,...", default="radius,aps,vendi,logdet", help=f"the measures: {names}")
     parser.add_argument(
@@ -64,6 +64,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         found = diversity(
             arguments.data,
             arguments.embeddings,
+            encoding=arguments.encoding,
             by=arguments.by,
             similarity=arguments.similarity,
             distance=arguments.distance,

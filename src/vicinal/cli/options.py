@@ -180,13 +180,8 @@ def add_embeddings(parser: argparse.ArgumentParser, what: str) -> None:
 
 def add_embeddings_option(parser: Any, what: str = "the embeddings of a data set") -> None:
     """Add --embeddings and --encoding."""
-    add_embeddings_path(parser, what)
-    add_encoding(parser)
-
-
-def add_embeddings_path(parser: Any, what: str = "the embeddings of a data set") -> None:
-    """Add --embeddings alone."""
     parser.add_argument("--embeddings", metavar="PATH", help=f"{what}: {PATHS}; :FIELD is a field of DATA itself")
+    add_encoding(parser)
 
 
 def add_encoding(parser: Any) -> None:

@@ -86,6 +86,8 @@ def index(type: str = "auto", metric: MetricLike = "euclidean", threads: int | N
     >>> index("hnsw", "cosine", M=16).settings["M"]
     16
     """
+    if not isinstance(type, str):
+        raise UsageError(f"type: expected the name of an index, got {type.__class__.__name__}; give rows as data=")
     if type == "auto":
         if parameters:
             raise UsageError(f"auto chooses the parameters itself; name an index to give {', '.join(parameters)}")

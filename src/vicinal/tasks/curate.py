@@ -101,6 +101,7 @@ def curate(
     data: object,
     embeddings: object = None,
     *,
+    encoding: object = None,
     labels: object,
     state: PathLike,
     experts: Sequence[Judge] | None = None,
@@ -128,8 +129,8 @@ def curate(
     ----------
     data : array_like, path, or table
         The data set, or its embeddings.
-    embeddings : str, path, or array_like, optional
-        Where the embeddings are, if not in `data`.
+    embeddings, encoding : optional
+        Where the embeddings are, if not in `data`, and how they are quantised; as for `vicinal.score`.
     labels : str or sequence
         The model's present labels of all rows: a column, FILE:FIELD, or one value a row.
     state : path
@@ -199,9 +200,8 @@ def curate(
     arguments.number(tolerance, "tolerance", "a number of at least 0", lambda number: number >= 0)
     arguments.whole_number(patience, "patience")
     arguments.check_outputs({"output": output, "train": train}, (data, embeddings, labels, experts), overwrite)
-    rows = dataset.read(
-        data, embeddings, ids=ids, fields={"labels": (labels, kind_of("label", on_invalid))}, unique_ids=True
-    )
+    fields = {"labels": (labels, kind_of("label", on_invalid))}
+    rows = dataset.read(data, embeddings, ids=ids, fields=fields, unique_ids=True, encoding=encoding)
     if "labels" not in rows.values:
         raise UsageError("labels: missing; name the column of the model's labels (in Python: labels=...)")
     asked, rounds = _read(Path(state), rows.ids)

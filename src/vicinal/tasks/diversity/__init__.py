@@ -38,6 +38,7 @@ def diversity(
     data: object = None,
     embeddings: object = None,
     *,
+    encoding: object = None,
     by: str | Sequence[str] = DEFAULT,
     similarity: SimilarityName = "cosine",
     distance: DistanceName | None = None,
@@ -68,6 +69,9 @@ def diversity(
         Embeddings (an array of shape (n, dim) or a `.npy` file), a data set file, or a table in memory.
     embeddings : str, path, or array_like, optional
         Where the embeddings are, if not in `data`.
+    encoding : str or (str, array_like), optional
+        How the embeddings are quantised, as for `vicinal.score`. The other sets (subset, reference, centroids) are
+        taken as they are.
     by : str or sequence of str
         The measures, as a list or with commas: "radius" (geometric mean of the columns' standard deviations), "aps"
         (mean similarity of pairs), "vendi" (Vendi score), "logdet" (ln det of the cosine matrix), "novelsum",
@@ -148,7 +152,7 @@ def diversity(
     given = {"subset": subset, "centroids": centroids, "clusters": clusters, "num_clusters": num_clusters}
     _require(measures, given)
     fields = {} if _is_npy(clusters) else {"clusters": (clusters, "label")}
-    rows = dataset.read(data, embeddings, fields=fields)
+    rows = dataset.read(data, embeddings, fields=fields, encoding=encoding)
     requests = {name: (measure, request) for name, measure in measures.items()}
     found = _vectors(rows, requests, on_invalid)
     kept = np.arange(len(rows)) if found is None else found[1]

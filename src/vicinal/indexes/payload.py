@@ -231,12 +231,18 @@ def _chunks(array: Any) -> list[Any]:
 
 
 def _as_column(name: str, values: Any) -> Any:
+    column, as_text = as_array(values if isinstance(values, np.ndarray) else list(values))
+    if as_text:
+        warnings.warn(f"payload: {name}: its values are of several kinds; they are kept as text", stacklevel=2)
+    return column
+
+
+def as_array(values: Any) -> tuple[Any, bool]:
+    """Values as an Arrow array, and whether they became text (JSON, but for what is text) for want of one type."""
     import pyarrow
 
     try:
-        return pyarrow.array(list(values) if not isinstance(values, np.ndarray) else values)
+        return pyarrow.array(values), False
     except (pyarrow.ArrowException, OverflowError, TypeError, ValueError):
-        warnings.warn(f"payload: {name}: its values are of several kinds; they are kept as text", stacklevel=2)
-        return pyarrow.array(
-            [value if value is None or isinstance(value, str) else json.dumps(value, default=str) for value in values]
-        )
+        texts = [one if one is None or isinstance(one, str) else json.dumps(one, default=str) for one in values]
+        return pyarrow.array(texts), True

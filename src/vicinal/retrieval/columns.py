@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from vicinal.errors import DataError
-from vicinal.indexes.payload import as_table
+from vicinal.indexes.payload import as_array, as_table
 from vicinal.retrieval.documents import as_json, readable
 
 TEXT, METADATA = "text", "metadata"
@@ -45,14 +45,4 @@ def filtered(ids: list[Any], texts: list[str], metadata: list[dict[str, Any]]) -
     columns: dict[str, Any] = {"id": [readable(str(one)) for one in ids], TEXT: [readable(text) for text in texts]}
     for name in {name: None for one in metadata for name in one}:
         columns[readable(str(name))] = [readable(one.get(name)) for one in metadata]
-    return {name: _array(values) for name, values in columns.items()}
-
-
-def _array(values: list[Any]) -> Any:
-    """Values as an Arrow array; those of several kinds as text, JSON but for what is text already."""
-    import pyarrow
-
-    try:
-        return pyarrow.array(values)
-    except (pyarrow.ArrowException, OverflowError, TypeError, ValueError):
-        return pyarrow.array([one if one is None or isinstance(one, str) else json.dumps(one) for one in values])
+    return {name: as_array(values)[0] for name, values in columns.items()}

@@ -206,7 +206,7 @@ def whole_folder(path: PathLike, overwrite: bool = False, loaded: str | None = N
     """A folder that gets its final name only when the block ends without an error.
 
     Only a folder that vicinal wrote is replaced, so that a mistyped name cannot remove a user's files. A folder that
-    another process is changing (`storage.locks.changing`) is replaced after it.
+    another process or thread is changing (`storage.locks.changing`) is replaced after it.
 
     Parameters
     ----------

@@ -76,7 +76,7 @@ def _wait(path: Path, descriptor: int) -> None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        warnings.warn(f"{path}: another process is changing it; waiting until that one is done", stacklevel=4)
+        warnings.warn(f"{path}: another process or thread is changing it; waiting until that one is done", stacklevel=4)
         fcntl.flock(descriptor, fcntl.LOCK_EX)
     except OSError:  # a system without locks
         return

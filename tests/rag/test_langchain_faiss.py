@@ -252,7 +252,11 @@ def test_a_collection_keeps_its_own_metric() -> None:
     ((_, score),) = store.similarity_search_with_relevance_scores(QUERY, k=1)
     assert score == pytest.approx(1 / (1 + store.similarity_search_with_score(QUERY, k=1)[0][1]))
     assert VicinalVectorStore(EMBEDDINGS, made, "euclidean").collection is made
-    for arguments, said in (({"metric": "manhattan"}, "metric"), ({"type": "hnsw", "M": 8}, "M, type")):
+    for arguments, said in (
+        ({"metric": "manhattan"}, "metric"),
+        ({"metric": "cosine"}, "metric"),
+        ({"type": "hnsw", "M": 8}, "M, type"),
+    ):
         with pytest.raises(UsageError, match=f"it has its own metric, type and parameters; leave out {said}"):
             VicinalVectorStore(EMBEDDINGS, made, **arguments)
 

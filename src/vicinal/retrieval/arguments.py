@@ -3,11 +3,14 @@
 from typing import Any
 
 from vicinal.errors import UsageError, some, unknown
+from vicinal.knn.metrics import find
 from vicinal.retrieval.collection import Collection
 from vicinal.typing import MetricLike
 
 
-def collection_of(given: Collection | None, metric: MetricLike, type: str, parameters: dict[str, Any]) -> Collection:
+def collection_of(
+    given: Collection | None, metric: MetricLike | None, type: str, parameters: dict[str, Any]
+) -> Collection:
     """The collection of a framework's store: the given one, or a new one with the other arguments.
 
     Raises
@@ -16,10 +19,10 @@ def collection_of(given: Collection | None, metric: MetricLike, type: str, param
         A collection is given with a metric, a type or parameters that are not its own.
     """
     if given is None:
-        return Collection(None, metric, type, **parameters)
-    name = metric if isinstance(metric, str) else metric.name
-    if parameters or type != "auto" or name not in ("cosine", given.metric):
-        others = some([*parameters, *(["type"] if type != "auto" else []), *(["metric"] if name != "cosine" else [])])
+        return Collection(None, "cosine" if metric is None else metric, type, **parameters)
+    other = metric is not None and find(metric).name != given.metric
+    if parameters or type != "auto" or other:
+        others = some([*parameters, *(["type"] if type != "auto" else []), *(["metric"] if other else [])])
         raise UsageError(f"collection: it has its own metric, type and parameters; leave out {others}")
     return given
 

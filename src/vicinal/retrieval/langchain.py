@@ -60,7 +60,7 @@ class VicinalVectorStore(Searches):
         self,
         embedding: Any,
         collection: Collection | None = None,
-        metric: MetricName = "cosine",
+        metric: MetricName | None = None,
         type: str = "auto",
         relevance_score_fn: Callable[[float], float] | None = None,
         **parameters: Any,

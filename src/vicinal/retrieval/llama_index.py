@@ -56,7 +56,7 @@ class VicinalVectorStore(BasePydanticVectorStore):
     def __init__(
         self,
         collection: Collection | None = None,
-        metric: MetricName = "cosine",
+        metric: MetricName | None = None,
         index_type: str = "auto",
         **parameters: Any,
     ) -> None:

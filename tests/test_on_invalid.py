@@ -238,3 +238,11 @@ def test_measures_of_the_whole_set_skip_alike(holes: Workplace) -> None:
         assert found.setwise["RadiusScorer"]["radius"] == pytest.approx(expected, rel=1e-5)
         counts = np.bincount(left % 3)
         assert found.setwise["PartitionEntropyScorer"]["cluster_counts"] == {str(c): counts[c] for c in range(3)}
+
+
+def test_the_closing_line_of_diversity_counts_the_rows_left_out(
+    holes: Workplace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["diversity", "bad.npy", "--by", "radius", "--on-invalid", "skip"]) == 0
+    closing = capsys.readouterr().err.splitlines()[-1]
+    assert f"{N - 1} rows measured" in closing and closing.endswith("; 1 row without a usable value left out")

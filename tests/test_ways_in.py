@@ -101,6 +101,16 @@ def test_objects_of_other_libraries_give_their_numbers(kind: str) -> None:
     assert np.array_equal(vicinal.score(table, OBJECTS[kind](), k=3)["mean"], vicinal.score(ROWS, k=3)["mean"])
 
 
+@pytest.mark.parametrize("name", ["__array__", "__dlpack__", "__arrow_c_array__"])
+def test_a_data_set_may_be_an_object_that_has_one_interface_alone(name: str) -> None:
+    array = pyarrow.array(ROWS.tolist(), pyarrow.list_(pyarrow.float32())) if "arrow" in name else ROWS
+    methods = {"__array__": lambda self, dtype=None, copy=None: ROWS} if name == "__array__" else {}
+    for part in ("__dlpack__", "__dlpack_device__") if name == "__dlpack__" else ("__arrow_c_array__",):
+        if name != "__array__":
+            methods[part] = lambda self, *given, part=part, **named: getattr(array, part)(*given, **named)
+    assert np.array_equal(vicinal.score(type("Alone", (), methods)(), k=3)["mean"], vicinal.score(ROWS, k=3)["mean"])
+
+
 @pytest.mark.parametrize("kind", [kind for kind in OBJECTS if "Arrow" not in kind and "columns" not in kind])
 def test_an_index_takes_what_numpy_can_be_told_to_read(kind: str) -> None:
     exact = vicinal.Exact("euclidean").fit(OBJECTS[kind]())

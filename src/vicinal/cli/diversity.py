@@ -91,4 +91,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     for name, answer in found.items():
         if "warning" in answer:
             console.note(f"{name}: {answer['warning']}")
+    rows = "1 row" if found.invalid == 1 else f"{found.invalid:,} rows"
+    left_out = f"; {rows} without a usable value left out" if found.invalid else ""
+    console.note(f"{found.n:,} rows measured in {sum(found.seconds.values()):.1f} s{left_out}")
     return 0

@@ -300,6 +300,9 @@ def _from_file(path: Path, request: _Request) -> Dataset:
     return Dataset(str(path), row_ids, path, None, values, places, given, tuple(sources), id_field, key)
 
 
+_ROWS = ("__len__", "__array__", "__dlpack__", "__arrow_c_array__", "__arrow_c_stream__")
+
+
 def _from_array(data: Any, request: _Request) -> Dataset:
     ids, argument, ids_argument = request.ids, request.argument, request.ids_argument
     if request.embeddings is not None:
@@ -309,7 +312,7 @@ def _from_array(data: Any, request: _Request) -> Dataset:
         )
     is_path = isinstance(data, str | os.PathLike)
     place = str(data) if is_path else "embeddings" if argument == "data" else argument
-    if not is_path and (isinstance(data, Mapping) or not hasattr(data, "__len__")):
+    if not is_path and (isinstance(data, Mapping) or not any(hasattr(data, name) for name in _ROWS)):
         raise DataError(f"{argument}: expected an array (rows, dim), a path or a table, found {frames.described(data)}")
     opened = open_source(data, argument if is_path else place)
     n = len(opened)

@@ -42,6 +42,8 @@ TO_EMBEDDINGS = [
 def test_rows_without_an_embedding_have_null_or_are_left_out(holes: Workplace, ask: tuple[str, ...]) -> None:
     assert "bad.npy: 1 row cannot be used" in holes.refuses(3, *ask)
     null, skip = (holes(*ask, "--on-invalid", one).records for one in ("null", "skip"))
+    for way in ("null", "skip"):  # told where the rows go to standard output, too
+        assert "1 row without a usable value" in holes(*ask, "--on-invalid", way).err.replace("1 rows", "1 row")
     assert len(null) == N and null[BAD]["score"] is None and [one for one in null if one["id"] != "r4"] == skip
     answer = holes(*ask, "--on-invalid", "null", "-o", "o.jsonl")
     assert "; 1 row without a usable value has no result (NaN or infinite value: 1)" in answer.err

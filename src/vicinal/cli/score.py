@@ -184,8 +184,9 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     for one in scores.scored:
         metric = one.scorer.metric.name
         console.detail(f"{one.label}: k = {one.k}, {metric}, {one.engine}, {one.seconds:.2f} s")
-    if written is not None:
-        left_out = f"; {scores.skipped:,} rows without a usable value were left out" if scores.skipped else ""
-        null = note(scores.errors)
-        console.note(f"{len(scores):,} rows scored in {scores.seconds:.1f} s: {written}{null}{left_out}")
+    left_out = f"; {scores.skipped:,} rows without a usable value were left out" if scores.skipped else ""
+    null = note(scores.errors)
+    if written is not None or left_out or null:
+        place = "" if written is None else f": {written}"
+        console.note(f"{len(scores):,} rows scored in {scores.seconds:.1f} s{place}{null}{left_out}")
     return 0

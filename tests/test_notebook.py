@@ -65,6 +65,7 @@ WRONG: list[tuple[Callable[[], Any], str]] = [
     (lambda: vicinal.learn.train(ROWS, "kind", weight_decay=-1), "weight_decay: expected a number of at least 0 and"),
     (lambda: vicinal.score(polars.DataFrame(ROWS).lazy()), "LazyFrame, which is not computed yet; give .collect()"),
     (lambda: vicinal.score(pyarrow.table(ROWS).to_reader()), "which can be read once; give .read_all()"),
+    (lambda: vicinal.search(INDEX, pyarrow.table(ROWS).to_reader()), "queries: expected an array (rows, dim), a path"),
 ]
 
 

@@ -73,6 +73,8 @@ def open_source(source: Any, name: str) -> Opened:
         return Opened(found.values, str(source), path, place, found.missing, found.ids, found.encoding)
     if frames.is_table(source):
         return Opened(_matrix(source, name), name)
+    if hasattr(source, "read_all"):  # a pyarrow.RecordBatchReader, as DuckDB gives
+        raise DataError(f"{name}: expected an array (rows, dim), a path or a table, found {frames.described(source)}")
     column = _arrow_column(source)
     if column is not None and not frames.is_number_column(column):
         values, missing = frames.vectors_of(column, name)

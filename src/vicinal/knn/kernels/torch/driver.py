@@ -232,10 +232,10 @@ class Call:
         """
         left = [pair for pair in self._order if pair not in self._done]
         running: dict[Future[Any], tuple[Work, Pair]] = {}
-        free, began, position = list(self._works), time.monotonic(), 0
+        free, began, position, kept = list(self._works), time.monotonic(), 0, len(self._done)
         try:
             while position < len(left) or running:
-                due = bool(self._k) and time.monotonic() - began >= self._every and bool(self._done)
+                due = bool(self._k) and len(self._done) > kept and time.monotonic() - began >= self._every
                 while free and position < len(left) and not due:
                     work, pair = free.pop(), left[position]
                     position += 1
@@ -245,7 +245,7 @@ class Call:
                     self._wait(running, free)
                 if due and not running:
                     self._keep()
-                    began = time.monotonic()
+                    began, kept = time.monotonic(), len(self._done)
             return self._merged()
         except FAULTS as fault:
             self._drain(running)

@@ -27,7 +27,7 @@ from vicinal.knn.kernels.torch.driver import (
     triangle,
 )
 from vicinal.knn.kernels.torch.pairs import Nearest, Within
-from vicinal.knn.kernels.torch.products import full_precision
+from vicinal.knn.kernels.torch.products import full_sums
 from vicinal.knn.kernels.torch.setting import Groups, Setting
 from vicinal.knn.kernels.torch.tiles import Sizes
 from vicinal.knn.metrics import Metric
@@ -220,7 +220,7 @@ class Torch:
         """The tiles of queries, or of the stored rows, and of the stored rows; whatever fails is raised as Failed."""
         asked = stored = None
         try:
-            with full_precision():
+            with full_sums():
                 stored = self._setting.stored(copies, k, None if before is None else before.tile)
                 asked = stored if queries is None else self._setting.queries(queries, stored.sizes)
                 yield asked, stored

@@ -5,9 +5,10 @@
               beyond EXACT_DIM are multiplied in parts, whose sums are added as int32
     bf16      bfloat16 codes, float32 sums: the error is at most dim 2^-22 |a| |b|, see `error`
 
-Every operand has at most eight significant bits, so that a device which shortens float32 to TF32 or bfloat16 inside a
-product loses nothing of it. What the sums lose is proven (int8) or bounded (bf16), and `probe` holds a device against
-both before it is used: `torch._int_mm` on processors without VNNI, for one, saturates its sums.
+Every operand has at most eight significant bits, and TF32 keeps eleven: a device that shortens the operands of a
+float32 product loses nothing of them, so that no setting of the caller matters, and none of these is touched. What the
+sums lose is proven (int8) or bounded (bf16), and `probe` holds a device against both before it is used: `torch._int_mm`
+on processors without VNNI, for one, saturates its sums.
 """
 
 from __future__ import annotations
@@ -26,7 +27,6 @@ HIGHEST = 127
 EXACT_DIM = (1 << 24) // HIGHEST**2  # so many products of two codes add up to at most 2^24
 LANES = 16  # codes are padded to a multiple of it with zeros, as the int8 units of CUDA ask for
 ROWS = 32  # and so are the rows of a block
-FLAGS = ("allow_tf32", "allow_fp16_reduced_precision_reduction", "allow_bf16_reduced_precision_reduction")
 
 Multiply = Callable[["Tensor", "Tensor"], "Tensor"]
 
@@ -116,25 +116,23 @@ def choose(codes: str, dim: int, device: Any) -> Multiply:
 
 
 _turn = Mutex()
-_inside: list[dict[str, Any]] = []
+_inside: list[Any] = []  # what the caller's setting was, once for each call that is inside
 
 
 @contextmanager
-def full_precision() -> Iterator[None]:
-    """Within it no product is shortened; the flags of torch are the caller's again when the last one leaves."""
-    torch = need("torch")
-    settings = torch.backends.cuda.matmul
+def full_sums() -> Iterator[None]:
+    """Within it no sum of bfloat16 products is shortened; the setting is the caller's again when the last one leaves.
+
+    Other settings of products are left alone: they shorten operands, and codes are short.
+    """
+    matmul = need("torch").backends.cuda.matmul
     with _turn:
-        _inside.append({name: getattr(settings, name) for name in FLAGS} if not _inside else {})
-        for name in FLAGS:
-            setattr(settings, name, False)
+        _inside.append(_inside[0] if _inside else matmul.allow_bf16_reduced_precision_reduction)
+        matmul.allow_bf16_reduced_precision_reduction = False
     try:
-        with torch.no_grad():
-            yield
+        yield
     finally:
         with _turn:
-            before = _inside[0]
-            _inside.pop()
+            before = _inside.pop()
             if not _inside:
-                for name, value in before.items():
-                    setattr(settings, name, value)
+                matmul.allow_bf16_reduced_precision_reduction = before

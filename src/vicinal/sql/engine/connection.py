@@ -4,7 +4,9 @@ A database reaches no other file and no network, and loads no extension. Nothing
 objects that a statement's numbers stand for (`nodes.Reference`) are kept here while the statement runs.
 """
 
+import os
 import re
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -14,6 +16,7 @@ import numpy as np
 import pyarrow
 
 from vicinal.errors import DataError, UsageError, need
+from vicinal.knn import memory
 from vicinal.sql.compile.nodes import Node, Text, written
 from vicinal.sql.engine.interrupting import Watch
 from vicinal.sql.faults import fault, place
@@ -32,6 +35,7 @@ SETTINGS = {
     # It reads the rows of ORDER BY ... LIMIT a second time, and so measures them twice.
     "disabled_optimizers": "late_materialization",
 }
+_MORE = "select fewer rows or columns, or allow more: vicinal --memory 4G (VICINAL_MEMORY in Python)"
 _CREATES = "CREATE TABLE creates one, and so does vicinal sql import FILE --table NAME --db FILE"
 
 
@@ -65,6 +69,10 @@ class Connection:
     def _connect(self) -> Any:
         _refuse_other_file(Path(self.path))
         settings = SETTINGS | ({"threads": str(self._threads)} if self._threads else {})
+        if self.path == MEMORY:  # DuckDB's own choice is the folder .tmp in the present one
+            settings["temp_directory"] = str(Path(tempfile.gettempdir(), f"vicinal-{os.getpid()}-{id(self)}"))
+        if memory.is_limited():  # DuckDB keeps to it: what does not fit goes to its temporary file, or is refused
+            settings["memory_limit"] = f"{memory.available()}B"
         try:
             connected = self._duckdb.connect(self.path, read_only=self.read_only, config=settings)
         except self._duckdb.Error as error:
@@ -263,6 +271,8 @@ class Connection:
                         f". The table has {held:,} rows already: --if-exists replace deletes them first, upsert "
                         "changes those of equal key, append numbers the new rows after them"
                     )
+            if isinstance(error, self._duckdb.OutOfMemoryException):
+                raise UsageError(f"table {table}: not enough memory: {message.rstrip('.')}; {_MORE}") from None
             raise DataError(f"table {table}: {message}") from None
 
     def refused(self, error: Exception, text: str, start: int) -> Exception:
@@ -275,6 +285,8 @@ class Connection:
             if "NOT NULL" in message:
                 return DataError(f"{where}NULL in a column of the primary key or NOT NULL ({message}); give it a value")
             return DataError(where + message)
+        if isinstance(error, self._duckdb.OutOfMemoryException):
+            return UsageError(f"{where}not enough memory: {message.rstrip('.')}; {_MORE}")
         if isinstance(error, self._duckdb.OutOfRangeException | self._duckdb.ConversionException):
             return DataError(where + message)
         return fault(text, start, f"this statement cannot be run: {message}")

@@ -6,6 +6,7 @@ from typing import Literal, overload
 
 import numpy as np
 
+from vicinal import devices
 from vicinal.data import adding, dataset, tables
 from vicinal.data.embeddings import OnInvalid, load
 from vicinal.data.usable import Usable, kind_of, usable
@@ -34,6 +35,7 @@ def duplicates(
     ids: object = ...,
     on_invalid: OnInvalid = ...,
     threads: int | None = ...,
+    device: str | None = ...,
     progress: StartProgress | None = ...,
     output: str | Path | None = ...,
     add_to: str | Path | None = ...,
@@ -56,6 +58,7 @@ def duplicates(
     ids: object = ...,
     on_invalid: OnInvalid = ...,
     threads: int | None = ...,
+    device: str | None = ...,
     progress: StartProgress | None = ...,
     output: str | Path | None = ...,
     add_to: str | Path | None = ...,
@@ -63,6 +66,7 @@ def duplicates(
     text: object = ...,
     overwrite: bool = ...,
 ) -> RadiusCurve: ...
+@devices.takes_device
 def duplicates(
     data: object,
     radius: float | Literal["auto"],
@@ -77,6 +81,7 @@ def duplicates(
     ids: object = None,
     on_invalid: OnInvalid = "error",
     threads: int | None = None,
+    device: str | None = None,
     progress: StartProgress | None = None,
     output: str | Path | None = None,
     add_to: str | Path | None = None,
@@ -122,6 +127,9 @@ def duplicates(
         refuses them, "null" puts them in no group, "skip" leaves them out of the result.
     threads : int, optional
         The number of threads; by default, the number of cores.
+    device : str, optional
+        Where exact passes run: "cuda", "cuda:1", "mps" or "cpu" of torch, several with commas between, or "auto": a
+        GPU where it is faster (default: the processor). The result does not depend on it.
     progress : callable, optional
         Called with the name of each pass; returns a callback that takes (rows done, rows in all).
     output : path, optional

@@ -1,6 +1,7 @@
 """The kernel of torch's devices, on torch's CPU device: small tiles, bounds of codes, several devices, failures."""
 
 import importlib.util
+import json
 import os
 import subprocess
 import sys
@@ -12,7 +13,9 @@ import numpy as np
 import pytest
 import torch
 
+import vicinal
 from oracle import HARD, brute_force, hard_case, hard_data
+from vicinal import devices
 from vicinal.errors import UsageError
 from vicinal.knn.checkpoint import Checkpoint, question
 from vicinal.knn.kernels import brute
@@ -20,6 +23,7 @@ from vicinal.knn.kernels.native import Native
 from vicinal.knn.kernels.torch import Torch, codes, driver, measure, pairs, products, setting, tiles
 from vicinal.knn.kernels.torch.lists import NONE, Lists, merged, nothing
 from vicinal.knn.metrics import find, lane_sum, squared_difference
+from workplace import Workplace
 
 METRICS = ("euclidean", "sqeuclidean", "cosine", "inner_product")
 SMALL = tiles.Sizes(tile=96, resident=3, side=64, measured=500)  # several tiles, blocks and rounds; the oldest go
@@ -394,6 +398,56 @@ def test_sizes_fit_the_memory_of_a_device(monkeypatch: pytest.MonkeyPatch) -> No
         assert (sizes.resident * sizes.tile >= len(vectors)) == resident, (free, sizes)
         assert sizes.resident * sizes.tile * 768 * 6 + sizes.side**2 * 12 < free
         assert sizes.resident >= 3
+
+
+def test_commands_and_functions_give_the_same_result_on_a_device(work: Workplace) -> None:
+    np.save("v.npy", hard_data("40 % copies of one row", 60, 5))
+    Path("d.jsonl").write_text("".join(f'{{"label": "{row % 3}"}}\n' for row in range(60)))
+    rows, data = ["v.npy"], ["d.jsonl", "--embeddings", "v.npy"]
+    for command in (
+        ["score", *data, "--by", "mean,lof", "-k", "3"],
+        ["duplicates", *rows, "--radius", "0.5"],
+        ["outliers", *rows, "-k", "4"],
+        ["select", *data, "--keep", "10", "--strategy", "k-center", "-o", "s.jsonl", "--overwrite"],
+        ["search", *rows, "--queries", "v.npy", "-k", "4"],
+        ["classify", *data, "--labels", "label", "--queries", "v.npy"],
+    ):
+        truth = work(*command)
+        assert truth.code == 0, truth.err
+        kept = Path("s.jsonl").read_bytes() if "s.jsonl" in command else b""
+        found = work(*command, "--device", "cpu")
+        assert (found.code, found.out) == (0, truth.out), (command, found.err)
+        assert not kept or Path("s.jsonl").read_bytes() == kept
+    summary = work("neighbors", *rows, "-o", "g", "-k", "3", "--device", "cpu", "--json").out
+    assert json.loads(summary)["engine"].startswith("torch (")
+    assert vicinal.neighbors("v.npy", 3, device="cpu").engine.startswith(f"torch ({torch.__version__} on cpu)")
+    assert vicinal.neighbors("v.npy", 3).engine.startswith("native")
+    assert vicinal.Exact("cosine", device="cpu").fit(np.load("v.npy")).engine.startswith("torch")
+
+
+def test_a_device_that_is_not_here_or_a_metric_that_does_not_run_there_is_refused(work: Workplace) -> None:
+    np.save("v.npy", hard_data("plain", 30, 5))
+    for device, message in [("gpu", "--device: Expected one of cpu, cuda"), ("cuda:7,cpu", "--device: ")]:
+        answer = work("neighbors", "v.npy", "-o", "g", "--device", device)
+        assert answer.code == 2 and message in answer.err, answer.err
+    answer = work("neighbors", "v.npy", "-o", "g", "--device", "cpu", "--metric", "manhattan")
+    assert answer.code == 2 and "--device: manhattan does not run on cpu: products give no bound" in answer.err
+    assert work("neighbors", "v.npy", "-o", "g", "--device", "auto", "--metric", "manhattan").code == 0
+
+
+def test_auto_takes_a_gpu_for_large_passes_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert devices.of_pass("auto", 10**6, 1e15) is None or torch.cuda.is_available()
+    monkeypatch.setattr(devices, "gpus", lambda: ["cuda:0", "cuda:1"])
+    assert devices.of_pass("auto", 10**6, 1e15) == "cuda:0,cuda:1"
+    assert devices.of_pass("auto", 10**4, 1e15) is None and devices.of_pass("auto", 10**6, 1e10) is None
+    assert devices.of_pass("cpu", 2, 1.0) == "cpu" and devices.of_pass(None, 10**6, 1e15) is None
+
+
+def test_info_names_the_devices_and_what_the_kernel_does_not_support(work: Workplace) -> None:
+    about = vicinal.info()
+    assert about["torch"] == torch.__version__ and about["devices"][-1] == "cpu"
+    assert about["kernels"]["cosine"]["torch"] == "yes" and about["kernels"]["manhattan"]["torch"] != "yes"
+    assert f"torch kernel: torch {torch.__version__}, with --device " in work("info").out
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ import importlib.util
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any, ParamSpec, TypeVar
 
 from vicinal.errors import UsageError, need
@@ -60,6 +61,22 @@ def gpus() -> list[str]:
     """The names of the GPUs of CUDA that torch sees; torch is installed."""
     torch = need("torch", EXTRA)
     return [f"cuda:{number}" for number in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
+
+
+def torch_version() -> str | None:
+    """The version of torch; None where it is not installed."""
+    try:
+        return version("torch")
+    except PackageNotFoundError:
+        return None
+
+
+def here() -> list[str]:
+    """The names of torch's devices on this machine; none where torch is not installed."""
+    if torch_version() is None:
+        return []
+    mps = ["mps"] if need("torch", EXTRA).backends.mps.is_available() else []
+    return [*gpus(), *mps, "cpu"]
 
 
 @contextmanager

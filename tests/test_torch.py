@@ -1,8 +1,10 @@
 """The kernel of torch's devices, on torch's CPU device: small tiles, bounds of codes, several devices, failures."""
 
+import copy
 import importlib.util
 import json
 import os
+import pickle
 import subprocess
 import sys
 import warnings
@@ -297,7 +299,7 @@ def test_a_device_that_fails_leaves_the_rest_to_the_processor(
     seen: list[tuple[int, int]] = []
     Breaks(monkeypatch, after, lists_too=after == 4)
     with pytest.warns(
-        UserWarning, match=r"the device failed \(CUDA out of memory\. Tried to allocate 2\.00 GiB\); the"
+        UserWarning, match=r"the device gave up \(CUDA out of memory\. Tried to allocate 2\.00 GiB\); the"
     ) as said:
         found = small(vectors, "cosine", TINY, device="cpu").self_join(7, groups, lambda *done: seen.append(done))
     same(found, truth)
@@ -322,8 +324,26 @@ def test_a_device_that_cannot_be_used_leaves_everything_to_the_processor(
 ) -> None:
     vectors, indices, distances = hard_case("plain", "euclidean", 300, 13, 5)
     monkeypatch.setattr(measure, "probe", lambda device: "float64 is wrong here")
-    with pytest.warns(UserWarning, match=r"the device failed \(float64 is wrong here\); .* 300 of 300 rows"):
+    with pytest.warns(UserWarning, match=r"the device gave up \(float64 is wrong here\); .* 300 of 300 rows"):
         same(small(vectors).self_join(5), (indices, distances))
+
+
+def test_rows_that_codes_cannot_tell_apart_go_to_the_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    vectors, indices, distances = hard_case("rows within 1e-7 of two centres", "euclidean", 300, 13, 5)
+    monkeypatch.setattr(pairs, "MANY", 20_000)
+    with pytest.warns(UserWarning, match=r"gave up \(its codes leave \d+% of the pairs to be measured\); the"):
+        same(small(vectors, sizes=TINY).self_join(5), (indices, distances))
+
+
+def test_a_forked_child_and_a_copy_answer() -> None:
+    vectors = hard_data("plain", 200, 6)
+    index = vicinal.Exact(device="cpu").fit(vectors)
+    truth = index.neighbors(3).indices
+    assert copy.copy(index).engine == pickle.loads(pickle.dumps(index)).engine == index.engine
+    child = os.fork()
+    if not child:
+        os._exit(0 if (index.neighbors(3).indices == truth).all() else 1)
+    assert os.waitpid(child, 0)[1] == 0
 
 
 def test_what_progress_raises_is_not_taken_for_a_fault_of_the_device() -> None:

@@ -20,6 +20,14 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+MANY = 1 << 28  # after so many pairs, codes that leave a larger share than MOST_LEFT to be measured are given up
+MOST_LEFT = 0.05
+
+
+class Indistinct(RuntimeError):
+    """The codes of these rows tell too few of them apart, so that the device would measure most pairs."""
+
+
 @dataclass
 class Side:
     """A tile in a comparison.
@@ -149,6 +157,9 @@ class Comparison:
             score.masked_fill_(same, -torch.inf)
         if diagonal:
             score.fill_diagonal_(-torch.inf)
+        counts = self.counts
+        if counts.compared > MANY and counts.measured > MOST_LEFT * counts.compared:
+            raise Indistinct(f"its codes leave {counts.measured / counts.compared:.0%} of the pairs to be measured")
         self._seed(left, a, right, b, score)
         passed = self._passed(left, a, right, b, score)
         if diagonal:

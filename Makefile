@@ -82,6 +82,7 @@ sanitize: .venv/installed
 bench: .venv/benched
 	$(BIN)/python -m benchmarks.bench $(if $(DATA),--more $(DATA)) $(ARGS)
 	$(BIN)/python -m benchmarks.readers
+	$(BIN)/python -m benchmarks.diversity $(filter --quick,$(ARGS))
 
 format: .venv/tested
 	$(BIN)/ruff check --fix

@@ -15,8 +15,9 @@ from vicinal.sql.engine.connection import Connection
 from vicinal.sql.engine.fulltext import FullText
 from vicinal.sql.engine.index_catalog import IndexCatalog
 from vicinal.sql.engine.vector_index import VectorIndexes
-from vicinal.sql.faults import fault
+from vicinal.sql.faults import TableExists, fault, place
 from vicinal.sql.parse import statements
+from vicinal.sql.vectors import trees
 
 Tables = Callable[[], dict[str, Table]]
 
@@ -27,12 +28,19 @@ class Definitions:
     connection : the database's
     tables     : gives the tables by name
     forget     : makes `tables` read the catalog anew
+    forests    : the trees of vector indexes that were read
     """
 
-    def __init__(self, connection: Connection, tables: Tables, forget: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        tables: Tables,
+        forget: Callable[[], None],
+        forests: dict[tuple[str, str], trees.Forest],
+    ) -> None:
         self._connection, self._tables, self._forget = connection, tables, forget
         self._catalog = IndexCatalog(connection)
-        self.vectors = VectorIndexes(connection, self._catalog)
+        self.vectors = VectorIndexes(connection, self._catalog, forests)
         self.texts = FullText(connection, self._catalog)
 
     def assign(self, table: Table, index: Index) -> None:
@@ -68,7 +76,7 @@ class Definitions:
             if statement.if_not_exists:
                 return
             remedy = "name another, or write CREATE TABLE IF NOT EXISTS"
-            raise fault(text, name.start, f"table {name.text} exists already; {remedy}")
+            raise TableExists(f"table {name.text} exists already; {remedy}", *place(text, name.start))
         node = schema.create_table(statement, self._tables(), text)
         with self._connection.creating(), self._connection.whole():
             self._connection.rows(node, text, statement.start)

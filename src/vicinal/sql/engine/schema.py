@@ -3,7 +3,7 @@
 from vicinal.sql.catalog import VECTOR, Index, Table, check_name, physical_name
 from vicinal.sql.compile.expressions import no_such
 from vicinal.sql.compile.nodes import Join, Name, Node, Phrase
-from vicinal.sql.faults import fault, outside
+from vicinal.sql.faults import UnknownTable, fault, outside, place
 from vicinal.sql.parse.statements import ColumnDefinition, CreateTable
 from vicinal.sql.parse.statements import Name as Written
 from vicinal.sql.types import STRING, Type, named
@@ -63,7 +63,7 @@ def find_table(name: Written, tables: dict[str, Table], text: str) -> Table:
     Raises    SqlError where there is none.
     """
     if name.text not in tables:
-        raise fault(text, name.start, no_such("table", name.text, list(tables)))
+        raise UnknownTable(no_such("table", name.text, list(tables)), *place(text, name.start))
     return tables[name.text]
 
 

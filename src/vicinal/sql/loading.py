@@ -92,8 +92,8 @@ class BulkRows(ABC):
         try:
             with connection.creating(), connection.load_errors(name, held), connection.whole():
                 if name not in self.tables():
-                    made = schema.create_table(bulk.definition(name, load.kinds, load.key), self.tables(), "")
-                    connection.rows(made)
+                    for made in schema.create_table(bulk.definition(name, load.kinds, load.key), self.tables(), ""):
+                        connection.rows(made)
                     self._shared.tables = None
                 table = self.tables()[name]
                 self._touched(set(), {name})

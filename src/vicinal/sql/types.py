@@ -60,6 +60,11 @@ class Type:
         return replace(self, tag="") if self.tag else self
 
     @property
+    def plain(self) -> "Type":
+        """The type as which its values are kept and computed with."""
+        return replace(self, name=AS[self.name]) if self.name in AS else self
+
+    @property
     def duck(self) -> str:
         """The name of DuckDB's type."""
         if self.fields:
@@ -100,11 +105,24 @@ DUCK = {
     "Timestamp": "TIMESTAMP",
     "Interval": "INTERVAL",
     "Uuid": "UUID",
+    "Date32": "DATE",
+    "Datetime64": "TIMESTAMP_S",
+    "Timestamp64": "TIMESTAMP",
+    "Interval64": "INTERVAL",
+    "JsonDocument": "JSON",
     "Null": "INTEGER",
 }
 COLUMN_TYPES = tuple(name for name in DUCK if name != "Null")
-_FROM_DUCK = {duck: name for name, duck in DUCK.items() if name != "Null"}
-_ALIASES = {"Text": "Utf8", "Bytes": "String"}
+_FROM_DUCK = {duck: name for name, duck in reversed(DUCK.items()) if name != "Null"}
+_ALIASES = {
+    **{"Text": "Utf8", "Bytes": "String", "Boolean": "Bool", "Tinyint": "Int8", "Smallint": "Int16"},
+    **{"Int": "Int32", "Integer": "Int32", "Bigint": "Int64"},
+}
+# Types whose values are kept, compared and computed with as another's; they differ in the range that YDB gives them.
+AS = {
+    **{"Date32": "Date", "Datetime64": "Datetime", "Timestamp64": "Timestamp", "Interval64": "Interval"},
+    "JsonDocument": "Json",
+}
 _BY_LOWER = {name.lower(): name for name in COLUMN_TYPES} | {name.lower(): to for name, to in _ALIASES.items()}
 
 BOOL, INT64, UINT64 = Type("Bool"), Type("Int64"), Type("Uint64")
@@ -181,6 +199,7 @@ def arrow_type(kind: Type) -> Any:
         return pyarrow.list_(arrow_type(kind.item))
     if kind.fields:
         return pyarrow.struct([(name, arrow_type(one)) for name, one in kind.fields])
+    kind = kind.plain
     named_types = {
         "Bool": pyarrow.bool_(),
         "Float": pyarrow.float32(),

@@ -65,6 +65,10 @@ class Definitions:
             with self._connection.whole():
                 if isinstance(statement, statements.AddIndex):
                     self._add(table, statement, text)
+                elif isinstance(statement, statements.AddColumn):
+                    self._add_column(table, statement, text)
+                elif isinstance(statement, statements.DropColumn):
+                    self._drop_column(table, statement, text)
                 elif isinstance(statement, statements.RenameIndex):
                     self._rename(table, statement, text)
                 else:
@@ -77,9 +81,10 @@ class Definitions:
                 return
             remedy = "name another, or write CREATE TABLE IF NOT EXISTS"
             raise TableExists(f"table {name.text} exists already; {remedy}", *place(text, name.start))
-        node = schema.create_table(statement, self._tables(), text)
+        nodes = schema.create_table(statement, self._tables(), text)
         with self._connection.creating(), self._connection.whole():
-            self._connection.rows(node, text, statement.start)
+            for node in nodes:
+                self._connection.rows(node, text, statement.start)
             for index in statement.indexes:
                 self._forget()
                 self._add(self._tables()[name.text], index, text)
@@ -94,6 +99,22 @@ class Definitions:
             self._connection.duck.execute(f"DROP TABLE {quoted(table.physical)}")
             if table.indexes:
                 self._catalog.remove(table)
+
+    def _add_column(self, table: Table, statement: statements.AddColumn, text: str) -> None:
+        with self._altering(table):
+            for node in schema.add_column(statement.column, table, text):
+                self._connection.rows(node, text, statement.start)
+
+    def _drop_column(self, table: Table, statement: statements.DropColumn, text: str) -> None:
+        name = statement.column
+        if name.text not in table.columns:
+            raise fault(text, name.start, unknown("column", name.text, table.columns))
+        users = [one.name for one in table.indexes.values() if name.text in (*one.columns, *one.cover)]
+        if name.text in table.key or users:
+            user = f"index {users[0]}; drop the index first" if users else "the primary key; make another table"
+            raise fault(text, name.start, f"column {name.text} is part of {user}")
+        with self._altering(table):
+            self._connection.rows(schema.drop_column(table, name.text), text, statement.start)
 
     # Indexes.
 

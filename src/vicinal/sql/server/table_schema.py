@@ -80,7 +80,7 @@ class TableSchema:
         entry = result.self
         entry.name, entry.owner, entry.type = table.name.rpartition("/")[2], "root", ydb_scheme_pb2.Entry.TABLE
         for column in table.columns.values():
-            required = column.required and column.name not in table.key  # DuckDB's key columns are all so
+            required = column.refuses_null(table.key)
             made = result.columns.add(name=column.name, not_null=required)
             made.type.CopyFrom(type_message(column.kind, optional=not required))
         for index in table.indexes.values():

@@ -24,6 +24,8 @@ _IDS = {
     **{name: name.upper() for name in literals.LEVELS},
     **{name: name.upper() for name in ("Bool", "Utf8", "String", "Json", "Uuid")},
     **{name: name.upper() for name in ("Date", "Datetime", "Timestamp", "Interval")},
+    **{name: name.upper() for name in ("Date32", "Datetime64", "Timestamp64", "Interval64")},
+    "JsonDocument": "JSON_DOCUMENT",
 }
 _BY_NAME = {name: ydb_value_pb2.Type.PrimitiveTypeId.Value(found) for name, found in _IDS.items()}
 _BY_ID = {number: name for name, number in _BY_NAME.items()}
@@ -31,11 +33,11 @@ _BY_ID = {number: name for name, number in _BY_NAME.items()}
 # The field in which a Value keeps each type.
 FIELDS = {
     "Bool": "bool_value",
-    **dict.fromkeys(("Int8", "Int16", "Int32"), "int32_value"),
+    **dict.fromkeys(("Int8", "Int16", "Int32", "Date32"), "int32_value"),
     **dict.fromkeys(("Uint8", "Uint16", "Uint32", "Date", "Datetime"), "uint32_value"),
-    **dict.fromkeys(("Int64", "Interval"), "int64_value"),
+    **dict.fromkeys(("Int64", "Interval", "Datetime64", "Timestamp64", "Interval64"), "int64_value"),
     **dict.fromkeys(("Uint64", "Timestamp"), "uint64_value"),
-    **dict.fromkeys(("Utf8", "Json"), "text_value"),
+    **dict.fromkeys(("Utf8", "Json", "JsonDocument"), "text_value"),
     "String": "bytes_value",
     "Float": "float_value",
     "Double": "double_value",
@@ -139,7 +141,7 @@ def _writer(kind: Type) -> Writer:
         return _decimal_writer(kind.digits[1])
     if kind.name == "Uuid":
         return _write_uuid
-    field, convert = FIELDS.get(kind.name, "null_flag_value"), _CONVERT.get(kind.name)
+    field, convert = FIELDS.get(kind.name, "null_flag_value"), _CONVERT.get(kind.plain.name)
 
     def write(message: Any, value: Any) -> None:
         setattr(message, field, value if convert is None else convert(value))
@@ -212,7 +214,7 @@ def _reader(kind: Type) -> Reader:
         return lambda message: uuid.UUID(bytes_le=struct.pack("<QQ", message.low_128, message.high_128))
     if kind == NULL:
         return lambda _: None
-    field, convert = FIELDS[kind.name], _CONVERT_BACK.get(kind.name)
+    field, convert = FIELDS[kind.name], _CONVERT_BACK.get(kind.plain.name)
     limits = literals.BITS.get(kind.name) if kind.name in ("Int8", "Int16", "Uint8", "Uint16") else None
 
     def read(message: Any) -> Any:

@@ -446,7 +446,7 @@ OUTSIDE = {
     "CREATE TABLE t (a Utf8(22), PRIMARY KEY (a))": "1:23: type Utf8(...) is outside the subset",
     "CREATE TABLE t (a Decimal(36, 9), PRIMARY KEY (a))": "1:19: Decimal(36,9): expected 1 to 35 digits",
     "CREATE TABLE t (a Int32 DEFAULT 1, PRIMARY KEY (a))": "1:25: DEFAULT is outside the subset",
-    "CREATE TABLE t (a Int32, PRIMARY KEY (a)) WITH (STORE = COLUMN)": "1:49: STORE in WITH (...) of CREATE TABLE is outside",
+    "CREATE TABLE t (a Int32, PRIMARY KEY (a)) WITH (STORE = COLUMN)": "1:49: STORE in WITH (...) of CREATE TABLE",
     "CREATE TABLE t (a Int32, PRIMARY KEY (a)) PARTITION BY HASH (a)": "1:43: PARTITION BY is outside the subset",
 }
 

@@ -13,8 +13,14 @@ _CHUNK = 100  # rows between two looks at the size of a part
 
 def fill_columns(result: Any, rows: Rows) -> None:
     """Adds the columns of rows to a ResultSet."""
-    for name, kind in zip(rows.columns, rows.kinds, strict=True):
-        result.columns.add(name=name).type.CopyFrom(type_message(kind, optional=True))
+    for place, (name, kind) in enumerate(zip(rows.columns, rows.kinds, strict=True)):
+        gaps = kind.item is not None and any(_has_gap(row[place]) for row in rows)
+        result.columns.add(name=name).type.CopyFrom(type_message(kind, optional=True, gaps=gaps))
+
+
+def _has_gap(value: Any) -> bool:
+    """Whether a list has NULL in it, at any depth."""
+    return isinstance(value, list) and any(one is None or _has_gap(one) for one in value)
 
 
 def result_set(rows: Rows, most: int) -> Any:

@@ -47,16 +47,20 @@ FIELDS = {
 # Types.
 
 
-def type_message(kind: Type, optional: bool = False) -> Any:
-    """A type as YDB's message, as Optional where `optional`."""
+def type_message(kind: Type, optional: bool = False, gaps: bool = False) -> Any:
+    """A type as YDB's message, as Optional where `optional`.
+
+    gaps : whether a list may have elements that are NULL
+    """
     message = ydb_value_pb2.Type()
-    _fill(message.optional_type.item if optional else message, kind)
+    _fill(message.optional_type.item if optional else message, kind, gaps)
     return message
 
 
-def _fill(message: Any, kind: Type) -> None:
+def _fill(message: Any, kind: Type, gaps: bool = False) -> None:
     if kind.item is not None:
-        _fill(message.list_type.item, kind.item)
+        item = message.list_type.item
+        _fill(item.optional_type.item if gaps else item, kind.item, gaps)
     elif kind.name == "Tuple":
         for _, member in kind.fields:
             _fill(message.tuple_type.elements.add().optional_type.item, member)
@@ -122,7 +126,7 @@ def writer(kind: Type) -> Writer:
 
 def _writer(kind: Type) -> Writer:
     if kind.item is not None:
-        item = _writer(kind.item)
+        item = writer(kind.item)
 
         def write_list(message: Any, value: Any) -> None:
             for one in value:

@@ -5,7 +5,9 @@ objects that a statement's numbers stand for (`nodes.Reference`) are kept here w
 """
 
 import copy
+import os
 import re
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -15,6 +17,7 @@ import numpy as np
 import pyarrow
 
 from vicinal.errors import DataError, UsageError, need
+from vicinal.knn import memory
 from vicinal.sql.compile.nodes import Node, Text, written
 from vicinal.sql.engine.interrupting import Watch
 from vicinal.sql.faults import Conflict, DuplicateKey, NullRefused, fault, place
@@ -33,6 +36,7 @@ SETTINGS = {
     # It reads the rows of ORDER BY ... LIMIT a second time, and so measures them twice.
     "disabled_optimizers": "late_materialization",
 }
+_MORE = "select fewer rows or columns, or allow more: vicinal --memory 4G (VICINAL_MEMORY in Python)"
 _CREATES = "CREATE TABLE creates one, and so does vicinal sql import FILE --table NAME --db FILE"
 
 
@@ -66,6 +70,10 @@ class Connection:
     def _connect(self) -> Any:
         _refuse_other_file(Path(self.path))
         settings = SETTINGS | ({"threads": str(self._threads)} if self._threads else {})
+        if self.path == MEMORY:  # DuckDB's own choice is the folder .tmp in the present one
+            settings["temp_directory"] = str(Path(tempfile.gettempdir(), f"vicinal-{os.getpid()}-{id(self)}"))
+        if memory.is_limited():  # DuckDB keeps to it: what does not fit goes to its temporary file, or is refused
+            settings["memory_limit"] = f"{memory.available()}B"
         try:
             connected = self._duckdb.connect(self.path, read_only=self.read_only, config=settings)
         except self._duckdb.Error as error:
@@ -271,6 +279,8 @@ class Connection:
                         f". The table has {held:,} rows already: --if-exists replace deletes them first, upsert "
                         "changes those of equal key, append numbers the new rows after them"
                     )
+            if isinstance(error, self._duckdb.OutOfMemoryException):
+                raise UsageError(f"table {table}: not enough memory: {message.rstrip('.')}; {_MORE}") from None
             raise DataError(f"table {table}: {message}") from None
 
     def refused(self, error: Exception, text: str, start: int) -> Exception:
@@ -287,6 +297,8 @@ class Connection:
             return DataError(where + message)
         if isinstance(error, self._duckdb.TransactionException):
             return Conflict(f"{where}another transaction changed these rows ({message}); run this one again")
+        if isinstance(error, self._duckdb.OutOfMemoryException):
+            return UsageError(f"{where}not enough memory: {message.rstrip('.')}; {_MORE}")
         if isinstance(error, self._duckdb.OutOfRangeException | self._duckdb.ConversionException):
             return DataError(where + message)
         return fault(text, start, f"this statement cannot be run: {message}")

@@ -89,7 +89,7 @@ def test_tiles_give_the_bits_of_one_pass(metric: str, block: int, parts: int, gr
     groups = np.arange(len(rows)) % 4 if grouped else None
     work = InOneProcess(rows, metric, 6, Plan(len(rows), block, parts), groups)
     work.run()
-    expected = ExactSearch.of(rows, metric, on_invalid="null").neighbors(6, groups)
+    expected = ExactSearch.of(rows, find(metric), on_invalid="null").neighbors(6, groups)
     assert same(work.lists.result(6), expected)
 
 
@@ -269,7 +269,7 @@ def test_a_checkpoint_keeps_each_tile_whole(tmp_path: Path) -> None:
 @pytest.mark.parametrize("metric", ["euclidean", "cosine", "hamming"])
 def test_all_within_a_radius_by_tiles(metric: str) -> None:
     rows = rows_of(metric, 300)
-    expected = ExactSearch.of(rows, metric, on_invalid="null").neighbors(3).distances[:, 2]
+    expected = ExactSearch.of(rows, find(metric), on_invalid="null").neighbors(3).distances[:, 2]
     radius = float(np.median(expected[np.isfinite(expected)]))
     block = BlockJoin(rows[6:], find(metric), None, 1)
     found = block.within(radius, rows[6:90])

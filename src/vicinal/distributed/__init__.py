@@ -4,21 +4,25 @@
 see, of a folder of shards, or of an array.
 """
 
+import time
 from dataclasses import dataclass, field
 
 from vicinal.distributed import passes
 from vicinal.distributed.cluster import Ran
 from vicinal.distributed.passes import Options
 from vicinal.distributed.plan import Plan, Simulation, plan, simulate
-from vicinal.distributed.source import open_rows
+from vicinal.distributed.queries import Search, Side, by_row
+from vicinal.distributed.source import Rows, open_rows
 from vicinal.distributed.tiles import Question
+from vicinal.errors import DataError, UsageError
 from vicinal.knn import memory
-from vicinal.knn.arguments import BYTES_OF_ONE, check_k
-from vicinal.knn.metrics import find
-from vicinal.knn.neighbors import Neighbors
+from vicinal.knn.arguments import BYTES_OF_ONE, as_groups, as_radius, check_both_groups, check_k, k_that_fits
+from vicinal.knn.blocks import padded
+from vicinal.knn.metrics import Metric, find
+from vicinal.knn.neighbors import Neighbors, RadiusNeighbors
 from vicinal.typing import ArrayLike, MetricLike, PathLike, Progress
 
-__all__ = ["ClusterNeighbors", "Plan", "Simulation", "neighbors", "plan", "simulate"]
+__all__ = ["ClusterNeighbors", "Plan", "Simulation", "neighbors", "plan", "search", "simulate", "within"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -115,3 +119,118 @@ def neighbors(
     return ClusterNeighbors(
         indices, distances, measure.name, rows.dim, work.engine, seconds, unusable, work.plan, work.ran
     )
+
+
+def search(
+    source: object,
+    queries: object,
+    k: int = 10,
+    metric: MetricLike = "euclidean",
+    *,
+    address: str | None = None,
+    groups: ArrayLike | None = None,
+    query_groups: ArrayLike | None = None,
+    on_invalid: str = "error",
+    num_cpus: int | None = None,
+    block_rows: int | None = None,
+    progress: Progress | None = None,
+) -> ClusterNeighbors:
+    """Return the k nearest rows of each query, computed by the nodes of a Ray cluster.
+
+    Parameters
+    ----------
+    source, metric, address, on_invalid, num_cpus, block_rows, progress
+        As in `neighbors`.
+    queries : path, list of paths, or array_like
+        As `source`.
+    k : int
+        Where fewer rows are valid, the rest has index -1 and distance inf.
+    groups, query_groups : array_like of int, shape (n,) and (n_queries,), optional
+        Rows of a query's own group are not its neighbours; give both or neither.
+
+    Returns
+    -------
+    ClusterNeighbors
+        What `ExactSearch.search` returns, to the bit.
+
+    Raises
+    ------
+    MissingExtra, UsageError, DataError
+        As `neighbors`; or the dims differ, or a query is invalid.
+    """
+    begun, measure = time.perf_counter(), find(metric)
+    options = Options(address, num_cpus, block_rows, on_invalid, progress)
+    rows, asked = open_rows(source, measure), _queries(source, queries, measure)
+    k, most = k_that_fits(k, len(asked), len(rows))
+    check_both_groups(groups, query_groups)
+    sides = Side(rows, as_groups(groups, len(rows))), Side(asked, as_groups(query_groups, len(asked), "query_groups"))
+    work = Search(*sides, Question("", measure, most), options)
+    work.run()
+    indices, distances = padded(*work.lists.result(most), k)
+    unusable = work.stored.wrong()
+    seconds = time.perf_counter() - begun
+    return ClusterNeighbors(
+        indices, distances, measure.name, rows.dim, work.engine, seconds, unusable, work.plan, work.ran
+    )
+
+
+def within(
+    source: object,
+    radius: float,
+    metric: MetricLike = "euclidean",
+    queries: object = None,
+    *,
+    address: str | None = None,
+    groups: ArrayLike | None = None,
+    query_groups: ArrayLike | None = None,
+    on_invalid: str = "error",
+    num_cpus: int | None = None,
+    block_rows: int | None = None,
+    checkpoint: PathLike | None = None,
+    progress: Progress | None = None,
+) -> RadiusNeighbors:
+    """Return all rows at a distance of at most `radius`: of each query, or of each row without itself.
+
+    Parameters
+    ----------
+    source, metric, address, on_invalid, num_cpus, block_rows, checkpoint, progress
+        As in `neighbors`; a checkpoint is for the rows themselves.
+    radius : float
+        In the metric's unit; the comparison is made in float64.
+    queries : path, list of paths, or array_like, optional
+        None for the rows themselves.
+    groups, query_groups : array_like of int, optional
+        As in `search`; without queries, only `groups`.
+
+    Returns
+    -------
+    RadiusNeighbors
+        What `ExactSearch.within` returns, to the bit.
+
+    Raises
+    ------
+    MissingExtra, UsageError, DataError
+        As `search`; or the radius is not a number.
+    """
+    question = Question("", find(metric), 0, as_radius(radius))
+    rows = open_rows(source, question.metric)
+    options = Options(address, num_cpus, block_rows, on_invalid, progress, checkpoint)
+    if queries is None:
+        joined, _, _ = passes.self_join(rows, question, groups, options, 0)
+        return RadiusNeighbors(*by_row(joined.found, joined.starts), question.metric.name)
+    if checkpoint is not None:
+        raise UsageError("checkpoint: a search of queries keeps none; leave it out")
+    check_both_groups(groups, query_groups)
+    asked = _queries(source, queries, question.metric)
+    sides = Side(rows, as_groups(groups, len(rows))), Side(asked, as_groups(query_groups, len(asked), "query_groups"))
+    work = Search(*sides, question, options)
+    work.run()
+    return RadiusNeighbors(*by_row(work.found, work.queries.starts), question.metric.name)
+
+
+def _queries(source: object, queries: object, metric: Metric) -> Rows:
+    """The queries, of the dim of the rows."""
+    rows, asked = open_rows(source, metric), open_rows(queries, metric, "queries")
+    if rows.dim != asked.dim:
+        raise DataError(f"queries: found dim {asked.dim}, the stored vectors have dim {rows.dim}")
+    return asked

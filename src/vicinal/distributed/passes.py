@@ -119,6 +119,11 @@ class SelfJoin:
         self.lists = Lists(self._starts, max(1, self.question.k), len(self.source))
         self._pairs = sum(made.pairs(tile) for tile in made.tiles())
 
+    @property
+    def starts(self) -> np.ndarray:
+        """The first row of each block, and the number of rows."""
+        return self._starts
+
     def _asked(self) -> dict[str, Any]:
         groups = None if self.groups is None else sha256_of(self.groups)
         asked = {"n": len(self.source), "dim": self.source.dim, "metric": self.question.metric.name, "groups": groups}

@@ -141,6 +141,19 @@ def plan(n: int, row_bytes: int, slots: int, block_rows: int | None = None) -> P
     return Plan(n, block_rows, max(1, min(wanted, block_rows // SMALLEST_PART)))
 
 
+def query_blocks(n: int, blocks: int, slots: int) -> list[int]:
+    """Where the blocks of n queries begin, and n: enough of them that every slot gets several tasks.
+
+    >>> query_blocks(100, blocks=4, slots=2)
+    [0, 100]
+    >>> query_blocks(40_000, blocks=2, slots=2)
+    [0, 10000, 20000, 30000, 40000]
+    """
+    wanted = math.ceil(TILES_A_SLOT * slots / max(1, blocks))
+    step = max(SMALLEST_PART, math.ceil(n / wanted))
+    return [*range(0, n, step), n]
+
+
 @dataclass(frozen=True)
 class Simulation:
     """What a plan costs on a cluster of nodes that run one task each, with all their cores.

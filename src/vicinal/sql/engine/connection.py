@@ -4,6 +4,7 @@ A database reaches no other file and no network, and loads no extension. Nothing
 objects that a statement's numbers stand for (`nodes.Reference`) are kept here while the statement runs.
 """
 
+import copy
 import os
 import re
 import tempfile
@@ -19,7 +20,7 @@ from vicinal.errors import DataError, UsageError, need
 from vicinal.knn import memory
 from vicinal.sql.compile.nodes import Node, Text, written
 from vicinal.sql.engine.interrupting import Watch
-from vicinal.sql.faults import fault, place
+from vicinal.sql.faults import Conflict, DuplicateKey, NullRefused, fault, place
 from vicinal.sql.parse.statements import Transaction
 from vicinal.sql.types import Type
 from vicinal.sql.vectors import binary
@@ -136,6 +137,13 @@ class Connection:
         self._closed = True
         if self._connected is not None:
             self._connected.close()
+
+    def cursor(self) -> "Connection":
+        """Another connection to the same database, with transactions of its own; only one may run at a time."""
+        made = copy.copy(self)
+        made._connected, made._watch, made._closed = self.duck.cursor(), Watch(), False
+        made.in_transaction = made.failed = False
+        return made
 
     def _install(self, connected: Any) -> None:
         """Registers our functions in DuckDB; they hold the references alone, as with `self` nothing would be freed."""
@@ -281,10 +289,14 @@ class Connection:
         where = "{}:{}: ".format(*place(text, start))
         if isinstance(error, self._duckdb.ConstraintException):
             if "uplicate key" in message:
-                return DataError(f"{where}a row with this key exists already ({message}); UPSERT changes it")
+                return DuplicateKey(f"{where}a row with this key exists already ({message}); UPSERT changes it")
             if "NOT NULL" in message:
-                return DataError(f"{where}NULL in a column of the primary key or NOT NULL ({message}); give it a value")
+                return NullRefused(
+                    f"{where}NULL in a column of the primary key or NOT NULL ({message}); give it a value"
+                )
             return DataError(where + message)
+        if isinstance(error, self._duckdb.TransactionException):
+            return Conflict(f"{where}another transaction changed these rows ({message}); run this one again")
         if isinstance(error, self._duckdb.OutOfMemoryException):
             return UsageError(f"{where}not enough memory: {message.rstrip('.')}; {_MORE}")
         if isinstance(error, self._duckdb.OutOfRangeException | self._duckdb.ConversionException):

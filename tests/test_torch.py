@@ -22,7 +22,7 @@ from vicinal.errors import UsageError
 from vicinal.knn.checkpoint import Checkpoint, question
 from vicinal.knn.kernels import brute
 from vicinal.knn.kernels.native import Native
-from vicinal.knn.kernels.torch import Torch, codes, driver, measure, pairs, products, setting, tiles
+from vicinal.knn.kernels.torch import Torch, codes, driver, fused, measure, pairs, products, setting, tiles
 from vicinal.knn.kernels.torch.lists import NONE, Lists, merged, nothing
 from vicinal.knn.metrics import find, lane_sum, squared_difference
 from workplace import Workplace
@@ -468,6 +468,56 @@ def test_info_names_the_devices_and_what_the_kernel_does_not_support(work: Workp
     assert about["torch"] == torch.__version__ and about["devices"][-1] == "cpu"
     assert about["kernels"]["cosine"]["torch"] == "yes" and about["kernels"]["manhattan"]["torch"] != "yes"
     assert f"torch kernel: torch {torch.__version__}, with --device " in work("info").out
+
+
+@pytest.mark.parametrize("metric", ["cosine", "inner_product"])
+def test_a_block_that_is_decided_in_one_step_gives_the_same_answer(
+    metric: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def passing(codes: Any, scales: Any, squares: Any, limits: Any, groups: Any, diagonal: bool) -> Any:
+        asked.append(diagonal)
+        a, b = (
+            code[: len(scale)].double() * scale.double()[:, None] for code, scale in zip(codes, scales, strict=True)
+        )
+        score = 2 * a @ b.t() - squares[0].double()[:, None] - squares[1].double()[None, :]
+        passed = score >= limits[0][:, None]
+        passed |= torch.zeros(()).bool() if limits[1] is None else score >= limits[1][None, :]
+        passed &= torch.ones(()).bool() if groups is None else groups[0][:, None] != groups[1][None, :]
+        return passed.triu(1) if diagonal else passed
+
+    monkeypatch.setattr(fused, "choose", lambda *given: passing)
+    vectors, _, distances = hard_case("40 % copies of one row", metric, 400, 5, 5)
+    groups, slow = np.arange(len(vectors)) % 7, brute.Brute(vectors, find(metric), 2)
+    for grouped in (None, groups):
+        ours = small(vectors, metric, TINY)
+        same(ours.self_join(5, grouped), slow.self_join(5, grouped))
+        same(ours.search(vectors[:90], 5, grouped, grouped if grouped is None else groups[:90]),
+             slow.search(vectors[:90], 5, grouped, grouped if grouped is None else groups[:90]))  # fmt: skip
+        same(ours.within(float(distances[0, -1]), None, grouped), slow.within(float(distances[0, -1]), None, grouped))
+    assert set(asked) == {False, True}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="torch's wheels for processors lack Triton")
+def test_the_kernel_of_triton_in_its_interpreter() -> None:
+    code = """
+import numpy as np, torch
+from vicinal.knn.kernels.native import Native
+from vicinal.knn.kernels.torch import Torch, driver, fused, tiles
+from vicinal.knn.metrics import find
+for dim in (5, 100):
+    assert fused.probe("int8", dim, torch.device("cpu")) == ""
+driver.fused.choose = lambda *given: fused.passing
+x = np.random.default_rng(0).normal(size=(700, 40)).astype("f4")
+for metric in ("euclidean", "inner_product"):
+    for groups in (None, np.arange(700) % 9):
+        kernel = Torch(x, find(metric), 2, codes="int8", sizes=tiles.Sizes(300, 3, 128, 9000))
+        found, truth = kernel.self_join(6, groups), Native(x, find(metric), 2).self_join(6, groups)
+        assert (found[0] == truth[0]).all() and (found[1].astype("f4") == truth[1]).all()
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, env=os.environ | {"TRITON_INTERPRET": "1"})
 
 
 @pytest.mark.slow

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vicinal.errors import need
-from vicinal.knn.kernels.torch import measure, products
+from vicinal.knn.kernels.torch import fused, measure, products
 from vicinal.knn.kernels.torch.codes import Coder
 from vicinal.knn.kernels.torch.lists import Lists, merged, nothing
 from vicinal.knn.kernels.torch.pairs import Comparison, Side
@@ -107,6 +107,7 @@ class Device:
         if wrong := self._do(measure.probe, exact):
             raise RuntimeError(wrong)
         self.loader: Loader = self._do(Loader, name, exact, coder)
+        self.passing: fused.Passing | None = self._do(fused.choose, coder.kind, len(coder.centre), name)
         self.multiply: products.Multiply = self._do(products.choose, coder.kind, len(coder.centre), name)
 
     def _do(self, call: Callable[..., Any], *arguments: Any) -> Any:

@@ -96,7 +96,7 @@ class Setting:
                 device,
                 left.resident[number],
                 right.resident[number],
-                Comparison(coder, device.multiply, left.sizes, target()),
+                Comparison(coder, device.multiply, left.sizes, target(), device.passing),
                 k,
                 start,
                 groups,

@@ -278,9 +278,13 @@ class Call:
     def _merged(self) -> State:
         """The lists of all devices."""
         whole = nothing(self._n, self._k) if self._start is None else (self._start[0].copy(), self._start[1].copy())
-        for future in [work.device.start(work.lists) for work in self._works]:
-            for part, distance, entry in future.result():
-                whole[0][part], whole[1][part] = merged((whole[0][part], whole[1][part]), (distance, entry))
+        for work in self._works:
+            alone = work is self._works[0]  # whose lists began with `start`
+            for part, distance, entry in work.device.start(work.lists).result():
+                own = distance, entry
+                if not alone:
+                    own = merged((whole[0][part], whole[1][part]), own, work.device.exact)
+                whole[0][part], whole[1][part] = own
         return whole
 
     def _keep(self) -> None:

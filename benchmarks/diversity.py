@@ -139,15 +139,9 @@ def beside_numpy(vectors: np.ndarray) -> dict[str, Any]:
 def about(given: argparse.Namespace) -> dict[str, Any]:
     """What a figure depends on besides the code."""
     versions = {name: metadata.version(name) for name in ("numpy", "scipy", "faiss-cpu")}
-    data = given.embeddings or "synthetic, 200 clusters of normal vectors, seed 0"
-    return {
-        "data": data,
-        "rows": given.rows,
-        "dim": given.dim,
-        "cpu": peers.processor(),
-        "cores": os.cpu_count(),
-        **versions,
-    }
+    synthetic = "synthetic, 200 clusters of normal vectors, seed 0"
+    data = Path(given.embeddings).stem.replace("-", " ") if given.embeddings else synthetic
+    return {"data": data, "cpu": peers.processor(), "cores": os.cpu_count(), **versions}
 
 
 def run(case: str, given: argparse.Namespace) -> dict[str, Any]:
@@ -249,8 +243,8 @@ def main() -> None:
         print(json.dumps(measured(given.case, given.embeddings, given.rows, given.dim)))
         return
     if not given.tables:
-        name = Path(given.embeddings).stem if given.embeddings else "synthetic"
-        path = RESULTS / f"{name}-{given.rows}-x-{given.dim}.json"
+        name = Path(given.embeddings).stem if given.embeddings else f"synthetic-{given.rows}-x-{given.dim}"
+        path = RESULTS / f"{name}.json"
         found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"records": {}}
         for case in CASES if given.all else HEADLINE:
             if given.only and CASES[case]["by"] not in given.only.split(","):

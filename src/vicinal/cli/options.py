@@ -143,6 +143,20 @@ def add_grouping(parser: argparse.ArgumentParser, also: str = "") -> None:
     parser.add_argument("--within", metavar="FIELD", help="only rows with the same value of this field are duplicates")
 
 
+def add_text(parser: argparse.ArgumentParser, also: str = "") -> None:
+    """Add --text and --no-text, which say whose texts are compared."""
+    text = parser.add_mutually_exclusive_group()
+    text.add_argument(
+        "--text", nargs="+", metavar="FIELD", help=f"the fields whose texts are compared (default: all of text){also}"
+    )
+    text.add_argument("--no-text", dest="text", action="store_const", const=False, help="compare vectors alone")
+
+
+def names(given: object) -> object:
+    """The fields of an option that takes several, as a tuple; another value as it is."""
+    return tuple(given) if isinstance(given, list) else given
+
+
 def add_ids(parser: argparse.ArgumentParser) -> None:
     """Add --ids, the data set's field of ids."""
     parser.add_argument(

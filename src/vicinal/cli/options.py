@@ -70,12 +70,13 @@ def _shown(action: argparse.Action) -> str:
     return str(action.metavar or action.dest)
 
 
-def add_metric(parser: argparse.ArgumentParser, mahalanobis: bool = False) -> None:
-    """Add --metric and, where the command takes mahalanobis, --matrix."""
+def add_metric(parser: argparse.ArgumentParser, mahalanobis: bool = False, default: str | None = "euclidean") -> None:
+    """Add --metric and, where the command takes mahalanobis, --matrix; without a default, kept neighbours say it."""
     from vicinal.knn.metrics import BY_NAME
 
     names = ", ".join(BY_NAME) + (", mahalanobis" if mahalanobis else "")
-    parser.add_argument("--metric", metavar="NAME", default="euclidean", help=f"{names} (default euclidean)")
+    said = "euclidean" if default else "that of --neighbors, else euclidean"
+    parser.add_argument("--metric", metavar="NAME", default=default, help=f"{names} (default {said})")
     if mahalanobis:
         parser.add_argument(
             "--matrix",

@@ -1,5 +1,6 @@
 """Statements in sessions and transactions, as the services of tables and of queries both run them."""
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -110,11 +111,13 @@ def run(sessions: Sessions, connection: Connected, query: Query) -> Outcome:
 
 
 def explain(sessions: Sessions, query: Query) -> tuple[str, str]:
-    """DuckDB's plans of a text's SELECTs as a list in JSON, and DuckDB's texts of them."""
+    """DuckDB's plans of a text's SELECTs as JSON, under the names that YDB's have, and DuckDB's texts of them."""
     values = parameters(query.given)
     with borrowed(sessions) as connection, sessions.limited(connection, query.seconds, query.call):
         plans = connection.explain(query.text, values)
-    return f"[{', '.join(plan for plan, _ in plans)}]", ";\n".join(text for _, text in plans)
+    nodes = [node for plan, _ in plans for node in json.loads(plan)]
+    whole = {"meta": {"version": "0.2", "type": "query"}, "Plan": {"Node Type": "Query", "Plans": nodes}}
+    return json.dumps(whole), ";\n".join(text for _, text in plans)
 
 
 def _at_once(sessions: Sessions, settings: Any, query: Query) -> Outcome:

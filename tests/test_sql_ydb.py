@@ -1,4 +1,4 @@
-"""Statements through `Remote` and `vicinal sql --url`, on a database that is served as YDB is (tests/test_sql_serve.py)."""
+"""Statements through `Remote` and `vicinal sql --url`, on a database that `vicinal.sql.serve` serves."""
 
 from collections.abc import Iterator
 from datetime import date, datetime
@@ -90,9 +90,8 @@ def test_declared_values_are_of_their_type(remote: Remote) -> None:
     }
     text = "".join(f"DECLARE ${name} AS {kind};" for name, (kind, *_) in declared.items())
     given = {name: value for name, (_, value, _) in declared.items()}
-    rows = remote.execute(
-        f"{text}SELECT {', '.join(f'${name} AS {name}' for name in declared)}, $u AS u", {**given, "u": 3}
-    )
+    shown = ", ".join(f"${name} AS {name}" for name in declared)
+    rows = remote.execute(f"{text}SELECT {shown}, $u AS u", {**given, "u": 3})
     assert rows[0] == (*(expected for _, _, expected in declared.values()), 3)
     kinds = [kind.removesuffix("?") for kind, *_ in declared.values()]
     assert [str(kind) for kind in rows.kinds] == [*kinds, "Int64"]

@@ -15,7 +15,6 @@ from vicinal.sql.server.sessions import Session, Sessions
 from vicinal.sql.server.values import parameters
 
 ONLY_READS = ("online_read_only", "stale_read_only", "snapshot_read_only")
-_AT_ONCE = ("online_read_only", "stale_read_only")  # they last for one request
 
 
 @dataclass
@@ -57,10 +56,7 @@ def only_reads(settings: Any) -> bool:
 
 def begin(sessions: Sessions, session: Session, settings: Any) -> str:
     """Opens a transaction, and gives its id."""
-    mode = settings.WhichOneof("tx_mode")
-    if mode in _AT_ONCE:
-        raise UsageError(f"{mode} is a mode of single requests; pass commit_tx with it, or begin another transaction")
-    return sessions.begin(session, mode in ONLY_READS).id
+    return sessions.begin(session, only_reads(settings)).id
 
 
 def execute(sessions: Sessions, session_id: str, control: Any, query: Query) -> Outcome:

@@ -31,4 +31,4 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
 
 # Without the native kernel there is nothing to test; test_kernels.py fails if it is missing despite a compiler.
 collect_ignore = [] if isas() else ["test_native.py", "test_checkpoint.py"]
-collect_ignore += ["rag", "adapters"]  # in environments of their own: make test-rag, make test-adapters
+collect_ignore += ["rag", "adapters", "on_ray"]  # in environments of their own: make test-rag, test-adapters, test-ray

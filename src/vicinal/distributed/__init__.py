@@ -17,7 +17,6 @@ from vicinal.distributed.tiles import Question
 from vicinal.errors import DataError, UsageError
 from vicinal.knn import memory
 from vicinal.knn.arguments import BYTES_OF_ONE, as_groups, as_radius, check_both_groups, check_k, k_that_fits
-from vicinal.knn.blocks import padded
 from vicinal.knn.metrics import Metric, find
 from vicinal.knn.neighbors import Neighbors, RadiusNeighbors
 from vicinal.typing import ArrayLike, MetricLike, PathLike, Progress
@@ -161,13 +160,14 @@ def search(
     begun, measure = time.perf_counter(), find(metric)
     options = Options(address, num_cpus, block_rows, on_invalid, progress)
     rows, asked = open_rows(source, measure), _queries(source, queries, measure)
-    k, most = k_that_fits(k, len(asked), len(rows))
+    k = k_that_fits(k, len(rows))
     check_both_groups(groups, query_groups)
     sides = Side(rows, as_groups(groups, len(rows))), Side(asked, as_groups(query_groups, len(asked), "query_groups"))
-    work = Search(*sides, Question("", measure, most), options)
+    work = Search(*sides, Question("", measure, k), options)
     work.run()
-    indices, distances = padded(*work.lists.result(most), k)
     unusable = work.stored.wrong()
+    k = k_that_fits(k, len(rows) - len(unusable))
+    indices, distances = work.lists.result(k)
     seconds = time.perf_counter() - begun
     return ClusterNeighbors(
         indices, distances, measure.name, rows.dim, work.engine, seconds, unusable, work.plan, work.ran

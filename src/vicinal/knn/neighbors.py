@@ -9,6 +9,7 @@ import numpy as np
 from vicinal.errors import DataError, UsageError
 from vicinal.knn.arguments import check_k
 from vicinal.knn.blocks import padded
+from vicinal.knn.sparse import csr
 from vicinal.storage import atomic, guard, manifests
 from vicinal.storage.manifests import FolderKind
 from vicinal.typing import ArrayLike, PathLike
@@ -118,11 +119,24 @@ class Neighbors:
             raise UsageError(f"k: expected at most {self.k}, which this result holds a row, got {k}; search for more")
         return replace(self, indices=self.indices[:, :k], distances=self.distances[:, :k])
 
+    def padded(self, k: int) -> Self:
+        """The same result with k columns: cut, or filled with index -1 and distance inf.
+
+        A search among fewer than k rows has a column for each of them; where an array of a fixed width is wanted, as
+        FAISS gives it, ask for it here.
+
+        >>> Neighbors([[2]], [[0.5]], "euclidean").padded(2).indices.tolist()
+        [[2, -1]]
+        """
+        indices, distances = padded(self.indices, self.distances, check_k(k))
+        return replace(self, indices=indices, distances=distances)
+
     def merge(self, *others: "Neighbors", k: int | None = None) -> "Neighbors":
         """The k nearest of this and other results for the same rows, e.g. from the parts of a stored set.
 
-        A row that several results name is kept once, at the smallest of its distances. k defaults to the largest k;
-        where there are fewer, the rest is index -1, distance inf.
+        A row that several results name is kept once, at the smallest of its distances. The result has k columns,
+        by default the largest of theirs, or fewer where the results have fewer together; a row's empty places are index
+        -1, distance inf.
 
         Raises
         ------
@@ -145,7 +159,7 @@ class Neighbors:
         indices = np.where(again | (indices < 0), -1, indices)
         distances = np.where(indices < 0, np.float32(np.inf), distances)
         order = np.lexsort((np.where(indices < 0, np.iinfo(np.int64).max, indices), distances))[:, :k]
-        return Neighbors(*padded(_take(indices, order), _take(distances, order), k), self.metric, self.dim)
+        return Neighbors(_take(indices, order), _take(distances, order), self.metric, self.dim)
 
     def to_csr(self, n_columns: int | None = None, own: bool = False, symmetric: bool = False) -> Any:
         """The distances as a sparse matrix, row i holding row i's neighbours, nearest first.
@@ -177,7 +191,7 @@ class Neighbors:
         """
         there = self.indices >= 0
         indptr = np.append(0, np.cumsum(there.sum(axis=1)))
-        return _sparse(indptr, self.indices[there], self.distances[there], n_columns, own, symmetric)
+        return csr(indptr, self.indices[there], self.distances[there], n_columns, own, symmetric)
 
     def to_arrow(self) -> Any:
         """The neighbours as an Arrow array with one struct a row: {ids: row numbers, distances}.
@@ -338,7 +352,7 @@ class RadiusNeighbors:
 
     def to_csr(self, n_columns: int | None = None, own: bool = False, symmetric: bool = False) -> Any:
         """The distances as a sparse matrix; arguments, result and errors as for `Neighbors.to_csr`."""
-        return _sparse(self.indptr, self.indices, self.distances, n_columns, own, symmetric)
+        return csr(self.indptr, self.indices, self.distances, n_columns, own, symmetric)
 
 
 def neighbors_of(indices: np.ndarray, distances: np.ndarray, metric: str, dim: int) -> Neighbors:
@@ -357,39 +371,6 @@ def _row_number(row: ArrayLike) -> int:
     if isinstance(row, bool) or not isinstance(row, int | np.integer):
         raise TypeError(f"expected the number of a row or a slice of rows, got {type(row).__name__}")
     return int(row)
-
-
-def _sparse(
-    indptr: np.ndarray, indices: np.ndarray, distances: np.ndarray, n_columns: int | None, own: bool, symmetric: bool
-) -> Any:
-    """A scipy.sparse.csr_matrix of distances; arguments as for `Neighbors.to_csr`."""
-    from scipy.sparse import csr_matrix
-
-    n = len(indptr) - 1
-    width = n if n_columns is None else n_columns
-    largest = int(indices.max(initial=-1))
-    if largest >= width:
-        raise UsageError(
-            f"n_columns: expected more than the largest row number {largest}, got {width}; for queries give the number "
-            "of stored rows"
-        )
-    if not own and not symmetric:
-        return csr_matrix((distances.copy(), indices.copy(), indptr.copy()), shape=(n, width))
-    if n != width:
-        raise UsageError(f"own, symmetric: expected a square matrix, found {n} rows and {width} columns")
-    rows, columns = np.repeat(np.arange(n), np.diff(indptr)), indices
-    if symmetric:
-        rows, columns, distances = np.append(rows, columns), np.append(columns, rows), np.tile(distances, 2)
-    if own:
-        rows, columns = np.append(np.arange(n), rows), np.append(np.arange(n), columns)
-        distances = np.append(np.zeros(n, np.float32), distances)
-    order = np.lexsort((distances, columns, rows))  # of a pair that is there twice, the first and nearest counts
-    rows, columns, distances = rows[order], columns[order], distances[order]
-    once = np.append(True, (np.diff(rows) != 0) | (np.diff(columns) != 0))[: len(rows)]
-    rows, columns, distances = rows[once], columns[once], distances[once]
-    order = np.lexsort((columns, columns != rows, distances, rows))  # nearest first; among the nearest, the row itself
-    counts = np.append(0, np.cumsum(np.bincount(rows, minlength=n)))
-    return csr_matrix((distances[order], columns[order], counts), shape=(n, width))
 
 
 def _take(array: np.ndarray, order: np.ndarray) -> np.ndarray:

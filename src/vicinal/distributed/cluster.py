@@ -101,6 +101,7 @@ class Ran:
     ran_on: str
     seconds: float
     coding: float
+    processor: float
 
 
 @dataclass
@@ -183,7 +184,7 @@ class Pass:
                 for reference in done:
                     tile, node = flights.pop(reference)
                     result = self._result(reference)
-                    self.ran.append(Ran(tile, node, result.node, result.seconds, result.coding))
+                    self.ran.append(Ran(tile, node, result.node, result.seconds, result.coding, result.processor))
                     if result.node and result.node != node:
                         queue.homes[tile.stored] = result.node
                     self._finish(tile, result)

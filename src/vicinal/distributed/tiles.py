@@ -89,6 +89,8 @@ class Result:
     engine : str
     seconds, coding : float
         How long it took, and how long of that until the first pair could be compared.
+    processor : float
+        The seconds of the processor, of all threads together.
     node : str
         Where it ran.
     shape : tuple
@@ -102,6 +104,7 @@ class Result:
     engine: str = ""
     seconds: float = 0.0
     coding: float = 0.0
+    processor: float = 0.0
     node: str = ""
     shape: tuple[Any, ...] = ()
 

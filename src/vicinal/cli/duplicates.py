@@ -46,6 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_on_invalid(parser, "in no group")
     options.add_ids(parser)
     options.add_threads(parser)
+    options.add_engine(parser)
     parser.add_argument("--json", action="store_true", help="a summary as JSON: on stdout, or stderr without an output")
 
 

@@ -91,6 +91,18 @@ def add_threads(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", metavar="N", help="threads (default: the machine's cores)")
 
 
+def add_engine(parser: argparse.ArgumentParser) -> None:
+    """Add --engine and --address."""
+    parser.add_argument(
+        "--engine", metavar="NAME", default="local", help="where the pass runs: local (default), or ray, on a cluster"
+    )
+    parser.add_argument(
+        "--address",
+        metavar="HOST:PORT",
+        help="the Ray cluster, or auto on one of its nodes (default: this machine alone)",
+    )
+
+
 def add_overwrite(parser: argparse.ArgumentParser) -> None:
     """Add --overwrite."""
     parser.add_argument("--overwrite", action="store_true", help="replace outputs that exist")

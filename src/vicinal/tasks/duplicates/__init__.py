@@ -1,6 +1,7 @@
 """Near-duplicates of a data set: `duplicates` finds them, `dedup` removes them."""
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, overload
 
@@ -9,6 +10,7 @@ import numpy as np
 from vicinal.data import adding, dataset, tables
 from vicinal.data.embeddings import OnInvalid, load
 from vicinal.data.usable import Usable, kind_of, usable
+from vicinal.distributed.engines import Engine
 from vicinal.errors import UsageError
 from vicinal.tasks import arguments
 from vicinal.tasks.duplicates import texts
@@ -35,6 +37,8 @@ def duplicates(
     ids: object = ...,
     on_invalid: OnInvalid = ...,
     threads: int | None = ...,
+    engine: str = ...,
+    address: str | None = ...,
     progress: StartProgress | None = ...,
     output: str | Path | None = ...,
     add_to: str | Path | None = ...,
@@ -57,6 +61,8 @@ def duplicates(
     ids: object = ...,
     on_invalid: OnInvalid = ...,
     threads: int | None = ...,
+    engine: str = ...,
+    address: str | None = ...,
     progress: StartProgress | None = ...,
     output: str | Path | None = ...,
     add_to: str | Path | None = ...,
@@ -78,6 +84,8 @@ def duplicates(
     ids: object = None,
     on_invalid: OnInvalid = "error",
     threads: int | None = None,
+    engine: str = "local",
+    address: str | None = None,
     progress: StartProgress | None = None,
     output: str | Path | None = None,
     add_to: str | Path | None = None,
@@ -123,6 +131,11 @@ def duplicates(
         refuses them, "null" puts them in no group, "skip" leaves them out of the result.
     threads : int, optional
         The number of threads; by default, the number of cores.
+    engine : {"local", "ray"}
+        Where pairs are searched: in this process, or on a Ray cluster (`vicinal.distributed`); a curve of radii always
+        here. The result does not depend on it.
+    address : str, optional
+        Of the Ray cluster: HOST:PORT, or "auto" on one of its nodes; without it, this machine alone.
     progress : callable, optional
         Called with the name of each pass; returns a callback that takes (rows done, rows in all).
     output : path, optional
@@ -166,6 +179,7 @@ def duplicates(
     start = time.perf_counter()
     auto = isinstance(radius, str) and radius == "auto"
     rules, quality = check_rules(0.0 if auto else radius, metric, link, keep, quality, threads)
+    rules = replace(rules, engine=Engine(engine, address))
     value, fields_of_text = texts.check_text(text)
     if auto and fields_of_text:
         raise UsageError(f"text: the sample pairs are shown with one field, got {text!r}; name one of them")

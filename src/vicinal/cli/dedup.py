@@ -37,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_on_invalid(parser, "they stay")
     options.add_ids(parser)
     options.add_threads(parser)
+    options.add_device(parser)
     parser.add_argument("--json", action="store_true", help="a summary as JSON on stdout")
 
 
@@ -65,6 +66,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             ids=arguments.ids,
             on_invalid=arguments.on_invalid,
             threads=options.number(arguments.threads),
+            device=arguments.device,
             progress=progress,
             output=arguments.output,
             removed=arguments.removed,

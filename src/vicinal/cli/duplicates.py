@@ -47,6 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_ids(parser)
     options.add_threads(parser)
     options.add_engine(parser)
+    options.add_device(parser)
     parser.add_argument("--json", action="store_true", help="a summary as JSON: on stdout, or stderr without an output")
 
 
@@ -69,6 +70,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             ids=arguments.ids,
             on_invalid=arguments.on_invalid,
             threads=options.number(arguments.threads),
+            device=arguments.device,
             progress=progress,
             output=arguments.output,
             add_to=arguments.add_to,

@@ -103,6 +103,12 @@ def add_engine(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_device(parser: argparse.ArgumentParser, what: str = "where exact passes run", default: str = "") -> None:
+    """Add --device; `what` says what runs there."""
+    without = default or "the processor; auto: a GPU where it is faster; several with commas between"
+    parser.add_argument("--device", metavar="NAME", help=f"{what}: cuda, cuda:1, mps, cpu, auto (default: {without})")
+
+
 def add_overwrite(parser: argparse.ArgumentParser) -> None:
     """Add --overwrite."""
     parser.add_argument("--overwrite", action="store_true", help="replace outputs that exist")

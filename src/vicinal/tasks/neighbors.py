@@ -7,6 +7,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from vicinal import devices
 from vicinal.data import adding, dataset, tables
 from vicinal.data.dataset import Dataset
 from vicinal.data.embeddings import OnInvalid, load
@@ -79,6 +80,7 @@ class DataNeighbors(Neighbors):
         }
 
 
+@devices.takes_device
 def neighbors(
     data: object,
     k: int = 5,
@@ -90,6 +92,7 @@ def neighbors(
     ids: object = None,
     on_invalid: OnInvalid = "error",
     threads: int | None = None,
+    device: str | None = None,
     progress: StartProgress | None = None,
     checkpoint: PathLike | None = None,
     engine: str = "local",
@@ -124,6 +127,9 @@ def neighbors(
         the result too, whose `ids` are those of the others.
     threads : int, optional
         The number of threads (default: all cores). The result does not depend on it.
+    device : str, optional
+        Where exact passes run: "cuda", "cuda:1", "mps" or "cpu" of torch, several with commas between, or "auto": a
+        GPU where it is faster (default: the processor). The result does not depend on it.
     progress : callable, optional
         Called with the name of the pass; returns the function that is called with (rows done, rows in all).
     checkpoint : path, optional

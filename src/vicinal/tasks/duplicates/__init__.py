@@ -7,6 +7,7 @@ from typing import Literal, overload
 
 import numpy as np
 
+from vicinal import devices
 from vicinal.data import adding, dataset, tables
 from vicinal.data.embeddings import OnInvalid, load
 from vicinal.data.usable import Usable, kind_of, usable
@@ -39,6 +40,7 @@ def duplicates(
     threads: int | None = ...,
     engine: str = ...,
     address: str | None = ...,
+    device: str | None = ...,
     progress: StartProgress | None = ...,
     output: str | Path | None = ...,
     add_to: str | Path | None = ...,
@@ -63,6 +65,7 @@ def duplicates(
     threads: int | None = ...,
     engine: str = ...,
     address: str | None = ...,
+    device: str | None = ...,
     progress: StartProgress | None = ...,
     output: str | Path | None = ...,
     add_to: str | Path | None = ...,
@@ -70,6 +73,7 @@ def duplicates(
     text: object = ...,
     overwrite: bool = ...,
 ) -> RadiusCurve: ...
+@devices.takes_device
 def duplicates(
     data: object,
     radius: float | Literal["auto"],
@@ -86,6 +90,7 @@ def duplicates(
     threads: int | None = None,
     engine: str = "local",
     address: str | None = None,
+    device: str | None = None,
     progress: StartProgress | None = None,
     output: str | Path | None = None,
     add_to: str | Path | None = None,
@@ -136,6 +141,9 @@ def duplicates(
         here. The result does not depend on it.
     address : str, optional
         Of the Ray cluster: HOST:PORT, or "auto" on one of its nodes; without it, this machine alone.
+    device : str, optional
+        Where exact passes run: "cuda", "cuda:1", "mps" or "cpu" of torch, several with commas between, or "auto": a
+        GPU where it is faster (default: the processor). The result does not depend on it.
     progress : callable, optional
         Called with the name of each pass; returns a callback that takes (rows done, rows in all).
     output : path, optional

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from vicinal import devices
 from vicinal.data import adding, dataset, tables
 from vicinal.data.dataset import Dataset
 from vicinal.data.embeddings import Embeddings, OnInvalid, load
@@ -104,6 +105,7 @@ class Deduplicated(Kept):
         }
 
 
+@devices.takes_device
 def dedup(
     data: object,
     radius: float,
@@ -120,6 +122,7 @@ def dedup(
     ids: object = None,
     on_invalid: OnInvalid = "error",
     threads: int | None = None,
+    device: str | None = None,
     progress: StartProgress | None = None,
     output: str | Path | None = None,
     removed: str | Path | None = None,
@@ -169,6 +172,9 @@ def dedup(
         refuses them, "null" keeps them, "skip" removes them.
     threads : int, optional
         The number of threads; by default, the number of cores.
+    device : str, optional
+        Where exact passes run: "cuda", "cuda:1", "mps" or "cpu" of torch, several with commas between, or "auto": a
+        GPU where it is faster (default: the processor). The result does not depend on it.
     progress : callable, optional
         Called with the name of each pass; returns a callback that takes (rows done, rows in all).
     output : path, optional

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import Literal
 
+from vicinal import devices
 from vicinal.data.embeddings import OnInvalid
 from vicinal.tasks.select.candidates import read
 from vicinal.tasks.select.plan import Arguments, check, count_of
@@ -19,6 +20,7 @@ from vicinal.typing import MetricLike, StartProgress, StrategyName
 __all__ = ["STRATEGIES", "Selection", "Strategy", "count_of", "select"]
 
 
+@devices.takes_device
 def select(
     data: object,
     scores: object = None,
@@ -44,6 +46,7 @@ def select(
     ids: object = None,
     on_invalid: OnInvalid = "null",
     threads: int | None = None,
+    device: str | None = None,
     progress: StartProgress | None = None,
     output: str | Path | None = None,
     decisions: str | Path | None = None,
@@ -137,6 +140,9 @@ def select(
         the reason, "skip" leaves them out of the decisions too, "error" refuses them.
     threads : int, optional
         The number of threads; by default, the number of cores.
+    device : str, optional
+        Where exact passes run: "cuda", "cuda:1", "mps" or "cpu" of torch, several with commas between, or "auto": a
+        GPU where it is faster (default: the processor). The result does not depend on it.
     progress : callable, optional
         Called with the name of each pass; returns a callback that takes (rows done, rows in all).
     output : path, optional

@@ -10,9 +10,11 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from benchmarks import gpu, learning
+from benchmarks import diversity, diversity_peers, gpu, learning
 from benchmarks.checks import against_faiss, against_truth, truth, without_own
 from benchmarks.measuring import extrapolated, roof_share
+
+import vicinal
 
 LINE = np.array([[0.0], [1.0], [3.0], [7.0]], dtype=np.float32)
 
@@ -55,6 +57,21 @@ def test_the_tables_of_learning_are_made_from_the_results(page: Path) -> None:
     assert learning.written(text, made) == text, "run python -m benchmarks.learning --tables"
     for rows in works.values():
         assert {row["seed"] for row in rows} == set(learning.SEEDS)
+
+
+def test_the_tables_of_diversity_are_made_from_the_results() -> None:
+    text = diversity.PAGE.read_text(encoding="utf-8")
+    assert diversity.written(text) == text, "run python -m benchmarks.diversity --tables"
+    assert diversity.reached() in (diversity.PAGE.parent / "benchmarks.md").read_text(encoding="utf-8")
+
+
+def test_the_peers_of_diversity_compute_the_same() -> None:
+    rows = np.random.default_rng(0).normal(size=(60, 8)).astype(np.float32)
+    ours = vicinal.diversity(rows, by="novelsum,facility", subset=rows[:7])
+    theirs = diversity_peers.NovelSum(rows, 1).sums(np.arange(60))
+    assert theirs == {name: pytest.approx(ours["novelsum"][name], rel=1e-5) for name in theirs} and len(theirs) == 18
+    found = diversity_peers.facility(rows, rows[:7].copy(), 1)
+    assert found == pytest.approx(ours["facility"]["facility_location_score"], rel=1e-5)
 
 
 def test_the_benchmark_of_a_gpu_runs_on_a_processor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

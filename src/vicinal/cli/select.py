@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-k", "--k", metavar="K", help="how many neighbours facility, qdit and novelsum search (default 10)"
     )
-    options.add_metric(parser)
+    options.add_metric(parser, default=None)
     parser.add_argument("--quality", metavar="FIELD", help="a field of numbers, high is good: prefer such rows")
     parser.add_argument("--dedup", metavar="RADIUS", help="first leave out rows so close to one that takes part")
     options.add_link(parser)
@@ -159,7 +159,7 @@ def _compare(arguments: argparse.Namespace, console: Console) -> int:
             embeddings=arguments.embeddings,
             encoding=arguments.encoding,
             target=arguments.target,
-            metric=arguments.metric,
+            metric=arguments.metric or "euclidean",
             k=options.number(arguments.k),
             alpha=options.number(arguments.alpha),
             threshold=options.number(arguments.threshold),

@@ -206,7 +206,7 @@ def curate(
     if "labels" not in rows.values:
         raise UsageError("labels: missing; name the column of the model's labels (in Python: labels=...)")
     asked, rounds = _read(Path(state), rows.ids)
-    judges = _judges(experts, asked, on_invalid)
+    judges = _judges(experts, len(asked) if rounds else 0, on_invalid)
     open_rows = [one for one in asked if any(one.id not in judge for judge in judges)]
     if open_rows:
         found = Curation(_table(open_rows), _train(asked, judges), rounds, waiting=len(open_rows))
@@ -270,17 +270,15 @@ def _save(state: Path, ids: list[Id], asked: list[_Asked], rounds: list[Round]) 
         manifests.write(part, STATE, fields)
 
 
-def _judges(
-    experts: Sequence[Judge] | None, asked: list[_Asked], on_invalid: OnInvalid
-) -> list[dict[Id, labels.Label]]:
-    """The labels of the two experts, by id."""
+def _judges(experts: Sequence[Judge] | None, known: int, on_invalid: OnInvalid) -> list[dict[Id, labels.Label]]:
+    """The labels of the two experts, by id; they must be given where `known` rows, not 0, were measured."""
     if experts is None:
-        if asked:
+        if known:
             raise UsageError(
-                f"experts: missing; {len(asked)} rows were asked, so give two experts' labels of them: --experts "
+                f"experts: missing; {known} rows were asked, so give two experts' labels of them: --experts "
                 "ONE:FIELD TWO:FIELD (in Python: experts=(...))"
             )
-        return []
+        return [{}, {}]
     if isinstance(experts, str) or len(experts) != 2:
         raise UsageError("experts: expected the labels of two experts, each FILE:FIELD (in Python also a mapping)")
     found = []

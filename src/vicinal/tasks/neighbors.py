@@ -12,8 +12,8 @@ from vicinal.data import adding, dataset, tables
 from vicinal.data.dataset import Dataset
 from vicinal.data.embeddings import OnInvalid, load
 from vicinal.data.usable import Usable, kind_of, usable
+from vicinal.distributed.engines import Engine
 from vicinal.errors import UsageError
-from vicinal.indexes.exact import Exact
 from vicinal.knn.arguments import check_k
 from vicinal.knn.metrics import find
 from vicinal.knn.neighbors import Neighbors
@@ -95,6 +95,8 @@ def neighbors(
     device: str | None = None,
     progress: StartProgress | None = None,
     checkpoint: PathLike | None = None,
+    engine: str = "local",
+    address: str | None = None,
     output: PathLike | None = None,
     add_to: PathLike | None = None,
     overwrite: bool = False,
@@ -132,6 +134,11 @@ def neighbors(
         Called with the name of the pass; returns the function that is called with (rows done, rows in all).
     checkpoint : path, optional
         A folder that keeps finished work every minute; the same call resumes from it and removes it at the end.
+    engine : {"local", "ray"}
+        Where the pass runs: in this process, or on a Ray cluster (`vicinal.distributed.neighbors`). The result does not
+        depend on it.
+    address : str, optional
+        Of the Ray cluster: HOST:PORT, or "auto" on one of its nodes; without it, this machine alone.
     output : path, optional
         A folder to save the neighbours in, for `Neighbors.load` and `vicinal.score(neighbors=...)`.
     add_to : path, optional
@@ -171,7 +178,7 @@ def neighbors(
         measure = find(metric)
     except UsageError as error:
         raise UsageError(f"metric: {error}") from None
-    index = Exact(measure, threads)
+    index = Engine(engine, address).exact(measure, threads)
     if output is not None:
         atomic.check_folder(Path(output), overwrite)
     arguments.check_outputs({"add_to": add_to}, [data, embeddings, groups, ids], overwrite)

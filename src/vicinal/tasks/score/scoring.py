@@ -22,6 +22,7 @@ from vicinal.data.dataset import Dataset
 from vicinal.data.embeddings import ON_INVALID, OnInvalid
 from vicinal.data.sources import is_data_file, split
 from vicinal.data.usable import kind_of
+from vicinal.distributed.engines import Engine
 from vicinal.errors import UsageError, unknown
 from vicinal.knn.neighbors import Neighbors
 from vicinal.knn.vectors import refuse_invalid
@@ -57,6 +58,8 @@ def score(
     device: str | None = None,
     progress: StartProgress | None = None,
     checkpoint: PathLike | None = None,
+    engine: str = "local",
+    address: str | None = None,
     output: PathLike | None = None,
     add_to: PathLike | None = None,
     overwrite: bool = False,
@@ -114,6 +117,11 @@ def score(
         Called with the name of each pass; returns the function that is called with (rows done, rows in all).
     checkpoint : path, optional
         A folder that keeps finished work every minute; the same call resumes from it and removes it at the end.
+    engine : {"local", "ray"}
+        Where the passes run: in this process, or on a Ray cluster (`vicinal.distributed`). The scores do not depend on
+        it.
+    address : str, optional
+        Of the Ray cluster: HOST:PORT, or "auto" on one of its nodes; without it, this machine alone.
     output : path, optional
         A `.jsonl`, `.jsonl.gz`, `.csv` or `.parquet` file to write; of a nested configuration the folder.
     add_to : path, optional
@@ -165,7 +173,8 @@ def score(
     start = time.perf_counter()
     if on_invalid not in ON_INVALID:
         raise UsageError(f"on_invalid: {unknown('choice', on_invalid, ON_INVALID)}")
-    options = Options(on_invalid, evidence, overwrite, _path(run), _path(checkpoint), progress, _path(add_to))
+    place = Engine(engine, address)
+    options = Options(on_invalid, evidence, overwrite, _path(run), _path(checkpoint), progress, _path(add_to), place)
     given = {"data": data, "by": by, "k": k, "metric": metric, "reference": reference, "groups": groups}
     given["sub_name"] = sub_name
     if (append is None) != (previous is None):
@@ -228,7 +237,7 @@ def _from_embeddings(
         if not plan.scorers:
             raise UsageError("run: a run is kept for its scores of rows, and the file names none; leave it out")
         origin.require_files()
-    answered = answers(plan, inputs, progress=options.progress, checkpoint=options.checkpoint)
+    answered = answers(plan, inputs, progress=options.progress, checkpoint=options.checkpoint, engine=options.engine)
     found = setwise.compute(sets, answered, options.progress)
     scores = finished(plan, (rows,), inputs, answered, origin, output, options, found)
     if left is not None:

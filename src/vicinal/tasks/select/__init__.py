@@ -32,7 +32,7 @@ def select(
     encoding: object = None,
     neighbors: object = None,
     k: int | None = None,
-    metric: MetricLike = "euclidean",
+    metric: MetricLike | None = None,
     quality: object = None,
     dedup: float | None = None,
     link: Literal["greedy", "single"] = "greedy",
@@ -103,8 +103,9 @@ def select(
         result.
     k : int, optional
         The number of neighbours that facility, qdit and novelsum search; 10 by default.
-    metric : str or Metric
-        A name or alias of the table of metrics, such as "euclidean" or "cosine". novelsum and logdet are defined for
+    metric : str or Metric, optional
+        A name or alias of the table of metrics, such as "euclidean" or "cosine"; by default that of `neighbors`, else
+        "euclidean". novelsum and logdet are defined for
         cosine; semdedup, d4, herding, moderate and tsds for cosine and euclidean.
     quality : str or array_like, optional
         A number a row, high is good: a column name, FILE:FIELD, or the values. Its percentile multiplies what the

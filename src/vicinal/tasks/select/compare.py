@@ -195,7 +195,7 @@ def _check(
         raise UsageError(
             "labels: missing, but strategies are compared by what classifiers learn; name a field of labels"
         )
-    metric = find(asked.metric)
+    metric = find(asked.metric or "euclidean")
     if metric.name not in CENTRED:
         raise UsageError(f"metric: strategies are compared under {' and '.join(CENTRED)}, got {metric.name!r}")
     names = _names(compare, "compare", list(COMPARED))

@@ -70,7 +70,8 @@ struct Graph::State {
         ops.measure(vectors.rows, coder->sum(), x.data(), rows.data(), rows.size(), sums.data());
         out.clear();
         for (size_t i = 0; i < rows.size(); ++i)
-            out.push_back({std::min(coder->distance_of(sums[i]), kNoNeighbour.distance), static_cast<uint32_t>(rows[i])});
+            out.push_back(
+                {std::min(coder->distance_of(sums[i]), kNoNeighbour.distance), static_cast<uint32_t>(rows[i])});
         std::sort(out.begin(), out.end());
     }
 

@@ -8,8 +8,8 @@
 namespace vicinal {
 namespace {
 
-constexpr int64_t kBlock = 64;           // nodes that lie near each other
-constexpr int64_t kSortLeaders = 256;    // of the first level of the order of nodes
+constexpr int64_t kBlock = 64;            // nodes that lie near each other
+constexpr int64_t kSortLeaders = 256;     // of the first level of the order of nodes
 constexpr int64_t kChunk = 4 * kRowStep;  // nodes in a task
 constexpr int64_t kSplitLeaders = kPanel;
 

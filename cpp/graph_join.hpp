@@ -55,24 +55,22 @@ public:
               const int64_t* groups, const GraphSettings& settings, Pool& pool, const Callbacks& callbacks);
     ~GraphJoin();
 
-    // Joins the cells of one more partition. Each node is in the cells of its `fanout` nearest leaders; cells have about
-    // `leaf` nodes.
+    // Joins the cells of one more partition. Each node is in the cells of its `fanout` nearest leaders; cells have
+    // about `leaf` nodes.
     void partition(int64_t leaf, int64_t fanout, const Callbacks& callbacks);
-    // Compares each node with the neighbours of its neighbours: those of `degree` entries of a list, of which one is new
-    // since the last round.
+    // Compares each node with the neighbours of its neighbours: those of `degree` entries of a list, of which one is
+    // new since the last round.
     void refine(int64_t degree, int64_t most, const Callbacks& callbacks);
 
     const NodeCodes& codes() const { return codes_; }
     const NodeLists& lists() const { return lists_; }
-    int64_t pairs() const { return pairs_; }    // compared so far
+    int64_t pairs() const { return pairs_; }      // compared so far
     int64_t changed() const { return changed_; }  // entries inserted by the last call
 
 private:
     struct Worker;
 
-    bool allowed(int32_t a, int32_t b) const {
-        return !groups_ || groups_[codes_.row(a)] != groups_[codes_.row(b)];
-    }
+    bool allowed(int32_t a, int32_t b) const { return !groups_ || groups_[codes_.row(a)] != groups_[codes_.row(b)]; }
     // The members of each cell, ascending.
     struct Cells {
         std::vector<int64_t> starts;
@@ -101,7 +99,8 @@ private:
     NodeCodes codes_;
     NodeLists lists_;
     int64_t degree_ = 0;
-    std::vector<uint32_t> links_;  // the first entries of each list when the last round began, with kNew where it is new
+    std::vector<uint32_t>
+        links_;  // the first entries of each list when the last round began, with kNew where it is new
     uint64_t calls_ = 0;
     std::atomic<int64_t> pairs_ = 0, changed_ = 0;
     std::vector<std::unique_ptr<Worker>> workers_;

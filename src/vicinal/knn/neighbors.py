@@ -9,6 +9,8 @@ import numpy as np
 from vicinal.errors import DataError, UsageError
 from vicinal.knn.arguments import check_k
 from vicinal.knn.blocks import padded
+from vicinal.knn.recall import FORM, Recall
+from vicinal.knn.sparse import sparse_matrix
 from vicinal.storage import atomic, guard, manifests
 from vicinal.storage.manifests import FolderKind
 from vicinal.typing import ArrayLike, PathLike
@@ -32,6 +34,8 @@ class Neighbors:
         The name of the metric, where it is known.
     dim : int or None
         The number of coordinates, where it is known.
+    recall : Recall or None
+        Of a result that was made with `recall=`: the measured share of true neighbours. None for an exact result.
 
     Raises
     ------
@@ -51,6 +55,7 @@ class Neighbors:
     distances: np.ndarray
     metric: str | None = None
     dim: int | None = None
+    recall: Recall | None = None
 
     def __post_init__(self) -> None:
         try:
@@ -103,8 +108,14 @@ class Neighbors:
     def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         return (self[row] for row in range(len(self)))
 
+    @property
+    def approximate(self) -> bool:
+        """Whether true neighbours may be missing; `recall` says how many."""
+        return self.recall is not None and not self.recall.exact
+
     def __repr__(self) -> str:
-        return f"Neighbors(n={len(self)}, k={self.k}, metric={self.metric!r})"
+        recall = f", {self.recall}" if self.recall is not None and self.approximate else ""
+        return f"Neighbors(n={len(self)}, k={self.k}, metric={self.metric!r}{recall})"
 
     def nearest(self, k: int) -> Self:
         """The first k of each row's neighbours; a smaller k needs no new pass.
@@ -122,7 +133,7 @@ class Neighbors:
         """The k nearest of this and other results for the same rows, e.g. from the parts of a stored set.
 
         A row that several results name is kept once, at the smallest of its distances. k defaults to the largest k;
-        where there are fewer, the rest is index -1, distance inf.
+        where there are fewer, the rest is index -1, distance inf. The lowest recall of the results is kept.
 
         Raises
         ------
@@ -145,7 +156,9 @@ class Neighbors:
         indices = np.where(again | (indices < 0), -1, indices)
         distances = np.where(indices < 0, np.float32(np.inf), distances)
         order = np.lexsort((np.where(indices < 0, np.iinfo(np.int64).max, indices), distances))[:, :k]
-        return Neighbors(*padded(_take(indices, order), _take(distances, order), k), self.metric, self.dim)
+        known = [result.recall for result in results if result.recall is not None]
+        worst = min(known, key=lambda one: one.low, default=None)
+        return Neighbors(*padded(_take(indices, order), _take(distances, order), k), self.metric, self.dim, worst)
 
     def to_csr(self, n_columns: int | None = None, own: bool = False, symmetric: bool = False) -> Any:
         """The distances as a sparse matrix, row i holding row i's neighbours, nearest first.
@@ -177,7 +190,7 @@ class Neighbors:
         """
         there = self.indices >= 0
         indptr = np.append(0, np.cumsum(there.sum(axis=1)))
-        return _sparse(indptr, self.indices[there], self.distances[there], n_columns, own, symmetric)
+        return sparse_matrix(indptr, self.indices[there], self.distances[there], n_columns, own, symmetric)
 
     def to_arrow(self) -> Any:
         """The neighbours as an Arrow array with one struct a row: {ids: row numbers, distances}.
@@ -249,7 +262,9 @@ class Neighbors:
         UsageError
             Where the folder exists and `overwrite` is false.
         """
-        fields = {"metric": self.metric, "n": len(self), "k": self.k, "dim": self.dim}
+        fields: dict[str, Any] = {"metric": self.metric, "n": len(self), "k": self.k, "dim": self.dim}
+        if self.recall is not None:
+            fields["recall"] = self.recall.as_json()
         with atomic.whole_folder(folder, overwrite) as part:
             manifests.write(part, SAVED, fields, {"indices": self.indices, "distances": self.distances})
 
@@ -265,7 +280,8 @@ class Neighbors:
         manifest = manifests.read(folder, SAVED)
         shape = manifest.count("n"), manifest.count("k")
         metric, dim = manifest.nullable("metric", str), manifest.optional("dim", int)
-        return cls(manifest.array("indices", "i", shape), manifest.array("distances", "f", shape), metric, dim)
+        recall = Recall.from_json(manifest.record("recall", FORM)) if "recall" in manifest else None
+        return cls(manifest.array("indices", "i", shape), manifest.array("distances", "f", shape), metric, dim, recall)
 
 
 @dataclass(frozen=True, eq=False)
@@ -338,10 +354,12 @@ class RadiusNeighbors:
 
     def to_csr(self, n_columns: int | None = None, own: bool = False, symmetric: bool = False) -> Any:
         """The distances as a sparse matrix; arguments, result and errors as for `Neighbors.to_csr`."""
-        return _sparse(self.indptr, self.indices, self.distances, n_columns, own, symmetric)
+        return sparse_matrix(self.indptr, self.indices, self.distances, n_columns, own, symmetric)
 
 
-def neighbors_of(indices: np.ndarray, distances: np.ndarray, metric: str, dim: int) -> Neighbors:
+def neighbors_of(
+    indices: np.ndarray, distances: np.ndarray, metric: str, dim: int, recall: Recall | None = None
+) -> Neighbors:
     """A `Neighbors` that owns both arrays, without a copy; the caller must not keep them."""
     guard.refuse_shrunk()
     with np.errstate(over="ignore"):  # a distance beyond float32 is inf
@@ -349,7 +367,7 @@ def neighbors_of(indices: np.ndarray, distances: np.ndarray, metric: str, dim: i
     indices = np.ascontiguousarray(indices, dtype=np.int64)
     indices.setflags(write=False)
     distances.setflags(write=False)
-    return Neighbors(indices, distances, metric, dim)
+    return Neighbors(indices, distances, metric, dim, recall)
 
 
 def _row_number(row: ArrayLike) -> int:
@@ -357,39 +375,6 @@ def _row_number(row: ArrayLike) -> int:
     if isinstance(row, bool) or not isinstance(row, int | np.integer):
         raise TypeError(f"expected the number of a row or a slice of rows, got {type(row).__name__}")
     return int(row)
-
-
-def _sparse(
-    indptr: np.ndarray, indices: np.ndarray, distances: np.ndarray, n_columns: int | None, own: bool, symmetric: bool
-) -> Any:
-    """A scipy.sparse.csr_matrix of distances; arguments as for `Neighbors.to_csr`."""
-    from scipy.sparse import csr_matrix
-
-    n = len(indptr) - 1
-    width = n if n_columns is None else n_columns
-    largest = int(indices.max(initial=-1))
-    if largest >= width:
-        raise UsageError(
-            f"n_columns: expected more than the largest row number {largest}, got {width}; for queries give the number "
-            "of stored rows"
-        )
-    if not own and not symmetric:
-        return csr_matrix((distances.copy(), indices.copy(), indptr.copy()), shape=(n, width))
-    if n != width:
-        raise UsageError(f"own, symmetric: expected a square matrix, found {n} rows and {width} columns")
-    rows, columns = np.repeat(np.arange(n), np.diff(indptr)), indices
-    if symmetric:
-        rows, columns, distances = np.append(rows, columns), np.append(columns, rows), np.tile(distances, 2)
-    if own:
-        rows, columns = np.append(np.arange(n), rows), np.append(np.arange(n), columns)
-        distances = np.append(np.zeros(n, np.float32), distances)
-    order = np.lexsort((distances, columns, rows))  # of a pair that is there twice, the first and nearest counts
-    rows, columns, distances = rows[order], columns[order], distances[order]
-    once = np.append(True, (np.diff(rows) != 0) | (np.diff(columns) != 0))[: len(rows)]
-    rows, columns, distances = rows[once], columns[once], distances[once]
-    order = np.lexsort((columns, columns != rows, distances, rows))  # nearest first; among the nearest, the row itself
-    counts = np.append(0, np.cumsum(np.bincount(rows, minlength=n)))
-    return csr_matrix((distances[order], columns[order], counts), shape=(n, width))
 
 
 def _take(array: np.ndarray, order: np.ndarray) -> np.ndarray:

@@ -43,6 +43,8 @@ test-slow: .venv/tested sanitize test-rag test-adapters
 MINUTES ?= 5
 fuzz: .venv/tested
 	$(BIN)/python -m fuzz --minutes $(MINUTES)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group fuzz
+	$(BIN)/python -m fuzz.guided --seconds $$((2 * $(MINUTES)))
 
 # The frameworks' own tests, in an environment of their own: they bring plugins that change how pytest behaves.
 test-rag: .venv/installed
@@ -80,6 +82,7 @@ sanitize: .venv/installed
 bench: .venv/benched
 	$(BIN)/python -m benchmarks.bench $(if $(DATA),--more $(DATA)) $(ARGS)
 	$(BIN)/python -m benchmarks.readers
+	$(BIN)/python -m benchmarks.diversity $(filter --quick,$(ARGS))
 
 format: .venv/tested
 	$(BIN)/ruff check --fix

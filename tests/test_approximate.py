@@ -170,7 +170,7 @@ def test_saved_neighbours_keep_their_recall(tmp_path):
     assert "recall" not in json.loads((tmp_path / "exact" / "manifest.json").read_text())
     manifest = tmp_path / "graph" / "manifest.json"
     manifest.write_text(manifest.read_text().replace('"low": 0.98', '"low": "much"'))
-    with pytest.raises(DataError, match="recall[.]low"):
+    with pytest.raises(DataError, match=r"recall[.]low"):
         Neighbors.load(tmp_path / "graph")
 
 

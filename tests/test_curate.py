@@ -129,6 +129,7 @@ def test_the_command_reads_and_writes_files(work: Workplace) -> None:
         (UsageError, {"experts": ["one.jsonl"]}, "experts: expected the labels of two experts"),
         (UsageError, {"evaluation": 0}, "evaluation: expected a share above 0, got 0"),
         (UsageError, {"count": 0}, "count: expected a whole number above 0, got 0"),
+        (UsageError, {"tolerance": np.inf}, "tolerance: expected a finite number of at least 0, got inf"),
         (UsageError, {"seed": 0.5}, "seed: expected a whole number from 0 to 4294967295, got 0.5"),
         (UsageError, {"seed": 1 << 32}, "seed: expected a whole number from 0 to 4294967295, got 4294967296"),
         (DataError, {"labels": ["left"] * 300}, "labels: all 300 rows have the label left; expected at least two"),

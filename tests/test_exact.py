@@ -57,8 +57,10 @@ def test_k_above_the_number_of_other_rows_is_reduced_with_one_warning() -> None:
     assert found.k == 2 and len(caught) == 1
 
 
-def test_a_search_for_more_than_is_stored_is_filled_with_minus_1_and_inf() -> None:
-    found = Exact().fit([[0.0], [1.0]]).search([[0.2]], 4)
+def test_a_search_for_more_than_is_stored_finds_all_of_them_and_fills_up_where_asked() -> None:
+    found = Exact().fit([[0.0], [1.0]]).search([[0.2]], 10**9)
+    assert found.indices.tolist() == [[0, 1]]
+    found = found.padded(4)
     assert found.indices.tolist() == [[0, 1, -1, -1]]
     assert found.distances.tolist() == [[np.float32(0.2), np.float32(0.8), np.inf, np.inf]]
 
@@ -211,7 +213,7 @@ def test_a_search_of_arrays_alone_checks_them() -> None:
     found = ExactSearch.of(vectors, on_invalid="null").neighbors(1)
     assert found.indices.ravel().tolist() == [2, -1, 0]
     nobody = ExactSearch.of([[np.nan]], on_invalid="null")
-    assert nobody.search([[1.0]], 2).indices.tolist() == [[-1, -1]]
+    assert nobody.search([[1.0]], 2).indices.tolist() == [[-1]]
     for call in (lambda: nobody.neighbors(1), lambda: nobody.grow(found)):
         with pytest.raises(DataError, match="none of the 1 rows can be used: NaN or infinite value"):
             call()

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import resource
 import subprocess
 import sys
 import warnings
@@ -289,6 +290,36 @@ def test_who_interrupts_is_told_and_the_same_command_goes_on(work: Workplace, mo
     assert work(*command, "h").code == 0 and not Path("h.checkpoint").exists()
     for name in ("A", "b"):
         np.testing.assert_array_equal(np.load(f"h/head.{name}.npy"), np.load(f"whole/head.{name}.npy"))
+
+
+def test_a_full_disk_ends_learning_with_a_message_and_it_continues_when_there_is_room(
+    work: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(work)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    command = ("learn", "x.npy", "--labels", "x.jsonl", "--loss", "n-pair", "--head", "mlp", "--hidden", 700, *QUICK)
+    looked: list[int] = []
+
+    def filled(*arguments: Any) -> float:
+        looked.append(1)
+        if full_at == len(looked):  # after three epochs; H alone has 33,600 bytes
+            resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
+        return recall_at(*arguments)
+
+    full_at = -1
+    monkeypatch.setattr(evaluation, "recall_at", filled)
+    assert work(*command, "-o", "whole").code == 0
+    full_at = len(looked) + 4
+    try:
+        answer = work(*command, "-o", "h")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    full_at, whole = -1, full_at - 4
+    assert answer.code == 3 and "h.checkpoint: not enough room: needs " in answer.err and not Path("h").exists()
+    assert work(*command, "-o", "h").code == 0 and not Path("h.checkpoint").exists()
+    assert len(looked) == 2 * whole + 1  # only the epoch whose state was not written is judged again
+    for one in Path("whole").glob("*.npy"):
+        np.testing.assert_array_equal(np.load(one), np.load(Path("h") / one.name))
 
 
 @pytest.mark.filterwarnings("ignore:learning made")

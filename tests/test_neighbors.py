@@ -103,7 +103,7 @@ def test_a_merge_is_what_sorting_every_mention_gives(seed: int, n: int, sizes: l
         distances = np.where(indices < 0, np.inf, random.choice([0, 1, 2, 3, np.inf], (n, size)))
         parts.append(Neighbors(indices, distances, "euclidean"))
     merged = parts[0].merge(*parts[1:], k=k)
-    wanted = max(sizes) if k is None else k
+    wanted = min(max(sizes) if k is None else k, sum(sizes))
     assert merged.indices.shape == merged.distances.shape == (n, wanted) and merged.metric == "euclidean"
     for row in range(n):
         nearest: dict[int, float] = {}

@@ -444,6 +444,8 @@ def test_samples_without_a_score_or_an_embedding_are_not_chosen(case: Case) -> N
         ({"strategy": "novelsum"}, "metric: strategy 'novelsum' is defined for cosine, got 'euclidean'; take cosine"),
         ({"strategy": "d4", "metric": "l1"}, "metric: strategy 'd4' is defined for euclidean and cosine, got 'manh"),
         ({"strategy": "qdit", "quality": "q", "alpha": 2}, "alpha: expected a number from 0 to 1, got 2"),
+        ({"strategy": "tsds-kde", "bandwidth": np.inf}, "bandwidth: expected a finite number above 0, got inf"),
+        ({"strategy": "deita", "threshold": np.inf}, "threshold: expected a finite number from 0 on, got inf"),
         ({"strategy": "random", "seed": -1}, "seed: expected a whole number from 0 on, got -1"),
         ({"strategy": "random", "seed": 7.0}, "seed: expected a whole number from 0 on, got 7.0"),
         ({"strategy": "random", "seed": float("inf")}, "seed: expected a whole number from 0 on, got inf"),

@@ -34,6 +34,7 @@ import vicinal
 from vicinal.data import dataset, sources
 from vicinal.data.embeddings import load
 from vicinal.errors import DataError, MissingExtra, UsageError
+from vicinal.knn import memory
 
 ROWS = np.random.default_rng(3).normal(size=(23, 6)).astype(np.float32)
 BYTES = np.random.default_rng(4).integers(0, 200, (23, 6)).astype(np.uint8)
@@ -498,3 +499,50 @@ def test_a_word_with_a_blank_shifts_the_binary_form_with_a_warning(tmp_path: Pat
         UserWarning, match=r"1 words hold bytes that are no text \(rows 4\); a word before each may hold a"
     ):
         load(path)
+
+
+@pytest.mark.parametrize("ending", [".npz", ".parquet", ".npy", ".jsonl", ".txt", ".zarr", ".h5", ".pt", ""])
+def test_a_file_whose_numbers_do_not_fit_the_memory_is_refused(
+    ending: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = np.random.default_rng(0).normal(size=(5_000, 16)).astype(np.float32)
+    path = tmp_path / f"e{ending}"
+    if ending == ".npz":
+        np.savez_compressed(path, rows)
+    elif ending == ".parquet":
+        pyarrow.parquet.write_table(pyarrow.table({"e": rows.tolist()}), path)
+    elif ending == ".npy":
+        np.save(path, rows.astype(ml_dtypes.bfloat16))
+    elif ending == ".jsonl":
+        path.write_text("".join(json.dumps({"e": row}) + "\n" for row in rows.tolist()))
+    elif ending == ".txt":
+        path.write_text("".join(f"w{at} {' '.join(map(str, row))}\n" for at, row in enumerate(rows.tolist())))
+    elif ending == ".zarr":
+        zarr.create_array(path, data=rows, chunks=(100, 16))
+    elif ending == ".h5":
+        with h5py.File(path, "w") as file:
+            file.create_dataset("e", data=rows, chunks=(100, 16))
+    elif ending == ".pt":
+        torch.save(torch.from_numpy(rows), path)
+    else:
+        path.mkdir()
+        for part in range(2):
+            np.save(path / f"{part}.npy", rows[part * 2_500 : part * 2_500 + 2_500])
+    monkeypatch.setenv(memory.VARIABLE, "100K")
+    with pytest.raises(UsageError, match=r"not enough memory: the numbers of .* free; .*; save them as \.npy"):
+        load(path)
+    np.save(tmp_path / "plain.npy", rows)  # the remedy
+    assert len(load(tmp_path / "plain.npy")) == 5_000
+    monkeypatch.setenv(memory.VARIABLE, "100M")
+    assert len(load(path)) == 5_000
+
+
+@pytest.mark.parametrize("flag", [0x1, 0x20], ids=["encrypted", "patched"])
+def test_an_archive_of_a_form_that_python_does_not_read_is_refused(flag: int, tmp_path: Path) -> None:
+    np.savez_compressed(tmp_path / "e.npz", ROWS)
+    content = bytearray((tmp_path / "e.npz").read_bytes())
+    for start, at in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):  # the flags of the member and of the directory
+        content[content.index(start) + at] |= flag
+    (tmp_path / "e.npz").write_bytes(content)
+    with pytest.raises(DataError, match=r"e\.npz: not a readable \.npz archive: "):
+        load(tmp_path / "e.npz")

@@ -376,7 +376,7 @@ OUTSIDE = {
     "CREATE TABLE t (a Decimal, PRIMARY KEY (a))": "1:19: type Decimal is outside the subset",
     "CREATE TABLE t (a Int32, PRIMARY KEY (a)": "1:40: expected , or ), found the end of the statement",
     "CREATE TABLE t (a Int32)": "1:1: table t needs a PRIMARY KEY",
-    "ALTER TABLE Facts ADD COLUMN x Int32": "ADD is outside the subset",
+    "ALTER TABLE Facts ADD CHANGEFEED x": "ADD is outside the subset",
     "ALTER TABLE Facts ADD INDEX i LOCAL USING min_max ON (user)": "a local index is outside the subset",
     "PRAGMA TablePathPrefix = 'x'": "1:1: PRAGMA TablePathPrefix is outside the subset",
     "GRANT SELECT ON t TO u": "1:1: GRANT is outside the subset",
@@ -443,9 +443,10 @@ OUTSIDE = {
     "DELETE FROM Facts ON SELECT 1 AS id": "1:19: ON is outside the subset",
     "SELECT * FROM AS_TABLE([1])": "1:15: AS_TABLE takes a List<Struct<...>>, found List<Int32>",
     "SELECT <|a: 1": "expected |> at the end of the struct, found the end of the statement",
-    "CREATE TABLE t (a Decimal(22, 9), PRIMARY KEY (a))": "1:26: type Decimal(...) is outside the subset",
+    "CREATE TABLE t (a Utf8(22), PRIMARY KEY (a))": "1:23: type Utf8(...) is outside the subset",
+    "CREATE TABLE t (a Decimal(36, 9), PRIMARY KEY (a))": "1:19: Decimal(36,9): expected 1 to 35 digits",
     "CREATE TABLE t (a Int32 DEFAULT 1, PRIMARY KEY (a))": "1:25: DEFAULT is outside the subset",
-    "CREATE TABLE t (a Int32, PRIMARY KEY (a)) WITH (STORE = COLUMN)": "1:43: WITH (...) of CREATE TABLE is outside",
+    "CREATE TABLE t (a Int32, PRIMARY KEY (a)) WITH (STORE = COLUMN)": "1:49: STORE in WITH (...) of CREATE TABLE",
     "CREATE TABLE t (a Int32, PRIMARY KEY (a)) PARTITION BY HASH (a)": "1:43: PARTITION BY is outside the subset",
 }
 

@@ -74,9 +74,12 @@ LAYERS = (
     "compile",
     "rows",
     "engine",
+    "loading",
     "database",
     "io",
     "ydb",
+    "server",
+    "serving",
 )
 
 
@@ -155,7 +158,7 @@ def test_two_databases_at_the_same_time_share_nothing() -> None:
         thread.join()
     assert wrong == []
     a, b = databases
-    assert a._parse is not b._parse and a._connection._references is not b._connection._references
+    assert a._shared is not b._shared and a._connection._references is not b._connection._references
     assert a._connection._references == b._connection._references == {}  # nothing stays after a statement
     for db in databases:
         db.close()

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow
 import pytest
 
 import vicinal.sql
 from vicinal.errors import DataError, UsageError
+from vicinal.knn import memory
 from vicinal.sql import Database
 from vicinal.sql.faults import SqlError
 from vicinal.sql.vectors import binary
@@ -227,3 +229,19 @@ def test_many_targets_in_one_statement_answer_as_the_plain_statement(facts: Data
     assert [row for row in found if row[0] in sure and row[2] is not None and row[2] == row[2]] == [
         row for row in expected if row[0] in sure and row[2] is not None and row[2] == row[2]
     ]
+
+
+def test_a_statement_that_needs_more_memory_than_allowed_is_refused_and_the_next_one_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(memory.VARIABLE, "2M")
+    monkeypatch.chdir(tmp_path)
+    rows = pyarrow.table({"id": np.arange(40_000), "text": ["word " * 10] * 40_000})
+    with vicinal.sql.connect(tables={"rows": rows}) as db:
+        with pytest.raises(UsageError, match=r"^1:1: not enough memory: .* used\); select fewer rows .* --memory 4G"):
+            db.execute("SELECT id, text FROM rows ORDER BY text, id DESC LIMIT 30000 OFFSET 3")
+        assert db.execute("SELECT Count(*) AS n FROM rows WHERE id < 7")[0] == (7,)
+    monkeypatch.setenv(memory.VARIABLE, "20M")
+    with vicinal.sql.connect(tables={"rows": rows}) as db:  # the remedy
+        assert len(db.execute("SELECT id, text FROM rows ORDER BY text, id DESC LIMIT 30000 OFFSET 3")) == 30_000
+    assert list(tmp_path.iterdir()) == []  # DuckDB's temporary file does not lie where the user works

@@ -63,6 +63,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     console.note(
         f"{len(result):,} rows classified among {len(result.classes)} classes by {result.k} neighbours, "
         f"{result.weights} weights{chosen}, in {result.seconds:.1f} s"
-        f"{note(result.unusable['data'], skip=True)}{note(result.unusable['queries'], result.skipped)}"
+        f"{note(result.unusable['data'], skip=True, of='the data')}"
+        f"{note(result.unusable['queries'], result.skipped, of='the queries')}"
     )
     return 0

@@ -58,6 +58,7 @@ def _numbers(text: str) -> list[Any]:
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Compute the measures and print their main figures."""
+    from vicinal.data.usable import note
     from vicinal.tasks.diversity import diversity
 
     with console.progress() as progress:
@@ -91,7 +92,6 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     for name, answer in found.items():
         if "warning" in answer:
             console.note(f"{name}: {answer['warning']}")
-    rows = "1 row" if found.invalid == 1 else f"{found.invalid:,} rows"
-    left_out = f"; {rows} without a usable value left out" if found.invalid else ""
+    left_out = note(found.unusable, skip=True)
     console.note(f"{found.n:,} rows measured in {sum(found.seconds.values()):.1f} s{left_out}")
     return 0

@@ -60,6 +60,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     console.note(
         f"{len(result):,} values predicted from {result.k} neighbours, {result.weights} weights{chosen}, in "
         f"{result.seconds:.1f} s"
-        f"{note(result.unusable['data'], skip=True)}{note(result.unusable['queries'], result.skipped)}"
+        f"{note(result.unusable['data'], skip=True, of='the data')}"
+        f"{note(result.unusable['queries'], result.skipped, of='the queries')}"
     )
     return 0

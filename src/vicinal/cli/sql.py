@@ -7,6 +7,7 @@
   vicinal sql export emb.npy --table Facts --db facts.db      or facts.parquet, which keeps every column
   vicinal sql --to ydb -f script.yql                          print the statements as a YDB cluster takes them
   vicinal sql --url grpc://host:port/database "SELECT 1"      run the statements on a YDB cluster
+  vicinal sql serve facts.db --port 2136                      let YDB's clients connect to the database
 
 Statements are those of the pages on Knn and vector indexes in YDB's documentation; docs/sql.md lists them. CREATE TABLE
 and import make the database's file where it does not exist; no other statement does.
@@ -42,6 +43,12 @@ ARGUMENTS = {
     "encoding": ("vicinal.sql.import_table", "encoding"),
     "overwrite": ("vicinal.sql.export_table", "overwrite"),
     "if_exists": ("vicinal.sql.import_table", "if_exists"),
+    "host": ("vicinal.sql.serve", "host"),
+    "port": ("vicinal.sql.serve", "port"),
+    "token_file": ("vicinal.sql.serve", "token_file"),
+    "tls": ("vicinal.sql.serve", "tls"),
+    "session_timeout": ("vicinal.sql.serve", "session_timeout"),
+    "transaction_timeout": ("vicinal.sql.serve", "transaction_timeout"),
 }
 PRINTED = ("format",)
 DATABASE = "vicinal.db"
@@ -88,7 +95,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="where the table has rows: number new rows after them, delete them first, or change those of equal key",
     )
     moving.add_argument("--overwrite", action="store_true", help="replace an output that exists")
+    _add_serving(parser.add_argument_group("serve"))
     _mix(parser)
+
+
+def _add_serving(group: Any) -> None:
+    group.add_argument("--host", metavar="NAME", default="localhost", help="the address (default localhost)")
+    group.add_argument("--port", metavar="N", type=int, default=2136, help="0 for any that is free (default 2136)")
+    group.add_argument(
+        "--token-file", metavar="FILE", help="tokens, one a line, one of which clients pass; needed beyond localhost"
+    )
+    group.add_argument("--tls", metavar=("CERT", "KEY"), nargs=2, help="files of a certificate and its key, in PEM")
+    group.add_argument(
+        "--session-timeout", metavar="SECONDS", type=float, default=300.0, help="end idle sessions (default 300)"
+    )
+    group.add_argument(
+        "--transaction-timeout", metavar="SECONDS", type=float, default=60.0, help="end idle transactions (default 60)"
+    )
 
 
 def _mix(parser: argparse.ArgumentParser) -> None:
@@ -106,12 +129,14 @@ def _mix(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
-    """Import, export, translate, run, or prompt."""
+    """Import, export, serve, translate, run, or prompt."""
     from vicinal.errors import UsageError
 
     words = arguments.words
     if words and words[0] in ("import", "export"):
         return _move(arguments, console)
+    if words and words[0] == "serve":
+        return _serve(arguments, console)
     embedded = arguments.to is None and arguments.url is None
     if embedded and not words:
         raise UsageError("expected a database, found none; write vicinal sql facts.db")
@@ -219,4 +244,21 @@ def _move(arguments: argparse.Namespace, console: Console) -> int:
         else:
             count = export_table(database, table, path, arguments.data, arguments.column, arguments.overwrite, progress)
     console.note(f"{count:,} rows: {path} {'->' if verb == 'import' else '<-'} {table} in {arguments.db}")
+    return 0
+
+
+def _serve(arguments: argparse.Namespace, console: Console) -> int:
+    from vicinal.errors import UsageError
+    from vicinal.sql import serve
+
+    paths = arguments.words[1:]
+    if len(paths) != 1:
+        raise UsageError(f"expected one database to serve, found {paths}; write vicinal sql serve facts.db")
+    if arguments.url or arguments.to or arguments.file or arguments.param:
+        raise UsageError("serve runs the statements of clients alone; leave out --url, --to, -f and -p")
+    tls = tuple(arguments.tls) if arguments.tls else None
+    given = arguments.host, arguments.port, arguments.token_file, tls, arguments.read_only, None
+    with serve(paths[0], *given, arguments.session_timeout, arguments.transaction_timeout) as server:
+        console.note(f"{paths[0]}: {server.url}; Ctrl-C ends it")
+        server.wait()
     return 0

@@ -25,7 +25,6 @@ from vicinal.indexes.proposals import Backend, within
 from vicinal.indexes.rows import Rows
 from vicinal.indexes.state import IndexState
 from vicinal.knn.arguments import as_radius, check_threads, k_that_fits, too_large
-from vicinal.knn.blocks import padded
 from vicinal.knn.metrics import BY_NAME, find
 from vicinal.knn.neighbors import Neighbors, RadiusNeighbors, neighbors_of
 from vicinal.knn.vectors import ON_INVALID
@@ -198,14 +197,15 @@ class Index(Described, ABC):
         ----------
         queries : array_like, shape (n_queries, dim)
         k : int
-            At least 1. Where fewer rows are stored, the rest has index -1 and distance inf.
+            At least 1.
         where : str, array_like of bool, or ids
             Search only these rows: an expression over the columns, a boolean a row, or ids.
 
         Returns
         -------
         Neighbors
-            Row numbers and true distances in the metric's unit, by (distance, row).
+            Row numbers and true distances in the metric's unit, by (distance, row). It has k columns, or one for
+            each row that is searched where these are fewer; `Neighbors.padded` fills up to k.
 
         Raises
         ------
@@ -217,10 +217,10 @@ class Index(Described, ABC):
         """
         with self._lock.reading:
             array = self._rows.queries(queries)
-            k, most = k_that_fits(k, len(array), self._rows.n)
             allowed = self._rows.allowed(where)
+            k = k_that_fits(k, self._rows.n_live if allowed is None else int(np.count_nonzero(allowed)))
             try:
-                found = padded(*self._backend.nearest(array, most, allowed), k)
+                found = self._backend.nearest(array, k, allowed)
                 return neighbors_of(*found, self.metric.name, self._rows.dim)
             except MemoryError:
                 raise too_large(len(array), k) from None

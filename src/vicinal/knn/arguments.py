@@ -9,7 +9,6 @@ from vicinal.errors import DataError, UsageError
 from vicinal.knn import memory
 from vicinal.knn.memory import SMALL, as_text
 
-PADDING_AT_MOST = 1 << 30  # bytes of a result's columns beyond the stored rows
 BYTES_OF_ONE = 12  # a neighbour's row and distance
 
 
@@ -46,35 +45,20 @@ def check_k(k: object) -> int:
     return int(k)
 
 
-def k_that_fits(k: object, n: int, stored: int) -> tuple[int, int]:
-    """The number of neighbours of a result, and how many of them there can be at most.
-
-    A result has k columns, whose rest is empty where fewer rows are stored; work is done for those alone.
-
-    Parameters
-    ----------
-    k : object
-        As a user gives it.
-    n, stored : int
-        The number of queries, and of stored rows.
-
-    Returns
-    -------
-    (int, int)
-        k, and the smaller of k and `stored`, at least 1.
+def k_that_fits(k: object, stored: int) -> int:
+    """The columns of a search's result: the smaller of k and the number of stored rows, at least 1.
 
     Raises
     ------
     UsageError
-        Where it is not a whole number above 0, or its empty columns alone would take more than PADDING_AT_MOST bytes.
+        Where k is not a whole number above 0.
+
+    Examples
+    --------
+    >>> k_that_fits(10**9, stored=3), k_that_fits(2, stored=3)
+    (3, 2)
     """
-    number = check_k(k)
-    if number > stored and n * (number - stored) * BYTES_OF_ONE > PADDING_AT_MOST:
-        raise UsageError(
-            f"not enough memory: {number} neighbours of {n} rows take {as_text(n * number * BYTES_OF_ONE)}, and only "
-            f"{stored} rows are stored; lower k to {max(1, stored)}"
-        )
-    return number, max(1, min(number, stored))
+    return max(1, min(check_k(k), stored))
 
 
 def at_most(k: int, others: int) -> int:

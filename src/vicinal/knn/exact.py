@@ -21,7 +21,7 @@ from vicinal.knn.arguments import (
     require_memory,
     too_large,
 )
-from vicinal.knn.blocks import nothing, padded
+from vicinal.knn.blocks import nothing
 from vicinal.knn.checkpoint import Checkpoint, question
 from vicinal.knn.grow import GrownJoin, renumbered
 from vicinal.knn.kernels import Kernel, pick
@@ -227,7 +227,7 @@ class ExactSearch:
         ----------
         queries : array_like, shape (n_queries, dim)
         k : int
-            At least 1. Where fewer rows are valid, the rest has index -1 and distance inf.
+            At least 1.
         groups, query_groups : array_like of int, shape (n,) and (n_queries,), or None
             Rows of a query's own group are not its neighbours; give both or neither.
         progress : callable or None
@@ -236,7 +236,8 @@ class ExactSearch:
         Returns
         -------
         Neighbors
-            indices int64 (n_queries, k), distances float32 (n_queries, k), by (distance, row number).
+            indices int64 and distances float32, (n_queries, min(k, valid rows)), by (distance, row number). A query
+            with fewer neighbours, because of groups, has index -1 and distance inf in the rest.
 
         Raises
         ------
@@ -245,14 +246,14 @@ class ExactSearch:
         """
         array = as_queries(queries, self.metric, self.vectors.shape[1])
         n = len(array)
-        k, most = k_that_fits(k, n, self.n_valid)
+        k = k_that_fits(k, self.n_valid)
         check_both_groups(groups, query_groups)
         row_groups, query_groups = self._groups(groups), as_groups(query_groups, n, "query_groups")
         if not n or not self.n_valid:
             return neighbors_of(*nothing(n, k), self.metric.name, array.shape[1])
         require_memory(n, k, self.n_valid if self._kernel is None else 0, array.shape[1])
         try:
-            return self._neighbors(*padded(*self.kernel.search(array, most, row_groups, query_groups, progress), k))
+            return self._neighbors(*self.kernel.search(array, k, row_groups, query_groups, progress))
         except MemoryError:
             raise too_large(n, k) from None
 
@@ -372,8 +373,7 @@ class ExactSearch:
         n = len(self)
         if len(before) > n or (before.metric or self.metric.name) != self.metric.name:
             raise UsageError(f"grow: expected neighbours of the first rows by {self.metric.name}, found {before}")
-        rows = np.arange(n) if self.valid is None else self.valid
-        known = renumbered(before.indices, rows, n)
+        known = renumbered(before.indices, rows := np.arange(n) if self.valid is None else self.valid, n)
         join = GrownJoin(self._valid_vectors, self._groups(groups), self.metric, self.threads)
         found = join.neighbors(known, before.distances[rows[: len(known)]], before.k, progress)
         return self._of_all_rows(*found, before.recall)

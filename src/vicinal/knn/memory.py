@@ -51,6 +51,11 @@ def available() -> int:
     return min(found, default=UNKNOWN)
 
 
+def is_limited() -> bool:
+    """Whether the user, or the container, allows less than the machine has."""
+    return bool(os.environ.get(VARIABLE)) or _of_group() is not None
+
+
 def require(n_bytes: int, what: str, remedy: str) -> None:
     """Raise UsageError where the work needs more memory than there is.
 

@@ -10,7 +10,7 @@ from vicinal.errors import DataError, UsageError
 from vicinal.knn.arguments import check_k
 from vicinal.knn.blocks import padded
 from vicinal.knn.recall import FORM, Recall
-from vicinal.knn.sparse import sparse_matrix
+from vicinal.knn.sparse import csr
 from vicinal.storage import atomic, guard, manifests
 from vicinal.storage.manifests import FolderKind
 from vicinal.typing import ArrayLike, PathLike
@@ -129,11 +129,24 @@ class Neighbors:
             raise UsageError(f"k: expected at most {self.k}, which this result holds a row, got {k}; search for more")
         return replace(self, indices=self.indices[:, :k], distances=self.distances[:, :k])
 
+    def padded(self, k: int) -> Self:
+        """The same result with k columns: cut, or filled with index -1 and distance inf.
+
+        A search among fewer than k rows has a column for each of them; where an array of a fixed width is wanted, as
+        FAISS gives it, ask for it here.
+
+        >>> Neighbors([[2]], [[0.5]], "euclidean").padded(2).indices.tolist()
+        [[2, -1]]
+        """
+        indices, distances = padded(self.indices, self.distances, check_k(k))
+        return replace(self, indices=indices, distances=distances)
+
     def merge(self, *others: "Neighbors", k: int | None = None) -> "Neighbors":
         """The k nearest of this and other results for the same rows, e.g. from the parts of a stored set.
 
-        A row that several results name is kept once, at the smallest of its distances. k defaults to the largest k;
-        where there are fewer, the rest is index -1, distance inf. The lowest recall of the results is kept.
+        A row that several results name is kept once, at the smallest of its distances. The result has k columns,
+        by default the largest of theirs, or fewer where the results have fewer together; a row's empty places are index
+        -1, distance inf. The lowest recall of the results is kept.
 
         Raises
         ------
@@ -158,7 +171,7 @@ class Neighbors:
         order = np.lexsort((np.where(indices < 0, np.iinfo(np.int64).max, indices), distances))[:, :k]
         known = [result.recall for result in results if result.recall is not None]
         worst = min(known, key=lambda one: one.low, default=None)
-        return Neighbors(*padded(_take(indices, order), _take(distances, order), k), self.metric, self.dim, worst)
+        return Neighbors(_take(indices, order), _take(distances, order), self.metric, self.dim, worst)
 
     def to_csr(self, n_columns: int | None = None, own: bool = False, symmetric: bool = False) -> Any:
         """The distances as a sparse matrix, row i holding row i's neighbours, nearest first.
@@ -190,7 +203,7 @@ class Neighbors:
         """
         there = self.indices >= 0
         indptr = np.append(0, np.cumsum(there.sum(axis=1)))
-        return sparse_matrix(indptr, self.indices[there], self.distances[there], n_columns, own, symmetric)
+        return csr(indptr, self.indices[there], self.distances[there], n_columns, own, symmetric)
 
     def to_arrow(self) -> Any:
         """The neighbours as an Arrow array with one struct a row: {ids: row numbers, distances}.
@@ -354,7 +367,7 @@ class RadiusNeighbors:
 
     def to_csr(self, n_columns: int | None = None, own: bool = False, symmetric: bool = False) -> Any:
         """The distances as a sparse matrix; arguments, result and errors as for `Neighbors.to_csr`."""
-        return sparse_matrix(self.indptr, self.indices, self.distances, n_columns, own, symmetric)
+        return csr(self.indptr, self.indices, self.distances, n_columns, own, symmetric)
 
 
 def neighbors_of(

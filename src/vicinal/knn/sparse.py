@@ -7,7 +7,7 @@ import numpy as np
 from vicinal.errors import UsageError
 
 
-def sparse_matrix(
+def csr(
     indptr: np.ndarray, indices: np.ndarray, distances: np.ndarray, n_columns: int | None, own: bool, symmetric: bool
 ) -> Any:
     """A scipy.sparse.csr_matrix of distances; arguments as for `Neighbors.to_csr`."""

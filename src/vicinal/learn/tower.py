@@ -8,6 +8,7 @@ import numpy as np
 
 from vicinal import devices
 from vicinal.errors import UsageError, need
+from vicinal.knn import memory
 from vicinal.learn.heads import Head
 from vicinal.learn.losses import unit
 from vicinal.learn.plan import Plan
@@ -84,6 +85,10 @@ def initial_weights(
     width = vectors.shape[1]
     if not 1 <= dim <= width:
         raise UsageError(f"dim: expected 1 to {width}, the dimension of the embeddings, got {dim}")
+    hidden = (plan.hidden or width) if plan.head == "mlp" else 0
+    # Float64 beside float32 while they are made; afterwards a weight has its gradient and two moments.
+    needed = 16 * (width * (dim + hidden) + dim * hidden)
+    memory.require(needed, f"the weights of a head of {width} to {dim} with {hidden} hidden", "lower hidden or dim")
     sample = train if len(train) <= MAX_ROWS else np.sort(random.choice(train, MAX_ROWS, replace=False))
     x = np.asarray(vectors[sample], dtype=np.float64)
     size = float(np.sqrt((x * x).sum(axis=1).mean())) or 1.0
@@ -92,8 +97,7 @@ def initial_weights(
         centred = x - x.mean(axis=0)
         axes = np.linalg.eigh(centred.T @ centred)[1][:, ::-1][:, :dim].T
     arrays = {"A": axes, "b": np.zeros(dim)}
-    if plan.head == "mlp":
-        hidden = plan.hidden or width
+    if hidden:
         arrays["H"] = random.normal(size=(hidden, width)) * np.sqrt(2.0)
         arrays |= {"h": np.zeros(hidden), "C": np.zeros((dim, hidden))}
     return {name: np.ascontiguousarray(one, dtype=np.float32) for name, one in arrays.items()}, np.float32(size)

@@ -118,9 +118,9 @@ class Datastore:
         >>> with Datastore.create(place, dim=2, n_words=10, dtype="float32") as store:
         ...     store.append([[0.0, 0.0], [3.0, 4.0]], [7, 9])
         >>> Datastore.open(place).search([[0.0, 0.0]], k=3)[0].tolist()
-        [[0.0, 25.0, inf]]
+        [[0.0, 25.0]]
         >>> Datastore.open(place).search([[0.0, 0.0]], k=3)[1].tolist()
-        [[7, 9, -1]]
+        [[7, 9]]
         """
         if dtype not in DTYPES:
             raise UsageError(f"dtype: expected float16 or float32, got {dtype!r}")
@@ -210,9 +210,9 @@ class Datastore:
 
         Returns
         -------
-        distances : ndarray of float32, shape (n_queries, k)
+        distances : ndarray of float32, shape (n_queries, k), of fewer columns where fewer keys are stored
             Squared Euclidean, ascending; inf where an index finds fewer than k.
-        values : ndarray of int32, shape (n_queries, k)
+        values : ndarray of int32, of the same shape
             The token that followed each key; -1 where an index finds fewer than k.
         """
         rows = as_vectors(queries, "queries", at_least=0)

@@ -21,6 +21,7 @@ The package, each part importing those before it alone:
     database                  `Database`
     io/                       files in and out, rows as printed
     ydb/                      the statements on a YDB cluster
+    server/, serving          the database for YDB's clients
 """
 
 from importlib import import_module
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from vicinal.sql.io.exporting import export_table
     from vicinal.sql.io.importing import import_table
     from vicinal.sql.rows import Rows
+    from vicinal.sql.serving import serve
     from vicinal.sql.ydb.remote import Remote
     from vicinal.sql.ydb.translate import to_ydb
 
@@ -48,9 +50,21 @@ _HOMES = {
     "export_table": "io.exporting",
     "import_table": "io.importing",
     "install": "duck",
+    "serve": "serving",
     "to_ydb": "ydb.translate",
 }
-__all__ = ["Database", "Remote", "Rows", "SqlError", "connect", "export_table", "import_table", "install", "to_ydb"]
+__all__ = [
+    "Database",
+    "Remote",
+    "Rows",
+    "SqlError",
+    "connect",
+    "export_table",
+    "import_table",
+    "install",
+    "serve",
+    "to_ydb",
+]
 
 
 def connect(

@@ -14,6 +14,7 @@ from vicinal.sql.parse.statements import FULLTEXT, VECTOR, Name
 from vicinal.sql.types import Type, from_duck
 
 INDEXES = "~indexes"
+NOT_NULL = "NOT NULL"
 __all__ = ["FULLTEXT", "INDEXES", "VECTOR", "Column", "Index", "Table", "check_name", "quoted", "read"]
 
 
@@ -25,6 +26,11 @@ class Column:
     physical: str
     kind: Type
     required: bool
+    declared: bool = False  # whether it is of the key and was made with NOT NULL; DuckDB requires all of the key
+
+    def refuses_null(self, key: tuple[str, ...]) -> bool:
+        """Whether it was made with NOT NULL."""
+        return self.declared or (self.required and self.name not in key)
 
 
 @dataclass
@@ -109,7 +115,7 @@ def physical_name(name: str, taken: set[str]) -> str:
 
 
 _COLUMNS = """
-SELECT t.table_name, c.column_name, c.data_type, NOT c.is_nullable
+SELECT t.table_name, c.column_name, c.data_type, NOT c.is_nullable, c.comment
 FROM duckdb_tables() t JOIN duckdb_columns() c USING (database_name, schema_name, table_name)
 WHERE t.schema_name = 'main' AND NOT t.temporary AND NOT t.internal ORDER BY t.table_oid, c.column_index
 """
@@ -119,20 +125,34 @@ WHERE constraint_type = 'PRIMARY KEY' AND schema_name = 'main'
 """
 
 
+def comment_of(kind: Type, declared: bool) -> str:
+    """What a column's comment keeps about it where its type in DuckDB does not; empty where that says all."""
+    name = kind.name if kind.plain != kind else ""
+    return f"{name} {NOT_NULL}".strip() if declared else name
+
+
+def _commented(kind: Type | None, comment: str | None) -> Type | None:
+    """A column's type with what its comment says."""
+    name = (comment or "").removesuffix(NOT_NULL).strip()
+    known = Type(name)
+    return known if name and kind is not None and known.plain == kind and known != kind else kind
+
+
 def read(connection: Any) -> dict[str, Table]:
     """Every table of a database; a table with a column of a type that YQL has none for is left out."""
     tables: dict[str, Table] = {}
     unknown, held = set(), set()
-    for table, column, kind, required in connection.execute(_COLUMNS).fetchall():
+    for table, column, kind, required, comment in connection.execute(_COLUMNS).fetchall():
         held.add(table)
-        known = from_duck(kind)
+        known = _commented(from_duck(kind), comment)
         if table.startswith("~") or column.startswith("~"):
             continue
         if known is None:
             unknown.add(logical(table))
             continue
         entry = tables.setdefault(logical(table), Table(logical(table), table, {}, ()))
-        entry.columns[logical(column)] = Column(logical(column), column, known, required)
+        declared = (comment or "").endswith(NOT_NULL)
+        entry.columns[logical(column)] = Column(logical(column), column, known, required, declared)
     for table, names in connection.execute(_KEYS).fetchall():
         if logical(table) in tables:
             tables[logical(table)].key = tuple(logical(name) for name in names)

@@ -7,35 +7,38 @@ statement needs belongs to its database; two databases share nothing.
 import functools
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from vicinal.errors import UsageError, need
+from vicinal.errors import need
 from vicinal.sql import catalog
 from vicinal.sql.catalog import Table
 from vicinal.sql.compile.changes import change
-from vicinal.sql.compile.nodes import STAR, Call, Name, Node, Select, written
+from vicinal.sql.compile.nodes import Node, Select
 from vicinal.sql.compile.parameters import declared, parameter
 from vicinal.sql.compile.select import PAIRS, Compiler
 from vicinal.sql.compile.values import Deferred, Relation
-from vicinal.sql.engine import bulk, ranking, registered, schema
+from vicinal.sql.engine import ranking, registered, schema
 from vicinal.sql.engine.connection import Connection
 from vicinal.sql.engine.definitions import Definitions
 from vicinal.sql.engine.pragmas import top_size
-from vicinal.sql.faults import SqlError, fault, outside, place
+from vicinal.sql.engine.sharing import Shared
+from vicinal.sql.faults import ReadOnly, SchemaInTransaction, fault, outside, place
+from vicinal.sql.loading import BulkRows
 from vicinal.sql.parse import statements
 from vicinal.sql.parse.grammar import parse
 from vicinal.sql.rows import Rows, last
-from vicinal.sql.types import UTF8, Type
+from vicinal.sql.types import UTF8
 
 FEW = 1000  # up to so many rows come as tuples
 MOST_REMEMBERED = 4096  # characters of a text whose statements are kept for the next time
 
 
-class Database:
+class Database(BulkRows):
     """A database in one file, or in memory, that runs YQL; use it as a context manager, or `close` it.
 
     Parameters
@@ -62,13 +65,12 @@ class Database:
 
     def __init__(self, path: str | Path = ":memory:", read_only: bool = False, threads: int | None = None) -> None:
         need("sqlglot", extra="sql")
-        self._connection = Connection(path, read_only, threads)
-        self._free = threading.Condition(threading.RLock())
+        self._begin(Connection(path, read_only, threads), Shared())
         self._owner = threading.current_thread()  # of the open transaction
-        self._parse = functools.lru_cache(maxsize=256)(parse)
-        self._tables: dict[str, Table] | None = None
-        self._registered: dict[str, Table] = {}
-        self._definitions = Definitions(self._connection, self.tables, self._forget)
+
+    def _begin(self, connection: Connection, shared: Shared) -> None:
+        self._connection, self._shared = connection, shared
+        self._definitions = Definitions(connection, self.tables, self._forget, shared.forests)
         self._top_size = 10
 
     @property
@@ -91,14 +93,19 @@ class Database:
         """Close the file; an open transaction is rolled back, and no statement runs any more."""
         self._connection.close()
 
+    def create(self) -> None:
+        """Make the file where it does not exist."""
+        with self._turn(), self._connection.creating():
+            pass
+
     def tables(self) -> dict[str, Table]:
         """Return the tables by name; none where the file does not exist."""
         with self._turn():
             if not self._connection.exists:
                 return {}
-            if self._tables is None:
-                self._tables = catalog.read(self._connection.duck) | self._registered
-            return self._tables
+            if self._shared.tables is None:
+                self._shared.tables = catalog.read(self._connection.duck) | self._shared.registered
+            return self._shared.tables
 
     def register(self, name: str, table: Any) -> None:
         """Add a DataFrame or an Arrow table as a table for reading only, until the database is closed.
@@ -119,8 +126,8 @@ class Database:
         """
         with self._turn():
             self._connection.require()
-            self._registered[name] = registered.register(self._connection, name, table)
-            self._tables = None
+            self._shared.registered[name] = registered.register(self._connection, name, table)
+            self._shared.tables = None
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
@@ -128,18 +135,18 @@ class Database:
 
         A transaction whose thread has ended is rolled back.
         """
-        with self._free:
+        with self._shared.free:
             while self._connection.in_transaction and self._owner is not threading.current_thread():
                 if not self._owner.is_alive():
                     self._connection.end(False)
                 else:
-                    self._free.wait(0.1)  # to see that the owner has ended
+                    self._shared.free.wait(0.1)  # to see that the owner has ended
             try:
                 yield
             finally:
                 self._owner = threading.current_thread()
                 if not self._connection.in_transaction:
-                    self._free.notify_all()
+                    self._shared.free.notify_all()
 
     def execute(self, yql: str, parameters: Mapping[str, Any] | None = None) -> Rows:
         """Run statements and return the rows of the last SELECT.
@@ -180,7 +187,7 @@ class Database:
         names : dict, optional
             What each `$name` stands for; statements add to it. A prompt passes the same dict each time.
         """
-        parsed = self._parse(yql) if len(yql) <= MOST_REMEMBERED else parse(yql)
+        parsed = self._shared.parse(yql) if len(yql) <= MOST_REMEMBERED else parse(yql)
         names = {} if names is None else names
         given = {name.removeprefix("$"): value for name, value in (parameters or {}).items()}
         for name, value in given.items():
@@ -197,9 +204,13 @@ class Database:
                     ) from None
                 notices = self._connection.notices[:1]
             for notice in notices:
-                warnings.warn("{}:{}: {}".format(*place(yql, statement.start), notice), stacklevel=2)
+                self._say("{}:{}: {}".format(*place(yql, statement.start), notice))
             if found is not None:
                 yield found
+
+    def _say(self, notice: str) -> None:
+        """Tells the user something about a statement that ran."""
+        warnings.warn(notice, stacklevel=3)
 
     # Statements.
 
@@ -222,12 +233,13 @@ class Database:
             return self._show(statement, text)
         else:
             if self.read_only:
-                raise fault(text, statement.start, "the database is open for reading only; open it without --read-only")
+                message = "the database is open for reading only; open it without --read-only"
+                raise ReadOnly(message, *place(text, statement.start))
             if isinstance(statement, statements.Write | statements.Update | statements.Delete):
                 self._change(statement, text, names)
             elif self._connection.in_transaction:
-                remedy = "COMMIT or ROLLBACK first"
-                raise fault(text, statement.start, outside("a change of the schema within a transaction", remedy))
+                message = outside("a change of the schema within a transaction", "COMMIT or ROLLBACK first")
+                raise SchemaInTransaction(message, *place(text, statement.start))
             else:
                 self._schema(statement, text)
         return None
@@ -237,7 +249,18 @@ class Database:
         made = Compiler(text, self.tables(), names, functools.partial(self._evaluate, text), self._probe, start)
         made.notices = self._connection.notices
         made.fetch = lambda node: self._connection.arrow(node, text, start)
+        made.located = self._located
         return made
+
+    def _named(self, name: statements.Name) -> statements.Name:
+        return statements.Name(self._located(name.text), name.start)
+
+    def _located(self, name: str) -> str:
+        """The table that a name in a statement stands for."""
+        return name
+
+    def _touched(self, read: set[str], changed: set[str]) -> None:
+        """Takes note of the tables that a statement read and changed."""
 
     def _evaluate(self, text: str, node: Node, start: int) -> Any:
         """The value of an expression that is the same for all rows."""
@@ -254,10 +277,14 @@ class Database:
         ranked = ranking.plan(compiler, statement.select)
         pairs = ranked and ranked.pairs(compiler, self._connection)
         if ranked is None or pairs is None:
-            return self._rows(compiler.select(statement.select), compiler)
+            found = compiler.select(statement.select)
+            self._touched(compiler.read, set())
+            return self._rows(found, compiler)
         with self._connection.registered(PAIRS, pairs):
             compiler.keep_pairs(ranked.inner, ranked.columns)
-            return self._rows(compiler.select(statement.select), compiler)
+            found = compiler.select(statement.select)
+            self._touched(compiler.read, set())
+            return self._rows(found, compiler)
 
     def _rows(self, query: Relation, compiler: Compiler) -> Rows:
         names = [one.name for one in query.columns]
@@ -276,7 +303,10 @@ class Database:
         compiler = self._compiler(text, names, statement.start)
         table = compiler.table(statement.table)
         schema.refuse_registered(table, statement.table, text)
+        if isinstance(statement, statements.Write):
+            compiler.read.clear()  # what a write does to a row does not depend on the others
         node, touched = change(compiler, statement, table)
+        self._touched(compiler.read, {table.name})
         indexes = [one for one in table.indexes.values() if touched & set(one.columns)]
         if not indexes:
             self._connection.rows(node, text, statement.start)
@@ -287,6 +317,8 @@ class Database:
                 self._definitions.assign(table, index)
 
     def _schema(self, statement: Any, text: str) -> None:
+        statement = replace(statement, table=self._named(statement.table))
+        self._touched(set(), {statement.table.text})
         try:
             self._definitions.run(statement, text)
         finally:
@@ -294,103 +326,11 @@ class Database:
 
     def _forget(self) -> None:
         """Reads the catalog and the indexes anew when they are needed next."""
-        self._tables = None
+        self._shared.tables = None
         self._definitions.vectors.forget()
 
     def _show(self, statement: statements.ShowCreate, text: str) -> Rows:
         self._connection.require()
-        table = schema.find_table(statement.table, self.tables(), text)
+        table = schema.find_table(self._named(statement.table), self.tables(), text)
         row = (table.name, "Table", schema.shown(table))
         return Rows([row], ["Path", "PathType", "CreateQuery"], [UTF8] * 3)
-
-    # Rows in bulk.
-
-    def load(
-        self,
-        name: str,
-        kinds: dict[str, Type],
-        key: str,
-        batches: Iterator[Any],
-        total: int,
-        progress: Callable[[int, int], None] | None = None,
-        if_exists: str = "",
-    ) -> int:
-        """Insert Arrow tables into a table as one transaction.
-
-        Parameters
-        ----------
-        name : str
-            The table; it is made where it does not exist, and so is the file.
-        kinds : dict
-            Each column's type, in the order in which the Arrow tables have them.
-        key : str
-            The primary key of a new table.
-        batches : iterator of pyarrow.Table
-        total : int
-            How many rows there are.
-        progress : callable, optional
-            Called with the rows done and `total`.
-        if_exists : str
-            What happens where the table has rows: "replace" deletes them first, "upsert" changes those of equal key;
-            else a key that is there already is an error.
-
-        Returns
-        -------
-        int
-            The number of rows.
-
-        Raises
-        ------
-        DataError
-            A row does not fit; nothing is inserted then.
-        """
-        try:
-            with self._turn():
-                if self._connection.in_transaction:
-                    raise UsageError("an import within a transaction is not possible; COMMIT or ROLLBACK first")
-                return self._load(bulk.Load(name, kinds, key, batches, total, progress, if_exists))
-        except SqlError as error:  # a name or type that no table takes; there is no text to point at
-            raise UsageError(f"table {name}: {error.message}") from None
-
-    def _load(self, load: bulk.Load) -> int:
-        connection, name = self._connection, load.table
-        held = self.count(self.tables()[name]) if name in self.tables() else 0
-        try:
-            with connection.creating(), connection.load_errors(name, held), connection.whole():
-                if name not in self.tables():
-                    made = schema.create_table(bulk.definition(name, load.kinds, load.key), self.tables(), "")
-                    connection.rows(made)
-                    self._tables = None
-                table = self.tables()[name]
-                done = bulk.insert(connection, table, load)
-                for index in table.indexes.values():
-                    self._definitions.assign(table, index)
-        finally:
-            self._forget()
-        return done
-
-    def count(self, table: Table) -> int:
-        """Return how many rows a table has."""
-        with self._turn():
-            return int(self._connection.rows(Select([Call("count", [STAR])], Name(table.physical)))[0][0])
-
-    def next_number(self, table: str, key: str) -> int:
-        """Return the number after the greatest of a column of whole numbers; 0 where there is no table or row."""
-        entry = self.tables().get(table)
-        if entry is None or key not in entry.columns or not entry.columns[key].kind.whole:
-            return 0
-        with self._turn():
-            found = Select([Call("max", [Name(entry.columns[key].physical)])], Name(entry.physical))
-            return int(self._connection.rows(found)[0][0] or -1) + 1
-
-    def stream(self, table: Table, columns: list[str], size: int) -> Any:
-        """Return a reader of a table's rows in the order of its primary key, as Arrow batches of `size` rows.
-
-        The rows are those of this moment, whatever another thread changes while they are read; within a transaction
-        they are those that it sees.
-        """
-        with self._turn():
-            query = written(bulk.ordered(table, columns)).sql
-            if self._connection.in_transaction:
-                return self._connection.duck.sql(query).to_arrow_table().to_reader(size)
-            return self._connection.duck.cursor().sql(query).to_arrow_reader(size)

@@ -1,6 +1,6 @@
 """Errors of statements: the line and column, what was found, what was expected, and the remedy."""
 
-from vicinal.errors import UsageError
+from vicinal.errors import DataError, UsageError
 
 
 class SqlError(UsageError):
@@ -17,6 +17,38 @@ class SqlError(UsageError):
     def __init__(self, message: str, line: int = 0, column: int = 0) -> None:
         super().__init__(f"{line}:{column}: {message}" if line else message)
         self.message, self.line, self.column = message, line, column
+
+
+class UnknownTable(SqlError):
+    """A statement names a table that does not exist."""
+
+
+class TableExists(SqlError):
+    """CREATE TABLE names a table that exists."""
+
+
+class ReadOnly(SqlError):
+    """A change of a database, or in a transaction, that is for reading only."""
+
+
+class SchemaInTransaction(SqlError):
+    """A change of the schema within a transaction."""
+
+
+class MissingValue(SqlError):
+    """A declared parameter has no value."""
+
+
+class DuplicateKey(DataError):
+    """INSERT of a key that is there already."""
+
+
+class NullRefused(DataError):
+    """NULL in a column that takes none."""
+
+
+class Conflict(DataError):
+    """Another transaction changed what this one read or changed; its statements can be run again."""
 
 
 def place(text: str, offset: int) -> tuple[int, int]:

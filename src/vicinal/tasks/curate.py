@@ -197,7 +197,7 @@ def curate(
         seed=arguments.seed_of(seed, most=LARGEST_SEED),
         threads=threads,
     )
-    arguments.number(tolerance, "tolerance", "a number of at least 0", lambda number: number >= 0)
+    arguments.number(tolerance, "tolerance", "a finite number of at least 0", lambda number: 0 <= number < np.inf)
     arguments.whole_number(patience, "patience")
     arguments.check_outputs({"output": output, "train": train}, (data, embeddings, labels, experts), overwrite)
     fields = {"labels": (labels, kind_of("label", on_invalid))}

@@ -22,6 +22,7 @@ from vicinal.data import dataset, frames, models, provenance
 from vicinal.data.dataset import Dataset
 from vicinal.data.results import Columns
 from vicinal.errors import DataError, UsageError, kept_in, some, unknown
+from vicinal.knn import memory
 from vicinal.knn.blocks import blocks
 from vicinal.storage import atomic, manifests, npy, space
 from vicinal.typing import Id, Progress, StartProgress
@@ -93,6 +94,9 @@ class _Work:
         n, dtype = self.shape
         if self.array is None:
             whole = (n, vectors.shape[1])
+            if self.folder is None:
+                size = n * vectors.shape[1] * np.dtype(dtype).itemsize
+                memory.require(size, f"{n} embeddings of dim {vectors.shape[1]}", "give output='FILE.npy'")
             self.array = np.empty(whole, dtype=dtype) if self.folder is None else _begun(self.folder, dtype, whole)
         with np.errstate(over="ignore"):
             block = vectors.astype(dtype)

@@ -3,6 +3,7 @@
 import json
 import struct
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -44,14 +45,15 @@ def read_npz(path: Path, key: str) -> Found:
                 array = npy.load_npy(path, _start_of(path, member), place)
                 aligned = array.ctypes.data % max(1, array.dtype.alignment) == 0
                 if not aligned:
-                    copied(place, "its numbers do not begin at a multiple of their size")
+                    copied(place, "its numbers do not begin at a multiple of their size", array.nbytes)
                 return Found(as_numbers(array if aligned else np.array(array), place), name)
-            copied(place, "it is compressed")
+            copied(place, "it is compressed", member.file_size)
             with archive.open(member) as file:
                 return Found(as_numbers(np.lib.format.read_array(file, allow_pickle=False), place), name)
-    except (zipfile.BadZipFile, EOFError, ValueError) as error:
-        if isinstance(error, VicinalError):
-            raise
+    except VicinalError:
+        raise
+    # zlib's own errors of damaged data; RuntimeError of an encrypted member, NotImplementedError of a rare form
+    except (zipfile.BadZipFile, EOFError, ValueError, OSError, RuntimeError, zlib.error) as error:
         raise DataError(f"{path}: not a readable .npz archive: {error}") from None
 
 
@@ -94,7 +96,7 @@ def read_safetensors(path: Path, key: str) -> Found:
         return Found(np.empty(shape, dtype=TENSORS[kind]), name)
     array = npy.mapped(path, TENSORS[kind], start, tuple(shape))
     if array.ctypes.data % array.dtype.alignment:
-        copied(path, "its numbers do not begin at a multiple of their size")
+        copied(path, "its numbers do not begin at a multiple of their size", array.nbytes)
         return Found(as_numbers(np.array(array), f"{path}:{name}"), name)
     return Found(as_numbers(array, f"{path}:{name}"), name)
 
@@ -127,7 +129,7 @@ def _mapped(path: Path, part: Any) -> np.ndarray:
     """A data set of HDF5: a memory map where its bytes lie in one piece, else a copy."""
     start = part.id.get_offset() if part.chunks is None and not part.external and not part.is_virtual else None
     if start is None or part.dtype.kind not in "fiu" or start % part.dtype.alignment or not part.size:
-        copied(f"{path}:{part.name}", "it is stored in chunks")
+        copied(f"{path}:{part.name}", "it is stored in chunks", part.nbytes)
         return np.asarray(part[()])
     return npy.mapped(path, part.dtype, start, part.shape)
 
@@ -145,7 +147,7 @@ def read_zarr(path: Path, key: str) -> Found:
         parts = dict(_zarr_arrays(node))
         name = chosen(path, key.strip("/"), {name: f"{one.dtype} {one.shape}" for name, one in parts.items()})
         node = parts[name]
-    copied(f"{path}:{name}" if name else path, "it is stored in chunks")
+    copied(f"{path}:{name}" if name else path, "it is stored in chunks", node.nbytes)
     return Found(as_numbers(np.asarray(node[...]), str(path)), name)
 
 
@@ -160,6 +162,7 @@ def _zarr_arrays(group: Any, inside: str = "") -> Iterator[tuple[str, Any]]:
 def read_pt(path: Path, key: str) -> Found:
     """One tensor of a file of torch.save, read without running any code in it."""
     torch = need("torch", extra="learn")
+    copied(path, "torch reads it so", path.stat().st_size)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # pickles raise errors of many kinds
@@ -168,7 +171,6 @@ def read_pt(path: Path, key: str) -> Found:
             f"{path}: not a file of tensors alone ({reason}); other objects are never opened: save the tensor itself "
             "with torch.save(tensor, file)"
         ) from None
-    copied(path, "torch reads it so")
     if isinstance(content, torch.Tensor):
         chosen(path, key, {"": ""}, "tensor")
         return Found(arrays.read(content, str(path))[0])

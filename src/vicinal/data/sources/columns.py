@@ -21,10 +21,17 @@ def read_parquet(path: Path, key: str) -> Found:
     try:
         with pyarrow.parquet.ParquetFile(path) as file:
             name = vector_column(path, file.schema_arrow, key)
-            copied(f"{path}:{name}", "it is encoded")
+            copied(f"{path}:{name}", "it is encoded", _decoded_size(file.metadata, name))
             return found(file.read(columns=[name]).column(0), path, name)
     except pyarrow.ArrowException as error:
         raise DataError(f"{path}: not a readable parquet file: {error}") from None
+
+
+def _decoded_size(metadata: Any, name: str) -> int:
+    """The bytes of a column's values without compression."""
+    groups = (metadata.row_group(number) for number in range(metadata.num_row_groups))
+    parts = (group.column(number) for group in groups for number in range(group.num_columns))
+    return sum(part.total_uncompressed_size for part in parts if part.path_in_schema.partition(".")[0] == name)
 
 
 def read_arrow(path: Path, key: str) -> Found:

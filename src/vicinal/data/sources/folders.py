@@ -115,7 +115,7 @@ def read_shards(path: Path, files: list[Path], key: str, read: Read) -> Found:
                 f"{file}: found {part.values.dtype} of shape {part.values.shape}, {files[0]} holds {first.dtype} of "
                 f"shape {first.shape}; all shards need one type and one dim"
             )
-    copied(path, "its shards become one array")
+    copied(path, "its shards become one array", sum(part.values.nbytes for part in parts))
     starts = np.cumsum([0, *(len(part.values) for part in parts)])
     missing = {
         start + row: why

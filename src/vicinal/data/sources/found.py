@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from vicinal.errors import UsageError, some, unknown
+from vicinal.knn import memory
 from vicinal.typing import Id
 
 LOG = logging.getLogger("vicinal")
@@ -99,6 +100,7 @@ def refuse_key(path: Path, key: str) -> None:
         raise UsageError(f"{path}: holds one array without a name, got the key {key!r}; leave out :{key}")
 
 
-def copied(path: object, why: str) -> None:
-    """Say at -v that a source is copied into memory."""
+def copied(path: object, why: str, n_bytes: int = 0) -> None:
+    """Say at -v that a source is copied into memory; raise UsageError where so many bytes do not fit."""
+    memory.require(n_bytes, f"the numbers of {path}", "save them as .npy, which is read in place")
     LOG.debug("%s: copied into memory: %s", path, why)

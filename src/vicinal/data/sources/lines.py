@@ -42,11 +42,11 @@ def read_lines(path: Path, key: str) -> Found:
         if len(rows) == BLOCK:
             blocks.append(_block(rows, dim))
             rows = []
+            copied(path, "it is text", 2 * len(blocks) * blocks[-1].nbytes)  # they are joined at the end
     if rows:
         blocks.append(_block(rows, dim))
     if missing and dim < 0:
         raise UsageError(f"{path}: no line has the field {key!r}; name the field of embeddings, as {path}:FIELD")
-    copied(path, "it is text")
     return Found(_joined(blocks), key, missing)
 
 

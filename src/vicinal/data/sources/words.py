@@ -23,7 +23,6 @@ LONGEST_WORD = 1 << 16
 def read_words(path: Path, key: str) -> Found:
     """The vectors of a text of words, with or without a first line of sizes."""
     refuse_key(path, key)
-    copied(path, "it is text")
     words: list[str] = []
     blocks: list[np.ndarray] = []
     with opened(path) as file:
@@ -33,10 +32,12 @@ def read_words(path: Path, key: str) -> Found:
         lines = chain(head[1:] if sizes else head, every)
         dim = sizes[1] if sizes else min((len(line.split()) for line in head), default=1) - 1
         number = 2 if sizes else 1
+        copied(path, "it is text", 8 * sizes[0] * sizes[1] if sizes else 0)
         while block := list(islice(lines, BLOCK)):
             words += [_word(line.rsplit(maxsplit=dim)[0] if line.strip() else b"") for line in block]
             blocks.append(_numbers(block, dim, path, number))
             number += len(block)
+            copied(path, "it is text", 2 * len(blocks) * blocks[0].nbytes)  # they are joined at the end
     found = np.concatenate(blocks) if blocks else np.empty((0, 1), dtype=np.float32)
     if sizes and sizes[0] != len(found):
         raise DataError(f"{path}: its first line names {sizes[0]} rows, found {len(found)}; the file is truncated")
@@ -89,12 +90,12 @@ def _is_number(cell: bytes) -> bool:
 def read_word_bytes(path: Path, key: str) -> Found:
     """The vectors of word2vec's binary form."""
     refuse_key(path, key)
-    copied(path, "its words lie between the numbers")
     with opened(path) as file:
         sizes = _sizes(file.readline(200))
         if sizes is None:
             raise DataError(f"{path}: expected the binary form of word2vec, whose first line names rows and dim")
         n, dim = sizes
+        copied(path, "its words lie between the numbers", 4 * n * dim)
         body = file.read()
     if dim < 1 or n * (dim * 4 + 2) > len(body):
         raise DataError(

@@ -24,6 +24,7 @@ from vicinal.errors import UsageError
 from vicinal.knn.kernels.blas import Blas
 from vicinal.knn.kernels.brute import Brute
 from vicinal.knn.kernels.native import Native
+from vicinal.knn.kernels.torch import Torch
 from vicinal.knn.metrics import Metric
 from vicinal.typing import Progress
 
@@ -71,7 +72,7 @@ class Kernel(Protocol):
         ...
 
 
-KERNELS: tuple[type[Kernel], ...] = (Native, Blas, Brute)
+KERNELS: tuple[type[Kernel], ...] = (Native, Blas, Brute, Torch)  # brute supports everything: torch has to be asked for
 
 
 def pick(metric: Metric, dtype: np.dtype) -> type[Kernel]:

@@ -24,6 +24,10 @@ def cast(compiler: Conversion, value: Expression, to: Type, node: Any) -> Expres
     have = value.kind.untagged
     if have == to:
         return value.retyped(to)
+    if have.plain == to.plain:
+        return value.retyped(to)
+    if have.plain != have or to.plain != to:
+        return cast(compiler, value.retyped(have.plain), to.plain, node).retyped(to)
     if have.name == "Null" or (value.known and value.value is None):
         return constant(None, to)
     if have.item is not None and to.item is not None:

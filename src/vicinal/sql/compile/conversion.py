@@ -103,8 +103,10 @@ class Conversion(ABC):
         """
         have = value.kind.untagged
         to = to.untagged
-        if have == to:
+        if have.plain == to.plain:
             return value.retyped(to)
+        if have.plain != have or to.plain != to:
+            return self.converted(value.retyped(have.plain), to.plain, node).retyped(to)
         if have == NULL:
             return constant(None, to)
         if value.known and value.value is None:
@@ -177,7 +179,7 @@ class Conversion(ABC):
         kinds = {one.kind for one in values} - {NULL}
         if len(kinds) == 1:
             return kinds.pop()
-        kinds = {one.untagged for one in kinds}
+        kinds = {one.untagged.plain for one in kinds}
         if not kinds:
             return NULL
         if len(kinds) == 1:
@@ -186,7 +188,7 @@ class Conversion(ABC):
             return Type(max((one.name for one in kinds), key=LEVELS.index))
         if all(one.name in TIMES for one in kinds):
             return Type(max((one.name for one in kinds), key=TIMES.index))
-        others = {one.kind.untagged for one in values if not (one.known and one.kind == STRING)} - {NULL}
+        others = {one.kind.untagged.plain for one in values if not (one.known and one.kind == STRING)} - {NULL}
         if len(others) == 1 and kinds - others == {STRING} and next(iter(others)).name in ("Utf8", "Json", *TIMES):
             return others.pop()
         if kinds == {STRING, UTF8}:

@@ -321,7 +321,7 @@ def written(node: Node) -> Text:
     def write(node: Node) -> None:
         if isinstance(node, Parameter):
             # Equal values share a parameter, so that DuckDB sees equal expressions, as in SELECT and GROUP BY.
-            key = (node.duck, id(node.value) if isinstance(node.value, list) else node.value)
+            key = (node.duck, id(node.value) if isinstance(node.value, list | dict) else node.value)
             if key not in places:
                 values.append(node.value)
                 places[key] = len(values)

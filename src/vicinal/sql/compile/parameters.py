@@ -1,6 +1,7 @@
 """Parameters: the values that a caller gives for `$name`s, as known expressions."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 from vicinal.errors import UsageError, unknown
 from vicinal.sql.compile.select import Compiler
 from vicinal.sql.compile.values import Expression, constant
-from vicinal.sql.faults import SqlError, fault
+from vicinal.sql.faults import MissingValue, SqlError, fault, place
 from vicinal.sql.parse.statements import Declare
 from vicinal.sql.types import (
     BOOL,
@@ -29,6 +30,14 @@ from vicinal.sql.types import (
 from vicinal.sql.vectors import binary
 
 
+@dataclass(frozen=True, eq=False)
+class Typed:
+    """A value that comes with its type."""
+
+    value: Any
+    kind: Type
+
+
 def declared(statement: Declare, text: str, given: Mapping[str, Any]) -> Expression:
     """The value given for a DECLARE, of its type.
 
@@ -40,9 +49,8 @@ def declared(statement: Declare, text: str, given: Mapping[str, Any]) -> Express
     except ValueError as error:
         raise fault(text, statement.kind.start, str(error)) from None
     if name not in given:
-        raise fault(
-            text, statement.start, f"${name} is declared, but no value is given for it; pass the parameter {name}"
-        )
+        message = f"${name} is declared, but no value is given for it; pass the parameter {name}"
+        raise MissingValue(message, *place(text, statement.start))
     try:
         return fitted(name, given[name], kind, Compiler(text, {}, {}, _nothing, _nothing), statement.start)
     except SqlError as error:
@@ -54,12 +62,28 @@ def fitted(name: str, value: Any, kind: Type, compiler: Compiler, start: int = 0
 
     Raises    SqlError where it does not fit, UsageError where no type of YQL fits it.
     """
+    if isinstance(value, Typed):
+        if not _fits(value.kind, kind):
+            raise UsageError(f"${name}: expected {kind}, found {value.kind}; pass one of the declared type")
+        return constant(value.value, kind)
     if value is None:
         return constant(None, kind)
     nested = kind.fields or (kind.item is not None and not kind.item.numeric)
     if not nested:
         return compiler.converted(parameter(name, value, kind), kind, start)
     return constant(_taken(name, value, kind, compiler, start), kind)
+
+
+def _fits(have: Type, kind: Type) -> bool:
+    """Whether values of a type are of another one: members in another order, or nothing in them."""
+    if have.name == "Null" or have == kind:
+        return True
+    if have.item is not None and kind.item is not None:
+        return _fits(have.item, kind.item)
+    if have.name != kind.name or len(have.fields) != len(kind.fields):
+        return False
+    members = dict(have.fields)
+    return bool(have.fields) and all(one in members and _fits(members[one], of) for one, of in kind.fields)
 
 
 def _taken(name: str, value: Any, kind: Type, compiler: Compiler, start: int) -> Any:
@@ -93,6 +117,8 @@ def parameter(name: str, value: Any, kind: Type | None = None) -> Expression:
     kind    : the declared type, None where there is none
     Raises    UsageError where there is no type for it
     """
+    if isinstance(value, Typed):
+        return constant(value.value, value.kind)
     if isinstance(value, np.generic):
         value = value.item()
     if value is None:

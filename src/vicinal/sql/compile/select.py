@@ -31,6 +31,7 @@ from vicinal.sql.compile.structs import as_table
 from vicinal.sql.compile.ties import aggregates, breaking
 from vicinal.sql.compile.values import Expression, Output, Relation, Scope, Source, of_table, of_type
 from vicinal.sql.compile.views import Probe, visited
+from vicinal.sql.faults import UnknownTable, place
 from vicinal.sql.parse.dialect import exp, start_of
 from vicinal.sql.parse.statements import Name as Written
 
@@ -61,6 +62,8 @@ class Compiler(Expressions):
         super().__init__(text, names, evaluate, start)
         self._tables, self._probe = tables, probe
         self._pairs: tuple[Any, dict[str, str]] | None = None
+        self.located: Callable[[str], str] = str  # gives the table that a name stands for
+        self.read: set[str] = set()  # the tables that were looked up
 
     def keep_pairs(self, inner: Any, columns: dict[str, str]) -> None:
         """Cuts one SELECT down to the pairs of rows in the table `PAIRS`.
@@ -71,9 +74,12 @@ class Compiler(Expressions):
 
     def table(self, name: Written) -> Table:
         """A table of the catalog."""
-        if name.text not in self._tables:
-            raise self.error(name, no_such("table", name.text, list(self._tables)))
-        return self._tables[name.text]
+        found = self.located(name.text)
+        if found not in self._tables:
+            message = no_such("table", found, list(self._tables))
+            raise UnknownTable(message, *place(self.source, self.at(name)))
+        self.read.add(found)
+        return self._tables[found]
 
     def select(self, node: Any) -> Relation:
         """A SELECT, compiled; it sees no columns of a query around it."""

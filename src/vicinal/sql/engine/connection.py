@@ -4,7 +4,10 @@ A database reaches no other file and no network, and loads no extension. Nothing
 objects that a statement's numbers stand for (`nodes.Reference`) are kept here while the statement runs.
 """
 
+import copy
+import os
 import re
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -14,9 +17,10 @@ import numpy as np
 import pyarrow
 
 from vicinal.errors import DataError, UsageError, need
+from vicinal.knn import memory
 from vicinal.sql.compile.nodes import Node, Text, written
 from vicinal.sql.engine.interrupting import Watch
-from vicinal.sql.faults import fault, place
+from vicinal.sql.faults import Conflict, DuplicateKey, NullRefused, fault, place
 from vicinal.sql.parse.statements import Transaction
 from vicinal.sql.types import Type
 from vicinal.sql.vectors import binary
@@ -32,6 +36,7 @@ SETTINGS = {
     # It reads the rows of ORDER BY ... LIMIT a second time, and so measures them twice.
     "disabled_optimizers": "late_materialization",
 }
+_MORE = "select fewer rows or columns, or allow more: vicinal --memory 4G (VICINAL_MEMORY in Python)"
 _CREATES = "CREATE TABLE creates one, and so does vicinal sql import FILE --table NAME --db FILE"
 
 
@@ -65,6 +70,10 @@ class Connection:
     def _connect(self) -> Any:
         _refuse_other_file(Path(self.path))
         settings = SETTINGS | ({"threads": str(self._threads)} if self._threads else {})
+        if self.path == MEMORY:  # DuckDB's own choice is the folder .tmp in the present one
+            settings["temp_directory"] = str(Path(tempfile.gettempdir(), f"vicinal-{os.getpid()}-{id(self)}"))
+        if memory.is_limited():  # DuckDB keeps to it: what does not fit goes to its temporary file, or is refused
+            settings["memory_limit"] = f"{memory.available()}B"
         try:
             connected = self._duckdb.connect(self.path, read_only=self.read_only, config=settings)
         except self._duckdb.Error as error:
@@ -128,6 +137,13 @@ class Connection:
         self._closed = True
         if self._connected is not None:
             self._connected.close()
+
+    def cursor(self) -> "Connection":
+        """Another connection to the same database, with transactions of its own; only one may run at a time."""
+        made = copy.copy(self)
+        made._connected, made._watch, made._closed = self.duck.cursor(), Watch(), False
+        made.in_transaction = made.failed = False
+        return made
 
     def _install(self, connected: Any) -> None:
         """Registers our functions in DuckDB; they hold the references alone, as with `self` nothing would be freed."""
@@ -263,6 +279,8 @@ class Connection:
                         f". The table has {held:,} rows already: --if-exists replace deletes them first, upsert "
                         "changes those of equal key, append numbers the new rows after them"
                     )
+            if isinstance(error, self._duckdb.OutOfMemoryException):
+                raise UsageError(f"table {table}: not enough memory: {message.rstrip('.')}; {_MORE}") from None
             raise DataError(f"table {table}: {message}") from None
 
     def refused(self, error: Exception, text: str, start: int) -> Exception:
@@ -271,10 +289,16 @@ class Connection:
         where = "{}:{}: ".format(*place(text, start))
         if isinstance(error, self._duckdb.ConstraintException):
             if "uplicate key" in message:
-                return DataError(f"{where}a row with this key exists already ({message}); UPSERT changes it")
+                return DuplicateKey(f"{where}a row with this key exists already ({message}); UPSERT changes it")
             if "NOT NULL" in message:
-                return DataError(f"{where}NULL in a column of the primary key or NOT NULL ({message}); give it a value")
+                return NullRefused(
+                    f"{where}NULL in a column of the primary key or NOT NULL ({message}); give it a value"
+                )
             return DataError(where + message)
+        if isinstance(error, self._duckdb.TransactionException):
+            return Conflict(f"{where}another transaction changed these rows ({message}); run this one again")
+        if isinstance(error, self._duckdb.OutOfMemoryException):
+            return UsageError(f"{where}not enough memory: {message.rstrip('.')}; {_MORE}")
         if isinstance(error, self._duckdb.OutOfRangeException | self._duckdb.ConversionException):
             return DataError(where + message)
         return fault(text, start, f"this statement cannot be run: {message}")

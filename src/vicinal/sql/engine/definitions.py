@@ -15,8 +15,9 @@ from vicinal.sql.engine.connection import Connection
 from vicinal.sql.engine.fulltext import FullText
 from vicinal.sql.engine.index_catalog import IndexCatalog
 from vicinal.sql.engine.vector_index import VectorIndexes
-from vicinal.sql.faults import fault
+from vicinal.sql.faults import TableExists, fault, place
 from vicinal.sql.parse import statements
+from vicinal.sql.vectors import trees
 
 Tables = Callable[[], dict[str, Table]]
 
@@ -27,12 +28,19 @@ class Definitions:
     connection : the database's
     tables     : gives the tables by name
     forget     : makes `tables` read the catalog anew
+    forests    : the trees of vector indexes that were read
     """
 
-    def __init__(self, connection: Connection, tables: Tables, forget: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        tables: Tables,
+        forget: Callable[[], None],
+        forests: dict[tuple[str, str], trees.Forest],
+    ) -> None:
         self._connection, self._tables, self._forget = connection, tables, forget
         self._catalog = IndexCatalog(connection)
-        self.vectors = VectorIndexes(connection, self._catalog)
+        self.vectors = VectorIndexes(connection, self._catalog, forests)
         self.texts = FullText(connection, self._catalog)
 
     def assign(self, table: Table, index: Index) -> None:
@@ -57,6 +65,10 @@ class Definitions:
             with self._connection.whole():
                 if isinstance(statement, statements.AddIndex):
                     self._add(table, statement, text)
+                elif isinstance(statement, statements.AddColumn):
+                    self._add_column(table, statement, text)
+                elif isinstance(statement, statements.DropColumn):
+                    self._drop_column(table, statement, text)
                 elif isinstance(statement, statements.RenameIndex):
                     self._rename(table, statement, text)
                 else:
@@ -68,10 +80,11 @@ class Definitions:
             if statement.if_not_exists:
                 return
             remedy = "name another, or write CREATE TABLE IF NOT EXISTS"
-            raise fault(text, name.start, f"table {name.text} exists already; {remedy}")
-        node = schema.create_table(statement, self._tables(), text)
+            raise TableExists(f"table {name.text} exists already; {remedy}", *place(text, name.start))
+        nodes = schema.create_table(statement, self._tables(), text)
         with self._connection.creating(), self._connection.whole():
-            self._connection.rows(node, text, statement.start)
+            for node in nodes:
+                self._connection.rows(node, text, statement.start)
             for index in statement.indexes:
                 self._forget()
                 self._add(self._tables()[name.text], index, text)
@@ -86,6 +99,22 @@ class Definitions:
             self._connection.duck.execute(f"DROP TABLE {quoted(table.physical)}")
             if table.indexes:
                 self._catalog.remove(table)
+
+    def _add_column(self, table: Table, statement: statements.AddColumn, text: str) -> None:
+        with self._altering(table):
+            for node in schema.add_column(statement.column, table, text):
+                self._connection.rows(node, text, statement.start)
+
+    def _drop_column(self, table: Table, statement: statements.DropColumn, text: str) -> None:
+        name = statement.column
+        if name.text not in table.columns:
+            raise fault(text, name.start, unknown("column", name.text, table.columns))
+        users = [one.name for one in table.indexes.values() if name.text in (*one.columns, *one.cover)]
+        if name.text in table.key or users:
+            user = f"index {users[0]}; drop the index first" if users else "the primary key; make another table"
+            raise fault(text, name.start, f"column {name.text} is part of {user}")
+        with self._altering(table):
+            self._connection.rows(schema.drop_column(table, name.text), text, statement.start)
 
     # Indexes.
 

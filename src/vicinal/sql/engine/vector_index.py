@@ -24,11 +24,13 @@ class VectorIndexes:
 
     connection : the database's
     kept       : where the definitions are
+    forests    : the trees that were read, which several connections share
     """
 
-    def __init__(self, connection: Connection, kept: IndexCatalog) -> None:
-        self._connection, self._catalog = connection, kept
-        self._forests: dict[tuple[str, str], trees.Forest] = {}
+    def __init__(
+        self, connection: Connection, kept: IndexCatalog, forests: dict[tuple[str, str], trees.Forest]
+    ) -> None:
+        self._connection, self._catalog, self._forests = connection, kept, forests
 
     def forget(self) -> None:
         """Drops the trees in memory, after a change of the schema."""

@@ -9,11 +9,13 @@ from vicinal.sql.parse.query_grammar import QueryParser
 from vicinal.sql.parse.statements import (
     FULLTEXT,
     VECTOR,
+    AddColumn,
     AddIndex,
     ColumnDefinition,
     CreateTable,
     Declare,
     Delete,
+    DropColumn,
     DropIndex,
     DropTable,
     Name,
@@ -26,6 +28,13 @@ from vicinal.sql.parse.statements import (
     Transaction,
     Update,
     Write,
+)
+
+# What WITH (...) of CREATE TABLE may set: it says how YDB spreads a table over machines, and changes nothing here.
+PARTITIONING = (
+    *("AUTO_PARTITIONING_BY_SIZE", "AUTO_PARTITIONING_BY_LOAD", "AUTO_PARTITIONING_PARTITION_SIZE_MB"),
+    *("AUTO_PARTITIONING_MIN_PARTITIONS_COUNT", "AUTO_PARTITIONING_MAX_PARTITIONS_COUNT", "UNIFORM_PARTITIONS"),
+    *("KEY_BLOOM_FILTER", "READ_REPLICAS_SETTINGS"),
 )
 
 
@@ -83,20 +92,38 @@ class _Parser(QueryParser):
             else:
                 if self._curr.text.upper() in ("FAMILY", "CHANGEFEED") and self._third() in _NAMES:
                     self.outside(f"{self._curr.text.upper()} in CREATE TABLE", remedy="leave it out")
-                name = self.name("a column's name")
-                kind = self.type_name()
-                required = self.words("NOT", "NULL")
-                if not required:
-                    self.words("NULL")
-                columns.append(ColumnDefinition(name, kind, required))
+                columns.append(self.column())
             if not self._match(TokenType.COMMA):
                 break
         if self._curr.token_type not in (TokenType.R_PAREN, TokenType.SENTINEL) and self._curr.text[:1].isalpha():
             self._refuse(self._curr)
         self.expect(TokenType.R_PAREN, ", or )")
         if self._curr.token_type == TokenType.WITH:
-            self.outside("WITH (...) of CREATE TABLE", remedy="leave it out")
+            self._partitioning()
         return CreateTable(table, columns, key, exists, indexes)
+
+    def column(self) -> ColumnDefinition:
+        """A column's name, its type, and whether it takes NULL."""
+        name = self.name("a column's name")
+        kind = self.type_name()
+        required = self.words("NOT", "NULL")
+        if not required:
+            self.words("NULL")
+        return ColumnDefinition(name, kind, required)
+
+    def _partitioning(self) -> None:
+        """Passes the settings of CREATE TABLE about its parts, which a table of one part has no use for."""
+        self._match(TokenType.WITH)
+        self.expect(TokenType.L_PAREN, "(")
+        while True:
+            name = self.name("a setting")
+            if name.text.upper() not in PARTITIONING:
+                self.outside(f"{name.text.upper()} in WITH (...) of CREATE TABLE", self._prev, "leave it out")
+            self.expect(TokenType.EQ, "= after the setting")
+            self._advance()
+            if not self._match(TokenType.COMMA):
+                break
+        self.expect(TokenType.R_PAREN, ", or )")
 
     def _third(self) -> Any:
         """The kind of the token after the next."""
@@ -117,6 +144,10 @@ class _Parser(QueryParser):
         table = self.name("a table's name")
         if self.words("DROP", "INDEX"):
             return DropIndex(table, self.name("an index's name"))
+        if self.words("ADD", "COLUMN"):
+            return AddColumn(table, self.column())
+        if self.words("DROP", "COLUMN"):
+            return DropColumn(table, self.name("a column's name"))
         if self.words("RENAME", "INDEX"):
             index = self.name("an index's name")
             if not self.words("TO"):

@@ -20,7 +20,7 @@ _TOKEN = re.compile(
   | (?P<list>\[\s*-?\s*{_NUMBER}(?:\s*,\s*-?\s*{_NUMBER})*\s*,?\s*\])
   | (?P<number>{_NUMBER})
   | (?P<string>(?:"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|@@(?:[^@]|@(?!@)|@@@@)*@@)(?:[a-zA-Z]+\b)?)
-  | (?P<name>\$[A-Za-z_]\w*)
+  | (?P<name>\$(?:[A-Za-z_]\w*|`(?:[^`\\]|\\.)*`))
   | (?P<quoted>`(?:[^`\\]|\\.)*`)
   | (?P<word>[A-Za-z_]\w*(?:\s*::\s*[A-Za-z_]\w*)*)
   | (?P<struct><\||\|>)
@@ -114,7 +114,7 @@ def _read(text: str, found: re.Match[str], subscript: bool) -> tuple[Any, str, i
     if group == "list" and subscript:
         return TokenType.L_BRACKET, "[", start + 1
     if group == "name":
-        value = value[1:]
+        value = value[1:] if value[1] != "`" else _unquoted(text, start + 1, value[1:])
     elif group == "quoted":
         value = _unquoted(text, start, value)
     return _GROUPS[group], value, end

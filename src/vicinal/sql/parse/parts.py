@@ -84,12 +84,23 @@ class PartsParser(Parser):
                 if not self._match(TokenType.COMMA):
                     break
             self.expect(TokenType.GT, ">")
+        elif name.text.lower() == "decimal" and self._match(TokenType.L_PAREN):
+            members = [self._digits()]
+            self.expect(TokenType.COMMA, ", and the scale")
+            members.append(self._digits())
+            self.expect(TokenType.R_PAREN, ")")
         elif self._curr.token_type == TokenType.L_PAREN:
             self.outside(f"type {name.text}(...)", remedy="write a type without parentheses")
         found = TypeName(name.text, items, name.start, members)
         while self._match(TokenType.PLACEHOLDER):
             found = TypeName("Optional", [found], name.start)
         return found
+
+    def _digits(self) -> str:
+        if self._curr.token_type != TokenType.NUMBER or not self._curr.text.isdigit():
+            self.raise_error("expected a whole number")
+        self._advance()
+        return str(self._prev.text)
 
     def _member(self) -> str:
         """The name of a struct's member, which may stand in quotes."""

@@ -98,6 +98,22 @@ class AddIndex(Statement):
 
 
 @dataclass
+class AddColumn(Statement):
+    """`ALTER TABLE t ADD COLUMN`."""
+
+    table: Name
+    column: ColumnDefinition
+
+
+@dataclass
+class DropColumn(Statement):
+    """`ALTER TABLE t DROP COLUMN`."""
+
+    table: Name
+    column: Name
+
+
+@dataclass
 class RenameIndex(Statement):
     """`ALTER TABLE t RENAME INDEX i TO j`."""
 

@@ -143,9 +143,13 @@ def settings_of(arguments: Arguments) -> Settings:
     if arguments.alpha is not None:
         given["alpha"] = number(arguments.alpha, "alpha", "a number from 0 to 1", lambda value: 0 <= value <= 1)
     if arguments.bandwidth is not None:
-        given["bandwidth"] = number(arguments.bandwidth, "bandwidth", "a number above 0", lambda value: value > 0)
+        given["bandwidth"] = number(
+            arguments.bandwidth, "bandwidth", "a finite number above 0", lambda value: 0 < value < math.inf
+        )
     if arguments.threshold is not None:
-        given["threshold"] = number(arguments.threshold, "threshold", "a number from 0 on", lambda value: value >= 0)
+        given["threshold"] = number(
+            arguments.threshold, "threshold", "a finite number from 0 on", lambda value: 0 <= value < math.inf
+        )
     if arguments.clusters is not None:
         given["clusters"] = whole_number(arguments.clusters, "clusters")
     return Settings(**given)

@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 CPP := $(shell find cpp -name '*.?pp')
 
-.PHONY: demo test docs test-slow test-rag test-ydb test-adapters sanitize fuzz bench format clean
+.PHONY: demo test docs test-slow test-rag test-ydb test-adapters test-ray sanitize fuzz bench format clean
 
 .venv/installed: pyproject.toml CMakeLists.txt $(CPP) $(shell find src -name '*.py')
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "vicinal needs Python 3.11 or newer; make PYTHON=... names one")'
@@ -35,7 +35,7 @@ test: .venv/tested
 docs: .venv/tested
 	$(BIN)/sphinx-build -b html -q -W --keep-going docs docs/_build/html
 
-test-slow: .venv/tested sanitize test-rag test-ydb test-adapters
+test-slow: .venv/tested sanitize test-rag test-ydb test-adapters test-ray
 	$(BIN)/python -m pytest -m slow
 	$(BIN)/python -m fuzz --minutes 5
 
@@ -43,6 +43,8 @@ test-slow: .venv/tested sanitize test-rag test-ydb test-adapters
 MINUTES ?= 5
 fuzz: .venv/tested
 	$(BIN)/python -m fuzz --minutes $(MINUTES)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group fuzz
+	$(BIN)/python -m fuzz.guided --seconds $$((2 * $(MINUTES)))
 
 # The frameworks' own tests, in an environment of their own: they bring plugins that change how pytest behaves.
 test-rag: .venv/installed
@@ -64,6 +66,13 @@ test-adapters: .venv/installed
 	.venv/adapters/bin/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
 	.venv/adapters/bin/python -m pip install --quiet --disable-pip-version-check . --group adapters
 	.venv/adapters/bin/python -m pytest -c tests/adapters/pytest.ini --rootdir tests/adapters tests/adapters
+
+# Passes on real Ray clusters of several nodes on this machine, in an environment of its own.
+test-ray: .venv/installed
+	test -x .venv/ray/bin/python || $(PYTHON) -m venv .venv/ray
+	.venv/ray/bin/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+	.venv/ray/bin/python -m pip install --quiet --disable-pip-version-check . --group ray
+	.venv/ray/bin/python -m pytest -c tests/on_ray/pytest.ini --rootdir tests/on_ray tests/on_ray
 
 # The C++ tests under AddressSanitizer and UndefinedBehaviorSanitizer, and the joins under ThreadSanitizer; needs cmake.
 sanitize: .venv/installed
@@ -87,6 +96,7 @@ sanitize: .venv/installed
 bench: .venv/benched
 	$(BIN)/python -m benchmarks.bench $(if $(DATA),--more $(DATA)) $(ARGS)
 	$(BIN)/python -m benchmarks.readers
+	$(BIN)/python -m benchmarks.diversity $(filter --quick,$(ARGS))
 
 format: .venv/tested
 	$(BIN)/ruff check --fix

@@ -1,6 +1,7 @@
 """How fast, beside whom, and how near the machine's roof: runs the benchmark and writes results and tables.
 
-make bench                                    MNIST, GloVe (100,000 rows), Gaussian noise; under a quarter of an hour
+make bench                                    MNIST, GloVe (100,000 rows), Gaussian noise; under a quarter of an hour;
+                                              then benchmarks.readers and benchmarks.diversity
 make bench DATA="name=a.npy b.npy"            further vectors; name=a.npy+b.npy joins files of one dim
 make bench ARGS="--quick"                     small samples, under two minutes
 python -m benchmarks.bench --report           makes docs/benchmarks.md and its plots from results/kernel alone

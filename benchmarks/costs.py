@@ -2,6 +2,7 @@
 
     python -m benchmarks.costs                                       the 5,000 glosses of examples/
     python -m benchmarks.costs --embeddings E.npy [E2.npy ...] --rows 100000
+    python -m benchmarks.costs --strategies --embeddings E.npy E2.npy --rows 100000 --keep 10000
     python -m benchmarks.costs --page report.html                    opens it in headless Chromium, five times
 
 Times of scores are the best of five, those of the pass the best of three, of strategies single. Seconds of the clock
@@ -9,6 +10,8 @@ grow with what else the machine does; those of the processor, of all threads tog
 """
 
 import argparse
+import json
+import os
 import shutil
 import time
 from collections.abc import Callable
@@ -17,10 +20,14 @@ from typing import Any
 
 import numpy as np
 
+import vicinal
 from vicinal import Exact
 from vicinal.analysis import score_table, scores, selection
 from vicinal.analysis.duplicates import duplicate_groups
+from vicinal.tasks.select import STRATEGIES
 
+RESULTS = Path(__file__).parent / "results" / "selection-costs.json"
+TARGETS = 1000
 EXAMPLE = Path(__file__).parent.parent / "examples" / "wordnet" / "embeddings.npy"
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 DRAWN = "document.documentElement.dataset.ready && Bokeh.documents.every(one => one.is_idle)"
@@ -60,6 +67,31 @@ def arithmetic(vectors: np.ndarray, k: int) -> None:
         line(f"k-center, keep {keep:,}", *best(lambda keep=keep: selection.k_center(vectors, keep, "cosine"), 1))  # type: ignore[misc]
 
 
+def strategies(vectors: np.ndarray, k: int, keep: int) -> dict[str, Any]:
+    """Every strategy of `vicinal.select` once, its neighbour pass included, beside the pass."""
+    n, dim = vectors.shape
+    clock, taken, graph = best(lambda: Exact("cosine").fit(vectors).neighbors(k), 2)
+    found: dict[str, Any] = {"n": n, "dim": dim, "k": k, "keep": keep, "pass": {"seconds": clock, "processor": taken}}
+    found |= {"cores": os.cpu_count(), "load average": os.getloadavg()[0], "strategies": {}}
+    print(f"{n:,} x {dim}, {keep:,} kept, cosine\n\n| strategy | seconds | of the processor |\n|---|---|---|")
+    print(f"| the pass, k = {k} | {clock:.1f} | {taken:.1f} |", flush=True)
+    values = scores.mean_distance(graph, k).astype(np.float64)
+    target = vectors[:: max(1, n // TARGETS)]
+    for strategy in STRATEGIES:
+        needs = (strategy.needs, *strategy.requires)
+        given = {"scores": values, "quality": values, "target": target}
+        given = {name: value for name, value in given.items() if name in needs}
+
+        def choose(name: str = strategy.name, given: dict[str, Any] = given) -> Any:
+            return vicinal.select(vectors, keep=keep, strategy=name, metric="cosine", **given)  # type: ignore[arg-type]
+
+        clock, taken, _ = best(choose, 1)
+        found["strategies"][strategy.name] = {"seconds": clock, "processor": taken}
+        print(f"| {strategy.name} | {clock:.1f} | {taken:.1f} |", flush=True)
+    print(f"\nload average {found['load average']:.1f} before, {os.getloadavg()[0]:.1f} after")
+    return found
+
+
 def opening(page: Path) -> None:
     """How long the page takes until it is drawn and can be used."""
     from playwright.sync_api import sync_playwright
@@ -85,11 +117,17 @@ def main() -> None:
     parser.add_argument("--rows", type=int)
     parser.add_argument("-k", type=int, default=10)
     parser.add_argument("--page")
+    parser.add_argument("--strategies", action="store_true")
+    parser.add_argument("--keep", type=int, default=500)
     asked = parser.parse_args()
     if asked.page:
         opening(Path(asked.page))
+        return
+    vectors = np.concatenate([np.load(path) for path in asked.embeddings])[: asked.rows].astype(np.float32)
+    if asked.strategies:
+        RESULTS.write_text(json.dumps(strategies(vectors, asked.k, asked.keep), indent=1) + "\n", encoding="utf-8")
     else:
-        arithmetic(np.concatenate([np.load(path) for path in asked.embeddings])[: asked.rows], asked.k)
+        arithmetic(vectors, asked.k)
 
 
 if __name__ == "__main__":

@@ -201,6 +201,7 @@ def reached(records: list[Record]) -> str:
 
 def write(folder: Path, docs: Path) -> None:
     """Writes docs/benchmarks.md and its plots."""
+    from benchmarks.diversity import reached as reached_by_diversity
     from benchmarks.plots import draw
 
     files, records = load(folder)
@@ -232,6 +233,7 @@ def write(folder: Path, docs: Path) -> None:
         isas=work_table(records, "isas"),
         inside=inside_table(records),
         memory=memory_table(records),
+        diversity=reached_by_diversity(),
         samples="; ".join(f"{who}: {rows:,} rows" for who, rows in samples) or "none",
         absent="\n".join(
             sorted(

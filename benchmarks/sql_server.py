@@ -146,7 +146,7 @@ def measured(folder: Path, rows: int, times: int) -> dict[str, Any]:
 def _stop(running: Any) -> None:
     """Ends a server, whose file is whole then."""
     if running.poll() is None:
-        running.send_signal(2)
+        running.terminate()
         running.wait(60)
         running.stderr.close()
 

@@ -110,13 +110,17 @@ nb::ndarray<nb::numpy, double> pairs(const Array& vectors, const std::optional<N
     return ranks;
 }
 
+using Limits = nb::ndarray<const double, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using RawDistances = nb::ndarray<int64_t, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+using RawRows = nb::ndarray<float, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+
 class Index {
 public:
     Index(Array vectors, const std::string& metric, int threads, const std::string& isa, int sketch)
         : vectors_(std::move(vectors)), index_(build(vectors_, metric, threads, isa, sketch)) {}
 
     nb::tuple self_join(int64_t k, const std::optional<Labels>& groups, const nb::object& progress,
-                        const nb::object& checkpoint, double every, const nb::object& resume) {
+                        const nb::object& checkpoint, double every, const nb::object& resume, bool raw) {
         const auto n = static_cast<int64_t>(vectors_.shape(0));
         const int64_t* labels = labels_of(groups, n, "groups");
         auto [indices, distances] = result(n, k);
@@ -150,7 +154,7 @@ public:
         }
         {
             const nb::gil_scoped_release release;
-            index_.self_join(k, labels, indices.data(), distances.data(), callbacks);
+            index_.self_join(k, labels, indices.data(), distances.data(), callbacks, raw);
         }
         return nb::make_tuple(indices, distances);
     }
@@ -167,6 +171,34 @@ public:
             index_.search(matrix, k, labels, query_labels, indices.data(), distances.data(), callbacks);
         }
         return nb::make_tuple(indices, distances);
+    }
+
+    nb::tuple cross_join(const Array& queries, const Limits& limits, const Limits& stored_limits,
+                         const RawDistances& stored_distances, const RawRows& stored_rows, int64_t first_query,
+                         const std::optional<Labels>& groups, const std::optional<Labels>& query_groups,
+                         const nb::object& progress) {
+        const vicinal::Matrix matrix = matrix_of(queries);
+        const auto n = static_cast<int64_t>(vectors_.shape(0)), k = static_cast<int64_t>(stored_rows.shape(1));
+        const int64_t* labels = labels_of(groups, n, "groups");
+        const int64_t* query_labels = labels_of(query_groups, matrix.n_vectors, "query_groups");
+        const bool fit = static_cast<int64_t>(stored_rows.shape(0)) == n &&
+                         stored_distances.shape(0) == stored_rows.shape(0) &&
+                         stored_distances.shape(1) == stored_rows.shape(1);
+        if (!fit) throw std::invalid_argument("stored lists: expected two arrays (n, k), n the number of stored rows");
+        if (static_cast<int64_t>(limits.shape(0)) != matrix.n_vectors ||
+            static_cast<int64_t>(stored_limits.shape(0)) != n)
+            throw std::invalid_argument("limits: expected one for each row");
+        const bool named = first_query >= 0 && first_query + matrix.n_vectors < std::numeric_limits<uint32_t>::max();
+        if (!named) throw std::invalid_argument("first_query: expected numbers below 2^32 - 1");
+        auto [distances, rows] = result(matrix.n_vectors, k);
+        const vicinal::RawLists lists{distances.data(), rows.data(), limits.data()};
+        const vicinal::RawLists stored{stored_distances.data(), stored_rows.data(), stored_limits.data()};
+        const vicinal::Callbacks callbacks = callbacks_of(progress);
+        {
+            const nb::gil_scoped_release release;
+            index_.cross_join(matrix, k, labels, query_labels, lists, stored, first_query, callbacks);
+        }
+        return nb::make_tuple(distances, rows);
     }
 
     nb::tuple within(double radius, const std::optional<Array>& queries, const std::optional<Labels>& groups,
@@ -321,9 +353,12 @@ NB_MODULE(_native, m) {
         .def(nb::init<Array, const std::string&, int, const std::string&, int>(), "vectors"_a, "metric"_a,
              "threads"_a = 0, "isa"_a = "", "sketch"_a = -1)
         .def("self_join", &Index::self_join, "k"_a, "groups"_a = nb::none(), "progress"_a = nb::none(),
-             "checkpoint"_a = nb::none(), "every"_a = 60.0, "resume"_a = nb::none())
+             "checkpoint"_a = nb::none(), "every"_a = 60.0, "resume"_a = nb::none(), "raw"_a = false)
         .def("search", &Index::search, "queries"_a, "k"_a, "groups"_a = nb::none(), "query_groups"_a = nb::none(),
              "progress"_a = nb::none())
+        .def("cross_join", &Index::cross_join, "queries"_a, "limits"_a, "stored_limits"_a,
+             "stored_distances"_a.noconvert(), "stored_rows"_a.noconvert(), "first_query"_a = 0,
+             "groups"_a = nb::none(), "query_groups"_a = nb::none(), "progress"_a = nb::none())
         .def("within", &Index::within, "radius"_a, "queries"_a = nb::none(), "groups"_a = nb::none(),
              "query_groups"_a = nb::none(), "progress"_a = nb::none())
         .def("stats", &Index::stats);

@@ -121,11 +121,11 @@ Index::Index(Index&&) noexcept = default;
 
 const Stats& Index::stats() const { return state_->stats; }
 
-void Index::self_join(int64_t k, const int64_t* groups, int64_t* indices, float* distances,
-                      const Callbacks& callbacks) {
+void Index::self_join(int64_t k, const int64_t* groups, int64_t* indices, float* distances, const Callbacks& callbacks,
+                      bool raw) {
     check_k(k);
-    state_->run(groups, callbacks,
-                [&](const Context& context) { vicinal::self_join(context, k, groups, indices, distances); });
+    Lists lists(indices, distances, k, raw);
+    state_->run(groups, callbacks, [&](const Context& context) { vicinal::self_join(context, groups, lists); });
 }
 
 void Index::search(const Matrix& queries, int64_t k, const int64_t* groups, const int64_t* query_groups,
@@ -135,6 +135,17 @@ void Index::search(const Matrix& queries, int64_t k, const int64_t* groups, cons
     const Normalised prepared = state_->prepare(queries, callbacks);
     state_->run(groups, callbacks, [&](const Context& context) {
         vicinal::search(context, prepared.rows, k, groups, query_groups, indices, distances);
+    });
+}
+
+void Index::cross_join(const Matrix& queries, int64_t k, const int64_t* groups, const int64_t* query_groups,
+                       const RawLists& query_lists, const RawLists& stored_lists, int64_t first_query,
+                       const Callbacks& callbacks) {
+    check_k(k);
+    if (!groups || !query_groups) groups = query_groups = nullptr;
+    const Normalised prepared = state_->prepare(queries, callbacks);
+    state_->run(groups, callbacks, [&](const Context& context) {
+        vicinal::cross_join(context, prepared.rows, k, groups, query_groups, query_lists, stored_lists, first_query);
     });
 }
 

@@ -1,4 +1,4 @@
-// The three calls of an index: self-join, search and neighbours within a radius.
+// The calls of an index: self-join, search, cross join and neighbours within a radius.
 #pragma once
 
 #include <chrono>
@@ -27,10 +27,14 @@ struct Context {
 };
 
 // Fill the result arrays. groups, one for each given row, may be null.
-void self_join(const Context& context, int64_t k, const int64_t* groups, int64_t* indices, float* distances);
+void self_join(const Context& context, const int64_t* groups, Lists& lists);
 
 void search(const Context& context, const Rows& queries, int64_t k, const int64_t* groups, const int64_t* query_groups,
             int64_t* indices, float* distances);
+
+void cross_join(const Context& context, const Rows& queries, int64_t k, const int64_t* groups,
+                const int64_t* query_groups, const RawLists& query_lists, const RawLists& stored_lists,
+                int64_t first_query);
 
 // queries null: the neighbours of each stored row, without itself; query_groups is then not read.
 RadiusResult within(const Context& context, double radius, const Rows* queries, const int64_t* groups,

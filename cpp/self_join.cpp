@@ -87,14 +87,14 @@ void check(const Checkpoint& saved, uint64_t layout, const JoinPlan& plan, const
 
 }  // namespace
 
-void self_join(const Context& context, int64_t k, const int64_t* groups, int64_t* indices, float* distances) {
+void self_join(const Context& context, const int64_t* groups, Lists& lists) {
+    const int64_t k = lists.k();
     const Stored& stored = context.stored;
     const Callbacks& callbacks = context.callbacks;
     const int64_t n = stored.rows().matrix.n_vectors;
     context.stats.pairs = n * (n - 1) / 2;
     const JoinRows rows(stored, nullptr);
     const JoinPlan plan = plan_tasks(context);
-    Lists lists(indices, distances, k);
     TopKJoin join(context, rows, plan, {groups, groups}, lists);
     Checkpoint state{0, layout_of(stored, k, plan)};
     if (callbacks.resume) {

@@ -59,9 +59,11 @@ bool all_rows_close(const Stored& stored) {
 // Computes the directions and chooses the size.
 class Sketcher {
 public:
-    Sketcher(const Stored& stored, const Rows* queries, const Isa& isa, Pool& pool, const Callbacks& callbacks)
+    Sketcher(const Stored& stored, const Rows* queries, const Limits& limits, const Isa& isa, Pool& pool,
+             const Callbacks& callbacks)
         : stored_(stored),
           queries_(queries),
+          limits_(limits),
           coder_(*stored.coder().centred_coder()),
           ops_(*isa.rows),
           isa_(isa),
@@ -136,7 +138,11 @@ private:
     // in a self-join the same part.
     std::vector<double> passing_shares(int64_t k, const std::vector<int>& sizes) const {
         const Part stored = part_of(nullptr), rows = queries_ ? part_of(queries_) : stored;
-        const std::vector<double> radii = final_radii(rows.measured, k);
+        const std::vector<double> radii =
+            limits_.queries ? limited(rows.measured, limits_.queries) : final_radii(rows.measured, k);
+        const std::vector<double> stored_radii = !queries_        ? radii
+                                                 : limits_.stored ? limited(stored.measured, limits_.stored)
+                                                                  : std::vector<double>{0};
         const std::vector<double> stored_remainders = remainders_of(stored, sizes),
                                   remainders = remainders_of(rows, sizes);
         const double scale = kScale * stored_.stats(stored_.blocks() / 2).scale;
@@ -144,8 +150,7 @@ private:
         int64_t pairs = 0;
         for (size_t a = 0; a < rows.squares.size(); ++a) {
             for (size_t b = 0; b < (queries_ ? stored.squares.size() : a); ++b, ++pairs) {
-                double radius = radii[a % radii.size()];
-                if (!queries_) radius = std::max(radius, radii[b % radii.size()]);
+                const double radius = std::max(radii[a % radii.size()], stored_radii[b % stored_radii.size()]);
                 double square = 0;
                 for (size_t s = 0, j = 0; s < sizes.size(); ++s) {
                     for (; static_cast<int>(j) < sketch_directions(stored_, sizes[s]); ++j) {
@@ -211,6 +216,12 @@ private:
         for (int64_t c = 0; c < dim_; ++c) {
             if (!(std::abs(out[c]) < 1e6f)) out[c] = 0;
         }
+    }
+
+    std::vector<double> limited(const std::vector<int32_t>& which, const double* limits) const {
+        std::vector<double> radii;
+        for (const int32_t row : which) radii.push_back(stored_.coder().radius_of(limits[row]));
+        return radii;
     }
 
     // Approximate radius of the k-th neighbour of some rows, from codes only.
@@ -280,6 +291,7 @@ private:
 
     const Stored& stored_;
     const Rows* queries_;
+    Limits limits_;
     const CentredCoder& coder_;
     const RowOps& ops_;
     const Isa& isa_;
@@ -301,11 +313,11 @@ bool sketches_may_help(const Stored& stored, const Rows* queries, int64_t k, int
                                           pair_count(stored, queries) >= kFewestPairs && all_rows_close(stored));
 }
 
-bool use_sketches(Stored& stored, const Rows* queries, int64_t k, int size, const Isa& isa, Pool& pool,
-                  const Callbacks& callbacks) {
+bool use_sketches(Stored& stored, const Rows* queries, int64_t k, int size, const Limits& limits, const Isa& isa,
+                  Pool& pool, const Callbacks& callbacks) {
     if (!sketches_may_help(stored, queries, k, size, isa)) return false;
     if (k <= stored.sketch_max_k() || (size > 0 && stored.rotation())) return true;
-    std::optional<Sketcher> sketcher(std::in_place, stored, queries, isa, pool, callbacks);
+    std::optional<Sketcher> sketcher(std::in_place, stored, queries, limits, isa, pool, callbacks);
     if (stored.rotation()) {
         sketcher->use_directions(*stored.rotation());
         if (!sketcher->choose(k, {static_cast<int>(stored.sketches().range().bytes)})) return false;

@@ -14,10 +14,10 @@
 // embeddings a third of the coordinates excludes almost every pair; the pairs that pass are checked again with the full
 // codes, one at a time.
 //
-// Choice of the size. Codes give approximate distances to the k-th neighbour for a sample of the queries. Pairs of the
-// sample with a sample of the stored rows then give the share of pairs that sketches of each size would let pass. The
-// size of least estimated cost is taken, or none. The choice affects speed only. Rows are rotated once; later calls use
-// the sketches or ignore them.
+// Choice of the size. Codes give approximate distances to the k-th neighbour for a sample of the queries, where no
+// limits are known. Pairs of the sample with a sample of the stored rows then give the share of pairs that sketches of
+// each size would let pass. The size of least estimated cost is taken, or none. The choice affects speed only. Rows are
+// rotated once; later calls use the sketches or ignore them.
 #pragma once
 
 #include "pool.hpp"
@@ -29,8 +29,15 @@ namespace vicinal {
 // is a number of coordinates, 0 for none, -1 to choose.
 bool sketches_may_help(const Stored& stored, const Rows* queries, int64_t k, int size, const Isa& isa);
 
+// Distances beyond which a cross join wants no pair: of each given query and each given stored row. Null where they are
+// not known.
+struct Limits {
+    const double* queries = nullptr;
+    const double* stored = nullptr;
+};
+
 // Decides whether a join uses sketches, and rotates the stored rows if they have none yet.
-bool use_sketches(Stored& stored, const Rows* queries, int64_t k, int size, const Isa& isa, Pool& pool,
-                  const Callbacks& callbacks);
+bool use_sketches(Stored& stored, const Rows* queries, int64_t k, int size, const Limits& limits, const Isa& isa,
+                  Pool& pool, const Callbacks& callbacks);
 
 }  // namespace vicinal

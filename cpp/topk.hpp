@@ -28,7 +28,9 @@ class Lists {
 public:
     static constexpr int64_t kChildren = 4;  // of a node of the heap
 
-    Lists(int64_t* indices, float* distances, int64_t k) : indices_(indices), distances_(distances), k_(k) {}
+    // With `raw`, `finish` leaves entries as they are, so that the lists can be filled further.
+    Lists(int64_t* indices, float* distances, int64_t k, bool raw = false)
+        : indices_(indices), distances_(distances), k_(k), raw_(raw) {}
 
     int64_t k() const { return k_; }
 
@@ -67,6 +69,11 @@ public:
         return true;
     }
 
+    // Makes a list equal to another one.
+    void copy(int64_t from, int64_t to) {
+        for (int64_t i = 0; i < k_; ++i) put(to * k_ + i, get(from * k_ + i));
+    }
+
     // Whether every entry is empty or names one of `rows` rows, and the heap is in order.
     bool valid(int64_t list, int64_t rows) const {
         for (int64_t i = 0; i < k_; ++i) {
@@ -89,6 +96,11 @@ public:
 
     // Overwrites the list with the result: indices and distances, -1 and infinity where there are fewer than k.
     void finish(int64_t list, const std::vector<Neighbour>& entries) {
+        if (raw_) {  // a list in descending order is a heap
+            const auto some = static_cast<int64_t>(entries.size());
+            for (int64_t i = 0; i < k_; ++i) put(list * k_ + k_ - 1 - i, i < some ? entries[i] : kNoNeighbour);
+            return;
+        }
         for (int64_t i = 0; i < k_; ++i) {
             const bool some = i < static_cast<int64_t>(entries.size());
             indices_[list * k_ + i] = some ? entries[i].row : int64_t{-1};
@@ -134,6 +146,7 @@ private:
     int64_t* indices_;
     float* distances_;
     int64_t k_;
+    bool raw_;
 };
 
 }  // namespace vicinal

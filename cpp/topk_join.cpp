@@ -5,8 +5,6 @@
 #include <limits>
 #include <numeric>
 
-#include "sketch.hpp"
-
 namespace vicinal {
 namespace {
 
@@ -20,22 +18,29 @@ TopKJoin::Worker::Worker(const TopKJoin& join)
       measure(join.stored_, join.rows_, join.context_.isa) {}
 
 TopKJoin::TopKJoin(const Context& context, const JoinRows& rows, const JoinPlan& plan, const Groups& groups,
-                   Lists& lists)
+                   Lists& lists, const ColumnLists* columns)
     : context_(context),
       stored_(context.stored),
       rows_(rows),
       plan_(plan),
       groups_(groups),
-      lists_(lists),
       k_(lists.k()),
-      radii_(rows.size(), kInfinity),
+      row_side_{&lists, Radii(rows.size(), kInfinity), std::vector<std::mutex>(rows.blocks())},
+      column_side_(rows.self() ? &row_side_
+                   : columns   ? &own_column_side_
+                               : nullptr),
+      first_query_(columns ? columns->first_query : 0),
       none_(stored_.max_block_size(), stored_.coder().empty_radius()),
       unbounded_(std::max<int64_t>(rows.max_block_size(), stored_.max_block_size()), kInfinity),
-      locks_(rows.blocks()),
       queue_limit_(
           static_cast<size_t>(rows.max_block_size() * std::min<int64_t>(2 * k_ + 16, stored_.max_block_size()))) {
     for (int i = 0; i < context.pool.threads(); ++i) workers_.emplace_back(*this);
-    if (!rows_.self()) return;
+    if (!column_side_) return;
+    if (columns) {
+        own_column_side_.lists = &columns->lists;
+        own_column_side_.radii.assign(stored_.size(), kInfinity);
+        own_column_side_.locks = std::vector<std::mutex>(stored_.blocks());
+    }
     for (int64_t p = 0, block = 0; p < stored_.size(); p += kPanel) {
         while (stored_.first(block + 1) <= p) ++block;
         blocks_from_.push_back(static_cast<int32_t>(block));
@@ -43,7 +48,28 @@ TopKJoin::TopKJoin(const Context& context, const JoinRows& rows, const JoinPlan&
 }
 
 void TopKJoin::resume() {
-    for (int64_t position = 0; position < rows_.size(); ++position) update_radius(position);
+    for (int64_t position = 0; position < rows_.size(); ++position) {
+        update_radius(row_side_, position, rows_.row(position));
+    }
+    if (column_side_ != &own_column_side_) return;
+    for (int64_t position = 0; position < stored_.size(); ++position) {
+        update_radius(*column_side_, position, stored_.row(position));
+    }
+}
+
+void TopKJoin::limit(const Limits& limits) {
+    limits_ = limits;
+    const Coder& coder = stored_.coder();
+    for (int64_t position = 0; position < rows_.size(); ++position) {
+        lower_radius(row_side_.radii, position, coder.radius_of(limits.queries[rows_.row(position)]));
+    }
+    for (int64_t position = 0; position < stored_.size(); ++position) {
+        double highest = -kInfinity;  // copies share a list
+        for (auto [copy, end] = stored_.copies(position); copy != end; ++copy) {
+            highest = std::max(highest, limits.stored[*copy]);
+        }
+        lower_radius(column_side_->radii, position, coder.radius_of(highest));
+    }
 }
 
 void TopKJoin::run(int64_t& finished, const std::function<void()>& save) {
@@ -104,7 +130,7 @@ void TopKJoin::seed_from_scores(Worker& worker, int64_t row_block, int64_t colum
         std::nth_element(highest.begin(), highest.begin() + (k_ - 1), highest.end(), std::greater<>());
         if (highest[k_ - 1] == kNone) return;
         const double upper = stored_.coder().upper_bound(tiles.rows(), i, columns, highest[k_ - 1] + tiles.row_base(i));
-        lower_radius(radii_, first_row + i, stored_.coder().radius_of(upper));
+        lower_radius(row_side_.radii, first_row + i, stored_.coder().radius_of(upper));
     });
 }
 
@@ -134,7 +160,7 @@ void TopKJoin::seed_from_survivors(Worker& worker, int64_t row_block, const std:
             if (static_cast<int64_t>(own.size()) < k_) continue;
             std::nth_element(own.begin(), own.begin() + (k_ - 1), own.end());
             own.resize(k_);
-            lower_radius(radii_, first_row + static_cast<int64_t>(i), coder.radius_of(own.back()));
+            lower_radius(row_side_.radii, first_row + static_cast<int64_t>(i), coder.radius_of(own.back()));
         }
     }
 }
@@ -142,7 +168,8 @@ void TopKJoin::seed_from_survivors(Worker& worker, int64_t row_block, const std:
 void TopKJoin::prepare_sketches() {
     const bool rotated = stored_.rotation() != nullptr;
     const Rows* queries = rows_.self() ? nullptr : &rows_.rows();
-    if (!use_sketches(stored_, queries, k_, context_.sketch, context_.isa, context_.pool, context_.callbacks)) return;
+    if (!use_sketches(stored_, queries, k_, context_.sketch, limits_, context_.isa, context_.pool, context_.callbacks))
+        return;
     if (!rotated && !rows_.self()) {
         context_.pool.run(rows_.blocks(), context_.callbacks, [&](int, int64_t block) { rows_.encode(block); });
     }
@@ -160,7 +187,7 @@ void TopKJoin::join(Worker& worker, const JoinPlan::Task& task) {
             loaded = region;
         }
         scan(worker, task.row_block, block);
-        if (k_ <= kSmall || !rows_.self()) measure(worker, task.row_block);
+        if (k_ <= kSmall || !column_side_) measure(worker, task.row_block);
     }
     measure(worker, task.row_block);
 }
@@ -196,15 +223,15 @@ void TopKJoin::scan(Worker& worker, int64_t row_block, int64_t column_block) {
 const double* TopKJoin::row_radii(Worker& worker, int64_t block) {
     worker.row_radii.resize(rows_.size(block));
     for (size_t i = 0; i < worker.row_radii.size(); ++i)
-        worker.row_radii[i] = read_radius(radii_, rows_.first(block) + i);
+        worker.row_radii[i] = read_radius(row_side_.radii, rows_.first(block) + i);
     return worker.row_radii.data();
 }
 
 const double* TopKJoin::column_radii(Worker& worker, int64_t block) {
-    if (!rows_.self()) return none_.data();
+    if (!column_side_) return none_.data();
     worker.column_radii.resize(stored_.stats(block).size);
     for (size_t i = 0; i < worker.column_radii.size(); ++i) {
-        worker.column_radii[i] = read_radius(radii_, stored_.first(block) + i);
+        worker.column_radii[i] = read_radius(column_side_->radii, stored_.first(block) + i);
     }
     return worker.column_radii.data();
 }
@@ -228,10 +255,9 @@ void TopKJoin::measure(Worker& worker, int64_t row_block) {
 }
 
 void TopKJoin::prune(std::vector<PendingPair>& queue) {
-    const bool self = rows_.self();
     std::erase_if(queue, [&](const PendingPair& pair) {
-        return !(pair.lower <= read_radius(radii_, pair.row) ||
-                 (self && pair.lower <= read_radius(radii_, pair.column)));
+        return !(pair.lower <= read_radius(row_side_.radii, pair.row) ||
+                 (column_side_ && pair.lower <= read_radius(column_side_->radii, pair.column)));
     });
 }
 
@@ -242,11 +268,13 @@ void TopKJoin::insert(Worker& worker, int64_t row_block) {
     worker.measure.run(queue.data(), queue.size(),
                        [&](int32_t, int32_t, double distance) { worker.distances.push_back(distance); });
     {
-        const std::lock_guard lock(locks_[row_block]);
-        offer(worker, queue.size(),
-              [&](size_t i) { return Offer{queue[i].row, queue[i].column, worker.distances[i]}; });
+        const std::lock_guard lock(row_side_.locks[row_block]);
+        offer(worker, row_side_, queue.size(), [&](size_t i) {
+            const auto other = static_cast<uint32_t>(stored_.row(queue[i].column));
+            return Offer{queue[i].row, rows_.row(queue[i].row), {worker.distances[i], other}};
+        });
     }
-    if (rows_.self()) insert_columns(worker);
+    if (column_side_) insert_columns(worker);
 }
 
 // Inserts the pairs in the queue into the lists of their columns, one block of columns after the other, so that each
@@ -279,35 +307,38 @@ void TopKJoin::insert_columns(Worker& worker) {
         for (size_t i = begin; i < end; ++i) {
             columns[begin + starts[queue[order[i]].column - first]++] = order[i];
         }
-        const std::lock_guard lock(locks_[block]);
-        offer(worker, end - begin, [&](size_t i) {
+        const std::lock_guard lock(column_side_->locks[block]);
+        offer(worker, *column_side_, end - begin, [&](size_t i) {
             const uint32_t pair = columns[begin + i];
-            return Offer{queue[pair].column, queue[pair].row, worker.distances[pair]};
+            const auto other = static_cast<uint32_t>(first_query_ + rows_.row(queue[pair].row));
+            return Offer{queue[pair].column, stored_.row(queue[pair].column), {worker.distances[pair], other}};
         });
     }
 }
 
 // Inserts n entries; the entries of one list are adjacent.
 template <class Get>
-void TopKJoin::offer(Worker& worker, size_t n, Get&& get) {
+void TopKJoin::offer(Worker& worker, Side& side, size_t n, Get&& get) {
     for (size_t i = 0; i < n;) {
-        const int64_t to = get(i).to;
-        const double radius = read_radius(radii_, to);
+        const auto [position, list, unused] = get(i);
+        const double radius = read_radius(side.radii, position);
         worker.entries.clear();
         for (; i < n; ++i) {
             const Offer own = get(i);
-            if (own.to != to) break;
+            if (own.position != position) break;
             // The radius refuses most entries without a look at the list.
-            if (stored_.coder().radius_of(own.distance) > radius) continue;
-            worker.entries.push_back({own.distance, static_cast<uint32_t>(stored_.row(own.other))});
+            if (stored_.coder().radius_of(own.entry.distance) > radius) continue;
+            worker.entries.push_back(own.entry);
         }
-        if (!worker.entries.empty() && lists_.offer(rows_.row(to), worker.entries, worker.scratch)) update_radius(to);
+        if (!worker.entries.empty() && side.lists->offer(list, worker.entries, worker.scratch)) {
+            update_radius(side, position, list);
+        }
     }
 }
 
-void TopKJoin::update_radius(int64_t position) {
-    const double worst = lists_.worst(rows_.row(position));
-    if (worst < kInfinity) lower_radius(radii_, position, stored_.coder().radius_of(worst));
+void TopKJoin::update_radius(Side& side, int64_t position, int64_t list) {
+    const double worst = side.lists->worst(list);
+    if (worst < kInfinity) lower_radius(side.radii, position, stored_.coder().radius_of(worst));
 }
 
 }  // namespace vicinal

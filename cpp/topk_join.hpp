@@ -6,7 +6,7 @@
 // or of the task, those with the lowest bounds first, unless a threshold that has become lower meanwhile excludes them.
 //
 // In a self-join a pair counts for both of its rows, so each pair is scanned once. In a search it counts for the query
-// only.
+// only, and in a cross join for the query and for the stored row, each of which has a list.
 #pragma once
 
 #include <functional>
@@ -16,6 +16,7 @@
 #include "join.hpp"
 #include "join_rows.hpp"
 #include "measure.hpp"
+#include "sketch.hpp"
 
 namespace vicinal {
 
@@ -40,13 +41,24 @@ struct Groups {
     const int64_t* columns;
 };
 
+// The lists of the stored rows in a cross join, one for each given row, and the number by which they name the first
+// query.
+struct ColumnLists {
+    Lists& lists;
+    int64_t first_query;
+};
+
 class TopKJoin {
 public:
-    // `lists` has one list for each row of the join, in the order in which the rows were given.
-    TopKJoin(const Context& context, const JoinRows& rows, const JoinPlan& plan, const Groups& groups, Lists& lists);
+    // `lists` has one list for each row of the join, in the order in which the rows were given. `columns` null: pairs
+    // count for the rows of the join alone, or, in a self-join, for both.
+    TopKJoin(const Context& context, const JoinRows& rows, const JoinPlan& plan, const Groups& groups, Lists& lists,
+             const ColumnLists* columns = nullptr);
 
     // Computes thresholds from the lists, which an earlier run has filled.
     void resume();
+    // Excludes pairs farther apart than both of these distances, which are given for each query and each stored row.
+    void limit(const Limits& limits);
     // Runs the tasks from number `finished` on and keeps `finished` up to date. Calls `save`, if there is one, between
     // tasks, at the interval that the callbacks set.
     void run(int64_t& finished, const std::function<void()>& save = {});
@@ -64,9 +76,16 @@ private:
         std::vector<Neighbour> entries, scratch;
         std::vector<double> row_radii, column_radii;
     };
+    // An entry for the list `list` of the row at a position.
     struct Offer {
-        int64_t to, other;  // positions
-        double distance;
+        int64_t position, list;
+        Neighbour entry;
+    };
+    // What the rows, or the columns, of a join keep.
+    struct Side {
+        Lists* lists = nullptr;
+        Radii radii;                    // by position
+        std::vector<std::mutex> locks;  // one for the lists of each block
     };
 
     bool allowed(int64_t row, int64_t column) const {
@@ -87,21 +106,22 @@ private:
     void insert(Worker& worker, int64_t row_block);
     void insert_columns(Worker& worker);
     template <class Get>
-    void offer(Worker& worker, size_t n, Get&& get);
-    void update_radius(int64_t position);
+    void offer(Worker& worker, Side& side, size_t n, Get&& get);
+    void update_radius(Side& side, int64_t position, int64_t list);
 
     const Context& context_;
     Stored& stored_;
     const JoinRows& rows_;
     const JoinPlan& plan_;
     Groups groups_;
-    Lists& lists_;
     int64_t k_;
-    Radii radii_;               // by position
-    std::vector<double> none_;  // the radii of columns in a search: no pair counts for them
+    Side row_side_, own_column_side_;
+    Side* column_side_;  // that of the rows in a self-join; null in a search: no pair counts for the columns
+    int64_t first_query_;
+    Limits limits_;
+    std::vector<double> none_;  // the radii of columns in a search
     std::vector<double> unbounded_;
-    std::vector<std::mutex> locks_;     // one for the lists of each block of rows
-    std::vector<int32_t> blocks_from_;  // self-join: the block of every kPanel-th position
+    std::vector<int32_t> blocks_from_;  // where pairs count for columns: the block of every kPanel-th position
     std::vector<Worker> workers_;
     size_t queue_limit_;
 };

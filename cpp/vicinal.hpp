@@ -63,6 +63,15 @@ struct RadiusResult {
     std::vector<float> distances;
 };
 
+// The lists of a join in parts, n x k entries in the memory of an int64 and a float32 array: the bytes of a float64
+// distance take the place of an index, those of a uint32 row number the place of a distance. An empty entry has
+// distance infinity and row 2^32 - 1. The order in a list is that of a heap, the worst entry first.
+struct RawLists {
+    int64_t* distances;
+    float* rows;
+    const double* limits;  // of each row, the distance beyond which no entry is wanted
+};
+
 class Index {
 public:
     // isa "" takes VICINAL_ISA from the environment, or else the best instruction set. threads 0 takes all processors.
@@ -73,11 +82,17 @@ public:
     ~Index();
     Index(Index&&) noexcept;
 
-    // groups may be null. Rows of the same group are not neighbours. indices and distances have n_vectors x k elements.
+    // groups may be null. Rows of the same group are not neighbours. indices and distances have n_vectors x k elements;
+    // with `raw` they are left as RawLists.
     void self_join(int64_t k, const int64_t* groups, int64_t* indices, float* distances,
-                   const Callbacks& callbacks = {});
+                   const Callbacks& callbacks = {}, bool raw = false);
     void search(const Matrix& queries, int64_t k, const int64_t* groups, const int64_t* query_groups, int64_t* indices,
                 float* distances, const Callbacks& callbacks = {});
+    // Compares each query once with each stored row, and leaves the k nearest of both in lists. Those of the queries
+    // are overwritten; those of the stored rows take up the queries, named by first_query + number.
+    void cross_join(const Matrix& queries, int64_t k, const int64_t* groups, const int64_t* query_groups,
+                    const RawLists& query_lists, const RawLists& stored_lists, int64_t first_query,
+                    const Callbacks& callbacks = {});
     // queries null: the neighbours of each stored row, without itself.
     RadiusResult within(double radius, const Matrix* queries, const int64_t* groups, const int64_t* query_groups,
                         const Callbacks& callbacks = {});

@@ -31,5 +31,19 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
 
 # Without the native kernel there is nothing to test; test_kernels.py fails if it is missing despite a compiler.
 collect_ignore = [] if isas() else ["test_native.py", "test_checkpoint.py"]
-# Those in environments of their own: make test-rag, test-ydb, test-adapters.
-collect_ignore += ["rag", "ydb_clients", "adapters"]
+# Those in environments of their own: make test-rag, test-ydb, test-adapters, test-ray.
+collect_ignore += ["rag", "ydb_clients", "adapters", "on_ray"]
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """The contract of kernels holds torch to the metrics that it covers; for the others brute force would be tested."""
+    covered = {"euclidean", "sqeuclidean", "cosine", "inner_product"}
+    left_out = []
+    for item in items:
+        drawn = getattr(getattr(item, "callspec", None), "params", {})
+        kernel = drawn.get("kernel", (None,))
+        if isinstance(kernel, tuple) and getattr(kernel[0], "name", "") == "torch" and "metric" in drawn:
+            left_out += [item] if drawn["metric"] not in covered else []
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]

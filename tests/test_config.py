@@ -417,5 +417,5 @@ def test_scorers_that_vicinal_does_not_have_are_refused_or_skipped_by_name() -> 
     found = config.read_plan("c.yaml", {}, skip_unknown=True)
     assert ([one.label for one in found.scorers], found.skipped) == (["KNNScorer"], ("KNScorer", "PPLScorer"))
     Path("c.yaml").write_text(nested("name: MtldScorer"))
-    with pytest.raises(UsageError, match=r"c.yaml:4:1: scorers: expected a scorer that vicinal has \(KNNScorer, "):
+    with pytest.raises(UsageError, match=r"c.yaml:4:1: scorers: expected .* \(KNNScorer, .*, got only MtldScorer"):
         config.read_plan("c.yaml", {}, skip_unknown=True)

@@ -275,9 +275,13 @@ ZEROS = np.vstack([np.zeros((1, 4)), np.arange(20).reshape(5, 4) + 1.0])
         (UsageError, {"by": "facility"}, "subset: missing; facility needs it: give --subset"),
         (UsageError, {"by": "entropy", "clusters": [0] * 6}, "num_clusters: missing; entropy needs it"),
         (UsageError, {"by": "entropy", "clusters": list("abcdef"), "num_clusters": 5}, "num_clusters: expected at"),
-        (UsageError, {"by": "logdet", "ridge_alpha": -1}, "ridge_alpha: expected a number of at least 0, got -1"),
+        (UsageError, {"by": "logdet", "ridge_alpha": -1}, "ridge_alpha: expected a finite number of at least 0, got"),
         (UsageError, {"by": "novelsum", "neighbors": [5, 5]}, "neighbors: expected at least one number and none twice"),
-        (UsageError, {"by": "novelsum", "distance_powers": ["a"]}, "distance_powers: expected a number of at least 0"),
+        (
+            UsageError,
+            {"by": "novelsum", "distance_powers": ["a"]},
+            "distance_powers: expected a finite number",
+        ),
         (UsageError, {"by": "aps", "sample_pairs": 0}, "sample_pairs: expected a whole number above 0, got 0"),
         (UsageError, {"by": "aps", "seed": 0.5}, "seed: expected a whole number from 0 on, got 0.5"),
         (DataError, {"by": "vendi"}, r"embeddings: 1 row cannot be used \(1 with zero vector"),
@@ -300,7 +304,7 @@ def test_what_cannot_be_measured_is_refused(error: type[Exception], given: dict[
 def test_rows_that_cannot_be_used_are_left_out_on_request() -> None:
     found = vicinal.diversity(ZEROS, by="aps,logdet,radius", on_invalid="null")
     assert found.answers == vicinal.diversity(ZEROS[1:], by="aps,logdet,radius").answers
-    assert (found.n, found.invalid) == (5, 1)
+    assert (found.n, found.unusable) == (5, {0: "zero vector, which has no direction for cosine"})
     assert vicinal.diversity(ZEROS, by="radius").n == 6
 
 
@@ -308,10 +312,13 @@ def test_rows_that_cannot_be_used_are_left_out_on_request() -> None:
     ("line", "message"),
     [
         ("name: VendiScorer, k: 5", "c.yaml:4:48: scorers.0.k: unknown key 'k'"),
-        ("name: VendiScorer, similarity_metric: l2", "similarity_metric: unknown"),
+        (
+            "name: VendiScorer, similarity_metric: l2",
+            "scorers.0.similarity_metric: unknown similarity_metric 'l2': choose",
+        ),
         ("name: FacilityLocationScorer", "c.yaml:4:3: scorers.0.subset_embeddings_path: missing"),
         ("name: ApsScorer, sample_pairs: many", 'scorers.0.sample_pairs: expected a whole number above 0, got "many"'),
-        ("name: LogDetDistanceScorer, ridge_alpha: -1", "scorers.0.ridge_alpha: expected a number of at least 0"),
+        ("name: LogDetDistanceScorer, ridge_alpha: -1", "scorers.0.ridge_alpha: expected a finite number of at least"),
         ("name: NovelSumScorer, dense_ref_path: none.npy", "scorers.0.dense_ref_path: expected a file, got"),
     ],
 )

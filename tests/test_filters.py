@@ -76,6 +76,10 @@ def test_expressions(expression: str, rows: list[int]) -> None:
     [
         ("", "where: column 1 of '': expected a column or a value, found the end"),
         ("size", "where: column 5 of 'size': expected a comparison such as =, in, like or is null, found the end"),
+        (
+            "kind = '\udce3'",
+            "where: column 9 of \"kind = '\\udce3'\": expected text that UTF-8 can hold, found '\\udce3'",
+        ),
         ("size =", "where: column 7 of 'size =': expected a column or a value, found the end"),
         ("size = 2 3", "where: column 10 of 'size = 2 3': expected and, or, or the end, found '3'"),
         ("(size = 2", "where: column 10 of '(size = 2': expected ), found the end"),

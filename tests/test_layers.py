@@ -16,6 +16,7 @@ LAYERS = (
     ("knn",),
     ("indexes", "analysis"),
     ("data",),
+    ("distributed",),
     ("tasks", "retrieval", "estimators", "learn", "lm", "sql"),
     ("cli",),
     ("__init__", "__main__"),

@@ -92,8 +92,8 @@ def test_known_rows_do_not_vote_and_queries_have_no_result(holes: Workplace, com
     answer = holes(*ask, "--on-invalid", "null")
     assert [row for row in range(N) if answer.records[row][name] is None] == [BAD]
     assert answer.records[BAD][value] is None and answer.records[BAD]["neighbors"] == []
-    assert "; 3 rows without a usable value were left out" in answer.err
-    assert "; 1 row without a usable value has no result" in answer.err
+    assert "; 3 rows of the data without a usable value were left out" in answer.err
+    assert "; 1 row of the queries without a usable value has no result" in answer.err
     expected = holes(command, "good.npy", argument, f"good.jsonl:{known}", "--queries", "emb.npy", "-k", "3").records
     skip = holes(*ask, "--on-invalid", "skip").records
     assert [one["id"] for one in skip] == [row for row in range(N) if row != BAD]
@@ -247,4 +247,6 @@ def test_the_closing_line_of_diversity_counts_the_rows_left_out(
 ) -> None:
     assert cli.main(["diversity", "bad.npy", "--by", "radius", "--on-invalid", "skip"]) == 0
     closing = capsys.readouterr().err.splitlines()[-1]
-    assert f"{N - 1} rows measured" in closing and closing.endswith("; 1 row without a usable value left out")
+    assert f"{N - 1} rows measured" in closing and closing.endswith(
+        "; 1 row without a usable value was left out (NaN or infinite value: 1)"
+    )

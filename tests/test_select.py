@@ -444,6 +444,8 @@ def test_samples_without_a_score_or_an_embedding_are_not_chosen(case: Case) -> N
         ({"strategy": "novelsum"}, "metric: strategy 'novelsum' is defined for cosine, got 'euclidean'; take cosine"),
         ({"strategy": "d4", "metric": "l1"}, "metric: strategy 'd4' is defined for euclidean and cosine, got 'manh"),
         ({"strategy": "qdit", "quality": "q", "alpha": 2}, "alpha: expected a number from 0 to 1, got 2"),
+        ({"strategy": "tsds-kde", "bandwidth": np.inf}, "bandwidth: expected a finite number above 0, got inf"),
+        ({"strategy": "deita", "threshold": np.inf}, "threshold: expected a finite number from 0 on, got inf"),
         ({"strategy": "random", "seed": -1}, "seed: expected a whole number from 0 on, got -1"),
         ({"strategy": "random", "seed": 7.0}, "seed: expected a whole number from 0 on, got 7.0"),
         ({"strategy": "random", "seed": float("inf")}, "seed: expected a whole number from 0 on, got inf"),
@@ -527,3 +529,16 @@ def test_dedup_keeps_rows_beyond_the_radius_unless_chains_are_joined() -> None:
     assert [row for row in range(6) if single["rule"][row] == "dedup"] == [1, 2, 3, 4, 5]
     with pytest.raises(UsageError, match="link: says how dedup groups rows, but dedup is missing"):
         select(chain, keep=1, strategy="k-center", link="single")
+
+
+def test_the_metric_is_that_of_kept_neighbours(work: Workplace) -> None:
+    vectors = np.random.default_rng(0).normal(size=(80, 6))
+    graph = vicinal.neighbors(vectors, 5, metric="cosine")
+    options: dict[str, Any] = {"keep": 20, "strategy": "facility", "dedup": 0.1}
+    found = vicinal.select(vectors, neighbors=graph, **options)
+    expected = vicinal.select(vectors, neighbors=graph, metric="cosine", **options)
+    assert found["kept"].tolist() == expected["kept"].tolist()
+    with pytest.raises(UsageError, match=r"metric: the neighbours are those of cosine, got manhattan; leave the"):
+        vicinal.select(vectors, neighbors=graph, metric="manhattan", **options)
+    with pytest.raises(UsageError, match="neighbors: expected a Neighbors or a folder"):
+        vicinal.select(vectors, neighbors=3, **options)

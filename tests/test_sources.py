@@ -535,3 +535,14 @@ def test_a_file_whose_numbers_do_not_fit_the_memory_is_refused(
     assert len(load(tmp_path / "plain.npy")) == 5_000
     monkeypatch.setenv(memory.VARIABLE, "100M")
     assert len(load(path)) == 5_000
+
+
+@pytest.mark.parametrize("flag", [0x1, 0x20], ids=["encrypted", "patched"])
+def test_an_archive_of_a_form_that_python_does_not_read_is_refused(flag: int, tmp_path: Path) -> None:
+    np.savez_compressed(tmp_path / "e.npz", ROWS)
+    content = bytearray((tmp_path / "e.npz").read_bytes())
+    for start, at in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):  # the flags of the member and of the directory
+        content[content.index(start) + at] |= flag
+    (tmp_path / "e.npz").write_bytes(content)
+    with pytest.raises(DataError, match=r"e\.npz: not a readable \.npz archive: "):
+        load(tmp_path / "e.npz")

@@ -437,14 +437,16 @@ def test_a_statement_that_takes_too_long_ends(driver: ydb.Driver) -> None:
         assert session.transaction().execute("SELECT 1 AS n", commit_tx=True)[0].rows[0].n == 1
 
 
-def test_ctrl_c_ends_the_command(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_the_command(tmp_path: Path, number: int, code: int) -> None:
     command = [sys.executable, "-m", "vicinal", "sql", "serve", str(tmp_path / "a.db"), "--port", "0"]
     running = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     assert running.stderr is not None
     assert "Ctrl-C ends it" in running.stderr.readline()
-    running.send_signal(signal.SIGINT)
-    assert running.wait(30) == 130
-    assert "interrupted" in running.stderr.read()
+    running.send_signal(number)
+    assert running.wait(60) == code
+    assert ("interrupted" in running.stderr.read()) == (code == 130)
     running.stderr.close()
     with vicinal.sql.connect(tmp_path / "a.db", read_only=True) as db:
         assert db.tables() == {}
+    assert not (tmp_path / "a.db.wal").exists()

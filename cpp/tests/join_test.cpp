@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <limits>
 #include <random>
 #include <stdexcept>
@@ -227,6 +228,56 @@ struct Case {
         });
     }
 
+    // Queries in two calls, whose lists of the stored rows go on; with limits, only the entries within them are wanted.
+    void cross_join(int64_t k, bool grouped, bool limited) const {
+        const int stored = data.n - 200, n = 200, half = 90;
+        Index index = this->index(stored);
+        const int64_t* own = grouped ? groups.data() : nullptr;
+        Result queries(n, k), rows(stored, k);
+        for (size_t i = 0; i < rows.indices.size(); ++i) put(rows, i, std::numeric_limits<double>::infinity(), ~0u);
+        const std::vector<double> limits(data.n, limited ? radius() : std::numeric_limits<double>::infinity());
+        for (int first = 0; first < n; first += half) {
+            const int count = std::min(half, n - first);
+            const RawLists query_lists{&queries.indices[first * k], &queries.distances[first * k], limits.data()};
+            const RawLists stored_lists{rows.indices.data(), rows.distances.data(), limits.data()};
+            index.cross_join(data.matrix(stored + first, count), k, own, own ? own + stored + first : nullptr,
+                             query_lists, stored_lists, first);
+        }
+        finish(queries, n, k, limits[0]);
+        finish(rows, stored, k, limits[0]);
+        const auto expected = [&](int row, int first, int last) {
+            auto found = truth.sorted(row, last, k, [&](int j) { return j >= first && !(own && own[j] == own[row]); });
+            std::erase_if(found, [&](const auto& one) { return one.first > limits[0]; });
+            for (auto& one : found) one.second -= first;
+            return found;
+        };
+        compare(queries, n, k, "cross join", [&](int i) { return expected(stored + i, 0, stored); });
+        compare(rows, stored, k, "cross join, stored", [&](int i) { return expected(i, stored, data.n); });
+    }
+
+    static void put(Result& result, size_t i, double distance, uint32_t row) {
+        std::memcpy(&result.indices[i], &distance, 8);
+        std::memcpy(&result.distances[i], &row, 4);
+    }
+
+    // Turns raw lists into results, with the entries within the limit.
+    static void finish(Result& result, int64_t n, int64_t k, double limit) {
+        for (int64_t i = 0; i < n; ++i) {
+            std::vector<std::pair<double, uint32_t>> entries(k);
+            for (int64_t j = 0; j < k; ++j) {
+                std::memcpy(&entries[j].first, &result.indices[i * k + j], 8);
+                std::memcpy(&entries[j].second, &result.distances[i * k + j], 4);
+            }
+            std::sort(entries.begin(), entries.end());
+            for (int64_t j = 0; j < k; ++j) {
+                const bool some = entries[j].second != ~0u && entries[j].first <= limit;
+                result.indices[i * k + j] = some ? entries[j].second : int64_t{-1};
+                result.distances[i * k + j] =
+                    some ? static_cast<float>(entries[j].first) : std::numeric_limits<float>::infinity();
+            }
+        }
+    }
+
     void within(double radius, bool queried, bool grouped) const {
         const int stored = queried ? data.n - 200 : data.n, n_rows = queried ? 200 : data.n;
         Index index = this->index(stored);
@@ -308,6 +359,7 @@ void test(const Data& data, Metric metric, int sketch) {
             one.resumed(7, false);
             one.search(200, 5, false);
             one.search(3, 60, true);
+            one.cross_join(7, false, true);
             continue;
         }
         for (const int64_t k : {1, 5, 40, 130}) one.self_join(k, k == 5);
@@ -317,6 +369,8 @@ void test(const Data& data, Metric metric, int sketch) {
         for (const int queries : {1, 3, 200}) one.search(queries, 5, queries == 3);
         one.search(200, 60, true);
         one.search(9, data.n + 1, false);
+        for (const int64_t k : {1, 7, 40}) one.cross_join(k, k == 7, k != 1);
+        one.cross_join(5, false, false);
         for (const bool queried : {false, true}) {
             one.within(one.radius(), queried, false);
             one.within(one.radius(), queried, true);

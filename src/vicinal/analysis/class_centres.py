@@ -10,7 +10,7 @@ from vicinal.knn.exact import ExactSearch
 from vicinal.knn.metrics import Metric, find
 
 BLOCK = 4096
-ASKED, RENEWED = 32, 512  # so many candidates are asked for; after so many choices they are left out of the search
+ASKED = 8  # so many candidates are asked for first, as some may be chosen already
 
 
 def moderate(
@@ -128,19 +128,22 @@ def _herd(rows: np.ndarray, count: int, threads: int | None) -> np.ndarray:
         mean += rows[part].sum(axis=0) / len(rows)
     direction, order = mean.copy(), list[int]()
     open_ = np.ones(len(rows), dtype=bool)
+    left, passed = np.arange(len(rows)), 0
+    search = ExactSearch.of(rows, "inner_product", threads, invalid={})
     while len(order) < count:
-        left = np.flatnonzero(open_)
-        search = ExactSearch.of(rows[left], "inner_product", threads, invalid={})
-        for _ in range(min(RENEWED, count - len(order))):
-            asked = ASKED
-            while True:
-                found = left[search.search(direction[None], min(asked, len(left))).indices[0]]
-                found = found[open_[found]]
-                if len(found):
-                    break
-                asked *= 4
-            row = int(found[0])
-            order.append(row)
-            open_[row] = False
-            direction += mean - rows[row]
+        asked = ASKED
+        while True:
+            found = left[search.search(direction[None], min(asked, len(left))).indices[0]]
+            found = found[open_[found]]
+            if len(found):
+                break
+            asked *= 4
+        row = int(found[0])
+        order.append(row)
+        open_[row] = False
+        direction += mean - rows[row]
+        passed += asked - ASKED
+        if passed > len(left):  # chosen rows lie in the way so often that a search without them pays
+            left, passed = np.flatnonzero(open_), 0
+            search = ExactSearch.of(rows[left], "inner_product", threads, invalid={})
     return np.array(order, dtype=np.int64)

@@ -29,7 +29,7 @@ class Objective(Protocol):
     growth: float
 
     def bounds(self, rows: np.ndarray | slice = slice(None)) -> np.ndarray:
-        """Return an upper bound of each row's value, float64; of a row measured since the last choice, the value."""
+        """Return an upper bound of each row's value, a new float64 array; of a row measured since, the value."""
         ...
 
     def measure(self, rows: np.ndarray) -> None:
@@ -81,10 +81,10 @@ def lazy_greedy(objective: Objective, keep: int, quota: Quota, order: list[int] 
 
 
 def _best_outside(objective: Objective, quota: Quota, pool: np.ndarray) -> tuple[float, int, float]:
-    bounds = objective.bounds().copy()
+    bounds = objective.bounds()
     bounds[~quota.open] = -np.inf
     bounds[pool] = -np.inf
-    bounds = np.round(bounds, DIGITS)
+    np.round(bounds, DIGITS, out=bounds)
     row = int(np.argmax(bounds))
     return -float(bounds[row]), row, objective.growth
 

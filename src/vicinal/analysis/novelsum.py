@@ -11,7 +11,7 @@ from vicinal.knn.exact import ExactSearch
 from vicinal.knn.metrics import Metric, find
 from vicinal.typing import Progress
 
-BLOCK = 4096
+BLOCK, PART = 4096, 64
 NEAR = 32  # so many of the nearest chosen rows are measured one by one
 
 
@@ -135,26 +135,39 @@ class _Novelty:
         return far
 
     def bounds(self, rows: np.ndarray | slice = slice(None)) -> np.ndarray:
-        bound: np.ndarray = self._weight[rows] * (self._nearby[rows] + self._beyond * self.far[rows])
+        bound: np.ndarray = self._beyond * self.far[rows]
+        bound += self._nearby[rows]
+        bound *= self._weight[rows]
         return bound
 
     def measure(self, rows: np.ndarray) -> None:
-        if not len(rows):
-            return
-        start = int(self.seen[rows].min())
-        if start == self._count:
-            return
-        m = np.maximum(1 - self._rows[rows] @ self._chosen[start : self._count].T, 0)
+        rows = rows[self.seen[rows] < self._count]
+        rows = rows[np.argsort(self.seen[rows], kind="stable")]  # a part then missed about the same choices
+        for part in blocks(len(rows), PART):
+            self._measure(rows[part], int(self.seen[rows[part.start]]))
+
+    def _measure(self, rows: np.ndarray, start: int) -> None:
+        """Compare rows with the chosen rows from `start` on, and keep those that are among their nearest."""
+        m = self._rows[rows] @ self._chosen[start : self._count].T
+        np.subtract(1, m, out=m)
         m *= self._density[rows][:, None] + self._densities[start : self._count]
-        width = self.near.shape[1]
-        if self._count <= width:  # all rows are measured after each choice
-            nearest = np.concatenate([self.near[rows, :start], m], axis=1)
-        else:
-            m[np.arange(start, self._count) < self.seen[rows][:, None]] = np.inf  # compared with already
-            nearest = np.partition(np.concatenate([self.near[rows], m], axis=1), width - 1, axis=1)[:, :width]
+        seen = self.seen[rows]
+        if seen[-1] > start:
+            last = int(seen[-1])
+            m[:, : last - start][np.arange(start, last) < seen[:, None]] = np.inf  # compared with already
+        self.seen[rows] = self._count
+        place, column = np.nonzero(m < self.near[rows, -1][:, None])
+        if not len(place):
+            return
+        counts = np.bincount(place, minlength=len(rows))
+        more = np.full((len(rows), counts.max()), np.inf)
+        more[place, np.arange(len(place)) - (np.cumsum(counts) - counts)[place]] = np.maximum(m[place, column], 0)
+        filled, changed = min(self._count, self.near.shape[1]), counts > 0
+        rows = rows[changed]
+        nearest = np.concatenate([self.near[rows, :filled], more[changed]], axis=1)
         nearest.sort(axis=1)
-        filled = nearest.shape[1]
-        self.near[rows, :filled], self.seen[rows] = nearest, self._count
+        nearest = np.ascontiguousarray(nearest[:, :filled])
+        self.near[rows, :filled] = nearest
         self._nearby[rows] = nearest @ self._ranks[:filled]
 
     def choose(self, row: int) -> None:

@@ -47,6 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", metavar="N", default="0", help="of samples and landmarks (default 0)")
     options.add_on_invalid(parser, "left out")
     options.add_threads(parser)
+    options.add_device(parser)
     parser.add_argument("-o", "--output", metavar="FILE", help="write the answers as one line of JSON")
     options.add_overwrite(parser)
     parser.add_argument("--json", action="store_true", help="print the answers as JSON")
@@ -58,6 +59,7 @@ def _numbers(text: str) -> list[Any]:
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Compute the measures and print their main figures."""
+    from vicinal.data.usable import note
     from vicinal.tasks.diversity import diversity
 
     with console.progress() as progress:
@@ -81,6 +83,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             seed=options.number(arguments.seed),
             on_invalid=arguments.on_invalid,
             threads=options.number(arguments.threads),
+            device=arguments.device,
             progress=progress,
             output=arguments.output,
             overwrite=arguments.overwrite,
@@ -91,7 +94,6 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     for name, answer in found.items():
         if "warning" in answer:
             console.note(f"{name}: {answer['warning']}")
-    rows = "1 row" if found.invalid == 1 else f"{found.invalid:,} rows"
-    left_out = f"; {rows} without a usable value left out" if found.invalid else ""
+    left_out = note(found.unusable, skip=True)
     console.note(f"{found.n:,} rows measured in {sum(found.seconds.values()):.1f} s{left_out}")
     return 0

@@ -23,6 +23,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-k", "--k", metavar="K", default="5", help="how many neighbours (default 5)")
     options.add_metric(parser)
     options.add_threads(parser)
+    options.add_engine(parser)
+    options.add_device(parser)
     parser.add_argument("-o", "--output", metavar="FOLDER", help="the folder to write")
     parser.add_argument(
         "--add-to",
@@ -60,6 +62,9 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             encoding=arguments.encoding,
             on_invalid=arguments.on_invalid,
             threads=threads,
+            engine=arguments.engine,
+            address=arguments.address,
+            device=arguments.device,
             progress=progress,
             checkpoint=arguments.checkpoint,
             output=arguments.output,

@@ -139,8 +139,10 @@ def counted(reasons: Mapping[int, str]) -> str:
     return ", ".join(f"{reason}: {count:,}" for reason, count in Counter(reasons.values()).most_common())
 
 
-def note(reasons: Mapping[int, str], skip: bool = False) -> str:
+def note(reasons: Mapping[int, str], skip: bool = False, of: str = "") -> str:
     """Return the end of a command's closing line: how many rows had no usable value; empty where all had one.
+
+    of : which rows they are, where a command reads several sets
 
     >>> note({3: "no label", 7: "no label"})
     '; 2 rows without a usable value have no result (no label: 2)'
@@ -151,4 +153,4 @@ def note(reasons: Mapping[int, str], skip: bool = False) -> str:
     verb = "was" if len(reasons) == 1 else "were"
     have = "has" if len(reasons) == 1 else "have"
     what = f"{verb} left out" if skip else f"{have} no result"
-    return f"; {rows} without a usable value {what} ({counted(reasons)})"
+    return f"; {rows}{of and f' of {of}'} without a usable value {what} ({counted(reasons)})"

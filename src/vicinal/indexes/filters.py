@@ -129,6 +129,9 @@ class _Parser:
         self._pc: Any = pyarrow.compute
         self._text, self._columns, self._depth = expression, columns, 0
         self._tokens: list[tuple[str, str, int]] = []
+        half = re.search("[\ud800-\udfff]", expression)
+        if half:  # also what the shell gives for a byte that is no UTF-8
+            raise self._error(half.start(), "text that UTF-8 can hold", half[0])
         place = 0
         while place < len(expression.rstrip()):
             token = _TOKEN.match(expression, place)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from vicinal import devices
 from vicinal.errors import DataError, UsageError
 from vicinal.knn.arguments import (
     as_groups,
@@ -23,7 +24,7 @@ from vicinal.knn.arguments import (
 from vicinal.knn.blocks import nothing
 from vicinal.knn.checkpoint import Checkpoint, question
 from vicinal.knn.grow import GrownJoin
-from vicinal.knn.kernels import Kernel, pick
+from vicinal.knn.kernels import Kernel, over
 from vicinal.knn.measure import inverse_lengths, measured
 from vicinal.knn.metrics import find
 from vicinal.knn.neighbors import Neighbors, RadiusNeighbors, neighbors_of
@@ -35,7 +36,7 @@ from vicinal.typing import ArrayLike, MetricLike, PathLike, Progress
 class ExactSearch:
     """The rows that a float64 brute force over the given values returns, in the order (distance, row number).
 
-    Every method returns row numbers of `vectors`. The answer is the same for any number of threads.
+    Every method returns row numbers of `vectors`. The answer is the same for any number of threads and on any device.
 
     Parameters
     ----------
@@ -49,6 +50,8 @@ class ExactSearch:
         The valid rows, ascending; None for all. The other rows have no neighbours and are no row's neighbours.
     reason : str
         Why rows are invalid, for the error where none is valid.
+    device : str or None
+        Where passes run, as `vicinal.score` takes it; None for what the call that is under way was given.
 
     Examples
     --------
@@ -66,9 +69,10 @@ class ExactSearch:
         threads: int | None = None,
         valid: np.ndarray | None = None,
         reason: str = "none is valid",
+        device: str | None = None,
     ) -> None:
         self.vectors, self.metric, self.threads = vectors, find(metric), check_threads(threads)
-        self.valid, self._reason = valid, reason
+        self.valid, self._reason, self.device = valid, reason, devices.chosen() if device is None else device
         self._making = Mutex()
         self._kernel: Kernel | None = None
 
@@ -132,18 +136,11 @@ class ExactSearch:
 
     @property
     def kernel(self) -> Kernel:
-        """The kernel over the valid rows, made when it is first used; threads that need it wait for the first.
-
-        Raises
-        ------
-        DataError
-            Where no row is valid.
-        """
+        """The kernel over the valid rows, made when it is first used; DataError where no row is valid."""
         self._require_valid()
         with self._making:
             if self._kernel is None:
-                kind = pick(self.metric, self._valid_vectors.dtype)
-                self._kernel = kind(self._valid_vectors, self.metric, self.threads)
+                self._kernel = over(self._valid_vectors, self.metric, self.threads, self.device)
             return self._kernel
 
     def _require_valid(self) -> None:
@@ -197,9 +194,8 @@ class ExactSearch:
                     f"checkpoint: {self.metric.name} runs on the {kernel.name} kernel here, which cannot resume; "
                     "leave the checkpoint out"
                 )
-            resuming["checkpoint"] = Checkpoint(
-                checkpoint, question(self._valid_vectors, self.metric.name, k, row_groups)
-            )
+            asked = question(self._valid_vectors, self.metric.name, k, row_groups)
+            resuming["checkpoint"] = Checkpoint(checkpoint, asked)
         try:
             return self._of_all_rows(*kernel.self_join(k, row_groups, progress, **resuming))
         except MemoryError:
@@ -375,7 +371,7 @@ class ExactSearch:
         renumbered[rows] = np.arange(len(rows))
         known = before.indices[rows[:split]]
         known = np.where(known < 0, -1, renumbered[known])
-        join = GrownJoin(self._valid_vectors, self._groups(groups), self.metric, self.threads)
+        join = GrownJoin(self._valid_vectors, self._groups(groups), self.metric, self.threads, self.device)
         return self._of_all_rows(*join.neighbors(known, before.distances[rows[:split]], before.k, progress))
 
     def _groups(self, groups: ArrayLike | None) -> np.ndarray | None:

@@ -91,7 +91,8 @@ def choice(value: object, name: str, choices: Iterable[str]) -> str:
     """
     names = tuple(choices)
     if not isinstance(value, str) or value not in names:
-        raise UsageError(f"{name}: {unknown(name, value, names)}")
+        what = name.rpartition(".")[2]  # without its place, which a value of a file has
+        raise UsageError(f"{name}: {unknown(what, value, names)}")
     return value
 
 

@@ -3,6 +3,7 @@
 import json
 import struct
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -49,9 +50,10 @@ def read_npz(path: Path, key: str) -> Found:
             copied(place, "it is compressed", member.file_size)
             with archive.open(member) as file:
                 return Found(as_numbers(np.lib.format.read_array(file, allow_pickle=False), place), name)
-    except (zipfile.BadZipFile, EOFError, ValueError) as error:
-        if isinstance(error, VicinalError):
-            raise
+    except VicinalError:
+        raise
+    # zlib's own errors of damaged data; RuntimeError of an encrypted member, NotImplementedError of a rare form
+    except (zipfile.BadZipFile, EOFError, ValueError, OSError, RuntimeError, zlib.error) as error:
         raise DataError(f"{path}: not a readable .npz archive: {error}") from None
 
 

@@ -71,7 +71,7 @@ class Blas:
         if copies.any:
             found, distances = copies.expand(found, distances, k + 1)
             found, distances = found[copies.group], distances[copies.group]
-        return _without_self(found, distances, k)
+        return without_self(found, distances, k)
 
     def search(
         self,
@@ -201,7 +201,7 @@ class Blas:
         return sums + ranks * 1e-12 + dim * 2.0**-120
 
 
-def _without_self(indices: np.ndarray, distances: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+def without_self(indices: np.ndarray, distances: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     """Each row's first k entries other than the row itself, found by its number wherever it stands."""
     own = indices == np.arange(len(indices))[:, None]
     own[~own.any(axis=1), -1] = True  # where the row is beyond its k + 1 nearest, the last one is one too many

@@ -32,6 +32,7 @@ METRICS = ("euclidean", "sqeuclidean", "cosine", "inner_product", "manhattan", "
 
 ResultType = TypeVar("ResultType")
 Found = tuple[np.ndarray, np.ndarray]  # indices and distances
+NO_ROW = 2**32 - 1
 
 
 class Native:
@@ -123,6 +124,49 @@ class Native:
             self._index.within, radius, readable, groups, query_groups, rows
         )
         return rows.end(found)
+
+    @property
+    def joins_blocks(self) -> bool:
+        """Whether this build has `self_lists` and `cross_lists`."""
+        return hasattr(self._index, "cross_join")
+
+    def self_lists(self, k: int, groups: np.ndarray | None = None, progress: Progress | None = None) -> Found:
+        """The k nearest others of each stored row in float64, in no order: rows uint32 and distances (n, k).
+
+        A place without a neighbour has row NO_ROW and distance inf.
+        """
+        raw = self._alone(self._index.self_join, k, groups, _Rows(progress, self._n), raw=True)
+        return raw[1].view(np.uint32), raw[0].view(np.float64)
+
+    def cross_lists(
+        self,
+        queries: np.ndarray,
+        limits: np.ndarray,
+        stored: Found,
+        stored_limits: np.ndarray,
+        first: int = 0,
+        groups: np.ndarray | None = None,
+        query_groups: np.ndarray | None = None,
+    ) -> Found:
+        """The k nearest stored rows of each query, as `self_lists`; each stored row's list takes up its queries.
+
+        limits, stored_limits : float64, of each row the distance beyond which it needs no neighbour
+        stored                : rows uint32 and distances float64 (n, k), changed in place; their order is the kernel's
+        first                 : the number of the first query, in the lists of the stored rows
+        """
+        rows, distances = stored
+        raw = self._alone(
+            self._index.cross_join,
+            _readable(queries),
+            np.ascontiguousarray(limits),
+            np.ascontiguousarray(stored_limits),
+            distances.view(np.int64),
+            rows.view(np.float32),
+            first,
+            groups,
+            query_groups,
+        )
+        return raw[1].view(np.uint32), raw[0].view(np.float64)
 
     def _alone(self, call: Callable[..., Any], *arguments: Any, **others: Any) -> Any:
         """The result of a call; calls from several Python threads take turns, since they share the index's threads."""

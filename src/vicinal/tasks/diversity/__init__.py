@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from vicinal import devices
 from vicinal.data import dataset
 from vicinal.data.dataset import Dataset
 from vicinal.data.embeddings import Embeddings, OnInvalid, load
@@ -34,6 +35,7 @@ SimilarityName = Literal["cosine", "euclidean", "manhattan", "dot_product", "pea
 DistanceName = Literal["cosine", "euclidean", "squared_euclidean", "manhattan"]
 
 
+@devices.takes_device
 def diversity(
     data: object = None,
     embeddings: object = None,
@@ -55,6 +57,7 @@ def diversity(
     seed: int = 0,
     on_invalid: OnInvalid = "error",
     threads: int | None = None,
+    device: str | None = None,
     progress: StartProgress | None = None,
     output: PathLike | None = None,
     overwrite: bool = False,
@@ -106,6 +109,9 @@ def diversity(
         Rows that a measure is not defined for: "error" refuses them, "null" and "skip" leave them out.
     threads : int, optional
         By default the cores of the machine.
+    device : str, optional
+        Where exact passes run: "cuda", "cuda:1", "mps" or "cpu" of torch, several with commas between, or "auto": a
+        GPU where it is faster (default: the processor). The result does not depend on it.
     progress : callable, optional
         Called with the name of each measure; returns the function that is called with (rows done, rows in all).
     output : path, optional
@@ -155,14 +161,11 @@ def diversity(
     rows = dataset.read(data, embeddings, fields=fields, encoding=encoding)
     requests = {name: (measure, request) for name, measure in measures.items()}
     found = _vectors(rows, requests, on_invalid)
-    kept = np.arange(len(rows)) if found is None else found[1]
-    request = _with_vectors(
-        request, rows, kept, clusters, subset, reference, centroids, None if found is None else found[0]
-    )
+    embeddings_read, kept, vectors, unusable = found
+    request = _with_vectors(request, rows, kept, clusters, subset, reference, centroids, embeddings_read)
     requests = {name: (measure, request) for name, measure in measures.items()}
-    vectors = np.empty((0, 1)) if found is None else found[2]
     answers, seconds = answered(requests, Rows(vectors, check_threads(threads)), progress)
-    result = Diversity(answers, seconds, len(kept), len(rows) - len(kept))
+    result = Diversity(answers, seconds, len(kept), unusable)
     if output is not None:
         result.write(Path(output), overwrite)
     return result
@@ -199,14 +202,14 @@ Requests = Mapping[str, tuple[Measure, Request]]
 
 def _vectors(
     rows: Dataset, requests: Requests, on_invalid: OnInvalid
-) -> tuple[Embeddings, np.ndarray, np.ndarray] | None:
-    """The embeddings, the rows that can be used and their vectors; None where no measure reads any."""
+) -> tuple[Embeddings | None, np.ndarray, np.ndarray, dict[int, str]]:
+    """The embeddings (None where no measure reads any), the rows that can be used, their vectors, others' reasons."""
     if not any(measure.embeddings for measure, _ in requests.values()):
-        return None
+        return None, np.arange(len(rows)), np.empty((0, 1)), {}
     metric = "cosine" if needs_directions(requests) else None
     embeddings = load(rows.embeddings, rows=rows, metric=metric, on_invalid=on_invalid, at_least=2)
-    vectors, kept = usable(embeddings, requests, rows.ids, on_invalid)
-    return embeddings, kept, vectors
+    vectors, kept, reasons = usable(embeddings, requests, rows.ids, on_invalid)
+    return embeddings, kept, vectors, reasons
 
 
 def _with_vectors(

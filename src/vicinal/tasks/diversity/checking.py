@@ -38,7 +38,7 @@ def power(value: object, name: str) -> float:
 
 
 def _at_least_0(value: object, name: str) -> float:
-    return number(value, name, "a number of at least 0", lambda found: 0 <= found < float("inf"))
+    return number(value, name, "a finite number of at least 0", lambda found: 0 <= found < float("inf"))
 
 
 def listed(values: object, name: str, check: Callable[[object, str], Any]) -> tuple[Any, ...]:

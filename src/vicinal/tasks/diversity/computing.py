@@ -50,8 +50,8 @@ def usable(
     requests: Mapping[str, tuple[Measure, Request]],
     ids: list[Id],
     on_invalid: OnInvalid,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the vectors that every measure is defined for, and their row numbers.
+) -> tuple[np.ndarray, np.ndarray, dict[int, str]]:
+    """Return the vectors that every measure is defined for, their row numbers, and the reasons of the other rows.
 
     Raises
     ------
@@ -65,11 +65,11 @@ def usable(
     if on_invalid == "error":
         refuse_invalid(invalid, ids, embeddings.name)
     if not invalid:
-        return embeddings.vectors, np.arange(len(embeddings))
+        return embeddings.vectors, np.arange(len(embeddings)), {}
     kept = np.delete(np.arange(len(embeddings)), list(invalid))
     if len(kept) < 2:
         raise DataError(f"{embeddings.name}: {len(kept)} of {len(embeddings)} rows can be used, expected at least 2")
-    return embeddings.vectors[kept], kept
+    return embeddings.vectors[kept], kept, dict(sorted(invalid.items()))
 
 
 def _constant(vectors: np.ndarray) -> dict[int, str]:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +24,14 @@ class Diversity(Mapping[str, Answer]):
         How long each took; what measures share counts for the first.
     n : int
         The number of rows.
-    invalid : int
-        The number of rows that were left out.
+    unusable : dict of int to str
+        The rows that were left out, by number, and why.
     """
 
     answers: dict[str, Answer]
     seconds: dict[str, float]
     n: int
-    invalid: int = 0
+    unusable: dict[int, str] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> Answer:
         return self.answers[name]

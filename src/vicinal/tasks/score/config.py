@@ -188,7 +188,8 @@ def _known(listed: Setting, given: Settings, skip_unknown: bool) -> tuple[list[S
         else:
             skipped.append(plain)
     if not items:
-        raise listed.fail(f"a scorer that vicinal has ({', '.join(KNOWN)})")
+        names = ", ".join(dict.fromkeys(skipped))
+        raise UsageError(f"{listed.place}: expected a scorer that vicinal has ({', '.join(KNOWN)}), got only {names}")
     return items, tuple(skipped)
 
 

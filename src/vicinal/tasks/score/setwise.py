@@ -193,7 +193,7 @@ def _group(
     embeddings = load(source, metric=metric, on_invalid=on_invalid, at_least=2)
     if any(one.measure.by != "facility" for one in members):
         rows.refuse_other_count(embeddings.name, len(embeddings))
-    vectors, kept = usable(embeddings, requests, list(range(len(embeddings))), on_invalid)
+    vectors, kept, _ = usable(embeddings, requests, list(range(len(embeddings))), on_invalid)
     read = {one.label: (one.measure, _with_files(one, embeddings, kept, rows)) for one in members}
     sharing = tuple(one.label for one in members if one.shares_pass)
     return Group(read, Rows(vectors, threads), key, kept, len(embeddings), sharing)

@@ -1,0 +1,253 @@
+"""The Ray cluster that tasks run on: the connection, its nodes, and the loop that keeps them busy.
+
+Ray places, runs and repeats the tasks; the loop only says which tile comes next, and that a tile is best run where its
+stored block is coded already.
+"""
+
+import os
+import socket
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from vicinal.distributed.plan import Tile
+from vicinal.errors import UsageError, VicinalError, need
+
+AT_ONCE = 2  # tasks that are sent to a slot: one runs, one waits
+REPEATS = 5  # how often Ray repeats a task whose node died
+WAIT = 10.0  # seconds for an address to answer
+PATIENCE = 1.0  # seconds between two looks at the nodes
+
+
+def connect(address: str | None) -> Any:
+    """The module ray, connected to a cluster: that of the address, the one in use, or one of this machine alone.
+
+    Raises
+    ------
+    MissingExtra
+        Ray is not installed.
+    UsageError
+        No cluster answers at the address.
+    """
+    ray = need("ray", extra="ray")
+    if ray.is_initialized():
+        return ray
+    _probe(address)
+    try:
+        own = {"include_dashboard": False} if address is None else {}
+        ray.init(address=address, logging_level="ERROR", log_to_driver=False, **own)
+    except (ConnectionError, TimeoutError, RuntimeError, ValueError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise _no_answer(address, reason) from None
+    return ray
+
+
+def _probe(address: str | None) -> None:
+    """Raise UsageError where nothing listens at HOST:PORT; Ray itself would try for minutes."""
+    named = address if address not in (None, "auto") else os.environ.get("RAY_ADDRESS", "")
+    host, colon, port = str(named).removeprefix("ray://").rpartition(":")
+    if not colon or not port.isdigit():
+        return
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=WAIT):
+            pass
+    except (OSError, OverflowError) as error:
+        raise _no_answer(str(named), getattr(error, "strerror", None) or str(error)) from None
+
+
+def _no_answer(address: str | None, reason: str) -> UsageError:
+    return UsageError(
+        f"address: no Ray cluster answers at {address or 'this machine'!r} ({reason}); start one with `ray start "
+        "--head`, give its address (HOST:PORT, or auto on one of its nodes), or leave the address out to use this "
+        "machine alone"
+    )
+
+
+@dataclass(frozen=True)
+class Node:
+    """A node that runs tasks, and how many at a time."""
+
+    id: str
+    slots: int
+
+
+def nodes_of(ray: Any, num_cpus: int | None) -> tuple[list[Node], int]:
+    """The living nodes with processor cores, and the cores of a task: as given, or all of the smallest node's.
+
+    Raises
+    ------
+    UsageError
+        No node has so many cores.
+    """
+    cores = {one["NodeID"]: int(one["Resources"].get("CPU", 0)) for one in ray.nodes() if one["Alive"]}
+    cores = {name: count for name, count in cores.items() if count > 0}
+    if not cores:
+        raise UsageError("address: the Ray cluster has no node with processor cores; add one with `ray start`")
+    each = min(cores.values()) if num_cpus is None else num_cpus
+    found = [Node(name, count // each) for name, count in sorted(cores.items()) if count >= each]
+    if not found:
+        raise UsageError(f"num_cpus: {each} cores a task, but no node has more than {max(cores.values())}; lower it")
+    return found, each
+
+
+@dataclass
+class Ran:
+    """Where a tile was sent, where it ran, and how long it took there."""
+
+    tile: Tile
+    sent_to: str
+    ran_on: str
+    seconds: float
+    coding: float
+    processor: float
+
+
+@dataclass
+class Queue:
+    """Tiles that wait, by the block that must be coded for them, and the node where that is done."""
+
+    waiting: "OrderedDict[int, deque[Tile]]" = field(default_factory=OrderedDict)
+    homes: dict[int, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, tiles: Iterable[Tile]) -> "Queue":
+        """All tiles in their order."""
+        queue = cls()
+        for tile in tiles:
+            queue.waiting.setdefault(tile.stored, deque()).append(tile)
+        return queue
+
+    def __len__(self) -> int:
+        return sum(len(tiles) for tiles in self.waiting.values())
+
+    def take(self, node: str, busy: set[str], ready: Callable[[Tile], bool]) -> Tile | None:
+        """The next tile for a node: of a block that it has coded, else of none's, else of a node that is busy."""
+        of_node = [block for block in self.waiting if self.homes.get(block) == node]
+        of_none = [block for block in self.waiting if block not in self.homes]
+        of_busy = [block for block in self.waiting if self.homes.get(block) in busy]
+        of_busy.sort(key=lambda block: -len(self.waiting[block]))
+        for blocks in (of_node, of_none, of_busy):
+            for block in blocks:
+                tile = next((one for one in self.waiting[block] if ready(one)), None)
+                if tile is None:
+                    continue
+                self.waiting[block].remove(tile)
+                if not self.waiting[block]:
+                    del self.waiting[block]
+                self.homes.setdefault(block, node)
+                return tile
+        return None
+
+    def leave(self, node: str) -> None:
+        """Give the blocks of a node that died to the others."""
+        self.homes = {block: home for block, home in self.homes.items() if home != node}
+
+
+class Pass:
+    """The tiles of one pass on a cluster.
+
+    send   : (tile, options of the task) -> reference of its result
+    finish : takes a tile and its result
+    ready  : whether all that a tile needs is known
+    """
+
+    def __init__(
+        self,
+        ray: Any,
+        num_cpus: int | None,
+        send: Callable[[Tile, dict[str, Any]], Any],
+        finish: Callable[[Tile, Any], None],
+        ready: Callable[[Tile], bool],
+    ) -> None:
+        self._ray, self._given = ray, num_cpus
+        self._send, self._finish, self._ready = send, finish, ready
+        self.nodes, self.cores = nodes_of(ray, num_cpus)
+        self._looked = time.monotonic()
+        self.ran: list[Ran] = []
+
+    def run(self, tiles: Iterable[Tile]) -> None:
+        """Run all tiles; an error or Ctrl-C cancels those that run.
+
+        Raises
+        ------
+        VicinalError
+            What a task raised; or the cluster lost a task REPEATS times.
+        """
+        queue = Queue.of(tiles)
+        flights: dict[Any, tuple[Tile, str]] = {}
+        try:
+            while queue or flights:
+                self._fill(queue, flights)
+                done, _ = self._ray.wait(list(flights), num_returns=1, timeout=PATIENCE)
+                for reference in done:
+                    tile, node = flights.pop(reference)
+                    result = self._result(reference)
+                    self.ran.append(Ran(tile, node, result.node, result.seconds, result.coding, result.processor))
+                    if result.node and result.node != node:
+                        queue.homes[tile.stored] = result.node
+                    self._finish(tile, result)
+                self._look(queue)
+        except BaseException:
+            for reference in flights:
+                self._ray.cancel(reference)
+            raise
+
+    def _fill(self, queue: Queue, flights: dict[Any, tuple[Tile, str]]) -> None:
+        """Send tiles until every node has enough, or nothing can be sent."""
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        while True:
+            load = {node.id: 0 for node in self.nodes}
+            for _, name in flights.values():
+                load[name] = load.get(name, 0) + 1
+            free = sorted(
+                (node for node in self.nodes if load[node.id] < AT_ONCE * node.slots),
+                key=lambda node: load[node.id] / node.slots,
+            )
+            busy = {node.id for node in self.nodes if load[node.id] >= AT_ONCE * node.slots}
+            for node in free:
+                tile = queue.take(node.id, busy, self._ready)
+                if tile is not None:
+                    options = {
+                        "num_cpus": self.cores,
+                        "max_retries": REPEATS,
+                        "scheduling_strategy": NodeAffinitySchedulingStrategy(node.id, soft=True),
+                    }
+                    flights[self._send(tile, options)] = tile, node.id
+                    break
+            else:
+                return
+
+    def _look(self, queue: Queue) -> None:
+        """Learn which nodes have died or joined."""
+        if time.monotonic() - self._looked < PATIENCE:
+            return
+        self._looked = time.monotonic()
+        alive, _ = nodes_of(self._ray, self.cores)
+        for gone in {node.id for node in self.nodes} - {node.id for node in alive}:
+            queue.leave(gone)
+        self.nodes = alive
+
+    def _result(self, reference: Any) -> Any:
+        """What a task gave, or its error in words."""
+        exceptions = self._ray.exceptions
+        try:
+            return self._ray.get(reference)
+        except exceptions.RayTaskError as error:
+            cause = error.cause
+            if isinstance(cause, VicinalError):
+                raise cause from None
+            if isinstance(cause, ModuleNotFoundError):
+                raise UsageError(
+                    f"the nodes of the cluster cannot import {cause.name}: install the same version of vicinal on "
+                    "every node"
+                ) from error
+            raise
+        except exceptions.RayError as error:
+            reason = str(error).strip().partition("\n")[0]
+            raise UsageError(
+                f"the cluster lost a task {REPEATS + 1} times ({reason}); see `ray status` and `ray logs`, and give "
+                "smaller blocks (block_rows) where a node has too little memory"
+            ) from error

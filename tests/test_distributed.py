@@ -1,0 +1,288 @@
+"""The parts of a distributed pass without Ray: the plan, the tiles as functions, the lists, the checkpoint."""
+
+import itertools
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from vicinal.distributed import tiles
+from vicinal.distributed.checkpoint import Tiles
+from vicinal.distributed.cluster import Queue
+from vicinal.distributed.lists import Lists
+from vicinal.distributed.plan import Plan, Tile, plan, simulate
+from vicinal.distributed.rows import Block, Piece, cut, part_of
+from vicinal.distributed.source import open_rows
+from vicinal.distributed.tiles import Question, Result, Rows
+from vicinal.errors import DataError, UsageError
+from vicinal.knn import block_join
+from vicinal.knn.block_join import BlockJoin, Found
+from vicinal.knn.exact import ExactSearch
+from vicinal.knn.kernels.brute import Brute
+from vicinal.knn.metrics import METRICS, find
+
+METRIC_NAMES = [metric.name for metric in METRICS]
+
+
+def rows_of(metric: str, n: int = 700, dtype: str = "float32") -> np.ndarray:
+    """Rows with copies, ties and, where there can be, an invalid one."""
+    rng = np.random.default_rng(n)
+    if find(metric).kernel == "bits":
+        rows = rng.integers(0, 256, (n, 5)).astype(np.uint8)
+    else:
+        rows = (np.round(rng.normal(size=(n, 12)) * 3) / 4).astype(dtype)
+        rows[(rows == 0).all(axis=1)] = 1
+        rows[5] = np.nan
+    rows[n // 2 :: 7] = rows[: len(rows[n // 2 :: 7])]
+    return rows
+
+
+class InOneProcess:
+    """A self-join by its tiles, one after the other, as the driver merges them."""
+
+    def __init__(self, rows: np.ndarray, metric: str, k: int, made: Plan, groups: np.ndarray | None = None) -> None:
+        self.plan, self.starts, self.groups = made, made.starts, groups
+        self.question = Question(str(id(self)), find(metric), k)
+        self.lists = Lists(np.array(self.starts), max(k, 1), len(rows))
+        self.blocks = cut([rows], self.starts)
+        self.invalid: dict[int, np.ndarray] = {}
+        self.found: dict[int, list[Any]] = {}
+
+    def rows(self, block: int) -> Rows:
+        groups = None if self.groups is None else self.groups[self.starts[block] : self.starts[block + 1]]
+        invalid = self.invalid.get(block, np.zeros(0, np.int64))
+        return Rows(block, self.blocks[block], invalid, groups, self.lists.limits(block))
+
+    def result(self, tile: Tile) -> Result:
+        if tile.own:
+            return tiles.own_tile(self.question, self.rows(tile.stored), refuse=False)
+        part = self.plan.queries(tile)
+        return tiles.cross_tile(self.question, self.rows(tile.stored), self.rows(tile.queries), part)
+
+    def take(self, tile: Tile, result: Result) -> None:
+        if tile.own:
+            self.invalid[tile.stored] = np.array(list(result.invalid), np.int64)
+        if result.stored is not None:
+            self.lists.merge(tile.stored, result.stored, self.starts[tile.queries])
+        if result.queries is not None:
+            self.lists.merge(tile.queries, result.queries, self.starts[tile.stored])
+
+    def run(self) -> None:
+        for tile in self.plan.tiles():
+            self.take(tile, self.result(tile))
+
+
+def same(found: tuple[np.ndarray, np.ndarray], expected: Any) -> bool:
+    return (
+        np.array_equal(found[0], expected.indices)
+        and found[0].dtype == expected.indices.dtype
+        and found[1].tobytes() == expected.distances.tobytes()
+    )
+
+
+@pytest.mark.parametrize("metric", METRIC_NAMES)
+@pytest.mark.parametrize(("block", "parts", "grouped"), [(99, 2, False), (350, 1, True), (699, 3, False)])
+def test_tiles_give_the_bits_of_one_pass(metric: str, block: int, parts: int, grouped: bool) -> None:
+    rows = rows_of(metric)
+    groups = np.arange(len(rows)) % 4 if grouped else None
+    work = InOneProcess(rows, metric, 6, Plan(len(rows), block, parts), groups)
+    work.run()
+    expected = ExactSearch.of(rows, find(metric), on_invalid="null").neighbors(6, groups)
+    assert same(work.lists.result(6), expected)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float64", "int8", "int32"])
+def test_tiles_read_every_dtype(dtype: str) -> None:
+    rows = rows_of("euclidean")
+    rows = (np.nan_to_num(rows, nan=0.25) * 4).astype(dtype)
+    work = InOneProcess(rows, "euclidean", 4, Plan(len(rows), 300, 1))
+    work.run()
+    assert same(work.lists.result(4), ExactSearch.of(rows).neighbors(4))
+
+
+def test_kernels_without_lists_give_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(block_join, "pick", lambda metric, dtype: Brute)
+    rows = rows_of("cosine", 300)
+    work = InOneProcess(rows, "cosine", 5, Plan(len(rows), 130, 2), np.arange(300) % 3)
+    work.run()
+    expected = ExactSearch.of(rows, "cosine", on_invalid="null").neighbors(5, np.arange(300) % 3)
+    assert same(work.lists.result(5), expected)
+
+
+def test_results_that_come_twice_or_in_another_order_change_nothing() -> None:
+    rows = rows_of("manhattan", 400)
+    made = Plan(400, 90, 1)
+    work, again = InOneProcess(rows, "manhattan", 5, made), InOneProcess(rows, "manhattan", 5, made)
+    results = []
+    for tile in made.tiles():
+        result = work.result(tile)
+        work.take(tile, result)
+        results.append((tile, result))
+    for tile, result in [*reversed(results), *results[::2]]:
+        again.take(tile, result)
+    expected = work.lists.result(5)
+    found = again.lists.result(5)
+    assert np.array_equal(found[0], expected[0]) and found[1].tobytes() == expected[1].tobytes()
+
+
+def test_limits_keep_what_a_task_returns_small() -> None:
+    rows = np.random.default_rng(3).normal(size=(1200, 8)).astype(np.float32)
+    work = InOneProcess(rows, "euclidean", 5, Plan(1200, 200, 1))
+    sent = {}
+    for tile in work.plan.tiles():
+        result = work.result(tile)
+        work.take(tile, result)
+        assert result.stored is not None
+        sent[tile] = len(result.stored.others) + (0 if result.queries is None else len(result.queries.others))
+    last = [count for tile, count in sent.items() if not tile.own][-1]
+    assert all(count == 200 * 5 for tile, count in sent.items() if tile.own)
+    assert last < 2 * 200 * 5 / 2  # a list that six blocks have filled takes less than half of a further block's
+
+
+def test_merging_by_hand() -> None:
+    lists = Lists(np.array([0, 2]), 2, 100)
+    one = Found(np.array([0]), np.array([2]), np.array([4, 3]), np.array([1.0, 1.0]))
+    lists.merge(0, one, 10)
+    assert lists.limits(0).tolist() == [1.0, np.inf]
+    lists.merge(0, Found(np.array([0, 1]), np.array([1, 1]), np.array([2, 7]), np.array([1.0, 0.5])), 0)
+    lists.merge(0, one, 10)
+    indices, distances = lists.result(2)
+    assert indices.tolist() == [[2, 13], [7, -1]]  # of equal distances the lower row
+    assert distances.tolist() == [[1.0, 1.0], [0.5, np.inf]]
+
+
+@pytest.mark.parametrize(
+    ("n", "block", "parts"), [(10, 3, 1), (100, 9, 3), (7, 7, 2), (24, 4, 2), (25, 8, 1), (5, 1, 3)]
+)
+def test_each_pair_of_rows_is_in_one_tile(n: int, block: int, parts: int) -> None:
+    made = Plan(n, block, parts)
+    seen: list[tuple[int, int]] = []
+    for tile in made.tiles():
+        stored = range(n)[tile.stored * block : (tile.stored + 1) * block]
+        queries = range(n)[tile.queries * block : (tile.queries + 1) * block]
+        if tile.own:
+            pairs = list(itertools.combinations(stored, 2))
+        else:
+            pairs = [(min(i, j), max(i, j)) for i in queries[made.queries(tile)] for j in stored]
+        assert len(pairs) == made.pairs(tile)
+        seen += pairs
+    assert sorted(seen) == list(itertools.combinations(range(n), 2))
+    assert len({tile.name for tile in made.tiles()}) == len(list(made.tiles()))
+
+
+@pytest.mark.parametrize("n", [10**7, 10**8, 10**9, 10**10])
+@pytest.mark.parametrize("nodes", [4, 32, 1000])
+def test_plans_of_sizes_that_are_not_here(n: int, nodes: int) -> None:
+    cost = simulate(n, 384, nodes)
+    made = plan(n, 384, nodes)
+    assert cost.pairs == n * (n - 1) // 2  # each pair once
+    assert cost.blocks % nodes == 0 or cost.blocks < nodes
+    assert made.block_rows * 384 <= 1 << 32  # the codes of a block
+    row = 384 + 10 * 12  # codes and lists
+    assert cost.node_memory <= 1.5 * (made.block_rows + 16384) * row
+    assert cost.sent <= (made.blocks + 1) * n * 384 * 4  # a row is read once for each block at most
+    assert cost.share_lost <= 0.3
+
+
+def test_a_simulation_counts_what_the_tiles_are() -> None:
+    for n, nodes, rows in ((50_001, 3, 5_000), (40_000, 4, 10_000), (30_001, 2, 30_000)):
+        cost, made = simulate(n, 16, nodes, block_rows=rows), plan(n, 16, nodes, rows)
+        all_tiles = list(made.tiles())
+        queries = [made.queries(tile).stop - made.queries(tile).start for tile in all_tiles]
+        read = sum(made.size(t.stored) if t.own else q for t, q in zip(all_tiles, queries, strict=True))
+        assert (cost.tiles, cost.pairs) == (len(all_tiles), sum(map(made.pairs, all_tiles)))
+        assert cost.sent == 64 * read
+        assert cost.pairs_lost == max(map(made.pairs, all_tiles))
+
+
+def test_a_queue_keeps_a_block_on_its_node_and_gives_it_away_when_the_node_dies() -> None:
+    queue = Queue.of(Plan(40, 10, 1).tiles())
+    always = lambda tile: True  # noqa: E731
+    assert queue.take("a", set(), always) == Tile(0, 0)
+    assert queue.take("b", set(), always) == Tile(1, 1)
+    first = queue.take("a", set(), lambda tile: tile.own or tile.stored == 0)
+    assert first is not None and first.stored == 0
+    queue.leave("a")
+    taken = []
+    while (tile := queue.take("b", set(), always)) is not None:
+        taken.append(tile)
+    assert len(queue) == 0 and len(taken) == 10 - 3
+
+
+def test_files_are_read_by_path_and_offset(tmp_path: Path) -> None:
+    rows = np.arange(40, dtype=np.float16).reshape(10, 4)
+    np.save(tmp_path / "a.npy", rows[:6])
+    np.save(tmp_path / "b.npy", rows[6:])
+    source = open_rows(tmp_path, find("euclidean"))
+    assert all(isinstance(part, Piece) for part in source.parts) and len(source) == 10
+    blocks = cut(source.parts, [0, 4, 8, 10])
+    assert [block.read().tolist() for block in pickle.loads(pickle.dumps(blocks))] == [
+        rows[:4].tolist(),
+        rows[4:8].tolist(),
+        rows[8:].tolist(),
+    ]
+    whole = np.load(tmp_path / "a.npy", mmap_mode="r")
+    part = part_of(whole[1:, ::2])
+    assert isinstance(part, Piece) and part.read().tolist() == rows[1:6, ::2].tolist()
+    assert isinstance(part_of(rows), np.ndarray)
+
+
+def test_a_file_that_changed_or_is_missing_on_a_node_is_refused(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.ones((3, 2)))
+    (part,) = open_rows(tmp_path / "a.npy", find("euclidean")).parts
+    assert isinstance(part, Piece)
+    np.save(tmp_path / "a.npy", np.ones((4, 2)))
+    with pytest.raises(DataError, match="another file on the node"):
+        part.read()
+    (tmp_path / "a.npy").unlink()
+    with pytest.raises(DataError, match="every node sees it"):
+        part.read()
+
+
+def test_a_checkpoint_keeps_each_tile_whole(tmp_path: Path) -> None:
+    folder, made = tmp_path / "kept", Plan(9, 4, 1)
+    question = {"n": 9, "k": 2}
+    kept = Tiles(folder, question, made)
+    found = Found(np.array([1]), np.array([2]), np.array([0, 3]), np.array([0.25, 0.5]))
+    kept.save(Tile(1, 1), Result(found, None, {3: "NaN"}, "abc", "native"))
+    again = Tiles(folder, question, Plan(9, 3, 2))
+    assert again.plan == made  # the plan of the work that is there
+    loaded = again.load(Tile(1, 1))
+    assert loaded is not None and loaded.stored is not None and loaded.queries is None
+    assert loaded.stored.distances.tolist() == [0.25, 0.5] and loaded.invalid == {3: "NaN"}
+    assert again.load(Tile(0, 0)) is None
+    with pytest.raises(UsageError, match="k was 2, is 3"):
+        Tiles(folder, {"n": 9, "k": 3}, made)
+    (folder / "0-0-0.npz").write_bytes(b"PK torn")
+    with pytest.raises(UsageError, match="remove the folder"):
+        again.load(Tile(0, 0))
+    again.remove()
+    assert not folder.exists()
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "mine.txt").write_text("x")
+    with pytest.raises(UsageError, match="no checkpoint"):
+        Tiles(tmp_path / "other", question, made)
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "cosine", "hamming"])
+def test_all_within_a_radius_by_tiles(metric: str) -> None:
+    rows = rows_of(metric, 300)
+    expected = ExactSearch.of(rows, find(metric), on_invalid="null").neighbors(3).distances[:, 2]
+    radius = float(np.median(expected[np.isfinite(expected)]))
+    block = BlockJoin(rows[6:], find(metric), None, 1)
+    found = block.within(radius, rows[6:90])
+    back = tiles.transposed(found, len(rows) - 6)
+    pairs = {(int(i), int(j)) for i, j in zip(np.repeat(found.rows, found.counts), found.others, strict=True)}
+    assert pairs == {(int(j), int(i)) for i, j in zip(np.repeat(back.rows, back.counts), back.others, strict=True)}
+    reference = find(metric).pairwise(rows[6:90], rows[6:])
+    assert pairs == {(int(i), int(j)) for i, j in zip(*np.nonzero(reference <= radius), strict=True)}
+    assert found.distances.tolist() == reference[np.repeat(found.rows, found.counts), found.others].tolist()
+
+
+def test_rows_in_memory_need_no_copy() -> None:
+    rows = np.ones((6, 2), np.float32)
+    (block,) = cut([rows], [0, 6])
+    assert np.shares_memory(block.read(), rows)
+    assert Block((rows[:2], rows[2:])).read().shape == (6, 2)

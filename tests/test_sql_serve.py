@@ -133,6 +133,26 @@ def test_a_column_of_every_type_comes_back(pool: ydb.QuerySessionPool) -> None:
     ]
 
 
+def test_types_of_ydb_survive_a_parquet_file(tmp_path: Path) -> None:
+    with vicinal.sql.connect() as db:
+        db.execute(
+            """CREATE TABLE K (id Int32, u Uuid, d Decimal(10, 3), j JsonDocument, t Timestamp64, i Interval, e String,
+            PRIMARY KEY (id));
+            UPSERT INTO K (id, u, d, j, e) VALUES (1, CAST("550e8400-e29b-41d4-a716-446655440000" AS Uuid),
+            CAST("1.5" AS Decimal(10, 3)), Json("[1]"), Knn::ToBinaryStringFloat([1.f]))"""
+        )
+        with pytest.raises(UsageError, match="column i is an Interval, which Parquet has no type for"):
+            vicinal.sql.export_table(db, "K", tmp_path / "k.parquet")
+        db.execute("ALTER TABLE K DROP COLUMN i")
+        vicinal.sql.export_table(db, "K", tmp_path / "k.parquet", column="e")
+        vicinal.sql.import_table(db, "L", tmp_path / "k.parquet", column="e")
+        shown = [db.execute(f"SHOW CREATE TABLE {name}")[0][2].replace(f"`{name}`", "") for name in "KL"]
+        assert shown[0] == shown[1]
+        first = list(db.execute("SELECT * FROM K"))
+        assert first == list(db.execute("SELECT * FROM L")) == list(db.execute("SELECT * FROM L LIMIT 5"))
+        assert first[0][1:3] == (uuid.UUID("550e8400-e29b-41d4-a716-446655440000"), Decimal("1.500"))
+
+
 ERRORS = {
     "SELECT x FROM nowhere": ydb.SchemeError,
     "DROP TABLE nowhere": ydb.SchemeError,

@@ -34,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_metric(parser, mahalanobis=True)
     options.add_on_invalid(parser, "left out")
     options.add_threads(parser)
+    options.add_device(parser)
     options.add_overwrite(parser)
     parser.add_argument("--json", action="store_true", help="everything as JSON")
 
@@ -59,6 +60,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             matrix=arguments.matrix,
             on_invalid=arguments.on_invalid,
             threads=options.number(arguments.threads),
+            device=arguments.device,
             html=arguments.html,
             write_errors=arguments.write_errors,
             write_pairs=arguments.write_pairs,

@@ -118,6 +118,7 @@ def _add_scores(parser: argparse.ArgumentParser) -> None:
         "--threads", "--max-workers", dest="threads", metavar="N", help="threads (default: the machine's cores)"
     )
     options.add_engine(parser)
+    options.add_device(parser)
     parser.add_argument(
         "--checkpoint",
         metavar="FOLDER",
@@ -167,6 +168,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             threads=threads,
             engine=arguments.engine,
             address=arguments.address,
+            device=arguments.device,
             progress=progress,
             checkpoint=arguments.checkpoint,
             output=arguments.output,

@@ -5,6 +5,7 @@ stored block is coded already.
 """
 
 import os
+import re
 import socket
 import time
 from collections import OrderedDict, deque
@@ -239,9 +240,10 @@ class Pass:
             cause = getattr(error, "cause", None) or error
         if isinstance(cause, VicinalError):
             raise cause from None
-        if isinstance(cause, ModuleNotFoundError):
+        missing = re.search(r"No module named '([\w.]+)'", str(cause))
+        if missing:  # Ray gives the error of an import as text
             raise UsageError(
-                f"the nodes of the cluster cannot import {cause.name}: install the same vicinal on every node"
+                f"the nodes of the cluster cannot import {missing[1]}: install the same vicinal on every node"
             ) from cause
         if not isinstance(cause, exceptions.RayError):
             raise cause

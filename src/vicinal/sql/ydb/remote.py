@@ -115,11 +115,11 @@ class Remote:
                 value = declared(statement, yql, given)
                 before[str(len(before))] = _Piece(text, {f"${statement.name}": self._typed(statement.kind, value)})
             elif isinstance(statement, statements.Named | statements.Pragma):
-                before[str(len(before))] = self._piece(text, given)
+                before[str(len(before))] = self._piece(text, given, before)
             elif isinstance(statement, statements.Transaction):
                 yield from self._transact(statement, yql)
             else:
-                pieces = [*before.values(), self._piece(text, given)]
+                pieces = [*before.values(), self._piece(text, given, before)]
                 if self._transaction is None:
                     yield from self._send(pieces)
                 else:
@@ -139,9 +139,10 @@ class Remote:
             # Names and pragmas that several of them share are sent once.
             yield from self._send({id(piece): piece for pieces in waiting for piece in pieces}.values())
 
-    def _piece(self, text: str, given: dict[str, Any]) -> "_Piece":
-        """A statement's text with the values that it names."""
-        named_here = [name for name in names_in(text) if name in given]
+    def _piece(self, text: str, given: dict[str, Any], before: "dict[str, _Piece]") -> "_Piece":
+        """A statement's text with the values that it names, but for those that a DECLARE before it has."""
+        declared_names = {name for piece in before.values() for name in piece.values}
+        named_here = [name for name in names_in(text) if name in given and f"${name}" not in declared_names]
         return _Piece(text, {f"${name}": self._typed(None, parameter(name, given[name])) for name in named_here})
 
     def _send(self, pieces: Iterable["_Piece"]) -> Iterator[Rows]:

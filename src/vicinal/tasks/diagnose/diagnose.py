@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from vicinal import devices
 from vicinal.analysis.agreement import Kappa, cohen_kappa
 from vicinal.analysis.diagnostics import confusion, error_by_share
 from vicinal.analysis.label_review import boundary_pairs, label_errors
@@ -59,6 +60,7 @@ class _Rows:
     second: np.ndarray | None
 
 
+@devices.takes_device
 def diagnose(
     data: object,
     labels: object = None,
@@ -74,6 +76,7 @@ def diagnose(
     matrix: object = None,
     on_invalid: OnInvalid = "error",
     threads: int | None = None,
+    device: str | None = None,
     html: PathLike | None = None,
     write_errors: PathLike | None = None,
     write_pairs: PathLike | None = None,
@@ -117,6 +120,9 @@ def diagnose(
         "null" and "skip" leave them out.
     threads : int, optional
         Default: the machine's cores.
+    device : str, optional
+        Where exact passes run: "cuda", "cuda:1", "mps" or "cpu" of torch, several with commas between, or "auto": a
+        GPU where it is faster (default: the processor). The result does not depend on it.
     html : path, optional
         Write the page with pictures. Needs matplotlib.
     write_errors, write_pairs : path, optional

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from vicinal import devices
 from vicinal.data import adding, dataset, frames, tables
 from vicinal.data.dataset import Dataset
 from vicinal.data.embeddings import ON_INVALID, OnInvalid
@@ -38,6 +39,7 @@ from vicinal.tasks.score.runs import Origin
 from vicinal.typing import MetricLike, PathLike, StartProgress
 
 
+@devices.takes_device
 def score(
     data: object = None,
     embeddings: object = None,
@@ -53,6 +55,7 @@ def score(
     on_invalid: OnInvalid = "error",
     evidence: bool = False,
     threads: int | None = None,
+    device: str | None = None,
     progress: StartProgress | None = None,
     checkpoint: PathLike | None = None,
     engine: str = "local",
@@ -107,6 +110,9 @@ def score(
         Whether tables and files name each row's neighbours, their distances, and its group of exact copies.
     threads : int, optional
         The number of threads (default: all cores). The scores do not depend on it.
+    device : str, optional
+        Where exact passes run: "cuda", "cuda:1", "mps" or "cpu" of torch, several with commas between, or "auto": a
+        GPU where it is faster (default: the processor). The result does not depend on it.
     progress : callable, optional
         Called with the name of each pass; returns the function that is called with (rows done, rows in all).
     checkpoint : path, optional

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vicinal.errors import need
-from vicinal.knn.kernels.torch import measure, products
+from vicinal.knn.kernels.torch import fused, measure, products
 from vicinal.knn.kernels.torch.codes import Coder
 from vicinal.knn.kernels.torch.lists import Lists, merged, nothing
 from vicinal.knn.kernels.torch.pairs import Comparison, Side
@@ -107,6 +107,7 @@ class Device:
         if wrong := self._do(measure.probe, exact):
             raise RuntimeError(wrong)
         self.loader: Loader = self._do(Loader, name, exact, coder)
+        self.passing: fused.Passing | None = self._do(fused.choose, coder.kind, len(coder.centre), name)
         self.multiply: products.Multiply = self._do(products.choose, coder.kind, len(coder.centre), name)
 
     def _do(self, call: Callable[..., Any], *arguments: Any) -> Any:
@@ -277,9 +278,13 @@ class Call:
     def _merged(self) -> State:
         """The lists of all devices."""
         whole = nothing(self._n, self._k) if self._start is None else (self._start[0].copy(), self._start[1].copy())
-        for future in [work.device.start(work.lists) for work in self._works]:
-            for part, distance, entry in future.result():
-                whole[0][part], whole[1][part] = merged((whole[0][part], whole[1][part]), (distance, entry))
+        for work in self._works:
+            alone = work is self._works[0]  # whose lists began with `start`
+            for part, distance, entry in work.device.start(work.lists).result():
+                own = distance, entry
+                if not alone:
+                    own = merged((whole[0][part], whole[1][part]), own, work.device.exact)
+                whole[0][part], whole[1][part] = own
         return whole
 
     def _keep(self) -> None:

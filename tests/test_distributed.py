@@ -2,21 +2,24 @@
 
 import itertools
 import pickle
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from vicinal import distributed
 from vicinal.distributed import tiles
 from vicinal.distributed.checkpoint import Tiles
 from vicinal.distributed.cluster import Queue
+from vicinal.distributed.engines import ClusterExact, Engine
 from vicinal.distributed.lists import Lists
 from vicinal.distributed.plan import Plan, Tile, plan, simulate
 from vicinal.distributed.rows import Block, Piece, cut, part_of
 from vicinal.distributed.source import open_rows
 from vicinal.distributed.tiles import Question, Result, Rows
-from vicinal.errors import DataError, UsageError
+from vicinal.errors import DataError, MissingExtra, UsageError
 from vicinal.knn import block_join
 from vicinal.knn.block_join import BlockJoin, Found
 from vicinal.knn.exact import ExactSearch
@@ -282,6 +285,23 @@ def test_all_within_a_radius_by_tiles(metric: str) -> None:
     reference = find(metric).pairwise(rows[6:90], rows[6:])
     assert pairs == {(int(i), int(j)) for i, j in zip(*np.nonzero(reference <= radius), strict=True)}
     assert found.distances.tolist() == reference[np.repeat(found.rows, found.counts), found.others].tolist()
+
+
+def test_what_a_cluster_cannot_do_is_refused_by_name() -> None:
+    with pytest.raises(UsageError, match="engine: unknown engine 'rai': did you mean 'ray'"):
+        Engine("rai")
+    with pytest.raises(UsageError, match="address: names a Ray cluster, and engine is local"):
+        Engine("local", "auto")
+    with pytest.raises(UsageError, match="recall: a cluster computes exact neighbours alone"):
+        ClusterExact(find("cosine"), None, None).fit(np.eye(3)).neighbors(1, recall=0.9)
+
+
+def test_a_missing_ray_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(MissingExtra, match=r"pip install 'vicinal\[ray\]'"):
+        Engine("ray")
+    with pytest.raises(MissingExtra, match=r"pip install 'vicinal\[ray\]'"):
+        distributed.neighbors([[0.0], [1.0]], 1)
 
 
 def test_rows_in_memory_need_no_copy() -> None:

@@ -3,6 +3,7 @@
 import itertools
 import pickle
 import sys
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,7 @@ class InOneProcess:
 
     def __init__(self, rows: np.ndarray, metric: str, k: int, made: Plan, groups: np.ndarray | None = None) -> None:
         self.plan, self.starts, self.groups = made, made.starts, groups
-        self.question = Question(str(id(self)), find(metric), k)
+        self.question = Question(uuid.uuid4().hex, find(metric), k)
         self.lists = Lists(np.array(self.starts), max(k, 1), len(rows))
         self.blocks = cut([rows], self.starts)
         self.invalid: dict[int, np.ndarray] = {}

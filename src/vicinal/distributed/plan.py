@@ -174,7 +174,7 @@ class Simulation:
     node_memory : int
         Codes, lists and limits of a task, in bytes; the vectors themselves are mapped, and leave when memory is short.
     driver_memory : int
-        The lists and the result.
+        The lists, in whose place the result comes.
     pairs_lost : int
         The pairs of the longest tile: what a lost node costs at most, besides coding its block again.
     share_lost : float
@@ -245,7 +245,7 @@ def simulate(n: int, dim: int, nodes: int, k: int = 10, bytes_a_number: int = 4,
         returned=int(n * entries * BYTES_SENT),
         limits=limits,
         node_memory=(made.block_rows + step) * per_row,
-        driver_memory=2 * n * k * BYTES_OF_ENTRY,
+        driver_memory=n * k * BYTES_OF_ENTRY,
         pairs_lost=longest,
         share_lost=longest / max(1, pairs / nodes),
         pairs=pairs,

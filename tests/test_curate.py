@@ -152,3 +152,31 @@ def test_the_rounds_of_another_data_set_are_refused(tmp_path: Any) -> None:
     call(tmp_path / "s")
     with pytest.raises(DataError, match="its rounds are of a data set with other ids"):
         call(tmp_path / "s", ids=IDS[::-1], experts=JUDGES)
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (("asked", 0, "id"), []),
+        (("asked", 0, "pair"), "x"),
+        (("asked", 0, "pair"), 10**30),
+        (("asked", 0, "round"), True),
+        (("asked", 0, "more"), 1),
+        (("rounds", 0, "model"), None),
+        (("rounds", 0), 5),
+    ],
+)
+def test_a_state_whose_values_have_another_type_is_refused(
+    tmp_path: Any, place: tuple[Any, ...], value: object
+) -> None:
+    call(tmp_path / "s")
+    call(tmp_path / "s", experts=JUDGES)
+    file = tmp_path / "s" / "manifest.json"
+    manifest = json.loads(file.read_text())
+    inner = manifest
+    for key in place[:-1]:
+        inner = inner[key]
+    inner[place[-1]] = value
+    file.write_text(json.dumps(manifest))
+    with pytest.raises(DataError, match=r"manifest\.json: not a manifest of the rounds of a curation"):
+        call(tmp_path / "s", experts=JUDGES)

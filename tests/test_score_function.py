@@ -221,6 +221,18 @@ def test_a_run_is_kept_by_the_function_or_later_and_goes_on(work: Workplace) -> 
     assert len(again) == 48 and len(now) == 30
 
 
+@pytest.mark.parametrize(("name", "key", "value"), [("data", "embeddings", []), ("scorers", "embedding_path", None)])
+def test_a_kept_run_that_names_no_embeddings_is_refused(work: Workplace, name: str, key: str, value: object) -> None:
+    score("data.jsonl", "emb.npy", run="run")
+    file = Path("run", "manifest.json")
+    manifest = json.loads(file.read_text())
+    manifest[name][0][key] = value
+    file.write_text(json.dumps(manifest))
+    for ask in (lambda: score(append=work.vectors, previous="run"), lambda: report("run", output="o.html")):
+        with pytest.raises(DataError, match=r"manifest\.json: not a manifest of a kept run"):
+            ask()
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

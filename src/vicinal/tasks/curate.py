@@ -29,6 +29,8 @@ from vicinal.tasks import arguments
 from vicinal.typing import Id, LearnedMetricLike, PathLike
 
 STATE = FolderKind("vicinal.curation", 1, "the rounds of a curation", "vicinal curate", "begin again")
+ASKED = {"id": (int, str), "pair": int, "round": int, "split": str}
+ROUND = {"labelled": int, "model": (int, float), "experts": (int, float)}
 EXHAUSTED = "exhausted"
 TRAIN, EVALUATION = "train", "evaluation"
 MOST_CLUSTERS, LARGEST_SEED = 50, 2**32 - 1  # clusters of one label; the largest seed that scikit-learn takes
@@ -253,19 +255,17 @@ def _read(state: Path, ids: list[Id]) -> tuple[list[_Asked], list[Round]]:
     if manifest.field("ids", str) != _digest(ids):
         raise DataError(f"{state}: its rounds are of a data set with other ids; name another folder")
     try:
-        asked = [_Asked(**one) for one in manifest.field("asked", list)]
-        rounds = [Round(**one) for one in manifest.field("rounds", list)]
-    except TypeError:
+        asked = [_Asked(**one) for one in manifest.record("asked", [ASKED])]
+        rounds = [Round(**one) for one in manifest.record("rounds", [ROUND])]
+    except TypeError:  # a field too many
         raise STATE.refusal(manifest.file) from None
+    if not all(0 < number < 1 << 31 for one in asked for number in (one.pair, one.round)):
+        raise STATE.refusal(manifest.file, ": asked: expected pairs and rounds that are numbered from 1 on")
     return asked, rounds
 
 
 def _save(state: Path, ids: list[Id], asked: list[_Asked], rounds: list[Round]) -> None:
-    fields = {
-        "ids": _digest(ids),
-        "asked": [asdict(one) for one in asked],
-        "rounds": [asdict(one) for one in rounds],
-    }
+    fields = {"ids": _digest(ids), "asked": [asdict(one) for one in asked], "rounds": [asdict(one) for one in rounds]}
     with atomic.whole_folder(state, overwrite=True) as part:
         manifests.write(part, STATE, fields)
 

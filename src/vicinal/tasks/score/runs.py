@@ -32,7 +32,7 @@ SCORER = {
     "k": int,
     "metric": str,
     "threads": (int, type(None)),
-    "embedding_path": (str, type(None)),
+    "embedding_path": str,
     "metric_given": bool,
     "group": (str, type(None)),
     "reference": (str, type(None)),
@@ -212,6 +212,8 @@ class Kept:
         except (ValueError, KeyError, TypeError):  # an unknown score or metric, or a field too many
             raise RUN.refusal(manifest.file) from None
         members = sorted(number for _, _, own in described for number in own)
+        if not all(part.embeddings for part in parts):
+            raise RUN.refusal(manifest.file, ": data: expected a file of embeddings in each part, found none")
         if not parts or not scorers or members != list(range(len(scorers))):
             raise RUN.refusal(manifest.file, f": passes: expected each of {len(scorers)} scorers once, found {members}")
         kept = []
@@ -302,7 +304,7 @@ def _record(one: Scorer) -> dict[str, Any]:
         "k": one.k,
         "metric": one.metric.name,
         "threads": one.threads,
-        "embedding_path": None if one.embeddings is None else str(Path(one.embeddings).resolve()),
+        "embedding_path": str(Path(one.question.embeddings).resolve()),
         "metric_given": one.metric_given,
         "group": one.groups,
         "reference": None if one.reference is None else str(Path(one.reference).resolve()),
@@ -312,15 +314,14 @@ def _record(one: Scorer) -> dict[str, Any]:
 def _scorer(record: dict[str, Any]) -> Scorer:
     """The scorer that a manifest's record describes."""
     score, form = score_table.find(record["name"])
-    paths = {key: None if record[key] is None else Path(record[key]) for key in ("embedding_path", "reference")}
     return Scorer(
         label=record["label"],
         score=score,
         form=form,
         k=record["k"],
         metric=find(record["metric"]),
-        embeddings=paths["embedding_path"],
-        reference=paths["reference"],
+        embeddings=Path(record["embedding_path"]),
+        reference=None if record["reference"] is None else Path(record["reference"]),
         groups=record["group"],
         threads=record["threads"],
         metric_given=record["metric_given"],

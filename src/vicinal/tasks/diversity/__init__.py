@@ -24,13 +24,17 @@ from vicinal.storage import npy
 from vicinal.tasks import arguments
 from vicinal.tasks.diversity import checking
 from vicinal.tasks.diversity.computing import answered, needs_directions, usable
-from vicinal.tasks.diversity.measures import Measure, Request, Rows, find_measure
+from vicinal.tasks.diversity.measures import MEASURES, Measure, Request, Rows, find_measure
 from vicinal.tasks.diversity.result import Diversity
 from vicinal.typing import PathLike, StartProgress
 
 __all__ = ["Diversity", "diversity"]
 
 DEFAULT = ("radius", "aps", "vendi", "logdet")
+SETTINGS = (
+    *("similarity", "distance", "sample_pairs", "seed", "ridge_alpha"),
+    *("density_powers", "neighbors", "distance_powers"),
+)
 SimilarityName = Literal["cosine", "euclidean", "manhattan", "dot_product", "pearson"]
 DistanceName = Literal["cosine", "euclidean", "squared_euclidean", "manhattan"]
 
@@ -127,7 +131,7 @@ def diversity(
     Raises
     ------
     UsageError
-        An argument cannot be used, or a measure lacks one that it needs.
+        An argument cannot be used, no measure reads it, or a measure lacks one that it needs.
     DataError
         A file cannot be read; the numbers of rows or dims differ; rows cannot be used.
 
@@ -157,6 +161,7 @@ def diversity(
     )
     given = {"subset": subset, "centroids": centroids, "clusters": clusters, "num_clusters": num_clusters}
     _require(measures, given)
+    _refuse_unread(measures, request, given | {"reference": reference})
     fields = {} if _is_npy(clusters) else {"clusters": (clusters, "label")}
     rows = dataset.read(data, embeddings, fields=fields, encoding=encoding)
     requests = {name: (measure, request) for name, measure in measures.items()}
@@ -191,6 +196,17 @@ def _require(measures: Mapping[str, Measure], given: Mapping[str, object]) -> No
             if given[argument] is None:
                 option = argument.replace("_", "-")
                 raise UsageError(f"{argument}: missing; {name} needs it: give --{option} (in Python: {argument}=...)")
+
+
+def _refuse_unread(measures: Mapping[str, Measure], request: Request, given: Mapping[str, object]) -> None:
+    """Raise UsageError where an argument differs from its default, but no measure reads it."""
+    plain = Request()
+    names = [name for name, value in given.items() if value is not None]
+    names += [name for name in SETTINGS if getattr(request, name) != getattr(plain, name)]
+    for name in names:
+        if not any(measure.reads(name) for measure in measures.values()):
+            readers = " or ".join(measure.by for measure in MEASURES if measure.reads(name))
+            raise UsageError(f"{name}: {', '.join(measures)} do not read it; leave it out, or measure {readers}")
 
 
 def _is_npy(value: object) -> bool:

@@ -118,6 +118,8 @@ class Measure:
         The key of the answer that is the measure itself; "" where there are several.
     needs : tuple of str
         The attributes of the request that must be given.
+    takes : tuple of str
+        The other attributes of the request that it reads.
     distance : str or None
         The distance where none is given.
     directions : callable
@@ -131,9 +133,14 @@ class Measure:
     compute: Callable[[Rows, Request], Answer]
     main: str
     needs: tuple[str, ...] = ()
+    takes: tuple[str, ...] = ()
     distance: str | None = None
     directions: Callable[["Request"], bool] = lambda request: False
     embeddings: bool = True
+
+    def reads(self, name: str) -> bool:
+        """Whether it reads an attribute of the request."""
+        return name in self.needs or name in self.takes
 
 
 def metric_of(name: str) -> Metric:
@@ -324,16 +331,26 @@ def _by_similarity(request: Request) -> bool:
 
 MEASURES = (
     Measure("RadiusScorer", "radius", _radius, "radius"),
-    Measure("ApsScorer", "aps", _aps, "score", directions=_by_similarity),
-    Measure("VendiScorer", "vendi", _vendi, "vendi_score", directions=_by_similarity),
-    Measure("LogDetDistanceScorer", "logdet", _log_det, "log_det", directions=lambda request: True),
-    Measure("NovelSumScorer", "novelsum", _novel_sum, "", directions=lambda request: True),
+    Measure("ApsScorer", "aps", _aps, "score", (), ("similarity", "sample_pairs", "seed"), directions=_by_similarity),
+    Measure("VendiScorer", "vendi", _vendi, "vendi_score", (), ("similarity", "seed"), directions=_by_similarity),
+    Measure(
+        "LogDetDistanceScorer", "logdet", _log_det, "log_det", (), ("ridge_alpha",), directions=lambda request: True
+    ),
+    Measure(
+        "NovelSumScorer",
+        "novelsum",
+        _novel_sum,
+        "",
+        takes=("reference", "density_powers", "neighbors", "distance_powers"),
+        directions=lambda request: True,
+    ),
     Measure(
         "FacilityLocationScorer",
         "facility",
         _facility,
         "facility_location_score",
         needs=("subset",),
+        takes=("distance",),
         distance="euclidean",
         directions=lambda request: request.distance == "cosine",
     ),
@@ -343,6 +360,7 @@ MEASURES = (
         _inertia,
         "total_inertia",
         needs=("centroids", "clusters"),
+        takes=("distance",),
         distance="cosine",
         directions=lambda request: request.distance in (None, "cosine"),
     ),

@@ -174,6 +174,24 @@ def test_a_database_that_another_process_holds_is_said_so(tmp_path: Path) -> Non
     assert child.returncode == 0 and errors == ""  # nothing is said at the end of a process that closed nothing
 
 
+@pytest.mark.parametrize(
+    ("declare", "value"),
+    [
+        ("", "x\ud800"),
+        ("DECLARE $p AS String;", "x\ud800"),
+        ("DECLARE $p AS List<Utf8>;", ["a", "x\ud800"]),
+        ("", ["x\ud800"]),
+        ("DECLARE $p AS Struct<a:Utf8>;", {"a": "x\ud800"}),
+    ],
+)
+def test_half_a_surrogate_pair_in_a_parameter_is_refused_by_name(declare: str, value: object) -> None:
+    with (
+        vicinal.sql.connect() as db,
+        pytest.raises(UsageError, match=r"^\$p.*: half a surrogate pair, .* at character 1;"),
+    ):
+        db.execute(f"{declare} SELECT $p AS x;", {"p": value})
+
+
 def rows_of(db: Any, statement: str, **parameters: Any) -> list[Any]:
     return list(db.execute(statement, parameters))
 

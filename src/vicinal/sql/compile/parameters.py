@@ -88,6 +88,8 @@ def _fits(have: Type, kind: Type) -> bool:
 
 def _taken(name: str, value: Any, kind: Type, compiler: Compiler, start: int) -> Any:
     """A value as Python's of that type."""
+    if isinstance(value, str):
+        _as_utf8(name, value)
     if value is None or type(value) is _AS_IT_IS.get(kind.name):
         return value
     if kind.item is not None:
@@ -132,8 +134,9 @@ def parameter(name: str, value: Any, kind: Type | None = None) -> Expression:
     if isinstance(value, bytes | bytearray | memoryview):
         return constant(bytes(value), STRING)
     if isinstance(value, str):
+        encoded = _as_utf8(name, value)
         if kind is not None and kind.name in ("String", "Json", *TIMES):
-            return constant(value.encode("utf-8"), STRING)
+            return constant(encoded, STRING)
         return constant(value, UTF8)
     if isinstance(value, bool):
         return constant(value, BOOL)
@@ -150,6 +153,17 @@ def parameter(name: str, value: Any, kind: Type | None = None) -> Expression:
     raise UsageError(
         f"${name}: expected bytes, a string, a number, a date or numbers in a list, found {type(value).__name__}"
     )
+
+
+def _as_utf8(name: str, value: str) -> bytes:
+    """A text in UTF-8; raises UsageError where it holds half a surrogate pair."""
+    try:
+        return value.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise UsageError(
+            f"${name}: half a surrogate pair, {value[error.start]!r}, at character {error.start}; expected text that "
+            "UTF-8 can hold"
+        ) from None
 
 
 def _undeclared(name: str, values: list[Any], alone: bool = False) -> Expression:

@@ -441,6 +441,9 @@ def test_rows_of_one_vector_are_copies_only_where_their_texts_are_equal(form: st
         vicinal.select(data, keep=5, strategy="random", embeddings=SAME, dedup=0)
     with pytest.raises(UsageError, match=r"text: .*'txt'.* did you mean 'text'"):
         duplicates(data, 0, SAME, text=("txt", "n"))
+    for task in (duplicates, dedup):
+        with pytest.raises((DataError, UsageError), match=r"text: .*'txt'"):
+            task(data, 0, SAME, text="txt")
 
 
 def test_texts_may_be_given_and_those_that_a_model_cut_are_warned_of(work: Workplace) -> None:
@@ -459,3 +462,7 @@ def test_texts_may_be_given_and_those_that_a_model_cut_are_warned_of(work: Workp
     answer = work("duplicates", "d.jsonl", "--embeddings", "e.npy", "--radius", "0", "--text", "text")
     assert "the model saw only the first 128 tokens of 2 of 6 texts" in answer.err
     assert "2 could go: 2 the same vector and text; 1 stay, whose vector is there with another text" in answer.err
+    work.lines("d.jsonl", [{"id": row, "text": f"t{row}"} for row in range(6)])
+    Path("e.npy.json").unlink()
+    answer = work("dedup", "d.jsonl", "--embeddings", "e.npy", "--radius", "0", "-o", "c.jsonl")
+    assert "0 duplicates went (3 stay, whose vector is there with another text) in" in answer.err

@@ -77,7 +77,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     if arguments.json:
         print(json.dumps({**summary, "output": arguments.output}))
     far = f" ({found.beyond:,} of them beyond the radius)" if found.link == "single" else ""
-    said = kinds_of(summary).removeprefix(": ")
+    said = kinds_of(summary).removeprefix(": ").removeprefix("; ")
     kinds = f" ({said})" if said else ""
     against = f", {summary['against']:,} close to {arguments.against}" if arguments.against else ""
     console.note(

@@ -200,6 +200,7 @@ def duplicates(
         "text": (value, kind_of("text", on_invalid)),
     }
     rows = dataset.read(data, embeddings, ids=ids, fields=fields, encoding=encoding)
+    texts.refuse_no_texts(rows, value)
     if add_to is not None:
         adding.check(rows, add_to)
     vectors = load(rows.embeddings, rows=rows, metric=rules.metric, on_invalid=on_invalid, at_least=2 if auto else 1)

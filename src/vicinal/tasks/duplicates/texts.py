@@ -16,7 +16,7 @@ from vicinal.data import frames, tables
 from vicinal.data.dataset import Dataset
 from vicinal.data.embeddings import Embeddings
 from vicinal.data.provenance import read_note
-from vicinal.errors import UsageError, unknown
+from vicinal.errors import DataError, UsageError, unknown
 from vicinal.knn.blocks import blocks
 from vicinal.knn.metrics import Metric
 from vicinal.tasks.duplicates.grouping import Rules, group_rows
@@ -54,6 +54,13 @@ def check_text(text: object) -> tuple[object, tuple[str, ...] | None]:
     if not text or not all(isinstance(one, str) and one for one in text):
         raise UsageError(f"text: expected the names of fields in a tuple, or False to compare vectors, got {text!r}")
     return (text[0], None) if len(text) == 1 else (None, text)
+
+
+def refuse_no_texts(rows: Dataset, text: object) -> None:
+    """Raise DataError where no row has a text in the field that is named."""
+    found = rows.values.get("text")
+    if found and all(one is None for one in found):
+        raise DataError(f"text: no row of {rows.name} has a text in {text!r}; name a field of text, or compare vectors")
 
 
 def text_numbers(rows: Dataset, fields: tuple[str, ...] | None) -> np.ndarray | None:

@@ -113,6 +113,8 @@ def test_fewer_than_k_is_a_normal_result(kind: type[Index], metric: MetricName, 
     assert index.search(queries[:0], 3).indices.shape == (0, 3)
     alone = kind(metric=metric, **settings).fit(vectors[:1]).search(queries[:2], 2)
     assert alone.indices.tolist() == [[0], [0]] and alone.padded(2).indices.tolist() == [[0, -1], [0, -1]]
+    with pytest.raises(UsageError, match="not enough memory: 1000000000000 columns of 2 rows take"):
+        alone.padded(10**12)
     assert index.search(queries[:2], 10**30).k == 6 and index.search(queries[:2], 10**30, where=[1, 3]).k == 2
     index.remove([0, 2])
     assert np.sort(index.search(queries[:1], 10**9).indices).tolist() == [[1, 3, 4, 5]]

@@ -69,12 +69,13 @@ def at_most(k: int, others: int) -> int:
     return k
 
 
-def require_memory(n: int, k: int, stored: int, dim: int) -> None:
+def require_memory(n: int, k: int, stored: int, dim: int, made: bool = False) -> None:
     """Raise UsageError where k neighbours of n rows among `stored` rows cannot fit the memory.
 
-    The result is counted twice, as it is while it is put together, and the kernel's codes take a byte a coordinate.
+    The result is counted twice, as it is while it is put together. The kernel's codes take a byte a coordinate, and do
+    not count where they are made already.
     """
-    result, codes = 2 * n * k * BYTES_OF_ONE, stored * dim
+    result, codes = 2 * n * k * BYTES_OF_ONE, 0 if made else stored * dim
     remedy = "lower k, take fewer rows" if result > codes else "take fewer rows"
     what = f"{k} neighbours of {n} rows among {stored} of dim {dim}"
     memory.require(result + codes, what, f"{remedy}, or free or allow more memory")

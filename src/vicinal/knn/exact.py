@@ -250,7 +250,7 @@ class ExactSearch:
         row_groups, query_groups = self._groups(groups), as_groups(query_groups, n, "query_groups")
         if not n or not self.n_valid:
             return neighbors_of(*nothing(n, k), self.metric.name, array.shape[1])
-        require_memory(n, k, self.n_valid if self._kernel is None else 0, array.shape[1])
+        require_memory(n, k, self.n_valid, array.shape[1], made=self._kernel is not None)
         try:
             return self._neighbors(*self.kernel.search(array, k, row_groups, query_groups, progress))
         except MemoryError:

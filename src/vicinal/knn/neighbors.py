@@ -7,7 +7,8 @@ from typing import Any, Self, overload
 import numpy as np
 
 from vicinal.errors import DataError, UsageError
-from vicinal.knn.arguments import check_k
+from vicinal.knn import memory
+from vicinal.knn.arguments import BYTES_OF_ONE, check_k
 from vicinal.knn.blocks import padded
 from vicinal.knn.recall import FORM, Recall
 from vicinal.knn.sparse import csr
@@ -138,6 +139,7 @@ class Neighbors:
         >>> Neighbors([[2]], [[0.5]], "euclidean").padded(2).indices.tolist()
         [[2, -1]]
         """
+        memory.require(len(self) * check_k(k) * BYTES_OF_ONE, f"{k} columns of {len(self)} rows", "lower k")
         indices, distances = padded(self.indices, self.distances, check_k(k))
         return replace(self, indices=indices, distances=distances)
 

@@ -182,6 +182,7 @@ def test_a_database_that_another_process_holds_is_said_so(tmp_path: Path) -> Non
         ("DECLARE $p AS List<Utf8>;", ["a", "x\ud800"]),
         ("", ["x\ud800"]),
         ("DECLARE $p AS Struct<a:Utf8>;", {"a": "x\ud800"}),
+        ("", {"x\ud800": 1}),
     ],
 )
 def test_half_a_surrogate_pair_in_a_parameter_is_refused_by_name(declare: str, value: object) -> None:

@@ -178,6 +178,8 @@ def _kind_of(name: str, values: list[Any]) -> Type:
     first = next((one for one in values if one is not None), None)
     if isinstance(first, Mapping):
         fields = dict.fromkeys(one for row in values if isinstance(row, Mapping) for one in row)
+        for one in fields:
+            _as_utf8(name, str(one))
         each = ((one, _kind_of(f"{name}.{one}", [row.get(one) for row in values if row is not None])) for one in fields)
         return struct_of(each)
     return parameter(name, first).kind

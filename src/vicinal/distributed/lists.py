@@ -9,7 +9,7 @@ import numpy as np
 from vicinal.knn.block_join import Found
 from vicinal.knn.blocks import blocks
 
-BYTES = 1 << 24  # of the entries that are sorted at a time
+BYTES = 1 << 22  # of the entries that are sorted at a time
 
 
 class Lists:

@@ -33,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--top", metavar="N", default="10", help="how many of each list to print (default 10)")
     options.add_metric(parser, mahalanobis=True)
     options.add_on_invalid(parser, "left out")
+    options.add_recall(parser)
     options.add_threads(parser)
     options.add_overwrite(parser)
     parser.add_argument("--json", action="store_true", help="everything as JSON")
@@ -58,6 +59,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             metric=arguments.metric,
             matrix=arguments.matrix,
             on_invalid=arguments.on_invalid,
+            recall=options.number(arguments.recall),
             threads=options.number(arguments.threads),
             html=arguments.html,
             write_errors=arguments.write_errors,
@@ -66,6 +68,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             progress=progress,
         )
     print(json.dumps(diagnosis.summary()) if arguments.json else diagnosis.text(top))
+    recall = options.recall_note(diagnosis.neighbors.recall)
     left_out = note(diagnosis.unusable, skip=True)
-    console.note(f"{diagnosis.n:,} rows diagnosed in {diagnosis.seconds:.1f} s{left_out}")
+    console.note(f"{diagnosis.n:,} rows diagnosed in {diagnosis.seconds:.1f} s{left_out}{recall}")
     return 0

@@ -203,7 +203,7 @@ def neighbors(
     if add_to is not None:
         _add(rows, use, nearest, add_to, overwrite)
     result = DataNeighbors(
-        nearest.indices, nearest.distances, nearest.metric, nearest.dim, nearest.recall, use.ids, index.engine
+        nearest.indices, nearest.distances, nearest.metric, nearest.dim, use.ids, index.engine, recall=nearest.recall
     )
     seconds = time.perf_counter() - start
     return replace(result, seconds=seconds, output=folder, unusable=use.reasons, skipped=use.skip)

@@ -77,6 +77,7 @@ def as_json(diagnosis: "Diagnosis") -> dict[str, Any]:
         "dim": diagnosis.dim,
         "metric": diagnosis.metric,
         "k": diagnosis.k,
+        **({} if diagnosis.neighbors.recall is None else {"recall": diagnosis.neighbors.recall.as_json()}),
         "figures": [{**asdict(one), "value": one.finite} for one in diagnosis.figures.values()],
         "warnings": diagnosis.warnings,
     }

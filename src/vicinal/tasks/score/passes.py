@@ -80,7 +80,8 @@ def answers(
             callback = None if progress is None else progress(_title(question, inputs))
             kept = None if folder is None else folder / f"pass{number}-{question.metric.name}"
             least = plan.shared_k(question)
-            out[question] = _answer(question, members, inputs, known.get(question), callback, kept, least)
+            wanted = known.get(question)
+            out[question] = _answer(question, members, inputs, wanted, callback, kept, least, plan.recall)
     return out
 
 
@@ -114,6 +115,7 @@ def _answer(
     progress: Progress | None,
     checkpoint: Path | None,
     least_k: int = 0,
+    recall: float | None = None,
 ) -> Answer:
     """Run one pass at the largest k of the scorers, or `least_k`, and find copies and distinct neighbours."""
     start = time.perf_counter()
@@ -131,7 +133,7 @@ def _answer(
     if known is not None and known.k >= k:
         nearest = index.grow(known, groups, progress)
     else:  # nothing is known, or there were too few rows for so many neighbours
-        nearest = index.neighbors(k, groups=groups, progress=progress, checkpoint=checkpoint)
+        nearest = index.neighbors(k, groups=groups, progress=progress, checkpoint=checkpoint, recall=recall)
     copies = copies_of(nearest, question.metric, embeddings, groups)
     view = None
     if copies is not None and any(one.score.distinct for one in members):
@@ -215,4 +217,4 @@ def _distinct_view(
         width *= 4
     all_indices, all_distances = view.indices.copy(), view.distances.copy()
     all_indices[short], all_distances[short] = part[0][again], part[1][again]
-    return Neighbors(all_indices, all_distances, nearest.metric, nearest.dim)
+    return Neighbors(all_indices, all_distances, nearest.metric, nearest.dim, recall=nearest.recall)

@@ -72,6 +72,7 @@ class Scored:
         """Return the numbers that describe the values, as JSON can hold them."""
         finite = self.values[np.isfinite(self.values)].astype(np.float64)
         quantiles = np.quantile(finite, QUANTILES) if len(finite) else np.full(len(QUANTILES), np.nan)
+        recall = {} if self.neighbors.recall is None else {"recall": self.neighbors.recall.as_json()}
         return {
             "name": self.label,
             "n": len(self.values),
@@ -79,6 +80,7 @@ class Scored:
             "k": self.k,
             "metric": self.scorer.metric.name,
             "engine": self.engine,
+            **recall,
             "seconds": round(self.seconds, 3),
             "invalid": len(self.errors),
             "undefined": len(self.undefined),

@@ -10,6 +10,7 @@ recall reaches the target. The recall of all is measured on 1,000 rows against t
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -102,12 +103,9 @@ def pynndescent(vectors: np.ndarray, threads: int) -> Iterator[tuple[str, float,
 
     NNDescent(vectors[:3000], metric="cosine", n_neighbors=K + 1, n_jobs=threads)
     for width in (K + 1, 15, 20, 30):
-        seconds, found = processor_seconds(
-            lambda width=width: NNDescent(
-                vectors, metric="cosine", n_neighbors=width, n_jobs=threads, random_state=sets.SEED
-            ).neighbor_graph[0]
-        )
-        yield f"pynndescent, {width} neighbours", seconds, found[:, : K + 1]
+        settings = {"metric": "cosine", "n_neighbors": width, "n_jobs": threads, "random_state": sets.SEED}
+        seconds, found = processor_seconds(partial(NNDescent, vectors, **settings))
+        yield f"pynndescent, {width} neighbours", seconds, found.neighbor_graph[0][:, : K + 1]
 
 
 OTHERS = (pynndescent, faiss_ivf, faiss_hnsw, hnswlib, usearch)
@@ -124,9 +122,8 @@ def rows_of(data: DataSet, threads: int) -> Iterator[Row]:
     sample = np.sort(np.random.default_rng(sets.SEED).choice(len(vectors), min(SAMPLE, len(vectors)), replace=False))
     truth = exact.indices[sample]
     for target in TARGETS:
-        seconds, found = processor_seconds(
-            lambda target=target: ExactSearch.of(vectors, "cosine", threads).neighbors(K, recall=target)
-        )
+        search = ExactSearch.of(vectors, "cosine", threads)
+        seconds, found = processor_seconds(partial(search.neighbors, K, recall=target))
         recall = share(found.indices, sample, truth)
         yield {"who": f"vicinal, recall {target}", "seconds": seconds, "recall": recall, "target": target}
     for other in OTHERS:

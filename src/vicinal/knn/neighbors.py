@@ -9,7 +9,7 @@ import numpy as np
 from vicinal.errors import DataError, UsageError
 from vicinal.knn.arguments import check_k
 from vicinal.knn.blocks import padded
-from vicinal.knn.recall import FORM, Recall
+from vicinal.knn.recall import FORM, Recall, recall_fields
 from vicinal.knn.sparse import csr
 from vicinal.storage import atomic, guard, manifests
 from vicinal.storage.manifests import FolderKind
@@ -276,8 +276,7 @@ class Neighbors:
             Where the folder exists and `overwrite` is false.
         """
         fields: dict[str, Any] = {"metric": self.metric, "n": len(self), "k": self.k, "dim": self.dim}
-        if self.recall is not None:
-            fields["recall"] = self.recall.as_json()
+        fields |= recall_fields(self.recall)
         with atomic.whole_folder(folder, overwrite) as part:
             manifests.write(part, SAVED, fields, {"indices": self.indices, "distances": self.distances})
 

@@ -16,7 +16,7 @@ from vicinal.indexes.exact import Exact
 from vicinal.knn.arguments import check_k
 from vicinal.knn.metrics import find
 from vicinal.knn.neighbors import Neighbors
-from vicinal.knn.recall import check_recall
+from vicinal.knn.recall import check_recall, recall_fields
 from vicinal.storage import atomic
 from vicinal.tasks import arguments
 from vicinal.typing import Id, MetricLike, PathLike, StartProgress
@@ -76,7 +76,7 @@ class DataNeighbors(Neighbors):
             "engine": self.engine,
             "seconds": round(self.seconds, 3),
             "unusable": len(self.unusable),
-            "recall": None if self.recall is None else self.recall.as_json(),
+            **recall_fields(self.recall),
             "output": None if self.output is None else str(self.output),
         }
 

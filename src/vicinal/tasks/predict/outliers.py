@@ -18,7 +18,7 @@ from vicinal.errors import DataError, UsageError, some
 from vicinal.indexes.exact import Exact
 from vicinal.knn.copies import Copies
 from vicinal.knn.neighbors import Neighbors
-from vicinal.knn.recall import check_recall
+from vicinal.knn.recall import check_recall, recall_fields
 from vicinal.tasks import arguments
 from vicinal.typing import LearnedMetricLike, StartProgress
 
@@ -76,7 +76,6 @@ class Outliers(Columns):
 
     def summary(self) -> dict[str, Any]:
         """Return n, k, by, limit and the number of outliers, as JSON can hold them."""
-        recall = {} if self.neighbors.recall is None else {"recall": self.neighbors.recall.as_json()}
         return {
             "n": len(self),
             "k": self.k,
@@ -84,7 +83,7 @@ class Outliers(Columns):
             "limit": self.limit,
             "outliers": int(self.outlier.sum()),
             "unusable": len(self.unusable),
-            **recall,
+            **recall_fields(self.neighbors.recall),
         }
 
 

@@ -14,6 +14,7 @@ from vicinal.data.embeddings import Embeddings
 from vicinal.data.results import Columns, flat_record, plain_values
 from vicinal.errors import UsageError
 from vicinal.knn.neighbors import Neighbors
+from vicinal.knn.recall import recall_fields
 from vicinal.tasks.diversity.measures import Answer
 from vicinal.tasks.score.plan import Plan, Question, Scorer
 from vicinal.tasks.score.runs import Origin
@@ -72,7 +73,6 @@ class Scored:
         """Return the numbers that describe the values, as JSON can hold them."""
         finite = self.values[np.isfinite(self.values)].astype(np.float64)
         quantiles = np.quantile(finite, QUANTILES) if len(finite) else np.full(len(QUANTILES), np.nan)
-        recall = {} if self.neighbors.recall is None else {"recall": self.neighbors.recall.as_json()}
         return {
             "name": self.label,
             "n": len(self.values),
@@ -80,7 +80,7 @@ class Scored:
             "k": self.k,
             "metric": self.scorer.metric.name,
             "engine": self.engine,
-            **recall,
+            **recall_fields(self.neighbors.recall),
             "seconds": round(self.seconds, 3),
             "invalid": len(self.errors),
             "undefined": len(self.undefined),

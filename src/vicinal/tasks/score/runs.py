@@ -17,7 +17,7 @@ from vicinal.data.sources import split
 from vicinal.errors import DataError, UsageError
 from vicinal.knn.metrics import find
 from vicinal.knn.neighbors import Neighbors
-from vicinal.knn.recall import Recall
+from vicinal.knn.recall import Recall, recall_fields
 from vicinal.storage import atomic, manifests
 from vicinal.storage.manifests import FolderKind
 from vicinal.tasks.score.plan import EMBEDDINGS, REFERENCE, Key, Plan, Question, Scorer
@@ -296,9 +296,8 @@ class Origin:
 
 def _pass_record(one: Pass) -> dict[str, Any]:
     """A pass as the manifest holds it; with its recall, where it has one."""
-    recall = one.neighbors.recall
     record = {"metric": one.neighbors.metric, "dim": one.neighbors.dim, "scorers": list(one.scorers)}
-    return record if recall is None else {**record, "recall": recall.as_json()}
+    return {**record, **recall_fields(one.neighbors.recall)}
 
 
 def _recall_of(record: dict[str, Any]) -> Recall | None:

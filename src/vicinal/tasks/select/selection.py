@@ -10,7 +10,7 @@ import numpy as np
 from vicinal.analysis.selection import Choice
 from vicinal.data import tables
 from vicinal.data.results import Kept, plain_values
-from vicinal.knn.recall import Recall
+from vicinal.knn.recall import Recall, recall_fields
 from vicinal.storage import atomic
 from vicinal.tasks.select.candidates import Candidates
 from vicinal.tasks.select.plan import Plan
@@ -81,7 +81,7 @@ class Selection(Kept):
         """Return the counts that `vicinal select --json` prints: n, kept, strategy, seconds, recall."""
         kept = len(self.rows)
         whole = {"n": len(self), "kept": kept, "strategy": self.strategy, "seconds": round(self.seconds, 3)}
-        return whole if self.recall is None else {**whole, "recall": self.recall.as_json()}
+        return {**whole, **recall_fields(self.recall)}
 
 
 class _Reasons:

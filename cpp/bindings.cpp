@@ -110,6 +110,15 @@ nb::ndarray<nb::numpy, double> pairs(const Array& vectors, const std::optional<N
     return ranks;
 }
 
+std::pair<nb::ndarray<nb::numpy, int64_t>, nb::ndarray<nb::numpy, float>> result(int64_t n, int64_t k) {
+    if (k < 1 || (n > 0 && k > std::numeric_limits<int64_t>::max() / 16 / n)) {
+        throw std::invalid_argument("k: expected at least 1 and a result that fits in memory, got " +
+                                    std::to_string(k));
+    }
+    const auto rows = static_cast<size_t>(n), width = static_cast<size_t>(k);
+    return {array_of(new int64_t[rows * width], {rows, width}), array_of(new float[rows * width], {rows, width})};
+}
+
 using Limits = nb::ndarray<const double, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 using RawDistances = nb::ndarray<int64_t, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 using RawRows = nb::ndarray<float, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
@@ -244,17 +253,53 @@ private:
         return vicinal::Index(matrix, which, threads, isa, sketch, callbacks);
     }
 
-    static std::pair<nb::ndarray<nb::numpy, int64_t>, nb::ndarray<nb::numpy, float>> result(int64_t n, int64_t k) {
-        if (k < 1 || (n > 0 && k > std::numeric_limits<int64_t>::max() / 16 / n)) {
-            throw std::invalid_argument("k: expected at least 1 and a result that fits in memory, got " +
-                                        std::to_string(k));
+    Array vectors_;
+    vicinal::Index index_;
+};
+
+class Graph {
+public:
+    Graph(Array vectors, const std::string& metric, int threads, const std::string& isa,
+          const std::optional<Labels>& groups, int64_t width, uint64_t seed, const nb::object& progress)
+        : vectors_(std::move(vectors)), graph_(build(vectors_, metric, threads, isa, groups, width, seed, progress)) {}
+
+    void partition(int64_t leaf, int64_t fanout, const nb::object& progress) {
+        const vicinal::Callbacks callbacks = callbacks_of(progress);
+        const nb::gil_scoped_release release;
+        graph_.partition(leaf, fanout, callbacks);
+    }
+    void refine(int64_t degree, int64_t most, const nb::object& progress) {
+        const vicinal::Callbacks callbacks = callbacks_of(progress);
+        const nb::gil_scoped_release release;
+        graph_.refine(degree, most, callbacks);
+    }
+    nb::tuple neighbours(int64_t k, const std::optional<Labels>& rows, const nb::object& progress) {
+        const auto n = static_cast<int64_t>(rows ? rows->shape(0) : vectors_.shape(0));
+        auto [indices, distances] = result(n, k);
+        const vicinal::Callbacks callbacks = callbacks_of(progress);
+        {
+            const nb::gil_scoped_release release;
+            graph_.neighbours(rows ? rows->data() : nullptr, n, k, indices.data(), distances.data(), callbacks);
         }
-        const auto rows = static_cast<size_t>(n), width = static_cast<size_t>(k);
-        return {array_of(new int64_t[rows * width], {rows, width}), array_of(new float[rows * width], {rows, width})};
+        return nb::make_tuple(indices, distances);
+    }
+    int64_t pairs() const { return graph_.pairs(); }
+    int64_t changed() const { return graph_.changed(); }
+
+private:
+    static vicinal::Graph build(const Array& vectors, const std::string& metric, int threads, const std::string& isa,
+                                const std::optional<Labels>& groups, int64_t width, uint64_t seed,
+                                const nb::object& progress) {
+        const vicinal::Matrix matrix = matrix_of(vectors);
+        const Metric which = metric_of(metric);
+        const int64_t* labels = labels_of(groups, matrix.n_vectors, "groups");
+        const vicinal::Callbacks callbacks = callbacks_of(progress);
+        const nb::gil_scoped_release release;
+        return vicinal::Graph(matrix, which, threads, isa, labels, width, seed, callbacks);
     }
 
     Array vectors_;
-    vicinal::Index index_;
+    vicinal::Graph graph_;
 };
 
 using Bytes = nb::ndarray<const uint8_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
@@ -362,4 +407,14 @@ NB_MODULE(_native, m) {
         .def("within", &Index::within, "radius"_a, "queries"_a = nb::none(), "groups"_a = nb::none(),
              "query_groups"_a = nb::none(), "progress"_a = nb::none())
         .def("stats", &Index::stats);
+    nb::class_<Graph>(m, "Graph")
+        .def(nb::init<Array, const std::string&, int, const std::string&, const std::optional<Labels>&, int64_t,
+                      uint64_t, const nb::object&>(),
+             "vectors"_a, "metric"_a, "threads"_a = 0, "isa"_a = "", "groups"_a = nb::none(), "width"_a = 16,
+             "seed"_a = 0, "progress"_a = nb::none())
+        .def("partition", &Graph::partition, "leaf"_a, "fanout"_a, "progress"_a = nb::none())
+        .def("refine", &Graph::refine, "degree"_a, "most"_a, "progress"_a = nb::none())
+        .def("neighbours", &Graph::neighbours, "k"_a, "rows"_a = nb::none(), "progress"_a = nb::none())
+        .def("pairs", &Graph::pairs)
+        .def("changed", &Graph::changed);
 }

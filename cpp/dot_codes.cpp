@@ -113,6 +113,15 @@ void DotCoder::centred(const Rows& rows, int64_t row, float* out) const {
     ops_.centred(x.data(), centres_[0].data(), factor_, dim_, out);
 }
 
+double DotCoder::shift(const Rows& rows, int64_t row) const {
+    thread_local std::vector<double> x;
+    x.resize(padded(dim_, 8));
+    ops_.load(rows, row, x.data());
+    double product = 0;
+    for (int64_t c = 0; c < dim_; ++c) product += x[c] * centres_[0][c];
+    return (product - centre_squared_ / 2) * factor_ * factor_;
+}
+
 void DotCoder::encode(const Rows& rows, const int32_t* which, int n, int region, double highest_peak,
                       CodedBlock& out) const {
     const double* centre = centres_[region].data();

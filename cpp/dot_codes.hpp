@@ -70,6 +70,11 @@ public:
     uint8_t offset() const override { return 128; }
     const ScanOps& scan(const Isa& isa) const override { return *isa.dot; }
 
+    int max_code() const { return max_code_; }
+    double factor() const { return factor_; }
+    // Inner product: h(x), in the unit of the centred and scaled rows.
+    double shift(const Rows& rows, int64_t row) const;
+
 private:
     // Whether codes use their full range, and sums of products of eight more coordinates fit.
     bool full_range() const { return max_code_ == 127 && dim_ + 8 <= (1 << 28) / (127 * 255); }

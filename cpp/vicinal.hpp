@@ -103,6 +103,33 @@ private:
     std::unique_ptr<State> state_;
 };
 
+// An approximate neighbour graph (graph_join.hpp): lists of the nearest rows found so far. The result depends on the
+// rows, the calls and the seed alone: not on the number of threads, nor on the instruction set.
+class Graph {
+public:
+    // width is the number of entries of a list: the more above k, the fewer neighbours are lost by the error of codes.
+    // Rows of the same group are not neighbours; groups may be null.
+    Graph(const Matrix& vectors, Metric metric, int threads, const std::string& isa, const int64_t* groups,
+          int64_t width, uint64_t seed, const Callbacks& callbacks = {});
+    ~Graph();
+    Graph(Graph&&) noexcept;
+
+    // Joins the cells of one more random partition into cells of about `leaf` rows, each row being in `fanout` cells.
+    void partition(int64_t leaf, int64_t fanout, const Callbacks& callbacks = {});
+    // Compares each row with at most `most` neighbours of the `degree` nearest neighbours of the rows near it.
+    void refine(int64_t degree, int64_t most, const Callbacks& callbacks = {});
+    // The k nearest found of the named rows, or of all for null, with their distances in float64; -1 and infinity where
+    // fewer were found.
+    void neighbours(const int64_t* rows, int64_t n, int64_t k, int64_t* indices, float* distances,
+                    const Callbacks& callbacks = {});
+    int64_t pairs() const;    // pairs compared so far
+    int64_t changed() const;  // entries of lists that the last call inserted
+
+private:
+    struct State;
+    std::unique_ptr<State> state_;
+};
+
 // Computes the rank of m named rows for each query, in float64 and in the fixed order of rows.hpp: the sum of squares
 // for euclidean, sqeuclidean and cosine, the negated inner product for inner_product, the distance for the others. A
 // row of -1 has rank infinity. inverse_norms, one for each row of vectors, is required for cosine and null otherwise.

@@ -2,5 +2,5 @@
 
 from importlib import import_module
 
-PACKAGES = ("vicinal", "vicinal.estimators", "vicinal.learn", "vicinal.lm", "vicinal.sql")
+PACKAGES = ("vicinal", "vicinal.distributed", "vicinal.estimators", "vicinal.learn", "vicinal.lm", "vicinal.sql")
 PUBLIC = [f"{package}.{name}" for package in PACKAGES for name in import_module(package).__all__]

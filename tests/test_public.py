@@ -17,7 +17,19 @@ import vicinal
 from public import PUBLIC
 from vicinal import cli
 
-PACKAGES = ("analysis", "data", "errors", "estimators", "indexes", "learn", "lm", "retrieval", "sql", "tasks")
+PACKAGES = (
+    "analysis",
+    "data",
+    "distributed",
+    "errors",
+    "estimators",
+    "indexes",
+    "learn",
+    "lm",
+    "retrieval",
+    "sql",
+    "tasks",
+)
 # Options of the command line itself, and keys of the YAML forms that are accepted and unused.
 COMMON = {"help", "verbose", "quiet", "run"}
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from vicinal import analysis as analysis
     from vicinal import data as data
+    from vicinal import distributed as distributed
     from vicinal import errors as errors
     from vicinal import estimators as estimators
     from vicinal import indexes as indexes
@@ -78,6 +79,7 @@ __version__ = "0.1.0"
 _PACKAGES = (
     "analysis",
     "data",
+    "distributed",
     "errors",
     "estimators",
     "indexes",

@@ -1,6 +1,7 @@
 """Save each row's k nearest other rows, for later use.
 
   vicinal neighbors emb.npy -k 20 -o graph/
+  vicinal neighbors emb.npy -k 20 --recall 0.99 -o graph/
 
 The folder holds manifest.json, indices.npy (int64) and distances.npy (float32), both (n, k), nearest first.
 """
@@ -22,6 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_ids(parser)
     parser.add_argument("-k", "--k", metavar="K", default="5", help="how many neighbours (default 5)")
     options.add_metric(parser)
+    options.add_recall(parser)
     options.add_threads(parser)
     options.add_engine(parser)
     options.add_device(parser)
@@ -50,6 +52,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 
     k: Any = options.number(arguments.k)  # the function refuses what is no whole number
     threads: Any = options.number(arguments.threads)
+    recall: Any = options.number(arguments.recall)
     if arguments.output is None and arguments.add_to is None:
         raise UsageError("output: missing; name a folder for the neighbours (-o), or --add-to a file")
     with console.progress() as progress:
@@ -67,14 +70,16 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             device=arguments.device,
             progress=progress,
             checkpoint=arguments.checkpoint,
+            recall=recall,
             output=arguments.output,
             add_to=arguments.add_to,
             overwrite=arguments.overwrite,
         )
     if arguments.json:
         print(json.dumps(nearest.summary()))
+    left_out = note(nearest.unusable, nearest.skipped)
     console.note(
         f"{nearest.k} neighbours of {len(nearest):,} rows in {nearest.seconds:.1f} s: "
-        f"{arguments.output or arguments.add_to}{note(nearest.unusable, nearest.skipped)}"
+        f"{arguments.output or arguments.add_to}{left_out}{options.recall_note(nearest.recall)}"
     )
     return 0

@@ -86,6 +86,20 @@ def add_metric(parser: argparse.ArgumentParser, mahalanobis: bool = False, defau
         )
 
 
+def add_recall(parser: argparse.ArgumentParser) -> None:
+    """Add --recall."""
+    parser.add_argument(
+        "--recall",
+        metavar="R",
+        help="approximate neighbours of at least this measured recall, such as 0.99, for less work (default: exact)",
+    )
+
+
+def recall_note(recall: object) -> str:
+    """The recall at the end of a line about the result; empty for an exact result that was asked for."""
+    return "" if recall is None else f"; {recall}"
+
+
 def add_threads(parser: argparse.ArgumentParser) -> None:
     """Add --threads."""
     parser.add_argument("--threads", metavar="N", help="threads (default: the machine's cores)")

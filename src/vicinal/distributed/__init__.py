@@ -112,7 +112,7 @@ def neighbors(
     options = Options(address, num_cpus, block_rows, on_invalid, progress, checkpoint, left_out or {})
     rows = open_rows(source, measure)
     n = len(rows)
-    memory.require(2 * n * min(k, n) * BYTES_OF_ONE, f"{k} neighbours of {n} rows", "lower k")
+    memory.require(n * min(k, n) * BYTES_OF_ONE, f"{k} neighbours of {n} rows", "lower k")
     question = Question("", measure, min(k, max(1, n - 1)))
     work, k, seconds = passes.self_join(rows, question, groups, options, k)
     indices, distances = work.lists.result(k)

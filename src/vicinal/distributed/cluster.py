@@ -5,6 +5,7 @@ stored block is coded already.
 """
 
 import os
+import re
 import socket
 import time
 from collections import OrderedDict, deque
@@ -123,12 +124,12 @@ class Queue:
         return sum(len(tiles) for tiles in self.waiting.values())
 
     def take(self, node: str, busy: set[str], ready: Callable[[Tile], bool]) -> Tile | None:
-        """The next tile for a node: of a block that it has coded, else of none's, else of a node that is busy."""
+        """The next tile for a node: of a block that none has coded, else of its own, else of a node that is busy."""
         of_node = [block for block in self.waiting if self.homes.get(block) == node]
         of_none = [block for block in self.waiting if block not in self.homes]
         of_busy = [block for block in self.waiting if self.homes.get(block) in busy]
         of_busy.sort(key=lambda block: -len(self.waiting[block]))
-        for blocks in (of_node, of_none, of_busy):
+        for blocks in (of_none, of_node, of_busy):
             for block in blocks:
                 tile = next((one for one in self.waiting[block] if ready(one)), None)
                 if tile is None:
@@ -235,19 +236,19 @@ class Pass:
         exceptions = self._ray.exceptions
         try:
             return self._ray.get(reference)
-        except exceptions.RayTaskError as error:
-            cause = error.cause
-            if isinstance(cause, VicinalError):
-                raise cause from None
-            if isinstance(cause, ModuleNotFoundError):
-                raise UsageError(
-                    f"the nodes of the cluster cannot import {cause.name}: install the same version of vicinal on "
-                    "every node"
-                ) from error
-            raise
         except exceptions.RayError as error:
-            reason = str(error).strip().partition("\n")[0]
+            cause = getattr(error, "cause", None) or error
+        if isinstance(cause, VicinalError):
+            raise cause from None
+        missing = re.search(r"No module named '([\w.]+)'", str(cause))
+        if missing:  # Ray gives the error of an import as text
             raise UsageError(
-                f"the cluster lost a task {REPEATS + 1} times ({reason}); see `ray status` and `ray logs`, and give "
-                "smaller blocks (block_rows) where a node has too little memory"
-            ) from error
+                f"the nodes of the cluster cannot import {missing[1]}: install the same vicinal on every node"
+            ) from cause
+        if not isinstance(cause, exceptions.RayError):
+            raise cause
+        reason = str(cause).strip().partition("\n")[0]
+        raise UsageError(
+            f"the cluster lost a task or its data for good ({type(cause).__name__}: {reason}); see `ray status` and "
+            "`ray logs`, and give smaller blocks (block_rows) where a node has too little memory"
+        ) from cause

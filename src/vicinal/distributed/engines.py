@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from vicinal import distributed
+from vicinal import devices, distributed
 from vicinal.errors import UsageError, need, unknown
 from vicinal.indexes.exact import Exact
 from vicinal.knn.exact import ExactSearch
@@ -36,6 +36,10 @@ class Engine:
         if self.name == "local" and self.address is not None:
             raise UsageError("address: names a Ray cluster, and engine is local; give engine 'ray', or leave it out")
         if self.name == "ray":
+            if devices.chosen() is not None:
+                raise UsageError(
+                    "device: the nodes of a cluster use their processors; leave device or engine 'ray' out"
+                )
             need("ray", extra="ray")
 
     def exact(self, metric: Metric, threads: int | None) -> "Exact | ClusterExact":
@@ -79,8 +83,13 @@ class ClusterExact:
         groups: ArrayLike | None = None,
         progress: Progress | None = None,
         checkpoint: PathLike | None = None,
+        recall: float | None = None,
     ) -> Neighbors:
         """Each row's k nearest others."""
+        if recall is not None:
+            raise UsageError(
+                "recall: a cluster computes exact neighbours alone; leave recall out, or take engine 'local'"
+            )
         found = distributed.neighbors(
             self._rows, k, self.metric, groups=groups, progress=progress, checkpoint=checkpoint, **self._how()
         )

@@ -7,6 +7,7 @@ comes twice, change nothing.
 import numpy as np
 
 from vicinal.knn.block_join import Found
+from vicinal.knn.blocks import blocks
 
 BYTES = 1 << 24  # of the entries that are sorted at a time
 
@@ -19,10 +20,10 @@ class Lists:
     """
 
     def __init__(self, starts: np.ndarray, k: int, total: int) -> None:
-        self._starts, self._k = starts, k
+        self._starts, self._k, n = starts, k, int(starts[-1])
         self._dtype: type[np.uint32] | type[np.uint64] = np.uint32 if total < 2**32 - 1 else np.uint64
         self.none = int(np.iinfo(self._dtype).max)
-        self._lists: list[tuple[np.ndarray, np.ndarray] | None] = [None] * (len(starts) - 1)
+        self._others, self._distances = np.full((n, k), self.none, self._dtype), np.full((n, k), np.inf)
 
     def merge(self, block: int, found: Found, first: int) -> None:
         """Take up neighbours of rows of a block; `first` is the number of the first row that they name."""
@@ -58,22 +59,21 @@ class Lists:
         return np.ascontiguousarray(self._of(block)[1][:, -1])
 
     def result(self, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """Row numbers int64 (n, k), -1 for none, and distances float32; the lists are given up one after the other."""
-        n = int(self._starts[-1])
-        indices, distances = np.empty((n, k), np.int64), np.empty((n, k), np.float32)
-        for block, (start, end) in enumerate(zip(self._starts, self._starts[1:], strict=False)):
-            others, far = self._of(block)
-            there = others[:, :k] != self.none
-            indices[start:end] = np.where(there, others[:, :k].astype(np.int64), -1)
+        """Row numbers int64 (n, k), -1 for none, and distances float32; they take the place of the lists."""
+        others, far = self._others, self._distances
+        if self._dtype is np.uint32:  # the bytes of a row number and a distance are those of a distance and a number
+            indices, distances = far.view(np.int64), others.view(np.float32)
+        else:
+            indices, distances = np.empty(far.shape, np.int64), np.empty(far.shape, np.float32)
+        for part in blocks(len(far), BYTES // max(1, 24 * self._k)):
+            named, near = others[part].copy(), far[part].copy()
+            indices[part] = np.where(named == self.none, -1, named.astype(np.int64))
             with np.errstate(over="ignore"):  # a distance beyond float32 is inf
-                distances[start:end] = far[:, :k]
-            self._lists[block] = None
-        return indices, distances
+                distances[part] = near
+        if k == self._k:
+            return indices, distances
+        return np.ascontiguousarray(indices[:, :k]), np.ascontiguousarray(distances[:, :k])
 
     def _of(self, block: int) -> tuple[np.ndarray, np.ndarray]:
-        lists = self._lists[block]
-        if lists is None:
-            size = int(self._starts[block + 1] - self._starts[block])
-            lists = np.full((size, self._k), self.none, self._dtype), np.full((size, self._k), np.inf)
-            self._lists[block] = lists
-        return lists
+        rows = slice(int(self._starts[block]), int(self._starts[block + 1]))
+        return self._others[rows], self._distances[rows]

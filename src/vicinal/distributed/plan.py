@@ -20,6 +20,8 @@ SMALLEST_BLOCK = 4096  # rows; of smaller ones, coding and sending cost more tha
 SMALLEST_PART = 8192  # queries
 QUERY_STEP = 16384  # queries that are coded at a time
 TILES_A_SLOT = 4
+LARGE_BLOCK = 1 << 20  # rows; smaller ones lose less with a node, while there are few blocks
+SMALL_BLOCKS = 128
 CODES = 1 << 32  # bytes of codes of one block at most
 BYTES_OF_LIMIT = 8
 BYTES_OF_ENTRY = 12  # of a list in the kernel
@@ -120,7 +122,8 @@ def plan(n: int, row_bytes: int, slots: int, block_rows: int | None = None) -> P
     slots : int
         How many tasks run at a time.
     block_rows : int, optional
-        Rows of a block; by default one block a slot, and more where its codes would take more than CODES.
+        Rows of a block; by default one block a slot, and more where its codes would take more than CODES,
+        or where it would be large and blocks are few.
 
     Examples
     --------
@@ -132,8 +135,9 @@ def plan(n: int, row_bytes: int, slots: int, block_rows: int | None = None) -> P
     if block_rows is None:
         most = max(SMALLEST_BLOCK, CODES // max(1, row_bytes))
         blocks = max(1, min(slots, n // SMALLEST_BLOCK), math.ceil(n / most))
-        if blocks > slots:
-            blocks = slots * math.ceil(blocks / slots)
+        if blocks >= slots:
+            small = min(math.ceil(n / (slots * LARGE_BLOCK)), SMALL_BLOCKS // slots)
+            blocks = slots * max(math.ceil(blocks / slots), small)
         block_rows = math.ceil(n / blocks)
     blocks = math.ceil(n / block_rows)
     pairs = max(1, blocks * (blocks - 1) // 2)
@@ -170,7 +174,7 @@ class Simulation:
     node_memory : int
         Codes, lists and limits of a task, in bytes; the vectors themselves are mapped, and leave when memory is short.
     driver_memory : int
-        The lists and the result.
+        The lists, in whose place the result comes.
     pairs_lost : int
         The pairs of the longest tile: what a lost node costs at most, besides coding its block again.
     share_lost : float
@@ -214,7 +218,7 @@ def simulate(n: int, dim: int, nodes: int, k: int = 10, bytes_a_number: int = 4,
     --------
     >>> cost = simulate(10_000_000, 384, nodes=4)
     >>> cost.blocks, cost.rounds, cost.pairs == 10_000_000 * 9_999_999 // 2
-    (4, 3, True)
+    (12, 7, True)
     """
     made = plan(n, dim, nodes, **options)
     row = dim * bytes_a_number
@@ -241,7 +245,7 @@ def simulate(n: int, dim: int, nodes: int, k: int = 10, bytes_a_number: int = 4,
         returned=int(n * entries * BYTES_SENT),
         limits=limits,
         node_memory=(made.block_rows + step) * per_row,
-        driver_memory=2 * n * k * BYTES_OF_ENTRY,
+        driver_memory=n * k * BYTES_OF_ENTRY,
         pairs_lost=longest,
         share_lost=longest / max(1, pairs / nodes),
         pairs=pairs,

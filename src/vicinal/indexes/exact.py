@@ -166,6 +166,7 @@ class Exact(Index):
         groups: ArrayLike | None = None,
         progress: Progress | None = None,
         checkpoint: PathLike | None = None,
+        recall: float | None = None,
     ) -> Neighbors:
         """Return each stored row's k nearest others; a row is left out of its own result by its number.
 
@@ -180,6 +181,9 @@ class Exact(Index):
             Called with (work done, work in all) from time to time; what it raises stops the pass.
         checkpoint : path or None
             A folder that keeps finished work every minute. The same call resumes from it and removes it at the end.
+        recall : float or None
+            Above 0 and at most 1: an approximate result of at least this measured recall, for less work. None for the
+            exact result.
 
         Returns
         -------
@@ -193,7 +197,7 @@ class Exact(Index):
         UsageError
             Where k is not above 0, or the checkpoint belongs to another question.
         """
-        return self._search_over().neighbors(k, groups, progress, checkpoint)
+        return self._search_over().neighbors(k, groups, progress, checkpoint, recall)
 
     def grow(self, before: Neighbors, groups: ArrayLike | None = None, progress: Progress | None = None) -> Neighbors:
         """Return `neighbors(before.k)` for less work, from the neighbours that the first rows had among themselves.

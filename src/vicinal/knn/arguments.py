@@ -80,6 +80,17 @@ def require_memory(n: int, k: int, stored: int, dim: int) -> None:
     memory.require(result + codes, what, f"{remedy}, or free or allow more memory")
 
 
+def require_memory_of_graph(n: int, k: int, dim: int) -> None:
+    """Raise UsageError where an approximate pass cannot fit the memory: its codes, its lists and the result.
+
+    The vectors themselves may be a memory map, and do not count.
+    """
+    lists = n * (8 * (k + max(6, k // 4)) + 4 * max(10, k // 2) + 24)
+    what = f"an approximate pass for {k} neighbours of {n} rows of dim {dim}: codes, lists and result"
+    remedy = "lower k, take fewer rows, or free or allow more memory: the codes are not left on disk"
+    memory.require(n * dim + lists + n * k * BYTES_OF_ONE, what, remedy)
+
+
 def too_large(n: int, k: int) -> UsageError:
     """The error for k neighbours of n rows that do not fit the memory."""
     size = n * k * BYTES_OF_ONE

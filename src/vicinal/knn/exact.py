@@ -10,6 +10,7 @@ import numpy as np
 
 from vicinal import devices
 from vicinal.errors import DataError, UsageError
+from vicinal.knn.approximate import ApproximateJoin
 from vicinal.knn.arguments import (
     as_groups,
     as_radius,
@@ -23,11 +24,12 @@ from vicinal.knn.arguments import (
 )
 from vicinal.knn.blocks import nothing
 from vicinal.knn.checkpoint import Checkpoint, question
-from vicinal.knn.grow import GrownJoin
+from vicinal.knn.grow import GrownJoin, renumbered
 from vicinal.knn.kernels import Kernel, over
 from vicinal.knn.measure import inverse_lengths, measured
 from vicinal.knn.metrics import find
 from vicinal.knn.neighbors import Neighbors, RadiusNeighbors, neighbors_of
+from vicinal.knn.recall import Recall, check_recall
 from vicinal.knn.vectors import as_queries, as_rows, invalid_rows, refuse_invalid
 from vicinal.locks import Mutex
 from vicinal.typing import ArrayLike, MetricLike, PathLike, Progress
@@ -153,6 +155,7 @@ class ExactSearch:
         groups: ArrayLike | None = None,
         progress: Progress | None = None,
         checkpoint: PathLike | None = None,
+        recall: float | None = None,
     ) -> Neighbors:
         """Return each row's k nearest others; a row is left out of its own result by its number.
 
@@ -167,6 +170,8 @@ class ExactSearch:
             Called with (work done, work in all) from time to time; what it raises stops the pass.
         checkpoint : path or None
             A folder that keeps finished work every minute. The same call resumes from it and removes it at the end.
+        recall : float or None
+            Above 0 and at most 1: an approximate result of at least this measured recall. None for the exact result.
 
         Returns
         -------
@@ -175,18 +180,24 @@ class ExactSearch:
 
         Raises
         ------
-        DataError
-            Where fewer than two rows are valid.
-        UsageError
-            Where k is not above 0, or the checkpoint belongs to another question.
+        DataError, UsageError
+            Where fewer than two rows are valid, k is not above 0, or the checkpoint belongs to another question.
         """
         self._require_valid()
         if self.n_valid < 2:
             raise DataError(f"found {self.n_valid} usable row, expected at least 2: a single row has no neighbours")
         k = at_most(check_k(k), self.n_valid - 1)
         require_memory(len(self), k, self.n_valid, self.vectors.shape[1])
-        kernel = self.kernel
         row_groups = self._groups(groups)
+        if recall is not None:
+            target = check_recall(recall)
+            if checkpoint is not None:
+                raise UsageError("checkpoint: an approximate pass (recall) keeps none; leave the checkpoint out")
+            if self.device not in (None, devices.AUTO):
+                raise UsageError("device: approximate passes run on the processor; leave recall or device out")
+            join = ApproximateJoin(self._valid_vectors, self.metric, self.threads, row_groups)
+            return self._of_all_rows(*join.neighbors(k, target, lambda: self.kernel, progress=progress))
+        kernel = self.kernel
         resuming: dict[str, Any] = {}
         if checkpoint is not None:
             if not kernel.resumable:
@@ -229,10 +240,8 @@ class ExactSearch:
 
         Raises
         ------
-        DataError
-            Where the dims differ, or a query is NaN, infinite, or zero under cosine.
-        UsageError
-            Where k is not above 0.
+        DataError, UsageError
+            Where dims differ, a query is NaN, infinite, or zero under cosine, or k is not above 0.
         """
         array = as_queries(queries, self.metric, self.vectors.shape[1])
         n = len(array)
@@ -338,7 +347,7 @@ class ExactSearch:
         return inverse_lengths(self.vectors) if self.metric.nonzero else None
 
     def grow(self, before: Neighbors, groups: ArrayLike | None = None, progress: Progress | None = None) -> Neighbors:
-        """Return `neighbors(before.k)` for less work, from the neighbours that the first rows had among themselves.
+        """Return `neighbors(before.k)` from the neighbours that the first rows had among themselves.
 
         New rows are compared with all rows, and the rows that were there before only with the new ones.
 
@@ -346,15 +355,13 @@ class ExactSearch:
         ----------
         before : Neighbors
             What `neighbors` returned for the first len(before) rows, with the same groups.
-        groups : array_like of int, shape (n,), or None
+        groups, progress
             As in `neighbors`, for all rows.
-        progress : callable or None
-            As in `neighbors`.
 
         Returns
         -------
         Neighbors
-            What `neighbors(before.k, groups)` returns, to the bit.
+            What `neighbors(before.k, groups)` returns, to the bit; of an approximate `before`, with its recall.
 
         Raises
         ------
@@ -365,29 +372,25 @@ class ExactSearch:
         n = len(self)
         if len(before) > n or (before.metric or self.metric.name) != self.metric.name:
             raise UsageError(f"grow: expected neighbours of the first rows by {self.metric.name}, found {before}")
-        rows = np.arange(n) if self.valid is None else self.valid
-        split = int(np.searchsorted(rows, len(before)))  # the number of valid rows that `before` covers
-        renumbered = np.full(n, -1)
-        renumbered[rows] = np.arange(len(rows))
-        known = before.indices[rows[:split]]
-        known = np.where(known < 0, -1, renumbered[known])
+        known = renumbered(before.indices, rows := np.arange(n) if self.valid is None else self.valid, n)
         join = GrownJoin(self._valid_vectors, self._groups(groups), self.metric, self.threads, self.device)
-        return self._of_all_rows(*join.neighbors(known, before.distances[rows[:split]], before.k, progress))
+        found = join.neighbors(known, before.distances[rows[: len(known)]], before.k, progress)
+        return self._of_all_rows(*found, before.recall)
 
     def _groups(self, groups: ArrayLike | None) -> np.ndarray | None:
         """The groups of the valid rows."""
         every = as_groups(groups, len(self))
         return every if every is None or self.valid is None else every[self.valid]
 
-    def _of_all_rows(self, indices: np.ndarray, distances: np.ndarray) -> Neighbors:
+    def _of_all_rows(self, indices: np.ndarray, distances: np.ndarray, recall: Recall | None = None) -> Neighbors:
         """Turn a result for the valid rows into one for all rows."""
         if self.valid is None:
-            return self._neighbors(indices, distances)
+            return neighbors_of(indices, distances, self.metric.name, self.vectors.shape[1], recall)
         found = np.where(indices < 0, -1, self.valid[indices])
         indices, far = nothing(len(self), found.shape[1])
         far = far.astype(distances.dtype)
         indices[self.valid], far[self.valid] = found, distances
-        return neighbors_of(indices, far, self.metric.name, self.vectors.shape[1])
+        return neighbors_of(indices, far, self.metric.name, self.vectors.shape[1], recall)
 
     def _neighbors(self, indices: np.ndarray, distances: np.ndarray) -> Neighbors:
         """Turn indices among the valid rows into row numbers."""

@@ -91,3 +91,12 @@ def _order(indices: np.ndarray, distances: np.ndarray) -> np.ndarray:
 def _shifted(found: tuple[np.ndarray, np.ndarray], by: int) -> tuple[np.ndarray, np.ndarray]:
     """A result whose row numbers begin at `by`."""
     return np.where(found[0] < 0, -1, found[0] + by), found[1]
+
+
+def renumbered(before: np.ndarray, rows: np.ndarray, n: int) -> np.ndarray:
+    """Known neighbours, (n_old, k), as numbers among the valid `rows` of n, for those that are valid."""
+    split = int(np.searchsorted(rows, len(before)))
+    place = np.full(n, -1)
+    place[rows] = np.arange(len(rows))
+    known = before[rows[:split]]
+    return np.where(known < 0, -1, place[known])

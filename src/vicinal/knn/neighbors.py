@@ -1,7 +1,7 @@
 """The results of a search, which everything else is computed from: each row's nearest rows and their distances."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Self, overload
 
 import numpy as np
@@ -9,6 +9,7 @@ import numpy as np
 from vicinal.errors import DataError, UsageError
 from vicinal.knn.arguments import check_k
 from vicinal.knn.blocks import padded
+from vicinal.knn.recall import FORM, Recall, recall_fields
 from vicinal.knn.sparse import csr
 from vicinal.storage import atomic, guard, manifests
 from vicinal.storage.manifests import FolderKind
@@ -33,6 +34,8 @@ class Neighbors:
         The name of the metric, where it is known.
     dim : int or None
         The number of coordinates, where it is known.
+    recall : Recall or None
+        Of a result that was made with `recall=`: the measured share of true neighbours. None for an exact result.
 
     Raises
     ------
@@ -52,6 +55,7 @@ class Neighbors:
     distances: np.ndarray
     metric: str | None = None
     dim: int | None = None
+    recall: Recall | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         try:
@@ -104,8 +108,14 @@ class Neighbors:
     def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         return (self[row] for row in range(len(self)))
 
+    @property
+    def approximate(self) -> bool:
+        """Whether true neighbours may be missing; `recall` says how many."""
+        return self.recall is not None and not self.recall.exact
+
     def __repr__(self) -> str:
-        return f"Neighbors(n={len(self)}, k={self.k}, metric={self.metric!r})"
+        recall = f", {self.recall}" if self.recall is not None and self.approximate else ""
+        return f"Neighbors(n={len(self)}, k={self.k}, metric={self.metric!r}{recall})"
 
     def nearest(self, k: int) -> Self:
         """The first k of each row's neighbours; a smaller k needs no new pass.
@@ -136,7 +146,7 @@ class Neighbors:
 
         A row that several results name is kept once, at the smallest of its distances. The result has k columns,
         by default the largest of theirs, or fewer where the results have fewer together; a row's empty places are index
-        -1, distance inf.
+        -1, distance inf. The lowest recall of the results is kept.
 
         Raises
         ------
@@ -159,7 +169,9 @@ class Neighbors:
         indices = np.where(again | (indices < 0), -1, indices)
         distances = np.where(indices < 0, np.float32(np.inf), distances)
         order = np.lexsort((np.where(indices < 0, np.iinfo(np.int64).max, indices), distances))[:, :k]
-        return Neighbors(_take(indices, order), _take(distances, order), self.metric, self.dim)
+        known = [result.recall for result in results if result.recall is not None]
+        worst = min(known, key=lambda one: one.low, default=None)
+        return Neighbors(_take(indices, order), _take(distances, order), self.metric, self.dim, recall=worst)
 
     def to_csr(self, n_columns: int | None = None, own: bool = False, symmetric: bool = False) -> Any:
         """The distances as a sparse matrix, row i holding row i's neighbours, nearest first.
@@ -263,7 +275,8 @@ class Neighbors:
         UsageError
             Where the folder exists and `overwrite` is false.
         """
-        fields = {"metric": self.metric, "n": len(self), "k": self.k, "dim": self.dim}
+        fields: dict[str, Any] = {"metric": self.metric, "n": len(self), "k": self.k, "dim": self.dim}
+        fields |= recall_fields(self.recall)
         with atomic.whole_folder(folder, overwrite) as part:
             manifests.write(part, SAVED, fields, {"indices": self.indices, "distances": self.distances})
 
@@ -279,7 +292,9 @@ class Neighbors:
         manifest = manifests.read(folder, SAVED)
         shape = manifest.count("n"), manifest.count("k")
         metric, dim = manifest.nullable("metric", str), manifest.optional("dim", int)
-        return cls(manifest.array("indices", "i", shape), manifest.array("distances", "f", shape), metric, dim)
+        recall = Recall.from_json(manifest.record("recall", FORM)) if "recall" in manifest else None
+        indices, distances = manifest.array("indices", "i", shape), manifest.array("distances", "f", shape)
+        return cls(indices, distances, metric, dim, recall=recall)
 
 
 @dataclass(frozen=True, eq=False)
@@ -355,7 +370,9 @@ class RadiusNeighbors:
         return csr(self.indptr, self.indices, self.distances, n_columns, own, symmetric)
 
 
-def neighbors_of(indices: np.ndarray, distances: np.ndarray, metric: str, dim: int) -> Neighbors:
+def neighbors_of(
+    indices: np.ndarray, distances: np.ndarray, metric: str, dim: int, recall: Recall | None = None
+) -> Neighbors:
     """A `Neighbors` that owns both arrays, without a copy; the caller must not keep them."""
     guard.refuse_shrunk()
     with np.errstate(over="ignore"):  # a distance beyond float32 is inf
@@ -363,7 +380,7 @@ def neighbors_of(indices: np.ndarray, distances: np.ndarray, metric: str, dim: i
     indices = np.ascontiguousarray(indices, dtype=np.int64)
     indices.setflags(write=False)
     distances.setflags(write=False)
-    return Neighbors(indices, distances, metric, dim)
+    return Neighbors(indices, distances, metric, dim, recall=recall)
 
 
 def _row_number(row: ArrayLike) -> int:

@@ -17,6 +17,7 @@ from vicinal.errors import UsageError
 from vicinal.knn.arguments import check_k
 from vicinal.knn.metrics import find
 from vicinal.knn.neighbors import Neighbors
+from vicinal.knn.recall import check_recall, recall_fields
 from vicinal.storage import atomic
 from vicinal.tasks import arguments
 from vicinal.typing import Id, MetricLike, PathLike, StartProgress
@@ -28,7 +29,7 @@ class DataNeighbors(Neighbors):
 
     Attributes
     ----------
-    indices, distances, metric, dim
+    indices, distances, metric, dim, recall
         As of `Neighbors`.
     ids : list of int or str
         The id of each row, to which `indices` lead: `ids[indices[0, 0]]` is the row nearest to the first. A slice
@@ -67,7 +68,7 @@ class DataNeighbors(Neighbors):
         return part
 
     def summary(self) -> dict[str, Any]:
-        """Return n, dim, k, metric, engine, seconds and output, as JSON can hold them."""
+        """Return n, dim, k, metric, engine, seconds, recall and output, as JSON can hold them."""
         return {
             "n": len(self),
             "dim": self.dim,
@@ -76,6 +77,7 @@ class DataNeighbors(Neighbors):
             "engine": self.engine,
             "seconds": round(self.seconds, 3),
             "unusable": len(self.unusable),
+            **recall_fields(self.recall),
             "output": None if self.output is None else str(self.output),
         }
 
@@ -97,11 +99,12 @@ def neighbors(
     checkpoint: PathLike | None = None,
     engine: str = "local",
     address: str | None = None,
+    recall: float | None = None,
     output: PathLike | None = None,
     add_to: PathLike | None = None,
     overwrite: bool = False,
 ) -> DataNeighbors:
-    """Return the k nearest other rows of each row, exactly: those that a float64 brute force returns.
+    """Return the k nearest other rows of each row: those that a float64 brute force returns, unless `recall` is given.
 
     Parameters
     ----------
@@ -139,6 +142,9 @@ def neighbors(
         depend on it.
     address : str, optional
         Of the Ray cluster: HOST:PORT, or "auto" on one of its nodes; without it, this machine alone.
+    recall : float, optional
+        Above 0 and at most 1: an approximate result of at least this recall, for less work; the default is exact. The
+        recall is measured on a sample of rows, and is the result's `recall`.
     output : path, optional
         A folder to save the neighbours in, for `Neighbors.load` and `vicinal.score(neighbors=...)`.
     add_to : path, optional
@@ -179,6 +185,7 @@ def neighbors(
     except UsageError as error:
         raise UsageError(f"metric: {error}") from None
     index = Engine(engine, address).exact(measure, threads)
+    recall = None if recall is None else check_recall(recall)
     if output is not None:
         atomic.check_folder(Path(output), overwrite)
     arguments.check_outputs({"add_to": add_to}, [data, embeddings, groups, ids], overwrite)
@@ -197,14 +204,20 @@ def neighbors(
     name = vectors.name if vectors.path is None else vectors.path.name
     callback = None if progress is None else progress(f"{measure.name} neighbours of {name}")
     nearest = index.neighbors(
-        k, groups=codes, progress=callback, checkpoint=None if checkpoint is None else Path(checkpoint)
+        k,
+        groups=codes,
+        progress=callback,
+        checkpoint=None if checkpoint is None else Path(checkpoint),
+        recall=recall,
     )
     folder = None if output is None else Path(output)
     if folder is not None:
         nearest.save(folder, overwrite)
     if add_to is not None:
         _add(rows, use, nearest, add_to, overwrite)
-    result = DataNeighbors(nearest.indices, nearest.distances, nearest.metric, nearest.dim, use.ids, index.engine)
+    result = DataNeighbors(
+        nearest.indices, nearest.distances, nearest.metric, nearest.dim, use.ids, index.engine, recall=nearest.recall
+    )
     seconds = time.perf_counter() - start
     return replace(result, seconds=seconds, output=folder, unusable=use.reasons, skipped=use.skip)
 

@@ -207,6 +207,28 @@ def pairs(
     return ranks
 
 
+def has_graphs() -> bool:
+    """Whether the extension is there and builds approximate graphs."""
+    return hasattr(_native, "Graph")
+
+
+def native_graph(
+    vectors: np.ndarray,
+    metric: Metric,
+    threads: int,
+    groups: np.ndarray | None,
+    width: int,
+    seed: int,
+    progress: Progress | None = None,
+) -> Any:
+    """An empty approximate graph of the extension: `partition`, `refine`, `neighbours`, `pairs`, `changed`.
+
+    width : entries of a row's list
+    """
+    isa = os.environ.get("VICINAL_ISA", "")
+    return _native.Graph(_readable(vectors), _native_name(metric), threads, isa, groups, width, seed, progress)
+
+
 class _Rows:
     """Progress in rows, for a kernel that counts tasks; a call that finishes at once reports its end too."""
 

@@ -1,0 +1,22 @@
+// What every call makes of a matrix first: its rows, checked, with their inverse norms, and the coder of the metric.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "coder.hpp"
+#include "pool.hpp"
+
+namespace vicinal {
+
+// Rows, with their inverse norms if the metric normalises them.
+struct Normalised {
+    Rows rows;
+    std::vector<double> inverse_norms;
+
+    Normalised(const Matrix& matrix, Metric metric, const RowOps& ops, Pool& pool, const Callbacks& callbacks);
+};
+
+std::unique_ptr<Coder> make_coder(const Rows& rows, Metric metric, const RowOps& ops);
+
+}  // namespace vicinal

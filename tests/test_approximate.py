@@ -1,0 +1,244 @@
+"""Approximate neighbours: the recall is what it says, and every distance is the true one."""
+
+import json
+
+import numpy as np
+import pytest
+
+import vicinal
+from vicinal.cli import main
+from vicinal.errors import DataError, UsageError
+from vicinal.knn import approximate
+from vicinal.knn.exact import ExactSearch
+from vicinal.knn.kernels.native import has_graphs, isas
+from vicinal.knn.metrics import METRICS, find
+from vicinal.knn.neighbors import Neighbors
+from vicinal.knn.recall import Recall, wilson
+from vicinal.tasks.score.runs import Kept
+
+needs_graphs = pytest.mark.skipif(not has_graphs(), reason="the extension is not built")
+N, DIM, K = 3000, 24, 5
+
+
+def clustered(n=N, dim=DIM, seed=0):
+    """Rows around many centres on a plane of 8 dimensions, with noise, and some exact copies."""
+    rng = np.random.default_rng(seed)
+    rows = rng.normal(size=(n, 8)) @ rng.normal(size=(8, dim)) + 0.3 * rng.normal(size=(n, dim))
+    rows[: n // 20] = rows[n // 2 : n // 2 + n // 20]
+    return rows.astype(np.float32)
+
+
+@pytest.fixture
+def any_size(monkeypatch):
+    """Graphs of few rows too, at any cost."""
+    monkeypatch.setattr(approximate, "FEWEST", 0)
+    monkeypatch.setattr(approximate, "EXACT_SHARE", 1e9)
+    monkeypatch.setattr(approximate, "LEAF", 128)
+
+
+def rows_of(metric):
+    rows = clustered()
+    return np.packbits(rows > 0, axis=1) if metric.kernel == "bits" else rows
+
+
+def true_recall(found, exact):
+    """The share of the neighbours that are not farther than the exact k-th."""
+    return float((found.distances <= exact.distances[:, -1:]).mean())
+
+
+@needs_graphs
+@pytest.mark.parametrize("name", [metric.name for metric in METRICS])
+def test_every_metric_has_the_recall_it_says_and_true_distances(name, any_size):
+    metric = find(name)
+    rows = rows_of(metric)
+    search = ExactSearch.of(rows, metric, threads=2)
+    exact, found = search.neighbors(K), search.neighbors(K, recall=0.95)
+    share = true_recall(found, exact)
+    assert found.recall is not None and found.approximate and share >= 0.94
+    assert 0.95 <= found.recall.low <= share + 0.005 and share <= found.recall.high + 0.005
+    with np.errstate(over="ignore"):
+        assert np.array_equal(found.distances, search.distances(found.indices).astype(np.float32))
+    assert not (found.indices == np.arange(N)[:, None]).any()
+    for row in range(0, N, 97):  # each row once, by (distance, row)
+        assert len(set(found.indices[row])) == K
+        assert list(zip(found.distances[row], found.indices[row], strict=True)) == sorted(
+            zip(found.distances[row], found.indices[row], strict=True)
+        )
+
+
+@needs_graphs
+@pytest.mark.parametrize("metric", ["cosine", "manhattan", "jaccard"])
+def test_the_result_does_not_depend_on_threads_or_instruction_set(metric, any_size, monkeypatch):
+    rows = rows_of(find(metric))[:1500]
+    first = ExactSearch.of(rows, metric, threads=1).neighbors(K, recall=0.9)
+    assert first.recall is not None
+    for threads, isa in [(2, ""), *((2, isa) for isa in isas())]:
+        monkeypatch.setenv("VICINAL_ISA", isa)
+        found = ExactSearch.of(rows, metric, threads).neighbors(K, recall=0.9)
+        assert np.array_equal(found.indices, first.indices) and np.array_equal(found.distances, first.distances)
+        assert found.recall == first.recall
+
+
+@needs_graphs
+def test_groups_are_kept_apart_and_invalid_rows_left_out(any_size):
+    rows, groups = clustered(1200), np.arange(1200) % 40
+    rows[7] = np.nan
+    search = ExactSearch.of(rows, threads=2, on_invalid="null")
+    exact, found = search.neighbors(K, groups), search.neighbors(K, groups, recall=0.95)
+    assert found.approximate and (found.indices[7] == -1).all() and 7 not in found.indices
+    others = np.delete(np.arange(1200), 7)
+    assert (groups[found.indices[others]] != groups[others, None]).all()
+    assert (found.distances[others] <= exact.distances[others, -1:]).mean() >= 0.94
+
+
+@needs_graphs
+def test_copies_are_all_found(any_size):
+    rows = np.repeat(clustered(150), 8, axis=0)
+    search = ExactSearch.of(rows, threads=2)
+    exact, found = search.neighbors(7), search.neighbors(7, recall=0.99)
+    assert np.array_equal(found.indices, exact.indices) and (found.distances == 0).all()
+
+
+@needs_graphs
+@pytest.mark.parametrize("n", [2, 3, 65, 200])
+def test_few_rows(n, any_size):
+    rows = clustered(400)[200 : 200 + n]
+    search = ExactSearch.of(rows, threads=2)
+    k = min(n - 1, 70)
+    exact, found = search.neighbors(k), search.neighbors(k, recall=0.9)
+    assert true_recall(found, exact) >= 0.9 and (found.indices >= 0).all()
+
+
+def test_equal_rows_and_one_coordinate_end(any_size):
+    equal = ExactSearch.of(np.ones((300, 4)), threads=2).neighbors(3, recall=0.9)
+    assert equal.indices[0].tolist() == [1, 2, 3] and equal.indices[5].tolist() == [0, 1, 2]
+    line = np.linspace(0, 1, 700)[:, None]
+    search = ExactSearch.of(line, threads=2)
+    assert true_recall(search.neighbors(2, recall=0.9), search.neighbors(2)) >= 0.9
+
+
+def test_the_exact_pass_where_it_is_cheaper():
+    rows = clustered(200)
+    search = ExactSearch.of(rows)
+    found, exact = search.neighbors(K, recall=0.9), search.neighbors(K)
+    assert np.array_equal(found.indices, exact.indices) and exact.recall is None
+    assert found.recall == Recall(1.0, 1.0, 1.0, 200, 0, 0.9, K, exact=True) and not found.approximate
+    assert "exact pass is cheaper" in str(found.recall)
+
+
+def test_the_interval_is_wilsons_and_wider_where_rows_differ():
+    # 95 of 100 independent trials: the published interval of Wilson's formula.
+    share, low, high = wilson(np.array([1] * 95 + [0] * 5), np.ones(100, dtype=int))
+    assert (share, round(low, 4), round(high, 4)) == (0.95, 0.8882, 0.9785)
+    apart = wilson(np.array([10] * 95 + [0] * 5), np.full(100, 10))
+    assert apart[1] == pytest.approx(low) and apart[0] == 0.95
+    spread = wilson(np.tile([9, 10], 50), np.full(100, 10))
+    assert spread[1] > apart[1]
+
+
+def test_the_interval_covers_the_recall_of_all_rows():
+    """Of 200 samples with correlated hits, about 95 % of the intervals hold the true share."""
+    rng = np.random.default_rng(0)
+    of = np.full(20_000, 10)
+    hits = rng.binomial(10, rng.beta(9, 0.5, size=20_000))
+    share, inside = hits.sum() / of.sum(), 0
+    for _ in range(200):
+        sample = rng.choice(20_000, 1000, replace=False)
+        _, low, high = wilson(hits[sample], of[sample])
+        inside += low <= share <= high
+    assert 180 <= inside <= 200
+
+
+@pytest.mark.parametrize("recall", [0, 1.5, -1, "much", True, float("nan")])
+def test_a_recall_that_is_none(recall):
+    with pytest.raises(UsageError, match="recall: expected a number above 0 and at most 1"):
+        ExactSearch.of(clustered(50)).neighbors(K, recall=recall)
+
+
+def test_no_checkpoint_with_recall(tmp_path):
+    with pytest.raises(UsageError, match="checkpoint: an approximate pass"):
+        ExactSearch.of(clustered(50)).neighbors(K, recall=0.9, checkpoint=tmp_path / "kept")
+
+
+def test_saved_neighbours_keep_their_recall(tmp_path):
+    found = ExactSearch.of(clustered(60)).neighbors(2)
+    known = Recall(0.99, 0.98, 0.995, 1000, 0, 0.98, 2)
+    approximately = Neighbors(found.indices, found.distances, "euclidean", DIM, recall=known)
+    approximately.save(tmp_path / "graph")
+    assert json.loads((tmp_path / "graph" / "manifest.json").read_text())["recall"]["low"] == 0.98
+    again = Neighbors.load(tmp_path / "graph")
+    assert again.recall == known and again.approximate and "recall 0.9900" in repr(again)
+    assert again.nearest(1).recall == again[:10].recall == again.merge(found).recall == known
+    found.save(tmp_path / "exact")
+    assert "recall" not in json.loads((tmp_path / "exact" / "manifest.json").read_text())
+    manifest = tmp_path / "graph" / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"low": 0.98', '"low": "much"'))
+    with pytest.raises(DataError, match=r"recall[.]low"):
+        Neighbors.load(tmp_path / "graph")
+
+
+@needs_graphs
+def test_memory_is_refused_by_name(monkeypatch):
+    monkeypatch.setenv("VICINAL_MEMORY", "100K")
+    with pytest.raises(UsageError, match="not enough memory"):
+        ExactSearch.of(clustered(2000)).neighbors(K, recall=0.9)
+
+
+@needs_graphs
+def test_every_task_says_that_its_neighbours_are_approximate(any_size, tmp_path):
+    rows = clustered(600)
+    np.save(tmp_path / "rows.npy", rows)
+    nearest = vicinal.neighbors(rows, 8, recall=0.9, output=tmp_path / "graph")
+    scores = vicinal.score(rows, by=["mean", "lof"], recall=0.9, k=8)
+    isolated = vicinal.outliers(rows, k=8, recall=0.9)
+    facts = vicinal.diagnose(rows, k=8, recall=0.9)
+    chosen = vicinal.select(rows, keep=20, strategy="facility", recall=0.9)
+    for recall in (nearest.recall, scores.neighbors.recall, isolated.neighbors.recall, facts.neighbors.recall):
+        assert recall is not None and not recall.exact and recall.low >= 0.9
+    assert chosen.recall is not None and not chosen.recall.exact
+    assert nearest.summary()["recall"]["low"] >= 0.9 and isolated.summary()["recall"]["low"] >= 0.9
+    assert [one["recall"]["k"] for one in scores.summary()["scorers"]] == [8, 8]
+    assert facts.summary()["recall"]["low"] >= 0.9 and any("approximate" in one for one in facts.warnings)
+    assert chosen.summary()["recall"]["low"] >= 0.9
+    kept = vicinal.score(None, neighbors=tmp_path / "graph", k=8)
+    assert kept.neighbors.recall == nearest.recall and "recall" in kept.summary()
+    again = vicinal.select(rows, keep=20, strategy="facility", neighbors=nearest)
+    assert again.recall == nearest.recall
+    exact = vicinal.score(rows, by="mean", k=8)
+    assert "recall" not in exact.summary()
+    assert np.corrcoef(exact["mean"], scores["mean"])[0, 1] > 0.99
+
+
+@needs_graphs
+def test_a_kept_run_keeps_its_recall(any_size, tmp_path):
+    np.save(tmp_path / "rows.npy", clustered(400))
+    (tmp_path / "data.jsonl").write_text("".join(f'{{"id": {i}, "text": "{i}"}}\n' for i in range(400)))
+    data, rows = str(tmp_path / "data.jsonl"), str(tmp_path / "rows.npy")
+    scores = vicinal.score(data, rows, recall=0.9, run=tmp_path / "run", output=tmp_path / "scores.jsonl")
+    kept = Kept.load(tmp_path / "run")
+    assert kept.passes[0].neighbors.recall == scores.neighbors.recall
+    more = tmp_path / "more.npy"
+    np.save(more, clustered(3, seed=1))
+    (tmp_path / "more.jsonl").write_text("".join(f'{{"id": {i}, "text": "{i}"}}\n' for i in range(400, 403)))
+    longer = vicinal.score(append=str(tmp_path / "more.jsonl"), embeddings=str(more), previous=tmp_path / "run")
+    assert longer.neighbors.recall == scores.neighbors.recall and len(longer) == 403
+
+
+@pytest.mark.parametrize("other", ["neighbors", "checkpoint"])
+def test_recall_beside_what_it_excludes(other, tmp_path):
+    rows = clustered(50)
+    given = {"neighbors": vicinal.neighbors(rows, 3)} if other == "neighbors" else {"checkpoint": tmp_path / "kept"}
+    with pytest.raises(UsageError, match="recall: an approximate pass"):
+        vicinal.score(rows, recall=0.9, **given)
+    with pytest.raises(UsageError, match="recall: the neighbours are given"):
+        vicinal.select(rows, keep=3, strategy="facility", recall=0.9, neighbors=vicinal.neighbors(rows, 3))
+
+
+def test_the_command_prints_the_recall(tmp_path, capsys):
+    np.save(tmp_path / "rows.npy", clustered(60))
+    rows, graph = str(tmp_path / "rows.npy"), str(tmp_path / "graph")
+    main(["neighbors", rows, "-k", "3", "--recall", "0.9", "-o", graph, "--json"])
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["recall"]["exact"] and "exact pass is cheaper here" in printed.err
+    assert main(["neighbors", rows, "--recall", "2", "-o", str(tmp_path / "other")]) != 0
+    assert "--recall: expected a number above 0 and at most 1" in capsys.readouterr().err

@@ -133,6 +133,26 @@ def test_a_column_of_every_type_comes_back(pool: ydb.QuerySessionPool) -> None:
     ]
 
 
+def test_types_of_ydb_survive_a_parquet_file(tmp_path: Path) -> None:
+    with vicinal.sql.connect() as db:
+        db.execute(
+            """CREATE TABLE K (id Int32, u Uuid, d Decimal(10, 3), j JsonDocument, t Timestamp64, i Interval, e String,
+            PRIMARY KEY (id));
+            UPSERT INTO K (id, u, d, j, e) VALUES (1, CAST("550e8400-e29b-41d4-a716-446655440000" AS Uuid),
+            CAST("1.5" AS Decimal(10, 3)), Json("[1]"), Knn::ToBinaryStringFloat([1.f]))"""
+        )
+        with pytest.raises(UsageError, match="column i is an Interval, which Parquet has no type for"):
+            vicinal.sql.export_table(db, "K", tmp_path / "k.parquet")
+        db.execute("ALTER TABLE K DROP COLUMN i")
+        vicinal.sql.export_table(db, "K", tmp_path / "k.parquet", column="e")
+        vicinal.sql.import_table(db, "L", tmp_path / "k.parquet", column="e")
+        shown = [db.execute(f"SHOW CREATE TABLE {name}")[0][2].replace(f"`{name}`", "") for name in "KL"]
+        assert shown[0] == shown[1]
+        first = list(db.execute("SELECT * FROM K"))
+        assert first == list(db.execute("SELECT * FROM L")) == list(db.execute("SELECT * FROM L LIMIT 5"))
+        assert first[0][1:3] == (uuid.UUID("550e8400-e29b-41d4-a716-446655440000"), Decimal("1.500"))
+
+
 ERRORS = {
     "SELECT x FROM nowhere": ydb.SchemeError,
     "DROP TABLE nowhere": ydb.SchemeError,
@@ -437,14 +457,16 @@ def test_a_statement_that_takes_too_long_ends(driver: ydb.Driver) -> None:
         assert session.transaction().execute("SELECT 1 AS n", commit_tx=True)[0].rows[0].n == 1
 
 
-def test_ctrl_c_ends_the_command(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_the_command(tmp_path: Path, number: int, code: int) -> None:
     command = [sys.executable, "-m", "vicinal", "sql", "serve", str(tmp_path / "a.db"), "--port", "0"]
     running = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     assert running.stderr is not None
     assert "Ctrl-C ends it" in running.stderr.readline()
-    running.send_signal(signal.SIGINT)
-    assert running.wait(30) == 130
-    assert "interrupted" in running.stderr.read()
+    running.send_signal(number)
+    assert running.wait(60) == code
+    assert ("interrupted" in running.stderr.read()) == (code == 130)
     running.stderr.close()
     with vicinal.sql.connect(tmp_path / "a.db", read_only=True) as db:
         assert db.tables() == {}
+    assert not (tmp_path / "a.db.wal").exists()

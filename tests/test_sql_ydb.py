@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator
 from datetime import date, datetime
+from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ import pytest
 import vicinal.sql
 from vicinal.errors import DataError, UsageError
 from vicinal.sql.faults import SqlError
+from vicinal.sql.io.printing import as_json
 from vicinal.sql.vectors import binary
 from vicinal.sql.ydb.remote import Remote
 from workplace import Workplace
@@ -101,6 +104,19 @@ def test_declared_values_are_of_their_type(remote: Remote) -> None:
         remote.execute("DECLARE $n AS Uint64", {"n": -1})
     with pytest.raises(UsageError, match="a NULL needs its type"):
         remote.execute("SELECT $n", {"n": None})
+
+
+def test_structs_and_the_other_types_go_both_ways(remote: Remote) -> None:
+    text = """DECLARE $rows AS List<Struct<id: Int64, user: Utf8?>>; UPSERT INTO T SELECT id, user FROM AS_TABLE($rows);
+        SELECT id, user, CAST("1.5" AS Decimal(22, 9)) AS d, CAST("550e8400-e29b-41d4-a716-446655440000" AS Uuid) AS u,
+        AsStruct(1 AS a) AS s FROM T ORDER BY id"""
+    rows = remote.execute(text, {"rows": [{"id": 1, "user": "a"}, {"id": 2, "user": None}]})
+    same = (Decimal("1.5"), UUID("550e8400-e29b-41d4-a716-446655440000"), {"a": 1})
+    assert list(rows) == [(1, "a", *same), (2, None, *same)]
+    assert [str(kind) for kind in rows.kinds] == ["Int64", "Utf8", "Decimal(22,9)", "Uuid", "Struct<a: Int32>"]
+    assert next(iter(as_json(rows))) == (
+        '{"id": 1, "user": "a", "d": "1.5", "u": "550e8400-e29b-41d4-a716-446655440000", "s": {"a": 1}}'
+    )
 
 
 def test_the_command_prints_the_servers_rows(url: str, work: Workplace) -> None:

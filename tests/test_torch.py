@@ -58,9 +58,9 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, Any]]:
 
 
 @pytest.mark.parametrize("kind", ["int8", "bf16"])
-@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("metric", ["euclidean", "cosine", "inner_product"])
 def test_tiles_that_come_and_go_give_the_oracles_answer(metric: str, kind: str) -> None:
-    for data in [*HARD][:: 3 if kind == "int8" else 7]:
+    for data in [*HARD][:: 4 if kind == "int8" else 9]:
         vectors, indices, distances = hard_case(data, metric, 300, 13, 5)
         kernel = small(vectors, metric, codes=kind)
         same(kernel.self_join(5), (indices, distances))
@@ -68,7 +68,7 @@ def test_tiles_that_come_and_go_give_the_oracles_answer(metric: str, kind: str) 
         same(kernel.search(queries, 4), brute_force(vectors, queries, 4, metric))
 
 
-@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("metric", ["euclidean", "inner_product"])
 def test_groups_and_radii_over_tiles_agree_with_brute_force(metric: str) -> None:
     for data in ("plain", "40 % copies of one row"):
         vectors, _, distances = hard_case(data, metric, 300, 13, 5)
@@ -162,12 +162,12 @@ def adversarial(kind: str, dim: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("code", ["int8", "bf16"])
-@pytest.mark.parametrize("metric", ["euclidean", "cosine", "inner_product"])
+@pytest.mark.parametrize("metric", ["euclidean", "inner_product"])
 def test_no_pair_within_its_rows_radius_is_below_the_limit(metric: str, code: str) -> None:
     """With the exact distance of a pair as the radius, which is the hardest case, the pair has to pass."""
     measurement = find(metric)
     for kind in ("plain", "halves", "one large", "opposite", "near", "of many lengths", "alternating", "huge"):
-        for dim in (1, 300, 1100):
+        for dim in (3, 1100):
             rows = adversarial(kind, dim)
             coder = codes.Coder.of(measurement.prepare(rows[1::9]), measurement, code)
             raw = torch.from_numpy(rows)
@@ -344,6 +344,21 @@ def test_a_forked_child_and_a_copy_answer() -> None:
     if not child:
         os._exit(0 if (index.neighbors(3).indices == truth).all() else 1)
     assert os.waitpid(child, 0)[1] == 0
+
+
+def test_a_pass_is_stopped_within_a_pair_of_tiles_and_progress_only_rises() -> None:
+    vectors, whole = hard_data("plain", 4000, 40), tiles.Sizes(4000, 3, 32, 5000)
+    seen: list[int] = []
+    small(vectors[:300], sizes=TINY).self_join(3, progress=lambda done, total: seen.append(done))
+    assert seen == sorted(seen) and seen[-1] == 300
+
+    def stop(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    kernel = small(vectors, sizes=whole)
+    with pytest.raises(KeyboardInterrupt):
+        kernel.self_join(3, progress=stop)
+    assert "candidates" not in kernel.stats()
 
 
 def test_what_progress_raises_is_not_taken_for_a_fault_of_the_device() -> None:

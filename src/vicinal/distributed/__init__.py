@@ -120,7 +120,7 @@ def neighbors(
     distances.setflags(write=False)
     unusable = dict(sorted(work.invalid.items()))
     return ClusterNeighbors(
-        indices, distances, measure.name, rows.dim, None, work.engine, seconds, unusable, work.plan, work.ran
+        indices, distances, measure.name, rows.dim, work.engine, seconds, unusable, work.plan, work.ran
     )
 
 
@@ -175,7 +175,7 @@ def search(
     indices, distances = work.lists.result(k)
     seconds = time.perf_counter() - begun
     return ClusterNeighbors(
-        indices, distances, measure.name, rows.dim, None, work.engine, seconds, unusable, work.plan, work.ran
+        indices, distances, measure.name, rows.dim, work.engine, seconds, unusable, work.plan, work.ran
     )
 
 

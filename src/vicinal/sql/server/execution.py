@@ -119,6 +119,9 @@ def explain(sessions: Sessions, query: Query) -> tuple[str, str]:
 def _at_once(sessions: Sessions, settings: Any, query: Query) -> Outcome:
     """Runs statements as one transaction."""
     with borrowed(sessions) as connection:
+        if connection.alone(query.text):
+            with connection.reading(only_reads(settings)):
+                return run(sessions, connection, query)
         connection.begin(only_reads(settings))
         try:
             outcome = run(sessions, connection, query)

@@ -135,11 +135,13 @@ class Comparison:
     ) -> None:
         self._coder, self._multiply, self._sizes, self._target = coder, multiply, sizes, target
         self._passing = passing
-        self.counts = Counts()
+        self.counts, self.stopped = Counts(), False
 
     def run(self, left: Side, right: Side) -> None:
         """Compare each pair of rows of two tiles once; of one tile with itself where both sides are one object."""
         for a, b in self._blocks(len(left.tile), len(right.tile), left is right):
+            if self.stopped:
+                raise RuntimeError("the call was stopped")
             self._block(left, a, right, b)
 
     def _blocks(self, n: int, m: int, same: bool) -> Iterator[tuple[slice, slice]]:

@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 CPP := $(shell find cpp -name '*.?pp')
 
-.PHONY: demo test docs test-slow test-rag test-adapters sanitize fuzz bench format clean
+.PHONY: demo test docs test-slow test-rag test-ydb test-adapters test-ray sanitize fuzz bench format clean
 
 .venv/installed: pyproject.toml CMakeLists.txt $(CPP) $(shell find src -name '*.py')
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "vicinal needs Python 3.11 or newer; make PYTHON=... names one")'
@@ -35,7 +35,7 @@ test: .venv/tested
 docs: .venv/tested
 	$(BIN)/sphinx-build -b html -q -W --keep-going docs docs/_build/html
 
-test-slow: .venv/tested sanitize test-rag test-adapters
+test-slow: .venv/tested sanitize test-rag test-ydb test-adapters test-ray
 	$(BIN)/python -m pytest -m slow
 	$(BIN)/python -m fuzz --minutes 5
 
@@ -53,12 +53,26 @@ test-rag: .venv/installed
 	.venv/rag/bin/python -m pip install --quiet --disable-pip-version-check -c tests/constraints.txt . --group rag
 	.venv/rag/bin/python -m pytest -c tests/rag/pytest.ini --rootdir tests/rag tests/rag
 
+# YDB's own clients against `vicinal sql serve`, in an environment of its own: they pin each other's versions.
+test-ydb: .venv/installed
+	test -x .venv/ydb/bin/python || $(PYTHON) -m venv .venv/ydb
+	.venv/ydb/bin/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+	.venv/ydb/bin/python -m pip install --quiet --disable-pip-version-check '.[sql,ydb]' --group ydb-clients
+	.venv/ydb/bin/python -m pytest -c tests/ydb_clients/pytest.ini --rootdir tests/ydb_clients tests/ydb_clients
+
 # What UMAP, scikit-learn and cleanlab make of our neighbours, in an environment of its own: they are large.
 test-adapters: .venv/installed
 	test -x .venv/adapters/bin/python || $(PYTHON) -m venv .venv/adapters
 	.venv/adapters/bin/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
 	.venv/adapters/bin/python -m pip install --quiet --disable-pip-version-check . --group adapters
 	.venv/adapters/bin/python -m pytest -c tests/adapters/pytest.ini --rootdir tests/adapters tests/adapters
+
+# Passes on real Ray clusters of several nodes on this machine, in an environment of its own.
+test-ray: .venv/installed
+	test -x .venv/ray/bin/python || $(PYTHON) -m venv .venv/ray
+	.venv/ray/bin/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+	.venv/ray/bin/python -m pip install --quiet --disable-pip-version-check . --group ray
+	.venv/ray/bin/python -m pytest -c tests/on_ray/pytest.ini --rootdir tests/on_ray tests/on_ray
 
 # The C++ tests under AddressSanitizer and UndefinedBehaviorSanitizer, and the joins under ThreadSanitizer; needs cmake.
 sanitize: .venv/installed

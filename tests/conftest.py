@@ -31,7 +31,8 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
 
 # Without the native kernel there is nothing to test; test_kernels.py fails if it is missing despite a compiler.
 collect_ignore = [] if isas() else ["test_native.py", "test_checkpoint.py"]
-collect_ignore += ["rag", "adapters"]  # in environments of their own: make test-rag, make test-adapters
+# Those in environments of their own: make test-rag, test-ydb, test-adapters, test-ray.
+collect_ignore += ["rag", "ydb_clients", "adapters", "on_ray"]
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

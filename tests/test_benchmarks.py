@@ -1,5 +1,6 @@
 """The benchmark's own arithmetic: extrapolated times, share of peak speed, and checks that detect wrong results."""
 
+import json
 import re
 import sys
 from pathlib import Path
@@ -9,9 +10,11 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from benchmarks import learning
+from benchmarks import diversity, diversity_peers, gpu, learning
 from benchmarks.checks import against_faiss, against_truth, truth, without_own
 from benchmarks.measuring import extrapolated, roof_share
+
+import vicinal
 
 LINE = np.array([[0.0], [1.0], [3.0], [7.0]], dtype=np.float32)
 
@@ -54,3 +57,39 @@ def test_the_tables_of_learning_are_made_from_the_results(page: Path) -> None:
     assert learning.written(text, made) == text, "run python -m benchmarks.learning --tables"
     for rows in works.values():
         assert {row["seed"] for row in rows} == set(learning.SEEDS)
+
+
+def test_the_tables_of_diversity_are_made_from_the_results() -> None:
+    text = diversity.PAGE.read_text(encoding="utf-8")
+    assert diversity.written(text) == text, "run python -m benchmarks.diversity --tables"
+    assert diversity.reached() in (diversity.PAGE.parent / "benchmarks.md").read_text(encoding="utf-8")
+
+
+def test_the_peers_of_diversity_compute_the_same() -> None:
+    rows = np.random.default_rng(0).normal(size=(60, 8)).astype(np.float32)
+    ours = vicinal.diversity(rows, by="novelsum,facility", subset=rows[:7])
+    theirs = diversity_peers.NovelSum(rows, 1).sums(np.arange(60))
+    assert theirs == {name: pytest.approx(ours["novelsum"][name], rel=1e-5) for name in theirs} and len(theirs) == 18
+    found = diversity_peers.facility(rows, rows[:7].copy(), 1)
+    assert found == pytest.approx(ours["facility"]["facility_location_score"], rel=1e-5)
+
+
+def test_the_benchmark_of_a_gpu_runs_on_a_processor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = "gpu --device cpu --rows 300 600 --dims 16 --check-rows 200 -k 3 --minutes 2 -o"
+    monkeypatch.setattr(sys, "argv", [*given.split(), str(tmp_path / "gpu.json")])
+    assert gpu.main() == 0
+    found = json.loads((tmp_path / "gpu.json").read_text())
+    assert [one["equal"] for one in found["check"]] == [True] * 6 and found["device"] == "cpu"
+    assert [(one["n"], one["dim"]) for one in found["sizes"]] == [(300, 16), (600, 16)]
+    assert all(one["vicinal"]["products_per_second"] > 0 for one in found["sizes"])
+
+
+def test_the_benchmark_of_a_gpu_does_not_take_the_processors_result_for_the_devices(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        sys, "argv", ["gpu", "--device", "cpu", "--check-rows", "50", "--dims", "8", "-o", str(tmp_path / "g")]
+    )
+    monkeypatch.setattr("vicinal.knn.kernels.torch.measure.probe", lambda device: "wrong")
+    with pytest.raises(UserWarning, match="the device gave up"):
+        gpu.main()

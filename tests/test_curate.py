@@ -114,11 +114,15 @@ def test_the_command_reads_and_writes_files(work: Workplace) -> None:
     ask: list[Any] = ["curate", "points.jsonl", "--embeddings", "points.npy", "--labels", "model", "--state", "s"]
     ask += ["--metric", "euclidean", "--count", 5, "--overwrite"]
     assert work(*ask, "-o", "next.jsonl").out == "label next: 10 rows\n"
-    said = work.refuses(2, *ask)
-    assert said.startswith("--experts: missing; 10 rows were asked, so give two experts' labels of them: --experts ONE")
+    first = (work.folder / "next.jsonl").read_text("utf-8")
+    again = work(*ask, "-o", "again.jsonl")  # a first round that was interrupted gives the same rows
+    assert again.out == "waiting for the experts' labels of 10 rows\n"
+    assert (work.folder / "again.jsonl").read_text("utf-8") == first
     shown = work(*ask, "--experts", "one.jsonl:label", "two.jsonl:label", "--train", "t.jsonl", "--json")
     state = json.loads(shown.out)
     assert state["rounds"][0]["labelled"] == 10 and state["to_label"] == 10
+    said = work.refuses(2, *ask)
+    assert said.startswith("--experts: missing; 20 rows were asked, so give two experts' labels of them: --experts ONE")
     lines = [json.loads(line) for line in (work.folder / "t.jsonl").read_text("utf-8").splitlines()]
     assert len(lines) == state["train"] and all(line["label"] == JUDGES[0][line["id"]] for line in lines)
 

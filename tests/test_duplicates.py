@@ -13,12 +13,16 @@ import polars
 import pyarrow
 import pytest
 
+import vicinal
 from oracle import fit_for, hard_data
 from vicinal.analysis.duplicates import duplicate_groups, representatives
 from vicinal.data import frames
+from vicinal.data.provenance import FORMAT, hash_of
 from vicinal.errors import DataError, UsageError
 from vicinal.knn.metrics import METRICS, find
+from vicinal.storage.manifests import sha256
 from vicinal.tasks.duplicates import Duplicates, RadiusCurve, duplicates
+from vicinal.tasks.duplicates.dedup import dedup
 from vicinal.typing import MetricName
 from workplace import Workplace
 
@@ -113,7 +117,10 @@ def test_invalid_rows_are_in_no_group(work: Workplace) -> None:
     work.save("bad.npy", vectors)
     ask = ("duplicates", "data.jsonl", "--embeddings", "bad.npy", "--radius", "0")
     assert "bad.npy: 2 rows cannot be used" in work.refuses(3, *ask)
-    assert [record["rows"] for record in work(*ask, "--on-invalid", "null").records] == [[2, 5, 9]]
+    answer = work(*ask, "--on-invalid", "null")
+    assert answer.records == [] and "2 stay, whose vector is there with another text" in answer.err
+    by_vectors = work(*ask, "--on-invalid", "null", "--no-text").records
+    assert [(record["rows"], record["matches"]) for record in by_vectors] == [([2, 5, 9], [None, *["same vector"] * 2])]
 
 
 @pytest.mark.parametrize(
@@ -166,24 +173,25 @@ TABLES: dict[str, Callable[[], Any]] = {
 
 
 def columns_of(found: Duplicates) -> dict[str, list]:
-    return {name: found[name].tolist() for name in found.names}
+    return {name: list(found[name]) for name in found.names}
 
 
 def test_every_row_is_told_its_group_and_whether_it_goes() -> None:
     found = duplicates(ROWS, 0.15, link="single")
-    assert [found[name].dtype.name for name in found] == ["int64", "int64", "int64", "float32", "bool"]
+    assert [found[name].dtype.name for name in [*found][:-1]] == ["int64", "int64", "int64", "float32", "bool"]
     assert columns_of(found) == {
         "group": [0, 1, 0, 0, 1, 5],
         "representative": [0, 1, 0, 0, 1, 5],
         "size": [3, 2, 3, 3, 2, 1],
         "distance": [0, 0, np.float32(0.1), np.float32(0.2), 0, 0],
         "duplicate": [False, False, True, True, True, False],
+        "match": [None, None, "near", "near", "same vector", None],
     }
     assert found.kept.tolist() == [0, 1, 5] and found.removed.tolist() == [2, 3, 4]
     assert (found.metric, found.radius, found.n_groups) == ("euclidean", 0.15, 2)
     assert repr(found) == "Duplicates(n=6, groups=2, removed=3, metric='euclidean', radius=0.15)"
-    counts = {"groups": 2, "rows": 5, "removable": 3, "beyond_radius": 1, "unusable": 0, "seconds": 0}
-    assert {**found.summary(), "seconds": 0} == counts
+    counts = {"groups": 2, "rows": 5, "removable": 3, "copies": 0, "same_vector": 1, "near": 2, "other_text": 0}
+    assert {**found.summary(), "seconds": 0} == counts | {"beyond_radius": 1, "unusable": 0, "seconds": 0}
     better = duplicates(ROWS, 0.15, quality=STARS, link="single")
     assert (
         better["representative"].tolist() == [2, 1, 2, 2, 1, 5]
@@ -352,7 +360,7 @@ def test_a_chain_is_cut_so_that_no_removed_row_is_beyond_the_radius() -> None:
 def test_the_command_prints_how_many_rows_a_chain_removes_beyond_the_radius(work: Workplace) -> None:
     work.save("v.npy", np.arange(5.0)[:, None])
     answer = work("duplicates", "v.npy", "--radius", "1", "--link", "single")
-    assert "1 groups of 5 rows; 4 could go, 3 of them beyond the radius (" in answer.err
+    assert "1 groups of 5 rows; 4 could go, 3 of them beyond the radius: 4 near (" in answer.err
     assert "beyond" not in work("duplicates", "v.npy", "--radius", "1").err
 
 
@@ -397,3 +405,57 @@ def test_suggested_radii_tell_what_each_would_remove(work: Workplace) -> None:
     said = json.loads(work("duplicates", "v.npy", "--radius", "auto", "--json").out)
     assert [step["removed"] for step in said["steps"]] == curve["removed"].tolist()
     assert [step["pairs"][0]["a"] for step in said["steps"] if step["pairs"]] == [p[0]["a"] for p in curve.pairs if p]
+
+
+SAME = np.array([[0.0, 1], [0, 1], [0, 1], [3, 4], [3, 4], [3.1, 4]], np.float32)
+TEXTS = ["a  b", "a b\n", "a c", "d", "d", "d"]
+
+
+@pytest.mark.parametrize("form", ["table", "jsonl", "csv", "parquet"])
+def test_rows_of_one_vector_are_copies_only_where_their_texts_are_equal(form: str, tmp_path: Path) -> None:
+    columns = {"id": list(range(6)), "text": TEXTS, "n": [5, 5, 5, 5, 6, 5]}
+    data: Any = columns
+    if form == "jsonl":
+        data = tmp_path / "d.jsonl"
+        rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+        data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    elif form == "csv":
+        data = tmp_path / "d.csv"
+        pandas.DataFrame(columns).to_csv(data, index=False)
+    elif form == "parquet":
+        data = tmp_path / "d.parquet"
+        pandas.DataFrame(columns).to_parquet(data)
+    found = duplicates(data, 0, SAME)
+    assert found.removed.tolist() == [1, 4] and found["match"] == [None, "copy", None, None, "copy", None]
+    assert found.other_text == 1 and found.summary()["copies"] == 2
+    near = duplicates(data, 0.5, SAME)
+    assert near["match"] == [None, "copy", "same vector", None, "copy", "near"]
+    assert (near.summary()["copies"], near.summary()["same_vector"], near.summary()["near"]) == (2, 1, 1)
+    assert duplicates(data, 0, SAME, text=False).removed.tolist() == [1, 2, 4]
+    assert duplicates(data, 0, SAME, text=("id", "text")).removed.tolist() == [1, 4]  # numbers are no texts
+    assert duplicates(data, 0, SAME, text="text", link="single").removed.tolist() == [1, 4]
+    clean = dedup(data, 0, SAME)
+    assert clean["kept"].tolist() == [True, False, True, True, False, True] and clean.other_text == 1
+    assert [one["match"] for one in clean.removals()] == ["copy", "copy"]
+    with pytest.warns(UserWarning, match="dedup 0 leaves 4 rows, 1 fewer than requested"):
+        vicinal.select(data, keep=5, strategy="random", embeddings=SAME, dedup=0)
+    with pytest.raises(UsageError, match=r"text: .*'txt'.* did you mean 'text'"):
+        duplicates(data, 0, SAME, text=("txt", "n"))
+
+
+def test_texts_may_be_given_and_those_that_a_model_cut_are_warned_of(work: Workplace) -> None:
+    assert duplicates(SAME, 0, text=TEXTS).removed.tolist() == [1, 4]
+    assert duplicates(SAME, 0).removed.tolist() == [1, 2, 4] and duplicates(SAME, 0)["match"][1] == "same vector"
+    with pytest.raises(UsageError, match="text: embeddings holds embeddings alone"):
+        duplicates(SAME, 0, text=("a", "b"))
+    with pytest.raises(UsageError, match="text: the sample pairs are shown with one field"):
+        duplicates({"a": TEXTS, "b": TEXTS, "e": SAME.tolist()}, "auto", text=("a", "b"))
+    chat = [{"role": "user", "content": 7}]
+    work.lines("d.jsonl", [{"id": row, "text": text, "chat": chat} for row, text in enumerate(TEXTS)])
+    work.save("e.npy", SAME)
+    note = {"format": FORMAT, "format_version": 1, "data": "d.jsonl", "rows": 6, "model": "m", "normalized": False}
+    hashes = {"data_sha256": sha256("d.jsonl"), "ids_sha256": hash_of(list(range(6)))}
+    Path("e.npy.json").write_text(json.dumps({**note, **hashes, "cut_rows": [0, 2], "longest": 128}))
+    answer = work("duplicates", "d.jsonl", "--embeddings", "e.npy", "--radius", "0", "--text", "text")
+    assert "the model saw only the first 128 tokens of 2 of 6 texts" in answer.err
+    assert "2 could go: 2 the same vector and text; 1 stay, whose vector is there with another text" in answer.err

@@ -462,7 +462,7 @@ def test_a_wrong_argument_is_named(case: Case, arguments: dict[str, Any], said: 
 def test_each_strategy_takes_its_arguments_and_refuses_the_others(case: Case) -> None:
     given: dict[str, Any] = {
         "quality": case.quality, "k": 3, "neighbors": vicinal.neighbors(case.vectors, 5), "target": case.vectors[:3],
-        "alpha": 0.9, "threshold": 0.2, "bandwidth": 0.5, "clusters": 4, "seed": 3,
+        "alpha": 0.9, "threshold": 0.2, "bandwidth": 0.5, "clusters": 4, "seed": 3, "recall": 0.9,
     }  # fmt: skip
     assert set(given) == set(CHOSEN_OPTIONS)
     for strategy in STRATEGIES:
@@ -529,3 +529,16 @@ def test_dedup_keeps_rows_beyond_the_radius_unless_chains_are_joined() -> None:
     assert [row for row in range(6) if single["rule"][row] == "dedup"] == [1, 2, 3, 4, 5]
     with pytest.raises(UsageError, match="link: says how dedup groups rows, but dedup is missing"):
         select(chain, keep=1, strategy="k-center", link="single")
+
+
+def test_the_metric_is_that_of_kept_neighbours(work: Workplace) -> None:
+    vectors = np.random.default_rng(0).normal(size=(80, 6))
+    graph = vicinal.neighbors(vectors, 5, metric="cosine")
+    options: dict[str, Any] = {"keep": 20, "strategy": "facility", "dedup": 0.1}
+    found = vicinal.select(vectors, neighbors=graph, **options)
+    expected = vicinal.select(vectors, neighbors=graph, metric="cosine", **options)
+    assert found["kept"].tolist() == expected["kept"].tolist()
+    with pytest.raises(UsageError, match=r"metric: the neighbours are those of cosine, got manhattan; leave the"):
+        vicinal.select(vectors, neighbors=graph, metric="manhattan", **options)
+    with pytest.raises(UsageError, match="neighbors: expected a Neighbors or a folder"):
+        vicinal.select(vectors, neighbors=3, **options)

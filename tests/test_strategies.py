@@ -250,6 +250,8 @@ def test_tsds_fetches_as_many_neighbours_as_it_needs(monkeypatch: pytest.MonkeyP
     whole = towards.probabilities(vectors, target, EUCLIDEAN, 0.4, 0.5)
     monkeypatch.setattr(towards, "FETCHED", 2)
     np.testing.assert_array_equal(towards.probabilities(vectors, target, EUCLIDEAN, 0.4, 0.5), whole)
+    all_near = towards.probabilities(vectors, target, EUCLIDEAN, 0.4, 1e100)
+    np.testing.assert_array_equal(towards.probabilities(vectors, target, EUCLIDEAN, 0.4, 1e200), all_near)
     few = np.flatnonzero(towards.probabilities(vectors, target, EUCLIDEAN, 0.999, None) > 0)
     found = towards.towards(vectors, target, len(few) + 5, alpha=0.999)
     near = EUCLIDEAN.pairwise(vectors, target).min(axis=1)

@@ -8,7 +8,7 @@ searched.
 from collections.abc import Callable, Iterator
 from copy import copy
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import numpy as np
 
@@ -16,7 +16,8 @@ from vicinal.knn.blocks import blocks
 from vicinal.knn.copies import Copies, find_copies
 from vicinal.knn.exact import ExactSearch
 from vicinal.knn.metrics import Metric
-from vicinal.typing import Progress
+from vicinal.knn.neighbors import RadiusNeighbors
+from vicinal.typing import ArrayLike, Progress
 
 SAMPLE = 256
 MOST_PAIRS = 1 << 27
@@ -47,6 +48,16 @@ class Piece:
         return Piece(self.asked, counts[self.indptr], self.near[wanted], self.distances[wanted])
 
 
+class Within(Protocol):
+    """What finds rows within a radius, as `ExactSearch` does."""
+
+    def within(
+        self, radius: float, queries: ArrayLike | None = None, *, progress: Progress | None = None
+    ) -> RadiusNeighbors:
+        """All rows within the radius of each query, or of each row without itself."""
+        ...
+
+
 class NearPairs:
     """The pairs of rows within a radius.
 
@@ -62,6 +73,8 @@ class NearPairs:
         Only rows of one label are pairs.
     progress : callable, optional
         Called with (rows done, rows in all).
+    search : callable, optional
+        Takes rows, metric and threads, and gives what finds rows within a radius; by default `ExactSearch.of`.
 
     Attributes
     ----------
@@ -79,8 +92,10 @@ class NearPairs:
         threads: int | None = None,
         labels: np.ndarray | None = None,
         progress: Progress | None = None,
+        search: Callable[[np.ndarray, Metric, int | None], Within] = ExactSearch.of,
     ) -> None:
         n = len(vectors)
+        self._search = search
         self.vectors, self.radius, self.metric, self.labels = vectors, radius, metric, labels
         self._threads, self._progress, self._whole = threads, progress, None if n else _no_pairs(0)
         equal = equal_rows(vectors, metric) if radius == 0 and not metric.product else None
@@ -121,7 +136,7 @@ class NearPairs:
             Returns, before each piece, which entries need not be asked any more: bool (n_entries,).
         """
         if self._whole is None:
-            index = ExactSearch.of(self._rows(np.arange(len(self.first))), self.metric, self._threads)
+            index = self._search(self._rows(np.arange(len(self.first))), self.metric, self._threads)
             sample = np.arange(len(self.first))[:: max(1, len(self.first) // SAMPLE)]
             found = len(index.within(self.radius, self._rows(sample)).indices) / len(sample)
             if found * len(self.first) > MOST_PAIRS:
@@ -133,7 +148,7 @@ class NearPairs:
         yield self._whole
 
     def _in_blocks(
-        self, index: ExactSearch, step: int, order: np.ndarray | None, left_out: Callable[[], np.ndarray] | None
+        self, index: Within, step: int, order: np.ndarray | None, left_out: Callable[[], np.ndarray] | None
     ) -> Iterator[Piece]:
         m = len(self.first)
         order = np.arange(m) if order is None else order

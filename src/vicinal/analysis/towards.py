@@ -14,6 +14,7 @@ from vicinal.knn.metrics import Metric, find
 SCALE = 5.0  # the constant C of the paper's code
 FETCHED = 64
 BLOCK = 1024
+LARGEST = 1e150  # of a bandwidth, so that its square is finite; no distance is near it
 
 
 def towards(
@@ -152,6 +153,7 @@ def _fill_densities(
 ) -> None:
     """Set the densities of rows that have none yet: the sum of 1 - distance^2 / bandwidth^2 over the rows within it."""
     rows = rows[np.isnan(density[rows])]
+    bandwidth = min(bandwidth, LARGEST)
     radius = bandwidth**2 / 2 if metric.nonzero else bandwidth**2 if metric.name == "sqeuclidean" else bandwidth
     for part in blocks(len(rows), BLOCK):
         found = index.within(radius, vectors[rows[part]])

@@ -32,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_metric(parser, mahalanobis=True)
     options.add_on_invalid(parser, "left out")
     options.add_threads(parser)
+    options.add_device(parser)
     options.add_overwrite(parser)
     parser.add_argument("--json", action="store_true", help="the scores as JSON")
 
@@ -54,6 +55,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             matrix=arguments.matrix,
             on_invalid=arguments.on_invalid,
             threads=options.number(arguments.threads),
+            device=arguments.device,
             picture=arguments.picture,
             overwrite=arguments.overwrite,
             progress=progress,

@@ -25,6 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_metric(parser, mahalanobis=True)
     options.add_on_invalid(parser, "known rows do not vote, queries get no result")
     options.add_threads(parser)
+    options.add_device(parser)
     options.add_output(parser)
     options.add_add_to(parser)
     options.add_json(parser)
@@ -52,6 +53,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             matrix=arguments.matrix,
             on_invalid=arguments.on_invalid,
             threads=options.number(arguments.threads),
+            device=arguments.device,
             output=arguments.output,
             add_to=arguments.add_to,
             overwrite=arguments.overwrite,

@@ -39,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", metavar="N", default="0", help="of the clusters (default 0)")
     options.add_ids(parser)
     options.add_threads(parser)
+    options.add_device(parser)
     options.add_on_invalid(parser, "never asked")
     parser.add_argument("-o", "--output", metavar="FILE", help="write the rows to label next")
     parser.add_argument("--train", metavar="FILE", help="write the rows to train on, with the experts' labels")
@@ -68,6 +69,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         ids=arguments.ids,
         seed=options.number(arguments.seed),
         threads=options.number(arguments.threads),
+        device=arguments.device,
         on_invalid=arguments.on_invalid,
         output=arguments.output,
         train=arguments.train,

@@ -12,6 +12,7 @@ import json
 
 from vicinal.cli import options
 from vicinal.cli.console import Console
+from vicinal.cli.duplicates import kinds_of
 
 FUNCTION = "vicinal.dedup"
 PRINTED = ("json",)
@@ -26,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     options.add_metric(parser)
     options.add_grouping(parser, also=", or all, which removes only rows close to --against")
+    options.add_text(parser)
     parser.add_argument("--against", metavar="DATA", help="another set: rows within the radius of its rows go")
     parser.add_argument("--against-embeddings", metavar="NPY", help="its embeddings, where --against is a data set")
     parser.add_argument("-o", "--output", metavar="PATH", help="the rows that stay, of the data set's kind")
@@ -35,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_on_invalid(parser, "they stay")
     options.add_ids(parser)
     options.add_threads(parser)
+    options.add_device(parser)
     parser.add_argument("--json", action="store_true", help="a summary as JSON on stdout")
 
 
@@ -57,11 +60,13 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             link=arguments.link,
             keep=arguments.keep,
             within=arguments.within,
+            text=options.names(arguments.text),
             against=arguments.against,
             against_embeddings=arguments.against_embeddings,
             ids=arguments.ids,
             on_invalid=arguments.on_invalid,
             threads=options.number(arguments.threads),
+            device=arguments.device,
             progress=progress,
             output=arguments.output,
             removed=arguments.removed,
@@ -72,9 +77,11 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     if arguments.json:
         print(json.dumps({**summary, "output": arguments.output}))
     far = f" ({found.beyond:,} of them beyond the radius)" if found.link == "single" else ""
+    said = kinds_of(summary).removeprefix(": ")
+    kinds = f" ({said})" if said else ""
     against = f", {summary['against']:,} close to {arguments.against}" if arguments.against else ""
     console.note(
-        f"{summary['kept']:,} of {summary['n']:,} rows stay; {summary['duplicates']:,} duplicates went{far}{against} "
-        f"in {found.seconds:.1f} s: {outputs[0]}{note(found.unusable, found.skipped)}"
+        f"{summary['kept']:,} of {summary['n']:,} rows stay; {summary['duplicates']:,} duplicates went{far}{kinds}"
+        f"{against} in {found.seconds:.1f} s: {outputs[0]}{note(found.unusable, found.skipped)}"
     )
     return 0

@@ -35,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_on_invalid(parser, "left out")
     options.add_recall(parser)
     options.add_threads(parser)
+    options.add_device(parser)
     options.add_overwrite(parser)
     parser.add_argument("--json", action="store_true", help="everything as JSON")
 
@@ -61,6 +62,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             on_invalid=arguments.on_invalid,
             recall=options.number(arguments.recall),
             threads=options.number(arguments.threads),
+            device=arguments.device,
             html=arguments.html,
             write_errors=arguments.write_errors,
             write_pairs=arguments.write_pairs,

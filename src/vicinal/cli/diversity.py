@@ -47,6 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", metavar="N", default="0", help="of samples and landmarks (default 0)")
     options.add_on_invalid(parser, "left out")
     options.add_threads(parser)
+    options.add_device(parser)
     parser.add_argument("-o", "--output", metavar="FILE", help="write the answers as one line of JSON")
     options.add_overwrite(parser)
     parser.add_argument("--json", action="store_true", help="print the answers as JSON")
@@ -82,6 +83,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             seed=options.number(arguments.seed),
             on_invalid=arguments.on_invalid,
             threads=options.number(arguments.threads),
+            device=arguments.device,
             progress=progress,
             output=arguments.output,
             overwrite=arguments.overwrite,

@@ -5,12 +5,13 @@
 
 One line a group: its representative (the row that stays), its size, the ids and row numbers of its members, and their
 distances to the representative, which are at most the radius. --link single joins chains of close rows instead, whose
-ends may be far apart. --suggest shows what several radii would remove, with sample pairs. `vicinal dedup` writes the
-data set without its duplicates.
+ends may be far apart. Rows with the same vector and other texts are no copies: with --radius 0 they stay. --suggest
+shows what several radii would remove, with sample pairs. `vicinal dedup` writes the data set without its duplicates.
 """
 
 import argparse
 import json
+from collections.abc import Mapping
 
 from vicinal.cli import options
 from vicinal.cli.console import Console
@@ -37,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_metric(parser)
     options.add_grouping(parser)
     parser.add_argument("--quality", metavar="FIELD", help="the same as --keep best:FIELD")
-    parser.add_argument("--text", metavar="FIELD", help="with --suggest, show this field of the sample pairs")
+    options.add_text(parser, "; with --suggest, the one that the sample pairs are shown with")
     parser.add_argument("--picture", metavar="FILE", help="with --suggest, draw the curve: .svg, .png or .pdf")
     parser.add_argument("-o", "--output", metavar="PATH", help="a .jsonl or .jsonl.gz file (default: standard output)")
     options.add_add_to(parser)
@@ -45,6 +46,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_on_invalid(parser, "in no group")
     options.add_ids(parser)
     options.add_threads(parser)
+    options.add_engine(parser)
+    options.add_device(parser)
     parser.add_argument("--json", action="store_true", help="a summary as JSON: on stdout, or stderr without an output")
 
 
@@ -67,11 +70,12 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             ids=arguments.ids,
             on_invalid=arguments.on_invalid,
             threads=options.number(arguments.threads),
+            device=arguments.device,
             progress=progress,
             output=arguments.output,
             add_to=arguments.add_to,
             picture=arguments.picture,
-            text=arguments.text,
+            text=options.names(arguments.text),
             overwrite=arguments.overwrite,
         )
     if isinstance(found, RadiusCurve):
@@ -84,7 +88,19 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     options.print_result(found.groups if written is None else (), found.summary, written, arguments.json)
     far = f", {summary['beyond_radius']:,} of them beyond the radius" if found.link == "single" else ""
     console.note(
-        f"{summary['groups']:,} groups of {summary['rows']:,} rows; {summary['removable']:,} could go{far} "
-        f"({found.seconds:.1f} s){note(found.unusable, found.skipped)}"
+        f"{summary['groups']:,} groups of {summary['rows']:,} rows; {summary['removable']:,} could go{far}"
+        f"{kinds_of(summary)} ({found.seconds:.1f} s){note(found.unusable, found.skipped)}"
     )
     return 0
+
+
+def kinds_of(summary: Mapping[str, int]) -> str:
+    """What a closing line says of the kinds of duplicates."""
+    counts = (
+        ("copies", "the same vector and text"),
+        ("same_vector", "the same vector, another text or none"),
+        ("near", "near"),
+    )
+    said = ", ".join(f"{summary[name]:,} {words}" for name, words in counts if summary[name])
+    stay = f"; {summary['other_text']:,} stay, whose vector is there with another text" if summary["other_text"] else ""
+    return (f": {said}" if said else "") + stay

@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dtype", choices=DTYPES, default="float32", help="of the array (default float32)")
     parser.add_argument("--normalize", action="store_true", help="scale each row to length 1")
     parser.add_argument("--batch-size", metavar="N", default="64", help="rows at a time (default 64)")
-    parser.add_argument("--device", metavar="NAME", help="where the model runs: cpu, cuda, ... (default: the best)")
+    options.add_device(parser, "where the model runs", "auto, the best")
     options.add_overwrite(parser)
     options.add_ids(parser)
     parser.add_argument("--json", action="store_true", help="the note as JSON on stdout")

@@ -59,6 +59,7 @@ def _add_build(build: argparse.ArgumentParser) -> None:
     )
     options.add_settings(build, "a parameter of the index")
     options.add_threads(build)
+    options.add_device(build)
     options.add_on_invalid(build, "left out")
     build.add_argument("--json", action="store_true", help="a summary as JSON on stdout")
     build.epilog = "parameters:\n" + "\n".join(
@@ -92,6 +93,7 @@ def _add_evaluate(evaluate: argparse.ArgumentParser) -> None:
     evaluate.add_argument("--sweep", metavar="PICTURE", help="draw recall against speed over the search parameter")
     options.add_overwrite(evaluate)
     options.add_threads(evaluate)
+    options.add_device(evaluate)
     evaluate.add_argument("--json", action="store_true", help="one JSON object a line")
 
 
@@ -138,6 +140,7 @@ def _build(arguments: argparse.Namespace, console: Console) -> int:
         arguments.type,
         arguments.metric,
         options.number(arguments.threads),
+        device=arguments.device,
         data=arguments.data,
         embeddings=arguments.embeddings,
         encoding=arguments.encoding,
@@ -227,6 +230,7 @@ def _evaluate(arguments: argparse.Namespace, console: Console) -> int:
         sweep=arguments.sweep,
         overwrite=arguments.overwrite,
         threads=options.number(arguments.threads),
+        device=arguments.device,
         callback=lines.add,
     )
     if arguments.sweep is not None:

@@ -32,6 +32,10 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         print(f"native kernel: {choice} (usable: {', '.join(about['isas'])})")
     else:
         print(f"native kernel: none: {about['missing']}; install a C++ compiler, then vicinal again")
+    if about["torch"] is None:
+        print("torch kernel: torch is not installed; pip install 'vicinal[torch]' for --device")
+    else:
+        print(f"torch kernel: torch {about['torch']}, with --device {', '.join(about['devices'])} or auto")
     for metric, kernels in about["kernels"].items():
         used = next((name for name, answer in kernels.items() if answer == "yes"), "none")
         others = "; ".join(f"{name}: {answer}" for name, answer in kernels.items() if answer != "yes")

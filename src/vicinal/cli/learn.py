@@ -85,7 +85,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--weight-decay", metavar="X", default="0", help="of AdamW (default 0)")
     parser.add_argument("--seed", metavar="N", default="0", help="of split, batches and initial weights (default 0)")
     parser.add_argument("--checkpoint", metavar="FOLDER", help="where the state is saved (default: OUTPUT.checkpoint)")
-    parser.add_argument("--device", metavar="NAME", help="where torch computes: cpu, cuda, ... (default: the best)")
+    options.add_device(parser, "where torch computes", "auto, the best")
     options.add_on_invalid(parser, "left out")
     options.add_threads(parser)
     parser.add_argument("--json", action="store_true", help="the table and the settings as JSON on stdout")

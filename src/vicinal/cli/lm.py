@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         one.add_argument("--model", metavar="MODEL", required=True, help="a folder with a causal model, or its name")
         one.add_argument("--layer", metavar="NAME", help="the module whose input is the key (default: the last FFN)")
         one.add_argument("--context", metavar="N", help="tokens at once (default: the model's limit, at most 1024)")
-        one.add_argument("--device", metavar="NAME", help="where the model runs: cpu, cuda, ... (default: the best)")
+        options.add_device(one, "where the model runs", "auto, the best")
         one.add_argument("--json", action="store_true", help="a summary as JSON on stdout")
         return one
 

@@ -25,6 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_metric(parser)
     options.add_recall(parser)
     options.add_threads(parser)
+    options.add_engine(parser)
+    options.add_device(parser)
     parser.add_argument("-o", "--output", metavar="FOLDER", help="the folder to write")
     parser.add_argument(
         "--add-to",
@@ -63,6 +65,9 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             encoding=arguments.encoding,
             on_invalid=arguments.on_invalid,
             threads=threads,
+            engine=arguments.engine,
+            address=arguments.address,
+            device=arguments.device,
             progress=progress,
             checkpoint=arguments.checkpoint,
             recall=recall,

@@ -70,12 +70,13 @@ def _shown(action: argparse.Action) -> str:
     return str(action.metavar or action.dest)
 
 
-def add_metric(parser: argparse.ArgumentParser, mahalanobis: bool = False) -> None:
-    """Add --metric and, where the command takes mahalanobis, --matrix."""
+def add_metric(parser: argparse.ArgumentParser, mahalanobis: bool = False, default: str | None = "euclidean") -> None:
+    """Add --metric and, where the command takes mahalanobis, --matrix; without a default, kept neighbours say it."""
     from vicinal.knn.metrics import BY_NAME
 
     names = ", ".join(BY_NAME) + (", mahalanobis" if mahalanobis else "")
-    parser.add_argument("--metric", metavar="NAME", default="euclidean", help=f"{names} (default euclidean)")
+    said = "euclidean" if default else "that of --neighbors, else euclidean"
+    parser.add_argument("--metric", metavar="NAME", default=default, help=f"{names} (default {said})")
     if mahalanobis:
         parser.add_argument(
             "--matrix",
@@ -102,6 +103,24 @@ def recall_note(recall: object) -> str:
 def add_threads(parser: argparse.ArgumentParser) -> None:
     """Add --threads."""
     parser.add_argument("--threads", metavar="N", help="threads (default: the machine's cores)")
+
+
+def add_engine(parser: argparse.ArgumentParser) -> None:
+    """Add --engine and --address."""
+    parser.add_argument(
+        "--engine", metavar="NAME", default="local", help="where the pass runs: local (default), or ray, on a cluster"
+    )
+    parser.add_argument(
+        "--address",
+        metavar="HOST:PORT",
+        help="the Ray cluster, or auto on one of its nodes (default: this machine alone)",
+    )
+
+
+def add_device(parser: argparse.ArgumentParser, what: str = "where exact passes run", default: str = "") -> None:
+    """Add --device; `what` says what runs there."""
+    without = default or "the processor; auto: a GPU where it is faster; several with commas between"
+    parser.add_argument("--device", metavar="NAME", help=f"{what}: cuda, cuda:1, mps, cpu, auto (default: {without})")
 
 
 def add_overwrite(parser: argparse.ArgumentParser) -> None:
@@ -155,6 +174,20 @@ def add_grouping(parser: argparse.ArgumentParser, also: str = "") -> None:
         f"radius){also} (default first)",
     )
     parser.add_argument("--within", metavar="FIELD", help="only rows with the same value of this field are duplicates")
+
+
+def add_text(parser: argparse.ArgumentParser, also: str = "") -> None:
+    """Add --text and --no-text, which say whose texts are compared."""
+    text = parser.add_mutually_exclusive_group()
+    text.add_argument(
+        "--text", nargs="+", metavar="FIELD", help=f"the fields whose texts are compared (default: all of text){also}"
+    )
+    text.add_argument("--no-text", dest="text", action="store_const", const=False, help="compare vectors alone")
+
+
+def names(given: object) -> object:
+    """The fields of an option that takes several, as a tuple; another value as it is."""
+    return tuple(given) if isinstance(given, list) else given
 
 
 def add_ids(parser: argparse.ArgumentParser) -> None:

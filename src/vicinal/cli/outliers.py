@@ -31,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_on_invalid(parser, "no score")
     options.add_recall(parser)
     options.add_threads(parser)
+    options.add_device(parser)
     options.add_output(parser)
     options.add_add_to(parser)
     options.add_json(parser)
@@ -55,6 +56,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             on_invalid=arguments.on_invalid,
             recall=options.number(arguments.recall),
             threads=options.number(arguments.threads),
+            device=arguments.device,
             output=arguments.output,
             add_to=arguments.add_to,
             overwrite=arguments.overwrite,

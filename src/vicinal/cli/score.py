@@ -118,6 +118,8 @@ def _add_scores(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--threads", "--max-workers", dest="threads", metavar="N", help="threads (default: the machine's cores)"
     )
+    options.add_engine(parser)
+    options.add_device(parser)
     parser.add_argument(
         "--checkpoint",
         metavar="FOLDER",
@@ -166,6 +168,9 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             on_invalid=arguments.on_invalid,
             evidence=arguments.evidence,
             threads=threads,
+            engine=arguments.engine,
+            address=arguments.address,
+            device=arguments.device,
             progress=progress,
             checkpoint=arguments.checkpoint,
             recall=recall,

@@ -62,6 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--fields", metavar="A,B", help="the columns to print (default: all)")
     options.add_on_invalid(parser, "without hits")
     options.add_threads(parser)
+    options.add_device(parser)
     parser.add_argument("-o", "--output", metavar="FILE", help="a .jsonl file instead of standard output")
     options.add_overwrite(parser)
 
@@ -96,6 +97,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         settings=options.settings(arguments.settings),
         on_invalid=arguments.on_invalid,
         threads=options.number(arguments.threads),
+        device=arguments.device,
         output=arguments.output,
         overwrite=arguments.overwrite,
     )

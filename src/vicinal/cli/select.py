@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "-k", "--k", metavar="K", help="how many neighbours facility, qdit and novelsum search (default 10)"
     )
     options.add_recall(parser)
-    options.add_metric(parser)
+    options.add_metric(parser, default=None)
     parser.add_argument("--quality", metavar="FIELD", help="a field of numbers, high is good: prefer such rows")
     parser.add_argument("--dedup", metavar="RADIUS", help="first leave out rows so close to one that takes part")
     options.add_link(parser)
@@ -68,6 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_on_invalid(parser, "not chosen", default="null")
     options.add_ids(parser)
     options.add_threads(parser)
+    options.add_device(parser)
     parser.add_argument("--compare", metavar="NAMES", help="compare strategies, with commas between them, or all")
     parser.add_argument("--labels", metavar="FIELD", help="the labels that --compare learns")
     parser.add_argument(
@@ -123,6 +124,7 @@ def _select(arguments: argparse.Namespace, console: Console) -> int:
             seed=options.number(arguments.seed),
             ids=arguments.ids,
             threads=options.number(arguments.threads),
+            device=arguments.device,
             progress=progress,
             output=arguments.output,
             decisions=arguments.decisions,
@@ -159,7 +161,7 @@ def _compare(arguments: argparse.Namespace, console: Console) -> int:
             embeddings=arguments.embeddings,
             encoding=arguments.encoding,
             target=arguments.target,
-            metric=arguments.metric,
+            metric=arguments.metric or "euclidean",
             k=options.number(arguments.k),
             alpha=options.number(arguments.alpha),
             threshold=options.number(arguments.threshold),
@@ -168,6 +170,7 @@ def _compare(arguments: argparse.Namespace, console: Console) -> int:
             ids=arguments.ids,
             on_invalid=arguments.on_invalid,
             threads=options.number(arguments.threads),
+            device=arguments.device,
             progress=progress,
             output=arguments.output,
             overwrite=arguments.overwrite,

@@ -16,6 +16,7 @@ and import make the database's file where it does not exist; no other statement 
 import argparse
 import contextlib
 import json
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -259,6 +260,13 @@ def _serve(arguments: argparse.Namespace, console: Console) -> int:
     tls = tuple(arguments.tls) if arguments.tls else None
     given = arguments.host, arguments.port, arguments.token_file, tls, arguments.read_only, None
     with serve(paths[0], *given, arguments.session_timeout, arguments.transaction_timeout) as server:
+        with contextlib.suppress(ValueError):  # outside the main thread
+            signal.signal(signal.SIGTERM, _terminated)
         console.note(f"{paths[0]}: {server.url}; Ctrl-C ends it")
         server.wait()
     return 0
+
+
+def _terminated(number: int, frame: Any) -> None:
+    """Ends the server as Ctrl-C does, so that its file is closed."""
+    raise SystemExit(128 + number)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from vicinal import devices
 from vicinal.errors import UsageError, need
 from vicinal.storage import manifests
 
@@ -45,6 +46,7 @@ def load_model(model: str, device: str | None) -> Any:
         It cannot be loaded.
     """
     library = need("sentence_transformers", extra="embed")
+    device = None if device == devices.AUTO else device  # which sentence-transformers takes for the best
     folder = Path(model).is_dir()
     try:
         return library.SentenceTransformer(model, device=device, local_files_only=folder)

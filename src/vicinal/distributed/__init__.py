@@ -5,6 +5,7 @@ see, of a folder of shards, or of an array.
 """
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from vicinal.distributed import passes
@@ -61,6 +62,7 @@ def neighbors(
     block_rows: int | None = None,
     checkpoint: PathLike | None = None,
     progress: Progress | None = None,
+    left_out: Mapping[int, str] | None = None,
 ) -> ClusterNeighbors:
     """Return the k nearest other rows of each row, computed by the nodes of a Ray cluster.
 
@@ -89,6 +91,8 @@ def neighbors(
         the end.
     progress : callable, optional
         Called with (rows done, rows in all), of all nodes together.
+    left_out : mapping of int to str, optional
+        Rows that are to have no neighbours and to be none, and why.
 
     Returns
     -------
@@ -105,7 +109,7 @@ def neighbors(
         The source cannot be read, or rows are invalid and `on_invalid` is "error".
     """
     k, measure = check_k(k), find(metric)
-    options = Options(address, num_cpus, block_rows, on_invalid, progress, checkpoint)
+    options = Options(address, num_cpus, block_rows, on_invalid, progress, checkpoint, left_out or {})
     rows = open_rows(source, measure)
     n = len(rows)
     memory.require(2 * n * min(k, n) * BYTES_OF_ONE, f"{k} neighbours of {n} rows", "lower k")
@@ -133,12 +137,13 @@ def search(
     num_cpus: int | None = None,
     block_rows: int | None = None,
     progress: Progress | None = None,
+    left_out: Mapping[int, str] | None = None,
 ) -> ClusterNeighbors:
     """Return the k nearest rows of each query, computed by the nodes of a Ray cluster.
 
     Parameters
     ----------
-    source, metric, address, on_invalid, num_cpus, block_rows, progress
+    source, metric, address, on_invalid, num_cpus, block_rows, progress, left_out
         As in `neighbors`.
     queries : path, list of paths, or array_like
         As `source`.
@@ -158,7 +163,7 @@ def search(
         As `neighbors`; or the dims differ, or a query is invalid.
     """
     begun, measure = time.perf_counter(), find(metric)
-    options = Options(address, num_cpus, block_rows, on_invalid, progress)
+    options = Options(address, num_cpus, block_rows, on_invalid, progress, left_out=left_out or {})
     rows, asked = open_rows(source, measure), _queries(source, queries, measure)
     k = k_that_fits(k, len(rows))
     check_both_groups(groups, query_groups)

@@ -4,6 +4,8 @@ Ray places, runs and repeats the tasks; the loop only says which tile comes next
 stored block is coded already.
 """
 
+import os
+import socket
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
@@ -15,6 +17,7 @@ from vicinal.errors import UsageError, VicinalError, need
 
 AT_ONCE = 2  # tasks that are sent to a slot: one runs, one waits
 REPEATS = 5  # how often Ray repeats a task whose node died
+WAIT = 10.0  # seconds for an address to answer
 PATIENCE = 1.0  # seconds between two looks at the nodes
 
 
@@ -31,17 +34,35 @@ def connect(address: str | None) -> Any:
     ray = need("ray", extra="ray")
     if ray.is_initialized():
         return ray
+    _probe(address)
     try:
         own = {"include_dashboard": False} if address is None else {}
         ray.init(address=address, logging_level="ERROR", log_to_driver=False, **own)
     except (ConnectionError, TimeoutError, RuntimeError, ValueError) as error:
         reason = str(error).strip().partition("\n")[0]
-        raise UsageError(
-            f"address: no Ray cluster answers at {address or 'this machine'!r} ({reason}); start one with `ray start "
-            "--head`, give its address (HOST:PORT, or auto on one of its nodes), or leave the address out to use this "
-            "machine alone"
-        ) from None
+        raise _no_answer(address, reason) from None
     return ray
+
+
+def _probe(address: str | None) -> None:
+    """Raise UsageError where nothing listens at HOST:PORT; Ray itself would try for minutes."""
+    named = address if address not in (None, "auto") else os.environ.get("RAY_ADDRESS", "")
+    host, colon, port = str(named).removeprefix("ray://").rpartition(":")
+    if not colon or not port.isdigit():
+        return
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=WAIT):
+            pass
+    except (OSError, OverflowError) as error:
+        raise _no_answer(str(named), getattr(error, "strerror", None) or str(error)) from None
+
+
+def _no_answer(address: str | None, reason: str) -> UsageError:
+    return UsageError(
+        f"address: no Ray cluster answers at {address or 'this machine'!r} ({reason}); start one with `ray start "
+        "--head`, give its address (HOST:PORT, or auto on one of its nodes), or leave the address out to use this "
+        "machine alone"
+    )
 
 
 @dataclass(frozen=True)
@@ -80,6 +101,7 @@ class Ran:
     ran_on: str
     seconds: float
     coding: float
+    processor: float
 
 
 @dataclass
@@ -162,7 +184,7 @@ class Pass:
                 for reference in done:
                     tile, node = flights.pop(reference)
                     result = self._result(reference)
-                    self.ran.append(Ran(tile, node, result.node, result.seconds, result.coding))
+                    self.ran.append(Ran(tile, node, result.node, result.seconds, result.coding, result.processor))
                     if result.node and result.node != node:
                         queue.homes[tile.stored] = result.node
                     self._finish(tile, result)

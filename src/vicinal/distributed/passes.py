@@ -1,8 +1,9 @@
 """Exact passes on a Ray cluster: `neighbors`, `search` and `within`, to the bit those of one machine."""
 
+import itertools
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -39,6 +40,7 @@ class Options:
     on_invalid: str = "error"
     progress: Progress | None = None
     checkpoint: PathLike | None = None
+    left_out: Mapping[int, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.on_invalid not in ON_INVALID:
@@ -117,6 +119,10 @@ class SelfJoin:
         self.plan, self._starts = made, np.array(made.starts)
         self._blocks: list[Block] = cut(self.source.parts, made.starts)
         self.lists = Lists(self._starts, max(1, self.question.k), len(self.source))
+        left_out = np.array(sorted(self.options.left_out), dtype=np.int64)
+        cuts = np.searchsorted(left_out, self._starts)
+        parts = enumerate(itertools.pairwise(cuts))
+        self._left_out = {block: left_out[low:high] - self._starts[block] for block, (low, high) in parts if low < high}
         self._pairs = sum(made.pairs(tile) for tile in made.tiles())
 
     @property
@@ -126,7 +132,14 @@ class SelfJoin:
 
     def _asked(self) -> dict[str, Any]:
         groups = None if self.groups is None else sha256_of(self.groups)
-        asked = {"n": len(self.source), "dim": self.source.dim, "metric": self.question.metric.name, "groups": groups}
+        asked: dict[str, Any] = {
+            "n": len(self.source),
+            "dim": self.source.dim,
+            "metric": self.question.metric.name,
+            "groups": groups,
+        }
+        if self.options.left_out:
+            asked["left_out"] = sha256_of(np.array(sorted(self.options.left_out)))
         return {**asked, "k": self.question.k, "radius": self.question.radius}
 
     def _join(self, ray: Any) -> None:
@@ -183,15 +196,17 @@ class SelfJoin:
 
     def _rows(self, block: int, limited: bool) -> Rows:
         groups = None if self.groups is None else self.groups[self._starts[block] : self._starts[block + 1]]
-        invalid = self._known.get(block, np.zeros(0, np.int64))
+        invalid = self._known.get(block, self._left_out.get(block, np.zeros(0, np.int64)))
         return Rows(block, Block(()), invalid, groups, self.lists.limits(block) if limited else None)
 
     def _ready(self, tile: Tile) -> bool:
         return tile.own or (tile.stored in self._known and tile.queries in self._known)
 
     def _finish(self, tile: Tile, result: Result) -> None:
-        if tile.own and result.invalid and self.options.on_invalid == "error":
-            raise FoundInvalid
+        if tile.own and self.options.on_invalid == "error":
+            first = int(self._starts[tile.stored])
+            if any(first + row not in self.options.left_out for row in result.invalid):
+                raise FoundInvalid
         if self._tiles is not None:
             self._tiles.save(tile, result)
         self._take(tile, result)
@@ -202,7 +217,8 @@ class SelfJoin:
         first = int(self._starts[tile.stored])
         if tile.own:
             self._known[tile.stored] = np.array(list(result.invalid), dtype=np.int64)
-            self.invalid |= {first + row: why for row, why in result.invalid.items()}
+            found_here = {first + row: why for row, why in result.invalid.items()}
+            self.invalid |= {row: self.options.left_out.get(row, why) for row, why in found_here.items()}
         self.engine = result.engine or self.engine
         for block, other, found in (
             (tile.stored, tile.queries, result.stored),

@@ -94,8 +94,12 @@ class Search:
         def send(tile: Tile, options: dict[str, Any]) -> Any:
             return self._sender.send("check_tile", options, [side.rows(tile.stored)], [store])
 
+        left_out = self._options.left_out if side is self.stored else {}
+
         def finish(tile: Tile, result: Result) -> None:
-            side.invalid[tile.stored] = dict(result.invalid)
+            first, last = (int(row) for row in side.starts[tile.stored : tile.stored + 2])
+            given = {row - first: why for row, why in left_out.items() if first <= row < last}
+            side.invalid[tile.stored] = {**result.invalid, **given}
 
         self._pass(ray, [Tile(block, block) for block in range(len(side.blocks))], send, finish)
 

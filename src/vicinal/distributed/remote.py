@@ -1,5 +1,6 @@
 """The function that Ray runs on a node, and how blocks get there."""
 
+import time
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,8 +22,10 @@ def run(kind: str, question: Question, given: tuple[Any, ...], *held: np.ndarray
     """Run a function of `tiles` with the arrays that Ray took out of the object store."""
     import ray
 
+    busy = time.process_time()
     result: Result = getattr(tiles, kind)(question, *(_filled(one, held) for one in given))
-    return replace(result, node=ray.get_runtime_context().get_node_id())
+    busy = time.process_time() - busy
+    return replace(result, node=ray.get_runtime_context().get_node_id(), processor=busy)
 
 
 def _filled(argument: Any, held: tuple[np.ndarray, ...]) -> Any:

@@ -21,6 +21,7 @@ from vicinal.knn.metrics import Metric
 from vicinal.knn.vectors import as_rows, invalid_rows
 from vicinal.storage import guard
 
+LEFT_OUT = "left out"
 KEPT = 1  # coded blocks in a process
 _coded: "OrderedDict[tuple[str, int], tuple[BlockJoin, np.ndarray | None]]" = OrderedDict()
 
@@ -89,6 +90,8 @@ class Result:
     engine : str
     seconds, coding : float
         How long it took, and how long of that until the first pair could be compared.
+    processor : float
+        The seconds of the processor, of all threads together.
     node : str
         Where it ran.
     shape : tuple
@@ -102,6 +105,7 @@ class Result:
     engine: str = ""
     seconds: float = 0.0
     coding: float = 0.0
+    processor: float = 0.0
     node: str = ""
     shape: tuple[Any, ...] = ()
 
@@ -114,9 +118,11 @@ def own_tile(question: Question, rows: Rows, refuse: bool) -> Result:
     begun = time.perf_counter()
     vectors = as_rows(rows.block.read(), question.metric)
     wrong = invalid_rows(vectors, question.metric)
+    refused = refuse and any(row not in rows.invalid for row in wrong)
+    wrong = dict(sorted(({int(row): LEFT_OUT for row in rows.invalid} | wrong).items()))
     digest = digest_of(rows.block) if question.digest else ""
     about: dict[str, Any] = {"invalid": wrong, "digest": digest, "shape": (*vectors.shape, vectors.dtype.name)}
-    if (wrong and refuse) or len(wrong) == len(vectors):
+    if refused or len(wrong) == len(vectors):
         return Result(seconds=time.perf_counter() - begun, **about)
     given = Rows(rows.number, rows.block, np.array(list(wrong), np.int64), rows.groups)
     block, valid = coded(question, given, vectors)

@@ -4,6 +4,7 @@ from typing import Any, overload
 
 import numpy as np
 
+from vicinal import devices
 from vicinal.errors import UsageError
 from vicinal.indexes.index import Index
 from vicinal.indexes.proposals import Backend
@@ -24,10 +25,10 @@ class Comparisons:
     error = None
     changed_by_saving = False
 
-    def __init__(self, rows: Rows, threads: int) -> None:
-        self._rows, self._threads = rows, threads
+    def __init__(self, rows: Rows, threads: int, device: str | None = None) -> None:
+        self._rows, self._threads, self._device = rows, threads, device
         self._whole: ExactSearch | None = None
-        self._scan = Scan(rows, threads)
+        self._scan = Scan(rows, threads, device)
         self._making = Mutex()
 
     @property
@@ -47,11 +48,11 @@ class Comparisons:
 
     def over_all(self) -> ExactSearch:
         """The search over the live rows, made when it is first needed, so that many small changes cost one pass."""
-        stored = self._rows.vectors
+        stored, device = self._rows.vectors, devices.chosen() or self._device
         with self._making:
-            if self._whole is None:
+            if self._whole is None or self._whole.device != device:
                 reason = next(iter(self._rows.invalid.values()), "all are removed")
-                self._whole = ExactSearch(stored, self._rows.metric, self._threads, self._rows.live(), reason)
+                self._whole = ExactSearch(stored, self._rows.metric, self._threads, self._rows.live(), reason, device)
             return self._whole
 
     def over(self, where: object) -> ExactSearch:
@@ -124,6 +125,9 @@ class Exact(Index):
         A name or alias of `vicinal.knn.metrics`, or `vicinal.mahalanobis(M)`.
     threads : int or None
         None for the number of cores.
+    device : str or None
+        Where passes run: "cuda", "cuda:1", "mps" or "cpu" of torch, several with commas between, or "auto"; None for
+        the processor. A function that is given the index and a device takes that one.
 
     Examples
     --------
@@ -141,11 +145,12 @@ class Exact(Index):
 
     _backend: Comparisons
 
-    def __init__(self, metric: MetricLike = "euclidean", threads: int | None = None) -> None:
+    def __init__(self, metric: MetricLike = "euclidean", threads: int | None = None, device: str | None = None) -> None:
+        self.device = devices.chosen() if device is None else device
         super().__init__(metric, threads)
 
     def _make_backend(self) -> Backend:
-        return Comparisons(self._rows, self.threads)
+        return Comparisons(self._rows, self.threads, self.device)
 
     def _search_over(self, where: object = None) -> ExactSearch:
         """The search over the rows that there are now; later changes of the index leave it as it is.

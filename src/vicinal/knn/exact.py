@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from vicinal import devices
 from vicinal.errors import DataError, UsageError
 from vicinal.knn.approximate import ApproximateJoin
 from vicinal.knn.arguments import (
@@ -24,7 +25,7 @@ from vicinal.knn.arguments import (
 from vicinal.knn.blocks import nothing
 from vicinal.knn.checkpoint import Checkpoint, question
 from vicinal.knn.grow import GrownJoin, renumbered
-from vicinal.knn.kernels import Kernel, pick
+from vicinal.knn.kernels import Kernel, over
 from vicinal.knn.measure import inverse_lengths, measured
 from vicinal.knn.metrics import find
 from vicinal.knn.neighbors import Neighbors, RadiusNeighbors, neighbors_of
@@ -37,7 +38,7 @@ from vicinal.typing import ArrayLike, MetricLike, PathLike, Progress
 class ExactSearch:
     """The rows that a float64 brute force over the given values returns, in the order (distance, row number).
 
-    Every method returns row numbers of `vectors`. The answer is the same for any number of threads.
+    Every method returns row numbers of `vectors`. The answer is the same for any number of threads and on any device.
 
     Parameters
     ----------
@@ -51,6 +52,8 @@ class ExactSearch:
         The valid rows, ascending; None for all. The other rows have no neighbours and are no row's neighbours.
     reason : str
         Why rows are invalid, for the error where none is valid.
+    device : str or None
+        Where passes run, as `vicinal.score` takes it; None for what the call that is under way was given.
 
     Examples
     --------
@@ -68,9 +71,10 @@ class ExactSearch:
         threads: int | None = None,
         valid: np.ndarray | None = None,
         reason: str = "none is valid",
+        device: str | None = None,
     ) -> None:
         self.vectors, self.metric, self.threads = vectors, find(metric), check_threads(threads)
-        self.valid, self._reason = valid, reason
+        self.valid, self._reason, self.device = valid, reason, devices.chosen() if device is None else device
         self._making = Mutex()
         self._kernel: Kernel | None = None
 
@@ -134,18 +138,11 @@ class ExactSearch:
 
     @property
     def kernel(self) -> Kernel:
-        """The kernel over the valid rows, made when it is first used; threads that need it wait for the first.
-
-        Raises
-        ------
-        DataError
-            Where no row is valid.
-        """
+        """The kernel over the valid rows, made when it is first used; DataError where no row is valid."""
         self._require_valid()
         with self._making:
             if self._kernel is None:
-                kind = pick(self.metric, self._valid_vectors.dtype)
-                self._kernel = kind(self._valid_vectors, self.metric, self.threads)
+                self._kernel = over(self._valid_vectors, self.metric, self.threads, self.device)
             return self._kernel
 
     def _require_valid(self) -> None:
@@ -196,6 +193,8 @@ class ExactSearch:
             target = check_recall(recall)
             if checkpoint is not None:
                 raise UsageError("checkpoint: an approximate pass (recall) keeps none; leave the checkpoint out")
+            if self.device not in (None, devices.AUTO):
+                raise UsageError("device: approximate passes run on the processor; leave recall or device out")
             join = ApproximateJoin(self._valid_vectors, self.metric, self.threads, row_groups)
             return self._of_all_rows(*join.neighbors(k, target, lambda: self.kernel, progress=progress))
         kernel = self.kernel
@@ -374,7 +373,7 @@ class ExactSearch:
         if len(before) > n or (before.metric or self.metric.name) != self.metric.name:
             raise UsageError(f"grow: expected neighbours of the first rows by {self.metric.name}, found {before}")
         known = renumbered(before.indices, rows := np.arange(n) if self.valid is None else self.valid, n)
-        join = GrownJoin(self._valid_vectors, self._groups(groups), self.metric, self.threads)
+        join = GrownJoin(self._valid_vectors, self._groups(groups), self.metric, self.threads, self.device)
         found = join.neighbors(known, before.distances[rows[: len(known)]], before.k, progress)
         return self._of_all_rows(*found, before.recall)
 

@@ -9,7 +9,7 @@ So no pair of old rows is compared again, and the result equals that of a full s
 import numpy as np
 
 from vicinal.knn.blocks import blocks, padded
-from vicinal.knn.kernels import Kernel, pick
+from vicinal.knn.kernels import Kernel, over
 from vicinal.knn.metrics import Metric
 from vicinal.typing import Progress
 
@@ -21,10 +21,14 @@ class GrownJoin:
 
     vectors : (n, dim), checked rows, all valid
     groups  : int64 (n,), or None
+    device  : as `kernels.over` takes it
     """
 
-    def __init__(self, vectors: np.ndarray, groups: np.ndarray | None, metric: Metric, threads: int) -> None:
+    def __init__(
+        self, vectors: np.ndarray, groups: np.ndarray | None, metric: Metric, threads: int, device: str | None = None
+    ) -> None:
         self._vectors, self._groups, self._metric, self._threads = vectors, groups, metric, threads
+        self._device = device
 
     def neighbors(
         self, known: np.ndarray, known_distances: np.ndarray, k: int, progress: Progress | None
@@ -56,7 +60,7 @@ class GrownJoin:
         return indices, distances
 
     def _kernel_over(self, rows: np.ndarray) -> Kernel:
-        return pick(self._metric, rows.dtype)(rows, self._metric, self._threads)
+        return over(rows, self._metric, self._threads, self._device)
 
     def _nearest_of_both(
         self, rows: np.ndarray, a: tuple[np.ndarray, np.ndarray], b: tuple[np.ndarray, np.ndarray], k: int

@@ -88,10 +88,11 @@ class BulkRows(ABC):
 
     def _load(self, load: bulk.Load) -> int:
         connection, name = self._connection, load.table
-        held = self.count(self.tables()[name]) if name in self.tables() else 0
+        there = name in self.tables()
+        held = self.count(self.tables()[name]) if there else 0
         try:
             with connection.creating(), connection.load_errors(name, held), connection.whole():
-                if name not in self.tables():
+                if not there:
                     for made in schema.create_table(bulk.definition(name, load.kinds, load.key), self.tables(), ""):
                         connection.rows(made)
                     self._shared.tables = None
@@ -101,7 +102,8 @@ class BulkRows(ABC):
                 for index in table.indexes.values():
                     self._definitions.assign(table, index)
         finally:
-            self._forget()
+            if not there:
+                self._forget()
         return done
 
     def count(self, table: Table) -> int:

@@ -1,7 +1,9 @@
 """The rows of a SELECT."""
 
 from collections.abc import Iterable, Iterator
+from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 from vicinal.errors import need
 from vicinal.sql.types import Type, arrow_type
@@ -31,7 +33,7 @@ class Rows:
             yield from self._found
             return
         for batch in self._found.to_batches():
-            yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
+            yield from zip(*map(_values, batch.columns, self.kinds), strict=True)
 
     def __getitem__(self, row: int) -> tuple[Any, ...]:
         if not -len(self) <= row < len(self):
@@ -58,6 +60,21 @@ class Rows:
         """Return the rows as a pandas DataFrame; needs pandas."""
         need("pandas", extra="sql")
         return self.arrow().to_pandas()
+
+
+def _values(column: Any, kind: Type) -> list[Any]:
+    """The values of an Arrow column as DuckDB gives them for a few rows."""
+    found: list[Any] = column.to_pylist()
+    if kind.name == "Uuid":
+        return [None if one is None else UUID(str(one)) for one in found]
+    if kind.plain.name == "Interval":
+        return [None if one is None else _span(one) for one in found]
+    return found
+
+
+def _span(value: Any) -> timedelta:
+    """Arrow's months, days and nanoseconds; a month is 30 days, as in DuckDB."""
+    return timedelta(days=value.months * 30 + value.days, microseconds=value.nanoseconds // 1000)
 
 
 def last(answers: Iterable[Rows]) -> Rows:

@@ -75,6 +75,11 @@ class Type:
         return f"{self.item.duck}[]" if self.item else DUCK[self.name]
 
     @property
+    def decimal(self) -> bool:
+        """Whether it is a Decimal."""
+        return self.name.startswith("Decimal(")
+
+    @property
     def digits(self) -> tuple[int, int]:
         """The precision and scale of a Decimal."""
         precision, scale = self.name[len("Decimal(") : -1].split(",")

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from vicinal import devices
 from vicinal.analysis.agreement import cohen_kappa
 from vicinal.analysis.curation import Round, pairs_between_clusters, why_to_stop
 from vicinal.data import dataset, labels, tables
@@ -97,6 +98,7 @@ class _Asked:
     split: str
 
 
+@devices.takes_device
 def curate(
     data: object,
     embeddings: object = None,
@@ -115,6 +117,7 @@ def curate(
     ids: object = None,
     seed: int = 0,
     threads: int | None = None,
+    device: str | None = None,
     on_invalid: OnInvalid = "error",
     output: PathLike | None = None,
     train: PathLike | None = None,
@@ -142,20 +145,18 @@ def curate(
         How many pairs a round asks at most.
     evaluation : float
         The share of pairs for evaluation, above 0 and at most 1.
-    k : int
-        The number of neighbours among which a row of another label is looked for.
-    clusters : int
-        How many clusters a label has, at most 50.
+    k, clusters : int
+        The number of neighbours among which a row of another label is looked for; the clusters of a label, at most 50.
     metric : str
         A name of `vicinal.METRICS`.
-    tolerance : float
-        By how much kappa must rise to count as a rise.
-    patience : int
-        After how many rounds without a rise to stop.
+    tolerance, patience : float, int
+        By how much kappa must rise to count as a rise, and after how many rounds without a rise to stop.
     ids : str or sequence, optional
         The column of ids, or the ids.
     seed, threads : int, optional
         Of the clusters; of the neighbour search.
+    device : str, optional
+        Where exact passes run, as for `vicinal.score`.
     on_invalid : {"error", "null", "skip"}
         Rows without a usable embedding or a label of the model, and experts' rows without a label: "error" refuses
         them; "null" and "skip" never ask nor measure the former, and take the latter as not labelled yet.
@@ -205,7 +206,7 @@ def curate(
     if "labels" not in rows.values:
         raise UsageError("labels: missing; name the column of the model's labels (in Python: labels=...)")
     asked, rounds = _read(Path(state), rows.ids)
-    judges = _judges(experts, asked, on_invalid)
+    judges = _judges(experts, len(asked) if rounds else 0, on_invalid)
     open_rows = [one for one in asked if any(one.id not in judge for judge in judges)]
     if open_rows:
         found = Curation(_table(open_rows), _train(asked, judges), rounds, waiting=len(open_rows))
@@ -221,10 +222,9 @@ def curate(
         new = [] if stop else _next(use, model, asked, judges, place, settings)
         found = Curation(_table(new), _train(asked, judges), rounds, stop or ("" if new else EXHAUSTED), 0, use.reasons)
         _save(Path(state), rows.ids, [*asked, *new], rounds)
-    if output is not None:
-        found.to_label.write(Path(output), overwrite)
-    if train is not None:
-        found.train.write(Path(train), overwrite)
+    for columns, path in ((found.to_label, output), (found.train, train)):
+        if path is not None:
+            columns.write(Path(path), overwrite)
     return found
 
 
@@ -270,17 +270,15 @@ def _save(state: Path, ids: list[Id], asked: list[_Asked], rounds: list[Round]) 
         manifests.write(part, STATE, fields)
 
 
-def _judges(
-    experts: Sequence[Judge] | None, asked: list[_Asked], on_invalid: OnInvalid
-) -> list[dict[Id, labels.Label]]:
-    """The labels of the two experts, by id."""
+def _judges(experts: Sequence[Judge] | None, known: int, on_invalid: OnInvalid) -> list[dict[Id, labels.Label]]:
+    """The labels of the two experts, by id; they must be given where `known` rows, not 0, were measured."""
     if experts is None:
-        if asked:
+        if known:
             raise UsageError(
-                f"experts: missing; {len(asked)} rows were asked, so give two experts' labels of them: --experts "
+                f"experts: missing; {known} rows were asked, so give two experts' labels of them: --experts "
                 "ONE:FIELD TWO:FIELD (in Python: experts=(...))"
             )
-        return []
+        return [{}, {}]
     if isinstance(experts, str) or len(experts) != 2:
         raise UsageError("experts: expected the labels of two experts, each FILE:FIELD (in Python also a mapping)")
     found = []

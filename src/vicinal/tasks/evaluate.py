@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from vicinal import devices
 from vicinal.data import dataset
 from vicinal.data.embeddings import load
 from vicinal.errors import DataError, UsageError
@@ -19,6 +20,7 @@ from vicinal.tasks import pictures
 from vicinal.tasks.arguments import seed_of, whole_number
 
 
+@devices.takes_device
 def evaluate(
     indexes: Index | str | Path | Sequence[Index | str | Path],
     *,
@@ -30,6 +32,7 @@ def evaluate(
     sweep: str | Path | None = None,
     overwrite: bool = False,
     threads: int | None = None,
+    device: str | None = None,
     callback: Callable[[str, Evaluation], None] | None = None,
 ) -> list[tuple[str, Evaluation]]:
     """Return the recall, error, speed and size of indexes over the same rows.
@@ -54,6 +57,9 @@ def evaluate(
         Whether a picture that exists is replaced.
     threads : int, optional
         Of indexes that are loaded here.
+    device : str, optional
+        Where exact passes run: "cuda", "cuda:1", "mps" or "cpu" of torch, several with commas between, or "auto": a
+        GPU where it is faster (default: the processor). The result does not depend on it.
     callback : callable, optional
         Called with the name and the evaluation of each setting as soon as it is measured.
 

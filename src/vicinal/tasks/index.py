@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from vicinal import devices
 from vicinal.data import dataset, frames, provenance
 from vicinal.data.embeddings import Embeddings, OnInvalid, load, warn_of_unlike
 from vicinal.errors import UsageError
@@ -19,11 +20,13 @@ from vicinal.tasks.arguments import check_outputs, seed_of, several
 from vicinal.typing import Id, IndexName, MetricLike, MetricName, PathLike
 
 
+@devices.takes_device
 def index(
     type: IndexName = "auto",
     metric: MetricLike | None = None,
     threads: int | None = None,
     *,
+    device: str | None = None,
     data: object = None,
     embeddings: object = None,
     encoding: object = None,
@@ -46,6 +49,9 @@ def index(
         "euclidean" by default; of a set of ann-benchmarks, its own.
     threads : int, optional
         The machine's cores by default.
+    device : str, optional
+        Where exact passes run: "cuda", "cuda:1", "mps" or "cpu" of torch, several with commas between, or "auto": a
+        GPU where it is faster (default: the processor). The result does not depend on it.
     data : array_like, path, or table, optional
         Embeddings, or a data set whose embeddings are in `embeddings`. Its ids and columns come with it. A path that
         ends in .hdf5 is read as a set of ann-benchmarks.

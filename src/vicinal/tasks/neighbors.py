@@ -7,12 +7,13 @@ from typing import Any, Self
 
 import numpy as np
 
+from vicinal import devices
 from vicinal.data import adding, dataset, tables
 from vicinal.data.dataset import Dataset
 from vicinal.data.embeddings import OnInvalid, load
 from vicinal.data.usable import Usable, kind_of, usable
+from vicinal.distributed.engines import Engine
 from vicinal.errors import UsageError
-from vicinal.indexes.exact import Exact
 from vicinal.knn.arguments import check_k
 from vicinal.knn.metrics import find
 from vicinal.knn.neighbors import Neighbors
@@ -81,6 +82,7 @@ class DataNeighbors(Neighbors):
         }
 
 
+@devices.takes_device
 def neighbors(
     data: object,
     k: int = 5,
@@ -92,8 +94,11 @@ def neighbors(
     ids: object = None,
     on_invalid: OnInvalid = "error",
     threads: int | None = None,
+    device: str | None = None,
     progress: StartProgress | None = None,
     checkpoint: PathLike | None = None,
+    engine: str = "local",
+    address: str | None = None,
     recall: float | None = None,
     output: PathLike | None = None,
     add_to: PathLike | None = None,
@@ -125,10 +130,18 @@ def neighbors(
         the result too, whose `ids` are those of the others.
     threads : int, optional
         The number of threads (default: all cores). The result does not depend on it.
+    device : str, optional
+        Where exact passes run: "cuda", "cuda:1", "mps" or "cpu" of torch, several with commas between, or "auto": a
+        GPU where it is faster (default: the processor). The result does not depend on it.
     progress : callable, optional
         Called with the name of the pass; returns the function that is called with (rows done, rows in all).
     checkpoint : path, optional
         A folder that keeps finished work every minute; the same call resumes from it and removes it at the end.
+    engine : {"local", "ray"}
+        Where the pass runs: in this process, or on a Ray cluster (`vicinal.distributed.neighbors`). The result does not
+        depend on it.
+    address : str, optional
+        Of the Ray cluster: HOST:PORT, or "auto" on one of its nodes; without it, this machine alone.
     recall : float, optional
         Above 0 and at most 1: an approximate result of at least this recall, for less work; the default is exact. The
         recall is measured on a sample of rows, and is the result's `recall`.
@@ -171,7 +184,7 @@ def neighbors(
         measure = find(metric)
     except UsageError as error:
         raise UsageError(f"metric: {error}") from None
-    index = Exact(measure, threads)
+    index = Engine(engine, address).exact(measure, threads)
     recall = None if recall is None else check_recall(recall)
     if output is not None:
         atomic.check_folder(Path(output), overwrite)

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from vicinal import devices
 from vicinal.data import dataset, tables
 from vicinal.data.embeddings import OnInvalid, load
 from vicinal.data.models import hash_of_model, text_embedder
@@ -55,6 +56,7 @@ class _Queries:
     unusable: dict[int, str] = field(default_factory=dict)
 
 
+@devices.takes_device
 def search(
     index: Index | str | Path | object,
     queries: object = None,
@@ -77,6 +79,7 @@ def search(
     settings: dict[str, Any] | None = None,
     on_invalid: OnInvalid = "error",
     threads: int | None = None,
+    device: str | None = None,
     output: str | Path | None = None,
     overwrite: bool = False,
 ) -> Hits:
@@ -122,6 +125,9 @@ def search(
         "null" and "skip" leave them out, so that such a query has no hits.
     threads : int, optional
         Of an index that is loaded or made here; the machine's cores by default.
+    device : str, optional
+        Where exact passes run: "cuda", "cuda:1", "mps" or "cpu" of torch, several with commas between, or "auto": a
+        GPU where it is faster (default: the processor). The result does not depend on it.
     output : path, optional
         A `.jsonl` or `.jsonl.gz` file to write.
     overwrite : bool

@@ -12,10 +12,13 @@ from vicinal.indexes.entries import Entries
 from vicinal.indexes.index import Index
 from vicinal.indexes.parameters import Parameter
 from vicinal.indexes.proposals import Backend, Proposals
+from vicinal.knn.blocks import blocks
+from vicinal.storage import npy
 from vicinal.typing import MetricLike
 
 SPACES = {"euclidean": "euclidean", "cosine": "angular", "manhattan": "manhattan", "hamming": "hamming"}
 FILE = "engine.annoy"
+BLOCK_BYTES = 1 << 24
 
 
 class AnnoyEngine(Engine):
@@ -77,6 +80,7 @@ class AnnoyEngine(Engine):
     def read(self, files: Mapping[str, Path], entries: Entries) -> None:
         """Map engine.annoy."""
         forest, path = self._new(entries), files[FILE]
+        _check_nodes(path, self.metric.name, entries)
         try:
             forest.load(str(path))
         except OSError as error:
@@ -86,6 +90,34 @@ class AnnoyEngine(Engine):
                 f"{path}: found {forest.get_n_items()} entries, the manifest says {entries.n}; build the index again"
             )
         self._forest, self._bytes = forest, path.stat().st_size
+
+
+def _check_nodes(path: Path, metric: str, entries: Entries) -> None:
+    """Raise DataError where a node names nodes or items that are not there: annoy itself follows it out of its memory.
+
+    A node holds the number of items below it; where that is at most what fits (`most`), their numbers, else two nodes
+    that lie before it.
+    """
+    bits = metric == "hamming"
+    first = 1 if bits or metric == "cosine" else 2  # the place of the children, in words of four bytes
+    words = 4 + 2 * -(-entries.dim * 8 // 64) if bits else first + 2 + entries.dim
+    content = npy.mapped(path, np.int32) if path.stat().st_size % (4 * words) == 0 else np.empty(0, np.int32)
+    nodes, most = content.reshape(-1, words), words - first
+    sound = len(nodes) > entries.n
+    for block in blocks(entries.n, BLOCK_BYTES // (4 * words)):
+        sound = sound and bool((nodes[block, 0] == 1).all())
+    for block in blocks(len(nodes) if sound else 0, BLOCK_BYTES // (4 * words), first=entries.n):
+        below, named = nodes[block, 0], nodes[block, first:]
+        inner = below > most
+        items = (np.arange(most) < below[:, None]) & ~inner[:, None]
+        pairs, own = named[inner, :2], np.arange(block.start, block.stop)[inner]
+        sound = sound and bool(
+            ((below >= 1) & (below <= entries.n)).all()
+            and ((named >= 0) & (named < entries.n))[items].all()
+            and ((pairs >= 0) & (pairs < own[:, None])).all()
+        )
+    if not sound:
+        raise DataError(f"{path}: its nodes are no forest of {entries.n} entries; build the index again")
 
 
 class Annoy(Index):

@@ -13,13 +13,14 @@ A kernel is a class with
 The first two give indices int64 (n, k) and distances (n, k), by (distance, row), -1 and inf for none; the third gives
 indptr, indices and distances, row i's from indptr[i] to indptr[i + 1]. Rows of one group are not each other's
 neighbours. `progress(done, total)` counts rows and may raise, which stops the pass. All kernels give the same answer
-to the bit, so `pick` takes the first that covers.
+to the bit, so `pick` takes the first that covers. `Torch` is taken where a device is asked for (`over`).
 """
 
 from typing import Protocol
 
 import numpy as np
 
+from vicinal import devices
 from vicinal.errors import UsageError
 from vicinal.knn.kernels.blas import Blas
 from vicinal.knn.kernels.brute import Brute
@@ -72,7 +73,7 @@ class Kernel(Protocol):
         ...
 
 
-KERNELS: tuple[type[Kernel], ...] = (Native, Blas, Brute, Torch)  # brute supports everything: torch has to be asked for
+KERNELS: tuple[type[Kernel], ...] = (Native, Blas, Brute, Torch)  # brute covers all: torch has to be asked for
 
 
 def pick(metric: Metric, dtype: np.dtype) -> type[Kernel]:
@@ -87,3 +88,22 @@ def pick(metric: Metric, dtype: np.dtype) -> type[Kernel]:
             return kernel
         reasons.append(f"{kernel.name}: {reason}")
     raise UsageError(f"no kernel supports {metric.name} on {dtype}: {'; '.join(reasons)}")
+
+
+def over(vectors: np.ndarray, metric: Metric, threads: int, device: str | None = None) -> Kernel:
+    """The kernel over some rows: the first that covers them, or torch's on a device that is asked for.
+
+    device : a name of torch, several with commas between, or "auto"
+
+    Raises    UsageError where torch's kernel does not cover the metric, or no kernel does.
+    """
+    n, dim = vectors.shape
+    name = devices.of_pass(device, n, n * n / 2 * dim)
+    reason = "" if name is None else Torch.covers(metric, vectors.dtype)
+    if name is not None and not reason:
+        return Torch(vectors, metric, threads, name)
+    if reason and device != devices.AUTO:
+        raise UsageError(
+            f"device: {metric.name} does not run on {device}: {reason}; leave the device out, or give 'auto'"
+        )
+    return pick(metric, vectors.dtype)(vectors, metric, threads)

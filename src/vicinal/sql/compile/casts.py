@@ -51,7 +51,44 @@ def cast(compiler: Conversion, value: Expression, to: Type, node: Any) -> Expres
             return compiler.time(value, to, node)
         except SqlError:
             return constant(None, to)
-    raise compiler.outside(node, f"CAST of {have} to {to}")
+    other = _decimal(value, have, to) or _text(compiler, value, have, to, node) or _from_text(value, have, to)
+    if other is None:
+        raise compiler.outside(node, f"CAST of {have} to {to}")
+    return other
+
+
+def _decimal(value: Expression, have: Type, to: Type) -> Expression | None:
+    """A Decimal as a number, or a number or a Decimal as a Decimal; None where neither is one."""
+    if to.decimal and (have.numeric or have.decimal):
+        return Expression(Cast(value.node, to.duck, attempt=True), to)
+    if have.decimal and to.numeric:
+        return Expression(Cast(Call("trunc", [value.node]) if to.whole else value.node, to.duck, attempt=True), to)
+    return None
+
+
+def _text(compiler: Conversion, value: Expression, have: Type, to: Type, node: Any) -> Expression | None:
+    """A moment, a Uuid, a Decimal, a truth value or JSON as text in YQL's form; None for other types."""
+    if to.name not in ("String", "Utf8"):
+        return None
+    text: Node = Cast(value.node, UTF8.duck)
+    if have.name in ("Datetime", "Timestamp"):
+        seconds = Phrase(("strftime(", value.node, ", '%Y-%m-%dT%H:%M:%S')"))
+        part = Phrase(("CASE WHEN microsecond(", value.node, ") % 1000000 = 0 THEN '' ELSE "))
+        text = Phrase(("(", seconds, " || ", part, "strftime(", value.node, ", '.%f') END || 'Z')"))
+    elif have.decimal:
+        text = Phrase(("regexp_replace(", text, r", '\.?0+$', '')")) if have.digits[1] else text
+    elif have.name not in ("Date", "Uuid", "Bool", "Json"):
+        return None
+    found = Expression(text, UTF8)
+    return found if to == UTF8 else compiler.converted(found, STRING, node)
+
+
+def _from_text(value: Expression, have: Type, to: Type) -> Expression | None:
+    """A text as a Uuid or a Decimal; None for other types."""
+    if have.name not in ("String", "Utf8") or not (to.name == "Uuid" or to.decimal):
+        return None
+    text = value.node if have == UTF8 else _decoded(value.node)
+    return Expression(Cast(text, to.duck, attempt=True), to)
 
 
 def _decoded(node: Node) -> Node:

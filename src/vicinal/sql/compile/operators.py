@@ -182,6 +182,8 @@ def compared(compiler: Conversion, a: Expression, sign: str, b: Expression, node
         elif nan:
             whole = Operation("AND", [whole, Phrase(("NOT ", Operation("OR", nan)))])
         return Expression(whole, BOOL)
+    if all(one.kind.numeric or one.kind.decimal for one in (a, b)):
+        return Expression(Operation(sign, [a.node, b.node]), BOOL)
     kind = compiler.common([a, b], node)
     if kind.name == "Json":
         raise compiler.outside(node, f"{sign} of Json")

@@ -48,10 +48,16 @@ def insert(connection: Connection, table: Table, load: Load) -> int:
 def definition(name: str, kinds: dict[str, Type], key: str) -> statements.CreateTable:
     """CREATE TABLE with columns of those types."""
     columns = [
-        statements.ColumnDefinition(statements.Name(one, 0), statements.TypeName(kind.name, [], 0), False)
-        for one, kind in kinds.items()
+        statements.ColumnDefinition(statements.Name(one, 0), _written(kind), False) for one, kind in kinds.items()
     ]
     return statements.CreateTable(statements.Name(name, 0), columns, [statements.Name(key, 0)], False, [])
+
+
+def _written(kind: Type) -> statements.TypeName:
+    """A type as a statement writes it."""
+    if kind.decimal:
+        return statements.TypeName("Decimal", [], 0, [str(one) for one in kind.digits])
+    return statements.TypeName(kind.name, [], 0)
 
 
 def insertion(table: Table, kinds: dict[str, Type], upsert: bool = False) -> Node:

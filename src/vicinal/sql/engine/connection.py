@@ -33,6 +33,8 @@ SETTINGS = {
     "allow_community_extensions": "false",
     "python_enable_replacements": "false",
     "error_on_division_by_zero": "false",
+    # A commit that passes it writes the file as well as the log, and imports come in batches of this order.
+    "checkpoint_threshold": "128MB",
     # It reads the rows of ORDER BY ... LIMIT a second time, and so measures them twice.
     "disabled_optimizers": "late_materialization",
 }

@@ -65,6 +65,10 @@ def export_table(
     if kind.endswith(".parquet"):
         if data is not None:
             raise UsageError(f"{path}: a .parquet has all columns in it; leave out --data {data}")
+        spans = [one.name for one in entry.columns.values() if one.kind.plain.name == "Interval"]
+        if spans:
+            remedy = "write a .npy with a .jsonl beside it, or drop the column"
+            raise UsageError(f"{path}: column {spans[0]} is an Interval, which Parquet has no type for; {remedy}")
         with atomic.whole_file(path, overwrite) as file:
             return _write_parquet(database.stream(entry, list(entry.columns), BATCH), entry, file, total, progress)
     if not kind.endswith(".npy"):

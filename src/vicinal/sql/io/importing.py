@@ -23,7 +23,7 @@ from vicinal.errors import DataError, UsageError, some, unknown
 from vicinal.knn.blocks import blocks
 from vicinal.sql.database import Database
 from vicinal.sql.engine.bulk import IF_EXISTS
-from vicinal.sql.types import STRING, Type
+from vicinal.sql.types import MOST_DIGITS, STRING, Type, decimal
 from vicinal.sql.vectors import binary
 from vicinal.typing import Progress
 
@@ -362,10 +362,14 @@ class _Parquet:
             )
 
 
+_TEXTS = ("Json", "JsonDocument", "Uuid")
+_MOMENTS = ("Datetime", "Date32", "Datetime64", "Timestamp64")
+
+
 def _from_arrow(path: Any, field: Any) -> Type:
     arrow = pyarrow.types
     written = (field.metadata or {}).get(YQL, b"").decode("utf-8", "replace")
-    if written in ("Json", "Datetime") and (written == "Json") == arrow.is_string(field.type):
+    if written in (_TEXTS if arrow.is_string(field.type) else _MOMENTS):
         return Type(written)
     kinds = {
         "bool": "Bool",
@@ -382,6 +386,8 @@ def _from_arrow(path: Any, field: Any) -> Type:
         return STRING
     if arrow.is_timestamp(kind):
         return Type("Timestamp")
+    if arrow.is_decimal128(kind) and kind.precision <= MOST_DIGITS and kind.scale >= 0:
+        return decimal(kind.precision, kind.scale)
     if str(kind) not in kinds:
         raise DataError(
             f"{path}: column {field.name} is of type {kind}, which has no type in YQL; leave it out or convert it"

@@ -3,8 +3,10 @@
 import base64
 import json
 from collections.abc import Iterable
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
+from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 
@@ -62,7 +64,7 @@ def plain(value: Any, kind: Type) -> Any:
         return {name: plain(one, kind.member(name) or kind) for name, one in value.items()}
     if isinstance(value, list):
         return [plain(one, kind.item or kind) for one in value]
-    if isinstance(value, datetime | date):
+    if isinstance(value, datetime | date | timedelta | Decimal | UUID):
         return shown(value, kind)
     return value
 

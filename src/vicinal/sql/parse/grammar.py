@@ -68,12 +68,16 @@ class _Parser(QueryParser):
         name = self.name("a pragma's name").text
         while self._match(TokenType.DOT):
             name += "." + self.name("a pragma's name").text
-        if not self._match(TokenType.EQ):
+        enclosed = bool(self._match(TokenType.L_PAREN))
+        if not enclosed and not self._match(TokenType.EQ):
             return Pragma(name, None)
         if self._curr.token_type not in (TokenType.STRING, TokenType.NUMBER, TokenType.VAR):
             self.raise_error("expected a pragma's value")
         self._advance()
-        return Pragma(name, self._prev.text.strip("\"'"))
+        value = self._prev.text.strip("\"'")
+        if enclosed:
+            self.expect(TokenType.R_PAREN, ")")
+        return Pragma(name, value)
 
     def create(self) -> Statement:
         if not self._match(TokenType.TABLE):

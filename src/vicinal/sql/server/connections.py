@@ -18,6 +18,8 @@ from vicinal.sql.parse.grammar import parse
 from vicinal.sql.rows import Rows
 from vicinal.sql.types import NULL
 
+_NO_ROWS = (statements.Named, statements.Declare, statements.Pragma)
+_ABOUT_ROWS = (statements.Query, statements.Write, statements.Update, statements.Delete)
 _EXPLAINED = (statements.Query, statements.Named, statements.Declare, statements.Pragma)
 
 
@@ -92,6 +94,20 @@ class Connected(Database):
             self._shared.committed(changed)
 
     # Statements.
+
+    def alone(self, yql: str) -> bool:
+        """Whether a text has one SELECT or change of rows alone, which needs no transaction around it."""
+        found = [one for one in self._shared.parse(yql) if not isinstance(one, _NO_ROWS)]
+        return len(found) == 1 and isinstance(found[0], _ABOUT_ROWS)
+
+    @contextmanager
+    def reading(self, only: bool) -> Iterator[None]:
+        """Runs a block whose statements may change nothing where `only`."""
+        self._only_reads = only
+        try:
+            yield
+        finally:
+            self._only_reads = False
 
     def run_all(self, yql: str, parameters: dict[str, Any]) -> list[Rows]:
         """The rows of each SELECT of a text, whose pragmas end with it."""

@@ -1,5 +1,6 @@
 """Statements in sessions and transactions, as the services of tables and of queries both run them."""
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,7 +15,6 @@ from vicinal.sql.server.sessions import Session, Sessions
 from vicinal.sql.server.values import parameters
 
 ONLY_READS = ("online_read_only", "stale_read_only", "snapshot_read_only")
-_AT_ONCE = ("online_read_only", "stale_read_only")  # they last for one request
 
 
 @dataclass
@@ -56,10 +56,7 @@ def only_reads(settings: Any) -> bool:
 
 def begin(sessions: Sessions, session: Session, settings: Any) -> str:
     """Opens a transaction, and gives its id."""
-    mode = settings.WhichOneof("tx_mode")
-    if mode in _AT_ONCE:
-        raise UsageError(f"{mode} is a mode of single requests; pass commit_tx with it, or begin another transaction")
-    return sessions.begin(session, mode in ONLY_READS).id
+    return sessions.begin(session, only_reads(settings)).id
 
 
 def execute(sessions: Sessions, session_id: str, control: Any, query: Query) -> Outcome:
@@ -110,16 +107,21 @@ def run(sessions: Sessions, connection: Connected, query: Query) -> Outcome:
 
 
 def explain(sessions: Sessions, query: Query) -> tuple[str, str]:
-    """DuckDB's plans of a text's SELECTs as a list in JSON, and DuckDB's texts of them."""
+    """DuckDB's plans of a text's SELECTs as JSON, under the names that YDB's have, and DuckDB's texts of them."""
     values = parameters(query.given)
     with borrowed(sessions) as connection, sessions.limited(connection, query.seconds, query.call):
         plans = connection.explain(query.text, values)
-    return f"[{', '.join(plan for plan, _ in plans)}]", ";\n".join(text for _, text in plans)
+    nodes = [node for plan, _ in plans for node in json.loads(plan)]
+    whole = {"meta": {"version": "0.2", "type": "query"}, "Plan": {"Node Type": "Query", "Plans": nodes}}
+    return json.dumps(whole), ";\n".join(text for _, text in plans)
 
 
 def _at_once(sessions: Sessions, settings: Any, query: Query) -> Outcome:
     """Runs statements as one transaction."""
     with borrowed(sessions) as connection:
+        if connection.alone(query.text):
+            with connection.reading(only_reads(settings)):
+                return run(sessions, connection, query)
         connection.begin(only_reads(settings))
         try:
             outcome = run(sessions, connection, query)

@@ -78,6 +78,7 @@ class QueryService:
             add_warning(first.issues, warning)
         if request.stats_mode > ydb_query_pb2.STATS_MODE_NONE:
             first.exec_stats.total_duration_us = int(1e6 * (time.perf_counter() - start))
+            first.exec_stats.query_phases.add(duration_us=first.exec_stats.total_duration_us)
         waiting: Any = first
         for part in self._parts(request, outcome.rows):
             if waiting is not None:

@@ -28,6 +28,10 @@ _OPTIONS = (
     ("grpc.max_receive_message_length", limits.MESSAGE),
     ("grpc.max_send_message_length", limits.MESSAGE),
     ("grpc.so_reuseport", 0),  # a second server on the port is an error
+    # YDB's SDK pings every 10 seconds, which gRPC's own settings end with "too_many_pings".
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 1000),
+    ("grpc.http2.max_ping_strikes", 0),
 )
 
 

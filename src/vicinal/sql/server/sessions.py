@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vicinal.sql.database import Database
+from vicinal.sql.faults import Conflict
 from vicinal.sql.server import limits
 from vicinal.sql.server.answers import Refused
 from vicinal.sql.server.connections import Connected
@@ -40,6 +41,7 @@ class Session:
     """A session.
 
     attached : whether a client holds a stream to it, which keeps it alive
+    aborted  : the ids of transactions that could not be committed; they may be rolled back once more
     ended    : set when it ends
     """
 
@@ -47,6 +49,7 @@ class Session:
     used: float
     attached: bool = False
     transactions: dict[str, Transaction] = field(default_factory=dict)
+    aborted: set[str] = field(default_factory=set)
     busy: threading.Lock = field(default_factory=threading.Lock)
     ended: threading.Event = field(default_factory=threading.Event)
     on_end: list[Callable[[], None]] = field(default_factory=list)
@@ -157,10 +160,16 @@ class Sessions:
 
         Raises    Refused where there is none, Conflict where it cannot be committed.
         """
+        if not commit and name in session.aborted:
+            session.aborted.discard(name)
+            return
         connection = self.transaction(session, name).connection
         del session.transactions[name]
         try:
             connection.end(commit)
+        except Conflict:
+            session.aborted.add(name)
+            raise
         finally:
             self.give_back(connection)
 

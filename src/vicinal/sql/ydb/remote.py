@@ -20,7 +20,7 @@ from vicinal.sql.parse import statements
 from vicinal.sql.parse.grammar import parse
 from vicinal.sql.parse.lexer import names_in
 from vicinal.sql.rows import Rows, last
-from vicinal.sql.types import COLUMN_TYPES, NULL, Type, list_of, named
+from vicinal.sql.types import COLUMN_TYPES, NULL, Type, decimal, list_of, named, struct_of, tuple_of
 from vicinal.sql.ydb.translate import to_ydb
 
 TIMEOUT = 10.0
@@ -115,11 +115,11 @@ class Remote:
                 value = declared(statement, yql, given)
                 before[str(len(before))] = _Piece(text, {f"${statement.name}": self._typed(statement.kind, value)})
             elif isinstance(statement, statements.Named | statements.Pragma):
-                before[str(len(before))] = self._piece(text, given)
+                before[str(len(before))] = self._piece(text, given, before)
             elif isinstance(statement, statements.Transaction):
                 yield from self._transact(statement, yql)
             else:
-                pieces = [*before.values(), self._piece(text, given)]
+                pieces = [*before.values(), self._piece(text, given, before)]
                 if self._transaction is None:
                     yield from self._send(pieces)
                 else:
@@ -139,9 +139,10 @@ class Remote:
             # Names and pragmas that several of them share are sent once.
             yield from self._send({id(piece): piece for pieces in waiting for piece in pieces}.values())
 
-    def _piece(self, text: str, given: dict[str, Any]) -> "_Piece":
-        """A statement's text with the values that it names."""
-        named_here = [name for name in names_in(text) if name in given]
+    def _piece(self, text: str, given: dict[str, Any], before: "dict[str, _Piece]") -> "_Piece":
+        """A statement's text with the values that it names, but for those that a DECLARE before it has."""
+        declared_names = {name for piece in before.values() for name in piece.values}
+        named_here = [name for name in names_in(text) if name in given and f"${name}" not in declared_names]
         return _Piece(text, {f"${name}": self._typed(None, parameter(name, given[name])) for name in named_here})
 
     def _send(self, pieces: Iterable["_Piece"]) -> Iterator[Rows]:
@@ -172,13 +173,21 @@ class Remote:
             return self._kind(kind.tagged_type.type)
         if which == "list_type":
             return list_of(self._kind(kind.list_type.item))
+        if which == "struct_type":
+            return struct_of((one.name, self._kind(one.type)) for one in kind.struct_type.members)
+        if which == "tuple_type":
+            return tuple_of(map(self._kind, kind.tuple_type.elements))
+        if which == "decimal_type":
+            return decimal(kind.decimal_type.precision, kind.decimal_type.scale)
         if which != "type_id":
             return NULL
-        primitive = self._ydb.PrimitiveType
         for name in COLUMN_TYPES:
-            if getattr(primitive, name).proto.type_id == kind.type_id:
+            if self._primitive(name).proto.type_id == kind.type_id:
                 return Type(name)
         return Type("String")
+
+    def _primitive(self, name: str) -> Any:
+        return getattr(self._ydb.PrimitiveType, "UUID" if name == "Uuid" else name)
 
     def _typed(self, written: Any, value: Any) -> Any:
         """A value for the SDK, of the declared type, else of its own."""
@@ -193,12 +202,22 @@ class Remote:
             return self._ydb.OptionalType(self._written(kind.items[0]))
         if kind.name == "List":
             return self._ydb.ListType(self._written(kind.items[0]))
+        if kind.members and kind.items:
+            return self._struct(zip(kind.members, map(self._written, kind.items), strict=True))
         return self._type(named(kind))
 
     def _type(self, kind: Type) -> Any:
         if kind.item is not None:
             return self._ydb.ListType(self._type(kind.item))
-        return getattr(self._ydb.PrimitiveType, kind.name)
+        if kind.fields:
+            return self._struct((name, self._type(one)) for name, one in kind.fields)
+        return self._ydb.DecimalType(*kind.digits) if kind.decimal else self._primitive(kind.name)
+
+    def _struct(self, members: Iterable[tuple[str, Any]]) -> Any:
+        made = self._ydb.StructType()
+        for name, kind in members:
+            made.add_member(name, kind)
+        return made
 
 
 def _credentials(ydb: Any) -> Any:

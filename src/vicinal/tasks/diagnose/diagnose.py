@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from vicinal import devices
 from vicinal.analysis.agreement import Kappa, cohen_kappa
 from vicinal.analysis.diagnostics import confusion, error_by_share
 from vicinal.analysis.label_review import boundary_pairs, label_errors
@@ -61,6 +62,7 @@ class _Rows:
     second: np.ndarray | None
 
 
+@devices.takes_device
 def diagnose(
     data: object,
     labels: object = None,
@@ -77,6 +79,7 @@ def diagnose(
     on_invalid: OnInvalid = "error",
     recall: float | None = None,
     threads: int | None = None,
+    device: str | None = None,
     html: PathLike | None = None,
     write_errors: PathLike | None = None,
     write_pairs: PathLike | None = None,
@@ -122,6 +125,9 @@ def diagnose(
         Above 0 and at most 1: approximate neighbours of at least this measured recall, for less work; exact by default.
     threads : int, optional
         Default: the machine's cores.
+    device : str, optional
+        Where exact passes run: "cuda", "cuda:1", "mps" or "cpu" of torch, several with commas between, or "auto": a
+        GPU where it is faster (default: the processor). The result does not depend on it.
     html : path, optional
         Write the page with pictures. Needs matplotlib.
     write_errors, write_pairs : path, optional

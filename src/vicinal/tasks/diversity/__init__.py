@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from vicinal import devices
 from vicinal.data import dataset
 from vicinal.data.dataset import Dataset
 from vicinal.data.embeddings import Embeddings, OnInvalid, load
@@ -34,6 +35,7 @@ SimilarityName = Literal["cosine", "euclidean", "manhattan", "dot_product", "pea
 DistanceName = Literal["cosine", "euclidean", "squared_euclidean", "manhattan"]
 
 
+@devices.takes_device
 def diversity(
     data: object = None,
     embeddings: object = None,
@@ -55,6 +57,7 @@ def diversity(
     seed: int = 0,
     on_invalid: OnInvalid = "error",
     threads: int | None = None,
+    device: str | None = None,
     progress: StartProgress | None = None,
     output: PathLike | None = None,
     overwrite: bool = False,
@@ -106,6 +109,9 @@ def diversity(
         Rows that a measure is not defined for: "error" refuses them, "null" and "skip" leave them out.
     threads : int, optional
         By default the cores of the machine.
+    device : str, optional
+        Where exact passes run: "cuda", "cuda:1", "mps" or "cpu" of torch, several with commas between, or "auto": a
+        GPU where it is faster (default: the processor). The result does not depend on it.
     progress : callable, optional
         Called with the name of each measure; returns the function that is called with (rows done, rows in all).
     output : path, optional

@@ -1,18 +1,22 @@
 """Near-duplicates of a data set: `duplicates` finds them, `dedup` removes them."""
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, overload
 
 import numpy as np
 
+from vicinal import devices
 from vicinal.data import adding, dataset, tables
 from vicinal.data.embeddings import OnInvalid, load
 from vicinal.data.usable import Usable, kind_of, usable
+from vicinal.distributed.engines import Engine
 from vicinal.errors import UsageError
 from vicinal.tasks import arguments
+from vicinal.tasks.duplicates import texts
 from vicinal.tasks.duplicates.curve import RadiusCurve, radius_curve
-from vicinal.tasks.duplicates.grouping import Rules, check_rules, distances_between, group_rows
+from vicinal.tasks.duplicates.grouping import Rules, check_rules, distances_between
 from vicinal.tasks.duplicates.result import Duplicates, check_groups_file
 from vicinal.typing import MetricLike, Progress, StartProgress
 
@@ -34,6 +38,9 @@ def duplicates(
     ids: object = ...,
     on_invalid: OnInvalid = ...,
     threads: int | None = ...,
+    engine: str = ...,
+    address: str | None = ...,
+    device: str | None = ...,
     progress: StartProgress | None = ...,
     output: str | Path | None = ...,
     add_to: str | Path | None = ...,
@@ -56,6 +63,9 @@ def duplicates(
     ids: object = ...,
     on_invalid: OnInvalid = ...,
     threads: int | None = ...,
+    engine: str = ...,
+    address: str | None = ...,
+    device: str | None = ...,
     progress: StartProgress | None = ...,
     output: str | Path | None = ...,
     add_to: str | Path | None = ...,
@@ -63,6 +73,7 @@ def duplicates(
     text: object = ...,
     overwrite: bool = ...,
 ) -> RadiusCurve: ...
+@devices.takes_device
 def duplicates(
     data: object,
     radius: float | Literal["auto"],
@@ -77,6 +88,9 @@ def duplicates(
     ids: object = None,
     on_invalid: OnInvalid = "error",
     threads: int | None = None,
+    engine: str = "local",
+    address: str | None = None,
+    device: str | None = None,
     progress: StartProgress | None = None,
     output: str | Path | None = None,
     add_to: str | Path | None = None,
@@ -122,6 +136,14 @@ def duplicates(
         refuses them, "null" puts them in no group, "skip" leaves them out of the result.
     threads : int, optional
         The number of threads; by default, the number of cores.
+    engine : {"local", "ray"}
+        Where pairs are searched: in this process, or on a Ray cluster (`vicinal.distributed`); a curve of radii always
+        here. The result does not depend on it.
+    address : str, optional
+        Of the Ray cluster: HOST:PORT, or "auto" on one of its nodes; without it, this machine alone.
+    device : str, optional
+        Where exact passes run: "cuda", "cuda:1", "mps" or "cpu" of torch, several with commas between, or "auto": a
+        GPU where it is faster (default: the processor). The result does not depend on it.
     progress : callable, optional
         Called with the name of each pass; returns a callback that takes (rows done, rows in all).
     output : path, optional
@@ -130,16 +152,20 @@ def duplicates(
         Write the data set with the columns of the result behind its own: `.parquet`, `.jsonl`, `.jsonl.gz` or `.csv`.
     picture : path, optional
         With radius "auto", a picture of the curve: `.svg`, `.png` or `.pdf`.
-    text : str or sequence, optional
-        With radius "auto", the column of texts that the sample pairs are shown with.
+    text : str, tuple of str, sequence, or False, optional
+        The texts that are compared: a field, several fields, FILE:FIELD, or one text a row; by default all fields of
+        text: rows with the same vector and other texts
+        are no copies, since a model reads a part of a text. With radius 0 only rows with the same vector and the same
+        text are duplicates. False compares vectors alone. With radius "auto", the one field that the sample pairs are
+        shown with.
     overwrite : bool
         Whether the outputs may exist; they are replaced.
 
     Returns
     -------
     Duplicates
-        One row a sample in the input's order: group, representative, size, distance, duplicate. With radius "auto" a
-        `RadiusCurve`.
+        One row a sample in the input's order: group, representative, size, distance, duplicate, match. With radius
+        "auto" a `RadiusCurve`.
 
     Raises
     ------
@@ -161,13 +187,17 @@ def duplicates(
     start = time.perf_counter()
     auto = isinstance(radius, str) and radius == "auto"
     rules, quality = check_rules(0.0 if auto else radius, metric, link, keep, quality, threads)
-    inputs = [data, embeddings, ids, quality, within, text]
-    _check_outputs(output, add_to, picture, text, auto, overwrite)
+    rules = replace(rules, engine=Engine(engine, address))
+    value, fields_of_text = texts.check_text(text)
+    if auto and fields_of_text:
+        raise UsageError(f"text: the sample pairs are shown with one field, got {text!r}; name one of them")
+    inputs = [data, embeddings, ids, quality, within, value]
+    _check_outputs(output, add_to, picture, auto, overwrite)
     arguments.check_outputs({"output": output, "add_to": add_to, "picture": picture}, inputs, overwrite)
     fields = {
         "quality": (quality, kind_of("number", on_invalid)),
         "within": (within, kind_of("label", on_invalid)),
-        "text": (text, "text"),
+        "text": (value, kind_of("text", on_invalid)),
     }
     rows = dataset.read(data, embeddings, ids=ids, fields=fields, encoding=encoding)
     if add_to is not None:
@@ -181,7 +211,11 @@ def duplicates(
             curve.save_picture(picture, overwrite)
         return curve
     callback = progress and progress(f"{rules.metric.name} pairs within {rules.radius:g}")
-    result = found(use, rules, len(rows), callback)
+    numbers = texts.text_numbers(rows, fields_of_text)
+    if numbers is not None:
+        texts.warn_of_cut_rows(vectors)
+        numbers = numbers[use.left]
+    result = found(use, rules, len(rows), numbers, callback)
     if output is not None:
         result.write_groups(output, overwrite)
     if add_to is not None:
@@ -190,13 +224,12 @@ def duplicates(
     return result
 
 
-def _check_outputs(output: object, add_to: object, picture: object, text: object, auto: bool, overwrite: bool) -> None:
+def _check_outputs(output: object, add_to: object, picture: object, auto: bool, overwrite: bool) -> None:
     """Refuse outputs of another kind of file, and those of the other kind of result."""
     for name, value, is_of_auto in (
         ("output", output, False),
         ("add_to", add_to, False),
         ("picture", picture, True),
-        ("text", text, True),
     ):
         if value is not None and is_of_auto != auto:
             what = "shows what radii would remove, with radius 'auto'" if is_of_auto else "needs a radius, not 'auto'"
@@ -209,17 +242,15 @@ def _check_outputs(output: object, add_to: object, picture: object, text: object
         pictures.check(str(picture), overwrite)
 
 
-def found(use: Usable, rules: Rules, n: int, progress: Progress | None = None) -> Duplicates:
-    """Return the duplicates among the usable rows of n rows."""
+def found(
+    use: Usable, rules: Rules, n: int, numbers: np.ndarray | None = None, progress: Progress | None = None
+) -> Duplicates:
+    """Return the duplicates among the usable rows of n rows; `numbers` are those of their texts."""
     vectors = use.vectors.vectors
     quality, within = use.rows.values.get("quality"), use.rows.values.get("within")
-    group, representative = group_rows(
-        vectors,
-        rules,
-        None if quality is None else np.array(quality, dtype=np.float64),
-        None if within is None else tables.numbered(within),
-        progress,
-    )
+    priority = None if quality is None else np.array(quality, dtype=np.float64)
+    labels = None if within is None else tables.numbered(within)
+    group, representative, other_text = texts.group_with_texts(vectors, rules, priority, labels, numbers, progress)
     exact = distances_between(vectors, representative, rules.metric)
     removed = representative != np.arange(len(vectors))
     beyond = int((removed & (exact > rules.radius)).sum()) if rules.link == "single" else 0
@@ -231,5 +262,6 @@ def found(use: Usable, rules: Rules, n: int, progress: Progress | None = None) -
         "size": use.column(np.bincount(group, minlength=len(vectors))[group], 0),
         "distance": use.column(distance, np.nan),
         "duplicate": use.column(removed, False),
+        "match": use.column(texts.matches(vectors, representative, exact, numbers, rules.metric), None),
     }
-    return Duplicates(columns, rules, use, n, beyond)
+    return Duplicates(columns, rules, use, n, beyond, other_text)

@@ -1,6 +1,7 @@
 """`vicinal.dedup`: a data set without its near-duplicates, or without rows that are close to another set."""
 
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from vicinal import devices
 from vicinal.data import adding, dataset, tables
 from vicinal.data.dataset import Dataset
 from vicinal.data.embeddings import Embeddings, OnInvalid, load
@@ -17,7 +19,8 @@ from vicinal.errors import UsageError
 from vicinal.knn.exact import ExactSearch
 from vicinal.storage import atomic
 from vicinal.tasks import arguments
-from vicinal.tasks.duplicates.grouping import Rules, check_rules, distances_between, group_rows, pair_distances
+from vicinal.tasks.duplicates import texts
+from vicinal.tasks.duplicates.grouping import Rules, check_rules, distances_between, pair_distances
 from vicinal.typing import Id, MetricLike, StartProgress
 
 
@@ -31,6 +34,8 @@ class Deduplicated(Kept):
       row of the other set. None for a row that stays.
     - `because` (list of int, str or None): the id of that row.
     - `distance` (float32): the distance to it, in the metric's unit; NaN for a row that stays.
+    - `match` (list of str or None): how a duplicate is like that row: "copy": the same vector and the same text; "same
+      vector": only the vector, or there is no text to compare; "near": neither. None for the other rows.
 
     Attributes
     ----------
@@ -40,6 +45,9 @@ class Deduplicated(Kept):
     link : {"greedy", "single"}
     beyond : int
         The number of removed duplicates that are farther than the radius from their row; 0 but for link "single".
+    other_text : int
+        With radius 0, the number of rows that stay although a row that stays has the same vector, because their texts
+        differ.
     unusable : dict of int to str
         The rows without a usable embedding or value, by number, and why; they stay unless they are skipped.
     skipped : bool
@@ -48,11 +56,14 @@ class Deduplicated(Kept):
         The time that `dedup` took.
     """
 
-    def __init__(self, columns: dict[str, Any], rules: Rules, use: Usable, n: int, beyond: int) -> None:
+    def __init__(
+        self, columns: dict[str, Any], rules: Rules, use: Usable, n: int, beyond: int, other_text: int
+    ) -> None:
         kinds = {type(one) for one in columns["because"] if one is not None}
         if len(kinds) > 1:  # numbers of one set and texts of the other
             columns["because"] = [None if one is None else str(one) for one in columns["because"]]
-        types = {"rule": "string", "because": "int64" if kinds == {int} else "string"}
+        self.other_text = other_text
+        types = {"rule": "string", "match": "string", "because": "int64" if kinds == {int} else "string"}
         super().__init__(use.ids, columns, types, use.of_result, n)
         self.metric, self.radius, self.link, self.beyond = rules.metric.name, rules.radius, rules.link, beyond
         self.unusable, self.skipped, self.seconds = use.reasons, use.skip, 0.0
@@ -64,7 +75,7 @@ class Deduplicated(Kept):
         )
 
     def removals(self) -> Iterator[dict[str, Any]]:
-        """Yield one mapping a removed row: id, row, rule, because, distance."""
+        """Yield one mapping a removed row: id, row, rule, because, distance, match."""
         distances = plain_values(self["distance"])
         for place in np.flatnonzero(~self["kept"]).tolist():
             yield {
@@ -73,15 +84,20 @@ class Deduplicated(Kept):
                 "rule": self["rule"][place],
                 "because": self["because"][place],
                 "distance": distances[place],
+                "match": self["match"][place],
             }
 
     def summary(self) -> dict[str, Any]:
         """Return the counts that `vicinal dedup --json` prints."""
-        rules = self["rule"]
+        rules, kinds = self["rule"], Counter(self["match"])
         return {
             "n": self._n_data,
             "kept": int(self["kept"].sum()),
             "duplicates": rules.count("duplicate"),
+            "copies": kinds["copy"],
+            "same_vector": kinds["same vector"],
+            "near": kinds["near"],
+            "other_text": self.other_text,
             "against": rules.count("against"),
             "beyond_radius": self.beyond,
             "unusable": len(self.unusable),
@@ -89,6 +105,7 @@ class Deduplicated(Kept):
         }
 
 
+@devices.takes_device
 def dedup(
     data: object,
     radius: float,
@@ -99,11 +116,13 @@ def dedup(
     link: Literal["greedy", "single"] = "greedy",
     keep: str = "first",
     within: object = None,
+    text: object = None,
     against: object = None,
     against_embeddings: object = None,
     ids: object = None,
     on_invalid: OnInvalid = "error",
     threads: int | None = None,
+    device: str | None = None,
     progress: StartProgress | None = None,
     output: str | Path | None = None,
     removed: str | Path | None = None,
@@ -138,6 +157,10 @@ def dedup(
         other rows within the radius. "all" removes no duplicates, only rows that are close to `against`.
     within : str or array_like, optional
         A label a row: a column name, FILE:FIELD, or the values. Only rows of one label are duplicates of each other.
+    text : str, tuple of str, sequence, or False, optional
+        The texts that are compared: a field, several fields, FILE:FIELD, or one text a row; by default all fields of
+        text. With radius 0 only rows with the same vector
+        and the same text are duplicates. False compares vectors alone.
     against : array_like, path, or table, optional
         Another set, such as the test set: rows within the radius of one of its rows go.
     against_embeddings : str, path, or array_like, optional
@@ -149,6 +172,9 @@ def dedup(
         refuses them, "null" keeps them, "skip" removes them.
     threads : int, optional
         The number of threads; by default, the number of cores.
+    device : str, optional
+        Where exact passes run: "cuda", "cuda:1", "mps" or "cpu" of torch, several with commas between, or "auto": a
+        GPU where it is faster (default: the processor). The result does not depend on it.
     progress : callable, optional
         Called with the name of each pass; returns a callback that takes (rows done, rows in all).
     output : path, optional
@@ -180,19 +206,21 @@ def dedup(
     >>> clean.take_from(table)["text"]
     ['hi', 'bye', 'hello']
     >>> list(clean.removals())
-    [{'id': 2, 'row': 2, 'rule': 'duplicate', 'because': 0, 'distance': 0.1}]
+    [{'id': 2, 'row': 2, 'rule': 'duplicate', 'because': 0, 'distance': 0.1, 'match': 'near'}]
     >>> dedup(table, radius=0.15, against=[[5.1]])["rule"]
     [None, 'against', 'duplicate', None]
     """
     start = time.perf_counter()
     rules, quality = check_rules(radius, metric, link, keep, None, threads, also="all")
-    inputs = [data, embeddings, ids, quality, within, against, against_embeddings]
+    value, fields_of_text = texts.check_text(text)
+    inputs = [data, embeddings, ids, quality, within, value, against, against_embeddings]
     outputs = {"output": output, "removed": removed, "add_to": add_to}
     _check(data, against, against_embeddings, rules, outputs)
     arguments.check_outputs(outputs, inputs, overwrite)
     fields = {
         "quality": (quality, kind_of("number", on_invalid)),
         "within": (within, kind_of("label", on_invalid)),
+        "text": (value, kind_of("text", on_invalid)),
     }
     rows = dataset.read(data, embeddings, ids=ids, fields=fields, encoding=encoding)
     if add_to is not None:
@@ -206,7 +234,11 @@ def dedup(
             of_other.embeddings, rows=of_other, metric=rules.metric, name="against", on_invalid=on_invalid, like=vectors
         )
         other = usable(of_other, stored, on_invalid)
-    result = _result(use, other, rules, len(rows), progress)
+    numbers = texts.text_numbers(rows, fields_of_text) if rules.keep != "all" else None
+    if numbers is not None:
+        texts.warn_of_cut_rows(vectors)
+        numbers = numbers[use.left]
+    result = _result(use, other, rules, numbers, len(rows), progress)
     _write(rows, result, use, output, removed, add_to, overwrite)
     result.seconds = time.perf_counter() - start
     return result
@@ -231,7 +263,9 @@ def _check(
         raise UsageError(f"{removed}: expected a name that ends in .jsonl or .jsonl.gz for the removed rows")
 
 
-def _result(use: Usable, other: Usable | None, rules: Rules, n: int, start: StartProgress | None) -> Deduplicated:
+def _result(
+    use: Usable, other: Usable | None, rules: Rules, numbers: np.ndarray | None, n: int, start: StartProgress | None
+) -> Deduplicated:
     """Remove rows close to the other set, then the duplicates among the rest."""
     vectors = use.vectors.vectors
     m = len(vectors)
@@ -245,32 +279,38 @@ def _result(use: Usable, other: Usable | None, rules: Rules, n: int, start: Star
         for row in np.flatnonzero(close).tolist():
             rule[row], because[row] = "against", other.rows.ids[near[row]]
         distance[close], rest = far[close], np.flatnonzero(~close)
-    beyond = 0
+    kind: list[str | None] = [None] * m
+    beyond = other_text = 0
     if rules.keep != "all" and len(rest):
         part = vectors if len(rest) == m else vectors[rest]
         quality, within = use.rows.values.get("quality"), use.rows.values.get("within")
         progress = None if start is None else start(f"{rules.metric.name} pairs within {rules.radius:g}")
-        _, standing = group_rows(
+        numbers = None if numbers is None else numbers[rest]
+        _, standing, other_text = texts.group_with_texts(
             part,
             rules,
             None if quality is None else np.array(quality, dtype=np.float64)[rest],
             None if within is None else tables.numbered(within)[rest],
+            numbers,
             progress,
         )
         gone = np.flatnonzero(standing != np.arange(len(part)))
-        exact = distances_between(part, standing, rules.metric)[gone]
-        for row, stays in zip(rest[gone].tolist(), rest[standing[gone]].tolist(), strict=True):
-            rule[row], because[row] = "duplicate", use.rows.ids[stays]
-        distance[rest[gone]] = exact
-        beyond = int((exact > rules.radius).sum()) if rules.link == "single" else 0
+        exact = distances_between(part, standing, rules.metric)
+        alike = texts.matches(part, standing, exact, numbers, rules.metric)
+        for place in gone.tolist():
+            row, stays = rest[place], rest[standing[place]]
+            rule[row], because[row], kind[row] = "duplicate", use.rows.ids[stays], alike[place]
+        distance[rest[gone]] = exact[gone]
+        beyond = int((exact[gone] > rules.radius).sum()) if rules.link == "single" else 0
     kept = np.array([one is None for one in rule], dtype=bool)
     columns = {
         "kept": use.column(kept, True),
         "rule": use.column(rule, None),
         "because": use.column(because, None),
         "distance": use.column(distance, np.nan),
+        "match": use.column(kind, None),
     }
-    return Deduplicated(columns, rules, use, n, beyond)
+    return Deduplicated(columns, rules, use, n, beyond, other_text)
 
 
 def _nearest(

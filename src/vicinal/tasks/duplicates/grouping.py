@@ -6,6 +6,7 @@ import numpy as np
 
 from vicinal.analysis.duplicates import LINKS, check_radius, crowding, greedy, linked, representatives
 from vicinal.analysis.near_pairs import NearPairs
+from vicinal.distributed.engines import HERE, Engine
 from vicinal.errors import UsageError
 from vicinal.knn.arguments import check_threads
 from vicinal.knn.blocks import blocks
@@ -29,6 +30,8 @@ class Rules:
     link : {"greedy", "single"}
     keep : {"first", "best", "most-central", "all"}
     threads : int or None
+    engine : Engine
+        Where pairs are searched.
     """
 
     radius: float
@@ -36,6 +39,7 @@ class Rules:
     link: str
     keep: str
     threads: int | None
+    engine: Engine = HERE
 
 
 def check_rules(
@@ -96,7 +100,7 @@ def group_rows(
     -------
     group, representative : ndarray of int64, shape (n,)
     """
-    pairs = NearPairs(vectors, rules.radius, rules.metric, rules.threads, labels, progress)
+    pairs = NearPairs(vectors, rules.radius, rules.metric, rules.threads, labels, progress, rules.engine.pairs)
     priority = crowding(pairs) if rules.keep == "most-central" else quality
     if rules.link == "single":
         groups = linked(pairs)

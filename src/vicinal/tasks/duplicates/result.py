@@ -1,5 +1,6 @@
 """The result of `vicinal.duplicates`: one row a sample, and the groups."""
 
+from collections import Counter
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
@@ -33,6 +34,8 @@ class Duplicates(Columns):
     - `size` (int64): the number of rows of the group.
     - `distance` (float32): the distance to the representative, in the metric's unit.
     - `duplicate` (bool): whether the sample is dropped, because it is not its group's representative.
+    - `match` (list of str or None): how a dropped sample is like its representative: "copy": the same vector and the
+      same text; "same vector": only the vector, or there is no text to compare; "near": neither.
 
     A sample whose embedding is invalid (`on_invalid="null"`) has group and representative -1, size 0, distance NaN, and
     is kept; under "skip" it is no row of the result.
@@ -46,6 +49,9 @@ class Duplicates(Columns):
     link : {"greedy", "single"}
     beyond : int
         The number of removed rows that are farther than the radius from their representative; 0 but for link "single".
+    other_text : int
+        With radius 0, the number of rows that stay although a row that stays has the same vector, because their texts
+        differ.
     unusable : dict of int to str
         The rows of the data without a usable embedding or value, by number, and why.
     skipped : bool
@@ -54,8 +60,11 @@ class Duplicates(Columns):
         The time that `duplicates` took.
     """
 
-    def __init__(self, columns: dict[str, np.ndarray], rules: Rules, usable: Usable, n: int, beyond: int = 0) -> None:
-        super().__init__(usable.ids, columns)
+    def __init__(
+        self, columns: dict[str, Any], rules: Rules, usable: Usable, n: int, beyond: int = 0, other_text: int = 0
+    ) -> None:
+        super().__init__(usable.ids, columns, {"match": "string"})
+        self.other_text = other_text
         self.metric, self.radius, self.link, self.beyond = rules.metric.name, rules.radius, rules.link, beyond
         self.unusable, self.skipped, self.seconds = usable.reasons, usable.skip, 0.0
         self._data_rows, self._n_data = usable.of_result, n
@@ -85,7 +94,8 @@ class Duplicates(Columns):
     def groups(self) -> list[dict[str, Any]]:
         """The groups of at least two rows, ordered by their first row, as the command writes them.
 
-        Each is a mapping of representative (an id), size, ids, rows, and distances (to the representative, one a row).
+        Each is a mapping of representative (an id), size, ids, rows, distances (to the representative, one a row), and
+        matches (one a row, None for the representative).
         """
         return list(self._group_records())
 
@@ -101,6 +111,7 @@ class Duplicates(Columns):
                 "ids": [self.ids[row] for row in rows],
                 "rows": rows.tolist(),
                 "distances": [float(str(one)) for one in self["distance"][rows]],
+                "matches": [self["match"][row] for row in rows],
             }
 
     def drop_from(self, table: Any) -> Any:
@@ -139,12 +150,18 @@ class Duplicates(Columns):
     def summary(self) -> dict[str, Any]:
         """Return the counts that `vicinal duplicates --json` prints.
 
-        groups, rows in them, removable rows, those of them beyond the radius, unusable rows, and seconds.
+        groups, rows in them, removable rows, how many of them are copies, have the same vector alone and are near, the
+        rows that stay because of their text alone, those removed beyond the radius, unusable rows, and seconds.
         """
+        counts = Counter(self["match"])
         return {
             "groups": self.n_groups,
             "rows": int((self["size"] > 1).sum()),
             "removable": len(self.removed),
+            "copies": counts["copy"],
+            "same_vector": counts["same vector"],
+            "near": counts["near"],
+            "other_text": self.other_text,
             "beyond_radius": self.beyond,
             "unusable": len(self.unusable),
             "seconds": round(self.seconds, 3),

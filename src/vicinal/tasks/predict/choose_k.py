@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 
+from vicinal import devices
 from vicinal.analysis.votes import WEIGHTS
 from vicinal.data import dataset
 from vicinal.data import metric as metric_choice
@@ -24,6 +25,7 @@ from vicinal.typing import LearnedMetricLike, StartProgress
 MAX_K = 50
 
 
+@devices.takes_device
 def choose_k(
     data: object,
     labels: object = None,
@@ -37,6 +39,7 @@ def choose_k(
     matrix: object = None,
     on_invalid: OnInvalid = "error",
     threads: int | None = None,
+    device: str | None = None,
     picture: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
     progress: StartProgress | None = None,
@@ -72,6 +75,9 @@ def choose_k(
         them out.
     threads : int, optional
         Default: the machine's cores.
+    device : str, optional
+        Where exact passes run: "cuda", "cuda:1", "mps" or "cpu" of torch, several with commas between, or "auto": a
+        GPU where it is faster (default: the processor). The result does not depend on it.
     picture : path, optional
         Write the curve as .svg, .png or .pdf. Needs matplotlib.
     overwrite : bool

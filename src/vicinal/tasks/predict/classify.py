@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from vicinal import devices
 from vicinal.analysis.votes import class_probabilities
 from vicinal.data import adding, tables
 from vicinal.data.embeddings import OnInvalid
@@ -74,6 +75,7 @@ class Predictions(Predicted):
         }
 
 
+@devices.takes_device
 def classify(
     data: object,
     labels: object,
@@ -92,6 +94,7 @@ def classify(
     matrix: object = None,
     on_invalid: OnInvalid = "error",
     threads: int | None = None,
+    device: str | None = None,
     output: str | Path | None = None,
     add_to: str | Path | None = None,
     overwrite: bool = False,
@@ -135,6 +138,9 @@ def classify(
         them, "null" lets known rows not vote and gives queries no result, "skip" leaves them out.
     threads : int, optional
         Default: the machine's cores.
+    device : str, optional
+        Where exact passes run: "cuda", "cuda:1", "mps" or "cpu" of torch, several with commas between, or "auto": a
+        GPU where it is faster (default: the processor). The result does not depend on it.
     output : path, optional
         Write one record a query: `.jsonl`, `.jsonl.gz`, `.csv` or `.parquet`.
     add_to : path, optional

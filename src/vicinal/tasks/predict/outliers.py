@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from vicinal import devices
 from vicinal.analysis.near_pairs import equal_rows
 from vicinal.analysis.scores import kth_distance, local_outlier_factor
 from vicinal.data import adding, dataset, tables
@@ -87,6 +88,7 @@ class Outliers(Columns):
         }
 
 
+@devices.takes_device
 def outliers(
     data: object,
     embeddings: object = None,
@@ -101,6 +103,7 @@ def outliers(
     on_invalid: OnInvalid = "error",
     recall: float | None = None,
     threads: int | None = None,
+    device: str | None = None,
     output: str | Path | None = None,
     add_to: str | Path | None = None,
     overwrite: bool = False,
@@ -139,6 +142,9 @@ def outliers(
         Above 0 and at most 1: approximate neighbours of at least this measured recall, for less work; exact by default.
     threads : int, optional
         Default: the machine's cores.
+    device : str, optional
+        Where exact passes run: "cuda", "cuda:1", "mps" or "cpu" of torch, several with commas between, or "auto": a
+        GPU where it is faster (default: the processor). The result does not depend on it.
     output : path, optional
         Write one record a row: id, score, outlier (1 or 0). `.jsonl`, `.jsonl.gz`, `.csv` or `.parquet`.
     add_to : path, optional

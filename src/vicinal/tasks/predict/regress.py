@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from vicinal import devices
 from vicinal.analysis.votes import values_by_k
 from vicinal.data import adding, tables
 from vicinal.data.embeddings import OnInvalid
@@ -48,6 +49,7 @@ class PredictedValues(Predicted):
         }
 
 
+@devices.takes_device
 def regress(
     data: object,
     targets: object,
@@ -65,6 +67,7 @@ def regress(
     matrix: object = None,
     on_invalid: OnInvalid = "error",
     threads: int | None = None,
+    device: str | None = None,
     output: str | Path | None = None,
     add_to: str | Path | None = None,
     overwrite: bool = False,
@@ -107,6 +110,9 @@ def regress(
         them, "null" lets known rows not count and gives queries no result, "skip" leaves them out.
     threads : int, optional
         Default: the machine's cores.
+    device : str, optional
+        Where exact passes run: "cuda", "cuda:1", "mps" or "cpu" of torch, several with commas between, or "auto": a
+        GPU where it is faster (default: the processor). The result does not depend on it.
     output : path, optional
         Write one record a query: `.jsonl`, `.jsonl.gz`, `.csv` or `.parquet`.
     add_to : path, optional

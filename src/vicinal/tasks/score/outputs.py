@@ -8,6 +8,7 @@ from pathlib import Path
 from vicinal.data import tables
 from vicinal.data.dataset import Dataset
 from vicinal.data.embeddings import OnInvalid
+from vicinal.distributed.engines import HERE, Engine
 from vicinal.errors import UsageError, some
 from vicinal.knn.vectors import refuse_invalid
 from vicinal.storage import atomic
@@ -35,6 +36,7 @@ class Options:
     checkpoint: Path | None = None
     progress: StartProgress | None = None
     add_to: Path | None = None
+    engine: Engine = HERE
 
 
 def check_outputs(plan: Plan, options: Options, inputs: list[object]) -> Path | None:

@@ -11,6 +11,7 @@ import numpy as np
 from vicinal.analysis.components import components
 from vicinal.analysis.distinct import copy_groups, first_of_each, nearest_distinct
 from vicinal.data.embeddings import Embeddings
+from vicinal.distributed.engines import HERE, ClusterExact, Engine
 from vicinal.indexes.exact import Exact
 from vicinal.knn.arguments import at_most, cores
 from vicinal.knn.blocks import nothing
@@ -58,6 +59,7 @@ def answers(
     progress: StartProgress | None = None,
     checkpoint: str | Path | None = None,
     known: Mapping[Question, Neighbors] | None = None,
+    engine: Engine = HERE,
 ) -> dict[Question, Answer]:
     """Return the answer to each question of a plan.
 
@@ -72,6 +74,8 @@ def answers(
         A folder that keeps the finished work of each pass, for the same run to resume from.
     known : mapping of Question to Neighbors, optional
         The neighbours among the first rows; only pairs with later rows are compared.
+    engine : Engine
+        Where the passes run; by default here.
     """
     known = known or {}
     out: dict[Question, Answer] = {}
@@ -80,8 +84,8 @@ def answers(
             callback = None if progress is None else progress(_title(question, inputs))
             kept = None if folder is None else folder / f"pass{number}-{question.metric.name}"
             least = plan.shared_k(question)
-            wanted = known.get(question)
-            out[question] = _answer(question, members, inputs, wanted, callback, kept, least, plan.recall)
+            old = known.get(question)
+            out[question] = _answer(question, members, inputs, old, callback, kept, least, engine, plan.recall)
     return out
 
 
@@ -115,6 +119,7 @@ def _answer(
     progress: Progress | None,
     checkpoint: Path | None,
     least_k: int = 0,
+    engine: Engine = HERE,
     recall: float | None = None,
 ) -> Answer:
     """Run one pass at the largest k of the scorers, or `least_k`, and find copies and distinct neighbours."""
@@ -122,7 +127,8 @@ def _answer(
     embeddings = inputs.vectors[question]
     threads = min(max(one.threads or cores() for one in members), cores())
     k = max(*(one.k for one in members), least_k)
-    index = Exact(question.metric, threads)
+    asked = max((one.threads or 0 for one in members), default=0) or None
+    index = engine.exact(question.metric, asked if engine.name == "ray" else threads)
     if question.reference is not None:
         reference = inputs.references[question]
         index.fit(reference.vectors)
@@ -144,7 +150,7 @@ def _answer(
 
 
 def _in_reference(
-    index: Exact, embeddings: Embeddings, k: int, known: Neighbors | None, progress: Progress | None
+    index: Exact | ClusterExact, embeddings: Embeddings, k: int, known: Neighbors | None, progress: Progress | None
 ) -> Neighbors:
     """Each row's k nearest rows of the reference; invalid rows have none, and known rows are not searched again."""
     n, old = len(embeddings), 0 if known is None or known.k != k else len(known)

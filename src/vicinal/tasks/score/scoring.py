@@ -17,11 +17,13 @@ from typing import Any
 
 import numpy as np
 
+from vicinal import devices
 from vicinal.data import adding, dataset, frames, tables
 from vicinal.data.dataset import Dataset
 from vicinal.data.embeddings import ON_INVALID, OnInvalid
 from vicinal.data.sources import is_data_file, split
 from vicinal.data.usable import kind_of
+from vicinal.distributed.engines import Engine
 from vicinal.errors import UsageError, unknown
 from vicinal.knn.neighbors import Neighbors
 from vicinal.knn.recall import check_recall
@@ -39,6 +41,7 @@ from vicinal.tasks.score.runs import Origin
 from vicinal.typing import MetricLike, PathLike, StartProgress
 
 
+@devices.takes_device
 def score(
     data: object = None,
     embeddings: object = None,
@@ -54,9 +57,12 @@ def score(
     on_invalid: OnInvalid = "error",
     evidence: bool = False,
     threads: int | None = None,
+    device: str | None = None,
     progress: StartProgress | None = None,
     checkpoint: PathLike | None = None,
     recall: float | None = None,
+    engine: str = "local",
+    address: str | None = None,
     output: PathLike | None = None,
     add_to: PathLike | None = None,
     overwrite: bool = False,
@@ -107,6 +113,9 @@ def score(
         Whether tables and files name each row's neighbours, their distances, and its group of exact copies.
     threads : int, optional
         The number of threads (default: all cores). The scores do not depend on it.
+    device : str, optional
+        Where exact passes run: "cuda", "cuda:1", "mps" or "cpu" of torch, several with commas between, or "auto": a
+        GPU where it is faster (default: the processor). The result does not depend on it.
     progress : callable, optional
         Called with the name of each pass; returns the function that is called with (rows done, rows in all).
     checkpoint : path, optional
@@ -114,6 +123,11 @@ def score(
     recall : float, optional
         Above 0 and at most 1: approximate neighbours among the rows, of at least this measured recall, for less work;
         exact by default.
+    engine : {"local", "ray"}
+        Where the passes run: in this process, or on a Ray cluster (`vicinal.distributed`). The scores do not depend on
+        it.
+    address : str, optional
+        Of the Ray cluster: HOST:PORT, or "auto" on one of its nodes; without it, this machine alone.
     output : path, optional
         A `.jsonl`, `.jsonl.gz`, `.csv` or `.parquet` file to write; of a nested configuration the folder.
     add_to : path, optional
@@ -165,7 +179,8 @@ def score(
     start = time.perf_counter()
     if on_invalid not in ON_INVALID:
         raise UsageError(f"on_invalid: {unknown('choice', on_invalid, ON_INVALID)}")
-    options = Options(on_invalid, evidence, overwrite, _path(run), _path(checkpoint), progress, _path(add_to))
+    place = Engine(engine, address)
+    options = Options(on_invalid, evidence, overwrite, _path(run), _path(checkpoint), progress, _path(add_to), place)
     given = {"data": data, "by": by, "k": k, "metric": metric, "reference": reference, "groups": groups}
     given["sub_name"] = sub_name
     if (append is None) != (previous is None):
@@ -241,7 +256,7 @@ def _from_embeddings(
         if not plan.scorers:
             raise UsageError("run: a run is kept for its scores of rows, and the file names none; leave it out")
         origin.require_files()
-    answered = answers(plan, inputs, progress=options.progress, checkpoint=options.checkpoint)
+    answered = answers(plan, inputs, progress=options.progress, checkpoint=options.checkpoint, engine=options.engine)
     found = setwise.compute(sets, answered, options.progress)
     scores = finished(plan, (rows,), inputs, answered, origin, output, options, found)
     if left is not None:

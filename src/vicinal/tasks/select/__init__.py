@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import Literal
 
+from vicinal import devices
 from vicinal.data.embeddings import OnInvalid
 from vicinal.tasks.select.candidates import read
 from vicinal.tasks.select.plan import Arguments, check, count_of
@@ -19,6 +20,7 @@ from vicinal.typing import MetricLike, StartProgress, StrategyName
 __all__ = ["STRATEGIES", "Selection", "Strategy", "count_of", "select"]
 
 
+@devices.takes_device
 def select(
     data: object,
     scores: object = None,
@@ -31,7 +33,7 @@ def select(
     neighbors: object = None,
     k: int | None = None,
     recall: float | None = None,
-    metric: MetricLike = "euclidean",
+    metric: MetricLike | None = None,
     quality: object = None,
     dedup: float | None = None,
     link: Literal["greedy", "single"] = "greedy",
@@ -45,6 +47,7 @@ def select(
     ids: object = None,
     on_invalid: OnInvalid = "null",
     threads: int | None = None,
+    device: str | None = None,
     progress: StartProgress | None = None,
     output: str | Path | None = None,
     decisions: str | Path | None = None,
@@ -104,8 +107,9 @@ def select(
     recall : float, optional
         Of facility and qdit, above 0 and at most 1: approximate neighbours of at least this measured recall; exact by
         default.
-    metric : str or Metric
-        A name or alias of the table of metrics, such as "euclidean" or "cosine". novelsum and logdet are defined for
+    metric : str or Metric, optional
+        A name or alias of the table of metrics, such as "euclidean" or "cosine"; by default that of `neighbors`, else
+        "euclidean". novelsum and logdet are defined for
         cosine; semdedup, d4, herding, moderate and tsds for cosine and euclidean.
     quality : str or array_like, optional
         A number a row, high is good: a column name, FILE:FIELD, or the values. Its percentile multiplies what the
@@ -140,6 +144,9 @@ def select(
         the reason, "skip" leaves them out of the decisions too, "error" refuses them.
     threads : int, optional
         The number of threads; by default, the number of cores.
+    device : str, optional
+        Where exact passes run: "cuda", "cuda:1", "mps" or "cpu" of torch, several with commas between, or "auto": a
+        GPU where it is faster (default: the processor). The result does not depend on it.
     progress : callable, optional
         Called with the name of each pass; returns a callback that takes (rows done, rows in all).
     output : path, optional

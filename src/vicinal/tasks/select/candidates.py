@@ -97,7 +97,9 @@ def read(arguments: Arguments, plan: Plan) -> Candidates:
     elif in_data is not None:
         scores = numbers_of(rows.values["scores"], rows.places["scores"])
     embeddings = _embeddings(arguments, plan, rows)
-    graph = None if arguments.neighbors is None else _graph(arguments.neighbors, rows)
+    if plan.graph is not None:
+        source = arguments.neighbors if isinstance(arguments.neighbors, str | os.PathLike) else "neighbors"
+        rows.refuse_other_count(os.fspath(source), len(plan.graph))
     unusable = {} if embeddings is None else dict(embeddings.invalid)
     if scores is not None:
         unusable |= {int(row): "no score" for row in np.flatnonzero(~np.isfinite(scores))}
@@ -125,7 +127,7 @@ def read(arguments: Arguments, plan: Plan) -> Candidates:
         groups=None if quota is None else tables.numbered([quota[row] for row in usable]),
         vectors=None if embeddings is None else embeddings.vectors[usable] if unusable else embeddings.vectors,
         target=_target(arguments, plan, embeddings),
-        graph=graph,
+        graph=plan.graph,
     )
 
 
@@ -150,17 +152,3 @@ def _target(arguments: Arguments, plan: Plan, embeddings: Embeddings | None) -> 
     if arguments.target is None:
         return None
     return load(arguments.target, metric=plan.metric, name="target", like=embeddings).vectors
-
-
-def _graph(neighbors: object, rows: Dataset) -> Neighbors:
-    if isinstance(neighbors, str | os.PathLike):
-        graph, source = Neighbors.load(os.fspath(neighbors)), os.fspath(neighbors)
-    elif isinstance(neighbors, Neighbors):
-        graph, source = neighbors, "neighbors"
-    else:
-        raise UsageError(
-            "neighbors: expected a Neighbors or a folder that `vicinal neighbors` wrote, got "
-            f"{type(neighbors).__name__}"
-        )
-    rows.refuse_other_count(source, len(graph))
-    return graph

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from vicinal import devices
 from vicinal.data import dataset
 from vicinal.data.embeddings import OnInvalid, load
 from vicinal.data.labels import Labels, from_values
@@ -45,6 +46,7 @@ class _Plan:
     threads: int | None
 
 
+@devices.takes_device
 def compare_selections(
     data: object,
     *,
@@ -67,6 +69,7 @@ def compare_selections(
     ids: object = None,
     on_invalid: OnInvalid = "null",
     threads: int | None = None,
+    device: str | None = None,
     progress: StartProgress | None = None,
     output: PathLike | None = None,
     overwrite: bool = False,
@@ -118,6 +121,9 @@ def compare_selections(
         Rows without a valid embedding, label or quality: left out with a warning ("null" and "skip"), or an error.
     threads : int, optional
         The number of threads; by default, the number of cores.
+    device : str, optional
+        Where exact passes run: "cuda", "cuda:1", "mps" or "cpu" of torch, several with commas between, or "auto": a
+        GPU where it is faster (default: the processor). The result does not depend on it.
     progress : callable, optional
         Called with a name; returns a callback that takes (trials done, trials in all).
     output : path, optional
@@ -189,7 +195,7 @@ def _check(
         raise UsageError(
             "labels: missing, but strategies are compared by what classifiers learn; name a field of labels"
         )
-    metric = find(asked.metric)
+    metric = find(asked.metric or "euclidean")
     if metric.name not in CENTRED:
         raise UsageError(f"metric: strategies are compared under {' and '.join(CENTRED)}, got {metric.name!r}")
     names = _names(compare, "compare", list(COMPARED))

@@ -1,6 +1,7 @@
 """The first phase of a selection: the arguments, checked before anything is read."""
 
 import math
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -15,6 +16,7 @@ from vicinal.data.usable import check_on_invalid
 from vicinal.errors import UsageError, unknown
 from vicinal.knn.arguments import check_k, check_threads
 from vicinal.knn.metrics import Metric, find
+from vicinal.knn.neighbors import Neighbors
 from vicinal.knn.recall import Recall, check_recall
 from vicinal.tasks.arguments import check_copy, check_outputs, choice, number, seed_of, whole_number
 from vicinal.tasks.duplicates.grouping import Rules
@@ -43,7 +45,7 @@ class Arguments:
     embeddings: object
     neighbors: object
     k: int | None
-    metric: str | Metric
+    metric: str | Metric | None
     quality: object
     dedup: float | None
     link: str
@@ -83,6 +85,8 @@ class Plan:
     on_invalid : {"null", "skip", "error"}
     settings : Settings
         The numbers that the strategy takes.
+    graph : Neighbors or None
+        The nearest others of each row, where they were given.
     output, decisions : Path or None
         Where the chosen rows and the decisions are written.
     recalls : list of Recall
@@ -100,6 +104,7 @@ class Plan:
     output: Path | None
     decisions: Path | None
     overwrite: bool
+    graph: Neighbors | None = None
     recalls: list[Recall] = field(default_factory=list)
 
     def start(self, name: str) -> Callable[..., None] | None:
@@ -111,7 +116,10 @@ def check(arguments: Arguments) -> Plan:
     """Return the plan of a selection, or raise UsageError where an argument cannot be used."""
     if arguments.strategy not in BY_NAME:
         raise UsageError(f"strategy: {unknown('strategy', arguments.strategy, BY_NAME)}")
-    strategy, metric = BY_NAME[arguments.strategy], find(arguments.metric)
+    strategy = BY_NAME[arguments.strategy]
+    is_used = "neighbors" in strategy.takes and arguments.k is None  # otherwise `check_strategy` refuses them
+    graph = _graph(arguments.neighbors) if is_used else None
+    metric = _metric(arguments, graph)
     keep = _share_or_count(arguments.keep)
     settings = settings_of(arguments)
     threads = check_threads(arguments.threads)
@@ -123,8 +131,36 @@ def check(arguments: Arguments) -> Plan:
     check_strategy(arguments, strategy, metric)
     return Plan(
         keep, strategy, metric, _rules(arguments, metric, threads), check_on_invalid(arguments.on_invalid), settings,
-        threads, arguments.progress, output, decisions, arguments.overwrite,
+        threads, arguments.progress, output, decisions, arguments.overwrite, graph,
     )  # fmt: skip
+
+
+def _graph(neighbors: object) -> Neighbors | None:
+    """The neighbours that were given."""
+    if neighbors is None or isinstance(neighbors, Neighbors):
+        return neighbors
+    if isinstance(neighbors, str | os.PathLike):
+        return Neighbors.load(os.fspath(neighbors))
+    raise UsageError(
+        f"neighbors: expected a Neighbors or a folder that `vicinal neighbors` wrote, got {type(neighbors).__name__}"
+    )
+
+
+def _metric(arguments: Arguments, graph: Neighbors | None) -> Metric:
+    """The metric: as given, or that of the neighbours, or euclidean.
+
+    Raises    UsageError where the neighbours are those of another metric
+    """
+    known = None if graph is None else graph.metric
+    if arguments.metric is None:
+        return find(known or "euclidean")
+    metric = find(arguments.metric)
+    if known is not None and metric.name != known:
+        raise UsageError(
+            f"metric: the neighbours are those of {known}, got {metric.name}; leave the metric out, or compute them "
+            f"again with --metric {metric.name} (in Python: metric={metric.name!r})"
+        )
+    return metric
 
 
 def _rules(arguments: Arguments, metric: Metric, threads: int | None) -> Rules | None:

@@ -7,7 +7,7 @@ import numpy as np
 
 from vicinal.analysis.selection import Choice, shares
 from vicinal.knn.neighbors import Neighbors
-from vicinal.tasks.duplicates.grouping import group_rows
+from vicinal.tasks.duplicates.texts import group_with_texts, text_numbers
 from vicinal.tasks.select.candidates import Candidates
 from vicinal.tasks.select.plan import Plan
 from vicinal.tasks.select.question import Question
@@ -55,7 +55,11 @@ def deduplicate(candidates: Candidates, plan: Plan) -> Tiers:
     representative = positions
     if plan.rules is not None and candidates.vectors is not None:
         callback = plan.start(f"{plan.metric.name} pairs within {plan.rules.radius:g}")
-        _, representative = group_rows(candidates.vectors, plan.rules, candidates.quality, progress=callback)
+        numbers = text_numbers(candidates.data, ()) if plan.rules.radius == 0 else None
+        numbers = None if numbers is None else numbers[candidates.rows]
+        _, representative, _ = group_with_texts(
+            candidates.vectors, plan.rules, candidates.quality, None, numbers, callback
+        )
     first = np.flatnonzero(representative == positions)
     others = np.flatnonzero(representative != positions)
     keep = min(candidates.keep, len(first))

@@ -123,7 +123,7 @@ class Coder:
         whole = (moved * moved).sum(dim=1).sqrt()
         slack = (lost * lost).sum(dim=1).sqrt() * (1 + 2.0**-30) + whole * 2.0**-50 + 1e-140
         slack = torch.where(fits, slack, torch.inf)
-        lowered = square * (1 - FLOAT32 - products.error(self.kind, dim))
+        lowered = square * (0.0 if self.metric.product else 1 - FLOAT32 - products.error(self.kind, dim))
         return scale, lowered.float(), slack, square.sqrt() * (1 + 2.0**-30)
 
     def limits(self, rows: Codes, block: slice, columns: Codes, other: slice, radius: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vicinal.errors import need
-from vicinal.knn.kernels.torch import measure, products
+from vicinal.knn.kernels.torch import fused, measure, products
 from vicinal.knn.kernels.torch.codes import Coder
 from vicinal.knn.kernels.torch.lists import Lists, merged, nothing
 from vicinal.knn.kernels.torch.pairs import Comparison, Side
@@ -107,6 +107,7 @@ class Device:
         if wrong := self._do(measure.probe, exact):
             raise RuntimeError(wrong)
         self.loader: Loader = self._do(Loader, name, exact, coder)
+        self.passing: fused.Passing | None = self._do(fused.choose, coder.kind, len(coder.centre), name)
         self.multiply: products.Multiply = self._do(products.choose, coder.kind, len(coder.centre), name)
 
     def _do(self, call: Callable[..., Any], *arguments: Any) -> Any:
@@ -198,7 +199,7 @@ class Call:
     """Runs pairs of tiles on devices, and keeps what is done.
 
     order   : the pairs, in their order
-    rows_of : the rows of a tile of the left side
+    sides   : the tiles of both sides
     n, k    : of the lists; k is 0 for none
     save    : called with the pairs that are done and their lists every `every` seconds
     start, done : what is done already
@@ -208,7 +209,7 @@ class Call:
         self,
         works: list[Work],
         order: Iterable[Pair],
-        rows_of: Callable[[int], slice],
+        sides: tuple[Stored, Stored],
         n: int,
         k: int,
         progress: Callable[[float], None],
@@ -217,9 +218,10 @@ class Call:
         start: State | None = None,
         done: set[Pair] | None = None,
     ) -> None:
-        self._works, self._order, self._rows_of, self._n, self._k = works, list(order), rows_of, n, k
+        self._works, self._order, self._sides, self._n, self._k = works, list(order), sides, n, k
         self._progress, self._save, self._every = progress, save, every
         self._start, self._done = start, set(done or ())
+        self._all, self._before = (sum(map(self._size, each)) for each in (self._order, self._done))
         self._kept: tuple[set[Pair], State | None] = set(self._done), start
 
     def run(self) -> State:
@@ -246,6 +248,7 @@ class Call:
                 if due and not running:
                     self._keep()
                     began, kept = time.monotonic(), len(self._done)
+            self._report(1.0)
             return self._merged()
         except FAULTS as fault:
             self._drain(running)
@@ -255,31 +258,48 @@ class Call:
             raise
 
     def _wait(self, running: dict[Future[Any], tuple[Work, Pair]], free: list[Work]) -> None:
-        """Until at least one pair is done. What `progress` raises is the caller's, never a fault of a device."""
+        """Until at least one pair is done."""
         finished: set[Future[Any]] = set()
         while not finished:  # in steps, so that Ctrl-C is seen
             finished, _ = wait(running, timeout=0.5, return_when=FIRST_COMPLETED)
+            compared = sum(work.comparison.counts.compared for work in self._works)
+            self._report(min(0.99, (self._before + compared) / self._all))
         for future in finished:
             work, pair = running.pop(future)
             future.result()
             self._done.add(pair)
             free.append(work)
+
+    def _size(self, pair: Pair) -> float:
+        """About how many pairs of rows a pair of tiles has to compare."""
+        own, other = (side.rows_of(tile) for side, tile in zip(self._sides, pair, strict=True))
+        whole = float((own.stop - own.start) * (other.stop - other.start))
+        return whole / 2 if self._sides[0] is self._sides[1] and pair[0] == pair[1] else whole
+
+    def _report(self, share: float) -> None:
+        """Report progress. What that raises is the caller's, never a fault of a device."""
         try:
-            self._progress(len(self._done) / len(self._order))
+            self._progress(share)
         except FAULTS as stop:
             raise Stopped(stop) from None
 
-    @staticmethod
-    def _drain(running: dict[Future[Any], tuple[Work, Pair]]) -> None:
+    def _drain(self, running: dict[Future[Any], tuple[Work, Pair]]) -> None:
+        """Wait for the devices, which leave their pairs at the next block."""
+        for work in self._works:
+            work.comparison.stopped = True
         for future in list(running):
             future.exception()
 
     def _merged(self) -> State:
         """The lists of all devices."""
         whole = nothing(self._n, self._k) if self._start is None else (self._start[0].copy(), self._start[1].copy())
-        for future in [work.device.start(work.lists) for work in self._works]:
-            for part, distance, entry in future.result():
-                whole[0][part], whole[1][part] = merged((whole[0][part], whole[1][part]), (distance, entry))
+        for work in self._works:
+            alone = work is self._works[0]  # whose lists began with `start`
+            for part, distance, entry in work.device.start(work.lists).result():
+                own = distance, entry
+                if not alone:
+                    own = merged((whole[0][part], whole[1][part]), own, work.device.exact)
+                whole[0][part], whole[1][part] = own
         return whole
 
     def _keep(self) -> None:
@@ -298,7 +318,7 @@ class Call:
         if self._k:
             with suppress(*FAULTS):
                 pairs, state = set(self._done), self._merged()
-        return Failed(fault, pairs, state, self._order, self._rows_of)
+        return Failed(fault, pairs, state, self._order, self._sides[0].rows_of)
 
 
 class Stopped(Exception):

@@ -126,7 +126,7 @@ class Torch:
                 with self._on_devices(copies, k, queries) as (asked, stored):
                     works = self._setting.works(asked, stored, lambda: Nearest(k), k, own)
                     order = rectangle(asked.tiles, stored.tiles)
-                    state = self._run(Call(works, order, asked.rows_of, len(queries), k, report), works)
+                    state = self._run(Call(works, order, (asked, stored), len(queries), k, report), works)
             except Failed as failed:
                 done, state = failed.finished_rows(len(queries)), failed.state_of(len(queries), k)
                 rest.say(failed, self._processor(), f"{int((~done).sum())} of {len(queries)} queries")
@@ -160,7 +160,7 @@ class Torch:
                     own = entry_groups if itself else query_groups, entry_groups
                     works = self._setting.works(asked, stored, target, 0, own)
                     order = triangle(stored.tiles) if itself else rectangle(asked.tiles, stored.tiles)
-                    self._run(Call(works, order, asked.rows_of, 0, 0, report), works)
+                    self._run(Call(works, order, (asked, stored), 0, 0, report), works)
             except Failed as failed:
                 rest.say(failed, self._processor(), f"all {n} rows")
                 return self._processor().within(radius, queries, groups, query_groups, progress)
@@ -193,7 +193,7 @@ class Torch:
             start, done = (None, None) if before is None else (before.state, before.pairs)
             works = self._setting.works(stored, stored, lambda: Nearest(k), k, (own, own), start)
             order = triangle(stored.tiles)
-            return self._run(Call(works, order, stored.rows_of, n, k, report, save, every, start, done), works)
+            return self._run(Call(works, order, (stored, stored), n, k, report, save, every, start, done), works)
 
     def _finished(self, failed: Failed, copies: Copies, k: int, groups: Groups) -> State:
         """The lists of the distinct rows, from what a device left and the kernel of the processor."""

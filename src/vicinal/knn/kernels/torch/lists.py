@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vicinal.errors import need
+from vicinal.knn.blocks import blocks
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -89,19 +90,28 @@ def nothing(n: int, k: int) -> tuple[np.ndarray, np.ndarray]:
     return np.full((n, k), np.inf), np.full((n, k), NONE)
 
 
-def merged(a: tuple[np.ndarray, np.ndarray], b: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+def merged(
+    a: tuple[np.ndarray, np.ndarray], b: tuple[np.ndarray, np.ndarray], device: Any = "cpu"
+) -> tuple[np.ndarray, np.ndarray]:
     """The nearest of two lists of the same rows, as many as the first has; a pair may be in both.
 
-    a, b : distances float64 (n, k) and entries int64 (n, k); the second may have fewer or more columns
+    a, b   : distances float64 (n, k) and entries int64 (n, k); the second may have fewer or more columns
+    device : where they are sorted
     """
-    k = a[0].shape[1]
-    distance, entry = (np.concatenate(each, axis=1) for each in zip(a, b, strict=True))
-    order = np.lexsort((entry, distance))
-    distance, entry = np.take_along_axis(distance, order, axis=1), np.take_along_axis(entry, order, axis=1)
-    twice = np.zeros(entry.shape, dtype=bool)
-    twice[:, 1:] = (entry[:, 1:] == entry[:, :-1]) & (entry[:, 1:] != NONE)
-    if twice.any():
-        distance[twice], entry[twice] = np.inf, NONE
-        order = np.lexsort((entry, distance))
-        distance, entry = np.take_along_axis(distance, order, axis=1), np.take_along_axis(entry, order, axis=1)
-    return distance[:, :k], entry[:, :k]
+    torch = need("torch")
+    n, k = a[0].shape
+    width = k + b[0].shape[1]
+    out = np.empty((n, k)), np.empty((n, k), dtype=np.int64)
+    for part in blocks(n, MERGE_BYTES // (64 * max(1, width))):
+        both = ([torch.tensor(one[part], device=device) for one in each] for each in zip(a, b, strict=True))
+        distance, entry = (torch.cat(each, dim=1) for each in both)
+        for _ in range(2):  # the second time without what was there twice
+            by_entry = entry.argsort(dim=1)
+            order = by_entry.gather(1, distance.gather(1, by_entry).argsort(dim=1, stable=True))
+            distance, entry = distance.gather(1, order), entry.gather(1, order)
+            twice = (entry[:, 1:] == entry[:, :-1]) & (entry[:, 1:] != NONE)
+            if not bool(twice.any()):
+                break
+            distance[:, 1:][twice], entry[:, 1:][twice] = torch.inf, NONE
+        out[0][part], out[1][part] = distance[:, :k].cpu().numpy(), entry[:, :k].cpu().numpy()
+    return out

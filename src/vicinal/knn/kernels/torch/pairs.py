@@ -12,12 +12,21 @@ from vicinal.errors import need
 from vicinal.knn.blocks import blocks
 from vicinal.knn.kernels.torch import measure
 from vicinal.knn.kernels.torch.codes import Coder, Codes
+from vicinal.knn.kernels.torch.fused import Passing
 from vicinal.knn.kernels.torch.lists import Lists
 from vicinal.knn.kernels.torch.products import Multiply
 from vicinal.knn.kernels.torch.tiles import Sizes, Tile
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+
+MANY = 1 << 28  # after so many pairs, codes that leave a larger share than MOST_LEFT to be measured are given up
+MOST_LEFT = 0.05
+
+
+class Indistinct(RuntimeError):
+    """The codes of these rows tell too few of them apart, so that the device would measure most pairs."""
 
 
 @dataclass
@@ -118,15 +127,21 @@ class Comparison:
     """Compares tiles on one device.
 
     multiply : the products of codes
+    passing  : which pairs of a block pass, in one step; None where products, scores and limits are steps of torch
     """
 
-    def __init__(self, coder: Coder, multiply: Multiply, sizes: Sizes, target: Target) -> None:
+    def __init__(
+        self, coder: Coder, multiply: Multiply, sizes: Sizes, target: Target, passing: Passing | None = None
+    ) -> None:
         self._coder, self._multiply, self._sizes, self._target = coder, multiply, sizes, target
-        self.counts = Counts()
+        self._passing = passing
+        self.counts, self.stopped = Counts(), False
 
     def run(self, left: Side, right: Side) -> None:
         """Compare each pair of rows of two tiles once; of one tile with itself where both sides are one object."""
         for a, b in self._blocks(len(left.tile), len(right.tile), left is right):
+            if self.stopped:
+                raise RuntimeError("the call was stopped")
             self._block(left, a, right, b)
 
     def _blocks(self, n: int, m: int, same: bool) -> Iterator[tuple[slice, slice]]:
@@ -139,14 +154,24 @@ class Comparison:
             yield from ((a, b) for a in rows for b in blocks(m, self._sizes.side))
 
     def _block(self, left: Side, a: slice, right: Side, b: slice) -> None:
+        counts, diagonal = self.counts, left is right and a == b
+        if counts.compared > MANY and counts.measured > MOST_LEFT * counts.compared:
+            raise Indistinct(f"its codes leave {counts.measured / counts.compared:.0%} of the pairs to be measured")
+        counts.compared += (a.stop - a.start) * (b.stop - b.start)
+        if self._passing is not None and not self._unseeded(left, a, right, b):
+            i, j = self._fused(self._passing, left, a, right, b, diagonal).nonzero(as_tuple=True)
+            if len(i) <= self._sizes.measured:
+                self._measure(left, a, right, b, i, j)
+                return
+        self._block_by_scores(left, a, right, b, diagonal)
+
+    def _block_by_scores(self, left: Side, a: slice, right: Side, b: slice, diagonal: bool) -> None:
+        """Compare a block with all scores at hand: to begin lists, and where many pairs pass."""
         torch = need("torch")
-        diagonal = left is right and a == b
         score = self._scores(left.tile.codes, a, right.tile.codes, b)
-        self.counts.compared += score.numel()
-        if left.groups is not None and right.groups is not None:
-            own, other = (side.groups[side.rows(one)] for side, one in ((left, a), (right, b)))  # type: ignore[index]
-            same = own.to(score.device)[:, None] == other.to(score.device)[None, :]
-            score.masked_fill_(same, -torch.inf)
+        groups = self._groups(left, a, right, b)
+        if groups is not None:
+            score.masked_fill_(groups[0][:, None] == groups[1][None, :], -torch.inf)
         if diagonal:
             score.fill_diagonal_(-torch.inf)
         self._seed(left, a, right, b, score)
@@ -163,6 +188,33 @@ class Comparison:
                 still = self._still(left, a, right, b, score, p, q)
                 p, q = p[still], q[still]
             self._measure(left, a, right, b, p, q)
+
+    def _fused(self, passing: Passing, left: Side, a: slice, right: Side, b: slice, diagonal: bool) -> Tensor:
+        """Which pairs of a block pass, in one step. A side that looks for none has no limit, and rows always have."""
+        own, other = self._limits(left, a, right, b)
+        assert own is not None
+        rows, columns = left.tile.codes, right.tile.codes
+        return passing(
+            (rows.codes[a], columns.codes[b]),
+            (rows.scale[a], columns.scale[b]),
+            (rows.square[a], columns.square[b]),
+            (own, other),
+            self._groups(left, a, right, b),
+            diagonal,
+        )
+
+    def _groups(self, left: Side, a: slice, right: Side, b: slice) -> tuple[Tensor, Tensor] | None:
+        """The groups of the rows and columns of a block, where products are computed."""
+        if left.groups is None or right.groups is None:
+            return None
+        place = left.tile.codes.codes.device
+        return left.groups[left.rows(a)].to(place), right.groups[right.rows(b)].to(place)
+
+    def _unseeded(self, left: Side, a: slice, right: Side, b: slice) -> bool:
+        """Whether rows of a block have no full list yet, so that they would have no limit."""
+        return bool(self._target.seeds) and any(
+            side.lists is not None and block.start not in side.seeded for side, block in ((left, a), (right, b))
+        )
 
     def _scores(self, rows: Codes, a: slice, columns: Codes, b: slice) -> Tensor:
         """2 s s' G - A - A' of every pair of a block, float32."""

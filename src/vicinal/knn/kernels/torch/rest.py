@@ -27,8 +27,8 @@ def kernel_over(vectors: np.ndarray, metric: Metric, threads: int) -> AnyKernel:
 
 
 def say(failed: Failed, kernel: AnyKernel, what: str) -> None:
-    """Warn, in one line, that the device failed, and what the processor does."""
-    warnings.warn(f"the device failed ({failed}); the {kernel.name} kernel does the rest: {what}", stacklevel=5)
+    """Warn, in one line, why the pass on the device ended, and what the processor does."""
+    warnings.warn(f"the device gave up ({failed}); the {kernel.name} kernel does the rest: {what}", stacklevel=5)
 
 
 class Rest:

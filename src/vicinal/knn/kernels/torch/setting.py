@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -37,6 +38,7 @@ class Setting:
 
     def __init__(self, vectors: np.ndarray, metric: Metric, names: list[Any], kind: str, sizes: Sizes | None) -> None:
         self._vectors, self._metric, self._names, self._kind, self._sizes = vectors, metric, names, kind, sizes
+        self._process = os.getpid()
         self._found: Copies | None = None
         self._made: tuple[Coder, list[Device]] | None = None
         self._kept: tuple[Stored, int] | None = None
@@ -52,6 +54,7 @@ class Setting:
 
         tile : the rows of a tile, where they are given by a checkpoint
         """
+        self._leave_parent()
         shared = copies is self._found
         if shared and self._kept is not None:
             stored, most = self._kept
@@ -93,7 +96,7 @@ class Setting:
                 device,
                 left.resident[number],
                 right.resident[number],
-                Comparison(coder, device.multiply, left.sizes, target()),
+                Comparison(coder, device.multiply, left.sizes, target(), device.passing),
                 k,
                 start,
                 groups,
@@ -112,6 +115,12 @@ class Setting:
         if self._kept is not None:
             self._kept[0].close()
         self._kept = self._made = None
+
+    def _leave_parent(self) -> None:
+        """In a forked child, whose parent has the threads of the devices, make everything anew."""
+        if self._process != os.getpid():
+            self._process, self._kept, self._made = os.getpid(), None, None
+            need("torch").set_num_threads(1)  # those of OpenMP are the parent's too, and are waited for without end
 
     def _coder_and_devices(self) -> tuple[Coder, list[Device]]:
         if self._made is None:

@@ -1,0 +1,130 @@
+"""Where the passes of a task run: in this process, or on a Ray cluster."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from vicinal import devices, distributed
+from vicinal.errors import UsageError, need, unknown
+from vicinal.indexes.exact import Exact
+from vicinal.knn.exact import ExactSearch
+from vicinal.knn.metrics import Metric
+from vicinal.knn.neighbors import Neighbors, RadiusNeighbors
+from vicinal.typing import ArrayLike, PathLike, Progress
+
+ENGINES = ("local", "ray")
+
+
+@dataclass(frozen=True)
+class Engine:
+    """Where passes run; the answers are the same.
+
+    Attributes
+    ----------
+    name : {"local", "ray"}
+    address : str or None
+        Of the cluster; see `vicinal.distributed.neighbors`.
+    """
+
+    name: str = "local"
+    address: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.name not in ENGINES:
+            raise UsageError(f"engine: {unknown('engine', self.name, ENGINES)}")
+        if self.name == "local" and self.address is not None:
+            raise UsageError("address: names a Ray cluster, and engine is local; give engine 'ray', or leave it out")
+        if self.name == "ray":
+            if devices.chosen() is not None:
+                raise UsageError(
+                    "device: the nodes of a cluster use their processors; leave device or engine 'ray' out"
+                )
+            need("ray", extra="ray")
+
+    def exact(self, metric: Metric, threads: int | None) -> "Exact | ClusterExact":
+        """An exact index, that has rows once it is fitted."""
+        return Exact(metric, threads) if self.name == "local" else ClusterExact(metric, threads, self.address)
+
+    def pairs(self, vectors: np.ndarray, metric: Metric, threads: int | None) -> "ExactSearch | ClusterPairs":
+        """What finds the pairs within a radius."""
+        if self.name == "local":
+            return ExactSearch.of(vectors, metric, threads)
+        return ClusterPairs(vectors, metric, threads, self.address)
+
+
+HERE = Engine()
+
+
+@dataclass
+class ClusterExact:
+    """The passes of `Exact` that tasks make, computed by a cluster.
+
+    threads : the cores of a task; None for all of a node
+    """
+
+    metric: Metric
+    threads: int | None
+    address: str | None
+    engine: str = ""
+    _rows: np.ndarray = field(default_factory=lambda: np.zeros((0, 1)))
+    _left_out: dict[int, str] = field(default_factory=dict)
+
+    def fit(
+        self, vectors: np.ndarray, on_invalid: str = "error", invalid: dict[int, str] | None = None
+    ) -> "ClusterExact":
+        """Take the rows; `invalid` are those that have no neighbours and are none."""
+        self._rows, self._left_out = vectors, dict(invalid or {})
+        return self
+
+    def neighbors(
+        self,
+        k: int,
+        groups: ArrayLike | None = None,
+        progress: Progress | None = None,
+        checkpoint: PathLike | None = None,
+        recall: float | None = None,
+    ) -> Neighbors:
+        """Each row's k nearest others."""
+        if recall is not None:
+            raise UsageError(
+                "recall: a cluster computes exact neighbours alone; leave recall out, or take engine 'local'"
+            )
+        found = distributed.neighbors(
+            self._rows, k, self.metric, groups=groups, progress=progress, checkpoint=checkpoint, **self._how()
+        )
+        self.engine = found.engine
+        return found
+
+    def search(self, queries: np.ndarray, k: int, progress: Progress | None = None) -> Neighbors:
+        """The k nearest rows of each query."""
+        found = distributed.search(self._rows, queries, k, self.metric, progress=progress, **self._how())
+        self.engine = found.engine
+        return found
+
+    def grow(self, before: Neighbors, groups: ArrayLike | None = None, progress: Progress | None = None) -> Neighbors:
+        """The neighbours of rows of which the first have known ones: computed here, since little is left to do."""
+        local = Exact(self.metric, self.threads).fit(self._rows, "null", self._left_out)
+        found = local.grow(before, groups, progress)
+        self.engine = local.engine
+        return found
+
+    def _how(self) -> dict[str, Any]:
+        return {"address": self.address, "num_cpus": self.threads, "left_out": self._left_out, "on_invalid": "null"}
+
+
+@dataclass
+class ClusterPairs:
+    """The rows within a radius, found by a cluster."""
+
+    vectors: np.ndarray
+    metric: Metric
+    threads: int | None
+    address: str | None
+
+    def within(
+        self, radius: float, queries: ArrayLike | None = None, progress: Progress | None = None
+    ) -> RadiusNeighbors:
+        """All rows within the radius of each query, or of each row without itself."""
+        how: dict[str, Any] = {"address": self.address, "num_cpus": self.threads, "progress": progress}
+        return distributed.within(self.vectors, radius, self.metric, queries, **how)

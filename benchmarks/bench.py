@@ -17,11 +17,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks import growth, measuring, peers, report, sets
+from benchmarks import graph, growth, measuring, peers, report, sets
 from benchmarks.sets import Absent, DataSet
 
 RESULTS = Path(__file__).parent / "results" / "kernel"
-WORKS = ("self-join", "search", "one query", "memory", "isas", "growth")
+WORKS = ("self-join", "search", "one query", "memory", "isas", "growth", "graph")
 METRICS = ("euclidean", "cosine", "manhattan")
 PART = 2_000  # faiss's rows where it is not the headline: manhattan, k = 100
 
@@ -101,6 +101,8 @@ def measure(data: DataSet, asked: argparse.Namespace, roof: float) -> Iterator[d
         if "memory" in asked.works:
             record = measuring.peak_memory(data, metric, min(asked.k), asked.threads)
             yield {"work": "memory", "data": data.name, "metric": metric, "k": min(asked.k), **record}
+    if "graph" in asked.works:
+        yield graph.record(data.sample(20_000) if asked.quick else data, asked.threads)
     if "isas" in asked.works and data.vectors.shape[1] >= 384:
         yield growth.isas(data.sample(5_000 if asked.quick else 60_000), asked.threads)
 

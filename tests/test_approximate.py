@@ -5,6 +5,8 @@ import json
 import numpy as np
 import pytest
 
+import vicinal
+from vicinal.cli import main
 from vicinal.errors import DataError, UsageError
 from vicinal.knn import approximate
 from vicinal.knn.exact import ExactSearch
@@ -12,6 +14,7 @@ from vicinal.knn.kernels.native import has_graphs, isas
 from vicinal.knn.metrics import METRICS, find
 from vicinal.knn.neighbors import Neighbors
 from vicinal.knn.recall import Recall, wilson
+from vicinal.tasks.score.runs import Kept
 
 needs_graphs = pytest.mark.skipif(not has_graphs(), reason="the extension is not built")
 N, DIM, K = 3000, 24, 5
@@ -160,7 +163,7 @@ def test_no_checkpoint_with_recall(tmp_path):
 def test_saved_neighbours_keep_their_recall(tmp_path):
     found = ExactSearch.of(clustered(60)).neighbors(2)
     known = Recall(0.99, 0.98, 0.995, 1000, 0, 0.98, 2)
-    approximately = Neighbors(found.indices, found.distances, "euclidean", DIM, known)
+    approximately = Neighbors(found.indices, found.distances, "euclidean", DIM, recall=known)
     approximately.save(tmp_path / "graph")
     assert json.loads((tmp_path / "graph" / "manifest.json").read_text())["recall"]["low"] == 0.98
     again = Neighbors.load(tmp_path / "graph")
@@ -179,3 +182,63 @@ def test_memory_is_refused_by_name(monkeypatch):
     monkeypatch.setenv("VICINAL_MEMORY", "100K")
     with pytest.raises(UsageError, match="not enough memory"):
         ExactSearch.of(clustered(2000)).neighbors(K, recall=0.9)
+
+
+@needs_graphs
+def test_every_task_says_that_its_neighbours_are_approximate(any_size, tmp_path):
+    rows = clustered(600)
+    np.save(tmp_path / "rows.npy", rows)
+    nearest = vicinal.neighbors(rows, 8, recall=0.9, output=tmp_path / "graph")
+    scores = vicinal.score(rows, by=["mean", "lof"], recall=0.9, k=8)
+    isolated = vicinal.outliers(rows, k=8, recall=0.9)
+    facts = vicinal.diagnose(rows, k=8, recall=0.9)
+    chosen = vicinal.select(rows, keep=20, strategy="facility", recall=0.9)
+    for recall in (nearest.recall, scores.neighbors.recall, isolated.neighbors.recall, facts.neighbors.recall):
+        assert recall is not None and not recall.exact and recall.low >= 0.9
+    assert chosen.recall is not None and not chosen.recall.exact
+    assert nearest.summary()["recall"]["low"] >= 0.9 and isolated.summary()["recall"]["low"] >= 0.9
+    assert [one["recall"]["k"] for one in scores.summary()["scorers"]] == [8, 8]
+    assert facts.summary()["recall"]["low"] >= 0.9 and any("approximate" in one for one in facts.warnings)
+    assert chosen.summary()["recall"]["low"] >= 0.9
+    kept = vicinal.score(None, neighbors=tmp_path / "graph", k=8)
+    assert kept.neighbors.recall == nearest.recall and "recall" in kept.summary()
+    again = vicinal.select(rows, keep=20, strategy="facility", neighbors=nearest)
+    assert again.recall == nearest.recall
+    exact = vicinal.score(rows, by="mean", k=8)
+    assert "recall" not in exact.summary()
+    assert np.corrcoef(exact["mean"], scores["mean"])[0, 1] > 0.99
+
+
+@needs_graphs
+def test_a_kept_run_keeps_its_recall(any_size, tmp_path):
+    np.save(tmp_path / "rows.npy", clustered(400))
+    (tmp_path / "data.jsonl").write_text("".join(f'{{"id": {i}, "text": "{i}"}}\n' for i in range(400)))
+    data, rows = str(tmp_path / "data.jsonl"), str(tmp_path / "rows.npy")
+    scores = vicinal.score(data, rows, recall=0.9, run=tmp_path / "run", output=tmp_path / "scores.jsonl")
+    kept = Kept.load(tmp_path / "run")
+    assert kept.passes[0].neighbors.recall == scores.neighbors.recall
+    more = tmp_path / "more.npy"
+    np.save(more, clustered(3, seed=1))
+    (tmp_path / "more.jsonl").write_text("".join(f'{{"id": {i}, "text": "{i}"}}\n' for i in range(400, 403)))
+    longer = vicinal.score(append=str(tmp_path / "more.jsonl"), embeddings=str(more), previous=tmp_path / "run")
+    assert longer.neighbors.recall == scores.neighbors.recall and len(longer) == 403
+
+
+@pytest.mark.parametrize("other", ["neighbors", "checkpoint"])
+def test_recall_beside_what_it_excludes(other, tmp_path):
+    rows = clustered(50)
+    given = {"neighbors": vicinal.neighbors(rows, 3)} if other == "neighbors" else {"checkpoint": tmp_path / "kept"}
+    with pytest.raises(UsageError, match="recall: an approximate pass"):
+        vicinal.score(rows, recall=0.9, **given)
+    with pytest.raises(UsageError, match="recall: the neighbours are given"):
+        vicinal.select(rows, keep=3, strategy="facility", recall=0.9, neighbors=vicinal.neighbors(rows, 3))
+
+
+def test_the_command_prints_the_recall(tmp_path, capsys):
+    np.save(tmp_path / "rows.npy", clustered(60))
+    rows, graph = str(tmp_path / "rows.npy"), str(tmp_path / "graph")
+    main(["neighbors", rows, "-k", "3", "--recall", "0.9", "-o", graph, "--json"])
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["recall"]["exact"] and "exact pass is cheaper here" in printed.err
+    assert main(["neighbors", rows, "--recall", "2", "-o", str(tmp_path / "other")]) != 0
+    assert "--recall: expected a number above 0 and at most 1" in capsys.readouterr().err

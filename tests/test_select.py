@@ -462,7 +462,7 @@ def test_a_wrong_argument_is_named(case: Case, arguments: dict[str, Any], said: 
 def test_each_strategy_takes_its_arguments_and_refuses_the_others(case: Case) -> None:
     given: dict[str, Any] = {
         "quality": case.quality, "k": 3, "neighbors": vicinal.neighbors(case.vectors, 5), "target": case.vectors[:3],
-        "alpha": 0.9, "threshold": 0.2, "bandwidth": 0.5, "clusters": 4, "seed": 3,
+        "alpha": 0.9, "threshold": 0.2, "bandwidth": 0.5, "clusters": 4, "seed": 3, "recall": 0.9,
     }  # fmt: skip
     assert set(given) == set(CHOSEN_OPTIONS)
     for strategy in STRATEGIES:

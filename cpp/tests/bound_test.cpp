@@ -180,7 +180,7 @@ int64_t test(const Coder& coder, const Rows& rows, const Isa& isa) {
     int64_t pairs = LayerTest(stored, stored.layer(), isa).run();
     for (const int size : {16, 32, 96}) {
         Stored rotated(rows, coder, nullptr, isa, pool, {});
-        if (!use_sketches(rotated, nullptr, 1, size, isa, pool, {})) continue;
+        if (!use_sketches(rotated, nullptr, 1, size, {}, isa, pool, {})) continue;
         pairs += LayerTest(rotated, rotated.layer(), isa).run() + LayerTest(rotated, rotated.sketches(), isa).run();
         ++sketches;
     }
@@ -207,7 +207,7 @@ void test_stopped_rotation() {
             if (ticks++ == allowed) throw std::runtime_error("stop");
         };
         try {
-            use_sketches(stored, nullptr, 1, 128, isa, pool, callbacks);
+            use_sketches(stored, nullptr, 1, 128, {}, isa, pool, callbacks);
             CHECK(!stored.rotation_unfinished());
             return;
         } catch (const std::runtime_error&) {

@@ -33,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--top", metavar="N", default="10", help="how many of each list to print (default 10)")
     options.add_metric(parser, mahalanobis=True)
     options.add_on_invalid(parser, "left out")
+    options.add_recall(parser)
     options.add_threads(parser)
     options.add_device(parser)
     options.add_overwrite(parser)
@@ -59,6 +60,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             metric=arguments.metric,
             matrix=arguments.matrix,
             on_invalid=arguments.on_invalid,
+            recall=options.number(arguments.recall),
             threads=options.number(arguments.threads),
             device=arguments.device,
             html=arguments.html,
@@ -68,6 +70,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             progress=progress,
         )
     print(json.dumps(diagnosis.summary()) if arguments.json else diagnosis.text(top))
+    recall = options.recall_note(diagnosis.neighbors.recall)
     left_out = note(diagnosis.unusable, skip=True)
-    console.note(f"{diagnosis.n:,} rows diagnosed in {diagnosis.seconds:.1f} s{left_out}")
+    console.note(f"{diagnosis.n:,} rows diagnosed in {diagnosis.seconds:.1f} s{left_out}{recall}")
     return 0

@@ -29,6 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--contamination", metavar="SHARE", default="auto", help="the share of outliers (default auto)")
     options.add_metric(parser, mahalanobis=True)
     options.add_on_invalid(parser, "no score")
+    options.add_recall(parser)
     options.add_threads(parser)
     options.add_device(parser)
     options.add_output(parser)
@@ -53,6 +54,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             metric=arguments.metric,
             matrix=arguments.matrix,
             on_invalid=arguments.on_invalid,
+            recall=options.number(arguments.recall),
             threads=options.number(arguments.threads),
             device=arguments.device,
             output=arguments.output,
@@ -65,6 +67,6 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     console.note(
         f"{int(result.outlier.sum()):,} of {len(result):,} rows are outliers ({result.by} above {result.limit:.6g}, "
         f"k = {result.k}), in {result.seconds:.1f} s"
-        f"{note(result.unusable, result.skipped)}"
+        f"{note(result.unusable, result.skipped)}{options.recall_note(result.neighbors.recall)}"
     )
     return 0

@@ -114,6 +114,7 @@ def _add_scores(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--evidence", action="store_true", help="add the neighbours' ids and distances, and the group of exact copies"
     )
+    options.add_recall(parser)
     parser.add_argument(
         "--threads", "--max-workers", dest="threads", metavar="N", help="threads (default: the machine's cores)"
     )
@@ -150,6 +151,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 
     k: Any = options.number(arguments.k)  # the function refuses what is no whole number
     threads: Any = options.number(arguments.threads)
+    recall: Any = options.number(arguments.recall)
     unused = check_unused({key: getattr(arguments, key) for key in UNUSED})
     with console.progress() as progress:
         scores = score(
@@ -171,6 +173,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             device=arguments.device,
             progress=progress,
             checkpoint=arguments.checkpoint,
+            recall=recall,
             output=arguments.output,
             add_to=arguments.add_to,
             overwrite=arguments.overwrite,
@@ -190,7 +193,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         metric = one.scorer.metric.name
         console.detail(f"{one.label}: k = {one.k}, {metric}, {one.engine}, {one.seconds:.2f} s")
     left_out = f"; {scores.skipped:,} rows without a usable value were left out" if scores.skipped else ""
-    null = note(scores.errors)
+    null = note(scores.errors) + (options.recall_note(scores.neighbors.recall) if scores.scored else "")
     if written is not None or left_out or null:
         place = "" if written is None else f": {written}"
         console.note(f"{len(scores):,} rows scored in {scores.seconds:.1f} s{place}{null}{left_out}")

@@ -48,6 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-k", "--k", metavar="K", help="how many neighbours facility, qdit and novelsum search (default 10)"
     )
+    options.add_recall(parser)
     options.add_metric(parser, default=None)
     parser.add_argument("--quality", metavar="FIELD", help="a field of numbers, high is good: prefer such rows")
     parser.add_argument("--dedup", metavar="RADIUS", help="first leave out rows so close to one that takes part")
@@ -108,6 +109,7 @@ def _select(arguments: argparse.Namespace, console: Console) -> int:
             encoding=arguments.encoding,
             neighbors=arguments.neighbors,
             k=options.number(arguments.k),
+            recall=options.number(arguments.recall),
             metric=arguments.metric,
             quality=arguments.quality,
             dedup=options.number(arguments.dedup),
@@ -133,7 +135,7 @@ def _select(arguments: argparse.Namespace, console: Console) -> int:
         print(json.dumps({**summary, "output": arguments.output}))
     console.note(
         f"{summary['kept']:,} of {summary['n']:,} rows kept in {found.seconds:.1f} s: {arguments.output}"
-        f"{note(found.unusable, arguments.on_invalid == 'skip')}"
+        f"{note(found.unusable, arguments.on_invalid == 'skip')}{options.recall_note(found.recall)}"
     )
     return 0
 
@@ -141,7 +143,7 @@ def _select(arguments: argparse.Namespace, console: Console) -> int:
 def _compare(arguments: argparse.Namespace, console: Console) -> int:
     from vicinal.tasks.select.compare import KEEP, compare_selections
 
-    for name in ("strategy", "by", "neighbors", "dedup", "quota", "decisions", "seed"):
+    for name in ("strategy", "by", "neighbors", "dedup", "quota", "decisions", "seed", "recall"):
         if getattr(arguments, name) is not None:
             raise UsageError(f"{name}: is of a selection, and --compare makes none; leave it out")
     if arguments.link != "greedy":

@@ -31,8 +31,8 @@ class ClusterNeighbors(Neighbors):
 
     Attributes
     ----------
-    indices, distances, metric, dim
-        As of `Neighbors`.
+    indices, distances, metric, dim, recall
+        As of `Neighbors`; always exact.
     engine : str
         The kernel of the nodes.
     seconds : float
@@ -120,7 +120,7 @@ def neighbors(
     distances.setflags(write=False)
     unusable = dict(sorted(work.invalid.items()))
     return ClusterNeighbors(
-        indices, distances, measure.name, rows.dim, None, work.engine, seconds, unusable, work.plan, work.ran
+        indices, distances, measure.name, rows.dim, work.engine, seconds, unusable, work.plan, work.ran
     )
 
 
@@ -143,14 +143,18 @@ def search(
 
     Parameters
     ----------
-    source, metric, address, on_invalid, num_cpus, block_rows, progress, left_out
+    source : path, list of paths, or array_like
         As in `neighbors`.
     queries : path, list of paths, or array_like
         As `source`.
     k : int
-        Where fewer rows are valid, the rest has index -1 and distance inf.
+        Of fewer valid rows there is a column for each.
+    metric, address
+        As in `neighbors`.
     groups, query_groups : array_like of int, shape (n,) and (n_queries,), optional
         Rows of a query's own group are not its neighbours; give both or neither.
+    on_invalid, num_cpus, block_rows, progress, left_out
+        As in `neighbors`.
 
     Returns
     -------
@@ -175,7 +179,7 @@ def search(
     indices, distances = work.lists.result(k)
     seconds = time.perf_counter() - begun
     return ClusterNeighbors(
-        indices, distances, measure.name, rows.dim, None, work.engine, seconds, unusable, work.plan, work.ran
+        indices, distances, measure.name, rows.dim, work.engine, seconds, unusable, work.plan, work.ran
     )
 
 
@@ -198,14 +202,20 @@ def within(
 
     Parameters
     ----------
-    source, metric, address, on_invalid, num_cpus, block_rows, checkpoint, progress
-        As in `neighbors`; a checkpoint is for the rows themselves.
+    source : path, list of paths, or array_like
+        As in `neighbors`.
     radius : float
         In the metric's unit; the comparison is made in float64.
+    metric : str or Metric
+        As in `neighbors`.
     queries : path, list of paths, or array_like, optional
         None for the rows themselves.
+    address : str, optional
+        As in `neighbors`.
     groups, query_groups : array_like of int, optional
         As in `search`; without queries, only `groups`.
+    on_invalid, num_cpus, block_rows, checkpoint, progress
+        As in `neighbors`; a checkpoint is for the rows themselves.
 
     Returns
     -------

@@ -9,7 +9,7 @@ import numpy as np
 from vicinal.knn.block_join import Found
 from vicinal.knn.blocks import blocks
 
-BYTES = 1 << 24  # of the entries that are sorted at a time
+BYTES = 1 << 22  # of the entries that are sorted at a time
 
 
 class Lists:
@@ -39,7 +39,8 @@ class Lists:
             far[:, : self._k], named[:, : self._k] = distances[rows], others[rows]
             line = np.repeat(np.arange(len(rows)), counts)
             column = self._k + np.arange(len(line)) - np.repeat(np.cumsum(counts) - counts, counts)
-            far[line, column], named[line, column] = found.distances[entries], found.others[entries] + first
+            far[line, column] = found.distances[entries]
+            named[line, column] = found.others[entries].astype(np.uint64) + np.uint64(first)
             far, named = self._nearest(far, named)
             distances[rows], others[rows] = far, named.astype(self._dtype)
 

@@ -214,6 +214,10 @@ def simulate(n: int, dim: int, nodes: int, k: int = 10, bytes_a_number: int = 4,
     **options
         Of `plan`.
 
+    Returns
+    -------
+    Simulation
+
     Examples
     --------
     >>> cost = simulate(10_000_000, 384, nodes=4)

@@ -152,7 +152,7 @@ def by_row(found: dict[int, list[tuple[Found, int]]], starts: np.ndarray) -> tup
     for block in sorted(found):
         start = int(starts[block])
         rows = np.concatenate([np.repeat(one.rows, one.counts) for one, _ in found[block]])
-        others = np.concatenate([one.others + first for one, first in found[block]])
+        others = np.concatenate([one.others.astype(np.int64) + first for one, first in found[block]])
         far = np.concatenate([one.distances for one, _ in found[block]])
         order = np.lexsort((others, far, rows))
         indptr[start + 1 : int(starts[block + 1]) + 1] = np.bincount(rows, minlength=int(starts[block + 1]) - start)

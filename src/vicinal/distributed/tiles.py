@@ -218,7 +218,7 @@ def transposed(found: Found, n: int) -> Found:
     order = np.argsort(found.others, kind="stable")
     counts = np.bincount(found.others, minlength=n)
     named = np.flatnonzero(counts)
-    return Found(named, counts[named], rows[order], found.distances[order])
+    return Found(named, counts[named], rows[order].astype(np.uint32), found.distances[order])
 
 
 def stored_rows(rows: Rows) -> int:

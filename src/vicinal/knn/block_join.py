@@ -25,7 +25,7 @@ class Found:
 
     rows      : int64 (n_rows,), the rows that have at least one, ascending
     counts    : int64 (n_rows,), how many each has
-    others    : int64 (n_found,), their numbers
+    others    : uint32 (n_found,), their numbers in their own block
     distances : float64 (n_found,)
     """
 
@@ -41,14 +41,14 @@ class Found:
         kept &= others != none
         counts = kept.sum(axis=1)
         rows = np.flatnonzero(counts)
-        return cls(rows, counts[rows], others[kept].astype(np.int64), distances[kept])
+        return cls(rows, counts[rows], others[kept].astype(np.uint32, copy=False), distances[kept])
 
     def renumbered(self, rows: np.ndarray | None, others: np.ndarray | None) -> "Found":
         """The same with other numbers: row i becomes rows[i], and neighbour j others[j]; None leaves them."""
         return Found(
             self.rows if rows is None else rows[self.rows],
             self.counts,
-            self.others if others is None else others[self.others],
+            self.others if others is None else others.astype(np.uint32)[self.others],
             self.distances,
         )
 
@@ -133,7 +133,7 @@ class BlockJoin:
         for first in range(0, len(others), step):
             part = slice(first, first + step)
             distances[part] = self._measured(given[named[part]], others[part, None])[:, 0]
-        return Found(rows, counts[rows], others, distances)
+        return Found(rows, counts[rows], others.astype(np.uint32), distances)
 
     def _found_by(
         self, block: "BlockJoin", queries: np.ndarray, k: int, limits: np.ndarray, query_groups: np.ndarray | None

@@ -1,7 +1,7 @@
 """The results of a search, which everything else is computed from: each row's nearest rows and their distances."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Self, overload
 
 import numpy as np
@@ -10,7 +10,7 @@ from vicinal.errors import DataError, UsageError
 from vicinal.knn import memory
 from vicinal.knn.arguments import BYTES_OF_ONE, check_k
 from vicinal.knn.blocks import padded
-from vicinal.knn.recall import FORM, Recall
+from vicinal.knn.recall import FORM, Recall, recall_fields
 from vicinal.knn.sparse import csr
 from vicinal.storage import atomic, guard, manifests
 from vicinal.storage.manifests import FolderKind
@@ -56,7 +56,7 @@ class Neighbors:
     distances: np.ndarray
     metric: str | None = None
     dim: int | None = None
-    recall: Recall | None = None
+    recall: Recall | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         try:
@@ -173,7 +173,7 @@ class Neighbors:
         order = np.lexsort((np.where(indices < 0, np.iinfo(np.int64).max, indices), distances))[:, :k]
         known = [result.recall for result in results if result.recall is not None]
         worst = min(known, key=lambda one: one.low, default=None)
-        return Neighbors(_take(indices, order), _take(distances, order), self.metric, self.dim, worst)
+        return Neighbors(_take(indices, order), _take(distances, order), self.metric, self.dim, recall=worst)
 
     def to_csr(self, n_columns: int | None = None, own: bool = False, symmetric: bool = False) -> Any:
         """The distances as a sparse matrix, row i holding row i's neighbours, nearest first.
@@ -278,8 +278,7 @@ class Neighbors:
             Where the folder exists and `overwrite` is false.
         """
         fields: dict[str, Any] = {"metric": self.metric, "n": len(self), "k": self.k, "dim": self.dim}
-        if self.recall is not None:
-            fields["recall"] = self.recall.as_json()
+        fields |= recall_fields(self.recall)
         with atomic.whole_folder(folder, overwrite) as part:
             manifests.write(part, SAVED, fields, {"indices": self.indices, "distances": self.distances})
 
@@ -296,7 +295,8 @@ class Neighbors:
         shape = manifest.count("n"), manifest.count("k")
         metric, dim = manifest.nullable("metric", str), manifest.optional("dim", int)
         recall = Recall.from_json(manifest.record("recall", FORM)) if "recall" in manifest else None
-        return cls(manifest.array("indices", "i", shape), manifest.array("distances", "f", shape), metric, dim, recall)
+        indices, distances = manifest.array("indices", "i", shape), manifest.array("distances", "f", shape)
+        return cls(indices, distances, metric, dim, recall=recall)
 
 
 @dataclass(frozen=True, eq=False)
@@ -382,7 +382,7 @@ def neighbors_of(
     indices = np.ascontiguousarray(indices, dtype=np.int64)
     indices.setflags(write=False)
     distances.setflags(write=False)
-    return Neighbors(indices, distances, metric, dim, recall)
+    return Neighbors(indices, distances, metric, dim, recall=recall)
 
 
 def _row_number(row: ArrayLike) -> int:

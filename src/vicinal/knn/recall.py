@@ -76,7 +76,13 @@ class Recall:
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> "Recall":
-        """The recall that `as_json` describes."""
+        """The recall that `as_json` describes.
+
+        Raises    ValueError, KeyError where a field has another type or is missing
+        """
+        for name, kind in FORM.items():
+            if not isinstance(record[name], kind):
+                raise ValueError(f"recall.{name}: found {record[name]!r}")
         return cls(**{name: record[name] for name in FORM})
 
     def as_json(self) -> dict[str, Any]:
@@ -84,7 +90,7 @@ class Recall:
         return asdict(self)
 
 
-FORM = {
+FORM: dict[str, Any] = {
     "estimate": (int, float),
     "low": (int, float),
     "high": (int, float),
@@ -95,6 +101,11 @@ FORM = {
     "exact": bool,
 }
 """The form of `Recall.as_json` in a manifest."""
+
+
+def recall_fields(recall: Recall | None) -> dict[str, Any]:
+    """{"recall": ...} as summaries and manifests hold it; empty for a result without one."""
+    return {} if recall is None else {"recall": recall.as_json()}
 
 
 def wilson(hits: np.ndarray, of: np.ndarray) -> tuple[float, float, float]:

@@ -17,7 +17,7 @@ from vicinal.errors import UsageError
 from vicinal.knn.arguments import check_k
 from vicinal.knn.metrics import find
 from vicinal.knn.neighbors import Neighbors
-from vicinal.knn.recall import check_recall
+from vicinal.knn.recall import check_recall, recall_fields
 from vicinal.storage import atomic
 from vicinal.tasks import arguments
 from vicinal.typing import Id, MetricLike, PathLike, StartProgress
@@ -77,7 +77,7 @@ class DataNeighbors(Neighbors):
             "engine": self.engine,
             "seconds": round(self.seconds, 3),
             "unusable": len(self.unusable),
-            "recall": None if self.recall is None else self.recall.as_json(),
+            **recall_fields(self.recall),
             "output": None if self.output is None else str(self.output),
         }
 
@@ -216,7 +216,7 @@ def neighbors(
     if add_to is not None:
         _add(rows, use, nearest, add_to, overwrite)
     result = DataNeighbors(
-        nearest.indices, nearest.distances, nearest.metric, nearest.dim, nearest.recall, use.ids, index.engine
+        nearest.indices, nearest.distances, nearest.metric, nearest.dim, use.ids, index.engine, recall=nearest.recall
     )
     seconds = time.perf_counter() - start
     return replace(result, seconds=seconds, output=folder, unusable=use.reasons, skipped=use.skip)

@@ -25,6 +25,7 @@ from vicinal.errors import DataError, UsageError, need, some
 from vicinal.indexes.exact import Exact
 from vicinal.knn.metrics import Metric
 from vicinal.knn.neighbors import Neighbors
+from vicinal.knn.recall import check_recall
 from vicinal.storage import atomic
 from vicinal.tasks import arguments
 from vicinal.tasks.diagnose import label_figures, vector_figures
@@ -49,6 +50,7 @@ class _Settings:
     evaluation: float
     metric: MetricChoice
     threads: int | None
+    recall: float | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +77,7 @@ def diagnose(
     metric: LearnedMetricLike = "euclidean",
     matrix: object = None,
     on_invalid: OnInvalid = "error",
+    recall: float | None = None,
     threads: int | None = None,
     device: str | None = None,
     html: PathLike | None = None,
@@ -118,6 +121,8 @@ def diagnose(
     on_invalid : {"error", "null", "skip"}
         Rows whose embedding is NaN, infinite or, under cosine, zero, and rows without a label: "error" refuses them,
         "null" and "skip" leave them out.
+    recall : float, optional
+        Above 0 and at most 1: approximate neighbours of at least this measured recall, for less work; exact by default.
     threads : int, optional
         Default: the machine's cores.
     device : str, optional
@@ -155,7 +160,7 @@ def diagnose(
     >>> found["one_nn_error"].value, found["duplicates"].value, len(found.label_errors)
     (0.0, 0.0, 0)
     """
-    settings = _check_settings(k, pairs, evaluation, metric, matrix, threads)
+    settings = _check_settings(k, pairs, evaluation, metric, matrix, threads, recall)
     outputs = {"html": html, "write_errors": write_errors, "write_pairs": write_pairs}
     _check_labels_given(labels, {"second_labels": second_labels, **outputs})
     _check_outputs(outputs, (data, labels, second_labels, embeddings, ids, matrix), overwrite)
@@ -172,7 +177,7 @@ def diagnose(
 
 
 def _check_settings(
-    k: object, pairs: object, evaluation: object, metric: Metric | str, matrix: object, threads: object
+    k: object, pairs: object, evaluation: object, metric: Metric | str, matrix: object, threads: object, recall: object
 ) -> _Settings:
     choice = metric_choice.choose(metric, matrix)
     if choice.reading.product or choice.reading.kernel == "bits":
@@ -186,6 +191,7 @@ def _check_settings(
         evaluation=arguments.number(evaluation, "evaluation", "a share from 0 to 1", lambda share: 0 <= share <= 1),
         metric=choice,
         threads=None if threads is None else arguments.whole_number(threads, "threads"),
+        recall=None if recall is None else check_recall(recall),
     )
 
 
@@ -264,9 +270,11 @@ def _compute(rows: _Rows, settings: _Settings, progress: StartProgress | None) -
     vectors = stored.vectors
     index = Exact(settings.metric.resolve(stored), settings.threads)
     report = None if progress is None else progress(f"{index.metric.name} neighbours")
-    neighbors = index.fit(vectors, invalid={}).neighbors(settings.k, progress=report)
+    neighbors = index.fit(vectors, invalid={}).neighbors(settings.k, progress=report, recall=settings.recall)
     facts = vector_figures.measure(vectors, index, neighbors)
     figures, warnings = vector_figures.figures_of(facts), vector_figures.warnings_of(facts)
+    if neighbors.approximate:
+        warnings.append(f"the neighbours are {neighbors.recall}")
     of_labels: dict[str, Any] = {}
     if rows.labels is not None:
         label_facts, of_labels = _of_labels(rows.labels, rows.second, neighbors, settings)

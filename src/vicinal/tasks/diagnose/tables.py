@@ -10,6 +10,7 @@ from vicinal.analysis.diagnostics import bayes_interval
 from vicinal.analysis.label_review import BoundaryPairs, LabelErrors
 from vicinal.data.labels import Labels
 from vicinal.data.results import Columns
+from vicinal.knn.recall import recall_fields
 
 if TYPE_CHECKING:
     from vicinal.tasks.diagnose.diagnosis import Diagnosis
@@ -77,6 +78,7 @@ def as_json(diagnosis: "Diagnosis") -> dict[str, Any]:
         "dim": diagnosis.dim,
         "metric": diagnosis.metric,
         "k": diagnosis.k,
+        **recall_fields(diagnosis.neighbors.recall),
         "figures": [{**asdict(one), "value": one.finite} for one in diagnosis.figures.values()],
         "warnings": diagnosis.warnings,
     }

@@ -19,6 +19,7 @@ from vicinal.errors import DataError, UsageError, some
 from vicinal.indexes.exact import Exact
 from vicinal.knn.copies import Copies
 from vicinal.knn.neighbors import Neighbors
+from vicinal.knn.recall import check_recall, recall_fields
 from vicinal.tasks import arguments
 from vicinal.typing import LearnedMetricLike, StartProgress
 
@@ -60,7 +61,7 @@ class Outliers(Columns):
         self.unusable, self.skipped = use.reasons, use.skip
         indices = use.column(use.numbers(neighbors.indices), -1)
         distances = use.column(neighbors.distances, np.inf)
-        self.neighbors = Neighbors(indices, distances, neighbors.metric, neighbors.dim)
+        self.neighbors = Neighbors(indices, distances, neighbors.metric, neighbors.dim, recall=neighbors.recall)
         self.metric, self.seconds = neighbors.metric, seconds
 
     def __repr__(self) -> str:
@@ -83,6 +84,7 @@ class Outliers(Columns):
             "limit": self.limit,
             "outliers": int(self.outlier.sum()),
             "unusable": len(self.unusable),
+            **recall_fields(self.neighbors.recall),
         }
 
 
@@ -99,6 +101,7 @@ def outliers(
     metric: LearnedMetricLike = "euclidean",
     matrix: object = None,
     on_invalid: OnInvalid = "error",
+    recall: float | None = None,
     threads: int | None = None,
     device: str | None = None,
     output: str | Path | None = None,
@@ -135,6 +138,8 @@ def outliers(
     on_invalid : {"error", "null", "skip"}
         Rows whose embedding is NaN, infinite or, under cosine, zero: "error" refuses them, "null"
         gives them no score, "skip" leaves them out of the result.
+    recall : float, optional
+        Above 0 and at most 1: approximate neighbours of at least this measured recall, for less work; exact by default.
     threads : int, optional
         Default: the machine's cores.
     device : str, optional
@@ -174,6 +179,7 @@ def outliers(
     arguments.choice(by, "by", SCORES)
     share = _share(contamination)
     threads = None if threads is None else arguments.whole_number(threads, "threads")
+    recall = None if recall is None else check_recall(recall)
     choice = metric_choice.choose(metric, matrix)
     if choice.reading.product:
         raise UsageError(
@@ -194,12 +200,12 @@ def outliers(
     vectors = use.vectors.vectors
     copies = equal_rows(vectors, index.metric) if by == "lof" else None
     if copies is not None and copies.any and len(copies.first) > 2:
-        distinct = index.fit(vectors[copies.first], invalid={}).neighbors(k, progress=report)
+        distinct = index.fit(vectors[copies.first], invalid={}).neighbors(k, progress=report, recall=recall)
         score, limit = score_and_limit(distinct, by, None)
         score, neighbors = score[copies.group], _of_copies(distinct, copies)
         limit = limit if share is None else float(np.percentile(score, 100 * (1 - share)))
     else:
-        neighbors = index.fit(vectors, invalid={}).neighbors(k, progress=report)
+        neighbors = index.fit(vectors, invalid={}).neighbors(k, progress=report, recall=recall)
         score, limit = score_and_limit(neighbors, by, share)
     result = Outliers(use, score, limit, by, neighbors, time.perf_counter() - start)
     if output is not None:
@@ -212,7 +218,7 @@ def outliers(
 def _of_copies(distinct: Neighbors, copies: Copies) -> Neighbors:
     """The neighbours of all rows, from those among the distinct ones."""
     indices = np.where(distinct.indices < 0, -1, copies.first[distinct.indices])[copies.group]
-    return Neighbors(indices, distinct.distances[copies.group], distinct.metric, distinct.dim)
+    return Neighbors(indices, distinct.distances[copies.group], distinct.metric, distinct.dim, recall=distinct.recall)
 
 
 def score_and_limit(neighbors: Neighbors, by: str, contamination: float | None) -> tuple[np.ndarray, float]:

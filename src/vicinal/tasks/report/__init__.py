@@ -132,7 +132,7 @@ def _drawn(material: Material, kind: str, radius: float, title: str | None) -> b
     }
     data = {
         "ids": material.ids,
-        "title": title or material.title,
+        "title": (title or material.title) + _recall_note(material),
         "labels": [one.label for one in material.scorers],
         "high": [one.score.high for one in material.scorers],
         "units": [_unit(one) for one in material.scorers],
@@ -148,6 +148,12 @@ def _drawn(material: Material, kind: str, radius: float, title: str | None) -> b
     }
     page = html_page(data, places, material.values, material.texts, material.neighbors, kind)
     return page.encode("utf-8", "replace")
+
+
+def _recall_note(material: Material) -> str:
+    """What the title says of approximate neighbours."""
+    neighbors = material.neighbors
+    return f" ({neighbors.recall})" if neighbors.approximate else ""
 
 
 def _groups(material: Material, radius: float) -> list[dict[str, Any]]:

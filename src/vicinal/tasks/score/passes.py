@@ -85,7 +85,7 @@ def answers(
             kept = None if folder is None else folder / f"pass{number}-{question.metric.name}"
             least = plan.shared_k(question)
             old = known.get(question)
-            out[question] = _answer(question, members, inputs, old, callback, kept, least, engine)
+            out[question] = _answer(question, members, inputs, old, callback, kept, least, engine, plan.recall)
     return out
 
 
@@ -120,6 +120,7 @@ def _answer(
     checkpoint: Path | None,
     least_k: int = 0,
     engine: Engine = HERE,
+    recall: float | None = None,
 ) -> Answer:
     """Run one pass at the largest k of the scorers, or `least_k`, and find copies and distinct neighbours."""
     start = time.perf_counter()
@@ -138,7 +139,7 @@ def _answer(
     if known is not None and known.k >= k:
         nearest = index.grow(known, groups, progress)
     else:  # nothing is known, or there were too few rows for so many neighbours
-        nearest = index.neighbors(k, groups=groups, progress=progress, checkpoint=checkpoint)
+        nearest = index.neighbors(k, groups=groups, progress=progress, checkpoint=checkpoint, recall=recall)
     copies = copies_of(nearest, question.metric, embeddings, groups)
     view = None
     if copies is not None and any(one.score.distinct for one in members):
@@ -222,4 +223,4 @@ def _distinct_view(
         width *= 4
     all_indices, all_distances = view.indices.copy(), view.distances.copy()
     all_indices[short], all_distances[short] = part[0][again], part[1][again]
-    return Neighbors(all_indices, all_distances, nearest.metric, nearest.dim)
+    return Neighbors(all_indices, all_distances, nearest.metric, nearest.dim, recall=nearest.recall)

@@ -140,6 +140,8 @@ class Plan:
         The names of scorers of the configuration that vicinal does not have.
     setwise : tuple of SetScorer
         The measures of the whole set.
+    recall : float or None
+        Of approximate neighbours among the rows themselves; None for exact ones.
     """
 
     scorers: tuple[Scorer, ...]
@@ -149,6 +151,7 @@ class Plan:
     unused: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()
     setwise: tuple[SetScorer, ...] = ()
+    recall: float | None = None
 
     @property
     def questions(self) -> dict[Question, list[Scorer]]:

@@ -14,6 +14,7 @@ from vicinal.data.embeddings import Embeddings
 from vicinal.data.results import Columns, flat_record, plain_values
 from vicinal.errors import UsageError
 from vicinal.knn.neighbors import Neighbors
+from vicinal.knn.recall import recall_fields
 from vicinal.tasks.diversity.measures import Answer
 from vicinal.tasks.score.plan import Plan, Question, Scorer
 from vicinal.tasks.score.runs import Origin
@@ -79,6 +80,7 @@ class Scored:
             "k": self.k,
             "metric": self.scorer.metric.name,
             "engine": self.engine,
+            **recall_fields(self.neighbors.recall),
             "seconds": round(self.seconds, 3),
             "invalid": len(self.errors),
             "undefined": len(self.undefined),

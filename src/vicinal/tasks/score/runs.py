@@ -17,6 +17,7 @@ from vicinal.data.sources import split
 from vicinal.errors import DataError, UsageError
 from vicinal.knn.metrics import find
 from vicinal.knn.neighbors import Neighbors
+from vicinal.knn.recall import Recall, recall_fields
 from vicinal.storage import atomic, manifests
 from vicinal.storage.manifests import FolderKind
 from vicinal.tasks.score.plan import EMBEDDINGS, REFERENCE, Key, Plan, Question, Scorer
@@ -181,10 +182,7 @@ class Kept:
             "data": [asdict(one) for one in self.parts],
             "references": [asdict(one) for one in self.references],
             "scorers": [_record(one) for one in self.scorers],
-            "passes": [
-                {"metric": one.neighbors.metric, "dim": one.neighbors.dim, "scorers": list(one.scorers)}
-                for one in self.passes
-            ],
+            "passes": [_pass_record(one) for one in self.passes],
         }
         with atomic.whole_folder(folder, overwrite) as part:
             manifests.write(part, RUN, fields, arrays)
@@ -208,19 +206,21 @@ class Kept:
             )
             scorers = tuple(_scorer(one) for one in records)
             references = tuple(Source(**one) for one in others)
-            described = [(find(one["metric"]).name, one["dim"], tuple(one["scorers"])) for one in passes]
+            described = [
+                (find(one["metric"]).name, one["dim"], tuple(one["scorers"]), _recall_of(one)) for one in passes
+            ]
         except (ValueError, KeyError, TypeError):  # an unknown score or metric, or a field too many
             raise RUN.refusal(manifest.file) from None
-        members = sorted(number for _, _, own in described for number in own)
+        members = sorted(number for _, _, own, _ in described for number in own)
         if not all(part.embeddings for part in parts):
             raise RUN.refusal(manifest.file, ": data: expected a file of embeddings in each part, found none")
         if not parts or not scorers or members != list(range(len(scorers))):
             raise RUN.refusal(manifest.file, f": passes: expected each of {len(scorers)} scorers once, found {members}")
         kept = []
-        for number, (metric, dim, own) in enumerate(described):
+        for number, (metric, dim, own, recall) in enumerate(described):
             indices = manifest.array(f"indices{number}", "i", (None, None))
             distances = manifest.array(f"distances{number}", "f", indices.shape)
-            kept.append(Pass(Neighbors(indices, distances, metric, dim), own))
+            kept.append(Pass(Neighbors(indices, distances, metric, dim, recall=recall), own))
         return cls(
             parts,
             scorers,
@@ -294,6 +294,17 @@ class Origin:
         if reference == REFERENCE:
             reference = self.references[one.question].place
         return replace(one, embeddings=embeddings, reference=reference)
+
+
+def _pass_record(one: Pass) -> dict[str, Any]:
+    """A pass as the manifest holds it; with its recall, where it has one."""
+    record = {"metric": one.neighbors.metric, "dim": one.neighbors.dim, "scorers": list(one.scorers)}
+    return {**record, **recall_fields(one.neighbors.recall)}
+
+
+def _recall_of(record: dict[str, Any]) -> Recall | None:
+    """The recall of a pass that a manifest's record describes."""
+    return Recall.from_json(record["recall"]) if "recall" in record else None
 
 
 def _record(one: Scorer) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import time
 import warnings
 from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from vicinal.data.usable import kind_of
 from vicinal.distributed.engines import Engine
 from vicinal.errors import UsageError, unknown
 from vicinal.knn.neighbors import Neighbors
+from vicinal.knn.recall import check_recall
 from vicinal.knn.vectors import refuse_invalid
 from vicinal.storage import locks
 from vicinal.tasks.score import setwise, values
@@ -60,6 +62,7 @@ def score(
     checkpoint: PathLike | None = None,
     engine: str = "local",
     address: str | None = None,
+    recall: float | None = None,
     output: PathLike | None = None,
     add_to: PathLike | None = None,
     overwrite: bool = False,
@@ -72,7 +75,7 @@ def score(
 ) -> Scores:
     """Return scores of each row by its nearest neighbours: uniqueness, outlier factor, density and others.
 
-    The scores of one metric, group and reference come from one exact neighbour search.
+    The scores of one metric, group and reference come from one neighbour search, exact unless `recall` is given.
 
     Parameters
     ----------
@@ -122,6 +125,9 @@ def score(
         it.
     address : str, optional
         Of the Ray cluster: HOST:PORT, or "auto" on one of its nodes; without it, this machine alone.
+    recall : float, optional
+        Above 0 and at most 1: approximate neighbours among the rows, of at least this measured recall, for less work;
+        exact by default.
     output : path, optional
         A `.jsonl`, `.jsonl.gz`, `.csv` or `.parquet` file to write; of a nested configuration the folder.
     add_to : path, optional
@@ -181,6 +187,7 @@ def score(
         raise UsageError("append: expected new rows together with previous, a kept run; give both or neither")
     if append is not None and previous is not None:
         others = {"ids": ids, "neighbors": neighbors, "config": config, "checkpoint": checkpoint, "add_to": add_to}
+        others["recall"] = recall
         _refuse_with_append({**given, **others, "encoding": encoding})
         # A run that is replaced by itself with more rows is changed by one process at a time.
         same = run is not None and os.path.realpath(run) == os.path.realpath(previous)
@@ -190,6 +197,7 @@ def score(
         given |= {"embeddings": embeddings, "output": output, "threads": threads}
         held = data is not None and (not is_data_file(data) or bool(split(str(data))[1]))
         plan = read_plan(_path(config), given, neighbors is not None, held, skip_unknown)
+        plan = replace(plan, recall=_checked(recall, neighbors, checkpoint))
         if plan.skipped:
             warnings.warn(f"skipped, as vicinal does not have them: {', '.join(plan.skipped)}", stacklevel=2)
         if neighbors is not None:
@@ -198,6 +206,17 @@ def score(
             scores = _from_embeddings(plan, (embeddings, encoding), reference, groups, ids, options)
     scores.seconds = time.perf_counter() - start
     return scores
+
+
+def _checked(recall: float | None, neighbors: object, checkpoint: object) -> float | None:
+    """The recall of a new pass, which cannot be given beside neighbours or a checkpoint."""
+    if recall is None:
+        return None
+    for name, given in (("neighbors", neighbors), ("checkpoint", checkpoint)):
+        if given is not None:
+            why = "keeps no checkpoint" if name == "checkpoint" else "is a new one, but neighbors are given"
+            raise UsageError(f"recall: an approximate pass {why}; leave one of them out")
+    return check_recall(recall)
 
 
 def _path(path: PathLike | None) -> Path | None:

@@ -32,6 +32,7 @@ def select(
     encoding: object = None,
     neighbors: object = None,
     k: int | None = None,
+    recall: float | None = None,
     metric: MetricLike | None = None,
     quality: object = None,
     dedup: float | None = None,
@@ -103,6 +104,9 @@ def select(
         result.
     k : int, optional
         The number of neighbours that facility, qdit and novelsum search; 10 by default.
+    recall : float, optional
+        Of facility and qdit, above 0 and at most 1: approximate neighbours of at least this measured recall; exact by
+        default.
     metric : str or Metric, optional
         A name or alias of the table of metrics, such as "euclidean" or "cosine"; by default that of `neighbors`, else
         "euclidean". novelsum and logdet are defined for
@@ -182,12 +186,13 @@ def select(
     arguments = Arguments(
         data, scores, keep, strategy, by, embeddings, neighbors, k, metric, quality, dedup, link, quota,
         target, alpha, threshold, bandwidth, clusters, seed, ids, on_invalid, threads,
-        progress, output, decisions, overwrite, encoding,
+        progress, output, decisions, overwrite, encoding, recall,
     )  # fmt: skip
     plan = check(arguments)
     candidates = read(arguments, plan)
     tiers = deduplicate(candidates, plan)
     selection = explain(candidates, tiers, choose(candidates, tiers, plan), plan)
+    selection.recall = plan.recalls[0] if plan.recalls else None
     write(selection, candidates.data.path, plan)
     selection.seconds = time.perf_counter() - start
     return selection

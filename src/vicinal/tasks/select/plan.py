@@ -3,7 +3,7 @@
 import math
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from vicinal.errors import UsageError, unknown
 from vicinal.knn.arguments import check_k, check_threads
 from vicinal.knn.metrics import Metric, find
 from vicinal.knn.neighbors import Neighbors
+from vicinal.knn.recall import Recall, check_recall
 from vicinal.tasks.arguments import check_copy, check_outputs, choice, number, seed_of, whole_number
 from vicinal.tasks.duplicates.grouping import Rules
 from vicinal.tasks.select.question import THRESHOLD, Settings
@@ -24,7 +25,7 @@ from vicinal.tasks.select.strategies import BY_NAME, Strategy
 from vicinal.typing import StartProgress
 
 # Arguments that only some strategies take.
-OPTIONS = ("quality", "k", "neighbors", "target", "alpha", "threshold", "bandwidth", "clusters", "seed")
+OPTIONS = ("quality", "k", "neighbors", "target", "alpha", "threshold", "bandwidth", "clusters", "seed", "recall")
 REMEDIES = {
     "scores": "give a file that `vicinal score` wrote, or one score a row",
     "quality": "give a number a row, high is good",
@@ -63,6 +64,7 @@ class Arguments:
     decisions: str | Path | None
     overwrite: bool
     encoding: object = None
+    recall: object = None
 
     @property
     def inputs(self) -> tuple[object, ...]:
@@ -87,6 +89,8 @@ class Plan:
         The nearest others of each row, where they were given.
     output, decisions : Path or None
         Where the chosen rows and the decisions are written.
+    recalls : list of Recall
+        Those of the neighbours that the strategy used are added to it.
     """
 
     keep: int | Fraction
@@ -101,6 +105,7 @@ class Plan:
     decisions: Path | None
     overwrite: bool
     graph: Neighbors | None = None
+    recalls: list[Recall] = field(default_factory=list)
 
     def start(self, name: str) -> Callable[..., None] | None:
         """The callback of a pass that begins, or None."""
@@ -174,6 +179,8 @@ def settings_of(arguments: Arguments) -> Settings:
     given: dict[str, Any] = {}
     if arguments.k is not None:
         given["k"] = check_k(arguments.k)
+    if arguments.recall is not None:
+        given["recall"] = check_recall(arguments.recall)
     if arguments.seed is not None:
         given["seed"] = seed_of(arguments.seed)
     if arguments.alpha is not None:
@@ -233,8 +240,9 @@ def _check_arguments(arguments: Arguments, strategy: Strategy) -> None:
                 f"{name}: strategy {strategy.name!r} does not take it; leave it out, or choose one of "
                 f"{', '.join(others)}"
             )
-    if arguments.k is not None and arguments.neighbors is not None:
-        raise UsageError("k: the neighbours are given, so that none are searched; leave k out")
+    for name in ("k", "recall"):
+        if getattr(arguments, name) is not None and arguments.neighbors is not None:
+            raise UsageError(f"{name}: the neighbours are given, so that none are searched; leave {name} out")
 
 
 def _check_outputs(arguments: Arguments, output: Path | None, decisions: Path | None) -> None:

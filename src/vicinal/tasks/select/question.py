@@ -1,12 +1,13 @@
 """The question that a strategy answers: the rows, how many of them to choose, and the numbers that it takes."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from vicinal.knn.metrics import Metric
 from vicinal.knn.neighbors import Neighbors
+from vicinal.knn.recall import Recall
 
 K, ALPHA, THRESHOLD, BANDWIDTH = 10, 0.5, 0.1, 0.75
 
@@ -35,6 +36,8 @@ class Question:
     settings : Settings
     start : callable
         Takes the name of a pass; gives its progress callback, or None.
+    recalls : list of Recall
+        A strategy adds that of the neighbours that it used.
     """
 
     keep: int
@@ -49,6 +52,7 @@ class Question:
     metric: Metric
     threads: int | None
     start: Callable[[str], Callable[..., None] | None]
+    recalls: list[Recall] = field(default_factory=list)
 
     @property
     def rows(self) -> np.ndarray:
@@ -72,6 +76,8 @@ class Settings:
         Distances.
     clusters : int or None
         How many clusters; the root of the number of rows by default.
+    recall : float or None
+        Of approximate neighbours; None for exact ones.
     """
 
     k: int = K
@@ -80,3 +86,4 @@ class Settings:
     threshold: float = THRESHOLD
     bandwidth: float = BANDWIDTH
     clusters: int | None = None
+    recall: float | None = None

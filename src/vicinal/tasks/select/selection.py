@@ -10,6 +10,7 @@ import numpy as np
 from vicinal.analysis.selection import Choice
 from vicinal.data import tables
 from vicinal.data.results import Kept, plain_values
+from vicinal.knn.recall import Recall, recall_fields
 from vicinal.storage import atomic
 from vicinal.tasks.select.candidates import Candidates
 from vicinal.tasks.select.plan import Plan
@@ -44,6 +45,8 @@ class Selection(Kept):
         Whether the decisions leave these rows out.
     seconds : float
         The time that `select` took.
+    recall : Recall or None
+        Of the neighbours that the strategy used, where they are not exact or were asked for with a recall.
     """
 
     def __init__(
@@ -52,6 +55,7 @@ class Selection(Kept):
         super().__init__(ids, columns)
         self.strategy, self.unusable, self.skipped = strategy, unusable, skipped
         self.seconds = 0.0
+        self.recall: Recall | None = None
 
     def __repr__(self) -> str:
         return f"Selection(n={len(self)}, kept={len(self.rows)}, strategy={self.strategy!r})"
@@ -74,9 +78,10 @@ class Selection(Kept):
             yield record
 
     def summary(self) -> dict[str, Any]:
-        """Return the counts that `vicinal select --json` prints: n, kept, strategy, seconds."""
+        """Return the counts that `vicinal select --json` prints: n, kept, strategy, seconds, recall."""
         kept = len(self.rows)
-        return {"n": len(self), "kept": kept, "strategy": self.strategy, "seconds": round(self.seconds, 3)}
+        whole = {"n": len(self), "kept": kept, "strategy": self.strategy, "seconds": round(self.seconds, 3)}
+        return {**whole, **recall_fields(self.recall)}
 
 
 class _Reasons:

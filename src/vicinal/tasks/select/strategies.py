@@ -96,11 +96,20 @@ def _k_center(question: Question) -> selection.Choice:
 
 def _graph(question: Question) -> Neighbors | None:
     """The neighbours of the rows; None where there is one row."""
-    if question.graph is not None or len(question.rows) < 2:
-        return question.graph
+    graph = _searched(question) if question.graph is None else question.graph
+    if graph is not None and graph.recall is not None:
+        question.recalls.append(graph.recall)
+    return graph
+
+
+def _searched(question: Question) -> Neighbors | None:
+    """The neighbours by a search; None where there is one row."""
+    if len(question.rows) < 2:
+        return None
     callback = question.start(f"{question.metric.name} neighbours")
     index = Exact(question.metric, question.threads).fit(question.rows)
-    return index.neighbors(min(question.settings.k, len(question.rows) - 1), progress=callback)
+    k = min(question.settings.k, len(question.rows) - 1)
+    return index.neighbors(k, progress=callback, recall=question.settings.recall)
 
 
 def _facility(question: Question) -> selection.Choice:
@@ -246,14 +255,14 @@ STRATEGIES = (
         "the rows that together are nearest to all others",
         "neighbors",
         _facility,
-        ("quality", "k", "neighbors"),
+        ("quality", "k", "neighbors", "recall"),
     ),
     Strategy(
         "qdit",
         "quality and facility together",
         "neighbors",
         _qdit,
-        ("quality", "k", "neighbors", "alpha"),
+        ("quality", "k", "neighbors", "alpha", "recall"),
         requires=("quality",),
     ),
     Strategy(

@@ -134,6 +134,7 @@ def _question(candidates: Candidates, tier: Tier, plan: Plan, by_weight: bool = 
         metric=plan.metric,
         threads=plan.threads,
         start=plan.start,
+        recalls=plan.recalls,
     )
 
 
@@ -146,4 +147,4 @@ def _part_of(graph: Neighbors, rows: np.ndarray) -> Neighbors:
     indices = graph.indices[rows]
     indices = np.where(indices < 0, -1, number[indices])
     distances = np.where(indices < 0, np.float32(np.inf), graph.distances[rows])
-    return Neighbors(indices, distances, graph.metric, graph.dim)
+    return Neighbors(indices, distances, graph.metric, graph.dim, recall=graph.recall)

@@ -496,6 +496,9 @@ def test_a_device_that_no_pass_would_use_is_refused(work: Workplace) -> None:
         answer = work(*command, "--device", "cpu")
         assert answer.code == 2 and f"--device: {why}" in answer.err, answer.err
     assert work("score", "--neighbors", "g", "-k", "2", "--device", "auto").code == 0
+    with pytest.raises(UsageError, match="device: neighbors are given, so that no pass runs; leave the device out"):
+        vicinal.select("v.npy", keep=5, strategy="facility", neighbors="g", device="cpu")
+    vicinal.select("v.npy", keep=5, strategy="facility", neighbors="g", dedup=0.1, device="cpu")
     for name in ("", 3, ["cpu"]):
         with pytest.raises(UsageError, match="device: expected a name such as 'cuda'"):
             vicinal.Exact(device=name)  # type: ignore[arg-type]
@@ -507,6 +510,26 @@ def test_auto_takes_a_gpu_for_large_passes_alone(monkeypatch: pytest.MonkeyPatch
     assert devices.of_pass("auto", 10**6, 1e15) == "cuda:0,cuda:1"
     assert devices.of_pass("auto", 10**4, 1e15) is None and devices.of_pass("auto", 10**6, 1e10) is None
     assert devices.of_pass("cpu", 2, 1.0) == "cpu" and devices.of_pass(None, 10**6, 1e15) is None
+
+
+def test_auto_answers_few_queries_on_the_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "gpus", lambda: ["cpu"])
+    monkeypatch.setattr(devices, "LEAST_ROWS", 50)
+    monkeypatch.setattr(devices, "LEAST_WORK", 100 * 100 * 5 / 2)
+    vectors, asked = hard_data("plain", 100, 5), list[int]()
+    queries = setting.Setting.queries
+
+    def note(self: setting.Setting, rows: np.ndarray, sizes: tiles.Sizes) -> Any:
+        asked.append(len(rows))
+        return queries(self, rows, sizes)
+
+    monkeypatch.setattr(setting.Setting, "queries", note)
+    index, exact = vicinal.Exact(device="auto").fit(vectors), vicinal.Exact().fit(vectors)
+    assert index.engine.startswith("torch")
+    for count in (1, 49, 50, 100):
+        same((index.search(vectors[:count], 3).indices,), (exact.search(vectors[:count], 3).indices,))
+        same(index.within(vectors[:count], 1.5)[0], exact.within(vectors[:count], 1.5)[0])
+    assert asked == [50, 50, 100, 100]
 
 
 def test_info_names_the_devices_and_what_the_kernel_does_not_support(work: Workplace) -> None:

@@ -58,6 +58,14 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, Any]]:
 
 
 @pytest.mark.parametrize("kind", ["int8", "bf16"])
+def test_products_that_underflow_are_ties(kind: str) -> None:
+    for size in (1e-162, 1e-200):
+        vectors = np.random.default_rng(0).standard_normal((120, 5)) * size
+        found = small(vectors, "inner_product", TINY, codes=kind).self_join(5)
+        same(found, brute_force(vectors, None, 5, "inner_product"))
+
+
+@pytest.mark.parametrize("kind", ["int8", "bf16"])
 @pytest.mark.parametrize("metric", ["euclidean", "cosine", "inner_product"])
 def test_tiles_that_come_and_go_give_the_oracles_answer(metric: str, kind: str) -> None:
     for data in [*HARD][:: 4 if kind == "int8" else 9]:
@@ -462,12 +470,38 @@ def test_commands_and_functions_give_the_same_result_on_a_device(work: Workplace
 
 def test_a_device_that_is_not_here_or_a_metric_that_does_not_run_there_is_refused(work: Workplace) -> None:
     np.save("v.npy", hard_data("plain", 30, 5))
-    for device, message in [("gpu", "--device: Expected one of cpu, cuda"), ("cuda:7,cpu", "--device: ")]:
+    for device, message in [
+        ("gpu", "--device: found 'gpu', expected "),
+        ("cuda:99,cpu", "--device: found 'cuda:99', expected "),
+        ("hpu", "cpu or auto; torch says: "),
+        ("meta", "torch says: it holds no values"),
+        ("auto,cpu", "expected auto alone"),
+    ]:
         answer = work("neighbors", "v.npy", "-o", "g", "--device", device)
         assert answer.code == 2 and message in answer.err, answer.err
     answer = work("neighbors", "v.npy", "-o", "g", "--device", "cpu", "--metric", "manhattan")
     assert answer.code == 2 and "--device: manhattan does not run on cpu: products give no bound" in answer.err
     assert work("neighbors", "v.npy", "-o", "g", "--device", "auto", "--metric", "manhattan").code == 0
+
+
+def test_a_device_that_no_pass_would_use_is_refused(work: Workplace) -> None:
+    np.save("v.npy", hard_data("plain", 30, 5))
+    assert work("neighbors", "v.npy", "-o", "g", "-k", "3").code == 0
+    assert work("index", "build", "v.npy", "--type", "kdtree", "-o", "tree").code == 0
+    for command, why in (
+        (["score", "--neighbors", "g", "-k", "2"], "neighbors are given"),
+        (["index", "build", "v.npy", "--type", "kdtree", "-o", "other"], "an index of type kdtree is built"),
+        (["search", "tree", "--queries", "v.npy", "-k", "2"], "an index of type kdtree searches"),
+    ):
+        answer = work(*command, "--device", "cpu")
+        assert answer.code == 2 and f"--device: {why}" in answer.err, answer.err
+    assert work("score", "--neighbors", "g", "-k", "2", "--device", "auto").code == 0
+    with pytest.raises(UsageError, match="device: neighbors are given, so that no pass runs; leave the device out"):
+        vicinal.select("v.npy", keep=5, strategy="facility", neighbors="g", device="cpu")
+    vicinal.select("v.npy", keep=5, strategy="facility", neighbors="g", dedup=0.1, device="cpu")
+    for name in ("", 3, ["cpu"]):
+        with pytest.raises(UsageError, match="device: expected a name such as 'cuda'"):
+            vicinal.Exact(device=name)  # type: ignore[arg-type]
 
 
 def test_auto_takes_a_gpu_for_large_passes_alone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -476,6 +510,26 @@ def test_auto_takes_a_gpu_for_large_passes_alone(monkeypatch: pytest.MonkeyPatch
     assert devices.of_pass("auto", 10**6, 1e15) == "cuda:0,cuda:1"
     assert devices.of_pass("auto", 10**4, 1e15) is None and devices.of_pass("auto", 10**6, 1e10) is None
     assert devices.of_pass("cpu", 2, 1.0) == "cpu" and devices.of_pass(None, 10**6, 1e15) is None
+
+
+def test_auto_answers_few_queries_on_the_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "gpus", lambda: ["cpu"])
+    monkeypatch.setattr(devices, "LEAST_ROWS", 50)
+    monkeypatch.setattr(devices, "LEAST_WORK", 100 * 100 * 5 / 2)
+    vectors, asked = hard_data("plain", 100, 5), list[int]()
+    queries = setting.Setting.queries
+
+    def note(self: setting.Setting, rows: np.ndarray, sizes: tiles.Sizes) -> Any:
+        asked.append(len(rows))
+        return queries(self, rows, sizes)
+
+    monkeypatch.setattr(setting.Setting, "queries", note)
+    index, exact = vicinal.Exact(device="auto").fit(vectors), vicinal.Exact().fit(vectors)
+    assert index.engine.startswith("torch")
+    for count in (1, 49, 50, 100):
+        same((index.search(vectors[:count], 3).indices,), (exact.search(vectors[:count], 3).indices,))
+        same(index.within(vectors[:count], 1.5)[0], exact.within(vectors[:count], 1.5)[0])
+    assert asked == [50, 50, 100, 100]
 
 
 def test_info_names_the_devices_and_what_the_kernel_does_not_support(work: Workplace) -> None:

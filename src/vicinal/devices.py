@@ -29,9 +29,12 @@ def device(name: str | None, extra: str) -> Any:
     try:
         best = "cuda" if torch.cuda.is_available() else "cpu"
         found = torch.device(best if name in (None, AUTO) else name)
+        if found.type == "meta":
+            raise RuntimeError("it holds no values")
         torch.empty(0, device=found)
-    except (RuntimeError, AssertionError) as error:  # the second is what a build without CUDA raises
-        raise UsageError(f"device: {str(error).partition(chr(10))[0]}") from None
+    except (RuntimeError, AssertionError, ImportError) as error:  # the last two: a build without CUDA, without Gaudi
+        why = str(error).partition(chr(10))[0].partition(". This could be")[0]
+        raise UsageError(f"device: found {name!r}, expected {', '.join(here())} or auto; torch says: {why}") from None
     return found
 
 
@@ -40,7 +43,23 @@ def several(names: str, extra: str = EXTRA) -> list[Any]:
 
     Raises    UsageError where there is no such device here; MissingExtra
     """
-    return [device(name.strip(), extra) for name in names.split(",")]
+    named = [name.strip() for name in names.split(",")]
+    if AUTO in named:
+        raise UsageError(f"device: found {names!r}, expected auto alone, or names of devices with commas between")
+    return [device(name, extra) for name in named]
+
+
+def check_name(name: object) -> str | None:
+    """The name of a device as a user gives it; UsageError where it is none."""
+    if name is None or (isinstance(name, str) and name):
+        return name
+    raise UsageError(f"device: expected a name such as 'cuda' or 'auto', got {name!r}")
+
+
+def refuse(why: str) -> None:
+    """Raise UsageError where the caller named a device that no pass would use; "auto" names none."""
+    if chosen() not in (None, AUTO):
+        raise UsageError(f"device: {why}; leave the device out")
 
 
 def of_pass(name: str | None, rows: int, work: float) -> str | None:
@@ -85,11 +104,10 @@ def exact_passes_on(name: str | None) -> Iterator[None]:
 
     Raises    UsageError where there is no such device here; MissingExtra
     """
-    if name is None:
+    if check_name(name) is None:
         yield
         return
-    if not isinstance(name, str):
-        raise UsageError(f"device: expected a name such as 'cuda' or 'auto', got {name!r}")
+    assert name is not None
     if name != AUTO:
         several(name)
     before = _chosen.set(name)

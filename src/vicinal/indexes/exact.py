@@ -146,7 +146,7 @@ class Exact(Index):
     _backend: Comparisons
 
     def __init__(self, metric: MetricLike = "euclidean", threads: int | None = None, device: str | None = None) -> None:
-        self.device = devices.chosen() if device is None else device
+        self.device = devices.chosen() if device is None else devices.check_name(device)
         super().__init__(metric, threads)
 
     def _make_backend(self) -> Backend:

@@ -16,7 +16,7 @@ from vicinal.data.models import hash_of_model, text_embedder
 from vicinal.data.results import Columns
 from vicinal.data.sources import is_source
 from vicinal.errors import DataError, UsageError, unknown
-from vicinal.indexes import Index
+from vicinal.indexes import Exact, Index
 from vicinal.indexes.exemplar_svm import ExemplarSVM
 from vicinal.knn.arguments import check_k
 from vicinal.knn.metrics import find
@@ -159,6 +159,8 @@ def search(
     _check_questions({name: value for name, value in given.items() if value is not None}, by, where, positive_rows,
                      positive_ids)  # fmt: skip
     opened, folder = _opened(index, metric, threads, encoding, on_invalid)
+    if not isinstance(opened, Exact) and where is None:  # the rows that a filter leaves are compared exactly
+        devices.refuse(f"an index of type {opened.name} searches on the processor")
     opened.set(**(settings or {}))
     columns = _columns_of(opened, fields)
     question = None

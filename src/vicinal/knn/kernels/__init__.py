@@ -101,7 +101,7 @@ def over(vectors: np.ndarray, metric: Metric, threads: int, device: str | None =
     name = devices.of_pass(device, n, n * n / 2 * dim)
     reason = "" if name is None else Torch.covers(metric, vectors.dtype)
     if name is not None and not reason:
-        return Torch(vectors, metric, threads, name)
+        return Torch(vectors, metric, threads, name, least=devices.LEAST_WORK if device == devices.AUTO else 0)
     if reason and device != devices.AUTO:
         raise UsageError(
             f"device: {metric.name} does not run on {device}: {reason}; leave the device out, or give 'auto'"

@@ -270,6 +270,7 @@ def _from_saved(
     plan: Plan, neighbors: Neighbors | PathLike, embeddings: object, ids: object, options: Options
 ) -> Scores:
     """Score by neighbours that are at hand."""
+    devices.refuse("neighbors are given, so that no pass runs")
     if options.on_invalid == "skip":
         raise UsageError("on_invalid: skip leaves rows out of a search, but neighbors are given; give null or error")
     if embeddings is not None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from vicinal import devices
 from vicinal.analysis.duplicates import LINKS, check_radius
 from vicinal.data import tables
 from vicinal.data.usable import check_on_invalid
@@ -129,8 +130,11 @@ def check(arguments: Arguments) -> Plan:
         decisions = Path(f"{output}.decisions.jsonl")
     _check_outputs(arguments, output, decisions)
     check_strategy(arguments, strategy, metric)
+    rules = _rules(arguments, metric, threads)
+    if graph is not None and rules is None:
+        devices.refuse("neighbors are given, so that no pass runs")
     return Plan(
-        keep, strategy, metric, _rules(arguments, metric, threads), check_on_invalid(arguments.on_invalid), settings,
+        keep, strategy, metric, rules, check_on_invalid(arguments.on_invalid), settings,
         threads, arguments.progress, output, decisions, arguments.overwrite, graph,
     )  # fmt: skip
 

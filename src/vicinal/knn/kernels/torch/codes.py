@@ -15,7 +15,8 @@ two differences) are wrong by at most 8 2^-24 (|a|^2 + |b|^2), and products of b
 |b|^2); A is smaller than |a|^2 by more than this, so the computed score is never below -|a - b|^2.
 
 Inner product. There is no centre, f^2 <x, y> is at most s s' G + |a| slack' + slack (|b| + slack'), and A = 0. The
-limit has the same errors, of 2 |a| |b|, and the float64 error of the measured product, below (dim + 64) 2^-50 |x| |y|.
+limit has the same errors, of 2 |a| |b|, and the float64 errors of two measured products: below (dim + 64) 2^-50 |x|
+|y|, and dim 2^-1074 where they underflow, so that pairs measure as equal.
 
 Scales are at least 2^-40 and values beyond 2^40 (in a unit in which sampled values reach 1) get no code and an infinite
 slack, so nothing in these formulas overflows or underflows; limits are lowered by 2^-100 all the same.
@@ -139,6 +140,7 @@ class Coder:
             allowed = length * most + slack * (longest + most)
             allowed += (FLOAT32 + products.error(self.kind, dim)) * length * longest
             allowed += (dim + 64) * 2.0**-50 * (length + slack) * (longest + most)
+            allowed += dim * 2.0**-1072 * self.factor * self.factor
             limit = 2 * (-radius - allowed)
         else:
             reach = radius + slack + most

@@ -46,6 +46,7 @@ class Torch:
     device : "cuda", "cuda:1", "mps", "cpu", or several with commas between; None for the processor
     codes  : "int8", "bf16", or "auto" for the better one for the rows
     sizes  : how the work is cut; None for what fits the devices
+    least  : products of coordinates of queries and rows, below which queries are answered on the processor
     """
 
     name = "torch"
@@ -59,12 +60,15 @@ class Torch:
         device: str | None = None,
         codes: str = "auto",
         sizes: Sizes | None = None,
+        least: float = 0,
     ) -> None:
         torch = need("torch", EXTRA)
         self._vectors, self._metric, self._threads = vectors, metric, threads
         names = devices.several(device or "cpu", EXTRA)
         self.version = f"{torch.__version__} on {', '.join(str(name) for name in names)}"
         self._setting = Setting(vectors, metric, names, codes, sizes)
+        self._least = least
+        self._few: rest.AnyKernel | None = None
         self._turn = Mutex()
         self._stats: dict[str, int] = {}
 
@@ -119,6 +123,8 @@ class Torch:
         progress: Progress | None = None,
     ) -> Found:
         """Each query's k nearest stored rows, of other groups where groups are given."""
+        if (few := self._for_few(len(queries))) is not None:
+            return few.search(queries, k, groups, query_groups, progress)
         with self._turn:
             copies, report = self._setting.copies(groups), _rows(progress, len(queries))
             done, own = np.ones(len(queries), dtype=bool), (query_groups, _of_entries(groups, copies))
@@ -147,6 +153,8 @@ class Torch:
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """All stored rows at a distance of at most `radius`: of each query, or of each stored row without itself."""
         itself, n = queries is None, len(self._vectors if queries is None else queries)
+        if queries is not None and (few := self._for_few(n)) is not None:
+            return few.within(radius, queries, groups, query_groups, progress)
         with self._turn:
             copies, report = self._setting.copies(groups), _rows(progress, n)
             entry_groups, targets = _of_entries(groups, copies), list[Within]()
@@ -236,6 +244,15 @@ class Torch:
             for one in (asked, stored):
                 if one is not None:
                     self._setting.release(one)
+
+    def _for_few(self, queries: int) -> rest.AnyKernel | None:
+        """The processor's kernel, where so few queries do not pay for the way of all rows to a device."""
+        if queries * float(self._vectors.size) >= self._least:
+            return None
+        with self._turn:
+            if self._few is None:
+                self._few = self._processor()
+            return self._few
 
     def _processor(self) -> rest.AnyKernel:
         """The kernel that does what a device did not, over all rows."""

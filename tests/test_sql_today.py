@@ -1,8 +1,11 @@
 """The statements of YDB's pages as they stand today: structs, lists, index settings, full text, JSON; and joins."""
 
+import datetime
+import decimal
 import itertools
 import struct
 import threading
+import uuid
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -526,3 +529,67 @@ def test_ctrl_c_ends_a_query_and_the_database_lives(tmp_path: Path) -> None:
     with start(INTERRUPTED, cwd=tmp_path) as child:
         out, errors = child.communicate()
     assert out == "[(20000,)]\n", errors
+
+
+# What parameters of every type, and neighbours without a distance, are.
+
+
+ID = uuid.UUID("f9d5cc3f-f1dc-4d9c-b97e-766e57ca4ccb")
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        ("Bool", True),
+        ("Date", datetime.date(2020, 1, 2)),
+        ("Datetime", datetime.datetime(2020, 1, 2, 3)),
+        ("Timestamp", datetime.datetime(2020, 1, 2, 3, 4, 5, 6)),
+        ("Interval", datetime.timedelta(hours=-1)),
+        ("Uuid", ID),
+        ("Decimal(22,9)", decimal.Decimal("1.5")),
+        ("JsonDocument", '{"a": 1}'),
+        ("Int64", 1),
+    ],
+)
+def test_a_list_of_every_type_is_a_parameter(db: Database, kind: str, value: Any) -> None:
+    yql = f"DECLARE $l AS List<{kind}?>; DECLARE $v AS {kind}; SELECT $v IN $l, $v, $l, [$v]"
+    assert rows(db, yql, l=[value, None], v=value) == [(True, value, [value, None], [value])]
+    if kind != "JsonDocument":
+        assert rows(db, "SELECT $v IN $l", l=[value], v=value) == [(True,)]
+
+
+def test_a_moment_with_a_zone_is_the_same_moment(db: Database) -> None:
+    there = datetime.datetime(2020, 1, 1, 3, tzinfo=datetime.timezone(datetime.timedelta(hours=3)))
+    assert rows(db, "SELECT $v, $l", v=there, l=[there]) == [
+        (datetime.datetime(2020, 1, 1), [datetime.datetime(2020, 1, 1)])
+    ]
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ([1, "a"], "expected values of one type, found 1"),
+        ([None], "expected numbers"),
+        (decimal.Decimal("nan"), "NaN does not fit"),
+        (decimal.Decimal("1e-10"), "does not fit Decimal"),
+    ],
+)
+def test_a_parameter_of_no_type_is_refused(db: Database, value: Any, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        db.execute("SELECT $v", {"$v": value})
+
+
+@pytest.mark.parametrize("name", ["CosineDistance", "EuclideanDistance", "CosineSimilarity", "InnerProductSimilarity"])
+def test_rows_without_a_distance_take_no_place_of_a_nearest_join(db: Database, name: str) -> None:
+    vectors(db, "A", np.array([[1.0, 0.0], [0.0, 1.0]]))
+    vectors(db, "B", np.array([[1.0, 0.1], [0.1, 1.0], [2.0, 2.0]]))
+    nan, longer = binary.to_binary([1.0, np.nan], "Float"), binary.to_binary([1.0, 0.0, 0.0], "Float")
+    db.execute("UPSERT INTO B (id, e) VALUES (7, $n), (8, $l), (9, NULL)", {"$n": nan, "$l": longer})
+    call = f"Knn::{name}(a.e, b.e)"
+    yql = f"SELECT a.id, b.id, {call} AS d FROM A AS a JOIN NEAREST 10 B AS b BY {call}"
+    with pytest.warns(UserWarning, match="Float vector of 3 elements"):
+        found = rows(db, yql)
+    assert len(found) == 8 and sum(not np.isfinite(one[2]) for one in found) == 2  # NaN is a distance, NULL is none
+    with pytest.warns(UserWarning):
+        first = rows(db, yql.replace("NEAREST 10", "NEAREST 3"))
+    assert len(first) == 6 and np.isfinite([one[2] for one in first]).all()

@@ -190,8 +190,9 @@ class Database(BulkRows):
         parsed = self._shared.parse(yql) if len(yql) <= MOST_REMEMBERED else parse(yql)
         names = {} if names is None else names
         given = {name.removeprefix("$"): value for name, value in (parameters or {}).items()}
-        for name, value in given.items():
-            names[name] = parameter(name, value)
+        declares = {one.name for one in parsed if isinstance(one, statements.Declare)}
+        for name in given.keys() - declares:
+            names[name] = parameter(name, given[name])
         assigned = {one.name for one in parsed if isinstance(one, statements.Named)}
         for statement in parsed:
             with self._turn():

@@ -125,8 +125,8 @@ def _index(index: Index) -> str:
     if index.plain:
         return f"{_name(index.name)} GLOBAL SYNC ON ({columns}){cover}"
     settings = {name: str(value).lower() for name, value in index.settings.items()}
-    if index.kind == VECTOR and len(index.columns) == 1:
-        settings.pop("adaptive_clusters", None)  # it is about prefixes
+    if index.settings.get("adaptive_clusters") == ("clusters" not in settings):
+        del settings["adaptive_clusters"]  # the default
     given = ", ".join(f"{name}={value}" for name, value in settings.items())
     return f"{_name(index.name)} GLOBAL SYNC USING {index.kind} ON ({columns}){cover} WITH ({given})"
 

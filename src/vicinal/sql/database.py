@@ -93,10 +93,11 @@ class Database(BulkRows):
         """Close the file; an open transaction is rolled back, and no statement runs any more."""
         self._connection.close()
 
-    def create(self) -> None:
-        """Make the file where it does not exist."""
+    @contextmanager
+    def creating(self) -> Iterator[None]:
+        """Make the file where it does not exist; where the block fails, such a file is removed."""
         with self._turn(), self._connection.creating():
-            pass
+            yield
 
     def tables(self) -> dict[str, Table]:
         """Return the tables by name; none where the file does not exist."""

@@ -62,6 +62,7 @@ class Remote:
             endpoint=f"{parts.scheme}://{parts.netloc}",
             database=parts.path,
             credentials=_credentials(ydb),
+            root_certificates=_root(ydb) if parts.scheme == "grpcs" else None,
         )
         try:
             self._driver.wait(timeout=timeout, fail_fast=True)
@@ -218,6 +219,15 @@ class Remote:
         for name, kind in members:
             made.add_member(name, kind)
         return made
+
+
+def _root(ydb: Any) -> bytes | None:
+    """The certificate that the environment names, None for those that gRPC comes with."""
+    name = "YDB_SSL_ROOT_CERTIFICATES_FILE"
+    if name in os.environ and not os.path.isfile(os.environ[name]):
+        raise UsageError(f"{name}: {os.environ[name]}: no such file; name the server's certificate, in PEM")
+    found: bytes | None = ydb.load_ydb_root_certificate()
+    return found
 
 
 def _credentials(ydb: Any) -> Any:

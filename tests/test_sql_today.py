@@ -5,6 +5,7 @@ import decimal
 import itertools
 import struct
 import threading
+import time
 import uuid
 import warnings
 from collections.abc import Iterator
@@ -425,6 +426,11 @@ def test_a_nearest_join_gives_the_rows_of_the_cross_join(db: Database, name: str
             "SELECT 1 FROM A JOIN NEAREST 2 B BY Knn::CosineDistance(A.e, B.e) WHERE A.id = B.id",
             "about one of the tables",
         ),
+        ("SELECT 1 FROM A LEFT JOIN NEAREST 2 B BY Knn::CosineDistance(A.e, B.e)", "LEFT JOIN NEAREST is outside"),
+        (
+            "SELECT 1 FROM A FULL OUTER JOIN NEAREST 2 B BY Knn::CosineDistance(A.e, B.e)",
+            "1:17: FULL OUTER JOIN NEAREST is outside the subset; write JOIN NEAREST, which is inner",
+        ),
     ],
 )
 def test_what_a_nearest_join_does_not_take(db: Database, yql: str, said: str) -> None:
@@ -593,3 +599,70 @@ def test_rows_without_a_distance_take_no_place_of_a_nearest_join(db: Database, n
     with pytest.warns(UserWarning):
         first = rows(db, yql.replace("NEAREST 10", "NEAREST 3"))
     assert len(first) == 6 and np.isfinite([one[2] for one in first]).all()
+
+
+def test_columns_of_frames_keep_their_types_and_moments(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "America/New_York")
+    time.tzset()
+    try:
+        moment = datetime.datetime(2020, 1, 1, 3, tzinfo=datetime.UTC)
+        frame = pyarrow.table(
+            {
+                "z": pyarrow.array([moment], pyarrow.timestamp("us", "Europe/Paris")),
+                "s": pyarrow.array(["a"]).dictionary_encode(),
+                "d": pyarrow.array([datetime.timedelta(hours=1)]),
+                "n": pyarrow.array([decimal.Decimal("1.5")], pyarrow.decimal128(5, 1)),
+            }
+        )
+        with vicinal.sql.connect(tables={"F": frame}) as db:
+            found = rows(db, "SELECT * FROM F")
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert found == [(moment.replace(tzinfo=None), "a", datetime.timedelta(hours=1), decimal.Decimal("1.5"))]
+    for table, said in (
+        (pyarrow.table({}), "found none"),
+        (pyarrow.table([[1], [2]], names=["a", "a"]), "found a twice"),
+    ):
+        with pytest.raises(DataError, match=said):
+            vicinal.sql.connect(tables={"F": table})
+
+
+@pytest.mark.parametrize(("given", "kept"), [("clusters=4", False), ("clusters=4, adaptive_clusters=true", True)])
+def test_show_create_table_has_what_the_index_was_made_with(db: Database, given: str, kept: bool) -> None:
+    vectors(db, "T", np.eye(4))
+    db.execute(f"ALTER TABLE T ADD INDEX i GLOBAL USING vector_kmeans_tree ON (e) WITH (distance=cosine, {given})")
+    ((_, _, made),) = rows(db, "SHOW CREATE TABLE T")
+    assert ("adaptive_clusters=true" in made) == kept
+    db.execute("DROP TABLE T")
+    db.execute(made)
+    assert rows(db, "SHOW CREATE TABLE T") == [("T", "Table", made)]
+
+
+def test_a_table_without_indexes_says_so(db: Database) -> None:
+    vectors(db, "T", np.eye(2))
+    with pytest.raises(SqlError, match="unknown index 'i': there is none"):
+        db.execute("ALTER TABLE T DROP INDEX i")
+
+
+@pytest.mark.parametrize(
+    ("yql", "said"),
+    [
+        ("UPDATE T ON SELECT 1u AS id", r"1:10: UPDATE ... ON is outside the subset"),
+        ("DELETE FROM T ON SELECT 1u AS id", r"1:15: DELETE FROM ... ON is outside the subset"),
+        ("SELECT 1 INTO RESULT x", "INTO RESULT is outside the subset"),
+        ('SELECT DateTime::Format("%Y")(Date("2020-01-01"))', r"1:30: a call of a function's result, f\(...\)\(...\),"),
+        ('SELECT 1 WHERE Re2::Grep("a")("b")', "a call of a function's result"),
+    ],
+)
+def test_a_construct_is_refused_by_its_name(db: Database, yql: str, said: str) -> None:
+    vectors(db, "T", np.eye(2))
+    with pytest.raises(SqlError, match=said):
+        db.execute(yql)
+
+
+def test_uuids_and_decimals_come_as_text_too(db: Database) -> None:
+    yql = "DECLARE $u AS Uuid; DECLARE $l AS List<Decimal(22,9)>; SELECT $u, $l"
+    assert rows(db, yql, u=str(ID), l=["1.5", 2]) == [(ID, [decimal.Decimal("1.5"), decimal.Decimal(2)])]
+    with pytest.raises(UsageError, match=r"\$u: expected Uuid, found 'x'"):
+        rows(db, yql, u="x", l=[])

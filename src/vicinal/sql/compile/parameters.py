@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta
 from decimal import Context, Decimal
 from typing import Any
 from uuid import UUID
@@ -135,6 +135,8 @@ def parameter(name: str, value: Any, kind: Type | None = None) -> Expression:
     if isinstance(value, bytes | bytearray | memoryview):
         return constant(bytes(value), STRING)
     if isinstance(value, str):
+        if kind is not None and (kind.name == "Uuid" or kind.decimal):
+            return _of_text(name, value, kind)
         if kind is not None and kind.name in ("String", "Json", "JsonDocument", *TIMES):
             return constant(value.encode("utf-8"), STRING)
         return constant(value, UTF8)
@@ -149,7 +151,7 @@ def parameter(name: str, value: Any, kind: Type | None = None) -> Expression:
     if isinstance(value, float):
         return constant(value, FLOAT if kind == FLOAT else DOUBLE)
     if isinstance(value, datetime):
-        value = value if value.tzinfo is None else value.astimezone(timezone.utc).replace(tzinfo=None)
+        value = value if value.tzinfo is None else value.astimezone(UTC).replace(tzinfo=None)
         whole = kind is not None and kind.plain.name == "Datetime" and not value.microsecond
         return constant(value, Type("Datetime" if whole else "Timestamp"))
     if isinstance(value, date):
@@ -184,6 +186,14 @@ class Vector(bytes):
     """A vector's byte string that a list of numbers became, with the numbers: IN compares with them."""
 
     numbers: Expression
+
+
+def _of_text(name: str, text: str, kind: Type) -> Expression:
+    """A Uuid or a Decimal that is written as text, as in JSON."""
+    try:
+        return constant(UUID(text), kind) if kind.name == "Uuid" else _decimal(name, Decimal(text), kind)
+    except (ValueError, ArithmeticError):
+        raise UsageError(f"${name}: expected {kind}, found {text!r}") from None
 
 
 def _decimal(name: str, value: Decimal, kind: Type) -> Expression:

@@ -1,6 +1,6 @@
 """CREATE TABLE as DuckDB's statement, and a table as the statement that would make it."""
 
-from vicinal.sql.catalog import VECTOR, Index, Table, check_name, comment_of, physical_name
+from vicinal.sql.catalog import Index, Table, check_name, comment_of, physical_name
 from vicinal.sql.compile.expressions import no_such
 from vicinal.sql.compile.nodes import Join, Name, Node, Phrase
 from vicinal.sql.faults import UnknownTable, fault, outside, place

@@ -8,6 +8,7 @@ as one transaction. Values are passed beside it, of the type that DECLARE names,
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -224,7 +225,7 @@ class Remote:
 def _root(ydb: Any) -> bytes | None:
     """The certificate that the environment names, None for those that gRPC comes with."""
     name = "YDB_SSL_ROOT_CERTIFICATES_FILE"
-    if name in os.environ and not os.path.isfile(os.environ[name]):
+    if name in os.environ and not Path(os.environ[name]).is_file():
         raise UsageError(f"{name}: {os.environ[name]}: no such file; name the server's certificate, in PEM")
     found: bytes | None = ydb.load_ydb_root_certificate()
     return found

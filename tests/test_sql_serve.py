@@ -1,5 +1,6 @@
 """A database served to YDB's clients, through YDB's own SDK; tests/ydb_clients has the other clients."""
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -470,3 +471,43 @@ def test_a_signal_ends_the_command(tmp_path: Path, number: int, code: int) -> No
     with vicinal.sql.connect(tmp_path / "a.db", read_only=True) as db:
         assert db.tables() == {}
     assert not (tmp_path / "a.db.wal").exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"port": 70_000}, "port: expected 0 to 65535, found 70000"),
+        ({"session_timeout": 0}, "session_timeout: expected seconds above 0, found 0"),
+        ({"transaction_timeout": -1.0}, "transaction_timeout: expected seconds above 0, found -1"),
+    ],
+)
+def test_a_number_that_serves_nothing_is_refused(tmp_path: Path, given: dict[str, Any], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        vicinal.sql.serve(tmp_path / "a.db", **{"port": 0, **given})
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_port_in_use_leaves_no_file(tmp_path: Path, served: Any) -> None:
+    with pytest.raises(UsageError, match="cannot be listened at"):
+        vicinal.sql.serve(tmp_path / "a.db", port=served.port)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_client_trusts_the_certificate_that_the_environment_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pair = tmp_path / "cert.pem", tmp_path / "key.pem"
+    make = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    make += ["-out", str(pair[0]), "-keyout", str(pair[1]), "-subj", "/CN=localhost"]
+    if shutil.which("openssl") is None:
+        pytest.skip("makes a certificate with openssl")
+    subprocess.run([*make, "-addext", "subjectAltName=DNS:localhost"], check=True, capture_output=True)
+    with pytest.raises(UsageError, match="a certificate and its key in PEM, in this order"):
+        vicinal.sql.serve(":memory:", port=0, tls=pair[::-1])
+    with vicinal.sql.serve(":memory:", port=0, tls=pair) as server:
+        monkeypatch.setenv("YDB_SSL_ROOT_CERTIFICATES_FILE", str(pair[0]))
+        with vicinal.sql.Remote(server.url) as remote:
+            assert list(remote.execute("SELECT 1 + 1")) == [(2,)]
+        monkeypatch.setenv("YDB_SSL_ROOT_CERTIFICATES_FILE", str(tmp_path / "none.pem"))
+        with pytest.raises(UsageError, match="no such file"):
+            vicinal.sql.Remote(server.url)

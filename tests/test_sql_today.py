@@ -1,8 +1,12 @@
 """The statements of YDB's pages as they stand today: structs, lists, index settings, full text, JSON; and joins."""
 
+import datetime
+import decimal
 import itertools
 import struct
 import threading
+import time
+import uuid
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -422,6 +426,11 @@ def test_a_nearest_join_gives_the_rows_of_the_cross_join(db: Database, name: str
             "SELECT 1 FROM A JOIN NEAREST 2 B BY Knn::CosineDistance(A.e, B.e) WHERE A.id = B.id",
             "about one of the tables",
         ),
+        ("SELECT 1 FROM A LEFT JOIN NEAREST 2 B BY Knn::CosineDistance(A.e, B.e)", "LEFT JOIN NEAREST is outside"),
+        (
+            "SELECT 1 FROM A FULL OUTER JOIN NEAREST 2 B BY Knn::CosineDistance(A.e, B.e)",
+            "1:17: FULL OUTER JOIN NEAREST is outside the subset; write JOIN NEAREST, which is inner",
+        ),
     ],
 )
 def test_what_a_nearest_join_does_not_take(db: Database, yql: str, said: str) -> None:
@@ -526,3 +535,134 @@ def test_ctrl_c_ends_a_query_and_the_database_lives(tmp_path: Path) -> None:
     with start(INTERRUPTED, cwd=tmp_path) as child:
         out, errors = child.communicate()
     assert out == "[(20000,)]\n", errors
+
+
+# What parameters of every type, and neighbours without a distance, are.
+
+
+ID = uuid.UUID("f9d5cc3f-f1dc-4d9c-b97e-766e57ca4ccb")
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        ("Bool", True),
+        ("Date", datetime.date(2020, 1, 2)),
+        ("Datetime", datetime.datetime(2020, 1, 2, 3)),
+        ("Timestamp", datetime.datetime(2020, 1, 2, 3, 4, 5, 6)),
+        ("Interval", datetime.timedelta(hours=-1)),
+        ("Uuid", ID),
+        ("Decimal(22,9)", decimal.Decimal("1.5")),
+        ("JsonDocument", '{"a": 1}'),
+        ("Int64", 1),
+    ],
+)
+def test_a_list_of_every_type_is_a_parameter(db: Database, kind: str, value: Any) -> None:
+    yql = f"DECLARE $l AS List<{kind}?>; DECLARE $v AS {kind}; SELECT $v IN $l, $v, $l, [$v]"
+    assert rows(db, yql, l=[value, None], v=value) == [(True, value, [value, None], [value])]
+    if kind != "JsonDocument":
+        assert rows(db, "SELECT $v IN $l", l=[value], v=value) == [(True,)]
+
+
+def test_a_moment_with_a_zone_is_the_same_moment(db: Database) -> None:
+    there = datetime.datetime(2020, 1, 1, 3, tzinfo=datetime.timezone(datetime.timedelta(hours=3)))
+    assert rows(db, "SELECT $v, $l", v=there, l=[there]) == [
+        (datetime.datetime(2020, 1, 1), [datetime.datetime(2020, 1, 1)])
+    ]
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ([1, "a"], "expected values of one type, found 1"),
+        ([None], "expected numbers"),
+        (decimal.Decimal("nan"), "NaN does not fit"),
+        (decimal.Decimal("1e-10"), "does not fit Decimal"),
+    ],
+)
+def test_a_parameter_of_no_type_is_refused(db: Database, value: Any, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        db.execute("SELECT $v", {"$v": value})
+
+
+@pytest.mark.parametrize("name", ["CosineDistance", "EuclideanDistance", "CosineSimilarity", "InnerProductSimilarity"])
+def test_rows_without_a_distance_take_no_place_of_a_nearest_join(db: Database, name: str) -> None:
+    vectors(db, "A", np.array([[1.0, 0.0], [0.0, 1.0]]))
+    vectors(db, "B", np.array([[1.0, 0.1], [0.1, 1.0], [2.0, 2.0]]))
+    nan, longer = binary.to_binary([1.0, np.nan], "Float"), binary.to_binary([1.0, 0.0, 0.0], "Float")
+    db.execute("UPSERT INTO B (id, e) VALUES (7, $n), (8, $l), (9, NULL)", {"$n": nan, "$l": longer})
+    call = f"Knn::{name}(a.e, b.e)"
+    yql = f"SELECT a.id, b.id, {call} AS d FROM A AS a JOIN NEAREST 10 B AS b BY {call}"
+    with pytest.warns(UserWarning, match="Float vector of 3 elements"):
+        found = rows(db, yql)
+    assert len(found) == 8 and sum(not np.isfinite(one[2]) for one in found) == 2  # NaN is a distance, NULL is none
+    with pytest.warns(UserWarning):
+        first = rows(db, yql.replace("NEAREST 10", "NEAREST 3"))
+    assert len(first) == 6 and np.isfinite([one[2] for one in first]).all()
+
+
+def test_columns_of_frames_keep_their_types_and_moments(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "America/New_York")
+    time.tzset()
+    try:
+        moment = datetime.datetime(2020, 1, 1, 3, tzinfo=datetime.UTC)
+        frame = pyarrow.table(
+            {
+                "z": pyarrow.array([moment], pyarrow.timestamp("us", "Europe/Paris")),
+                "s": pyarrow.array(["a"]).dictionary_encode(),
+                "d": pyarrow.array([datetime.timedelta(hours=1)]),
+                "n": pyarrow.array([decimal.Decimal("1.5")], pyarrow.decimal128(5, 1)),
+            }
+        )
+        with vicinal.sql.connect(tables={"F": frame}) as db:
+            found = rows(db, "SELECT * FROM F")
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert found == [(moment.replace(tzinfo=None), "a", datetime.timedelta(hours=1), decimal.Decimal("1.5"))]
+    for table, said in (
+        (pyarrow.table({}), "found none"),
+        (pyarrow.table([[1], [2]], names=["a", "a"]), "found a twice"),
+    ):
+        with pytest.raises(DataError, match=said):
+            vicinal.sql.connect(tables={"F": table})
+
+
+@pytest.mark.parametrize(("given", "kept"), [("clusters=4", False), ("clusters=4, adaptive_clusters=true", True)])
+def test_show_create_table_has_what_the_index_was_made_with(db: Database, given: str, kept: bool) -> None:
+    vectors(db, "T", np.eye(4))
+    db.execute(f"ALTER TABLE T ADD INDEX i GLOBAL USING vector_kmeans_tree ON (e) WITH (distance=cosine, {given})")
+    ((_, _, made),) = rows(db, "SHOW CREATE TABLE T")
+    assert ("adaptive_clusters=true" in made) == kept
+    db.execute("DROP TABLE T")
+    db.execute(made)
+    assert rows(db, "SHOW CREATE TABLE T") == [("T", "Table", made)]
+
+
+def test_a_table_without_indexes_says_so(db: Database) -> None:
+    vectors(db, "T", np.eye(2))
+    with pytest.raises(SqlError, match="unknown index 'i': there is none"):
+        db.execute("ALTER TABLE T DROP INDEX i")
+
+
+@pytest.mark.parametrize(
+    ("yql", "said"),
+    [
+        ("UPDATE T ON SELECT 1u AS id", r"1:10: UPDATE ... ON is outside the subset"),
+        ("DELETE FROM T ON SELECT 1u AS id", r"1:15: DELETE FROM ... ON is outside the subset"),
+        ("SELECT 1 INTO RESULT x", "INTO RESULT is outside the subset"),
+        ('SELECT DateTime::Format("%Y")(Date("2020-01-01"))', r"1:30: a call of a function's result, f\(...\)\(...\),"),
+        ('SELECT 1 WHERE Re2::Grep("a")("b")', "a call of a function's result"),
+    ],
+)
+def test_a_construct_is_refused_by_its_name(db: Database, yql: str, said: str) -> None:
+    vectors(db, "T", np.eye(2))
+    with pytest.raises(SqlError, match=said):
+        db.execute(yql)
+
+
+def test_uuids_and_decimals_come_as_text_too(db: Database) -> None:
+    yql = "DECLARE $u AS Uuid; DECLARE $l AS List<Decimal(22,9)>; SELECT $u, $l"
+    assert rows(db, yql, u=str(ID), l=["1.5", 2]) == [(ID, [decimal.Decimal("1.5"), decimal.Decimal(2)])]
+    with pytest.raises(UsageError, match=r"\$u: expected Uuid, found 'x'"):
+        rows(db, yql, u="x", l=[])

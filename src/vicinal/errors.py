@@ -109,6 +109,8 @@ def unknown(what: str, found: object, choices: Iterable[object]) -> str:
     "unknown metric 'cosin': did you mean 'cosine'? Choose from cosine, l2"
     """
     names = [str(choice) for choice in choices]
+    if not names:
+        return f"unknown {what} {found!r}: there is none"
     lower = {name.lower(): name for name in names}
     near = difflib.get_close_matches(str(found).lower(), lower, n=1)
     hint = f"did you mean {lower[near[0]]!r}? Choose" if near else "choose"

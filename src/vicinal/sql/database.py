@@ -93,10 +93,11 @@ class Database(BulkRows):
         """Close the file; an open transaction is rolled back, and no statement runs any more."""
         self._connection.close()
 
-    def create(self) -> None:
-        """Make the file where it does not exist."""
+    @contextmanager
+    def creating(self) -> Iterator[None]:
+        """Make the file where it does not exist; where the block fails, such a file is removed."""
         with self._turn(), self._connection.creating():
-            pass
+            yield
 
     def tables(self) -> dict[str, Table]:
         """Return the tables by name; none where the file does not exist."""
@@ -190,8 +191,9 @@ class Database(BulkRows):
         parsed = self._shared.parse(yql) if len(yql) <= MOST_REMEMBERED else parse(yql)
         names = {} if names is None else names
         given = {name.removeprefix("$"): value for name, value in (parameters or {}).items()}
-        for name, value in given.items():
-            names[name] = parameter(name, value)
+        declares = {one.name for one in parsed if isinstance(one, statements.Declare)}
+        for name in given.keys() - declares:
+            names[name] = parameter(name, given[name])
         assigned = {one.name for one in parsed if isinstance(one, statements.Named)}
         for statement in parsed:
             with self._turn():

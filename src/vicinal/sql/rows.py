@@ -65,11 +65,25 @@ class Rows:
 def _values(column: Any, kind: Type) -> list[Any]:
     """The values of an Arrow column as DuckDB gives them for a few rows."""
     found: list[Any] = column.to_pylist()
-    if kind.name == "Uuid":
-        return [None if one is None else UUID(str(one)) for one in found]
-    if kind.plain.name == "Interval":
-        return [None if one is None else _span(one) for one in found]
-    return found
+    return [_value(one, kind) for one in found] if _differs(kind) else found
+
+
+def _differs(kind: Type) -> bool:
+    """Whether Arrow gives other values of a type than DuckDB."""
+    if kind.item is not None:
+        return _differs(kind.item)
+    return kind.plain.name in ("Uuid", "Interval") or any(_differs(one) for _, one in kind.fields)
+
+
+def _value(value: Any, kind: Type) -> Any:
+    if value is None:
+        return None
+    if kind.item is not None:
+        item = kind.item
+        return [_value(one, item) for one in value]
+    if kind.fields:
+        return {name: _value(value[name], one) for name, one in kind.fields}
+    return UUID(str(value)) if kind.name == "Uuid" else _span(value) if kind.plain.name == "Interval" else value
 
 
 def _span(value: Any) -> timedelta:

@@ -1,5 +1,6 @@
 """`serve`: a database for YDB's clients."""
 
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -77,13 +78,18 @@ def serve(
         raise UsageError(
             f"host: {host} is an address that other machines reach, and needs a token; pass token_file, or localhost"
         )
+    if not 0 <= port <= 65_535:
+        raise UsageError(f"port: expected 0 to 65535, found {port}")
+    for name, seconds in (("session_timeout", session_timeout), ("transaction_timeout", transaction_timeout)):
+        if not 0 < seconds < inf:
+            raise UsageError(f"{name}: expected seconds above 0, found {seconds:g}")
     tokens = () if token_file is None else server.read_tokens(token_file)
     pair = None if tls is None else server.read_pair(tls)
     database = Database(path, read_only, threads)
     try:
-        database.create()
         timeouts = limits.Timeouts(session_timeout, transaction_timeout)
-        return server.Server(database, host, port, tokens, pair, timeouts)
+        with database.creating():  # no file is left where the address cannot be listened at
+            return server.Server(database, host, port, tokens, pair, timeouts)
     except BaseException:
         database.close()
         raise

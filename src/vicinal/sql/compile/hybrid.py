@@ -147,7 +147,8 @@ def _tuple(compiler: Conversion, node: Any, count: int) -> list[Any] | None:
     """A tuple of literals, one a branch."""
     if node is None:
         return None
-    parts = node.expressions if isinstance(node, exp.Tuple) else []
+    written = isinstance(node, exp.Tuple) or (isinstance(node, exp.Anonymous) and node.this == "AsTuple")
+    parts = node.expressions if written else []
     if len(parts) != count:
         raise compiler.error(node, f"HybridRank: expected a tuple with one value a score, {count}, found {len(parts)}")
     return [_plain(compiler, one, None) for one in parts]

@@ -41,7 +41,8 @@ def joined(compiler: Conversion, select: Any, join: Any, scope: Scope) -> Node:
     for source in (left, right):
         column = next(column for one, column in columns if one is source)
         sides.append(_rows(compiler, source, column, conditions[source.alias]))
-    pairs = joins.nearest(name, sides[0].column(1).combine_chunks(), sides[1].column(1).combine_chunks(), count.value)
+    vectors = [one.column(1).combine_chunks() for one in sides]
+    pairs = joins.nearest(name, vectors[0], vectors[1], int(count.value), compiler.notices)
     ids = [sides[at].column(0).to_numpy()[pairs[at]] for at in (0, 1)]
     scope.distance = call, Expression(Column("p", "d"), FLOAT)
     return Given(pyarrow.table({"l": ids[0], "r": ids[1], "d": pairs[2]}))

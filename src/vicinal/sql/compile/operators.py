@@ -247,6 +247,7 @@ def within(compiler: Conversion, node: Any, scope: Scope) -> Expression:
         if isinstance(found, Relation):
             return _in_select(compiler, value, found, node)
     items_list = compiler.expression(among, scope)
+    items_list = getattr(items_list.value, "numbers", items_list)  # a list of numbers without DECLARE
     if items_list.kind.item is None:
         raise compiler.error(node, f"IN takes a list or a SELECT, found {items_list.kind}")
     kind = compiler.common([value, of_type(items_list.kind.item)], node)

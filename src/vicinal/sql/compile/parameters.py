@@ -2,8 +2,10 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime, timedelta
+from decimal import Context, Decimal
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 
@@ -23,6 +25,7 @@ from vicinal.sql.types import (
     UINT64,
     UTF8,
     Type,
+    decimal,
     list_of,
     named,
     struct_of,
@@ -68,7 +71,7 @@ def fitted(name: str, value: Any, kind: Type, compiler: Compiler, start: int = 0
         return constant(value.value, kind)
     if value is None:
         return constant(None, kind)
-    nested = kind.fields or (kind.item is not None and not kind.item.numeric)
+    nested = kind.fields or (kind.item is not None and not (kind.item.numeric and _numeric(value)))
     if not nested:
         return compiler.converted(parameter(name, value, kind), kind, start)
     return constant(_taken(name, value, kind, compiler, start), kind)
@@ -125,7 +128,7 @@ def parameter(name: str, value: Any, kind: Type | None = None) -> Expression:
         value = value.item()
     if value is None:
         return constant(None, kind or NULL)
-    if isinstance(value, list | tuple) and any(isinstance(one, str | bytes | Mapping) for one in value):
+    if isinstance(value, list | tuple) and _undeclared_type(value):
         return _undeclared(name, list(value))
     if isinstance(value, Mapping):
         return _undeclared(name, [value], alone=True)
@@ -135,21 +138,33 @@ def parameter(name: str, value: Any, kind: Type | None = None) -> Expression:
         return constant(bytes(value), STRING)
     if isinstance(value, str):
         encoded = _as_utf8(name, value)
-        if kind is not None and kind.name in ("String", "Json", *TIMES):
+        if kind is not None and (kind.name == "Uuid" or kind.decimal):
+            return _of_text(name, value, kind)
+        if kind is not None and kind.name in ("String", "Json", "JsonDocument", *TIMES):
             return constant(encoded, STRING)
         return constant(value, UTF8)
     if isinstance(value, bool):
         return constant(value, BOOL)
     if isinstance(value, int):
+        if kind is not None and kind.decimal:
+            return _decimal(name, Decimal(value), kind)
         if not -(1 << 63) <= value < 1 << 64:
             raise UsageError(f"${name}: {value} is beyond 64 bits; pass a float or a string")
         return constant(value, INT64 if value < 1 << 63 else UINT64)
     if isinstance(value, float):
         return constant(value, FLOAT if kind == FLOAT else DOUBLE)
     if isinstance(value, datetime):
-        return constant(value, Type("Timestamp"))
+        value = value if value.tzinfo is None else value.astimezone(UTC).replace(tzinfo=None)
+        whole = kind is not None and kind.plain.name == "Datetime" and not value.microsecond
+        return constant(value, Type("Datetime" if whole else "Timestamp"))
     if isinstance(value, date):
         return constant(value, Type("Date"))
+    if isinstance(value, timedelta):
+        return constant(value, Type("Interval"))
+    if isinstance(value, UUID):
+        return constant(value, Type("Uuid"))
+    if isinstance(value, Decimal):
+        return _decimal(name, value, kind if kind is not None and kind.decimal else decimal(22, 9))
     raise UsageError(
         f"${name}: expected bytes, a string, a number, a date or numbers in a list, found {type(value).__name__}"
     )
@@ -166,9 +181,49 @@ def _as_utf8(name: str, value: str) -> bytes:
         ) from None
 
 
+_NO_NUMBERS = (str, bytes, Mapping, date, timedelta, UUID, Decimal)
+
+
+def _numeric(value: Any) -> bool:
+    """Whether a value of a list of numbers has no NULL."""
+    return isinstance(value, np.ndarray) or not isinstance(value, list | tuple) or None not in value
+
+
+def _undeclared_type(values: list[Any] | tuple[Any, ...]) -> bool:
+    """Whether a list is none of numbers."""
+    if any(isinstance(one, _NO_NUMBERS) for one in values):
+        return True
+    return any(one is not None for one in values) and all(one is None or isinstance(one, bool) for one in values)
+
+
+class Vector(bytes):
+    """A vector's byte string that a list of numbers became, with the numbers: IN compares with them."""
+
+    numbers: Expression
+
+
+def _of_text(name: str, text: str, kind: Type) -> Expression:
+    """A Uuid or a Decimal that is written as text, as in JSON."""
+    try:
+        return constant(UUID(text), kind) if kind.name == "Uuid" else _decimal(name, Decimal(text), kind)
+    except (ValueError, ArithmeticError):
+        raise UsageError(f"${name}: expected {kind}, found {text!r}") from None
+
+
+def _decimal(name: str, value: Decimal, kind: Type) -> Expression:
+    """A Decimal with all its digits."""
+    precision, scale = kind.digits
+    exact = value.quantize(Decimal(1).scaleb(-scale), context=Context(prec=200)) if value.is_finite() else None
+    if exact is None or exact != value or abs(exact) >= Decimal(10) ** (precision - scale):
+        raise UsageError(f"${name}: {value} does not fit {kind}; declare a Decimal(precision, scale) that it fits")
+    return constant(exact, kind)
+
+
 def _undeclared(name: str, values: list[Any], alone: bool = False) -> Expression:
     """A list of strings or of dicts that no DECLARE gives a type, or one dict."""
     item = _kind_of(name, values)
+    if item.numeric:
+        raise UsageError(f"${name}: expected values of one type, found {values[0]!r} and others that are no numbers")
     kind = item if alone else list_of(item)
     return fitted(name, values[0] if alone else values, kind, Compiler("", {}, {}, _nothing, _nothing))
 
@@ -193,11 +248,18 @@ def _array(name: str, value: Any, kind: Type | None) -> Expression:
     if kind is not None and kind.item is not None:
         if kind.item == FLOAT and array.dtype.kind == "f":
             return constant(array.astype(np.float32), kind)
-        return constant(
-            array, list_of(DOUBLE if array.dtype.kind == "f" else UINT64 if array.dtype == np.uint64 else INT64)
-        )
+        return _numbers(array)
     form = {"uint8": "Uint8", "int8": "Int8"}.get(str(array.dtype), "Float")
-    return constant(binary.to_binary(array, form), STRING)
+    vector = Vector(binary.to_binary(array, form))
+    vector.numbers = _numbers(array)
+    return constant(vector, STRING)
+
+
+def _numbers(array: np.ndarray) -> Expression:
+    """An array as a list of numbers."""
+    return constant(
+        array, list_of(DOUBLE if array.dtype.kind == "f" else UINT64 if array.dtype == np.uint64 else INT64)
+    )
 
 
 def _nothing(*_: Any) -> Any:

@@ -8,7 +8,7 @@ from vicinal.errors import DataError, UsageError
 from vicinal.sql.catalog import Column, Table, check_name, physical_name, quoted
 from vicinal.sql.engine.connection import Connection
 from vicinal.sql.parse.statements import Name
-from vicinal.sql.types import STRING, Type, arrow_type, from_duck
+from vicinal.sql.types import MOST_DIGITS, STRING, Type, arrow_type, decimal, from_duck
 from vicinal.sql.vectors import binary
 
 
@@ -38,7 +38,15 @@ def register(connection: Connection, name: str, source: Any) -> Table:
 def _arrow(name: str, source: Any) -> Any:
     """Anything with Arrow's C interface, or a DataFrame of pandas', as an Arrow table."""
     if hasattr(source, "__arrow_c_stream__"):
-        return pyarrow.table(source)
+        try:
+            found = pyarrow.table(source)
+        except (ValueError, TypeError, pyarrow.ArrowException) as error:
+            raise DataError(f"table {name}: cannot be read as an Arrow table: {error}") from None
+        twice = [one for one in dict.fromkeys(found.column_names) if found.column_names.count(one) > 1]
+        if twice or not found.column_names:
+            what = f"found {twice[0]} twice" if twice else "found none"
+            raise DataError(f"table {name}: expected columns of different names, {what}")
+        return found
     raise UsageError(
         f"table {name}: expected a DataFrame or an Arrow table, found {type(source).__name__}; make one, such as "
         "pandas.DataFrame(...)"
@@ -48,6 +56,11 @@ def _arrow(name: str, source: Any) -> Any:
 def _column(table: str, field: Any, values: Any) -> tuple[Type, Any]:
     """A column's type and its values as DuckDB takes them."""
     types, kind = pyarrow.types, field.type
+    if types.is_dictionary(kind):
+        kind, values = kind.value_type, values.cast(kind.value_type)
+    elif types.is_timestamp(kind) and kind.tz:
+        kind = pyarrow.timestamp(kind.unit)
+        values = values.cast(kind)  # the moment in UTC, whatever the process's own zone is
     lists = types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)
     if lists and (types.is_floating(kind.value_type) or types.is_integer(kind.value_type)):
         form = {"uint8": "Uint8", "int8": "Int8"}.get(str(kind.value_type), "Float")
@@ -69,6 +82,10 @@ def _column(table: str, field: Any, values: Any) -> tuple[Type, Any]:
     raw = types.is_binary(kind) or types.is_large_binary(kind) or types.is_binary_view(kind)
     duck = "VARCHAR" if text else "BLOB" if raw else "TIMESTAMP" if types.is_timestamp(kind) else names.get(str(kind))
     found = from_duck(duck) if duck else None
+    if types.is_duration(kind):
+        found = Type("Interval")
+    elif types.is_decimal128(kind) and 0 <= kind.scale <= kind.precision <= MOST_DIGITS:
+        found = decimal(kind.precision, kind.scale)
     if found is None:
         raise DataError(f"table {table}: column {field.name} is of type {kind}, which has no type in YQL; leave it out")
     return found, values

@@ -1,6 +1,6 @@
 """CREATE TABLE as DuckDB's statement, and a table as the statement that would make it."""
 
-from vicinal.sql.catalog import VECTOR, Index, Table, check_name, comment_of, physical_name
+from vicinal.sql.catalog import Index, Table, check_name, comment_of, physical_name
 from vicinal.sql.compile.expressions import no_such
 from vicinal.sql.compile.nodes import Join, Name, Node, Phrase
 from vicinal.sql.faults import UnknownTable, fault, outside, place
@@ -125,8 +125,8 @@ def _index(index: Index) -> str:
     if index.plain:
         return f"{_name(index.name)} GLOBAL SYNC ON ({columns}){cover}"
     settings = {name: str(value).lower() for name, value in index.settings.items()}
-    if index.kind == VECTOR and len(index.columns) == 1:
-        settings.pop("adaptive_clusters", None)  # it is about prefixes
+    if index.settings.get("adaptive_clusters") == ("clusters" not in settings):
+        del settings["adaptive_clusters"]  # the default
     given = ", ".join(f"{name}={value}" for name, value in settings.items())
     return f"{_name(index.name)} GLOBAL SYNC USING {index.kind} ON ({columns}){cover} WITH ({given})"
 

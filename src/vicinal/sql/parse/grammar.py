@@ -243,6 +243,7 @@ class _Parser(QueryParser):
 
     def update(self) -> Statement:
         table = self.name("a table's name")
+        self.refuse_on("UPDATE")
         self.expect(TokenType.SET, "SET")
         changes = []
         while True:
@@ -255,7 +256,14 @@ class _Parser(QueryParser):
 
     def delete(self) -> Statement:
         self.expect(TokenType.FROM, "FROM")
-        return Delete(self.name("a table's name"), self.where())
+        table = self.name("a table's name")
+        self.refuse_on("DELETE FROM")
+        return Delete(table, self.where())
+
+    def refuse_on(self, verb: str) -> None:
+        """Refuses rows that a SELECT or VALUES names."""
+        if self._curr.token_type == TokenType.ON:
+            self.outside(f"{verb} ... ON", remedy="name the rows in WHERE: key IN (SELECT ...)")
 
     def where(self) -> Any:
         return self._needed(self._parse_disjunction) if self._match(TokenType.WHERE) else None

@@ -21,6 +21,8 @@ from vicinal.sql.parse.dialect import (
 )
 from vicinal.sql.parse.parts import END, PartsParser
 
+CURRIED = "a call of a function's result, f(...)(...),"
+
 
 class QueryParser(PartsParser):
     """Reads expressions and SELECT, and the parts that statements are made of."""
@@ -57,6 +59,10 @@ class QueryParser(PartsParser):
             self.outside(f"{before} {token.text}", token, f"write {before.title()}({token.text})")
         if token.token_type == TokenType.STRING and before == "INTERVAL":
             self.outside("INTERVAL", token)
+        if token.token_type == TokenType.L_PAREN and before == ")":
+            self.outside(CURRIED, token)
+        if before == "RESULT":
+            self.outside("INTO RESULT", self._prev, "leave it out")
         if token.token_type == TokenType.L_PAREN and before == "FILTER":
             self.outside("FILTER (...)", token)
         if token.token_type == TokenType.ARROW:
@@ -111,6 +117,8 @@ class QueryParser(PartsParser):
         return super()._parse_table_alias(*args, **kwargs)
 
     def _parse_alias(self, this: Any, explicit: bool = False) -> Any:
+        if self._prev.token_type == TokenType.R_PAREN and self._curr.token_type == TokenType.L_PAREN:
+            self.outside(CURRIED)
         self._refuse_as_alias()
         written = self._curr.token_type == TokenType.ALIAS
         found = super()._parse_alias(this, explicit)
@@ -129,6 +137,7 @@ class QueryParser(PartsParser):
         token, after = self._curr, self._next
         if token.text.upper() in ("LEFT", "RIGHT", "FULL") and after.text.upper() in ("ANTI", "ANY", "ONLY"):
             self._refuse(token, after)
+        self._refuse_kinds_of_nearest()
         nearest = self._nearest()
         if nearest is not None:
             return nearest
@@ -136,6 +145,18 @@ class QueryParser(PartsParser):
         if join is not None:
             join.meta.update(start=token.start, comma=token.token_type == TokenType.COMMA)
         return join
+
+    def _refuse_kinds_of_nearest(self) -> None:
+        """Refuses LEFT JOIN NEAREST and its siblings."""
+        words: list[str] = []
+        for token in self._tokens[self._index : self._index + 4]:
+            words.append(token.text.upper())
+            if (
+                len(words) > 2
+                and words[-2:] == ["JOIN", "NEAREST"]
+                and words[0] in ("INNER", "LEFT", "RIGHT", "FULL", "CROSS")
+            ):
+                self.outside(" ".join(words), self._curr, "write JOIN NEAREST, which is inner")
 
     def _nearest(self) -> Any:
         """`JOIN NEAREST k table BY Knn::Function(a.e, b.e)`; None where another join, or none, comes."""

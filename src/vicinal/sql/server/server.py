@@ -90,7 +90,10 @@ class Server:
             else:
                 found = self._server.add_secure_port(address, grpc.ssl_server_credentials([tls]))
         except RuntimeError:
-            raise UsageError(f"{address}: cannot be listened at; choose a port that is free, or 0 for any") from None
+            raise UsageError(
+                f"{address}: cannot be listened at; choose an address of this machine and a port that is free, or 0 "
+                f"for any{'' if tls is None else ', and a certificate and its key in PEM, in this order'}"
+            ) from None
         return int(found)
 
     @property

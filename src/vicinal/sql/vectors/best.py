@@ -14,12 +14,20 @@ class Best:
     targets    : a column of byte strings
     descending : whether the largest values are the best
     places     : each row id's place in the order in which ties are kept; None where that is the row ids' own
+    neighbours : whether rows without a distance are left out and NaN comes last; else they come as ORDER BY has them
     """
 
     def __init__(
-        self, function: str, targets: binary.Strings, k: int, descending: bool, places: np.ndarray | None = None
+        self,
+        function: str,
+        targets: binary.Strings,
+        k: int,
+        descending: bool,
+        places: np.ndarray | None = None,
+        neighbours: bool = False,
     ) -> None:
         self._function, self._targets, self._descending, self._k = function, targets, descending, k
+        self._neighbours = neighbours
         self.rows = np.full((targets.n, k), -1, np.int64)
         self.notices: list[str] = []
         self._places = places
@@ -31,7 +39,7 @@ class Best:
         """Measures a batch: row ids (n,), and their vectors as byte strings."""
         found, valid = binary.distances(self._function, strings, self._targets, all_pairs=True)
         keys = found.T.astype(np.float64)
-        special = ~np.isfinite(keys)
+        undefined, special = np.isnan(keys), ~np.isfinite(keys)
         if special.any():  # infinity comes after what is finite, and NaN after infinity
             keys[special] = np.nan_to_num(keys[special], nan=1e40, posinf=1e39, neginf=-1e39)
         if self._descending:
@@ -40,6 +48,9 @@ class Best:
         if missing.any():  # NULL is first where the order ascends, and last where it descends
             keys[missing] = 1e41 if self._descending else -1e41
             self._notice(strings, missing)
+        if self._neighbours:
+            keys[undefined] = 1e40
+            keys[missing] = np.nan  # below nothing, so never kept
         ties = rows if self._places is None else self._places[rows]
         worst = self._keys[:, -1]
         with self._lock:

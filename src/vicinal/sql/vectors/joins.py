@@ -27,10 +27,15 @@ METRICS: dict[str, MetricLike] = {
 FLOATS = ("Float", "Float16", "BFloat16")
 
 
-def nearest(function: str, left: "pyarrow.Array", right: "pyarrow.Array", k: int) -> tuple[np.ndarray, np.ndarray, Any]:
+def nearest(
+    function: str, left: "pyarrow.Array", right: "pyarrow.Array", k: int, notices: list[str]
+) -> tuple[np.ndarray, np.ndarray, Any]:
     """Pairs of row numbers, and their distances by Knn::<function>, float32.
 
+    A row of another length or format has no distance and is no neighbour; a distance of NaN comes last.
+
     right     : its rows in the order in which ties are kept
+    notices   : gets a line where two vectors have no distance
     Returns   the left rows, ascending, the right rows, the nearest first, and the distances
     """
     rows = [binary.Strings(left), binary.Strings(right)]
@@ -38,16 +43,15 @@ def nearest(function: str, left: "pyarrow.Array", right: "pyarrow.Array", k: int
     if arrays[0] is not None and arrays[1] is not None and arrays[0].shape[1] == arrays[1].shape[1]:
         found = ExactSearch.of(arrays[1], METRICS[function]).search(arrays[0], min(k, len(arrays[1]))).indices
     else:
-        best = Best(function, rows[0], k, function.endswith("Similarity"))
+        best = Best(function, rows[0], min(k, rows[1].n), function.endswith("Similarity"), neighbours=True)
         for block in blocks(rows[1].n, 2048):
             part = right.slice(block.start, block.stop - block.start)
             best.add(np.arange(block.start, block.start + len(part)), binary.Strings(part))
         found = best.rows
+        notices += best.notices
     places = np.repeat(np.arange(len(found)), found.shape[1])[found.ravel() >= 0]
     others = found.ravel()[found.ravel() >= 0]
-    distances = _measured(function, left, right, places, others)
-    valid = np.isfinite(distances)
-    return places[valid], others[valid], distances[valid]
+    return places, others, _measured(function, left, right, places, others)
 
 
 def _floats(strings: binary.Strings, function: str) -> np.ndarray | None:
@@ -71,7 +75,7 @@ def _floats(strings: binary.Strings, function: str) -> np.ndarray | None:
 def _measured(
     function: str, left: "pyarrow.Array", right: "pyarrow.Array", places: np.ndarray, others: np.ndarray
 ) -> np.ndarray:
-    """The distances of pairs of rows; NaN where there is none."""
+    """The distances of pairs of rows."""
     import pyarrow
 
     out = np.empty(len(places), np.float32)

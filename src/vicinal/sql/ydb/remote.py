@@ -8,6 +8,7 @@ as one transaction. Values are passed beside it, of the type that DECLARE names,
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -62,6 +63,7 @@ class Remote:
             endpoint=f"{parts.scheme}://{parts.netloc}",
             database=parts.path,
             credentials=_credentials(ydb),
+            root_certificates=_root(ydb) if parts.scheme == "grpcs" else None,
         )
         try:
             self._driver.wait(timeout=timeout, fail_fast=True)
@@ -218,6 +220,15 @@ class Remote:
         for name, kind in members:
             made.add_member(name, kind)
         return made
+
+
+def _root(ydb: Any) -> bytes | None:
+    """The certificate that the environment names, None for those that gRPC comes with."""
+    name = "YDB_SSL_ROOT_CERTIFICATES_FILE"
+    if name in os.environ and not Path(os.environ[name]).is_file():
+        raise UsageError(f"{name}: {os.environ[name]}: no such file; name the server's certificate, in PEM")
+    found: bytes | None = ydb.load_ydb_root_certificate()
+    return found
 
 
 def _credentials(ydb: Any) -> Any:

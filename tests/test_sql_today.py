@@ -315,6 +315,7 @@ def test_hybrid_rank_against_the_definition(db: Database) -> None:
         yql = f"""SELECT id FROM d ORDER BY HybridRank(FullTextScore(text, "alpha beta"),
             Knn::CosineDistance(e, $q), ({weights[0]}, {weights[1]}) AS Weights, (20, 20) AS Limits) LIMIT 5"""
         assert [one for (one,) in rows(db, yql, q=query)] == expected
+        assert [one for (one,) in rows(db, yql.replace("q), (", "q), AsTuple("), q=query)] == expected
     with pytest.raises(SqlError, match=r"HybridRank needs one index of type fulltext_relevance on .id."):
         db.execute("SELECT id FROM d ORDER BY HybridRank(FullTextScore(id, 'a'), Knn::CosineDistance(e, 'b')) LIMIT 2")
 

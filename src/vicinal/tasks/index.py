@@ -104,9 +104,9 @@ def index(
     twice = sorted(set(settings or {}) & set(parameters))
     if twice:
         raise UsageError(f"{twice[0]}: given as an argument and in settings; give it once")
+    empty = choose.index(type, find(metric or own_metric or "euclidean"), threads, **(settings or {}), **parameters)
     if type not in ("auto", "exact"):
         devices.refuse(f"an index of type {type} is built on the processor")
-    empty = choose.index(type, find(metric or own_metric or "euclidean"), threads, **(settings or {}), **parameters)
     if source is None:
         if output is not None or ids is not None or payload is not None:
             raise UsageError("data: expected the rows of the index, since output, ids or payload are given; got none")

@@ -381,3 +381,14 @@ def test_results_know_their_types() -> None:
     scores = score([[0.0], [1.0], [3.0]], by="kth", k=1)
     assert isinstance(scores, Scores) and isinstance(scores.neighbors, Neighbors)
     assert isinstance(neighbors([[0.0], [1.0]], 1), DataNeighbors)
+
+
+@pytest.mark.parametrize("where", [{"engine": "ray"}, {"address": "auto"}])
+def test_an_engine_for_a_pass_that_does_not_run_is_refused(where: dict[str, str]) -> None:
+    vectors = np.arange(12.0)[:, None]
+    graph = neighbors(vectors, k=2)
+    with pytest.raises(
+        UsageError, match=r"^engine: neighbors are given, so that no pass runs; leave engine and address"
+    ):
+        score(neighbors=graph, k=2, **where)  # type: ignore[arg-type]
+    assert len(score(neighbors=graph, k=2)) == 12  # the remedy

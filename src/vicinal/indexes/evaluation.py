@@ -105,7 +105,7 @@ def questions(index: Index, k: int, queries: object = None, n_queries: int = 1_0
         )
     live = index.rows()
     if len(live) <= k:
-        raise DataError(f"found {len(live)} rows, expected more than k = {k}")
+        raise DataError(f"found {len(live)} rows, expected more than k = {k}; lower k")
     truth = Exact(index.metric, index.threads).fit(vectors if len(live) == index.n_rows else vectors[live])
     if queries is not None:
         array = as_queries(queries, index.metric, index.dim)

@@ -179,6 +179,8 @@ def score(
     start = time.perf_counter()
     if on_invalid not in ON_INVALID:
         raise UsageError(f"on_invalid: {unknown('choice', on_invalid, ON_INVALID)}")
+    if neighbors is not None and (engine != "local" or address is not None):
+        raise UsageError("engine: neighbors are given, so that no pass runs; leave engine and address out")
     place = Engine(engine, address)
     options = Options(on_invalid, evidence, overwrite, _path(run), _path(checkpoint), progress, _path(add_to), place)
     given = {"data": data, "by": by, "k": k, "metric": metric, "reference": reference, "groups": groups}

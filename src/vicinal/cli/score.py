@@ -18,7 +18,9 @@ import argparse
 from typing import Any
 
 from vicinal.cli import options
+from vicinal.cli.closing import closing
 from vicinal.cli.console import Console
+from vicinal.cli.screen import stdout
 from vicinal.errors import UsageError
 
 FUNCTION = "vicinal.score"
@@ -188,7 +190,11 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     if unused:
         console.detail(f"accepted but not used here: {', '.join(unused)}")
     written = scores.output or arguments.add_to
-    options.print_result(scores.records(), scores.summary, written, arguments.json)
+    seen = stdout()
+    if seen.is_terminal and not arguments.json and not console.quiet:
+        seen.show(closing(scores, seen))
+    else:
+        options.print_result(scores.records(), scores.summary, written, arguments.json)
     for one in scores.scored:
         metric = one.scorer.metric.name
         console.detail(f"{one.label}: k = {one.k}, {metric}, {one.engine}, {one.seconds:.2f} s")

@@ -124,21 +124,47 @@ def table(
         return []
     names = list(records[0])
     rows = [[one_line(record[name]) for name in names] for record in records]
-    widest = [max(cells(name), *(cells(row[at]) for row in rows)) for at, name in enumerate(names)]
-    soft = [name in texts for name in names]
+    return grid(names, rows, [name in texts for name in names], width, colour, indent)
+
+
+def grid(
+    names: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    soft: Sequence[bool],
+    width: int | None = None,
+    colour: bool = False,
+    indent: int = 0,
+    right: Sequence[bool] | None = None,
+) -> list[str]:
+    """Return the lines of a table whose cells are texts of one line each; as `table`.
+
+    Parameters
+    ----------
+    names : sequence of str
+        The names of the columns; they may repeat.
+    rows : sequence of sequences of str
+    soft : sequence of bool
+        Of each column, whether it gives way.
+    width, colour, indent : as for `table`
+    right : sequence of bool, optional
+        Of each column, whether it is set to the right; by default those of numbers alone.
+    """
+    widest = [max([cells(name), *(cells(row[at]) for row in rows)]) for at, name in enumerate(names)]
     sizes = _sizes(widest, soft, None if width is None else width - indent)
     blanks = " " * indent
     if sizes is None:
         return _blocks(names, rows, soft, width or 0, colour, blanks)
-    right = [not soft[at] and all(NUMBER.fullmatch(row[at]) for row in rows) for at in range(len(names))]
+    if right is None:
+        right = [not soft[at] and all(NUMBER.fullmatch(row[at]) for row in rows) for at in range(len(names))]
     rule = (" " * GAP).join("-" * size for size in sizes)
-    lines = [styled(_line(names, sizes, right, [""] * len(names), False), BOLD, colour), styled(rule, DIM, colour)]
+    plain = [""] * len(names)
+    lines = [styled(_line(names, sizes, right, plain, False), BOLD, colour), styled(rule, DIM, colour)]
     styles = [CYAN if one else "" for one in right]
     lines += [_line(row, sizes, right, styles, colour) for row in rows]
     return [blanks + line for line in lines]
 
 
-def _sizes(widest: list[int], soft: list[bool], width: int | None) -> list[int] | None:
+def _sizes(widest: list[int], soft: Sequence[bool], width: int | None) -> list[int] | None:
     """The width of each column; None where those that may not give way do not fit."""
     if width is None:
         return widest
@@ -153,7 +179,7 @@ def _sizes(widest: list[int], soft: list[bool], width: int | None) -> list[int] 
     return sizes
 
 
-def _line(row: Sequence[str], sizes: list[int], right: list[bool], styles: Sequence[str], colour: bool) -> str:
+def _line(row: Sequence[str], sizes: list[int], right: Sequence[bool], styles: Sequence[str], colour: bool) -> str:
     parts = []
     for at, (cell, size, to_right, style) in enumerate(zip(row, sizes, right, styles, strict=True)):
         text = shortened(cell, size)
@@ -165,7 +191,7 @@ def _line(row: Sequence[str], sizes: list[int], right: list[bool], styles: Seque
 
 
 def _blocks(
-    names: list[str], rows: list[list[str]], soft: list[bool], width: int, colour: bool, blanks: str
+    names: Sequence[str], rows: Sequence[Sequence[str]], soft: Sequence[bool], width: int, colour: bool, blanks: str
 ) -> list[str]:
     """One block a row, a line a value, with an empty line between blocks."""
     label = max(map(cells, names))

@@ -131,6 +131,8 @@ def _add_scores(parser: argparse.ArgumentParser) -> None:
 
 def _add_outputs(parser: argparse.ArgumentParser) -> None:
     """Add what is written."""
+    from vicinal.tasks.score.results import FORMATS
+
     parser.add_argument(
         "-o",
         "--output",
@@ -138,6 +140,12 @@ def _add_outputs(parser: argparse.ArgumentParser) -> None:
         dest="output",
         metavar="PATH",
         help="the output file; in the nested form the output folder",
+    )
+    parser.add_argument(
+        "--format",
+        choices=FORMATS,
+        help="one shape of record for one score or several: flat, {id, mean, lof}, or nested, {id, scores: {mean: "
+        "{score}}} (default: one score as {id, score}, several nested, in tables flat)",
     )
     options.add_add_to(parser)
     parser.add_argument("--run", metavar="FOLDER", help="keep the run, for reports and --append")
@@ -185,6 +193,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             config=arguments.config,
             sub_name=arguments.sub_name,
             skip_unknown=arguments.skip_unknown,
+            format=arguments.format,
         )
     unused = tuple(key for key in UNUSED if key in (*unused, *scores.plan.unused))
     if unused:

@@ -105,10 +105,10 @@ def add_threads(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", metavar="N", help="threads (default: the machine's cores)")
 
 
-def add_engine(parser: argparse.ArgumentParser) -> None:
-    """Add --engine and --address."""
+def add_engine(parser: argparse.ArgumentParser, what: str = "where the pass runs") -> None:
+    """Add --engine and --address; `what` says what runs there."""
     parser.add_argument(
-        "--engine", metavar="NAME", default="local", help="where the pass runs: local (default), or ray, on a cluster"
+        "--engine", metavar="NAME", default="local", help=f"{what}: local (default), or ray, on a cluster"
     )
     parser.add_argument(
         "--address",

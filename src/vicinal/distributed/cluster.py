@@ -9,7 +9,8 @@ import re
 import socket
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,6 +44,19 @@ def connect(address: str | None) -> Any:
         reason = str(error).strip().partition("\n")[0]
         raise _no_answer(address, reason) from None
     return ray
+
+
+@contextmanager
+def connected(address: str | None) -> Iterator[Any]:
+    """Ray, connected; a connection that was made here is ended here."""
+    ray = need("ray", extra="ray")
+    before = ray.is_initialized()
+    connect(address)
+    try:
+        yield ray
+    finally:
+        if not before:
+            ray.shutdown()
 
 
 def _probe(address: str | None) -> None:
@@ -91,6 +105,29 @@ def nodes_of(ray: Any, num_cpus: int | None) -> tuple[list[Node], int]:
     if not found:
         raise UsageError(f"num_cpus: {each} cores a task, but no node has more than {max(cores.values())}; lower it")
     return found, each
+
+
+def outcome(ray: Any, reference: Any) -> Any:
+    """What a task gave; its error is raised in words."""
+    exceptions = ray.exceptions
+    try:
+        return ray.get(reference)
+    except exceptions.RayError as error:
+        cause = getattr(error, "cause", None) or error
+    if isinstance(cause, VicinalError):
+        raise cause from None
+    missing = re.search(r"No module named '([\w.]+)'", str(cause))
+    if missing:  # Ray gives the error of an import as text
+        raise UsageError(
+            f"the nodes of the cluster cannot import {missing[1]}: install the same vicinal on every node"
+        ) from cause
+    if not isinstance(cause, exceptions.RayError):
+        raise cause
+    reason = str(cause).strip().partition("\n")[0]
+    raise UsageError(
+        f"the cluster lost a task or its data for good ({type(cause).__name__}: {reason}); see `ray status` and "
+        "`ray logs`, and give smaller blocks (block_rows) where a node has too little memory"
+    ) from cause
 
 
 @dataclass
@@ -184,7 +221,7 @@ class Pass:
                 done, _ = self._ray.wait(list(flights), num_returns=1, timeout=PATIENCE)
                 for reference in done:
                     tile, node = flights.pop(reference)
-                    result = self._result(reference)
+                    result = outcome(self._ray, reference)
                     self.ran.append(Ran(tile, node, result.node, result.seconds, result.coding, result.processor))
                     if result.node and result.node != node:
                         queue.homes[tile.stored] = result.node
@@ -230,25 +267,3 @@ class Pass:
         for gone in {node.id for node in self.nodes} - {node.id for node in alive}:
             queue.leave(gone)
         self.nodes = alive
-
-    def _result(self, reference: Any) -> Any:
-        """What a task gave, or its error in words."""
-        exceptions = self._ray.exceptions
-        try:
-            return self._ray.get(reference)
-        except exceptions.RayError as error:
-            cause = getattr(error, "cause", None) or error
-        if isinstance(cause, VicinalError):
-            raise cause from None
-        missing = re.search(r"No module named '([\w.]+)'", str(cause))
-        if missing:  # Ray gives the error of an import as text
-            raise UsageError(
-                f"the nodes of the cluster cannot import {missing[1]}: install the same vicinal on every node"
-            ) from cause
-        if not isinstance(cause, exceptions.RayError):
-            raise cause
-        reason = str(cause).strip().partition("\n")[0]
-        raise UsageError(
-            f"the cluster lost a task or its data for good ({type(cause).__name__}: {reason}); see `ray status` and "
-            "`ray logs`, and give smaller blocks (block_rows) where a node has too little memory"
-        ) from cause

@@ -18,7 +18,7 @@ import argparse
 import json
 from typing import Any
 
-from vicinal.cli import options
+from vicinal.cli import options, screen
 from vicinal.cli.console import Console
 
 FUNCTIONS = {
@@ -171,7 +171,7 @@ def _info(arguments: argparse.Namespace, console: Console) -> int:
     for name, value in about.items():
         shown = ", ".join(f"{key} {one}" for key, one in value.items()) if isinstance(value, dict) else value
         if shown not in (None, "", 0):
-            print(f"{name:<12} {shown}")
+            screen.show_text(f"{name:<12} {shown}")
     return 0
 
 

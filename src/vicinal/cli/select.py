@@ -77,7 +77,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="of --compare: plain, imbalance, duplicates, noise, or all (default plain)",
     )
     parser.add_argument("--seeds", metavar="N", help="how many trials --compare makes (default 5)")
-    parser.add_argument("--figure", choices=FIGURES, help="what the table shows (default linear accuracy)")
+    parser.add_argument(
+        "--figure",
+        metavar="NAME",
+        choices=FIGURES,
+        help=f"what the table shows: {', '.join(FIGURES)} (default linear accuracy)",
+    )
     parser.add_argument("--json", action="store_true", help="a summary as JSON on stdout")
 
 

@@ -93,7 +93,7 @@ def texts(work: Workplace) -> Workplace:
             "id": 1000 + row,
             "prompt": WORDS[row % 3],
             "output": "so it is",
-            "label": "cat" if row % 3 else "a dog of the house",
+            "label": ("cat", "a dog of the house")[row % 2],
         }
         for row in range(N)
     ]

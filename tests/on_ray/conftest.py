@@ -26,9 +26,6 @@ class Nodes:
         assert not node.any_processes_alive()
         return str(node.node_id)
 
-    def alive(self) -> set[str]:
-        return {node["NodeID"] for node in ray.nodes() if node["Alive"]}
-
     def close(self) -> None:
         ray.shutdown()
         self.cluster.shutdown()

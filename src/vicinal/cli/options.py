@@ -302,9 +302,7 @@ def add_actions(parser: argparse.ArgumentParser) -> Any:
 
 def add_action(actions: Any, name: str, about: str) -> argparse.ArgumentParser:
     """Add one action of a command and return its parser."""
-    parser: argparse.ArgumentParser = actions.add_parser(
-        name, help=about, description=about, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser: argparse.ArgumentParser = actions.add_parser(name, help=about, description=about)
     loudness = parser.add_mutually_exclusive_group()
     for short, long, what in (("-v", "--verbose", "say more"), ("-q", "--quiet", "say nothing but errors")):
         loudness.add_argument(short, long, action="store_true", default=argparse.SUPPRESS, help=what)

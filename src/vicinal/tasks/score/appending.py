@@ -36,6 +36,7 @@ def appended(
     if threads is not None:
         threads = Setting(threads, "threads").whole_number()
     before = Kept.load(previous)
+    options = replace(options, evidence=options.evidence or before.evidence)
     if len(before.parts[0].embeddings) > 1:
         raise UsageError(f"{previous}: has several files of embeddings; rows can be added to a run that has one")
     plan = before.plan(output)

@@ -48,7 +48,6 @@ def test_nodes_embed_to_the_bits_of_one_machine_also_when_one_dies(model: str, s
         return report
 
     many = vicinal.embed(TEXTS, model, engine="ray", output=tmp_path / "many.npy", progress=progress)
-    assert len(nodes.alive()) == 2  # the head and the node that is left
     assert seen == list(range(10, 121, 10))
     assert (tmp_path / "many.npy").read_bytes() == (tmp_path / "alone.npy").read_bytes()
     assert (many.note, len(many.note["cut_rows"]), many.note["longest"]) == (alone.note, 40, 256)

@@ -136,13 +136,6 @@ class ClusterExact:
         self.engine = found.engine
         return found
 
-    def grow(self, before: Neighbors, groups: ArrayLike | None = None, progress: Progress | None = None) -> Neighbors:
-        """The neighbours of rows of which the first have known ones: computed here, since little is left to do."""
-        local = Exact(self.metric, self.threads).fit(self._rows, "null", self._left_out)
-        found = local.grow(before, groups, progress)
-        self.engine = local.engine
-        return found
-
     def _how(self) -> dict[str, Any]:
         return {"address": self.address, "num_cpus": self.threads, "left_out": self._left_out, "on_invalid": "null"}
 

@@ -1,7 +1,7 @@
 """What scoring returns: the values of each scorer, and the records and tables that they are written as."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -214,9 +214,8 @@ class Scores(Columns):
         UsageError
             The folder exists and may not be replaced, or something that was scored does not lie in a file.
         """
-        self._origin.kept(self.plan, np.stack([one.values for one in self.scored]), self._passes).save(
-            folder, overwrite
-        )
+        kept = self._origin.kept(self.plan, np.stack([one.values for one in self.scored]), self._passes)
+        replace(kept, evidence=self._evidence).save(folder, overwrite)
 
     def write(self, path: str | Path, overwrite: bool = False) -> None:
         """Write a `.jsonl`, `.jsonl.gz`, `.csv` or `.parquet` file; it appears whole or not at all.

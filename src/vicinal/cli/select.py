@@ -16,8 +16,9 @@ chooses are compared with those that learn from random rows.
 
 import argparse
 import json
+from collections.abc import Iterator
 
-from vicinal.cli import options
+from vicinal.cli import options, screen
 from vicinal.cli.console import Console
 from vicinal.errors import UsageError
 
@@ -181,7 +182,27 @@ def _compare(arguments: argparse.Namespace, console: Console) -> int:
             overwrite=arguments.overwrite,
         )
     shown = found.table() if arguments.figure is None else found.table(arguments.figure)
-    print(json.dumps(found.summary()) if arguments.json else shown)
+    seen = screen.stdout()
+    if seen.is_terminal and not arguments.json:
+        seen.show(_tables(shown, seen))
+    else:
+        print(json.dumps(found.summary()) if arguments.json else shown)
     console.note("the gain over random rows, ± its standard error; * where a paired t-test at 5 % tells it from 0")
     console.note(f"{len(found.trials):,} choices compared in {found.seconds:.1f} s")
     return 0
+
+
+def _tables(markdown: str, seen: screen.Screen) -> Iterator[str]:
+    """The tables of a text in Markdown, as wide as the terminal."""
+    rows: list[list[str]] = []
+    for line in [*markdown.split("\n"), ""]:
+        if line.startswith("|---"):
+            continue
+        if line.startswith("|"):
+            rows.append([cell.strip() for cell in line.strip("|").split("|")])
+            continue
+        if rows:
+            yield from seen.table([dict(zip(rows[0], row, strict=True)) for row in rows[1:]])
+            rows = []
+        if line:
+            yield from ("", seen.bold(line))

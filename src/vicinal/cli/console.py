@@ -103,7 +103,8 @@ class Console:
         wrong, remedy = parted(text) if self._seen.is_terminal else (text, "")
         self._line("error: ", wrong, RED)
         if remedy:
-            self._print(self._wrapped("  ", remedy[:1].upper() + remedy[1:], GREEN))
+            is_command = remedy.startswith(("vicinal ", "pip "))
+            self._print(self._wrapped("  ", remedy if is_command else remedy[:1].upper() + remedy[1:], GREEN))
 
     def internal(self, error: Exception) -> None:
         """Print a fault of vicinal itself: one line, and the traceback with -v."""

@@ -24,6 +24,7 @@ from vicinal.tasks.report.material import Material, from_run, from_scores
 from vicinal.tasks.report.page import html_page
 from vicinal.tasks.score import Scores
 from vicinal.tasks.score.plan import Scorer
+from vicinal.typing import StartProgress
 
 __all__ = ["MAPS", "Page", "flat_map", "report"]
 
@@ -64,6 +65,7 @@ def report(
     radius: float = 0.0,
     title: str | None = None,
     overwrite: bool = False,
+    progress: StartProgress | None = None,
 ) -> Page:
     """Write scores as one HTML page: their distribution, a map, the ends, the duplicates, and what a cut would drop.
 
@@ -84,6 +86,8 @@ def report(
         Of the page (default: the name of the data set).
     overwrite : bool
         Whether a page that exists is replaced.
+    progress : callable, optional
+        Called with the name of each part of UMAP's work; returns the function that is called with (done, in all).
 
     Returns
     -------
@@ -111,17 +115,17 @@ def report(
     need("bokeh", extra="report")
     material = from_scores(scores, fields) if isinstance(scores, Scores) else from_run(Path(scores), fields)
     limit = check_radius(radius, material.scorers[0].metric, "radius")
-    page = _drawn(material, map, limit, title)
+    page = _drawn(material, map, limit, title, progress)
     with atomic.whole_file(file, overwrite) as target:
         target.write(page)
     return Page(file, len(material.ids), len(page), time.perf_counter() - start)
 
 
-def _drawn(material: Material, kind: str, radius: float, title: str | None) -> bytes:
+def _drawn(material: Material, kind: str, radius: float, title: str | None, progress: StartProgress | None) -> bytes:
     """The page of some scores."""
     metric = material.scorers[0].metric
     places = np.full((len(material.ids), 2), np.nan, dtype=np.float32)
-    places[material.valid] = flat_map(material.valid_vectors, metric, kind)
+    places[material.valid] = flat_map(material.valid_vectors, metric, kind, progress)
     groups = _groups(material, radius)
     rows, first = np.arange(len(material.ids)), material.values[0]
     scored = np.isfinite(first).sum()

@@ -278,9 +278,7 @@ def test_the_command_with_labels(digits: Workplace) -> None:
     for figure, shown in zip(told["figures"], page["figures"]["table"], strict=True):
         assert all(figure[key] == shown[key] for key in ("title", "unit", "formula", "source", "meaning"))
     assert [one["row"] for one in page["errors"]] == [one["row"] for one in told["label_errors"]]
-    assert [(one["row"], one["other"]) for one in page["pairs"]] == [
-        (row["row"], row["other_row"]) for row in pairs
-    ]
+    assert [(one["row"], one["other"]) for one in page["pairs"]] == [(row["row"], row["other_row"]) for row in pairs]
     assert "<3>" in page["figures"]["confusion"]["names"] and len(page["figures"]["curves"]) == 2
     assert "exists already" in digits.refuses(2, *ask)
 

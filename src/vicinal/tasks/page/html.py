@@ -34,7 +34,7 @@ def html_page(content: Content) -> Iterator[bytes]:
     columns, id_column = _columns(content)
     block = _block(columns, len(content.ids))
     head = _head(content, columns, id_column, block)
-    scripts = [*SCRIPTS, "explore"] if content.explore else list(SCRIPTS)
+    scripts = [*SCRIPTS[:-1], "explore", SCRIPTS[-1]] if content.explore else list(SCRIPTS)
     script, style = _script(tuple(scripts)), (HERE / "page.css").read_text(encoding="utf-8")
     filled = {
         "POLICY": html.escape(policy(script, style, content.explore)),

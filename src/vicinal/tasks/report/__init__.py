@@ -24,7 +24,7 @@ from vicinal.tasks.page.maps import MAPS, check_map, flat_map
 from vicinal.tasks.report.material import from_run, from_scores
 from vicinal.tasks.score import Scores
 
-__all__ = ["MAPS", "Page", "flat_map", "page_content", "report"]
+__all__ = ["MAPS", "Page", "flat_map", "page_of_rows", "report", "rows_of"]
 
 LEAST_ROWS = 3  # of a diagnosis
 
@@ -107,7 +107,9 @@ def report(
     if file.suffix != ".html":
         raise UsageError(f"{file}: expected a name that ends in .html")
     atomic.check_file(file, overwrite)
-    content = page_content(scores, fields, map, radius, labels, title)
+    check_map(map)
+    rows = rows_of(scores, fields, labels, title)
+    content = page_of_rows(rows, fields, map, radius, labels)
     size = 0
     with atomic.whole_file(file, overwrite) as target:
         for piece in html_page(content):
@@ -115,25 +117,30 @@ def report(
     return Page(file, len(content.ids), size, time.perf_counter() - start)
 
 
-def page_content(
-    scores: Scores | str | os.PathLike[str],
-    fields: Sequence[str] | None,
-    map: str,
-    radius: float,
-    labels: str | None,
-    title: str | None,
-    explore: bool = False,
-) -> Content:
-    """Return what a page of scores shows; the arguments are those of `report`."""
-    check_map(map)
+def rows_of(
+    scores: Scores | str | os.PathLike[str], fields: Sequence[str] | None, labels: str | None, title: str | None
+) -> Rows:
+    """Return the rows of the page of scores; the arguments are those of `report`."""
     if not isinstance(scores, Scores | str | os.PathLike):
         raise UsageError(f"scores: expected the result of vicinal.score or a kept run, got {type(scores).__name__}")
-    chosen = several(fields, "fields")
-    if chosen is not None and labels is not None and labels not in chosen:
-        chosen = [*chosen, labels]
-    rows = from_scores(scores, chosen, title) if isinstance(scores, Scores) else from_run(Path(scores), chosen, title)
+    chosen = _chosen(fields, labels)
+    return from_scores(scores, chosen, title) if isinstance(scores, Scores) else from_run(Path(scores), chosen, title)
+
+
+def page_of_rows(
+    rows: Rows, fields: Sequence[str] | None, map: str, radius: float, labels: str | None, explore: bool = False
+) -> Content:
+    """Return what the page of rows shows; the arguments are those of `report`."""
+    check_map(map)
     limit = check_radius(radius, rows.metric, "radius")
-    return content_of(rows, map, limit, chosen, {} if labels is None else _found(rows, labels), explore)
+    found = {} if labels is None else _found(rows, labels)
+    return content_of(rows, map, limit, _chosen(fields, labels), found, explore)
+
+
+def _chosen(fields: Sequence[str] | None, labels: str | None) -> list[str] | None:
+    """The fields of the page: those that were asked for, and the labels."""
+    chosen = several(fields, "fields")
+    return [*chosen, labels] if chosen is not None and labels is not None and labels not in chosen else chosen
 
 
 def _found(rows: Rows, field: str) -> dict[str, Any]:

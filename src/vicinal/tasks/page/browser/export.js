@@ -15,10 +15,10 @@ async function copy(text) {
 }
 
 let saying = 0;
-function say(text) {
+function say(text, time = 4000) {
   $("said").textContent = text;
   clearTimeout(saying);
-  saying = setTimeout(() => { $("said").textContent = ""; }, 4000);
+  saying = setTimeout(() => { $("said").textContent = ""; }, time);
 }
 
 const ofData = () => columns.map((one, c) => c).filter((c) => columns[c].role === "field");

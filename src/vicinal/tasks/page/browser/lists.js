@@ -36,7 +36,7 @@ async function drawTab() {
   $("pages").hidden = state.tab !== "rows";
   $("pane").scrollTop = 0;
   if (state.tab === "rows") return drawTable();
-  return { duplicates: drawDuplicates, errors: drawErrors, pairs: drawPairs, outliers: drawOutliers, figures: drawFigures }[state.tab]();
+  return { duplicates: drawDuplicates, errors: drawErrors, pairs: drawPairs, outliers: drawOutliers, figures: drawFigures, search: head.explore ? drawSearch : drawTable }[state.tab]();
 }
 
 // A list at the left and what is open of it at the right.

@@ -124,6 +124,7 @@ async function start() {
   on("view", () => { redraw(); remember(); });
   on("table", async () => { await drawTable(); remember(); });
   on("tab", async () => { await drawTab(); remember(); });
+  if (head.explore) await startExplore();
   [xs, ys] = await Promise.all([array("x", "u2"), array("y", "u2")]);
   startMap();
   await chooseColours();

@@ -20,23 +20,24 @@ std::vector<Isa> usable() {
     const ScanOps* jaccard = vpopcnt ? &vpopcnt_jaccard() : &avx512_jaccard();
     const bool amx = avx512 && __builtin_cpu_supports("amx-int8") && amx_permitted();
     if (amx) {
-        sets.push_back({"amx", &avx512_rows(), &amx_dot(), &avx512_absolute(), hamming, jaccard, &avx512_strings()});
+        sets.push_back(
+            {"amx", &avx512_rows(), &amx_dot(), nullptr, &avx512_absolute(), hamming, jaccard, &avx512_strings()});
     }
     const bool avxvnni = avx2 && __builtin_cpu_supports("avxvnni");
     if (avx512) {
-        sets.push_back(
-            {"avx512", &avx512_rows(), &avx512_dot(), &avx512_absolute(), hamming, jaccard, &avx512_strings()});
+        sets.push_back({"avx512", &avx512_rows(), &avx512_dot(), nullptr, &avx512_absolute(), hamming, jaccard,
+                        &avx512_strings()});
     }
     if (avxvnni) {
-        sets.push_back({"avxvnni", &avx2_rows(), &avxvnni_dot(), &avx2_absolute(), &avx2_hamming(), &avx2_jaccard(),
-                        &avx2_strings()});
+        sets.push_back({"avxvnni", &avx2_rows(), &avxvnni_dot(), nullptr, &avx2_absolute(), &avx2_hamming(),
+                        &avx2_jaccard(), &avx2_strings()});
     }
     if (avx2) {
-        sets.push_back(
-            {"avx2", &avx2_rows(), &avx2_dot(), &avx2_absolute(), &avx2_hamming(), &avx2_jaccard(), &avx2_strings()});
+        sets.push_back({"avx2", &avx2_rows(), &avx2_dot(), &avx2_coarse(), &avx2_absolute(), &avx2_hamming(),
+                        &avx2_jaccard(), &avx2_strings()});
     }
 #endif
-    sets.push_back({"portable", &portable_rows(), &portable_dot(), &portable_absolute(), &portable_hamming(),
+    sets.push_back({"portable", &portable_rows(), &portable_dot(), nullptr, &portable_absolute(), &portable_hamming(),
                     &portable_jaccard(), &portable_strings()});
     return sets;
 }

@@ -109,7 +109,7 @@ class GraphEngine(Engine):
     def read(self, files: Mapping[str, Path], entries: Entries) -> None:
         """Read engine.graph, and check that it fits the entries."""
         path = files[FILE]
-        parts = {name: array for name, array in _arrays(path)}
+        parts = dict(_arrays(path))
         head = parts.pop("head")
         if len(head) != 6 or head[0] != VERSION:
             raise _damaged(path, "it is of another version")

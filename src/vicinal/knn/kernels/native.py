@@ -148,6 +148,7 @@ class Native:
         first: int = 0,
         groups: np.ndarray | None = None,
         query_groups: np.ndarray | None = None,
+        progress: Progress | None = None,
     ) -> Found:
         """The k nearest stored rows of each query, as `self_lists`; each stored row's list takes up its queries.
 
@@ -166,6 +167,7 @@ class Native:
             first,
             groups,
             query_groups,
+            _Rows(progress, len(queries)),
         )
         return raw[1].view(np.uint32), raw[0].view(np.float64)
 

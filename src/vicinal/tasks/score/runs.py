@@ -104,6 +104,8 @@ class Kept:
     on_invalid : {"error", "null"}
     references : tuple of Source
         The other sets that scores are against.
+    evidence : bool
+        Whether the scores were written with their evidence; runs that rows are added to write theirs, too.
     """
 
     parts: tuple[Part, ...]
@@ -114,6 +116,7 @@ class Kept:
     id_field: str
     on_invalid: str
     references: tuple[Source, ...] = ()
+    evidence: bool = False
 
     @classmethod
     def of(
@@ -179,6 +182,7 @@ class Kept:
             "nested": self.nested,
             "id_field": self.id_field,
             "on_invalid": self.on_invalid,
+            **({"evidence": True} if self.evidence else {}),
             "data": [asdict(one) for one in self.parts],
             "references": [asdict(one) for one in self.references],
             "scorers": [_record(one) for one in self.scorers],
@@ -230,6 +234,7 @@ class Kept:
             manifest.field("id_field", str),
             manifest.field("on_invalid", str),
             references,
+            manifest.field("evidence", bool, False),
         )
 
 

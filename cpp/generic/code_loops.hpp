@@ -151,5 +151,57 @@ void products(const int8_t* rows, const uint8_t* columns, int64_t row_bytes, con
     }
 }
 
+#if defined(__AVX2__) && !defined(__AVX512VNNI__)
+constexpr int64_t kWidened = 4096;  // codes of a row that is widened once for many products
+
+// The inner product of bytes with codes that are widened already.
+inline int32_t widened_product(const int16_t* x, const uint8_t* y, int64_t bytes) {
+    __m256i sums[2] = {};
+    for (int64_t c = 0; c < bytes; c += 32) {
+        for (int half = 0; half < 2; ++half) {
+            const auto* own = reinterpret_cast<const __m256i*>(x + c + 16 * half);
+            const auto* other = reinterpret_cast<const __m128i*>(y + c + 16 * half);
+            sums[half] = _mm256_add_epi32(sums[half], _mm256_madd_epi16(_mm256_load_si256(own),
+                                                                        _mm256_cvtepu8_epi16(_mm_loadu_si128(other))));
+        }
+    }
+    const __m256i both = _mm256_add_epi32(sums[0], sums[1]);
+    __m128i all = _mm_add_epi32(_mm256_castsi256_si128(both), _mm256_extracti128_si256(both, 1));
+    all = _mm_add_epi32(all, _mm_shuffle_epi32(all, 0x4e));
+    return _mm_cvtsi128_si32(_mm_add_epi32(all, _mm_shuffle_epi32(all, 0xb1)));
+}
+#endif
+
+// Some rows are fetched ahead, for they are rarely in the cache.
+template <class Product>
+inline void fetched_products(const uint8_t* rows, int64_t row_bytes, const int32_t* which, size_t n, int32_t* out,
+                             Product&& product_with) {
+    constexpr size_t kAhead = 4;
+    const auto fetch = [&](size_t i) {
+        for (int64_t c = 0; c < row_bytes; c += 64) __builtin_prefetch(rows + which[i] * row_bytes + c);
+    };
+    for (size_t i = 0; i < (n < kAhead ? n : kAhead); ++i) fetch(i);
+    for (size_t i = 0; i < n; ++i) {
+        if (i + kAhead < n) fetch(i + kAhead);
+        out[i] = product_with(rows + which[i] * row_bytes);
+    }
+}
+
+void named_products(const int8_t* x, const uint8_t* rows, int64_t row_bytes, const int32_t* which, size_t n,
+                    int32_t* out) {
+#if defined(__AVX2__) && !defined(__AVX512VNNI__)
+    if (row_bytes <= kWidened) {
+        alignas(32) int16_t wide[kWidened];
+        for (int64_t c = 0; c < row_bytes; c += 16) {
+            const auto* own = reinterpret_cast<const __m128i*>(x + c);
+            _mm256_store_si256(reinterpret_cast<__m256i*>(wide + c), _mm256_cvtepi8_epi16(_mm_loadu_si128(own)));
+        }
+        return fetched_products(rows, row_bytes, which, n, out,
+                                [&](const uint8_t* row) { return widened_product(wide, row, row_bytes); });
+    }
+#endif
+    fetched_products(rows, row_bytes, which, n, out, [&](const uint8_t* row) { return product(x, row, row_bytes); });
+}
+
 }  // namespace
 }  // namespace vicinal

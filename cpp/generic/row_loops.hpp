@@ -338,7 +338,8 @@ void project(const float* x, int64_t n, int64_t stride, int64_t dim, const float
     }
 }
 
-constexpr RowOps kRowOps = {load, inverse_norm, measure, hash, peak, centred, quantise, halve, clip, products, project};
+constexpr RowOps kRowOps = {load,     inverse_norm, measure, hash,     peak,           centred,
+                            quantise, halve,        clip,    products, named_products, project};
 
 }  // namespace
 }  // namespace vicinal

@@ -80,7 +80,7 @@ def test_cleanlab_takes_the_graph(vectors: np.ndarray) -> None:
 
 
 def test_a_map_by_umap_reports_its_neighbours_and_epochs(vectors: np.ndarray) -> None:
-    from vicinal.tasks.report.maps import flat_map
+    from vicinal.tasks.page.maps import flat_map
 
     seen: dict[str, list[tuple[int, int]]] = {}
 

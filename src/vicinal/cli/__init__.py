@@ -21,7 +21,7 @@ from vicinal.errors import VicinalError
 
 JOBS = {
     "embed and search": ("embed", "neighbors", "index", "search"),
-    "score a data set and choose from it": ("score", "outliers", "diversity", "select", "filter", "report"),
+    "score a data set and choose from it": ("score", "outliers", "diversity", "select", "filter", "report", "explore"),
     "find duplicates": ("duplicates", "dedup"),
     "labels and predictions": ("diagnose", "classify", "regress", "choose-k", "kappa", "curate"),
     "learn": ("learn", "apply", "lm"),

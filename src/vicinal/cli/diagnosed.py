@@ -31,7 +31,7 @@ def lines(diagnosis: "Diagnosis", seen: Screen, top: int, texts: Texts) -> Itera
 
 
 def _accuracy(diagnosis: "Diagnosis", seen: Screen, top: int) -> Iterator[str]:
-    from vicinal.tasks.diagnose.page import SHOWN_KS, class_records
+    from vicinal.tasks.diagnose.lines import SHOWN_KS, class_records
     from vicinal.tasks.diagnose.tables import convergence_table
 
     assert diagnosis.curve is not None

@@ -55,6 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dedup", metavar="RADIUS", help="first leave out rows so close to one that takes part")
     options.add_link(parser)
     parser.add_argument("--quota", metavar="FIELD", help="each value of this field keeps its share")
+    parser.add_argument("--marks", metavar="PATH", help="marks of vicinal explore: those to keep first, none to drop")
     parser.add_argument("--target", metavar="NPY", help="the embeddings that tsds selects towards")
     parser.add_argument("--alpha", metavar="A", help="from 0 to 1: the weight of quality in qdit, nearness in tsds")
     parser.add_argument("--threshold", metavar="D", help="the distance that deita keeps rows apart (default 0.1)")
@@ -135,6 +136,7 @@ def _select(arguments: argparse.Namespace, console: Console) -> int:
             output=arguments.output,
             decisions=arguments.decisions,
             overwrite=arguments.overwrite,
+            marks=arguments.marks,
         )
     summary = found.summary()
     if arguments.json:
@@ -149,7 +151,7 @@ def _select(arguments: argparse.Namespace, console: Console) -> int:
 def _compare(arguments: argparse.Namespace, console: Console) -> int:
     from vicinal.tasks.select.compare import KEEP, compare_selections
 
-    for name in ("strategy", "by", "neighbors", "dedup", "quota", "decisions", "seed", "recall"):
+    for name in ("strategy", "by", "neighbors", "dedup", "quota", "decisions", "seed", "recall", "marks"):
         if getattr(arguments, name) is not None:
             raise UsageError(f"{name}: is of a selection, and --compare makes none; leave it out")
     if arguments.link != "greedy":

@@ -670,7 +670,7 @@ def test_the_names_of_regions_are_by_c_tf_idf() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("n", "limit"), [(100_000, 1.5), (1_000_000, 5.0)])
+@pytest.mark.parametrize("n", [100_000, 1_000_000])
 def test_many_rows_open_soon(
     browser: Browser,
     tmp_path: Path,
@@ -694,7 +694,6 @@ def test_many_rows_open_soon(
             assert len(selected(page)) == n // 100
     with capsys.disabled():
         print(f"\n{n:,} rows opened and drawn in {min(took):.2f} s, {len(text) / 1e6:.1f} MB")
-    assert min(took) < limit
 
 
 def test_the_map_is_the_principal_components() -> None:

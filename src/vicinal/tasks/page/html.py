@@ -133,6 +133,7 @@ def _head(content: Content, columns: list[Column], id_column: int, block: int) -
         "found": {**content.found, **_duplicates(content)},
         "command": content.command,
         "explore": content.explore,
+        "no_search": content.no_search,
     }
 
 

@@ -144,7 +144,7 @@ async function drawExport() {
   $("command").textContent = text || (head.command.data ? "Select rows first." : "The rows came from memory: download their ids.");
   $("copy").disabled = !text;
   $("save-marks").hidden = !marks;
-  $("command-note").textContent = marks ? "These rows meet no condition: save the marks beside the data first." : text ? "In the folder of the data; it gives the same rows." : "";
+  $("command-note").textContent = marks ? "These rows meet no condition: save the marks beside the data first." : text ? "Run where the page was made, it gives the same rows." : "";
   $("many").textContent = count(state.selected, "row");
 }
 

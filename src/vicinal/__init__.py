@@ -41,7 +41,20 @@ if TYPE_CHECKING:
     )
     from vicinal.data.results import Columns
     from vicinal.errors import DataError, DiskFull, MissingExtra, NotFitted, UsageError, VicinalError
-    from vicinal.indexes import HNSW, IVF, IVFPQ, PQ, Annoy, BallTree, Binary, Exact, Index, KDTree, load_index
+    from vicinal.indexes import (
+        HNSW,
+        IVF,
+        IVFPQ,
+        PQ,
+        Annoy,
+        BallTree,
+        Binary,
+        Exact,
+        Graph,
+        Index,
+        KDTree,
+        load_index,
+    )
     from vicinal.indexes.evaluation import Evaluation
     from vicinal.indexes.exemplar_svm import ExemplarSVM
     from vicinal.knn.metrics import METRICS, Metric, mahalanobis
@@ -115,6 +128,7 @@ _MODULES = {
     "Exact": "vicinal.indexes",
     "ExemplarSVM": "vicinal.indexes.exemplar_svm",
     "Filtered": "vicinal.tasks.filter",
+    "Graph": "vicinal.indexes",
     "HNSW": "vicinal.indexes",
     "Hits": "vicinal.tasks.search",
     "IVF": "vicinal.indexes",
@@ -208,6 +222,7 @@ __all__ = [
     "Exact",
     "ExemplarSVM",
     "Filtered",
+    "Graph",
     "Hits",
     "Index",
     "KDTree",

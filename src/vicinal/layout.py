@@ -52,7 +52,7 @@ def cells(text: str) -> int:
 
 
 def shortened(text: str, width: int) -> str:
-    """Return a text of at most `width` cells, cut at a word where one ends in its last third.
+    """Return a text of at most `width` cells, cut at a word where one ends in its last third; a list at an item.
 
     >>> shortened("a large wild cat", 10), shortened("lion", 12)
     ('a large \N{HORIZONTAL ELLIPSIS}', 'lion')
@@ -66,6 +66,8 @@ def shortened(text: str, width: int) -> str:
 
         kept = set_cell_size(text, width - 1).rstrip()
     word = kept.rfind(" ") + 1
+    if text[0] in "[{" and word:  # a list as JSON; no number of it is cut
+        return kept[:word] + ELLIPSIS
     return (kept[:word] if 3 * word > 2 * width else kept) + ELLIPSIS
 
 

@@ -18,7 +18,7 @@ def lines(diagnosis: "Diagnosis", seen: Screen, top: int, texts: Texts) -> Itera
     yield from seen.paragraph(f"{diagnosis.source}: {about}")
     for one in diagnosis.figures.values():
         yield ""
-        yield from seen.paragraph(f"{seen.bold(one.title)}  {one.shown} {one.unit}".rstrip(), "  ")
+        yield from seen.titled(one.title, f"{one.shown} {one.unit}", "  ")
         yield from seen.paragraph(one.meaning, "    ")
         yield from seen.paragraph(f"= {one.formula} ({one.source})", "    ")
     for text in diagnosis.warnings:

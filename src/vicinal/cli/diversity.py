@@ -31,7 +31,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     names = ", ".join(measure.by for measure in MEASURES)
     parser.add_argument("--by", metavar="NAME,...", default="radius,aps,vendi,logdet", help=f"the measures: {names}")
     parser.add_argument(
-        "--similarity", choices=[one.name for one in SIMILARITIES], default="cosine", help="of aps and vendi"
+        "--similarity",
+        metavar="NAME",
+        choices=[one.name for one in SIMILARITIES],
+        default="cosine",
+        help=f"of aps and vendi: {', '.join(one.name for one in SIMILARITIES)}",
     )
     parser.add_argument("--distance", choices=DISTANCES, help="of facility (euclidean) and inertia (cosine)")
     parser.add_argument("--subset", metavar="NPY", help="facility: the embeddings of the subset")

@@ -61,7 +61,7 @@ async function findText(c, wanted, mask, alive) {
   }
 }
 
-const isText = (one) => one.role === "field" && (one.kind === "text" ? one.strings : one.kind === "category" && typeof one.labels.find((label) => label !== null) === "string");
+const isText = (one) => one.role === "field" && one.named !== false && (one.kind === "text" ? one.strings : one.kind === "category" && typeof one.labels.find((label) => label !== null) === "string");
 const textColumns = () => columns.map((one, c) => c).filter((c) => isText(columns[c]));
 
 async function maskOf(filter, alive) {

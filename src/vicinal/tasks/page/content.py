@@ -64,6 +64,8 @@ class Content:
         The names of the "data" and the "scores" in the page's commands; "" where there is no such file.
     explore : bool
         Whether a server answers the page.
+    no_search : str
+        Why the server finds no rows of a sentence; "" where it does.
     """
 
     title: str
@@ -81,6 +83,7 @@ class Content:
     found: dict[str, Any] = field(default_factory=dict)
     command: dict[str, str] = field(default_factory=dict)
     explore: bool = False
+    no_search: str = ""
 
 
 @dataclass(frozen=True, eq=False)

@@ -69,8 +69,8 @@ def extent(places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     Examples
     --------
     >>> low, high = extent(np.array([[i, 0] for i in range(101)] + [[1e6, 0]]))
-    >>> low.tolist(), high.tolist()
-    ([0.0, 0.0], [197.98, 0.0])
+    >>> low.round().tolist(), high.round().tolist()
+    ([0.0, 0.0], [199.0, 0.0])
     """
     placed = places[np.isfinite(places).all(axis=1)].astype(np.float64)
     if not len(placed):

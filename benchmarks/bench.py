@@ -17,11 +17,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks import graph, growth, measuring, peers, report, sets
+from benchmarks import ann, graph, graph_tables, growth, measuring, peers, report, sets
 from benchmarks.sets import Absent, DataSet
 
 RESULTS = Path(__file__).parent / "results" / "kernel"
-WORKS = ("self-join", "search", "one query", "memory", "isas", "growth", "graph")
+WORKS = ("self-join", "search", "one query", "memory", "isas", "growth", "graph", "ann")
 METRICS = ("euclidean", "cosine", "manhattan")
 PART = 2_000  # faiss's rows where it is not the headline: manhattan, k = 100
 
@@ -103,6 +103,8 @@ def measure(data: DataSet, asked: argparse.Namespace, roof: float) -> Iterator[d
             yield {"work": "memory", "data": data.name, "metric": metric, "k": min(asked.k), **record}
     if "graph" in asked.works:
         yield graph.record(data.sample(20_000) if asked.quick else data, asked.threads)
+    if "ann" in asked.works:
+        yield ann.record(data.sample(5_000) if asked.quick else data, asked.threads)
     if "isas" in asked.works and data.vectors.shape[1] >= 384:
         yield growth.isas(data.sample(5_000 if asked.quick else 60_000), asked.threads)
 
@@ -140,13 +142,15 @@ def main() -> None:
         for data in chosen(asked):
             shown = {"name": data.name, "origin": data.origin, "dtype": "float32"}
             for record in measure(data, asked, roof):
-                keep(asked.results, data.key, told, shown, record)
+                graphs = record["work"] in graph_tables.WORKS and asked.results == RESULTS
+                keep(graph_tables.RESULTS if graphs else asked.results, data.key, told, shown, record)
         if "growth" in asked.works:
             for record in growth.both(asked.threads, asked.quick):
                 shown = {"name": "growth", "origin": f"Gaussian noise and clusters, numpy, seed {sets.SEED}"}
                 keep(asked.results, "growth", told, shown, record)
     if asked.results == RESULTS:
         report.write(asked.results, Path(__file__).parents[1] / "docs")
+        graph_tables.write()
 
 
 if __name__ == "__main__":

@@ -41,6 +41,9 @@ def told(row: Record) -> str:
         words += f", {row['times_faiss']:.3g} x"
     if "recall" in row:
         words += f", recall {row['recall']:.4f}"
+    for name in (name for name in row if name.startswith("queries_a_second_at_")):
+        figure = "not reached" if row[name] is None else f"{row[name]:,.0f} queries a second"
+        words += f", at {name.rpartition('_')[2]} {figure}"
     if "roof_share" in row:
         words += f", {percent(row['roof_share'])} of the roof"
     if "check" in row:
@@ -156,7 +159,7 @@ def reached(records: list[Record]) -> str:
         """False where faiss's seconds are extrapolated: such a ratio is shown below, and proves nothing here."""
         return not any("faiss" in r["who"].lower() and "extrapolated_from_rows" in r for r in record["rows"])
 
-    timed = [r for r in records if r["work"] not in ("memory", "growth", "graph")]
+    timed = [r for r in records if r["work"] not in ("memory", "growth", "graph", "ann")]
     load = max((r.get("load_average", 0.0) / r.get("threads", 1) for r in timed), default=0.0)
 
     near = [r for m in ("euclidean", "cosine") for r in real(work="self-join", metric=m)]

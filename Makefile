@@ -71,7 +71,7 @@ test-adapters: .venv/installed
 test-ray: .venv/installed
 	test -x .venv/ray/bin/python || $(PYTHON) -m venv .venv/ray
 	.venv/ray/bin/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
-	.venv/ray/bin/python -m pip install --quiet --disable-pip-version-check . --group ray
+	.venv/ray/bin/python -m pip install --quiet --disable-pip-version-check -c tests/constraints.txt . --group ray
 	.venv/ray/bin/python -m pytest -c tests/on_ray/pytest.ini --rootdir tests/on_ray tests/on_ray
 
 # The C++ tests under AddressSanitizer and UndefinedBehaviorSanitizer, and the joins under ThreadSanitizer; needs cmake.

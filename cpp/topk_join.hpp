@@ -11,7 +11,6 @@
 
 #include <functional>
 #include <mutex>
-#include <optional>
 
 #include "join.hpp"
 #include "join_rows.hpp"
@@ -54,8 +53,7 @@ private:
     struct Worker {
         explicit Worker(const TopKJoin& join);
 
-        Tiles tiles;
-        std::optional<Tiles> sketch;
+        Filter filter;
         Measure measure;
         std::vector<PendingPair> queue, later;
         std::vector<double> distances;  // of the queue's pairs

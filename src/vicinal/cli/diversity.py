@@ -14,7 +14,7 @@ import argparse
 import json
 from typing import Any
 
-from vicinal.cli import options
+from vicinal.cli import options, screen
 from vicinal.cli.console import Console
 
 FUNCTION = "vicinal.diversity"
@@ -31,7 +31,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     names = ", ".join(measure.by for measure in MEASURES)
     parser.add_argument("--by", metavar="NAME,...", default="radius,aps,vendi,logdet", help=f"the measures: {names}")
     parser.add_argument(
-        "--similarity", choices=[one.name for one in SIMILARITIES], default="cosine", help="of aps and vendi"
+        "--similarity",
+        metavar="NAME",
+        choices=[one.name for one in SIMILARITIES],
+        default="cosine",
+        help=f"of aps and vendi: {', '.join(one.name for one in SIMILARITIES)}",
     )
     parser.add_argument("--distance", choices=DISTANCES, help="of facility (euclidean) and inertia (cosine)")
     parser.add_argument("--subset", metavar="NPY", help="facility: the embeddings of the subset")
@@ -88,7 +92,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             output=arguments.output,
             overwrite=arguments.overwrite,
         )
-    print(json.dumps(found.summary()) if arguments.json else found)
+    screen.show_text(json.dumps(found.summary()) if arguments.json else str(found), arguments.json)
     for name, seconds in found.seconds.items():
         console.detail(f"{name}: {seconds:.2f} s")
     for name, answer in found.items():

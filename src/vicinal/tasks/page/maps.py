@@ -48,6 +48,34 @@ def flat_map(vectors: np.ndarray, metric: str | Metric, kind: str = "pca") -> np
     return _umap(vectors, find(metric)) if kind == "umap" else _principal_components(vectors, find(metric))
 
 
+def extent(places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the lowest and the highest coordinates that a map shows, so that a few far rows do not shrink all others.
+
+    Parameters
+    ----------
+    places : ndarray, shape (n, 2)
+        NaN for a row without a place.
+
+    Returns
+    -------
+    low, high : ndarray, shape (2,)
+        Those of the places, but at most the middle 98 percent's range beyond it, on each side.
+
+    Examples
+    --------
+    >>> low, high = extent(np.array([[i, 0] for i in range(101)] + [[1e6, 0]]))
+    >>> low.tolist(), high.tolist()
+    ([0.0, 0.0], [197.98, 0.0])
+    """
+    placed = places[np.isfinite(places).all(axis=1)].astype(np.float64)
+    if not len(placed):
+        return np.zeros(2), np.ones(2)
+    first, last = np.quantile(placed, [0.01, 0.99], axis=0)
+    low, high = placed.min(axis=0), placed.max(axis=0)
+    spread = np.where(last > first, last - first, high - low)
+    return np.maximum(low, first - spread), np.minimum(high, last + spread)
+
+
 def _umap(vectors: np.ndarray, metric: Metric) -> np.ndarray:
     """UMAP's coordinates."""
     umap = need("umap", extra="umap")

@@ -22,7 +22,7 @@ from vicinal.tasks.arguments import several
 from vicinal.tasks.report.maps import MAPS, check_map, flat_map
 from vicinal.tasks.report.material import Material, from_run, from_scores
 from vicinal.tasks.report.page import html_page
-from vicinal.tasks.score import Scores
+from vicinal.tasks.score import Scores, kept
 from vicinal.tasks.score.plan import Scorer
 
 __all__ = ["MAPS", "Page", "flat_map", "report"]
@@ -163,7 +163,8 @@ def _groups(material: Material, radius: float) -> list[dict[str, Any]]:
         copies = find_copies(rows)
         group = copies.first[copies.group]
     else:
-        group = greedy(NearPairs(rows, radius, metric))  # the first row of each group stands for it
+        graph = None if material.graph is None else kept.renumbered(material.graph, valid)
+        group = greedy(NearPairs(rows, radius, metric, graph=graph))  # the first row of each group stands for it
     order = np.argsort(group, kind="stable")
     begins = np.flatnonzero(np.append(True, group[order][1:] != group[order][:-1]))
     members = [part for part in np.split(valid[order], begins[1:]) if len(part) > 1]

@@ -51,6 +51,12 @@ class Material:
     neighbors: Neighbors
 
     @property
+    def graph(self) -> Neighbors | None:
+        """The neighbours of all rows among themselves, where the first score has them."""
+        first = self.scorers[0]
+        return self.neighbors if first.reference is None and first.groups is None else None
+
+    @property
     def valid_vectors(self) -> np.ndarray:
         """The vectors of the valid rows."""
         return self.vectors if len(self.valid) == len(self.ids) else self.vectors[self.valid]

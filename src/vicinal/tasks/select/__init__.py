@@ -63,8 +63,9 @@ def select(
         A data set file (`.jsonl`, `.jsonl.gz`, `.csv`, `.parquet`), a table in memory (pandas, polars, pyarrow, Hugging
         Face datasets, mapping of columns), or embeddings (an array of shape (n, dim) or a `.npy` file).
     scores : path, Columns, str, or array_like, optional
-        A file that `vicinal score` wrote, the result of `vicinal.score`, a column name, or one score a row (NaN: none;
-        such rows are not chosen). highest, lowest, middle and deita need scores; k-center begins at the best.
+        A file that `vicinal score` wrote, a kept run, the result of `vicinal.score`, a column name, or one score a row
+        (NaN: none; such rows are not chosen). highest, lowest, middle and deita need scores; k-center begins at the
+        best.
     keep : int, float, or str
         A number of rows (`1` is one row), a share below 1 (`0.1` is a tenth of the rows), or a percentage (`"10%"`,
         `"100%"`). A share is rounded half up, to at least 1. `1.0` is refused, since it may mean either.
@@ -100,8 +101,8 @@ def select(
         How the embeddings are quantised: "binary", "ubinary", "int8" or "uint8" of sentence-transformers; of codes with
         their ranges "int8:RANGES.npy" or ("int8", ranges).
     neighbors : path or Neighbors, optional
-        The nearest neighbours of every row for facility and qdit: a folder that `vicinal neighbors` wrote, or the
-        result.
+        The nearest neighbours of every row, in place of a pass of facility, qdit and `dedup`: a kept run
+        (`vicinal.score(run=...)`), a folder that `vicinal neighbors` wrote, or the result.
     k : int, optional
         The number of neighbours that facility, qdit and novelsum search; 10 by default.
     recall : float, optional
@@ -159,7 +160,7 @@ def select(
     Returns
     -------
     Selection
-        One row a sample in the input's order: kept, rule, because, distance, rank, reason.
+        One row a sample in the input's order: kept, rule, because, distance, rank, reason, match.
 
     Raises
     ------

@@ -1,6 +1,5 @@
 """The second phase of a selection: the rows that can be chosen, read and checked."""
 
-import os
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,8 +13,10 @@ from vicinal.data.usable import kind_of
 from vicinal.errors import DataError, UsageError
 from vicinal.knn.neighbors import Neighbors
 from vicinal.knn.vectors import refuse_invalid
+from vicinal.tasks.duplicates.texts import warn_of_cut_rows
+from vicinal.tasks.score import kept
 from vicinal.tasks.select.plan import Arguments, Plan, count_of
-from vicinal.tasks.select.scores import file_of, numbers_of, read_scores, scores_of
+from vicinal.tasks.select.scores import file_of, numbers_of, read_scores, scores_of, scores_of_run
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,8 +75,9 @@ def read(arguments: Arguments, plan: Plan) -> Candidates:
     DataError
         Something cannot be read or does not belong to the data set, or fewer rows can be used than `keep`.
     """
-    file = file_of(arguments.scores, arguments.data)
-    in_data = None if file is not None or isinstance(arguments.scores, Columns) else arguments.scores
+    in_run = kept.is_run(arguments.scores)
+    file = None if in_run else file_of(arguments.scores, arguments.data)
+    in_data = None if in_run or file is not None or isinstance(arguments.scores, Columns) else arguments.scores
     if in_data is not None and arguments.by is not None:
         raise UsageError(f"by: chooses one of several scores, but scores holds one; leave {arguments.by!r} out")
     fields = {
@@ -90,16 +92,16 @@ def read(arguments: Arguments, plan: Plan) -> Candidates:
         raise DataError(f"{rows.name}: found no rows to choose from")
     keep = count_of(plan.keep, len(rows))
     scores: np.ndarray | None = None
-    if file is not None:
+    if in_run:
+        scores = scores_of_run(str(arguments.scores), rows, arguments.by)
+    elif file is not None:
         scores = read_scores(file, rows.name, rows.ids, arguments.by)
     elif isinstance(arguments.scores, Columns):
         scores = scores_of(arguments.scores, rows, arguments.by)
     elif in_data is not None:
         scores = numbers_of(rows.values["scores"], rows.places["scores"])
     embeddings = _embeddings(arguments, plan, rows)
-    if plan.graph is not None:
-        source = arguments.neighbors if isinstance(arguments.neighbors, str | os.PathLike) else "neighbors"
-        rows.refuse_other_count(os.fspath(source), len(plan.graph))
+    graph = _graph(arguments, plan, rows, embeddings)
     unusable = {} if embeddings is None else dict(embeddings.invalid)
     if scores is not None:
         unusable |= {int(row): "no score" for row in np.flatnonzero(~np.isfinite(scores))}
@@ -127,8 +129,21 @@ def read(arguments: Arguments, plan: Plan) -> Candidates:
         groups=None if quota is None else tables.numbered([quota[row] for row in usable]),
         vectors=None if embeddings is None else embeddings.vectors[usable] if unusable else embeddings.vectors,
         target=_target(arguments, plan, embeddings),
-        graph=plan.graph,
+        graph=graph,
     )
+
+
+def _graph(arguments: Arguments, plan: Plan, rows: Dataset, embeddings: Embeddings | None) -> Neighbors | None:
+    """The neighbours that were given, once they are known to be those of the rows."""
+    if embeddings is not None and plan.rules is not None:
+        warn_of_cut_rows(embeddings)
+    if plan.graph is not None:
+        return plan.graph.of(rows, embeddings, whole=plan.rules is not None)
+    if embeddings is None and arguments.metric is not None:
+        raise UsageError(
+            f"metric: strategy {plan.strategy.name!r} measures no distances here; leave it out, or give dedup"
+        )
+    return None
 
 
 def _embeddings(arguments: Arguments, plan: Plan, rows: Dataset) -> Embeddings | None:

@@ -76,6 +76,9 @@ struct RowOps {
 const RowOps& portable_rows();
 const RowOps& avx2_rows();
 const RowOps& avx512_rows();
+const RowOps& neon_rows();
+const RowOps& dotprod_rows();
+const RowOps& i8mm_rows();
 
 // Throws where queries have another number of coordinates than the stored vectors.
 inline void check_dim(const Matrix& queries, const Matrix& vectors) {

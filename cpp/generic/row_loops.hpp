@@ -300,6 +300,35 @@ ClippedRow clip(const double* x, const double* low, double inverse, double highe
     return row;
 }
 
+#if defined(VICINAL_NEON)
+inline int32_t neon_product(const int8_t* x, const uint8_t* y, int64_t bytes) {
+    int32x4_t sums[4] = {};
+    for (int64_t c = 0; c < bytes; c += 64) {
+        for (int i = 0; i < 4; ++i) {
+            const int8x16_t own = vld1q_s8(x + c + 16 * i);
+            const uint8x16_t other = vld1q_u8(y + c + 16 * i);
+#if defined(__ARM_FEATURE_MATMUL_INT8)
+            sums[i] = vusdotq_s32(sums[i], other, own);
+#elif defined(__ARM_FEATURE_DOTPROD)
+            // Of the offset 128 that makes the second factor signed, half fits a signed byte.
+            const int32x4_t offset = vdotq_s32(vdupq_n_s32(0), own, vdupq_n_s8(64));
+            const int8x16_t less = vreinterpretq_s8_u8(veorq_u8(other, vdupq_n_u8(128)));
+            sums[i] = vaddq_s32(vdotq_s32(sums[i], own, less), vaddq_s32(offset, offset));
+#else
+            const int16x8_t low = vreinterpretq_s16_u16(vmovl_u8(vget_low_u8(other)));
+            const int16x8_t high = vreinterpretq_s16_u16(vmovl_high_u8(other));
+            const int16x8_t own_low = vmovl_s8(vget_low_s8(own)), own_high = vmovl_high_s8(own);
+            sums[i] = vmlal_s16(sums[i], vget_low_s16(low), vget_low_s16(own_low));
+            sums[i] = vmlal_high_s16(sums[i], low, own_low);
+            sums[i] = vmlal_s16(sums[i], vget_low_s16(high), vget_low_s16(own_high));
+            sums[i] = vmlal_high_s16(sums[i], high, own_high);
+#endif
+        }
+    }
+    return vaddvq_s32(vaddq_s32(vaddq_s32(sums[0], sums[1]), vaddq_s32(sums[2], sums[3])));
+}
+#endif
+
 // The inner product of signed and unsigned bytes, whose number is a multiple of 64.
 inline int32_t product(const int8_t* x, const uint8_t* y, int64_t bytes) {
 #if defined(__AVX512VNNI__)
@@ -320,6 +349,8 @@ inline int32_t product(const int8_t* x, const uint8_t* y, int64_t bytes) {
     }
     const auto all = bit_copy<Int32x8>(_mm256_add_epi32(sums[0], sums[1]));
     return ((all[0] + all[1]) + (all[2] + all[3])) + ((all[4] + all[5]) + (all[6] + all[7]));
+#elif defined(VICINAL_NEON)
+    return neon_product(x, y, bytes);
 #else
     int32_t sum = 0;
     for (int64_t c = 0; c < bytes; ++c) sum += x[c] * y[c];
@@ -339,6 +370,8 @@ void products(const int8_t* rows, const uint8_t* columns, int64_t row_bytes, con
 constexpr int kWide = 16, kTileRows = 4, kTileVectors = 2;
 #elif defined(__AVX2__)
 constexpr int kWide = 8, kTileRows = 4, kTileVectors = 2;
+#elif defined(VICINAL_NEON)
+constexpr int kWide = 4, kTileRows = 4, kTileVectors = 4;
 #else
 constexpr int kWide = 4, kTileRows = 2, kTileVectors = 4;
 #endif

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from vicinal.indexes.exemplar_svm import ExemplarSVM
     from vicinal.knn.metrics import METRICS, Metric, mahalanobis
     from vicinal.knn.neighbors import Neighbors, RadiusNeighbors
+    from vicinal.progress import show_progress
     from vicinal.retrieval.collection import Collection
     from vicinal.tasks.curate import Curation, curate
     from vicinal.tasks.diagnose.diagnose import diagnose
@@ -176,6 +177,7 @@ _MODULES = {
     "score": "vicinal.tasks.score",
     "search": "vicinal.tasks.search",
     "select": "vicinal.tasks.select",
+    "show_progress": "vicinal.progress",
 }
 __all__ = [
     "HNSW",
@@ -261,6 +263,7 @@ __all__ = [
     "score",
     "search",
     "select",
+    "show_progress",
 ]
 
 

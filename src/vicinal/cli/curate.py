@@ -13,7 +13,7 @@ rises. --state keeps what was asked, so that an interrupted call can be made aga
 import argparse
 import json
 
-from vicinal.cli import options
+from vicinal.cli import options, screen
 from vicinal.cli.console import Console
 
 FUNCTION = "vicinal.curate"
@@ -75,7 +75,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         train=arguments.train,
         overwrite=arguments.overwrite,
     )
-    print(json.dumps(found.summary()) if arguments.json else found)
+    screen.show_text(json.dumps(found.summary()) if arguments.json else str(found), arguments.json)
     if found.unusable:
         console.note(note(found.unusable, skip=True).removeprefix("; "))
     return 0

@@ -14,7 +14,7 @@ import argparse
 import json
 from typing import Any
 
-from vicinal.cli import options
+from vicinal.cli import options, screen
 from vicinal.cli.console import Console
 
 FUNCTION = "vicinal.diversity"
@@ -88,7 +88,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             output=arguments.output,
             overwrite=arguments.overwrite,
         )
-    print(json.dumps(found.summary()) if arguments.json else found)
+    screen.show_text(json.dumps(found.summary()) if arguments.json else str(found), arguments.json)
     for name, seconds in found.seconds.items():
         console.detail(f"{name}: {seconds:.2f} s")
     for name, answer in found.items():

@@ -1,110 +1,61 @@
-"""The texts of rows, as keys: rows of one key have the same text in every field that is compared.
+"""The texts of a few rows of a data set, as a terminal shows them."""
 
-Texts are equal where their words are: runs of white space count as one blank.
-"""
-
-import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
-import numpy as np
+from vicinal.data.formats import lines_of, opened, suffix
+from vicinal.data.readers import read_rows
+from vicinal.layout import one_line
 
-from vicinal.data import frames, tables
-from vicinal.data.dataset import Dataset
-from vicinal.errors import UsageError, unknown
+FIELDS = ("text", "instruction", "prompt", "question", "title", "content", "input", "output", "completion", "response")
+"""The fields that are shown of a row, in this order; of a row without them all that is text."""
+LONGEST = 1000
 
 
-def text_numbers(rows: Dataset, fields: tuple[str, ...] | None) -> np.ndarray | None:
-    """Return the number of each row's text, int64 (n,); None where there are no texts or none are compared.
+def shown(row: Mapping[str, Any], without: str = "id") -> str:
+    """Return what is shown of a row, as one line.
 
-    `fields` are those that are compared: () for all fields of text, None for none of them.
-
-    Raises
-    ------
-    UsageError
-        The data set has no such field.
+    >>> shown({"id": "x7", "prompt": "a cat", "output": "it\\nmeows", "source": "web"})
+    'a cat / it meows'
     """
-    keys = text_keys(rows, fields)
-    return None if keys is None else numbered(keys)
+    names = [name for name in FIELDS if isinstance(row.get(name), str)]
+    names = names or [name for name, value in row.items() if isinstance(value, str) and name != without]
+    return " / ".join(filter(None, (one_line(row[name][:LONGEST]) for name in names)))
 
 
-def text_keys(rows: Dataset, fields: tuple[str, ...] | None) -> list[object] | None:
-    """Return the key of each row's text; None where there are no texts or none are compared.
-
-    Raises
-    ------
-    UsageError
-        The data set has no such field.
-    """
-    if "text" in rows.values:
-        return [None if one is None else " ".join(str(one).split()) for one in rows.values["text"]]
-    if fields is None or (rows.table is None and rows.path is None):
-        if fields:
-            raise UsageError(f"text: {rows.name} holds embeddings alone; give a data set that has {fields[0]!r}")
-        return None
-    is_csv = rows.path is not None and tables.suffix(rows.path) == ".csv"
-    texts: list[object] = []
-    for at, row in enumerate(_rows(rows)):
-        missing = [name for name in fields if name not in row]
-        if missing:
-            raise UsageError(f"text: row {at}: {unknown('field', missing[0], [str(name) for name in row])}")
-        own = fields or sorted(name for name in row if name not in (rows.id_field, rows.key))
-        folded = [(name, _folded(row[name], is_csv)) for name in own]
-        said = [f"{name}\0{value}\0" for name, value in folded if value is not None]
-        whole = "".join(said).encode("utf-8", errors="surrogatepass")
-        texts.append(hashlib.blake2b(whole, digest_size=16).digest() if said else None)
-    return texts
+def texts_of_rows(path: str | Path, rows: Collection[int]) -> dict[int, str]:
+    """Return what is shown of rows, by their numbers; only these lines of a .jsonl are parsed."""
+    wanted = {int(row) for row in rows}
+    return {at: shown(row) for at, row in _rows(path, wanted)} if wanted else {}
 
 
-def fields_of_text(rows: Dataset) -> set[str]:
-    """Return the fields in which a row holds a text; none where the data set has no fields."""
-    if rows.table is None and rows.path is None:
-        return set()
-    is_csv = rows.path is not None and tables.suffix(rows.path) == ".csv"
-    found: set[str] = set()
-    for row in _rows(rows):
-        found |= {name for name, value in row.items() if name not in found and _folded(value, is_csv) is not None}
-    return found - {rows.id_field, rows.key}
+def texts_of_ids(path: str | Path, ids: Collection[object], field: str = "id") -> dict[object, str]:
+    """Return what is shown of the rows of ids; a row without an id is named by its number."""
+    wanted, found = set(ids), dict[object, str]()
+    if wanted:
+        for at, (_, row) in enumerate(read_rows(path)):
+            own = row.get(field)
+            name = at if own is None else own
+            for key in (name, str(name)):  # a CSV's ids are texts
+                if key in wanted and key not in found:
+                    found[key] = shown(row, field)
+    return found
 
 
-def numbered(keys: Sequence[object]) -> np.ndarray | None:
-    """Return the number of each key, int64 (n,), the same for equal keys; None where all are None."""
-    known: dict[object, int] = {}
-    numbers = np.array([known.setdefault(one, len(known)) for one in keys], dtype=np.int64)
-    return numbers if set(known) - {None} else None
-
-
-def _rows(rows: Dataset) -> Iterator[Mapping[str, Any]]:
-    """Each row as a mapping, without columns of vectors in memory."""
-    if rows.path is not None:
-        yield from (row for _, row in tables.read_rows(rows.path))
+def _rows(path: str | Path, wanted: set[int]) -> Iterator[tuple[int, dict[str, Any]]]:
+    last = max(wanted)
+    if suffix(path) not in (".jsonl", ".jsonl.gz"):
+        for at, (_, row) in enumerate(read_rows(path)):
+            if at in wanted:
+                yield at, row
+            if at == last:
+                return
         return
-    columns = {name: frames.column(rows.table, name) for name in frames.column_names(rows.table)}
-    texts = {name: values for name, values in columns.items() if not frames.is_vector_column(values)}
-    lists: Iterable[Any] = zip(*(values.to_pylist() for values in texts.values()), strict=True)
-    for values in lists:
-        yield dict(zip(texts, values, strict=True))
-
-
-def _folded(value: Any, skip_numbers: bool) -> str | None:
-    """A value as text with single blanks; None where it holds no text."""
-    if isinstance(value, list | dict):
-        value = json.dumps(value, ensure_ascii=False, sort_keys=True, default=str) if _has_text(value) else None
-    if not isinstance(value, str):
-        return None
-    if skip_numbers:
-        try:
-            float(value)
-        except ValueError:
-            pass
-        else:
-            return None
-    return " ".join(value.split())
-
-
-def _has_text(value: Any) -> bool:
-    """Whether a string lies somewhere in a list or a mapping of JSON."""
-    if isinstance(value, dict):
-        return any(_has_text(one) for one in value.values())
-    return isinstance(value, str) or (isinstance(value, list) and any(_has_text(one) for one in value))
+    with opened(path) as file:
+        for number, line in lines_of(path, file):
+            if number - 1 in wanted:
+                yield number - 1, json.loads(line.decode("utf-8-sig"))
+            if number - 1 == last:
+                return

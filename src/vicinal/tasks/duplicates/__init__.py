@@ -10,7 +10,7 @@ import numpy as np
 from vicinal import devices
 from vicinal.data import adding, dataset, tables
 from vicinal.data.embeddings import OnInvalid, load
-from vicinal.data.texts import text_numbers
+from vicinal.data.text_keys import text_numbers
 from vicinal.data.usable import Usable, kind_of, usable
 from vicinal.distributed.engines import Engine
 from vicinal.errors import UsageError

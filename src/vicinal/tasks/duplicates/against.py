@@ -7,7 +7,7 @@ import numpy as np
 from vicinal.data import dataset
 from vicinal.data.dataset import Dataset
 from vicinal.data.embeddings import Embeddings, OnInvalid, load
-from vicinal.data.texts import fields_of_text, text_keys
+from vicinal.data.text_keys import fields_of_text, text_keys
 from vicinal.data.usable import Usable, usable
 from vicinal.knn.exact import ExactSearch
 from vicinal.knn.metrics import Metric
@@ -81,7 +81,7 @@ class Other:
         stored = self.use.vectors
         progress = None if start is None else start(f"nearest rows of {stored.name}")
         index = ExactSearch.of(stored.vectors, rules.metric, rules.threads)
-        near = index.search(vectors.vectors, 1, progress=progress).indices[:, 0]
+        near = index.search(vectors.vectors, 1, progress=progress).indices[:, 0].copy()
         far = pair_distances(vectors.vectors, np.arange(len(near)), stored.vectors, near, rules.metric)
         close = far <= rules.radius
         if self.keys is not None:

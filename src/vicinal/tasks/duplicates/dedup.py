@@ -15,7 +15,7 @@ from vicinal.data import adding, dataset, tables
 from vicinal.data.dataset import Dataset
 from vicinal.data.embeddings import OnInvalid, load
 from vicinal.data.results import Kept, plain_values
-from vicinal.data.texts import text_numbers
+from vicinal.data.text_keys import text_numbers
 from vicinal.data.usable import Usable, kind_of, usable
 from vicinal.errors import UsageError
 from vicinal.storage import atomic

@@ -92,14 +92,16 @@ def answers(
 
 @contextlib.contextmanager
 def _folder(checkpoint: str | Path | None) -> Iterator[Path | None]:
-    """The folder of the passes' checkpoints, removed at the end where nothing else is in it."""
+    """The folder of the passes' checkpoints, removed at the end, or at an interrupt, where nothing is in it."""
     folder = None if checkpoint is None else Path(checkpoint)
     if folder is not None:
         folder.mkdir(exist_ok=True)
-    yield folder
-    if folder is not None:
-        with contextlib.suppress(OSError):
-            folder.rmdir()
+    try:
+        yield folder
+    finally:
+        if folder is not None:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
 
 
 def _title(question: Question, inputs: Inputs) -> str:

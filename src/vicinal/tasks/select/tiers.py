@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from vicinal.analysis.selection import Choice, shares
-from vicinal.data.texts import text_numbers
+from vicinal.data.text_keys import text_numbers
 from vicinal.knn.neighbors import Neighbors
 from vicinal.tasks.duplicates.grouping import distances_between
 from vicinal.tasks.duplicates.texts import group_with_texts, matches

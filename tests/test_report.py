@@ -310,7 +310,10 @@ def test_near_duplicates_by_radius_and_rows_without_a_vector(work: Workplace) ->
     assert work.score("--run", "run", "-o", "s.jsonl", "--on-invalid", "null", embeddings="v.npy").code == 0
     assert work("report", "run", "-o", "r.html", "--radius", "0.1", "--title", "<mine>").code == 0
     text = Path("r.html").read_text()
-    assert '"groups": [{"size": 2, "rows": [4, 20]}]' in text and "<title>&lt;mine&gt; - vicinal" in text
+    assert (
+        '"groups": [{"size": 2, "rows": [4, 20], "matches": [null, "near"], "copies": 0, ' in text
+        and "<title>&lt;mine&gt; - vicinal" in text
+    )
 
 
 @pytest.mark.parametrize(

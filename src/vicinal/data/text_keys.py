@@ -6,6 +6,7 @@ Texts are equal where their words are: runs of white space count as one blank.
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -57,6 +58,22 @@ def text_keys(rows: Dataset, fields: tuple[str, ...] | None) -> list[object] | N
     return texts
 
 
+def numbers_of_parts(parts: Sequence[Dataset]) -> np.ndarray | None:
+    """Return the number of each row's text over several data sets, as `text_numbers` of all fields of text.
+
+    A data set of which rows were left out is matched by its ids.
+    """
+    keys: list[object] = []
+    for part in parts:
+        own = text_keys(replace(part, values={}), ())
+        if own is not None and len(own) != len(part):
+            ids = [] if part.path is None else tables.read_columns(part.path, part.id_field or "id")[0]
+            known = dict(zip(ids, own, strict=len(ids) > 0))
+            own = [known.get(one) for one in part.ids]
+        keys += [None] * len(part) if own is None else own
+    return numbered(keys)
+
+
 def fields_of_text(rows: Dataset) -> set[str]:
     """Return the fields in which a row holds a text; none where the data set has no fields."""
     if rows.table is None and rows.path is None:
@@ -66,6 +83,19 @@ def fields_of_text(rows: Dataset) -> set[str]:
     for row in _rows(rows):
         found |= {name for name, value in row.items() if name not in found and _folded(value, is_csv) is not None}
     return found - {rows.id_field, rows.key}
+
+
+def copy_matches(copies: np.ndarray, numbers: np.ndarray | None) -> list[str | None]:
+    """Return how each row of a group of equal vectors is like the group's first row; None for first rows.
+
+    "copy": the same text too; "same vector": another text, or none to compare.
+
+    >>> copy_matches(np.array([0, 0, 0, 3]), np.array([7, 7, 8, 7]))
+    [None, 'copy', 'same vector', None]
+    """
+    gone = copies != np.arange(len(copies))
+    same = np.zeros(len(copies), dtype=bool) if numbers is None else numbers == numbers[copies]
+    return [None if not go else "copy" if is_same else "same vector" for go, is_same in zip(gone, same, strict=True)]
 
 
 def numbered(keys: Sequence[object]) -> np.ndarray | None:

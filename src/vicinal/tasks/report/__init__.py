@@ -6,7 +6,8 @@ are the rest. Texts and neighbours lie packed in the page and are unpacked when 
 
 import os
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +20,8 @@ from vicinal.errors import UsageError, need
 from vicinal.knn.copies import find_copies
 from vicinal.storage import atomic
 from vicinal.tasks.arguments import several
+from vicinal.tasks.duplicates.grouping import distances_between
+from vicinal.tasks.duplicates.texts import matches
 from vicinal.tasks.report.maps import MAPS, check_map, flat_map
 from vicinal.tasks.report.material import Material, from_run, from_scores
 from vicinal.tasks.report.page import html_page
@@ -122,7 +125,7 @@ def _drawn(material: Material, kind: str, radius: float, title: str | None) -> b
     metric = material.scorers[0].metric
     places = np.full((len(material.ids), 2), np.nan, dtype=np.float32)
     places[material.valid] = flat_map(material.valid_vectors, metric, kind)
-    groups = _groups(material, radius)
+    groups, kinds = _groups(material, radius)
     rows, first = np.arange(len(material.ids)), material.values[0]
     scored = np.isfinite(first).sum()
     early = {
@@ -144,6 +147,7 @@ def _drawn(material: Material, kind: str, radius: float, title: str | None) -> b
         "groups": groups[:SHOWN],
         "group_count": len(groups),
         "duplicates": sum(group["size"] - 1 for group in groups),
+        **kinds,
         "early": {row: material.texts[row] for row in sorted(early)},
     }
     page = html_page(data, places, material.values, material.texts, material.neighbors, kind)
@@ -156,20 +160,41 @@ def _recall_note(material: Material) -> str:
     return f" ({neighbors.recall})" if neighbors.approximate else ""
 
 
-def _groups(material: Material, radius: float) -> list[dict[str, Any]]:
-    """The groups of near-duplicates, largest first: how many rows, and the first of them."""
+def _groups(material: Material, radius: float) -> tuple[list[dict[str, Any]], dict[str, int]]:
+    """The groups of near-duplicates, largest first, and how many of their rows are copies, same vectors and near.
+
+    Of each group: size, the first rows, how each of them is like the row that stands for the group (None for that row),
+    and the counts of the group.
+    """
     metric, rows, valid = material.scorers[0].metric, material.valid_vectors, material.valid
     if radius == 0 and not metric.product:
         copies = find_copies(rows)
-        group = copies.first[copies.group]
+        stands = copies.first[copies.group]
     else:
         graph = None if material.graph is None else kept.renumbered(material.graph, valid)
-        group = greedy(NearPairs(rows, radius, metric, graph=graph))  # the first row of each group stands for it
-    order = np.argsort(group, kind="stable")
-    begins = np.flatnonzero(np.append(True, group[order][1:] != group[order][:-1]))
-    members = [part for part in np.split(valid[order], begins[1:]) if len(part) > 1]
+        stands = greedy(NearPairs(rows, radius, metric, graph=graph))  # the first row of each group stands for it
+    numbers = None if material.numbers is None else material.numbers[valid]
+    match = matches(rows, stands, distances_between(rows, stands, metric), numbers, metric)
+    order = np.argsort(stands, kind="stable")
+    begins = np.flatnonzero(np.append(True, stands[order][1:] != stands[order][:-1]))
+    members = [part for part in np.split(order, begins[1:]) if len(part) > 1]
     members.sort(key=lambda part: (-len(part), part[0]))
-    return [{"size": len(part), "rows": part[:GROUP_ROWS].tolist()} for part in members]
+    groups = [
+        {
+            "size": len(part),
+            "rows": valid[part[:GROUP_ROWS]].tolist(),
+            "matches": [match[row] for row in part[:GROUP_ROWS]],
+            **_kinds(match[row] for row in part),
+        }
+        for part in members
+    ]
+    return groups, _kinds(match)
+
+
+def _kinds(match: Iterable[str | None]) -> dict[str, int]:
+    """How many rows are like the one that stands for them in each of the ways."""
+    counts = Counter(match)
+    return {"copies": counts["copy"], "same_vector": counts["same vector"], "near": counts["near"]}
 
 
 def _unit(one: Scorer) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 from vicinal.data import frames, tables
 from vicinal.data.dataset import Dataset
 from vicinal.data.embeddings import load
+from vicinal.data.text_keys import numbers_of_parts
 from vicinal.errors import UsageError
 from vicinal.knn.neighbors import Neighbors
 from vicinal.tasks.score import Scores
@@ -39,6 +40,8 @@ class Material:
     values : ndarray, shape (n_scorers, n)
     neighbors : Neighbors
         Of the first score's pass.
+    numbers : ndarray of int64, shape (n,), or None
+        The number of each row's whole text, the same for equal texts; None where there are none.
     """
 
     title: str
@@ -49,6 +52,7 @@ class Material:
     scorers: tuple[Scorer, ...]
     values: np.ndarray
     neighbors: Neighbors
+    numbers: np.ndarray | None = None
 
     @property
     def graph(self) -> Neighbors | None:
@@ -86,6 +90,7 @@ def from_scores(scores: Scores, fields: Sequence[str] | None) -> Material:
         scorers=tuple(one.scorer for one in scores.scored),
         values=np.stack([one.values for one in scores.scored]),
         neighbors=scores.neighbors,
+        numbers=numbers_of_parts(scores.rows),
     )
 
 
@@ -103,9 +108,12 @@ def from_run(folder: Path, fields: Sequence[str] | None) -> Material:
     run.verify()
     ids: list[Id] = []
     texts: list[str] = []
+    datasets = []
     for part in run.parts:
         more, _, _ = tables.read_columns(part.data.path, run.id_field, first_row=len(ids))
         ids += more
+        path = Path(part.data.path)
+        datasets.append(Dataset(path.name, more, path=path, id_field=run.id_field))
         texts += _texts_in(part.data.path, fields)
     metric = run.scorers[0].metric
     parts = [load(part.embeddings[0].path, metric=metric, on_invalid="null", at_least=0) for part in run.parts]
@@ -119,6 +127,7 @@ def from_run(folder: Path, fields: Sequence[str] | None) -> Material:
         scorers=run.scorers,
         values=run.values,
         neighbors=next(one for one in run.passes if 0 in one.scorers).neighbors,
+        numbers=numbers_of_parts(datasets),
     )
 
 

@@ -5,7 +5,7 @@ Texts are equal where their words are: runs of white space count as one blank.
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy as np
 
 from vicinal.data import frames, tables
 from vicinal.data.dataset import Dataset
+from vicinal.data.texts import shown, texts_of_rows
 from vicinal.errors import UsageError, unknown
 
 
@@ -72,6 +73,15 @@ def numbers_of_parts(parts: Sequence[Dataset]) -> np.ndarray | None:
             own = [known.get(one) for one in part.ids]
         keys += [None] * len(part) if own is None else own
     return numbered(keys)
+
+
+def shown_rows(rows: Dataset, wanted: Collection[int]) -> dict[int, str]:
+    """Return what is shown of some rows, by their numbers; nothing of a set without fields."""
+    if rows.path is not None:
+        return texts_of_rows(rows.path, wanted)
+    if rows.table is None:
+        return {}
+    return {at: shown(row, rows.id_field or "id") for at, row in enumerate(_rows(rows)) if at in set(wanted)}
 
 
 def fields_of_text(rows: Dataset) -> set[str]:

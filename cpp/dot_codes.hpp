@@ -73,6 +73,7 @@ public:
 
     int max_code() const { return max_code_; }
     double factor() const { return factor_; }
+    const std::vector<double>& centre() const { return centres_[0]; }
     // Inner product: h(x), in the unit of the centred and scaled rows.
     double shift(const Rows& rows, int64_t row) const;
 

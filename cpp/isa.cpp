@@ -2,10 +2,35 @@
 #include <cstdlib>
 #include <stdexcept>
 
+#if defined(__aarch64__) && defined(__linux__)
+#include <sys/auxv.h>
+#elif defined(__aarch64__) && defined(__APPLE__)
+#include <sys/sysctl.h>
+#endif
+
 #include "scan.hpp"
 
 namespace vicinal {
 namespace {
+
+#if defined(__aarch64__)
+#if defined(__linux__)
+// The bits of the kernel's interface, because headers older than the processors lack them.
+bool has_dotprod() { return getauxval(AT_HWCAP) >> 20 & 1; }
+bool has_i8mm() { return getauxval(AT_HWCAP2) >> 13 & 1; }
+#elif defined(__APPLE__)
+bool has(const char* feature) {
+    int value = 0;
+    size_t size = sizeof value;
+    return sysctlbyname(feature, &value, &size, nullptr, 0) == 0 && value != 0;
+}
+bool has_dotprod() { return has("hw.optional.arm.FEAT_DotProd"); }
+bool has_i8mm() { return has("hw.optional.arm.FEAT_I8MM"); }
+#else
+bool has_dotprod() { return false; }
+bool has_i8mm() { return false; }
+#endif
+#endif
 
 std::vector<Isa> usable() {
     std::vector<Isa> sets;
@@ -36,6 +61,18 @@ std::vector<Isa> usable() {
         sets.push_back({"avx2", &avx2_rows(), &avx2_dot(), &avx2_coarse(), &avx2_absolute(), &avx2_hamming(),
                         &avx2_jaccard(), &avx2_strings()});
     }
+#elif defined(__aarch64__)
+    const bool dotprod = has_dotprod(), i8mm = dotprod && has_i8mm();
+    if (i8mm) {
+        sets.push_back({"i8mm", &i8mm_rows(), &i8mm_dot(), nullptr, &dotprod_absolute(), &dotprod_hamming(),
+                        &dotprod_jaccard(), &neon_strings()});
+    }
+    if (dotprod) {
+        sets.push_back({"dotprod", &dotprod_rows(), &dotprod_dot(), nullptr, &dotprod_absolute(), &dotprod_hamming(),
+                        &dotprod_jaccard(), &neon_strings()});
+    }
+    sets.push_back({"neon", &neon_rows(), &neon_dot(), nullptr, &neon_absolute(), &neon_hamming(), &neon_jaccard(),
+                    &neon_strings()});
 #endif
     sets.push_back({"portable", &portable_rows(), &portable_dot(), nullptr, &portable_absolute(), &portable_hamming(),
                     &portable_jaccard(), &portable_strings()});

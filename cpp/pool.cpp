@@ -103,8 +103,13 @@ void Pool::run(int64_t& next, int64_t count, const Callbacks& callbacks, const s
                 if (callbacks.progress) callbacks.progress(std::min(workers.next.load(), count), std::max(count, all));
             } catch (...) {
                 lock.lock();
-                workers.stop = true;
+                (save ? workers.pause : workers.stop) = true;
                 workers.done.wait(lock, [&] { return workers.busy == 0; });
+                if (save && !workers.failure) {
+                    next = std::min(workers.next.load(), workers.count);
+                    lock.unlock();
+                    save();
+                }
                 throw;
             }
             if (save && std::chrono::duration<double>(Clock::now() - saved).count() >= callbacks.save_interval)

@@ -29,7 +29,7 @@ public:
     // Runs body(worker, task) for the tasks [next, count) in ascending order. The calling thread calls
     // callbacks.progress ten times a second, with the total `all` if further runs follow. To save, the workers finish
     // their tasks and pause; `next` is then the number of finished tasks. An exception of body or of a callback stops
-    // all workers and is rethrown here.
+    // all workers and is rethrown here; what is finished when `progress` throws is saved first.
     void run(int64_t& next, int64_t count, const Callbacks& callbacks,
              const std::function<void(int worker, int64_t task)>& body, const std::function<void()>& save = {},
              int64_t all = 0);

@@ -94,10 +94,31 @@ void amx_loop(int64_t rounds) {
                  : "cc");
 }
 // clang-format on
+#elif defined(__aarch64__)
+// clang-format off
+// Sixteen independent accumulators hide the latency of the instruction on four pipelines.
+#define VICINAL_SIXTEEN(op)                                                                                       \
+    op("v0") op("v1") op("v2") op("v3") op("v4") op("v5") op("v6") op("v7") op("v16") op("v17") op("v18") op("v19") \
+        op("v20") op("v21") op("v22") op("v23")
+#define VICINAL_CLEAR(v) "movi " v ".4s, #0\n\t"
+#define VICINAL_SDOT(v) "sdot " v ".4s, v24.16b, v25.16b\n\t"
+#define VICINAL_USMMLA(v) "usmmla " v ".4s, v24.16b, v25.16b\n\t"
+#define VICINAL_ARM_LOOP(op)                                                                                      \
+    asm volatile(".arch armv8.2-a+dotprod+i8mm\n\t" VICINAL_CLEAR("v24") VICINAL_CLEAR("v25")   \
+                     VICINAL_SIXTEEN(VICINAL_CLEAR) "1:\n\t" VICINAL_SIXTEEN(op) "subs %0, %0, #1\n\t"           \
+                                                                                 "b.ne 1b\n\t"                   \
+                 : "+r"(rounds)                                                                                   \
+                 :                                                                                                \
+                 : "v0", "v1", "v2", "v3", "v4", "v5", "v6", "v7", "v16", "v17", "v18", "v19", "v20", "v21",      \
+                   "v22", "v23", "v24", "v25", "cc")
+
+void dotprod_loop(int64_t rounds) { VICINAL_ARM_LOOP(VICINAL_SDOT); }
+void i8mm_loop(int64_t rounds) { VICINAL_ARM_LOOP(VICINAL_USMMLA); }
+// clang-format on
 #endif
 
-// Runs the portable scan on data in the first-level cache, because the compiler chooses the instructions.
-double portable_roof(const ScanOps& ops) {
+// Runs the scan on data in the first-level cache, where the compiler chooses the instructions.
+double scan_roof(const ScanOps& ops) {
     constexpr int kBytes = 256;
     std::vector<int8_t> rows(kRowStep * kBytes, 1);
     std::vector<uint8_t> panel(kPanel * kBytes + 64 * kPanel, 1);
@@ -120,8 +141,11 @@ double int8_roof(const std::string& name) {
     if (which == "avx512") return best_of(12 * 64, avx512_loop);
     if (which == "avxvnni") return best_of(12 * 32, avxvnni_loop);
     if (which == "avx2") return best_of(12 * 32, avx2_loop);
+#elif defined(__aarch64__)
+    if (which == "i8mm") return best_of(16 * 32, i8mm_loop);
+    if (which == "dotprod") return best_of(16 * 16, dotprod_loop);
 #endif
-    return portable_roof(*isa.dot);
+    return scan_roof(*isa.dot);
 }
 
 }  // namespace vicinal

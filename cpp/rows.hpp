@@ -68,6 +68,9 @@ struct RowOps {
     // Inner products of pairs of rows and columns of row_bytes, a multiple of 64.
     void (*products)(const int8_t* rows, const uint8_t* columns, int64_t row_bytes, const Survivor* pairs, size_t n,
                      int32_t* out);
+    // Inner products of one row of signed codes and n named rows of unsigned ones.
+    void (*named_products)(const int8_t* x, const uint8_t* rows, int64_t row_bytes, const int32_t* which, size_t n,
+                           int32_t* out);
     // Multiplies n rows of `dim` coordinates, `stride` apart, by `directions`, dim x m with m a multiple of kProjected;
     // out is n x m. Products are rounded to float32 and added in pieces of 64 coordinates, whose sums are then added:
     // the error is within (66 + dim / 64) 2^-24 (1 + 2^-10) of the sum of the absolute products.
@@ -78,6 +81,9 @@ struct RowOps {
 const RowOps& portable_rows();
 const RowOps& avx2_rows();
 const RowOps& avx512_rows();
+const RowOps& neon_rows();
+const RowOps& dotprod_rows();
+const RowOps& i8mm_rows();
 
 // Throws where queries have another number of coordinates than the stored vectors.
 inline void check_dim(const Matrix& queries, const Matrix& vectors) {

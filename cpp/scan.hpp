@@ -75,6 +75,15 @@ const ScanOps& avx512_hamming();
 const ScanOps& avx512_jaccard();
 const ScanOps& vpopcnt_hamming();
 const ScanOps& vpopcnt_jaccard();
+const ScanOps& neon_dot();
+const ScanOps& dotprod_dot();
+const ScanOps& i8mm_dot();
+const ScanOps& neon_absolute();
+const ScanOps& neon_hamming();
+const ScanOps& neon_jaccard();
+const ScanOps& dotprod_absolute();
+const ScanOps& dotprod_hamming();
+const ScanOps& dotprod_jaccard();
 
 // Requests the tile registers from the operating system; false where it refuses.
 bool amx_permitted();

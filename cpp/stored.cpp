@@ -142,19 +142,14 @@ void Stored::distances_to_means(const float* rows, int64_t n, int64_t stride, st
     }
 }
 
-std::vector<int32_t> Stored::blocks_by_distance(int64_t block) const {
-    std::vector<float> middle(rows_.matrix.dim), squared;
+void Stored::distances_between(int64_t block, std::vector<float>& out) const {
+    std::vector<float> middle(rows_.matrix.dim);
     for (size_t c = 0; c < middle.size(); ++c) middle[c] = means_[c * columns_ + block];
-    distances_to_means(middle.data(), 1, rows_.matrix.dim, squared);
-    std::vector<std::pair<float, int32_t>> others;
+    distances_to_means(middle.data(), 1, rows_.matrix.dim, out);
     for (int64_t other = 0; other < blocks(); ++other) {
         const float elsewhere = stats(other).region == stats(block).region ? 0 : 1e30f;
-        others.emplace_back(elsewhere + squared[other], static_cast<int32_t>(other));
+        out[other] += elsewhere;
     }
-    std::sort(others.begin(), others.end());
-    std::vector<int32_t> sorted;
-    for (const auto& other : others) sorted.push_back(other.second);
-    return sorted;
 }
 
 std::pair<const int32_t*, const int32_t*> Stored::copies(int64_t position) const {

@@ -49,8 +49,8 @@ public:
     // Of n rows that CentredCoder::centred has computed, `stride` apart: the squared distance to each block's mean,
     // less the row's squared length; n x blocks().
     void distances_to_means(const float* rows, int64_t n, int64_t stride, std::vector<float>& out) const;
-    // All blocks, sorted by the distance of their mean from that of this one.
-    std::vector<int32_t> blocks_by_distance(int64_t block) const;
+    // What sorts all blocks by the distance of their mean from that of this one.
+    void distances_between(int64_t block, std::vector<float>& out) const;
     // Identifies the order of the rows and the block size.
     uint64_t fingerprint() const { return fingerprint_; }
 

@@ -48,5 +48,6 @@ struct StringOps {
 const StringOps& portable_strings();
 const StringOps& avx2_strings();
 const StringOps& avx512_strings();
+const StringOps& neon_strings();
 
 }  // namespace vicinal

@@ -79,14 +79,14 @@ void TopKJoin::run(int64_t& finished, const std::function<void()>& save) {
     });
     context_.stats.seconds_seed = seeding.seconds();
     const Timer scanning;
-    const auto all = static_cast<int64_t>(plan_.tasks.size());
+    const int64_t all = plan_.size();
     const auto run = [&](int64_t last) {
         context_.pool.run(
             finished, last, context_.callbacks,
-            [&](int worker, int64_t task) { join(workers_[worker], plan_.tasks[task]); }, save, all);
+            [&](int worker, int64_t task) { join(workers_[worker], plan_.task(task)); }, save, all);
     };
-    run(plan_.near_tasks);
-    if (plan_.near_tasks < all) prepare_sketches();
+    run(plan_.n_near());
+    if (plan_.n_further > 0) prepare_sketches();
     run(all);
     context_.stats.seconds_scan = scanning.seconds();
     for (const Worker& worker : workers_) context_.stats.candidates += worker.measure.count();

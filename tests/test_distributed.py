@@ -107,7 +107,7 @@ def test_tiles_read_every_dtype(dtype: str) -> None:
 
 
 def test_kernels_without_lists_give_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(block_join, "pick", lambda metric, dtype: Brute)
+    monkeypatch.setattr(block_join, "over", lambda rows, metric, threads, device: Brute(rows, metric, threads))
     rows = rows_of("cosine", 300)
     work = InOneProcess(rows, "cosine", 5, Plan(len(rows), 130, 2), np.arange(300) % 3)
     work.run()

@@ -31,7 +31,15 @@ DOCS = ROOT / "docs"
 PAGES = sorted(page for page in DOCS.rglob("*.md") if "_build" not in page.parts)
 WITH_EXAMPLES = [page for page in PAGES if ">>> " in page.read_text(encoding="utf-8")]
 # The page of a command, where it has another name; `info` is a line of the page of neighbours.
-PAGE_OF = {"index": "search", "apply": "learn", "info": "neighbors", "dedup": "duplicates", "filter": "select"}
+PAGE_OF = {
+    "index": "search",
+    "apply": "learn",
+    "info": "neighbors",
+    "dedup": "duplicates",
+    "filter": "select",
+    "init": "terminal",
+    "completion": "terminal",
+}
 MODULES = [
     module.name for module in pkgutil.walk_packages(vicinal.__path__, "vicinal.") if "__main__" not in module.name
 ]
@@ -173,7 +181,8 @@ def test_a_job_page_has_its_parts_in_order(page: Path) -> None:
 
 
 def test_every_command_and_every_function_of_tasks_has_a_page() -> None:
-    texts = {page.stem: page.read_text(encoding="utf-8") for page in (DOCS / "jobs").glob("*.md")}
+    pages = [*(DOCS / "jobs").glob("*.md"), DOCS / "terminal.md"]
+    texts = {page.stem: page.read_text(encoding="utf-8") for page in pages}
     for command in cli.COMMANDS:
         page = PAGE_OF.get(command, command)
         assert page in texts, f"docs/jobs/{page}.md is missing"

@@ -15,7 +15,7 @@ import vicinal
 from vicinal.data import models
 from vicinal.errors import DataError, UsageError
 from vicinal.storage import space
-from vicinal.tasks import embed
+from vicinal.tasks import embed, kept_blocks
 from workplace import Workplace
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of the libraries below
@@ -229,14 +229,14 @@ def test_a_full_disk_ends_embed_with_a_message_and_it_continues_when_there_is_ro
         assert work(*options).code == 3
         with monkeypatch.context() as patch:  # the room goes once the work has begun
             patch.setattr(space, "require", lambda *_: None)
-            real = embed._put
+            real = kept_blocks._put
 
             def put(folder: Path, array: np.ndarray, start: int, block: np.ndarray) -> None:
                 if start == 3:
                     resource.setrlimit(resource.RLIMIT_FSIZE, (6_000, before[1]))
                 real(folder, array, start, block)
 
-            patch.setattr(embed, "_put", put)
+            patch.setattr(kept_blocks, "_put", put)
             resource.setrlimit(resource.RLIMIT_FSIZE, before)
             answer = work(*options)
     finally:

@@ -10,6 +10,7 @@ import vicinal
 from oracle import brute_force, fit_for, hard_data
 from vicinal import Exact, typing
 from vicinal.errors import DataError, NotFitted, UsageError
+from vicinal.knn.block_join import BlockJoin
 from vicinal.knn.blocks import padded
 from vicinal.knn.exact import ExactSearch
 from vicinal.knn.metrics import BY_NAME, METRICS, find
@@ -157,21 +158,21 @@ def test_growing_compares_only_pairs_that_are_new(monkeypatch: pytest.MonkeyPatc
     vectors, pairs = hard_data("plain", 100, 4), []
     before = Exact().fit(vectors[:90]).neighbors(3)
     index = Exact().fit(vectors)
-    kernel: Any = type(index._backend.over_all().kernel)
-    search, join = kernel.search, kernel.self_join
+    cross, join = BlockJoin.cross_join, BlockJoin.self_join
 
-    def counted_search(self: Any, queries: np.ndarray, *rest: Any) -> Any:
-        pairs.append(len(queries))
-        return search(self, queries, *rest)
+    def counted_cross(self: BlockJoin, queries: np.ndarray, *rest: Any) -> Any:
+        pairs.append((len(self.vectors), len(queries)))
+        return cross(self, queries, *rest)
 
-    def counted_join(self: Any, *rest: Any) -> Any:
-        pairs.append(0)
+    def counted_join(self: BlockJoin, *rest: Any) -> Any:
+        pairs.append((len(self.vectors), len(self.vectors)))
         return join(self, *rest)
 
-    monkeypatch.setattr(kernel, "search", counted_search)
-    monkeypatch.setattr(kernel, "self_join", counted_join)
+    monkeypatch.setattr(BlockJoin, "cross_join", counted_cross)
+    monkeypatch.setattr(BlockJoin, "self_join", counted_join)
     index.grow(before)
-    assert pairs == [90, 0, 10]  # 90 old rows among 10 new, 10 new among themselves, 10 new among 90 old
+    assert pairs == [(10, 10), (10, 90)]  # the new rows among themselves, then once with each old row
+    assert index.engine == Exact().fit(vectors).engine
 
 
 def test_growing_from_neighbours_of_another_metric_or_set_is_refused() -> None:

@@ -254,6 +254,22 @@ def test_float64_ranks_of_brute_bound_the_true_rank(metric: str, kind: str) -> N
         assert (low[query] <= true + slack).all() and (true - slack <= high[query]).all()
 
 
+@pytest.mark.parametrize("size", [1e-156, 1e-158, 1e-162, 1e-170, 1e-300, 1e-320])
+@pytest.mark.parametrize("metric", ["euclidean", "manhattan", "inner_product"])
+def test_values_whose_products_underflow_have_the_neighbours_of_float64(
+    kernel: type[kernels.Kernel], metric: str, size: float
+) -> None:
+    vectors, kind = np.random.default_rng(0).standard_normal((60, 4)) * size, find(metric)
+    if reason := kernel.covers(kind, vectors.dtype):
+        pytest.skip(reason)
+    far = np.stack([kind.finish(kind.measure(row, vectors)) for row in vectors])
+    np.fill_diagonal(far, np.inf)
+    right = np.argsort(far, axis=1, kind="stable")[:, :3]
+    indices, distances = kernel(vectors, kind, 1).self_join(3)
+    assert (indices == right).all()
+    assert (distances == np.take_along_axis(far, right, axis=1).astype(distances.dtype)).all()
+
+
 def test_a_metric_without_a_kernel_is_an_error_with_each_kernels_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kernels, "KERNELS", (blas.Blas,))
     with pytest.raises(UsageError, match=r"no kernel supports hamming on uint8: blas: it has no bits kernel"):

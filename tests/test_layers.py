@@ -11,7 +11,8 @@ import vicinal
 PACKAGE = Path(vicinal.__file__).parent
 LAYERS = (
     ("errors",),
-    ("devices", "locks", "typing"),
+    ("devices", "layout", "locks", "typing"),
+    ("progress",),
     ("storage",),
     ("knn",),
     ("indexes", "analysis"),

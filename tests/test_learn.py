@@ -3,6 +3,7 @@
 import argparse
 import json
 import resource
+import signal
 import subprocess
 import sys
 import warnings
@@ -268,6 +269,31 @@ def test_a_run_that_was_stopped_ends_where_it_would_have(kind: Any, tmp_path: Pa
         learn.train(x, codes, **settings, margin=0.3, checkpoint=tmp_path / "kept")
     with pytest.raises(UsageError, match="the vectors' values"):
         learn.train(x + 1, codes, **settings, checkpoint=tmp_path / "kept")
+
+
+@pytest.mark.filterwarnings("ignore:learning made", "ignore:no epoch was better")
+@pytest.mark.parametrize("batch", [1, 5])
+def test_ctrl_c_in_an_epoch_keeps_its_batches(batch: int, tmp_path: Path) -> None:
+    x, codes = planted(400)
+    settings: dict[str, Any] = {"dim": 6, "epochs": 2, "learning_rate": 0.01, "device": "cpu", "batch_size": 32}
+    whole = learn.train(x, codes, **settings)
+    calls: list[int] = []
+
+    def press(done: int, total: int, said: str) -> None:
+        calls.append(done)
+        if len(calls) == batch:
+            signal.raise_signal(signal.SIGINT)
+
+    kept = tmp_path / "kept"
+    with pytest.raises(KeyboardInterrupt, match="finished work is kept in"):
+        learn.train(x, codes, **settings, checkpoint=kept, progress=press)
+    assert len(calls) == batch  # the next batch is the last, and nothing is reported of it
+    before = len(calls)
+    rest = learn.train(x, codes, **settings, checkpoint=kept, progress=lambda done, *_: calls.append(done))
+    assert calls[before] > calls[before - 1]  # it goes on within the epoch
+    np.testing.assert_array_equal(rest.heads.towers[0].arrays["A"], whole.heads.towers[0].arrays["A"])
+    assert rest.history.losses[1:] == whole.history.losses[1:]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_who_interrupts_is_told_and_the_same_command_goes_on(work: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -333,7 +333,7 @@ def test_appending_gives_the_bytes_of_scoring_everything_again(
     ask = [*ask, "--reference", "other.npy", *options]
     assert work.score(*ask, "--run", "run", "-o", "old_scores.jsonl", data="old.jsonl", embeddings="old.npy").code == 0
     whole = work.score(*ask, data="all.jsonl", embeddings="all.npy")
-    added = append(work, "--evidence")
+    added = append(work, "--max-workers", 1)  # with the evidence that the kept run has
     assert (whole.code, added.code) == (0, 0) and added.out == whole.out
 
 

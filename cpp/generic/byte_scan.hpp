@@ -10,7 +10,9 @@
 
 #include <bit>
 #include <cstring>
-#if defined(__SSE2__)
+#if defined(VICINAL_NEON)
+#include "neon/lanes.hpp"
+#elif defined(__SSE2__)
 #include <immintrin.h>
 #endif
 
@@ -19,7 +21,9 @@
 namespace vicinal {
 namespace {
 
-#if defined(__AVX512BW__)
+#if defined(VICINAL_NEON)
+// neon/lanes.hpp has the vectors.
+#elif defined(__AVX512BW__)
 struct Lanes {
     using Vector = __m512i;
     static constexpr int kLanes = 8, kVectors = 8, kRows = 3;
@@ -128,13 +132,30 @@ struct Lanes {
 
 using Vector = Lanes::Vector;
 
+#if defined(VICINAL_NEON)
 struct Differences {
-    static Vector term(Vector columns, Vector row) { return Lanes::differences(columns, row); }
+    static void add(Vector& sum, Vector columns, Vector row) { Lanes::add_differences(sum, columns, row); }
 };
 
 struct Differing {
-    static Vector term(Vector columns, Vector row) { return Lanes::differing(columns, row); }
+    static void add(Vector& sum, Vector columns, Vector row) { Lanes::add_differing(sum, columns, row); }
 };
+
+inline Vector fold(Vector sum) { return Lanes::fold(sum); }
+#else
+struct Differences {
+    static void add(Vector& sum, Vector columns, Vector row) {
+        sum = Lanes::add(sum, Lanes::differences(columns, row));
+    }
+};
+
+struct Differing {
+    static void add(Vector& sum, Vector columns, Vector row) { sum = Lanes::add(sum, Lanes::differing(columns, row)); }
+};
+
+// The sum of a column, where a lane holds it in parts.
+inline Vector fold(Vector sum) { return sum; }
+#endif
 
 // A pair passes if its score reaches the threshold of the row or of the column.
 struct ScoreLimits {
@@ -197,7 +218,7 @@ struct LaneScan {
             for (int v = 0; v < kVectors; ++v) {
                 const Vector columns = Lanes::load(panel + 8 * kLanes * v);
 #pragma GCC unroll 3
-                for (int r = 0; r < kRows; ++r) tile[r][v] = Lanes::add(tile[r][v], Term::term(columns, word[r]));
+                for (int r = 0; r < kRows; ++r) Term::add(tile[r][v], columns, word[r]);
             }
         }
     }
@@ -214,8 +235,15 @@ struct LaneScan {
     static inline __attribute__((always_inline)) uint64_t look(const Limits& limits, int r, const Tile& tile) {
         uint64_t passed = 0;
 #pragma GCC unroll 8
-        for (int v = 0; v < kVectors; ++v) passed |= uint64_t{limits.passed(r, v, tile[r][v])} << (v * kLanes);
+        for (int v = 0; v < kVectors; ++v) passed |= uint64_t{limits.passed(r, v, fold(tile[r][v]))} << (v * kLanes);
         return passed;
+    }
+
+    static void take(const Vector (&row)[kVectors], int64_t (&sums)[kColumns]) {
+        for (int v = 0; v < kVectors; ++v) {
+            const Vector sum = fold(row[v]);
+            std::memcpy(sums + v * kLanes, &sum, sizeof sum);
+        }
     }
 
     static size_t survivors(const ScanJob& job, Survivor* out) {
@@ -237,7 +265,7 @@ struct LaneScan {
                 for (int r = 0; r < kRows; ++r) {
                     if (!passed[r]) continue;
                     int64_t sums[kColumns];
-                    std::memcpy(sums, tile[r], sizeof sums);
+                    take(tile[r], sums);
                     for (uint64_t mask = passed[r]; mask; mask &= mask - 1) {
                         const int c = __builtin_ctzll(mask);
                         *out++ = {static_cast<uint16_t>(row + r), static_cast<uint16_t>(column + c),
@@ -257,7 +285,7 @@ struct LaneScan {
                 add(job, row, column, 0, job.groups, tile);
                 for (int r = 0; r < kRows; ++r) {
                     int64_t sums[kColumns];
-                    std::memcpy(sums, tile[r], sizeof sums);
+                    take(tile[r], sums);
                     for (int c = 0; c < kColumns; ++c) {
                         out[(row + r) * stride + column + c] = -static_cast<int32_t>(sums[c]) - job.row_base[row + r];
                     }

@@ -86,6 +86,35 @@ ClippedRow clip(const double* x, const double* low, double inverse, double highe
     return row;
 }
 
+#if defined(VICINAL_NEON)
+inline int32_t neon_product(const int8_t* x, const uint8_t* y, int64_t bytes) {
+    int32x4_t sums[4] = {};
+    for (int64_t c = 0; c < bytes; c += 64) {
+        for (int i = 0; i < 4; ++i) {
+            const int8x16_t own = vld1q_s8(x + c + 16 * i);
+            const uint8x16_t other = vld1q_u8(y + c + 16 * i);
+#if defined(__ARM_FEATURE_MATMUL_INT8)
+            sums[i] = vusdotq_s32(sums[i], other, own);
+#elif defined(__ARM_FEATURE_DOTPROD)
+            // Of the offset 128 that makes the second factor signed, half fits a signed byte.
+            const int32x4_t offset = vdotq_s32(vdupq_n_s32(0), own, vdupq_n_s8(64));
+            const int8x16_t less = vreinterpretq_s8_u8(veorq_u8(other, vdupq_n_u8(128)));
+            sums[i] = vaddq_s32(vdotq_s32(sums[i], own, less), vaddq_s32(offset, offset));
+#else
+            const int16x8_t low = vreinterpretq_s16_u16(vmovl_u8(vget_low_u8(other)));
+            const int16x8_t high = vreinterpretq_s16_u16(vmovl_high_u8(other));
+            const int16x8_t own_low = vmovl_s8(vget_low_s8(own)), own_high = vmovl_high_s8(own);
+            sums[i] = vmlal_s16(sums[i], vget_low_s16(low), vget_low_s16(own_low));
+            sums[i] = vmlal_high_s16(sums[i], low, own_low);
+            sums[i] = vmlal_s16(sums[i], vget_low_s16(high), vget_low_s16(own_high));
+            sums[i] = vmlal_high_s16(sums[i], high, own_high);
+#endif
+        }
+    }
+    return vaddvq_s32(vaddq_s32(vaddq_s32(sums[0], sums[1]), vaddq_s32(sums[2], sums[3])));
+}
+#endif
+
 // The inner product of signed and unsigned bytes, whose number is a multiple of 64.
 inline int32_t product(const int8_t* x, const uint8_t* y, int64_t bytes) {
 #if defined(__AVX512VNNI__)
@@ -106,6 +135,8 @@ inline int32_t product(const int8_t* x, const uint8_t* y, int64_t bytes) {
     }
     const auto all = bit_copy<Int32x8>(_mm256_add_epi32(sums[0], sums[1]));
     return ((all[0] + all[1]) + (all[2] + all[3])) + ((all[4] + all[5]) + (all[6] + all[7]));
+#elif defined(VICINAL_NEON)
+    return neon_product(x, y, bytes);
 #else
     int32_t sum = 0;
     for (int64_t c = 0; c < bytes; ++c) sum += x[c] * y[c];
@@ -118,6 +149,58 @@ void products(const int8_t* rows, const uint8_t* columns, int64_t row_bytes, con
     for (size_t i = 0; i < n; ++i) {
         out[i] = product(rows + pairs[i].row * row_bytes, columns + pairs[i].column * row_bytes, row_bytes);
     }
+}
+
+#if defined(__AVX2__) && !defined(__AVX512VNNI__)
+constexpr int64_t kWidened = 4096;  // codes of a row that is widened once for many products
+
+// The inner product of bytes with codes that are widened already.
+inline int32_t widened_product(const int16_t* x, const uint8_t* y, int64_t bytes) {
+    __m256i sums[2] = {};
+    for (int64_t c = 0; c < bytes; c += 32) {
+        for (int half = 0; half < 2; ++half) {
+            const auto* own = reinterpret_cast<const __m256i*>(x + c + 16 * half);
+            const auto* other = reinterpret_cast<const __m128i*>(y + c + 16 * half);
+            sums[half] = _mm256_add_epi32(sums[half], _mm256_madd_epi16(_mm256_load_si256(own),
+                                                                        _mm256_cvtepu8_epi16(_mm_loadu_si128(other))));
+        }
+    }
+    const __m256i both = _mm256_add_epi32(sums[0], sums[1]);
+    __m128i all = _mm_add_epi32(_mm256_castsi256_si128(both), _mm256_extracti128_si256(both, 1));
+    all = _mm_add_epi32(all, _mm_shuffle_epi32(all, 0x4e));
+    return _mm_cvtsi128_si32(_mm_add_epi32(all, _mm_shuffle_epi32(all, 0xb1)));
+}
+#endif
+
+// Some rows are fetched ahead, for they are rarely in the cache.
+template <class Product>
+inline void fetched_products(const uint8_t* rows, int64_t row_bytes, const int32_t* which, size_t n, int32_t* out,
+                             Product&& product_with) {
+    constexpr size_t kAhead = 4;
+    const auto fetch = [&](size_t i) {
+        for (int64_t c = 0; c < row_bytes; c += 64) __builtin_prefetch(rows + which[i] * row_bytes + c);
+    };
+    for (size_t i = 0; i < (n < kAhead ? n : kAhead); ++i) fetch(i);
+    for (size_t i = 0; i < n; ++i) {
+        if (i + kAhead < n) fetch(i + kAhead);
+        out[i] = product_with(rows + which[i] * row_bytes);
+    }
+}
+
+void named_products(const int8_t* x, const uint8_t* rows, int64_t row_bytes, const int32_t* which, size_t n,
+                    int32_t* out) {
+#if defined(__AVX2__) && !defined(__AVX512VNNI__)
+    if (row_bytes <= kWidened) {
+        alignas(32) int16_t wide[kWidened];
+        for (int64_t c = 0; c < row_bytes; c += 16) {
+            const auto* own = reinterpret_cast<const __m128i*>(x + c);
+            _mm256_store_si256(reinterpret_cast<__m256i*>(wide + c), _mm256_cvtepi8_epi16(_mm_loadu_si128(own)));
+        }
+        return fetched_products(rows, row_bytes, which, n, out,
+                                [&](const uint8_t* row) { return widened_product(wide, row, row_bytes); });
+    }
+#endif
+    fetched_products(rows, row_bytes, which, n, out, [&](const uint8_t* row) { return product(x, row, row_bytes); });
 }
 
 }  // namespace

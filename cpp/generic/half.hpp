@@ -3,7 +3,9 @@
 
 #include <cstdint>
 #include <cstring>
-#if defined(__F16C__) || defined(__AVX512F__)
+#if defined(VICINAL_NEON)
+#include <arm_neon.h>
+#elif defined(__F16C__) || defined(__AVX512F__)
 #include <immintrin.h>
 #endif
 
@@ -25,6 +27,10 @@ inline To bit_copy(const From& from) {
 inline Float8 widen(UInt16x8 half) {
 #if defined(__F16C__)
     return bit_copy<Float8>(_mm256_cvtph_ps(bit_copy<__m128i>(half)));
+#elif defined(VICINAL_NEON)
+    const auto halves = bit_copy<float16x8_t>(half);
+    const float32x4_t wide[2] = {vcvt_f32_f16(vget_low_f16(halves)), vcvt_high_f32_f16(halves)};
+    return bit_copy<Float8>(wide);
 #else
     // Multiplication by 2^112 corrects the exponent and is exact for subnormal values too.
     const UInt32x8 bits = __builtin_convertvector(half, UInt32x8);

@@ -294,6 +294,8 @@ void centred(const double* x, const double* centre, double factor, int64_t dim, 
 constexpr int kWide = 16, kTileRows = 4, kTileVectors = 2;
 #elif defined(__AVX2__)
 constexpr int kWide = 8, kTileRows = 4, kTileVectors = 2;
+#elif defined(VICINAL_NEON)
+constexpr int kWide = 4, kTileRows = 4, kTileVectors = 4;
 #else
 constexpr int kWide = 4, kTileRows = 2, kTileVectors = 4;
 #endif
@@ -336,7 +338,8 @@ void project(const float* x, int64_t n, int64_t stride, int64_t dim, const float
     }
 }
 
-constexpr RowOps kRowOps = {load, inverse_norm, measure, hash, peak, centred, quantise, halve, clip, products, project};
+constexpr RowOps kRowOps = {load,     inverse_norm, measure, hash,     peak,           centred,
+                            quantise, halve,        clip,    products, named_products, project};
 
 }  // namespace
 }  // namespace vicinal

@@ -41,11 +41,25 @@ if TYPE_CHECKING:
     )
     from vicinal.data.results import Columns
     from vicinal.errors import DataError, DiskFull, MissingExtra, NotFitted, UsageError, VicinalError
-    from vicinal.indexes import HNSW, IVF, IVFPQ, PQ, Annoy, BallTree, Binary, Exact, Index, KDTree, load_index
+    from vicinal.indexes import (
+        HNSW,
+        IVF,
+        IVFPQ,
+        PQ,
+        Annoy,
+        BallTree,
+        Binary,
+        Exact,
+        Graph,
+        Index,
+        KDTree,
+        load_index,
+    )
     from vicinal.indexes.evaluation import Evaluation
     from vicinal.indexes.exemplar_svm import ExemplarSVM
     from vicinal.knn.metrics import METRICS, Metric, mahalanobis
     from vicinal.knn.neighbors import Neighbors, RadiusNeighbors
+    from vicinal.progress import show_progress
     from vicinal.retrieval.collection import Collection
     from vicinal.tasks.curate import Curation, curate
     from vicinal.tasks.diagnose.diagnose import diagnose
@@ -56,6 +70,7 @@ if TYPE_CHECKING:
     from vicinal.tasks.duplicates.dedup import Deduplicated, dedup
     from vicinal.tasks.embed import Embedded, embed
     from vicinal.tasks.evaluate import evaluate
+    from vicinal.tasks.explore import explore
     from vicinal.tasks.filter import Filtered, filter
     from vicinal.tasks.index import add_to_index, describe_index, export_benchmark, index, remove_from_index
     from vicinal.tasks.info import info
@@ -113,6 +128,7 @@ _MODULES = {
     "Exact": "vicinal.indexes",
     "ExemplarSVM": "vicinal.indexes.exemplar_svm",
     "Filtered": "vicinal.tasks.filter",
+    "Graph": "vicinal.indexes",
     "HNSW": "vicinal.indexes",
     "Hits": "vicinal.tasks.search",
     "IVF": "vicinal.indexes",
@@ -173,9 +189,11 @@ _MODULES = {
     "regress": "vicinal.tasks.predict.regress",
     "remove_from_index": "vicinal.tasks.index",
     "report": "vicinal.tasks.report",
+    "explore": "vicinal.tasks.explore",
     "score": "vicinal.tasks.score",
     "search": "vicinal.tasks.search",
     "select": "vicinal.tasks.select",
+    "show_progress": "vicinal.progress",
 }
 __all__ = [
     "HNSW",
@@ -204,6 +222,7 @@ __all__ = [
     "Exact",
     "ExemplarSVM",
     "Filtered",
+    "Graph",
     "Hits",
     "Index",
     "KDTree",
@@ -236,6 +255,7 @@ __all__ = [
     "duplicates",
     "embed",
     "evaluate",
+    "explore",
     "export_benchmark",
     "filter",
     "hubness",
@@ -261,6 +281,7 @@ __all__ = [
     "score",
     "search",
     "select",
+    "show_progress",
 ]
 
 

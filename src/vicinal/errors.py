@@ -111,7 +111,17 @@ def unknown(what: str, found: object, choices: Iterable[object]) -> str:
     names = [str(choice) for choice in choices]
     if not names:
         return f"unknown {what} {found!r}: there is none"
-    lower = {name.lower(): name for name in names}
-    near = difflib.get_close_matches(str(found).lower(), lower, n=1)
-    hint = f"did you mean {lower[near[0]]!r}? Choose" if near else "choose"
+    near = closest(str(found), names)
+    hint = f"did you mean {near!r}? Choose" if near is not None else "choose"
     return f"unknown {what} {found!r}: {hint} from {', '.join(names)}"
+
+
+def closest(found: str, names: Iterable[str]) -> str | None:
+    """Return the name that is most like the one found; None where none is.
+
+    >>> closest("--radiu", ["--radius", "--keep"]), closest("x", ["--radius"])
+    ('--radius', None)
+    """
+    lower = {name.lower(): name for name in names}
+    near = difflib.get_close_matches(found.lower(), lower, n=1)
+    return lower[near[0]] if near else None

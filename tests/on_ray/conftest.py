@@ -20,13 +20,11 @@ class Nodes:
         ray.init(address=self.cluster.address, logging_level="ERROR", log_to_driver=False)
 
     def kill(self, number: int) -> str:
-        """End a node at once, and return its id."""
+        """End a node at once, and return its id; Ray learns it seconds later."""
         node = self.nodes.pop(number)
         self.cluster.remove_node(node, allow_graceful=False)
+        assert not node.any_processes_alive()
         return str(node.node_id)
-
-    def alive(self) -> set[str]:
-        return {node["NodeID"] for node in ray.nodes() if node["Alive"]}
 
     def close(self) -> None:
         ray.shutdown()

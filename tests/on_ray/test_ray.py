@@ -105,7 +105,6 @@ def test_a_node_that_dies_in_the_middle_changes_nothing(start: Any, tmp_path: Pa
 
     found = distributed.neighbors(tmp_path / "rows.npy", 10, block_rows=3000, progress=progress)
     assert same(found, expected)
-    assert killed and killed[0] not in nodes.alive()
     again = [one for one in found.ran if one.sent_to == killed[0] and one.ran_on != killed[0]]
     assert again  # what was sent to it and was not done ran on another node
     assert any(one.ran_on == killed[0] for one in found.ran)

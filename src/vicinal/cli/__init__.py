@@ -9,52 +9,27 @@ import contextlib
 import os
 import sys
 import warnings
+from collections.abc import Iterable, Mapping
 from importlib import import_module
 from typing import Any
 
 from vicinal import __version__
-from vicinal.cli import options
+from vicinal.cli import configuration, options
 from vicinal.cli.console import Console
+from vicinal.cli.parsing import Parser
 from vicinal.errors import VicinalError
 
-COMMANDS = (
-    "embed",
-    "score",
-    "neighbors",
-    "index",
-    "search",
-    "duplicates",
-    "dedup",
-    "diversity",
-    "select",
-    "filter",
-    "report",
-    "classify",
-    "regress",
-    "outliers",
-    "choose-k",
-    "diagnose",
-    "kappa",
-    "curate",
-    "learn",
-    "apply",
-    "lm",
-    "sql",
-    "info",
-)
+JOBS = {
+    "embed and search": ("embed", "neighbors", "index", "search"),
+    "score a data set and choose from it": ("score", "outliers", "diversity", "select", "filter", "report", "explore"),
+    "find duplicates": ("duplicates", "dedup"),
+    "labels and predictions": ("diagnose", "classify", "regress", "choose-k", "kappa", "curate"),
+    "learn": ("learn", "apply", "lm"),
+    "SQL": ("sql",),
+    "set up": ("init", "completion", "info"),
+}
+COMMANDS = tuple(name for names in JOBS.values() for name in names)
 
-OUTPUTS = (
-    "output",
-    "add_to",
-    "removed",
-    "output_path",
-    "decisions",
-    "html",
-    "picture",
-    "sweep",
-    "write_errors",
-    "write_pairs",
-)
 INTERRUPTED = 130
 MEMORY = "VICINAL_MEMORY"
 CLOSED_PIPE = 141
@@ -96,44 +71,22 @@ def _drop_output() -> None:
 
 
 def _run(arguments: list[str], console: Console) -> int:
-    top = argparse.ArgumentParser(
-        prog="vicinal",
-        description="Know a data set by its neighbours.",
-        epilog="vicinal COMMAND --help describes each. Exit codes: 0 done, 1 internal error, 2 usage or configuration, "
-        "3 input data, 130 interrupted.",
-        allow_abbrev=False,
-    )
-    top.add_argument("--version", action="version", version=f"vicinal {__version__}")
-    top.add_argument(
-        "--memory",
-        metavar="SIZE",
-        help="refuse work that takes more, such as 4G; by default what the machine or container has free",
-    )
-    commands = top.add_subparsers(dest="command", metavar="COMMAND", title="commands")
     chosen = next((argument for argument in arguments if argument in COMMANDS), None)
-    for name in COMMANDS:
-        module = import_module(f"vicinal.cli.{name.replace('-', '_')}")
-        text = (module.__doc__ or "").strip()
-        parser = commands.add_parser(
-            name,
-            help=text.partition("\n")[0],
-            description=text,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-            allow_abbrev=False,
-        )
-        if name == chosen:  # the options of the others may need libraries that this call does not
-            module.add_arguments(parser)
-            loudness = parser.add_mutually_exclusive_group()
-            loudness.add_argument("-v", "--verbose", action="store_true", help="say more; show tracebacks")
-            loudness.add_argument("-q", "--quiet", action="store_true", help="say nothing but errors")
-            parser.set_defaults(function=module.run)
+    top, commands = parser((chosen,))
+    config = configuration.named_in(arguments)
+    from_file: dict[str, Any] = {}
+    if config is not None and chosen is not None and _takes_config(chosen):
+        from_file = configuration.read(config, commands[chosen])
     try:
         parsed = top.parse_args(arguments)
-    except SystemExit as end:  # argparse has printed an error, the help or the version
+    except SystemExit as end:  # argparse has printed the help or the version
         return int(end.code or 0)
     if parsed.command is None:
         top.print_help(sys.stderr)
         return 2
+    for name, value in from_file.items():
+        if not hasattr(parsed, name):
+            setattr(parsed, name, value)
     console.listen(parsed.verbose, parsed.quiet)
     before = os.environ.get(MEMORY)
     try:
@@ -146,13 +99,72 @@ def _run(arguments: list[str], console: Console) -> int:
         _refuse_shrunk()
         return code
     except VicinalError as error:
-        error.args = (options.in_options(str(error), commands.choices[parsed.command], parsed),)
+        error.args = (options.in_options(str(error), commands[parsed.command], parsed),)
         raise
     finally:
         if before is None:
             os.environ.pop(MEMORY, None)
         else:
             os.environ[MEMORY] = before
+
+
+def parser(whole: Iterable[str | None] = COMMANDS) -> tuple[Parser, Mapping[str, Parser]]:
+    """Return the parser of the command line, and those of its commands.
+
+    Parameters
+    ----------
+    whole : iterable of str
+        The commands that get their options, which may need libraries that the others do not.
+    """
+    modules = {name: import_module(f"vicinal.cli.{name.replace('-', '_')}") for name in COMMANDS}
+    known = [(action, name) for name, one in modules.items() for action in getattr(one, "FUNCTIONS", ())]
+    actions = dict(reversed(known))  # of two commands with an action of this name, the first
+    top = Parser(
+        prog="vicinal",
+        description="Know a data set by its neighbours.",
+        epilog="vicinal COMMAND --help describes each. Exit codes: 0 done, 1 internal error, 2 usage or configuration, "
+        "3 input data, 130 interrupted.",
+        jobs=JOBS,
+        actions=actions,
+    )
+    top.add_argument("--version", action="version", version=f"vicinal {__version__}")
+    top.add_argument(
+        "--memory",
+        metavar="SIZE",
+        help="refuse work that takes more, such as 4G; by default what the machine or container has free",
+    )
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+    needed = set(whole)
+    for name, module in modules.items():
+        text = (module.__doc__ or "").strip()
+        own = commands.add_parser(name, help=text.partition("\n")[0], description=text)
+        own.top = top
+        if name in needed:
+            module.add_arguments(own)
+            _add_shared(own, name, text)
+            own.set_defaults(function=module.run)
+    return top, commands.choices
+
+
+def _add_shared(parser: Parser, name: str, text: str) -> None:
+    """Add what every command has, and below each of its actions the examples of its text."""
+    if _takes_config(name):
+        configuration.add_config(parser)
+    loudness = parser.add_mutually_exclusive_group()
+    loudness.add_argument("-v", "--verbose", action="store_true", help="say more; show tracebacks")
+    loudness.add_argument("-q", "--quiet", action="store_true", help="say nothing but errors")
+    for action in parser._actions:
+        for word, below in action.choices.items() if isinstance(action, argparse._SubParsersAction) else ():
+            below.top = parser.top
+            examples = [line for line in text.split("\n") if line.startswith(f"  vicinal {name} {word} ")]
+            shown = "\n".join(["examples:", *examples])
+            below.epilog = f"{shown}\n\n{below.epilog}" if below.epilog else shown
+
+
+def _takes_config(name: str) -> bool:
+    """Whether --config of a command holds its options; score has a form of its own."""
+    module = import_module(f"vicinal.cli.{name.replace('-', '_')}")
+    return hasattr(module, "FUNCTION") and name not in ("score", "info")
 
 
 def _refuse_shrunk() -> None:
@@ -166,7 +178,7 @@ def _refuse_inputs(given: dict[str, Any]) -> None:
     """Raise UsageError where an output is a file that another argument names."""
     from vicinal.storage import atomic  # loads numpy, which the help must not
 
-    others = [value for name, value in given.items() if name not in OUTPUTS]
+    others = [value for name, value in given.items() if name not in options.OUTPUTS]
     inputs = [text for value in others for text in (value if isinstance(value, list) else [value])]
-    for output in [given[name] for name in OUTPUTS if given.get(name)]:
+    for output in [given[name] for name in options.OUTPUTS if given.get(name)]:
         atomic.refuse_input(output, inputs)

@@ -10,7 +10,7 @@ model's complexity: about the number of separate neighbourhoods.
 import argparse
 import json
 
-from vicinal.cli import options
+from vicinal.cli import options, screen
 from vicinal.cli.console import Console
 
 FUNCTION = "vicinal.choose_k"
@@ -60,7 +60,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             overwrite=arguments.overwrite,
             progress=progress,
         )
-    print(json.dumps(curve.summary()) if arguments.json else curve.table())
+    screen.show_text(json.dumps(curve.summary()) if arguments.json else curve.table(), arguments.json)
     k, weights = curve.best
     console.note(
         f"best: k = {k}, {weights} weights, leave-one-out {curve.score} {curve.best_score:.4f}; {curve.n:,} rows in "

@@ -9,7 +9,7 @@ two are JSON text.
 
 import argparse
 
-from vicinal.cli import options
+from vicinal.cli import options, screen
 from vicinal.cli.console import Console
 
 FUNCTION = "vicinal.classify"
@@ -60,7 +60,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             progress=progress,
         )
     written = arguments.output or arguments.add_to
-    options.print_result(result.records(), result.summary, written, arguments.json)
+    screen.result(result.records(), result.summary, written, arguments.json, len(result))
     chosen = "" if result.score is None else f"; leave-one-out accuracy {result.score:.4f}"
     console.note(
         f"{len(result):,} rows classified among {len(result.classes)} classes by {result.k} neighbours, "

@@ -11,9 +11,13 @@ pairs for experts to label, split for training and evaluation; with a second col
 
 import argparse
 import json
+from typing import TYPE_CHECKING
 
-from vicinal.cli import options
+from vicinal.cli import diagnosed, options, screen, texts
 from vicinal.cli.console import Console
+
+if TYPE_CHECKING:
+    from vicinal.tasks.diagnose.diagnosis import Diagnosis
 
 FUNCTION = "vicinal.diagnose"
 PRINTED = ("json", "top")
@@ -25,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-k", "--k", metavar="K", default="50", help="how many neighbours (default 50)")
     parser.add_argument("--labels", metavar="FILE[:FIELD]", help="the labels (default field: label)")
     parser.add_argument("--second-labels", metavar="FILE[:FIELD]", help="another judge's labels, matched by id")
-    parser.add_argument("--html", metavar="FILE", help="write the page with pictures (needs matplotlib)")
+    parser.add_argument("--html", metavar="FILE", help="write the page: map, rows, figures, label errors")
     parser.add_argument("--write-errors", metavar="FILE", help="write all likely label errors, ranked, as a table")
     parser.add_argument("--write-pairs", metavar="FILE", help="write the boundary pairs as a table")
     parser.add_argument("--pairs", metavar="N", default="100", help="how many boundary pairs at most (default 100)")
@@ -69,8 +73,22 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             overwrite=arguments.overwrite,
             progress=progress,
         )
-    print(json.dumps(diagnosis.summary()) if arguments.json else diagnosis.text(top))
+    seen = screen.stdout()
+    if seen.is_terminal and not arguments.json:
+        seen.show(diagnosed.lines(diagnosis, seen, top, _texts(diagnosis, arguments, top)))
+    else:
+        print(json.dumps(diagnosis.summary()) if arguments.json else diagnosis.text(top))
     recall = options.recall_note(diagnosis.neighbors.recall)
     left_out = note(diagnosis.unusable, skip=True)
     console.note(f"{diagnosis.n:,} rows diagnosed in {diagnosis.seconds:.1f} s{left_out}{recall}")
     return 0
+
+
+def _texts(diagnosis: "Diagnosis", arguments: argparse.Namespace, top: int) -> dict[object, str]:
+    """The texts of the rows in the lists, from the data set or from the file of the labels."""
+    from vicinal.tasks.diagnose.tables import first_records
+
+    ids = [one["id"] for one in first_records(diagnosis.label_errors, top)]
+    for pair in first_records(diagnosis.boundary_pairs, top):
+        ids += [pair["id"], pair["other_id"]]
+    return texts.by_id(arguments.data, ids) or texts.by_id(arguments.labels, ids)

@@ -13,7 +13,7 @@ import argparse
 import json
 from collections.abc import Mapping
 
-from vicinal.cli import options
+from vicinal.cli import grouped, options, screen
 from vicinal.cli.console import Console
 
 FUNCTION = "vicinal.duplicates"
@@ -79,13 +79,20 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             overwrite=arguments.overwrite,
         )
     if isinstance(found, RadiusCurve):
-        for line in [json.dumps(found.summary(), ensure_ascii=False)] if arguments.json else found.lines():
-            print(line)
+        if arguments.json:
+            print(json.dumps(found.summary(), ensure_ascii=False))
+        else:
+            seen = screen.stdout()
+            seen.show(seen.fitted(found.lines()))
         console.note(f"{found.n:,} rows in {found.seconds:.1f} s{note(found.unusable, found.skipped)}")
         return 0
     summary = found.summary()
     written = arguments.output or arguments.add_to
-    options.print_result(found.groups if written is None else (), found.summary, written, arguments.json)
+    seen = screen.stdout()
+    if seen.is_terminal and not arguments.json and not console.quiet:
+        seen.show(grouped.lines(found, seen, arguments.data, arguments.ids))
+    else:
+        options.print_result(found.groups if written is None else (), found.summary, written, arguments.json)
     far = f", {summary['beyond_radius']:,} of them beyond the radius" if found.link == "single" else ""
     console.note(
         f"{summary['groups']:,} groups of {summary['rows']:,} rows; {summary['removable']:,} could go{far}"

@@ -35,7 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dtype", choices=DTYPES, default="float32", help="of the array (default float32)")
     parser.add_argument("--normalize", action="store_true", help="scale each row to length 1")
     parser.add_argument("--batch-size", metavar="N", default="64", help="rows at a time (default 64)")
-    options.add_device(parser, "where the model runs", "auto, the best")
+    options.add_device(parser, "the device of the model", "auto, the best")
+    options.add_engine(parser, "where the model runs")
     options.add_overwrite(parser)
     options.add_ids(parser)
     parser.add_argument("--json", action="store_true", help="the note as JSON on stdout")
@@ -55,6 +56,8 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             normalize=arguments.normalize,
             batch_size=options.number(arguments.batch_size),
             device=arguments.device,
+            engine=arguments.engine,
+            address=arguments.address,
             ids=arguments.ids,
             output=arguments.output,
             overwrite=arguments.overwrite,

@@ -11,7 +11,7 @@ them. The interval is that of large samples (Fleiss, Cohen & Everitt 1969).
 import argparse
 import json
 
-from vicinal.cli import options
+from vicinal.cli import options, screen
 from vicinal.cli.console import Console
 
 FUNCTION = "vicinal.kappa"
@@ -41,7 +41,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         confidence=options.number(arguments.confidence),
         on_invalid=arguments.on_invalid,
     )
-    print(json.dumps(result.summary()) if arguments.json else result)
+    screen.show_text(json.dumps(result.summary()) if arguments.json else str(result), arguments.json)
     if result.unusable:
         console.note(f"{result.unusable:,} rows without a label were left out")
     return 0

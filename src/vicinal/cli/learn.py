@@ -17,7 +17,7 @@ import inspect
 import json
 import time
 
-from vicinal.cli import options
+from vicinal.cli import options, screen
 from vicinal.cli.console import Console
 
 FUNCTION = "vicinal.learn.train"
@@ -104,7 +104,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     if arguments.json:
         print(json.dumps({**result.heads.about, "output": arguments.output}))
     elif result.table:
-        print(result)
+        screen.show_text(str(result))
     seconds = time.perf_counter() - began
     epochs = f"{result.history.epochs_run} epochs, the best {result.history.best}"
     console.note(f"{epochs}, in {seconds:.1f} s: {arguments.output}{note(result.unusable, skip=True)}")

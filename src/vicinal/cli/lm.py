@@ -14,7 +14,7 @@ import json
 import time
 from typing import Any
 
-from vicinal.cli import options
+from vicinal.cli import options, screen
 from vicinal.cli.console import Console
 
 FUNCTIONS = {"build": "vicinal.lm.build", "eval": "vicinal.lm.evaluate"}
@@ -101,6 +101,6 @@ def _eval(arguments: argparse.Namespace, console: Console, settings: dict[str, A
             progress=progress and progress("searching"),
             **settings,
         )
-    print(json.dumps(evaluation.as_dict()) if arguments.json else evaluation)
+    screen.show_text(json.dumps(evaluation.as_dict()) if arguments.json else str(evaluation), arguments.json)
     console.note(f"{evaluation.tokens:,} tokens in {time.perf_counter() - start:.1f} s")
     return 0

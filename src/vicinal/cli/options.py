@@ -13,6 +13,19 @@ from typing import Any
 
 from vicinal.errors import UsageError
 
+OUTPUTS = (
+    "output",
+    "add_to",
+    "removed",
+    "output_path",
+    "decisions",
+    "html",
+    "picture",
+    "sweep",
+    "write_errors",
+    "write_pairs",
+)
+"""The arguments that name what a command writes."""
 PATHS = "a .npy, FILE:KEY of other formats, or a folder of shards"
 
 
@@ -105,10 +118,10 @@ def add_threads(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", metavar="N", help="threads (default: the machine's cores)")
 
 
-def add_engine(parser: argparse.ArgumentParser) -> None:
-    """Add --engine and --address."""
+def add_engine(parser: argparse.ArgumentParser, what: str = "where the pass runs") -> None:
+    """Add --engine and --address; `what` says what runs there."""
     parser.add_argument(
-        "--engine", metavar="NAME", default="local", help="where the pass runs: local (default), or ray, on a cluster"
+        "--engine", metavar="NAME", default="local", help=f"{what}: local (default), or ray, on a cluster"
     )
     parser.add_argument(
         "--address",
@@ -302,9 +315,7 @@ def add_actions(parser: argparse.ArgumentParser) -> Any:
 
 def add_action(actions: Any, name: str, about: str) -> argparse.ArgumentParser:
     """Add one action of a command and return its parser."""
-    parser: argparse.ArgumentParser = actions.add_parser(
-        name, help=about, description=about, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser: argparse.ArgumentParser = actions.add_parser(name, help=about, description=about)
     loudness = parser.add_mutually_exclusive_group()
     for short, long, what in (("-v", "--verbose", "say more"), ("-q", "--quiet", "say nothing but errors")):
         loudness.add_argument(short, long, action="store_true", default=argparse.SUPPRESS, help=what)

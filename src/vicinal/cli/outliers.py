@@ -10,9 +10,15 @@ Each record: id, score, outlier (1 or 0).
 """
 
 import argparse
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from vicinal.cli import options
+from vicinal.cli import options, screen, texts
 from vicinal.cli.console import Console
+from vicinal.layout import decimals
+
+if TYPE_CHECKING:
+    from vicinal.tasks.predict.outliers import Outliers
 
 FUNCTION = "vicinal.outliers"
 PRINTED = ("json",)
@@ -63,10 +69,35 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             progress=progress,
         )
     written = arguments.output or arguments.add_to
-    options.print_result(result.records(), result.summary, written, arguments.json)
+    seen = screen.stdout()
+    if seen.is_terminal and not arguments.json and not console.quiet:
+        seen.show(_first(result, seen, arguments.data))
+    else:
+        options.print_result(result.records(), result.summary, written, arguments.json)
     console.note(
         f"{int(result.outlier.sum()):,} of {len(result):,} rows are outliers ({result.by} above {result.limit:.6g}, "
         f"k = {result.k}), in {result.seconds:.1f} s"
         f"{note(result.unusable, result.skipped)}{options.recall_note(result.neighbors.recall)}"
     )
     return 0
+
+
+def _first(result: "Outliers", seen: screen.Screen, data: str) -> Iterator[str]:
+    """The rows with the highest scores, with their texts."""
+    import numpy as np
+
+    score = np.asarray(result["score"], dtype=np.float64)
+    order = np.argsort(np.where(np.isfinite(score), -score, np.inf), kind="stable")[: screen.FIRST]
+    ids = [result.ids[row] for row in order]
+    known = texts.by_id(data, ids)
+    shown = [
+        {
+            "id": identity,
+            "score": value,
+            "outlier": str(int(outlier)),
+            **({"text": known.get(identity, "")} if known else {}),
+        }
+        for identity, value, outlier in zip(ids, decimals(score[order].tolist()), result["outlier"][order], strict=True)
+    ]
+    yield seen.bold(f"The {len(shown)} rows with the highest scores")
+    yield from seen.table(shown, ["text"])

@@ -50,6 +50,7 @@ def talk(target: Any, name: str, parameters: dict[str, Any], form: str) -> int:
     parameters : the values of `$name`s
     form       : "table" or "json"
     """
+    from vicinal.cli import screen
     from vicinal.errors import VicinalError
     from vicinal.sql.io.printing import printed
     from vicinal.sql.parse.lexer import complete
@@ -78,8 +79,8 @@ def talk(target: Any, name: str, parameters: dict[str, Any], form: str) -> int:
         elif complete(pending):
             text, pending = pending, ""
             try:
-                for shown in printed(target.run(text, parameters, names), form):
-                    print(shown)
+                seen = screen.stdout()  # anew, as a window changes its size
+                seen.show(printed(target.run(text, parameters, names), form, seen.width, seen.colour))
             except VicinalError as error:
                 print(f"error: {error}", file=sys.stderr)
             except KeyboardInterrupt:

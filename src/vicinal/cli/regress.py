@@ -8,7 +8,7 @@ Each record: id, value (the weighted mean of the neighbours' values) and spread 
 
 import argparse
 
-from vicinal.cli import options
+from vicinal.cli import options, screen
 from vicinal.cli.console import Console
 
 FUNCTION = "vicinal.regress"
@@ -57,7 +57,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             progress=progress,
         )
     written = arguments.output or arguments.add_to
-    options.print_result(result.records(), result.summary, written, arguments.json)
+    screen.result(result.records(), result.summary, written, arguments.json, len(result))
     chosen = "" if result.score is None else f"; leave-one-out R2 {result.score:.4f}"
     console.note(
         f"{len(result):,} values predicted from {result.k} neighbours, {result.weights} weights{chosen}, in "

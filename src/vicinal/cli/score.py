@@ -18,7 +18,9 @@ import argparse
 from typing import Any
 
 from vicinal.cli import options
+from vicinal.cli.closing import closing
 from vicinal.cli.console import Console
+from vicinal.cli.screen import stdout
 from vicinal.errors import UsageError
 
 FUNCTION = "vicinal.score"
@@ -123,12 +125,14 @@ def _add_scores(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--checkpoint",
         metavar="FOLDER",
-        help="keep finished work there every minute; the same command continues from it",
+        help="keep finished work there every minute and at Ctrl-C; the same command continues from it",
     )
 
 
 def _add_outputs(parser: argparse.ArgumentParser) -> None:
     """Add what is written."""
+    from vicinal.tasks.score.results import FORMATS
+
     parser.add_argument(
         "-o",
         "--output",
@@ -136,6 +140,12 @@ def _add_outputs(parser: argparse.ArgumentParser) -> None:
         dest="output",
         metavar="PATH",
         help="the output file; in the nested form the output folder",
+    )
+    parser.add_argument(
+        "--format",
+        choices=FORMATS,
+        help="one shape of record for one score or several: flat, {id, mean, lof}, or nested, {id, scores: {mean: "
+        "{score}}} (default: one score as {id, score}, several nested, in tables flat)",
     )
     options.add_add_to(parser)
     parser.add_argument("--run", metavar="FOLDER", help="keep the run, for reports and --append")
@@ -183,12 +193,17 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             config=arguments.config,
             sub_name=arguments.sub_name,
             skip_unknown=arguments.skip_unknown,
+            format=arguments.format,
         )
     unused = tuple(key for key in UNUSED if key in (*unused, *scores.plan.unused))
     if unused:
         console.detail(f"accepted but not used here: {', '.join(unused)}")
     written = scores.output or arguments.add_to
-    options.print_result(scores.records(), scores.summary, written, arguments.json)
+    seen = stdout()
+    if seen.is_terminal and not arguments.json and not console.quiet:
+        seen.show(closing(scores, seen))
+    else:
+        options.print_result(scores.records(), scores.summary, written, arguments.json)
     for one in scores.scored:
         metric = one.scorer.metric.name
         console.detail(f"{one.label}: k = {one.k}, {metric}, {one.engine}, {one.seconds:.2f} s")

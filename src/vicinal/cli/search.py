@@ -6,20 +6,26 @@
   vicinal search my.index --query-text "a large wild cat" --model MODEL --fields text,label
   vicinal search my.index --by svm --positive 368 --positive 219 --C 0.1
 
-One JSON object a line for each row found, nearest first: query, rank, id, distance (or decision), and its columns.
+For each row found, nearest first: query, rank, id, distance (or decision), and its columns. In a terminal that is a
+table; a pipe, or --json, gets one JSON object a line.
 A row of the index that is a query is left out of its own result. A filter compares columns with =, !=, <, <=, >, >=,
 in, like and is null, joined by and, or, not and parentheses.
 """
 
 import argparse
-import sys
-from typing import Any
+import itertools
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
-from vicinal.cli import options
+from vicinal.cli import options, screen
 from vicinal.cli.console import Console
+from vicinal.layout import one_line, shortened
+
+if TYPE_CHECKING:
+    from vicinal.tasks.search import Hits
 
 FUNCTION = "vicinal.search"
-PRINTED = ()
+PRINTED = ("json",)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -65,11 +71,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_device(parser)
     parser.add_argument("-o", "--output", metavar="FILE", help="a .jsonl file instead of standard output")
     options.add_overwrite(parser)
+    parser.add_argument("--json", action="store_true", help="one JSON object a line, in a terminal too")
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Search and print."""
-    from vicinal.data import tables
     from vicinal.data.usable import counted
     from vicinal.tasks.search import search
 
@@ -101,12 +107,22 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         output=arguments.output,
         overwrite=arguments.overwrite,
     )
-    if arguments.output is None:
-        lines = tables.JsonLines(sys.stdout.buffer)
-        for record in hits.records():
-            lines.add(record)
-        sys.stdout.buffer.flush()
+    seen = screen.stdout()
+    if arguments.output is None and seen.is_terminal and not arguments.json:
+        seen.show(_tables(hits, seen))
+    elif arguments.output is None:
+        options.print_records(hits.records())
     if hits.unusable:
         queries = "1 query has" if len(hits.unusable) == 1 else f"{len(hits.unusable):,} queries have"
         console.note(f"{len(hits):,} hits; {queries} none, without a usable vector ({counted(hits.unusable)})")
     return 0
+
+
+def _tables(hits: "Hits", seen: screen.Screen) -> Iterator[str]:
+    """A table of hits for each query; of one query without its name."""
+    queries = itertools.groupby(hits.records(), key=lambda record: record["query"])
+    for number, (query, records) in enumerate(queries):
+        if number:
+            yield ""
+        yield seen.bold(shortened(one_line(f"nearest to {query}"), seen.width or 80))
+        yield from seen.records([{name: value for name, value in one.items() if name != "query"} for one in records])

@@ -22,6 +22,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vicinal.cli import screen
 from vicinal.cli.console import Console
 from vicinal.cli.options import add_encoding
 
@@ -171,13 +172,13 @@ def _run(target: "Database | Remote", text: str, parameters: dict[str, Any], for
     if not any(piece.startswith(".") for piece in pieces):
         pieces = [text]  # lines and columns of errors are those of the text
     names: dict[str, Any] = {}
+    seen = screen.stdout()
     for piece in pieces:
         if piece.startswith("."):
             if not prompt.command(target, piece):
                 return
             continue
-        for line in printed(target.run(piece, parameters, names), form):
-            print(line)
+        seen.show(printed(target.run(piece, parameters, names), form, seen.width, seen.colour))
 
 
 def _target(arguments: argparse.Namespace) -> "Database | Remote":

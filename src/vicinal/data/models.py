@@ -3,6 +3,7 @@
 import hashlib
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,20 @@ import numpy as np
 from vicinal import devices
 from vicinal.errors import UsageError, need
 from vicinal.storage import manifests
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """The embeddings of a block of texts.
+
+    vectors : (n, dim); without columns where there are no texts
+    cut     : the places of the texts that are longer than the model reads
+    longest : how many tokens of a text the model reads; None where it reads all
+    """
+
+    vectors: np.ndarray
+    cut: list[int]
+    longest: int | None
 
 
 def text_embedder(model: str, normalize: bool = False, device: str | None = None) -> Callable[[list[str]], np.ndarray]:
@@ -69,6 +84,12 @@ def encode(encoder: Any, texts: list[str], normalize: bool, batch_size: int = 32
             show_progress_bar=False,
         )
     )
+
+
+def encode_block(encoder: Any, texts: list[str], normalize: bool, batch_size: int) -> Encoded:
+    """Return the embeddings of a block of texts, which may have none."""
+    vectors = encode(encoder, texts, normalize, batch_size) if texts else np.zeros((0, 0), np.float32)
+    return Encoded(vectors, texts_cut(encoder, texts) if texts else [], longest_text(encoder))
 
 
 def longest_text(encoder: Any) -> int | None:

@@ -133,6 +133,9 @@ def table_writer(
                 yield parquet
 
 
+_encoded = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode  # made once: `dumps` makes one for each call
+
+
 class JsonLines:
     """A table with one JSON object a line."""
 
@@ -141,7 +144,7 @@ class JsonLines:
 
     def add(self, record: dict[str, Any]) -> None:
         """Write one record."""
-        line = json.dumps(record, ensure_ascii=False, allow_nan=False)
+        line = _encoded(record)
         try:
             self._file.write(line.encode("utf-8") + b"\n")
         except UnicodeEncodeError:  # a lone surrogate: legal in JSON as an escape only

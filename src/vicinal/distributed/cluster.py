@@ -9,7 +9,8 @@ import re
 import socket
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +21,7 @@ AT_ONCE = 2  # tasks that are sent to a slot: one runs, one waits
 REPEATS = 5  # how often Ray repeats a task whose node died
 WAIT = 10.0  # seconds for an address to answer
 PATIENCE = 1.0  # seconds between two looks at the nodes
+LATE = 1.5  # times the longest tile: a node that is silent for so long has its tiles sent to an idle one, too
 
 
 def connect(address: str | None) -> Any:
@@ -43,6 +45,19 @@ def connect(address: str | None) -> Any:
         reason = str(error).strip().partition("\n")[0]
         raise _no_answer(address, reason) from None
     return ray
+
+
+@contextmanager
+def connected(address: str | None) -> Iterator[Any]:
+    """Ray, connected; a connection that was made here is ended here."""
+    ray = need("ray", extra="ray")
+    before = ray.is_initialized()
+    connect(address)
+    try:
+        yield ray
+    finally:
+        if not before:
+            ray.shutdown()
 
 
 def _probe(address: str | None) -> None:
@@ -91,6 +106,39 @@ def nodes_of(ray: Any, num_cpus: int | None) -> tuple[list[Node], int]:
     if not found:
         raise UsageError(f"num_cpus: {each} cores a task, but no node has more than {max(cores.values())}; lower it")
     return found, each
+
+
+def outcome(ray: Any, reference: Any) -> Any:
+    """What a task gave; its error is raised in words."""
+    exceptions = ray.exceptions
+    try:
+        return ray.get(reference)
+    except exceptions.RayError as error:
+        cause = getattr(error, "cause", None) or error
+    if isinstance(cause, VicinalError):
+        raise cause from None
+    missing = re.search(r"No module named '([\w.]+)'", str(cause))
+    if missing:  # Ray gives the error of an import as text
+        raise UsageError(
+            f"the nodes of the cluster cannot import {missing[1]}: install the same vicinal on every node"
+        ) from cause
+    if not isinstance(cause, exceptions.RayError):
+        raise cause
+    reason = str(cause).strip().partition("\n")[0]
+    raise UsageError(
+        f"the cluster lost a task or its data for good ({type(cause).__name__}: {reason}); see `ray status` and "
+        "`ray logs`, and give smaller blocks (block_rows) where a node has too little memory"
+    ) from cause
+
+
+@dataclass
+class Flight:
+    """A task that was sent to a node, and whether its result is still wanted."""
+
+    tile: Tile
+    node: str
+    sent: float
+    wanted: bool = True
 
 
 @dataclass
@@ -166,6 +214,8 @@ class Pass:
         self._send, self._finish, self._ready = send, finish, ready
         self.nodes, self.cores = nodes_of(ray, num_cpus)
         self._looked = time.monotonic()
+        self._heard: dict[str, float] = {}  # when a node last gave a result
+        self._longest = 0.0  # seconds that a tile took, as seen from here
         self.ran: list[Ran] = []
 
     def run(self, tiles: Iterable[Tile]) -> None:
@@ -177,49 +227,73 @@ class Pass:
             What a task raised; or the cluster lost a task REPEATS times.
         """
         queue = Queue.of(tiles)
-        flights: dict[Any, tuple[Tile, str]] = {}
+        flights: dict[Any, Flight] = {}
         try:
-            while queue or flights:
+            while queue or any(flight.wanted for flight in flights.values()):
                 self._fill(queue, flights)
                 done, _ = self._ray.wait(list(flights), num_returns=1, timeout=PATIENCE)
                 for reference in done:
-                    tile, node = flights.pop(reference)
-                    result = self._result(reference)
-                    self.ran.append(Ran(tile, node, result.node, result.seconds, result.coding, result.processor))
-                    if result.node and result.node != node:
-                        queue.homes[tile.stored] = result.node
-                    self._finish(tile, result)
+                    self._land(queue, flights, reference)
                 self._look(queue)
-        except BaseException:
+        finally:
             for reference in flights:
                 self._ray.cancel(reference)
-            raise
 
-    def _fill(self, queue: Queue, flights: dict[Any, tuple[Tile, str]]) -> None:
+    def _land(self, queue: Queue, flights: dict[Any, "Flight"], reference: Any) -> None:
+        """Take up a result, unless another copy of its task was first."""
+        flight, now = flights.pop(reference), time.monotonic()
+        begun = max(flight.sent, self._heard.get(flight.node, 0.0))
+        self._heard[flight.node] = now
+        if not flight.wanted:
+            return
+        result = outcome(self._ray, reference)
+        copies = [one for one in flights.values() if one.tile == flight.tile]
+        for one in copies:
+            one.wanted = False
+        self._longest = max(self._longest, now - begun)
+        first = min([flight, *copies], key=lambda one: one.sent).node
+        self.ran.append(Ran(flight.tile, first, result.node, result.seconds, result.coding, result.processor))
+        if result.node and result.node != first:
+            queue.homes[flight.tile.stored] = result.node
+        self._finish(flight.tile, result)
+
+    def _fill(self, queue: Queue, flights: dict[Any, "Flight"]) -> None:
         """Send tiles until every node has enough, or nothing can be sent."""
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         while True:
             load = {node.id: 0 for node in self.nodes}
-            for _, name in flights.values():
-                load[name] = load.get(name, 0) + 1
+            for flight in flights.values():
+                load[flight.node] = load.get(flight.node, 0) + 1
             free = sorted(
                 (node for node in self.nodes if load[node.id] < AT_ONCE * node.slots),
                 key=lambda node: load[node.id] / node.slots,
             )
             busy = {node.id for node in self.nodes if load[node.id] >= AT_ONCE * node.slots}
             for node in free:
-                tile = queue.take(node.id, busy, self._ready)
+                tile = queue.take(node.id, busy, self._ready) or (None if load[node.id] else self._late(flights, node))
                 if tile is not None:
                     options = {
                         "num_cpus": self.cores,
                         "max_retries": REPEATS,
                         "scheduling_strategy": NodeAffinitySchedulingStrategy(node.id, soft=True),
                     }
-                    flights[self._send(tile, options)] = tile, node.id
+                    flights[self._send(tile, options)] = Flight(tile, node.id, time.monotonic())
                     break
             else:
                 return
+
+    def _late(self, flights: dict[Any, "Flight"], idle: Node) -> Tile | None:
+        """A tile of a node that has been silent for long: it may be dead, which Ray learns after many seconds."""
+        sent: dict[Tile, list[Flight]] = {}
+        for flight in flights.values():
+            sent.setdefault(flight.tile, []).append(flight)
+        for tile, (first, *copies) in sent.items():
+            begun = max(first.sent, self._heard.get(first.node, 0.0))
+            silent = self._longest > 0 and time.monotonic() - begun > LATE * self._longest
+            if first.wanted and silent and not copies and first.node != idle.id:
+                return tile
+        return None
 
     def _look(self, queue: Queue) -> None:
         """Learn which nodes have died or joined."""
@@ -230,25 +304,3 @@ class Pass:
         for gone in {node.id for node in self.nodes} - {node.id for node in alive}:
             queue.leave(gone)
         self.nodes = alive
-
-    def _result(self, reference: Any) -> Any:
-        """What a task gave, or its error in words."""
-        exceptions = self._ray.exceptions
-        try:
-            return self._ray.get(reference)
-        except exceptions.RayError as error:
-            cause = getattr(error, "cause", None) or error
-        if isinstance(cause, VicinalError):
-            raise cause from None
-        missing = re.search(r"No module named '([\w.]+)'", str(cause))
-        if missing:  # Ray gives the error of an import as text
-            raise UsageError(
-                f"the nodes of the cluster cannot import {missing[1]}: install the same vicinal on every node"
-            ) from cause
-        if not isinstance(cause, exceptions.RayError):
-            raise cause
-        reason = str(cause).strip().partition("\n")[0]
-        raise UsageError(
-            f"the cluster lost a task or its data for good ({type(cause).__name__}: {reason}); see `ray status` and "
-            "`ray logs`, and give smaller blocks (block_rows) where a node has too little memory"
-        ) from cause

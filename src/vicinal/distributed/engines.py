@@ -1,11 +1,15 @@
 """Where the passes of a task run: in this process, or on a Ray cluster."""
 
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from vicinal import devices, distributed
+from vicinal.data import models
+from vicinal.data.models import Encoded
+from vicinal.distributed.embedding import ClusterEncoder
 from vicinal.errors import UsageError, need, unknown
 from vicinal.indexes.exact import Exact
 from vicinal.knn.exact import ExactSearch
@@ -52,8 +56,38 @@ class Engine:
             return ExactSearch.of(vectors, metric, threads)
         return ClusterPairs(vectors, metric, threads, self.address)
 
+    def encoder(
+        self, model: str, sha256: str | None, device: str | None, normalize: bool, batch_size: int
+    ) -> "Encoder":
+        """What embeds blocks of texts with a model; `sha256` is that of its folder, None for a name."""
+        if self.name == "local":
+            return HereEncoder(models.load_model(model, device), normalize, batch_size)
+        return ClusterEncoder(model, sha256, device, normalize, batch_size, self.address)
+
 
 HERE = Engine()
+
+
+class Encoder(Protocol):
+    """Embeds texts block by block."""
+
+    def encoded(self, parts: Iterable[list[str]]) -> Generator[Encoded]:
+        """The embeddings of each block, in their order."""
+        ...
+
+
+@dataclass(frozen=True)
+class HereEncoder:
+    """Embeds blocks of texts in this process."""
+
+    encoder: Any
+    normalize: bool
+    batch_size: int
+
+    def encoded(self, parts: Iterable[list[str]]) -> Generator[Encoded]:
+        """The embeddings of each block, in their order."""
+        for texts in parts:
+            yield models.encode_block(self.encoder, texts, self.normalize, self.batch_size)
 
 
 @dataclass
@@ -100,13 +134,6 @@ class ClusterExact:
         """The k nearest rows of each query."""
         found = distributed.search(self._rows, queries, k, self.metric, progress=progress, **self._how())
         self.engine = found.engine
-        return found
-
-    def grow(self, before: Neighbors, groups: ArrayLike | None = None, progress: Progress | None = None) -> Neighbors:
-        """The neighbours of rows of which the first have known ones: computed here, since little is left to do."""
-        local = Exact(self.metric, self.threads).fit(self._rows, "null", self._left_out)
-        found = local.grow(before, groups, progress)
-        self.engine = local.engine
         return found
 
     def _how(self) -> dict[str, Any]:

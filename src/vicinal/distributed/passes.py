@@ -3,8 +3,8 @@
 import itertools
 import time
 import uuid
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from vicinal.distributed.remote import Sender, Store
 from vicinal.distributed.rows import Block, cut
 from vicinal.distributed.source import Rows as Source
 from vicinal.distributed.tiles import Question, Result, Rows
-from vicinal.errors import DataError, UsageError, kept_in, need, unknown
+from vicinal.errors import DataError, UsageError, kept_in, unknown
 from vicinal.knn.arguments import as_groups, at_most
 from vicinal.knn.block_join import Found
 from vicinal.knn.checkpoint import sha256_of
@@ -55,19 +55,6 @@ class FoundInvalid(Exception):
     """A block has rows without distances, and the pass refuses them."""
 
 
-@contextmanager
-def connected(options: Options) -> Iterator[Any]:
-    """Ray, connected; a connection that was made here is ended here."""
-    ray = need("ray", extra="ray")
-    before = ray.is_initialized()
-    cluster.connect(options.address)
-    try:
-        yield ray
-    finally:
-        if not before:
-            ray.shutdown()
-
-
 @dataclass
 class SelfJoin:
     """A self-join of the rows of a source, while it runs.
@@ -100,7 +87,7 @@ class SelfJoin:
         UsageError
             No cluster answers, or the checkpoint belongs to another question.
         """
-        with connected(self.options) as ray:
+        with cluster.connected(self.options.address) as ray:
             nodes, _ = cluster.nodes_of(ray, self.options.num_cpus)
             slots = sum(node.slots for node in nodes)
             self._prepare(plan(len(self.source), self.source.dim, slots, self.options.block_rows))

@@ -9,7 +9,7 @@ import numpy as np
 
 from vicinal.distributed import cluster
 from vicinal.distributed.lists import Lists
-from vicinal.distributed.passes import Options, connected
+from vicinal.distributed.passes import Options
 from vicinal.distributed.plan import Plan, Tile, plan, query_blocks
 from vicinal.distributed.remote import Sender, Store
 from vicinal.distributed.rows import Block, cut
@@ -69,7 +69,7 @@ class Search:
         DataError
             Queries are invalid, or rows are and are refused.
         """
-        with connected(self._options) as ray:
+        with cluster.connected(self._options.address) as ray:
             nodes, cores = cluster.nodes_of(ray, self._options.num_cpus)
             slots = sum(node.slots for node in nodes)
             self.plan = plan(len(self.stored.source), self.stored.source.dim, slots, self._options.block_rows)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vicinal.knn.kernels import Kernel, pick
+from vicinal.knn.kernels import Kernel, over
 from vicinal.knn.kernels.native import NO_ROW, Native
 from vicinal.knn.measure import inverse_lengths, measured
 from vicinal.knn.metrics import Metric
@@ -63,11 +63,19 @@ class BlockJoin:
 
     vectors : (n, dim), checked rows, all valid
     groups  : int64 (n,), or None
+    device  : as `kernels.over` takes it
     """
 
-    def __init__(self, vectors: np.ndarray, metric: Metric, groups: np.ndarray | None, threads: int) -> None:
-        self.vectors, self.metric, self.groups, self.threads = vectors, metric, groups, threads
-        self._kernel: Kernel = pick(metric, vectors.dtype)(vectors, metric, threads)
+    def __init__(
+        self,
+        vectors: np.ndarray,
+        metric: Metric,
+        groups: np.ndarray | None,
+        threads: int,
+        device: str | None = None,
+    ) -> None:
+        self.vectors, self.metric, self.groups, self.threads, self.device = vectors, metric, groups, threads, device
+        self._kernel: Kernel = over(vectors, metric, threads, device)
 
     @property
     def engine(self) -> str:
@@ -96,23 +104,26 @@ class BlockJoin:
         own_limits: np.ndarray,
         query_groups: np.ndarray | None = None,
         step: int | None = None,
+        progress: Progress | None = None,
     ) -> tuple[Found, Found]:
         """The k nearest rows of each query and the k nearest queries of each row, none of them beyond its limit.
 
         limits, own_limits : float64, of the queries and of the rows of the block
         step               : how many queries are coded at a time; None for all of them
+        progress           : called with (queries done, queries in all)
         """
         native, n = self.native, len(queries)
         if native is None:
-            there = self._found_by(self, queries, k, limits, query_groups)
-            other = BlockJoin(queries, self.metric, query_groups, self.threads)
+            there = self._found_by(self, queries, k, limits, query_groups, progress)
+            other = BlockJoin(queries, self.metric, query_groups, self.threads, self.device)
             return there, self._found_by(other, self.vectors, k, own_limits, self.groups)
         own = np.full((len(self.vectors), k), NO_ROW, np.uint32), np.full((len(self.vectors), k), np.inf)
         parts = []
         for first in range(0, n, step or max(1, n)):
             part = slice(first, first + (step or n))
             groups = None if query_groups is None else query_groups[part]
-            lists = native.cross_lists(queries[part], limits[part], own, own_limits, first, self.groups, groups)
+            said = None if progress is None else _from(progress, first, n)
+            lists = native.cross_lists(queries[part], limits[part], own, own_limits, first, self.groups, groups, said)
             found = Found.of_lists(*lists, limits[part], NO_ROW)
             parts.append(Found(found.rows + first, found.counts, found.others, found.distances))
         return _joined(parts), Found.of_lists(*own, own_limits, NO_ROW)
@@ -136,17 +147,31 @@ class BlockJoin:
         return Found(rows, counts[rows], others.astype(np.uint32), distances)
 
     def _found_by(
-        self, block: "BlockJoin", queries: np.ndarray, k: int, limits: np.ndarray, query_groups: np.ndarray | None
+        self,
+        block: "BlockJoin",
+        queries: np.ndarray,
+        k: int,
+        limits: np.ndarray,
+        query_groups: np.ndarray | None,
+        progress: Progress | None = None,
     ) -> Found:
         kernel, most = block._kernel, min(k, len(block.vectors))
         groups = block.groups if query_groups is not None else None
-        indices, _ = kernel.search(queries, most, groups, query_groups if groups is not None else None)
+        own = query_groups if groups is not None else None
+        indices, rounded = kernel.search(queries, most, groups, own, progress)
+        with np.errstate(over="ignore"):
+            indices = np.where(rounded.astype(np.float32) > limits.astype(np.float32)[:, None], -1, indices)
         return Found.of_lists(indices, block._measured(queries, indices), limits, -1)
 
     def _measured(self, queries: np.ndarray, rows: np.ndarray) -> np.ndarray:
         if not hasattr(self, "_lengths"):
             self._lengths = inverse_lengths(self.vectors) if self.metric.nonzero else None
         return measured(self.metric, self.vectors, queries, rows, self.threads, self._lengths)
+
+
+def _from(progress: Progress, first: int, n: int) -> Progress:
+    """Progress of a part that begins at `first`, in all n."""
+    return lambda done, _: progress(first + done, n)
 
 
 def _joined(parts: list[Found]) -> Found:

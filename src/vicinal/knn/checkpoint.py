@@ -4,8 +4,13 @@ A checkpoint belongs to one question: these vectors, this metric, this k. It rec
 question is never resumed from it.
 """
 
+import contextlib
 import hashlib
+import signal
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -111,3 +116,29 @@ def sha256_of(array: np.ndarray) -> str:
     for block in blocks(len(array), BLOCK_BYTES // max(1, array[:1].size * array.dtype.itemsize)):
         digest.update(array[block].tobytes())
     return digest.hexdigest()
+
+
+@contextlib.contextmanager
+def interrupts_held() -> Iterator[Callable[[], bool]]:
+    """Yield a function that says whether Ctrl-C was pressed, for work that stops at a safe place.
+
+    The second Ctrl-C interrupts at once. Outside the main thread, and where another handler than Python's own is
+    installed, nothing is held.
+    """
+    pressed = False
+
+    def press(number: int, frame: FrameType | None) -> None:
+        nonlocal pressed
+        if pressed:
+            raise KeyboardInterrupt
+        pressed = True
+
+    alone = threading.current_thread() is threading.main_thread()
+    if not alone or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield lambda: False
+        return
+    signal.signal(signal.SIGINT, press)
+    try:
+        yield lambda: pressed
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -75,7 +75,7 @@ class ExactSearch:
     ) -> None:
         self.vectors, self.metric, self.threads = vectors, find(metric), check_threads(threads)
         self.valid, self._reason, self.device = valid, reason, devices.chosen() if device is None else device
-        self._making = Mutex()
+        self._making, self._grown_by = Mutex(), ""
         self._kernel: Kernel | None = None
 
     @classmethod
@@ -124,7 +124,7 @@ class ExactSearch:
     @property
     def engine(self) -> str:
         """The kernel that is used, and its version."""
-        return f"{self.kernel.name} ({self.kernel.version})"
+        return self._grown_by or f"{self.kernel.name} ({self.kernel.version})"
 
     @property
     def n_bytes(self) -> int:
@@ -375,6 +375,7 @@ class ExactSearch:
         known = renumbered(before.indices, rows := np.arange(n) if self.valid is None else self.valid, n)
         join = GrownJoin(self._valid_vectors, self._groups(groups), self.metric, self.threads, self.device)
         found = join.neighbors(known, before.distances[rows[: len(known)]], before.k, progress)
+        self._grown_by = join.engine
         return self._of_all_rows(*found, before.recall)
 
     def _groups(self, groups: ArrayLike | None) -> np.ndarray | None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vicinal.errors import DataError, UsageError, need
-from vicinal.knn.checkpoint import Checkpoint
+from vicinal.knn.checkpoint import Checkpoint, interrupts_held
 from vicinal.learn import state
 from vicinal.learn.evaluation import Quality
 
@@ -141,7 +141,7 @@ def optimize(
         Returns the quality of the present weights. None where nothing is held out: the last epoch is kept.
     schedule : Schedule
     checkpoint : Checkpoint, optional
-        Where the state is saved after each epoch; a state that is there is resumed.
+        Where the state is saved after each epoch and at Ctrl-C; a state that is there is resumed.
     callbacks : Callbacks, optional
     n_rows : int
         The rows of an epoch, for the progress, where the length of a batch is its number of rows; otherwise 0.
@@ -159,19 +159,26 @@ def optimize(
     if not free:
         raise UsageError("weights: none of them requires a gradient, so there is nothing to learn")
     optimizer = torch.optim.AdamW(free.values(), lr=schedule.learning_rate, weight_decay=schedule.weight_decay)
-    history, best = History(), state.copied(weights)
+    history, best, begun = History(), state.copied(weights), state.Begun()
     saved = None if checkpoint is None else checkpoint.load()
     if saved is None:
         history.add(float("nan"), None if judge is None else judge())
     else:
         history = History(**state.history_of(saved))
-        best = state.restore(saved, weights, optimizer)
+        best, begun = state.restore(saved, weights, optimizer), state.begun_of(saved)
     run = _Epochs(weights, free, optimizer, schedule, checkpoint, callbacks or Callbacks(), n_rows)
     for number in range(len(history.losses), schedule.epochs + 1):
         if judge is not None and number - 1 - history.best >= schedule.patience:
             break
-        loss = run.train(number, epoch(number), loss_of, history)
-        history.add(loss, None if judge is None else judge())
+        try:
+            loss = run.train(number, epoch(number), loss_of, history, begun)
+            quality = None if judge is None else judge()
+        except KeyboardInterrupt:
+            if checkpoint is not None and begun.random:
+                checkpoint.save(state.packed(history, weights, best, optimizer, begun))
+            raise
+        begun = state.Begun()
+        history.add(loss, quality)
         if judge is None or history.scores[-1] > history.scores[history.best]:
             history.best, best = number, state.copied(weights)
         if run.callbacks.on_epoch is not None:
@@ -195,14 +202,23 @@ class _Epochs:
     n_rows: int
 
     def train(
-        self, number: int, batches: Iterable[Batch], loss_of: Callable[[Batch], Tensor], history: History
+        self,
+        number: int,
+        batches: Iterable[Batch],
+        loss_of: Callable[[Batch], Tensor],
+        history: History,
+        begun: state.Begun,
     ) -> float:
-        """Train one epoch and return its mean loss."""
+        """Train one epoch, or the rest of one, and return its mean loss; `begun` is kept up to date.
+
+        Ctrl-C interrupts between two batches.
+        """
         torch = need("torch", extra="learn")
-        before, total, count, rows = state.copied(self.weights), 0.0, 0, 0
-        with torch.random.fork_rng(devices=[]):
+        before = state.copied(self.weights)
+        with torch.random.fork_rng(devices=[]), interrupts_held() as pressed:
             torch.manual_seed((self.schedule.seed << 20) + number)
-            for step, batch in enumerate(batches, start=1):
+            left = begun.rest_of(batches)
+            for step, batch in enumerate(left, start=begun.steps + 1):
                 loss = loss_of(batch)
                 self.optimizer.zero_grad()
                 loss.backward()
@@ -211,15 +227,18 @@ class _Epochs:
                     state.put(self.weights, before)
                     raise self._not_finite(number, step, value)
                 self.optimizer.step()
-                total, count = total + value, count + 1
+                begun.add(value, len(batch) if self.n_rows else 0)
+                if pressed():
+                    begun.keep_random()
+                    raise KeyboardInterrupt
                 if self.callbacks.progress is not None:
-                    rows += len(batch) if self.n_rows else 0
-                    done = (number - 1) * self.n_rows + min(self.n_rows, rows)
-                    text = _summary(number, total / count, history.recalls[-1])
+                    done = (number - 1) * self.n_rows + min(self.n_rows, begun.rows)
+                    text = _summary(number, begun.total / begun.steps, history.recalls[-1])
                     self.callbacks.progress(done, self.schedule.epochs * self.n_rows, text)
-        if not count:
+            begun.keep_random()
+        if not begun.steps:
             raise DataError(f"epoch {number}: found no batch; give batches that can be iterated anew in each epoch")
-        return total / count
+        return begun.total / begun.steps
 
     def _gradients_are_finite(self) -> bool:
         torch = need("torch", extra="learn")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -44,9 +46,71 @@ def array_names(weights: dict[str, Tensor]) -> tuple[str, ...]:
     return (*(f"{what}.{name}" for name in weights for what in ("now", "best")), *moments)
 
 
-def packed(history: Lists, weights: dict[str, Tensor], best: dict[str, Tensor], optimizer: Any) -> dict[str, Any]:
+@dataclass
+class Begun:
+    """The part of an epoch that is done.
+
+    Attributes
+    ----------
+    steps, rows : int
+        Batches, and rows in them.
+    total : float
+        The sum of their losses.
+    random : str
+        The state of torch's generator after them, in hexadecimal.
+    """
+
+    steps: int = 0
+    rows: int = 0
+    total: float = 0.0
+    random: str = ""
+
+    def add(self, loss: float, rows: int) -> None:
+        """Count a batch that is done."""
+        self.steps, self.rows, self.total, self.random = self.steps + 1, self.rows + rows, self.total + loss, ""
+
+    def keep_random(self) -> None:
+        """Note the state of torch's generator; without it the part cannot be kept."""
+        self.random = need("torch", extra="learn").get_rng_state().numpy().tobytes().hex()
+
+    def rest_of(self, batches: Iterable[Any]) -> Iterator[Any]:
+        """Yield the batches of an epoch that are not done, with torch's generator as it was."""
+        torch = need("torch", extra="learn")
+        left = iter(batches)
+        if not self.steps:
+            return left
+        for _ in range(self.steps):
+            next(left, None)
+        torch.set_rng_state(torch.frombuffer(bytearray.fromhex(self.random), dtype=torch.uint8))
+        return left
+
+
+def begun_of(saved: dict[str, Any]) -> Begun:
+    """Return the part of an epoch that a saved state holds.
+
+    Raises
+    ------
+    UsageError
+        It is none.
+    """
+    kept = saved.get("begun") or {}
+    try:
+        found = Begun(int(kept.get("steps", 0)), int(kept.get("rows", 0)), float(kept.get("total", 0)))
+        found.random = bytes.fromhex(kept.get("random", "")).hex()
+    except (AttributeError, TypeError, ValueError):
+        found = Begun(steps=-1)
+    if found.steps < 0 or bool(found.steps) != bool(found.random):
+        raise UsageError("checkpoint: the epoch that was begun is damaged; remove the checkpoint to start again")
+    return found
+
+
+def packed(
+    history: Lists, weights: dict[str, Tensor], best: dict[str, Tensor], optimizer: Any, begun: Begun | None = None
+) -> dict[str, Any]:
     """Return the state that a checkpoint saves."""
     saved: dict[str, Any] = {"best": history.best}
+    if begun is not None:
+        saved["begun"] = asdict(begun)
     for name in LISTS:
         saved[name] = [None if np.isnan(one) else one for one in getattr(history, name)]  # JSON has no NaN
     for name, tensor in weights.items():

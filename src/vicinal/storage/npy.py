@@ -1,6 +1,7 @@
 """Read `.npy` files as memory maps, without ever unpickling, and with errors that name the file."""
 
 import math
+import mmap
 import os
 from pathlib import Path
 from typing import IO, Any, Literal
@@ -63,6 +64,15 @@ def mapped(
     """Return a read-only memory map of a part of a file; a file that shrinks later is noticed (`storage.guard`)."""
     whole: np.ndarray = np.memmap(path, dtype=dtype, mode="r", offset=offset, shape=shape, order=order)
     return guard.watch(whole, str(path))
+
+
+def let_go(array: np.ndarray) -> None:
+    """Take the pages of a memory map out of memory; they are read again where they are used again."""
+    base: Any = array
+    while base is not None and getattr(base, "_mmap", None) is None:
+        base = getattr(base, "base", None)
+    if base is not None and hasattr(base._mmap, "madvise"):
+        base._mmap.madvise(mmap.MADV_DONTNEED)
 
 
 class Plain:

@@ -11,7 +11,7 @@ import os
 import shutil
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,15 +21,15 @@ from vicinal import __version__
 from vicinal.data import dataset, frames, models, provenance
 from vicinal.data.dataset import Dataset
 from vicinal.data.results import Columns
+from vicinal.distributed.engines import Encoder, Engine
 from vicinal.errors import DataError, UsageError, kept_in, some, unknown
-from vicinal.knn import memory
 from vicinal.knn.blocks import blocks
 from vicinal.storage import atomic, manifests, npy, space
+from vicinal.tasks.kept_blocks import Work, open_work
 from vicinal.typing import Id, Progress, StartProgress
 
 DTYPES = ("float32", "float16")
 BLOCK_ROWS = 512
-ARRAY, STATE = "array.npy", "state.json"
 IN_MEMORY = "(data in memory)"
 
 
@@ -78,43 +78,6 @@ class _Texts:
         return np.flatnonzero(np.isin(self.of_row, texts)).tolist()
 
 
-@dataclass
-class _Work:
-    """Finished blocks: in memory, or in a folder that the same call continues from."""
-
-    folder: Path | None
-    shape: tuple[int, str]
-    question: dict[str, Any]
-    done: int = 0
-    cut: list[int] = field(default_factory=list)
-    array: np.ndarray | None = None
-
-    def rows(self, start: int, vectors: np.ndarray) -> np.ndarray:
-        """Put a block in its place and return it as it is stored."""
-        n, dtype = self.shape
-        if self.array is None:
-            whole = (n, vectors.shape[1])
-            if self.folder is None:
-                size = n * vectors.shape[1] * np.dtype(dtype).itemsize
-                memory.require(size, f"{n} embeddings of dim {vectors.shape[1]}", "give output='FILE.npy'")
-            self.array = np.empty(whole, dtype=dtype) if self.folder is None else _begun(self.folder, dtype, whole)
-        with np.errstate(over="ignore"):
-            block = vectors.astype(dtype)
-        if self.folder is None:
-            self.array[start : start + len(block)] = block
-        else:
-            _put(self.folder, self.array, start, block)
-        return block
-
-    def keep(self, done: int, cut: list[int]) -> None:
-        """Record that the first `done` rows are finished."""
-        self.done, self.cut = done, self.cut + cut
-        if self.folder is not None:
-            state = {"asked": self.question, "done": self.done, "cut": self.cut}
-            with atomic.whole_file(self.folder / STATE, overwrite=True) as file:
-                file.write(json.dumps(state).encode())
-
-
 def embed(
     data: object,
     model: str,
@@ -124,6 +87,8 @@ def embed(
     normalize: bool = False,
     batch_size: int = 64,
     device: str | None = None,
+    engine: Literal["local", "ray"] = "local",
+    address: str | None = None,
     ids: object = None,
     output: str | Path | None = None,
     overwrite: bool = False,
@@ -146,6 +111,11 @@ def embed(
         Texts that the model takes at a time.
     device : str, optional
         Where the model runs: "cpu", "cuda", ...; the best one by default.
+    engine : {"local", "ray"}
+        Whether the model runs in this process, or on all nodes of a Ray cluster, which must see it under the same path
+        or name. Nodes with other processors may round otherwise.
+    address : str, optional
+        Of the cluster: HOST:PORT, or "auto" on one of its nodes; see `vicinal.distributed.neighbors`.
     ids : str or sequence, optional
         The column of ids (default "id"), or the ids.
     output : path, optional
@@ -173,19 +143,20 @@ def embed(
         raise UsageError(f"dtype: {unknown('dtype', dtype, DTYPES)}")
     if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
         raise UsageError(f"batch_size: expected a whole number above 0, got {batch_size!r}")
+    where = Engine(engine, address)
     _check_output(output, overwrite)
     wanted = [fields] if isinstance(fields, str) else list(fields or ())
     settings = {"dtype": dtype, "normalized": normalize, "batch_size": batch_size}
     task = _texts_of(data, wanted, ids, model, settings)
     folder = None if output is None else Path(f"{output}.part")
-    work = _open_work(folder, task, dtype)
-    encoder = models.load_model(model, device)
+    work = open_work(folder, len(task.texts), dtype, task.question)
+    encoder = where.encoder(model, task.question["model_sha256"], device, normalize, batch_size)
     if folder is not None:
         folder.mkdir(exist_ok=True)
     report = None if progress is None else progress(f"embedding {Path(task.place).name}")
     with kept_in(folder):
-        _encode_blocks(task, work, encoder, report)
-    note = _note_of(task, work, encoder)
+        longest = _encode_blocks(task, work, encoder, report)
+    note = _note_of(task, work, longest)
     assert work.array is not None
     if output is not None and folder is not None:
         _write(Path(output), note, work.array, task.of_row, overwrite)
@@ -270,21 +241,26 @@ def _hash_of_texts(texts: list[str]) -> str:
     return digest.hexdigest()
 
 
-def _encode_blocks(task: _Texts, work: _Work, encoder: Any, report: Progress | None) -> None:
-    n = len(task.texts)
+def _encode_blocks(task: _Texts, work: Work, encoder: Encoder, report: Progress | None) -> int | None:
+    """Embed what is left, and return how many tokens of a text the model reads."""
+    n, longest = len(task.texts), None
     if report is not None and work.done:
         report(work.done, n)
-    for block in blocks(n, BLOCK_ROWS, work.done):
-        start, texts = block.start, task.texts[block]
-        vectors = models.encode(encoder, texts, task.question["normalized"], task.question["batch_size"])
-        stored = work.rows(start, vectors)
-        if not np.isfinite(stored).all():
-            if work.folder is not None:
-                shutil.rmtree(work.folder)  # the same call would fail here again
-            raise _not_finite(stored, vectors, start, task)
-        work.keep(start + len(texts), [start + place for place in models.texts_cut(encoder, texts)])
-        if report is not None:
-            report(work.done, n)
+    left = list(blocks(n, BLOCK_ROWS, work.done)) or [slice(n, n)]
+    with contextlib.closing(encoder.encoded(task.texts[block] for block in left)) as found:
+        for block, made in zip(left, found, strict=True):
+            longest = made.longest
+            if block.start == n:
+                continue
+            stored = work.rows(block.start, made.vectors)
+            if not np.isfinite(stored).all():
+                if work.folder is not None:
+                    shutil.rmtree(work.folder)  # the same call would fail here again
+                raise _not_finite(stored, made.vectors, block.start, task)
+            work.keep(block.stop, [block.start + place for place in made.cut])
+            if report is not None:
+                report(work.done, n)
+    return longest
 
 
 def _not_finite(stored: np.ndarray, vectors: np.ndarray, start: int, task: _Texts) -> Exception:
@@ -296,7 +272,7 @@ def _not_finite(stored: np.ndarray, vectors: np.ndarray, start: int, task: _Text
     return DataError(f"{place}: the model gave an embedding that is not finite; look at its text")
 
 
-def _note_of(task: _Texts, work: _Work, encoder: Any) -> dict[str, Any]:
+def _note_of(task: _Texts, work: Work, longest: int | None) -> dict[str, Any]:
     """Return the note of the finished work, and warn of texts that were cut short or empty."""
     empty = task.rows_of([number for number, text in enumerate(task.texts) if not text.strip()])
     cut = task.rows_of(work.cut)
@@ -311,7 +287,7 @@ def _note_of(task: _Texts, work: _Work, encoder: Any) -> dict[str, Any]:
         "vicinal": __version__,
         **task.question,
         "dim": work.array.shape[1],
-        "longest": models.longest_text(encoder),
+        "longest": longest,
         "cut_rows": cut,
         "empty_rows": empty,
     }
@@ -328,69 +304,3 @@ def _write(output: Path, note: dict[str, Any], array: np.ndarray, of_row: np.nda
                 file.write(array[of_row[block]].tobytes())
         with contextlib.suppress(OSError):
             note_file.unlink()  # never an old note beside a new array
-
-
-def _open_work(folder: Path | None, task: _Texts, dtype: str) -> _Work:
-    """Return the finished work of this question, or none of it."""
-    work = _Work(folder, (len(task.texts), dtype), task.question)
-    state = None if folder is None else _read_state(folder, task.question)
-    if folder is None or state is None:
-        return work
-    work.array = _kept_array(folder, *work.shape)
-    if work.array is not None:
-        work.done, work.cut = state["done"], state["cut"]
-    return work
-
-
-def _begun(folder: Path, dtype: str, shape: tuple[int, int]) -> np.ndarray:
-    """A file for an array, to be written block by block; what is not written yet takes no room and reads as zeros."""
-    path, size = folder / ARRAY, shape[0] * shape[1] * np.dtype(dtype).itemsize
-    space.require(path, size)
-    with space.naming(path, size), open(path, "wb") as file:
-        npy.write_header(file, dtype, shape)
-        file.truncate(file.tell() + size)
-    return npy.load_npy(path)
-
-
-def _put(folder: Path, array: np.ndarray, start: int, block: np.ndarray) -> None:
-    """Write rows to their place in the file of an array, and see that they are on the disk."""
-    path, row = folder / ARRAY, block[:1].nbytes
-    with space.naming(path, (len(array) - start) * row), open(path, "r+b") as file:
-        file.seek(path.stat().st_size - (len(array) - start) * row)
-        file.write(block.tobytes())
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _kept_array(folder: Path, rows: int, dtype: str) -> np.ndarray | None:
-    """The array that was begun, or None where it is not there or damaged, so that the work begins anew."""
-    try:
-        array = npy.load_npy(folder / ARRAY)
-    except DataError:
-        return None
-    return array if array.ndim == 2 and (len(array), array.dtype) == (rows, np.dtype(dtype)) else None
-
-
-def _read_state(folder: Path, question: dict[str, Any]) -> dict[str, Any] | None:
-    """The saved state of this call; UsageError where the folder holds the state of another one."""
-    if not folder.exists():
-        return None
-    atomic.remove_leftovers(folder / STATE)
-    try:
-        state: dict[str, Any] = json.loads((folder / STATE).read_text(encoding="utf-8"))
-        before, _, _ = state["asked"], state["done"], state["cut"]
-    except FileNotFoundError:
-        if {file.name for file in folder.iterdir()} <= {ARRAY}:
-            return None
-        raise UsageError(f"{folder}: holds files that vicinal did not write; move it away") from None
-    except (OSError, ValueError, KeyError, TypeError, NotADirectoryError):
-        raise UsageError(f"{folder}: not the kept work of `vicinal embed`; move it away") from None
-    # A file may have moved: its checksum identifies it.
-    moved = {"data"} | ({"model"} if question["model_sha256"] else set())
-    changed = [key for key in question if key not in moved and before.get(key) != question[key]]
-    if changed:
-        raise UsageError(
-            f"{folder}: holds the work of another run; changed since: {', '.join(changed)}. Repeat the same call, or "
-            "remove it"
-        )
-    return state

@@ -50,6 +50,7 @@ class Blas:
         self.within = self._all.within
         self._unit = self._all.scale if self._absolute else self._all.scale**2
         n, dim = len(self._all.rows), vectors.shape[1]
+        self._tiny = (dim + 4) * 2.0**-1073  # of a rank whose products underflow in float64
         self._step = max(1, CACHE_BYTES // 2 // (dim * 4))
         self._cached = self._stored32_block(slice(0, n)) if n * dim * 4 <= CACHE_BYTES else None
 
@@ -183,7 +184,7 @@ class Blas:
 
     def _certified(self, kth: np.ndarray, worst: np.ndarray, norms: np.ndarray) -> np.ndarray:
         """Whether no row that faiss left out can come before the k-th row, whose rank is at most `kth`."""
-        result: np.ndarray = (worst < LARGEST32) & (kth * self._unit + self._error(kth, norms) < worst)
+        result: np.ndarray = (worst < LARGEST32) & ((kth + self._tiny) * self._unit + self._error(kth, norms) < worst)
         return result
 
     def _error(self, ranks: np.ndarray, norms: np.ndarray) -> np.ndarray:

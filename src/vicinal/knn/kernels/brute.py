@@ -222,10 +222,11 @@ class Brute:
                 reach = (norms + np.sqrt(squares)) ** 2
             error = (dim + 16) * U64 * 1.01 * reach + dim * 2.0**-1000
             low[:, block], high[:, block] = rank - error, rank + error
+        unit, tiny = self.scale**2, (dim + 4) * 2.0**-1073  # a product of values that underflows is off by 2^-1074
+        low, high = low / unit - tiny, high / unit + tiny
         if not self.metric.product:
             np.maximum(low, 0, out=low)
-        unit = self.scale**2
-        return low / unit, high / unit
+        return low, high
 
     def centred(self, prepared: np.ndarray) -> np.ndarray:
         """Prepared rows less the centre, scaled; no difference between rows moves."""
@@ -246,4 +247,5 @@ class Brute:
         if self.metric.product:
             centre[:] = 0
         largest = max(np.max(high - centre), np.max(centre - low))
-        return centre, float(2.0 ** -np.ceil(np.log2(largest))) if largest > 0 else 1.0
+        # Beyond 2^511 the square of the scale overflows.
+        return centre, float(2.0 ** min(-np.ceil(np.log2(largest)), 511.0)) if largest > 0 else 1.0

@@ -10,7 +10,10 @@ from uuid import UUID
 
 import numpy as np
 
+from vicinal.layout import grid
 from vicinal.sql.types import FLOAT, Type
+
+CELL = 60  # characters of a cell where the width of the output is not known
 
 
 def shown(value: Any, kind: Type) -> str:
@@ -69,12 +72,16 @@ def plain(value: Any, kind: Type) -> Any:
     return value
 
 
-def printed(answers: Iterable[Any], form: str) -> Iterable[str]:
-    """The lines of several SELECTs' rows: JSON, or tables with an empty line between them."""
+def printed(answers: Iterable[Any], form: str, width: int | None = None, colour: bool = False) -> Iterable[str]:
+    """The lines of several SELECTs' rows: JSON, or tables with an empty line between them.
+
+    width  : cells of a terminal's line; without it, a table is as wide as its cells are
+    colour : whether names and numbers are styled
+    """
     for number, rows in enumerate(answers):
         if number and form == "table":
             yield ""
-        yield from as_json(rows) if form == "json" else as_table(rows)
+        yield from as_json(rows) if form == "json" else as_table(rows, width, colour)
 
 
 def as_json(rows: Any) -> Iterable[str]:
@@ -84,22 +91,20 @@ def as_json(rows: Any) -> Iterable[str]:
         yield json.dumps(record, ensure_ascii=False)
 
 
-def as_table(rows: Any, width: int = 60) -> Iterable[str]:
-    """The rows under a line of names, in columns; a cell longer than `width` is cut."""
-    cells = [rows.columns] + [[shown(value, kind) for value, kind in zip(row, rows.kinds, strict=True)] for row in rows]
-    cells = [[_cut(cell, width) for cell in line] for line in cells]
-    widths = [max(len(line[column]) for line in cells) for column in range(len(rows.columns))]
-    right = [kind.numeric for kind in rows.kinds]
-    for number, line in enumerate(cells):
-        parts = [
-            cell.rjust(size) if number and numeric else cell.ljust(size)
-            for cell, size, numeric in zip(line, widths, right, strict=True)
-        ]
-        yield "  ".join(parts).rstrip()
-        if number == 0:
-            yield "  ".join("-" * size for size in widths)
+def as_table(rows: Any, width: int | None = None, colour: bool = False) -> Iterable[str]:
+    """The rows under a line of names, in columns; a cell of more than 60 characters is cut, and in a terminal all text.
+
+    Numbers are never cut. Where they do not fit beside each other in a terminal, each row is a block of lines.
+    """
+    cells = [[shown(value, kind) for value, kind in zip(row, rows.kinds, strict=True)] for row in rows]
+    cells = [[_cut(cell, CELL if width is None else width) for cell in line] for line in cells]
+    right = [bool(kind.numeric) for kind in rows.kinds]
+    names = [_cut(name, CELL) for name in rows.columns]
+    return grid(names, cells, [not one for one in right], width, colour, right=right)
 
 
 def _cut(cell: str, width: int) -> str:
     cell = cell.replace("\n", "\\n").replace("\r", "\\r").replace("\t", "\\t")
+    if not cell.isprintable():  # nothing that the terminal would obey
+        cell = "".join(one if one.isprintable() else repr(one)[1:-1] for one in cell)
     return cell if len(cell) <= width else cell[: width - 3] + "..."

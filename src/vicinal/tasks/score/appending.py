@@ -11,6 +11,8 @@ from vicinal.data import dataset, tables
 from vicinal.data.dataset import Dataset
 from vicinal.data.embeddings import Embeddings, OnInvalid, load
 from vicinal.errors import DataError, UsageError, some
+from vicinal.knn.blocks import blocks
+from vicinal.storage import npy
 from vicinal.tasks.score.inputs import check, fields_of, no_embeddings
 from vicinal.tasks.score.outputs import Options, check_outputs, finished
 from vicinal.tasks.score.passes import answers
@@ -18,6 +20,8 @@ from vicinal.tasks.score.plan import Plan
 from vicinal.tasks.score.results import Scores
 from vicinal.tasks.score.runs import Kept, Origin
 from vicinal.tasks.score.settings import Setting
+
+BLOCK_BYTES = 1 << 22
 
 
 def appended(
@@ -32,6 +36,7 @@ def appended(
     if threads is not None:
         threads = Setting(threads, "threads").whole_number()
     before = Kept.load(previous)
+    options = replace(options, evidence=options.evidence or before.evidence)
     if len(before.parts[0].embeddings) > 1:
         raise UsageError(f"{previous}: has several files of embeddings; rows can be added to a run that has one")
     plan = before.plan(output)
@@ -42,12 +47,15 @@ def appended(
     rows = _parts(before, append, embeddings, {key: (spec, "label") for key, spec in fields.values()})
     together = Dataset(rows[-1].name, [identity for part in rows for identity in part.ids])
     metric = next(iter(plan.questions)).metric
-    old = [load(part.embeddings[0].path, metric=metric, on_invalid="null") for part in before.parts]
+    old = []
+    for part in before.parts:
+        old.append(load(part.embeddings[0].path, metric=metric, on_invalid="null"))
+        npy.let_go(old[-1].vectors)
     new = _new_vectors(plan, rows[-1], before, old[0])
     _warn_of_repeated_ids(rows)
     if file is not None:
         tables.check_table(file, together.ids)
-    vectors = np.concatenate([*(one.vectors for one in old), new.vectors])
+    vectors = _together([*old, new])
     columns = {name: [value for part in rows for value in part.values[key]] for name, (key, _) in fields.items()}
     on_invalid: OnInvalid = "null" if before.on_invalid == "null" else "error"
     inputs = check(plan, together, columns, {next(iter(plan.questions)).embeddings: vectors}, on_invalid)
@@ -80,6 +88,19 @@ def _parts(
         dataset.read(append, embeddings, ids=ids, fields=fields, argument="append", first_row=sum(map(len, out)))
     )
     return tuple(out)
+
+
+def _together(parts: list[Embeddings]) -> np.ndarray:
+    """All rows in one array; of a file, few pages are in memory at a time, which would be held twice otherwise."""
+    out = np.empty((sum(map(len, parts)), parts[0].dim), dtype=parts[0].vectors.dtype)
+    first = 0
+    for one in parts:
+        npy.let_go(one.vectors)
+        for rows in blocks(len(one), BLOCK_BYTES // max(1, out.strides[0])):
+            out[first + rows.start : first + rows.stop] = one.vectors[rows]
+            npy.let_go(one.vectors)
+        first += len(one)
+    return out
 
 
 def _warn_of_repeated_ids(parts: tuple[Dataset, ...]) -> None:

@@ -9,7 +9,7 @@ from vicinal.data import tables
 from vicinal.data.dataset import Dataset
 from vicinal.data.embeddings import OnInvalid
 from vicinal.distributed.engines import HERE, Engine
-from vicinal.errors import UsageError, some
+from vicinal.errors import UsageError, some, unknown
 from vicinal.knn.vectors import refuse_invalid
 from vicinal.storage import atomic
 from vicinal.tasks import arguments
@@ -18,7 +18,7 @@ from vicinal.tasks.score import values
 from vicinal.tasks.score.inputs import Inputs
 from vicinal.tasks.score.passes import Answer
 from vicinal.tasks.score.plan import Plan, Question
-from vicinal.tasks.score.results import Scores
+from vicinal.tasks.score.results import FORMATS, Format, Scores
 from vicinal.tasks.score.runs import Origin
 from vicinal.typing import StartProgress
 
@@ -37,6 +37,7 @@ class Options:
     progress: StartProgress | None = None
     add_to: Path | None = None
     engine: Engine = HERE
+    format: Format | None = None
 
 
 def check_outputs(plan: Plan, options: Options, inputs: list[object]) -> Path | None:
@@ -45,6 +46,8 @@ def check_outputs(plan: Plan, options: Options, inputs: list[object]) -> Path | 
     named = [key for one in plan.scorers for key in (one.embeddings, one.reference)]
     named += [key for one in plan.setwise for key in (one.embeddings, *one.files.values())]
     inputs = [*inputs, *(key for key in named if isinstance(key, Path))]
+    if options.format not in (None, *FORMATS):
+        raise UsageError(f"format: {unknown('format', options.format, FORMATS)}")
     arguments.check_outputs({"add_to": options.add_to}, inputs, options.overwrite)
     if output is not None and plan.nested:
         if output.exists() and not output.is_dir():
@@ -55,7 +58,8 @@ def check_outputs(plan: Plan, options: Options, inputs: list[object]) -> Path | 
         output = output / (NESTED_FILE if plan.scorers else SETWISE_FILE)
     arguments.refuse_one_file({"output": output, "add_to": options.add_to})
     if output is not None:
-        tables.suffix(output)
+        if tables.suffix(output) not in tables.LINES and options.format == "nested":
+            raise UsageError(f"format: a table has columns, and {output} is one; give flat, or an output .jsonl")
         atomic.refuse_input(output, inputs)
         atomic.check_file(output, options.overwrite, parents=plan.nested)
     if options.on_invalid == "skip" and options.run is not None:
@@ -93,6 +97,7 @@ def finished(
 
 def written(scores: Scores, place: str, options: Options) -> Scores:
     """Refuse or warn of rows that turned out to have no score, and write the outputs."""
+    scores.format = options.format
     for one in scores.scored:
         if options.on_invalid == "error":
             refuse_invalid(one.errors, scores.ids, place)

@@ -16,6 +16,7 @@ from vicinal.indexes.exact import Exact
 from vicinal.knn.arguments import at_most, cores
 from vicinal.knn.blocks import nothing
 from vicinal.knn.copies import find_copies
+from vicinal.knn.exact import ExactSearch
 from vicinal.knn.metrics import Metric
 from vicinal.knn.neighbors import Neighbors
 from vicinal.tasks.score.inputs import Inputs
@@ -91,14 +92,16 @@ def answers(
 
 @contextlib.contextmanager
 def _folder(checkpoint: str | Path | None) -> Iterator[Path | None]:
-    """The folder of the passes' checkpoints, removed at the end where nothing else is in it."""
+    """The folder of the passes' checkpoints, removed at the end, or at an interrupt, where nothing is in it."""
     folder = None if checkpoint is None else Path(checkpoint)
     if folder is not None:
         folder.mkdir(exist_ok=True)
-    yield folder
-    if folder is not None:
-        with contextlib.suppress(OSError):
-            folder.rmdir()
+    try:
+        yield folder
+    finally:
+        if folder is not None:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
 
 
 def _title(question: Question, inputs: Inputs) -> str:
@@ -135,18 +138,20 @@ def _answer(
         nearest = _in_reference(index, embeddings, at_most(k, len(reference)), known, progress)
         return Answer(nearest, index.engine, time.perf_counter() - start, embeddings.dim, embeddings.invalid)
     groups = None if question.groups is None else inputs.groups[question.groups]
-    index.fit(embeddings.vectors, inputs.on_invalid, embeddings.invalid)
-    if known is not None and known.k >= k:
-        nearest = index.grow(known, groups, progress)
+    if known is not None and known.k >= k:  # here whatever the engine, since little is left to do
+        grown = ExactSearch.of(embeddings.vectors, question.metric, threads, inputs.on_invalid, embeddings.invalid)
+        nearest, used = grown.grow(known, groups, progress), grown.engine
     else:  # nothing is known, or there were too few rows for so many neighbours
+        index.fit(embeddings.vectors, inputs.on_invalid, embeddings.invalid)
         nearest = index.neighbors(k, groups=groups, progress=progress, checkpoint=checkpoint, recall=recall)
+        used = index.engine
     copies = copies_of(nearest, question.metric, embeddings, groups)
     view = None
     if copies is not None and any(one.score.distinct for one in members):
         most = min(max(one.k for one in members if one.score.distinct), nearest.k)
         view = _distinct_view(nearest, most, copies, embeddings.vectors, groups, question.metric, threads)
     errors = dict(sorted((embeddings.invalid | inputs.lonely.get(question, {})).items()))
-    return Answer(nearest, index.engine, time.perf_counter() - start, embeddings.dim, errors, copies, view)
+    return Answer(nearest, used, time.perf_counter() - start, embeddings.dim, errors, copies, view)
 
 
 def _in_reference(

@@ -1,9 +1,9 @@
 """What scoring returns: the values of each scorer, and the records and tables that they are written as."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -21,6 +21,8 @@ from vicinal.tasks.score.runs import Origin
 from vicinal.typing import Id
 
 QUANTILES = (0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1)
+FORMATS = ("flat", "nested")
+Format = Literal["flat", "nested"]
 EVIDENCE = ("neighbors", "distances", "duplicate_group", "duplicate_size")
 
 
@@ -118,6 +120,11 @@ class Scores(Columns):
         The number of rows that were left out (`on_invalid="skip"`).
     setwise : dict of str to dict
         The answers of scorers of the whole set, by name.
+    format : {"flat", "nested"} or None
+        The shape of `records`, whether there is one score or several: "flat" has each score under its name, as
+        `{"id": ..., "mean": ...}`, and what belongs to it as "mean neighbors"; "nested" has
+        `{"id": ..., "scores": {"mean": {"score": ...}}}`. None: one score as `{"id": ..., "score": ...}`, several as
+        "nested" in lines and as "flat" in tables.
     """
 
     def __init__(
@@ -145,6 +152,7 @@ class Scores(Columns):
         self.plan, self.rows, self.scored = plan, rows, scored
         self.embeddings, self.output, self.seconds, self.skipped = embeddings, output, 0.0, 0
         self.setwise = dict(setwise or {})
+        self.format: Format | None = None
         self._origin, self._passes, self._evidence = origin, passes or {}, evidence
 
     def __repr__(self) -> str:
@@ -206,9 +214,8 @@ class Scores(Columns):
         UsageError
             The folder exists and may not be replaced, or something that was scored does not lie in a file.
         """
-        self._origin.kept(self.plan, np.stack([one.values for one in self.scored]), self._passes).save(
-            folder, overwrite
-        )
+        kept = self._origin.kept(self.plan, np.stack([one.values for one in self.scored]), self._passes)
+        replace(kept, evidence=self._evidence).save(folder, overwrite)
 
     def write(self, path: str | Path, overwrite: bool = False) -> None:
         """Write a `.jsonl`, `.jsonl.gz`, `.csv` or `.parquet` file; it appears whole or not at all.
@@ -226,9 +233,12 @@ class Scores(Columns):
                 table.add(flat_record(record) if kind == ".csv" else record)
 
     def records(self) -> Iterator[dict[str, Any]]:
-        """Yield one record a row, in the order of the input: its score, or a mapping where there are several."""
+        """Yield one record a row, in the order of the input; `format` says in which shape."""
+        if self.format == "flat":
+            yield from self.flat_records()
+            return
         columns = [(one.label, self._cells(one)) for one in self.scored]
-        if self.plan.nested or len(columns) > 1:
+        if self.plan.nested or len(columns) > 1 or self.format == "nested":
             for identity in self.ids:
                 yield {"id": identity, "scores": {label: next(cells) for label, cells in columns}}
         else:
@@ -259,7 +269,7 @@ class Scores(Columns):
 
     def _column(self, one: Scored, name: str) -> str:
         """The column of a table that holds a part of one scorer's cell."""
-        if len(self.scored) == 1:
+        if len(self.scored) == 1 and self.format != "flat":
             return name
         return one.label if name == "score" else f"{one.label} {name}"
 

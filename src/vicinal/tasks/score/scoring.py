@@ -36,7 +36,7 @@ from vicinal.tasks.score.inputs import Inputs, check, fields_of, without_invalid
 from vicinal.tasks.score.outputs import Options, check_outputs, finished, written
 from vicinal.tasks.score.passes import answers
 from vicinal.tasks.score.plan import EMBEDDINGS, REFERENCE, Key, Plan
-from vicinal.tasks.score.results import Scores
+from vicinal.tasks.score.results import Format, Scores
 from vicinal.tasks.score.runs import Origin
 from vicinal.typing import MetricLike, PathLike, StartProgress
 
@@ -72,6 +72,7 @@ def score(
     config: PathLike | None = None,
     sub_name: str | None = None,
     skip_unknown: bool = False,
+    format: Format | None = None,
 ) -> Scores:
     """Return scores of each row by its nearest neighbours: uniqueness, outlier factor, density and others.
 
@@ -119,7 +120,8 @@ def score(
     progress : callable, optional
         Called with the name of each pass; returns the function that is called with (rows done, rows in all).
     checkpoint : path, optional
-        A folder that keeps finished work every minute; the same call resumes from it and removes it at the end.
+        A folder that keeps finished work every minute and at Ctrl-C; the same call resumes from it, and removes it at
+        the end.
     engine : {"local", "ray"}
         Where the passes run: in this process, or on a Ray cluster (`vicinal.distributed`). The scores do not depend on
         it.
@@ -152,6 +154,9 @@ def score(
     skip_unknown : bool
         Whether scorers of a nested configuration that vicinal does not have, such as those that run a model, are left
         out with a warning that names them; they are an error otherwise.
+    format : {"flat", "nested"}, optional
+        One shape of the records that are written, whether there is one score or several; `Scores.format` describes
+        them. By default one score is `{"id": ..., "score": ...}` and several are "nested".
 
     Returns
     -------
@@ -182,7 +187,9 @@ def score(
     if neighbors is not None and (engine != "local" or address is not None):
         raise UsageError("engine: neighbors are given, so that no pass runs; leave engine and address out")
     place = Engine(engine, address)
-    options = Options(on_invalid, evidence, overwrite, _path(run), _path(checkpoint), progress, _path(add_to), place)
+    options = Options(
+        on_invalid, evidence, overwrite, _path(run), _path(checkpoint), progress, _path(add_to), place, format
+    )
     given = {"data": data, "by": by, "k": k, "metric": metric, "reference": reference, "groups": groups}
     given["sub_name"] = sub_name
     if (append is None) != (previous is None):

@@ -2,6 +2,8 @@
 
 import os
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +16,8 @@ from vicinal.data.usable import kind_of
 from vicinal.errors import DataError, UsageError
 from vicinal.knn.neighbors import Neighbors
 from vicinal.knn.vectors import refuse_invalid
+from vicinal.tasks.score.runs import scores_in
+from vicinal.tasks.select.marks import Marks, read_marks
 from vicinal.tasks.select.plan import Arguments, Plan, count_of
 from vicinal.tasks.select.scores import file_of, numbers_of, read_scores, scores_of
 
@@ -40,6 +44,10 @@ class Candidates:
         The rows that the choice is made towards.
     graph : Neighbors or None
         The nearest others of each of the n rows, where they were given.
+    marked : ndarray of bool, shape (m,)
+        Whether the candidate is marked to be kept.
+    labels : dict of int to str, int or float
+        The labels that rows are marked with, by row number.
     weight : ndarray of float64, shape (m,)
         The percentile of the quality, from 0 to 1; 1 without one.
     """
@@ -54,6 +62,8 @@ class Candidates:
     vectors: np.ndarray | None
     target: np.ndarray | None
     graph: Neighbors | None
+    marked: np.ndarray
+    labels: dict[int, Any]
     weight: np.ndarray = field(init=False)
 
     def __post_init__(self) -> None:
@@ -74,8 +84,9 @@ def read(arguments: Arguments, plan: Plan) -> Candidates:
     DataError
         Something cannot be read or does not belong to the data set, or fewer rows can be used than `keep`.
     """
-    file = file_of(arguments.scores, arguments.data)
-    in_data = None if file is not None or isinstance(arguments.scores, Columns) else arguments.scores
+    given = scores_in(arguments.scores, arguments.data)
+    file = file_of(given, arguments.data)
+    in_data = None if file is not None or isinstance(given, Columns) else given
     if in_data is not None and arguments.by is not None:
         raise UsageError(f"by: chooses one of several scores, but scores holds one; leave {arguments.by!r} out")
     fields = {
@@ -89,13 +100,7 @@ def read(arguments: Arguments, plan: Plan) -> Candidates:
     if not len(rows):
         raise DataError(f"{rows.name}: found no rows to choose from")
     keep = count_of(plan.keep, len(rows))
-    scores: np.ndarray | None = None
-    if file is not None:
-        scores = read_scores(file, rows.name, rows.ids, arguments.by)
-    elif isinstance(arguments.scores, Columns):
-        scores = scores_of(arguments.scores, rows, arguments.by)
-    elif in_data is not None:
-        scores = numbers_of(rows.values["scores"], rows.places["scores"])
+    scores = _scores(given, file, rows, arguments.by)
     embeddings = _embeddings(arguments, plan, rows)
     if plan.graph is not None:
         source = arguments.neighbors if isinstance(arguments.neighbors, str | os.PathLike) else "neighbors"
@@ -108,6 +113,9 @@ def read(arguments: Arguments, plan: Plan) -> Candidates:
         unusable |= {row: f"no {name}" for row in missing if row not in unusable}
     if unusable and plan.on_invalid == "error":
         refuse_invalid(unusable, rows.ids, rows.name)
+    marks = Marks() if arguments.marks is None else read_marks(arguments.marks, rows.ids, rows.name)
+    _check_marks(marks, unusable, keep, rows)
+    unusable |= dict.fromkeys(marks.drop, "marked drop")
     unusable = dict(sorted(unusable.items()))
     usable = np.delete(np.arange(len(rows)), list(unusable))
     if len(usable) < keep:
@@ -128,7 +136,32 @@ def read(arguments: Arguments, plan: Plan) -> Candidates:
         vectors=None if embeddings is None else embeddings.vectors[usable] if unusable else embeddings.vectors,
         target=_target(arguments, plan, embeddings),
         graph=plan.graph,
+        marked=np.isin(usable, marks.keep),
+        labels=marks.labels,
     )
+
+
+def _scores(given: object, file: Path | None, rows: Dataset, by: str | None) -> np.ndarray | None:
+    """The score of each row, NaN where it has none; None where no scores are given."""
+    if file is not None:
+        return read_scores(file, rows.name, rows.ids, by)
+    if isinstance(given, Columns):
+        return scores_of(given, rows, by)
+    return None if given is None else numbers_of(rows.values["scores"], rows.places["scores"])
+
+
+def _check_marks(marks: Marks, unusable: dict[int, str], keep: int, rows: Dataset) -> None:
+    """Raise an error where the rows that are marked to be kept cannot all be chosen."""
+    if len(marks.keep) > keep:
+        raise UsageError(
+            f"keep: {keep} rows were requested, but {len(marks.keep)} are marked keep; keep at least {len(marks.keep)}"
+        )
+    lost = [row for row in marks.keep if row in unusable]
+    if lost:
+        raise DataError(
+            f"{rows.name}: {len(lost)} rows are marked keep, but cannot be chosen: row {lost[0]} has "
+            f"{unusable[lost[0]]}; take their marks back, or correct them"
+        )
 
 
 def _embeddings(arguments: Arguments, plan: Plan, rows: Dataset) -> Embeddings | None:

@@ -25,8 +25,8 @@ class Selection(Kept):
 
     - `kept` (bool): whether the sample was chosen.
     - `rule` (list of str): what decided: the strategy's name; "dedup" for a duplicate that was left out; "dedup, let
-      back in" for one that was chosen because too few other rows were left; "unusable" for a sample without a score or
-      with an invalid embedding.
+      back in" for one that was chosen because too few other rows were left; "marks" for one that is marked keep;
+      "unusable" for a sample without a score or with an invalid embedding, or that is marked drop.
     - `because` (int64): the number of the row that decided; -1 where there is none. Under highest, lowest, middle,
       random and moderate the last row chosen (of the quota's group); under semdedup and d4 the row that was kept in
       preference; under "dedup" the row that stands for the group of duplicates; under all others the nearest chosen
@@ -47,6 +47,8 @@ class Selection(Kept):
         The time that `select` took.
     recall : Recall or None
         Of the neighbours that the strategy used, where they are not exact or were asked for with a recall.
+    labels : dict of int to str, int or float
+        The labels of `marks`, by row number; the decisions hold them.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class Selection(Kept):
         self.strategy, self.unusable, self.skipped = strategy, unusable, skipped
         self.seconds = 0.0
         self.recall: Recall | None = None
+        self.labels: dict[int, Any] = {}
 
     def __repr__(self) -> str:
         return f"Selection(n={len(self)}, kept={len(self.rows)}, strategy={self.strategy!r})"
@@ -75,6 +78,8 @@ class Selection(Kept):
                 record["distance"] = distances[row]
             if kept:
                 record["rank"] = int(rank)
+            if row in self.labels:
+                record["label"] = self.labels[row]
             yield record
 
     def summary(self) -> dict[str, Any]:
@@ -118,10 +123,13 @@ def explain(candidates: Candidates, tiers: Tiers, choices: tuple[Choice, Choice 
     reasons.rule[candidates.rows[duplicates]] = "dedup"
     reasons.because[candidates.rows[duplicates]] = candidates.rows[tiers.representative[duplicates]]
     first, second = choices
-    reasons.decide(tiers.first, first, plan.strategy.name, first_rank=1, everyone=True)
+    marked = candidates.rows[candidates.marked]
+    reasons.rule[marked], reasons.because[marked] = "marks", -1
+    reasons.rank[marked] = np.arange(1, 1 + len(marked))
+    reasons.decide(tiers.first, first, plan.strategy.name, first_rank=1 + len(marked), everyone=True)
     if second is not None:
         reasons.because[candidates.rows[duplicates[second.order]]] = -1
-        after = 1 + len(first.order)
+        after = 1 + len(marked) + len(first.order)
         reasons.decide(tiers.duplicates, second, "dedup, let back in", first_rank=after, everyone=False)
     kept = reasons.rank > 0
     assert kept.sum() == candidates.keep
@@ -134,7 +142,9 @@ def explain(candidates: Candidates, tiers: Tiers, choices: tuple[Choice, Choice 
         "reason": reasons.reason,
     }
     skipped = plan.on_invalid == "skip"
-    return Selection(candidates.data.ids, columns, plan.strategy.name, candidates.unusable, skipped)
+    selection = Selection(candidates.data.ids, columns, plan.strategy.name, candidates.unusable, skipped)
+    selection.labels = candidates.labels
+    return selection
 
 
 def write(selection: Selection, data: Path | None, plan: Plan) -> None:

@@ -91,6 +91,7 @@ def _k_center(question: Question) -> selection.Choice:
         question.groups,
         question.seats,
         question.threads,
+        question.start("k-center"),
     )
 
 
@@ -117,7 +118,9 @@ def _facility(question: Question) -> selection.Choice:
     graph = _graph(question)
     if graph is None:
         return by_quality(question)
-    return selection.facility_location(graph, question.keep, question.weight, question.groups, question.seats)
+    return selection.facility_location(
+        graph, question.keep, question.weight, question.groups, question.seats, progress=question.start("facility")
+    )
 
 
 def _qdit(question: Question) -> selection.Choice:
@@ -126,7 +129,14 @@ def _qdit(question: Question) -> selection.Choice:
     if graph is None:
         return by_quality(question)
     return selection.facility_location(
-        graph, question.keep, None, question.groups, question.seats, question.weight, question.settings.alpha
+        graph,
+        question.keep,
+        None,
+        question.groups,
+        question.seats,
+        question.weight,
+        question.settings.alpha,
+        question.start("qdit"),
     )
 
 
@@ -144,6 +154,7 @@ def _novelsum(question: Question) -> selection.Choice:
         question.settings.k,
         question.threads,
         question.start(f"{question.metric.name} neighbours"),
+        question.start("novelsum"),
     )
 
 
@@ -157,6 +168,7 @@ def _logdet(question: Question) -> selection.Choice:
         question.groups,
         question.seats,
         question.threads,
+        question.start("logdet"),
     )
 
 

@@ -255,6 +255,9 @@ class Call:
             raise self._failed(fault) from None
         except BaseException:
             self._drain(running)
+            if self._save is not None and len(self._done) > kept:
+                with suppress(Exception):  # what stopped the pass is what the caller has to know
+                    self._keep()
             raise
 
     def _wait(self, running: dict[Future[Any], tuple[Work, Pair]], free: list[Work]) -> None:

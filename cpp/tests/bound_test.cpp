@@ -161,7 +161,7 @@ private:
                 float lower;
                 coder.lower_bounds(rows, columns, first, &out[i], 1, &lower);
                 CHECK(lower <= radii[row]);
-                if (upper_bounds && &layer_ == &stored_.layer()) {
+                if (upper_bounds && layer_.range().first == 0) {
                     CHECK(coder.upper_bound(rows, row, columns, out[i].score) >= truth[row]);
                 }
             }

@@ -21,11 +21,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks import embedded, environment, graph, growth, measuring, peers, report, sets
+from benchmarks import ann, embedded, environment, graph, graph_tables, growth, measuring, peers, report, sets
 from benchmarks.sets import Absent, DataSet
 
 RESULTS = Path(__file__).parent / "results" / "kernel"
-WORKS = ("self-join", "search", "one query", "memory", "isas", "growth", "graph")
+WORKS = ("self-join", "search", "one query", "memory", "isas", "growth", "graph", "ann")
 METRICS = ("euclidean", "cosine", "manhattan")
 SETS: dict[str, Callable[[bool], DataSet]] = {
     "mnist": lambda quick: sets.mnist(),
@@ -124,6 +124,8 @@ def measure(data: DataSet, asked: argparse.Namespace) -> Iterator[dict[str, Any]
     yield from small(data, asked)
     if "graph" in asked.works:
         yield graph.record(data.sample(20_000) if asked.quick else data, asked.threads)
+    if "ann" in asked.works:
+        yield ann.record(data.sample(5_000) if asked.quick else data, asked.threads)
     if "isas" in asked.works and data.vectors.shape[1] >= 384:
         yield growth.isas(data.sample(5_000 if asked.quick else 60_000), asked.threads)
 
@@ -165,7 +167,8 @@ def main() -> None:
         for data in chosen(asked):
             shown = {"name": data.name, "origin": data.origin, "dtype": "float32"}
             for record in measure(data, asked):
-                keep(folder, data.key, told, shown, record)
+                graphs = record["work"] in graph_tables.WORKS and asked.results == RESULTS
+                keep(graph_tables.RESULTS if graphs else folder, data.key, told, shown, record)
         if "growth" in asked.works and not forced:
             for record in growth.all_of(asked.quick):
                 shown = {"name": "growth", "origin": f"clusters, numpy, seed {sets.SEED}"}
@@ -173,6 +176,7 @@ def main() -> None:
     root = Path(__file__).parents[1]
     if asked.results == RESULTS:
         report.write(asked.results, root / "docs", root / "README.md")
+        graph_tables.write()
 
 
 if __name__ == "__main__":

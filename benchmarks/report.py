@@ -50,6 +50,9 @@ def told(row: Record) -> str:
         words += f", {row['times_faiss']:.3g} x"
     if "recall" in row:
         words += f", recall {row['recall']:.4f}"
+    for name in (name for name in row if name.startswith("queries_a_second_at_")):
+        figure = "not reached" if row[name] is None else f"{row[name]:,.0f} queries a second"
+        words += f", at {name.rpartition('_')[2]} {figure}"
     if "roof_share" in row:
         words += f", {percent(row['roof_share'])} of the roof"
     if "check" in row:
@@ -211,7 +214,7 @@ def reached(records: list[Record]) -> str:
     """The table "to reach / measured": the figures that were set, and the least and most that was measured."""
     found = chosen(records)
     isas = {r["rows"][0]["isa"] for r in records if r.get("rows") and "isa" in r["rows"][0]}
-    timed = [r for r in records if r["work"] not in ("memory", "growth", "graph")]
+    timed = [r for r in records if r["work"] not in ("memory", "growth", "graph", "ann")]
     load = max((r.get("load_average", 0.0) / r.get("threads", 1) for r in timed), default=0.0)
     rows = []
     for key, name, avx2, more in GOALS:

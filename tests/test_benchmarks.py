@@ -12,7 +12,19 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from benchmarks import bench, diversity, diversity_peers, embedded, environment, faiss_settings, gpu, learning, report
+from benchmarks import (
+    ann,
+    bench,
+    diversity,
+    diversity_peers,
+    embedded,
+    environment,
+    faiss_settings,
+    gpu,
+    graph_tables,
+    learning,
+    report,
+)
 from benchmarks.checks import against_faiss, against_truth, truth, without_own
 from benchmarks.measuring import extrapolated, roof_share
 from benchmarks.plots import exponent
@@ -49,6 +61,18 @@ def test_checks_detect_a_wrong_row_and_a_nearer_one() -> None:
     assert against_faiss(LINE, None, right, right, "euclidean")["recall"] == 1.0
     assert against_faiss(LINE, None, wrong, right, "euclidean")["closer_than_ours"] == 1
     assert against_faiss(LINE, None, right, wrong, "euclidean")["beyond_float32"] == 1
+
+
+@pytest.mark.parametrize("page", graph_tables.PAGES)
+def test_the_tables_of_graphs_are_made_from_the_results(page: str) -> None:
+    text = (graph_tables.DOCS / page).read_text(encoding="utf-8")
+    assert learning.written(text, graph_tables.tables()) == text, "run python -m benchmarks.graph_tables"
+
+
+def test_queries_a_second_at_a_recall_lie_between_two_widths() -> None:
+    points = [{"recall": 0.9, "queries_a_second": 400.0}, {"recall": 0.98, "queries_a_second": 100.0}]
+    assert ann.at(points, 0.94) == pytest.approx(200)  # half way, of the logarithms
+    assert ann.at(points, 0.85) == 400 and ann.at(points, 0.99) is None
 
 
 def test_the_benchmark_clears_the_variables_that_choose_kernels() -> None:

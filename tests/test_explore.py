@@ -129,8 +129,12 @@ def test_marks_are_added_to_a_file_that_select_takes(server: Explorer, tmp_path:
     found = vicinal.select("d.jsonl", "s.jsonl", keep=5, marks=tmp_path / "marks.jsonl")
     assert found["kept"][3] and not found["kept"][0] and found["rule"][3] == "marks" and found["rank"][3] == 1
     assert found.unusable == {0: "marked drop"} and found.labels == {7: "x"}
-    with vicinal.explore("run", marks=tmp_path / "marks.jsonl", port=0) as again:  # which begins with what is there
+    file = tmp_path / "marks.jsonl"
+    file.write_bytes(file.read_bytes().rstrip(b"\n"))
+    with vicinal.explore("run", marks=file, port=0) as again:  # which begins with what is there
         assert ask(again, token(again) + "marks")[1]["marks"] == known
+        assert ask(again, token(again) + "marks", {"row": 9, "mark": "drop"}) == (200, {"mark": "drop"})
+    assert [json.loads(line).get("row") for line in file.read_text().splitlines()][-2:] == [5, 9]
 
 
 def test_select_honours_marks(work: Workplace) -> None:

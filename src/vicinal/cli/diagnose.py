@@ -35,7 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pairs", metavar="N", default="100", help="how many boundary pairs at most (default 100)")
     parser.add_argument("--evaluation", metavar="SHARE", default="0.5", help="share of pairs set aside (default 0.5)")
     parser.add_argument("--top", metavar="N", default="10", help="how many of each list to print (default 10)")
-    options.add_metric(parser, mahalanobis=True)
+    options.add_metric(parser, mahalanobis=True, default=None)
+    options.add_neighbors(parser)
     options.add_on_invalid(parser, "left out")
     options.add_recall(parser)
     options.add_threads(parser)
@@ -63,6 +64,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             evaluation=options.number(arguments.evaluation),
             metric=arguments.metric,
             matrix=arguments.matrix,
+            neighbors=arguments.neighbors,
             on_invalid=arguments.on_invalid,
             recall=options.number(arguments.recall),
             threads=options.number(arguments.threads),

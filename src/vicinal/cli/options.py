@@ -99,6 +99,16 @@ def add_metric(parser: argparse.ArgumentParser, mahalanobis: bool = False, defau
         )
 
 
+def add_neighbors(parser: argparse.ArgumentParser) -> None:
+    """Add --neighbors, which takes the place of a pass."""
+    parser.add_argument(
+        "--neighbors",
+        metavar="FOLDER",
+        help="neighbours that are known already, in place of a pass: a run that `score --run` kept, or a folder of "
+        "`vicinal neighbors`",
+    )
+
+
 def add_recall(parser: argparse.ArgumentParser) -> None:
     """Add --recall."""
     parser.add_argument(

@@ -17,9 +17,11 @@ chooses are compared with those that learn from random rows.
 import argparse
 import json
 from collections.abc import Iterator
+from typing import Any
 
 from vicinal.cli import options, screen
 from vicinal.cli.console import Console
+from vicinal.cli.duplicates import kinds_of
 from vicinal.errors import UsageError
 
 FUNCTION = "vicinal.select"
@@ -33,7 +35,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     from vicinal.tasks.select.comparison import FIGURES
 
     parser.add_argument("data", metavar="DATA", help="the data set")
-    parser.add_argument("scores", metavar="SCORES", nargs="?", help="its scores, by vicinal score, or a field of DATA")
+    parser.add_argument(
+        "scores", metavar="SCORES", nargs="?", help="its scores, by vicinal score, a kept run, or a field of DATA"
+    )
     parser.add_argument(
         "--keep",
         metavar="N",
@@ -43,9 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--strategy", metavar="NAME", help=f"{strategies} (default highest)")
     parser.add_argument("--by", metavar="NAME", help="which score, where the file has several")
     options.add_embeddings_option(parser, "one row a sample, for --dedup and most strategies")
-    parser.add_argument(
-        "--neighbors", metavar="FOLDER", help="a graph saved by `vicinal neighbors`, for facility and qdit"
-    )
+    options.add_neighbors(parser)
     parser.add_argument(
         "-k", "--k", metavar="K", help="how many neighbours facility, qdit and novelsum search (default 10)"
     )
@@ -143,9 +145,17 @@ def _select(arguments: argparse.Namespace, console: Console) -> int:
         print(json.dumps({**summary, "output": arguments.output}))
     console.note(
         f"{summary['kept']:,} of {summary['n']:,} rows kept in {found.seconds:.1f} s: {arguments.output}"
-        f"{note(found.unusable, arguments.on_invalid == 'skip')}{options.recall_note(found.recall)}"
+        f"{_dropped(summary)}{note(found.unusable, arguments.on_invalid == 'skip')}{options.recall_note(found.recall)}"
     )
     return 0
+
+
+def _dropped(summary: dict[str, Any]) -> str:
+    """How many rows each rule dropped, for the closing line."""
+    kinds = kinds_of(summary).removeprefix(": ").removeprefix("; ")
+    words = {"dedup": f"dedup ({kinds})" if kinds else "dedup"}
+    went = [f"{n:,} by {words.get(rule, rule)}" for rule, n in summary["dropped"].items() if rule != "unusable"]
+    return f"; dropped: {', '.join(went)}" if went else ""
 
 
 def _compare(arguments: argparse.Namespace, console: Console) -> int:

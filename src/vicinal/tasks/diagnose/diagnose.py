@@ -15,7 +15,6 @@ from vicinal.analysis.label_review import boundary_pairs, label_errors
 from vicinal.analysis.scores import hubness
 from vicinal.analysis.votes import WEIGHTS, accuracy_by_k
 from vicinal.data import dataset, frames, labels, tables
-from vicinal.data import metric as metric_choice
 from vicinal.data.embeddings import OnInvalid, load
 from vicinal.data.labels import Labels, from_values, read_labels
 from vicinal.data.metric import MetricChoice
@@ -23,7 +22,6 @@ from vicinal.data.sources import is_data_file
 from vicinal.data.usable import Usable, kind_of, usable
 from vicinal.errors import DataError, UsageError, some
 from vicinal.indexes.exact import Exact
-from vicinal.knn.metrics import Metric
 from vicinal.knn.neighbors import Neighbors
 from vicinal.knn.recall import check_recall
 from vicinal.storage import atomic
@@ -36,6 +34,7 @@ from vicinal.tasks.diagnose.page import pieces
 from vicinal.tasks.diagnose.tables import error_table, pair_table
 from vicinal.tasks.predict.classes import refuse_lone_classes
 from vicinal.tasks.predict.curve import Curve
+from vicinal.tasks.score import kept
 from vicinal.typing import Id, LearnedMetricLike, PathLike, StartProgress
 
 ERROR_K = 30
@@ -53,6 +52,7 @@ class _Settings:
     metric: MetricChoice
     threads: int | None
     recall: float | None
+    graph: kept.Graph | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,8 +76,9 @@ def diagnose(
     k: int = 50,
     pairs: int = 100,
     evaluation: float = 0.5,
-    metric: LearnedMetricLike = "euclidean",
+    metric: LearnedMetricLike | None = None,
     matrix: object = None,
+    neighbors: object = None,
     on_invalid: OnInvalid = "error",
     recall: float | None = None,
     threads: int | None = None,
@@ -116,10 +117,13 @@ def diagnose(
         How many boundary pairs at most.
     evaluation : float
         The share of the pairs that is set aside for evaluation, 0 to 1.
-    metric : Metric or str
-        euclidean, sqeuclidean, cosine, manhattan or "mahalanobis".
+    metric : Metric or str, optional
+        euclidean, sqeuclidean, cosine, manhattan or "mahalanobis"; by default that of `neighbors`, else euclidean.
     matrix : array_like or path, optional
         The matrix of "mahalanobis", (dim, dim). Default: the inverse of the rows' covariance.
+    neighbors : path or Neighbors, optional
+        The k nearest neighbours of every row or more, in place of a pass: a kept run (`vicinal.score(run=...)`), a
+        folder that `vicinal neighbors` wrote, or the result.
     on_invalid : {"error", "null", "skip"}
         Rows whose embedding is NaN, infinite or, under cosine, zero, and rows without a label: "error" refuses them,
         "null" and "skip" leave them out.
@@ -160,10 +164,11 @@ def diagnose(
     >>> found["one_nn_error"].value, found["duplicates"].value, len(found.label_errors)
     (0.0, 0.0, 0)
     """
-    settings = _check_settings(k, pairs, evaluation, metric, matrix, threads, recall)
+    choice = kept.choose(metric, matrix, neighbors, recall)
+    settings = _check_settings(k, pairs, evaluation, choice, threads, recall)
     outputs = {"html": html, "write_errors": write_errors, "write_pairs": write_pairs}
     _check_labels_given(labels, {"second_labels": second_labels, **outputs})
-    _check_outputs(outputs, (data, labels, second_labels, embeddings, ids, matrix), overwrite)
+    _check_outputs(outputs, (data, labels, second_labels, embeddings, ids, matrix, neighbors), overwrite)
     rows = _read(data, labels, second_labels, (embeddings, encoding), ids, settings, on_invalid)
     diagnosis = _compute(rows, settings, progress)
     if write_errors is not None and diagnosis.label_errors is not None:
@@ -177,9 +182,14 @@ def diagnose(
 
 
 def _check_settings(
-    k: object, pairs: object, evaluation: object, metric: Metric | str, matrix: object, threads: object, recall: object
+    k: object,
+    pairs: object,
+    evaluation: object,
+    chosen: tuple[MetricChoice, kept.Graph | None],
+    threads: object,
+    recall: object,
 ) -> _Settings:
-    choice = metric_choice.choose(metric, matrix)
+    choice, graph = chosen
     if choice.reading.product or choice.reading.kernel == "bits":
         raise UsageError(
             f"metric: expected a distance between numbers, got {choice.reading.name}; diagnose takes euclidean, "
@@ -192,6 +202,7 @@ def _check_settings(
         metric=choice,
         threads=None if threads is None else arguments.whole_number(threads, "threads"),
         recall=None if recall is None else check_recall(recall),
+        graph=graph,
     )
 
 
@@ -225,6 +236,8 @@ def _read(
     fields = {"labels": (labels_given, kind), "second_labels": (None if by_id else second, kind)}
     whole = dataset.read(data, source[0], ids=ids, fields=fields, ids_from="labels", encoding=source[1])
     stored = load(whole.embeddings, rows=whole, metric=settings.metric.reading, on_invalid=on_invalid, at_least=3)
+    if settings.graph is not None:
+        settings.graph.of(whole, stored)
     use = usable(whole, stored, on_invalid, at_least=3)
     rows = use.rows
     known = codes = None
@@ -268,7 +281,10 @@ def _compute(rows: _Rows, settings: _Settings, progress: StartProgress | None) -
     index = Exact(settings.metric.resolve(stored), settings.threads)
     report = None if progress is None else progress(f"{index.metric.name} neighbours")
     index = index.fit(stored.vectors, invalid={})
-    neighbors = index.neighbors(settings.k, progress=report, recall=settings.recall)
+    if settings.graph is None:
+        neighbors = index.neighbors(settings.k, progress=report, recall=settings.recall)
+    else:
+        neighbors = kept.complete(settings.graph, rows.use.left, settings.k)
     diagnosis = describe(
         stored.vectors, index, neighbors, rows.use.rows.ids, rows.labels, rows.second, source=stored.name,
         pairs=settings.pairs, evaluation=settings.evaluation,

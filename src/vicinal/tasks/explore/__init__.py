@@ -6,6 +6,7 @@
 import os
 import secrets
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -89,7 +90,7 @@ def explore(
     kept = MarksFile(Path(marks), rows.ids, rows.title)
     content = page_of_rows(rows, fields, map, radius, labels, explore=True)
     search = Search(rows.vectors, rows.valid, rows.metric, *_model_of(scores, model))
-    page = b"".join(html_page(content))
+    page = b"".join(html_page(replace(content, no_search=search.problem)))
     return Explorer(page, search, kept, host, port, secrets.token_urlsafe(24), host in LOOPBACK)
 
 

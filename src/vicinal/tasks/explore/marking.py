@@ -61,7 +61,10 @@ class MarksFile:
             raise UsageError(f"label: expected a text of at most {LONGEST_LABEL} letters, or null")
         line = json.dumps({"id": self._ids[row], "row": row, name: value}) + "\n"
         with self._lock:
-            with open(self.path, "ab") as file:
+            with open(self.path, "ab+") as file:
+                if file.tell():  # a line that an editor left without its end is ended first
+                    file.seek(-1, os.SEEK_END)
+                    line = line if file.read(1) == b"\n" else "\n" + line
                 file.write(line.encode("utf-8"))
                 file.flush()
                 os.fsync(file.fileno())

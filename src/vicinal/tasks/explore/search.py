@@ -36,6 +36,11 @@ class Search:
         self._lock = Lock()
         self._embed: Callable[[list[str]], np.ndarray] | None = None
         self._index: Exact | None = None
+        self.problem = ""
+        if model is None:
+            self.problem = (
+                "model: it is not known which model made the embeddings; name it by --model (in Python: model=)"
+            )
 
     def nearest(self, text: str) -> list[tuple[int, float]]:
         """Return the row number and the distance of the nearest rows, nearest first.
@@ -47,10 +52,8 @@ class Search:
         DataError
             Its vectors have another dimension than the rows.
         """
-        if self._model is None:
-            raise UsageError(
-                "model: it is not known which model made the embeddings; name it by --model (in Python: model=)"
-            )
+        if self.problem or self._model is None:
+            raise UsageError(self.problem)
         with self._lock:  # one sentence at a time: the model uses all cores
             if self._embed is None:
                 self._embed = text_embedder(self._model, self._normalize)

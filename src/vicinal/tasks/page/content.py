@@ -15,7 +15,7 @@ from vicinal.tasks.page.duplicates import Groups, groups_of
 from vicinal.tasks.page.fields import Column, category, columns_of, smallest
 from vicinal.tasks.page.maps import extent, flat_map
 from vicinal.tasks.page.regions import MOST_REGIONS, WIDTHS, Region, regions
-from vicinal.typing import Id
+from vicinal.typing import Id, StartProgress
 
 # The fields that are read first, in this order.
 TEXT_FIELDS = (
@@ -64,6 +64,8 @@ class Content:
         The names of the "data" and the "scores" in the page's commands; "" where there is no such file.
     explore : bool
         Whether a server answers the page.
+    no_search : str
+        Why the server finds no rows of a sentence; "" where it does.
     """
 
     title: str
@@ -81,6 +83,7 @@ class Content:
     found: dict[str, Any] = field(default_factory=dict)
     command: dict[str, str] = field(default_factory=dict)
     explore: bool = False
+    no_search: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,6 +104,10 @@ class Rows:
     scores : list of Column
     metric : Metric
     neighbors : Neighbors or None
+    graph : Neighbors or None
+        The same, where all other rows can be neighbours of a row.
+    texts : ndarray of int64, or None
+        The number of each row's whole text, the same for equal texts.
     data, scores_file : path or None
     is_csv : bool
     """
@@ -114,13 +121,21 @@ class Rows:
     scores: list[Column]
     metric: Metric
     neighbors: Neighbors | None
+    graph: Neighbors | None = None
+    texts: np.ndarray | None = None
     data: Path | None = None
     scores_file: Path | None = None
     is_csv: bool = False
 
 
 def content_of(
-    rows: Rows, kind: str, radius: float, fields: Sequence[str] | None, found: dict[str, Any], explore: bool = False
+    rows: Rows,
+    kind: str,
+    radius: float,
+    fields: Sequence[str] | None,
+    found: dict[str, Any],
+    explore: bool = False,
+    progress: StartProgress | None = None,
 ) -> Content:
     """Return what a page of rows shows.
 
@@ -136,15 +151,17 @@ def content_of(
     found : dict
         As in `Content`; the outliers are added here.
     explore : bool
+    progress : callable, optional
+        For UMAP, as `flat_map` takes it.
     """
     n = len(rows.ids)
     places = np.full((n, 2), np.nan, dtype=np.float32)
     if len(rows.valid):
-        places[rows.valid] = flat_map(rows.vectors, rows.metric, kind)
+        places[rows.valid] = flat_map(rows.vectors, rows.metric, kind, progress)
     chosen = {name: values for name, values in rows.cells.items() if fields is None or name in fields}
     plain, left_out = columns_of(chosen, rows.is_csv)
     preview = _preview(plain, rows.id_name, fields)
-    groups = groups_of(rows.vectors, rows.valid, rows.metric, radius, text_keys(plain, n, rows.id_name))
+    groups = groups_of(rows.vectors, rows.valid, rows.metric, radius, rows.texts, rows.graph)
     areas, derived = _regions(places, preview_texts(plain, preview, n))
     found = dict(found)
     if rows.neighbors is not None and rows.neighbors.k >= LEAST_LOF:
@@ -202,20 +219,6 @@ def preview_texts(columns: list[Column], preview: list[str], n: int) -> list[str
     """Return what is read of each row."""
     chosen = [one.values for one in columns if one.name in preview and one.kind == "text"]
     return [" ".join(str(values[row]) for values in chosen if values[row] is not None) for row in range(n)]
-
-
-def text_keys(columns: list[Column], n: int, id_name: str) -> list[str] | None:
-    """Return one text for all the texts of each row but its id, with single blanks; None where there are none."""
-    texts = [one for one in columns if one.kind == "text" and one.name != id_name]
-    categories = [one for one in columns if one.kind == "category" and any(isinstance(x, str) for x in one.labels)]
-    if not texts and not categories:
-        return None
-
-    def value(one: Column, row: int) -> str:
-        found = one.values[row] if one.kind == "text" else one.labels[one.values[row]]
-        return " ".join(found.split()) if isinstance(found, str) else ""
-
-    return ["\0".join(value(one, row) for one in (*texts, *categories)) for row in range(n)]
 
 
 def _regions(places: np.ndarray, texts: list[str]) -> tuple[tuple[list[Region], ...], list[Column]]:

@@ -4,14 +4,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vicinal.knn.copies import find_copies
 from vicinal.knn.metrics import Metric
+from vicinal.knn.neighbors import Neighbors
 from vicinal.tasks.duplicates.grouping import Rules, distances_between, group_rows
+from vicinal.tasks.duplicates.texts import matches
 from vicinal.tasks.page.fields import Column, smallest
+from vicinal.tasks.score import kept
 
 STAYS, COPY, SAME_VECTOR, NEAR = range(4)
 LABELS = ["stays", "copy", "same vector, other text", "near", None]
 """How a row of a group is like the row that stays; None for a row of no group."""
+MATCH = {None: STAYS, "copy": COPY, "same vector": SAME_VECTOR, "near": NEAR}
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +51,14 @@ class Groups:
         ]
 
 
-def groups_of(vectors: np.ndarray, valid: np.ndarray, metric: Metric, radius: float, texts: list[str] | None) -> Groups:
+def groups_of(
+    vectors: np.ndarray,
+    valid: np.ndarray,
+    metric: Metric,
+    radius: float,
+    texts: np.ndarray | None,
+    graph: Neighbors | None = None,
+) -> Groups:
     """Return the groups of rows within a radius of the row that stays.
 
     Parameters
@@ -58,13 +68,16 @@ def groups_of(vectors: np.ndarray, valid: np.ndarray, metric: Metric, radius: fl
         Their row numbers.
     metric : Metric
     radius : float
-    texts : list of str or None
-        One for each row of the data; rows of one text and one vector are copies.
+    texts : ndarray of int64 or None
+        The number of each row's text in the data; a row with the text and the vector of the one that stays is a copy.
+    graph : Neighbors, optional
+        The nearest others of each row of the data, where they are known.
     """
     if not len(valid):
         none = np.empty(0, dtype=np.uint32)
         return Groups(radius, none, none, none.astype(np.float32), none.astype(np.uint8))
-    stays = group_rows(vectors, Rules(radius, metric, "greedy", "first", None))[1]
+    known = None if graph is None else kept.renumbered(graph, valid)
+    stays = group_rows(vectors, Rules(radius, metric, "greedy", "first", None, graph=known))[1]
     order = np.lexsort((np.arange(len(valid)), stays))
     begins = np.flatnonzero(np.append(True, np.diff(stays[order]) != 0))
     sizes = np.diff(np.append(begins, len(valid)))
@@ -73,32 +86,11 @@ def groups_of(vectors: np.ndarray, valid: np.ndarray, metric: Metric, radius: fl
     members = [order[begins[one] : begins[one] + sizes[one]] for one in largest]
     chosen = np.concatenate(members) if members else np.empty(0, dtype=np.int64)
     distance = distances_between(vectors, stays, metric)
+    match = matches(vectors, stays, distance, None if texts is None else texts[valid], metric)
     return Groups(
         radius,
         valid[chosen].astype(np.uint32),
         sizes[largest].astype(np.uint32),
         distance[chosen].astype(np.float32),
-        _matches(vectors, valid, stays, distance, chosen, texts),
+        np.array([MATCH[match[row]] for row in chosen], dtype=np.uint8),
     )
-
-
-def _matches(
-    vectors: np.ndarray, valid: np.ndarray, stays: np.ndarray, distance: np.ndarray, chosen: np.ndarray,
-    texts: list[str] | None,
-) -> np.ndarray:  # fmt: skip
-    """How each chosen row is like the rows of its group before it, and like the one that stays."""
-    copies = find_copies(vectors)
-    vector = copies.first[copies.group]
-    match = np.empty(len(chosen), dtype=np.uint8)
-    seen: set[tuple[int, int, str | None]] = set()
-    for place, row in enumerate(chosen.tolist()):
-        key = (int(stays[row]), int(vector[row]), None if texts is None else texts[valid[row]])
-        same = distance[row] == 0 or vector[row] == vector[stays[row]]
-        if row == stays[row]:
-            match[place] = STAYS
-        elif texts is not None and key in seen:
-            match[place] = COPY
-        else:
-            match[place] = SAME_VECTOR if same else NEAR
-        seen.add(key)
-    return match

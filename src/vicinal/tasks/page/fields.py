@@ -8,7 +8,7 @@ import json
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ MOST_NUMBERS = 20  # distinct whole numbers that are a category
 VECTOR = 16  # a list of so many numbers is an embedding, which the page leaves out
 EXACT = 2**53  # whole numbers beyond it are not exact in a browser
 NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?")
+LOOSE_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")  # which codes such as 007 are too
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +37,8 @@ class Column:
         The values of a category, the most frequent first; None for no value.
     unit, high : str
         What the numbers are, and what a high one means.
+    named : bool
+        Whether a condition of `vicinal filter` reads the values as the page does.
     """
 
     name: str
@@ -45,6 +48,7 @@ class Column:
     labels: list[Any] = field(default_factory=list)
     unit: str = ""
     high: str = ""
+    named: bool = True
 
 
 def columns_of(cells: Mapping[str, list[Any]], is_csv: bool = False) -> tuple[list[Column], list[str]]:
@@ -62,7 +66,8 @@ def columns_of(cells: Mapping[str, list[Any]], is_csv: bool = False) -> tuple[li
         if _is_vector(next((value for value in values if value is not None), None)):
             vectors.append(name)
         else:
-            found.append(_column(name, _from_csv(values) if is_csv else values))
+            column = _column(name, _from_csv(values) if is_csv else values)
+            found.append(replace(column, named=not is_csv or column.kind == "number" or not _all_numbers(values)))
     return found, vectors
 
 
@@ -112,6 +117,11 @@ def _column(name: str, values: list[Any]) -> Column:
         if few and max(map(len, distinct)) <= LONGEST_VALUE:
             return category(name, values)
     return Column(name, "text", "field", values)
+
+
+def _all_numbers(cells: list[Any]) -> bool:
+    """Whether `vicinal filter` reads the cells of a CSV as numbers."""
+    return all(cell in (None, "") or LOOSE_NUMBER.fullmatch(cell) for cell in cells)
 
 
 def _from_csv(values: list[Any]) -> list[Any]:

@@ -133,6 +133,7 @@ def _head(content: Content, columns: list[Column], id_column: int, block: int) -
         "found": {**content.found, **_duplicates(content)},
         "command": content.command,
         "explore": content.explore,
+        "no_search": content.no_search,
     }
 
 
@@ -144,6 +145,8 @@ def _described(one: Column) -> dict[str, Any]:
     else:
         found["type"] = one.values.dtype.str[1:]
         found["labels"] = [value if not isinstance(value, float) else float(value) for value in one.labels]
+    if not one.named:
+        found["named"] = False
     return found | {name: value for name, value in (("unit", one.unit), ("high", one.high)) if value}
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from vicinal.tasks.page.maps import extent
 
 CELLS = 96
-WIDTHS = (3.5, 1.6)  # of the smoothing, in cells: for the whole map, and for a part of it
+WIDTHS = (2.6, 1.3)  # of the smoothing, in cells: for the whole map, and for a part of it
 WORDS_OF_NAME, WORDS_READ, ROWS_READ = 3, 60, 400  # of a name; of a text; of a region
 LEAST_ROWS, MOST_REGIONS = 5, (14, 60)
 WORD = re.compile(r"[^\W\d_][\w'-]{2,}")

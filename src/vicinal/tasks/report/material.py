@@ -9,6 +9,7 @@ import numpy as np
 from vicinal.data import frames, tables
 from vicinal.data.dataset import Dataset
 from vicinal.data.embeddings import load
+from vicinal.data.text_keys import numbers_of_parts
 from vicinal.errors import UsageError, unknown
 from vicinal.knn.neighbors import Neighbors
 from vicinal.tasks.page.content import Rows, score_column
@@ -47,6 +48,8 @@ def from_scores(scores: Scores, fields: Sequence[str] | None, title: str | None)
         scores=_scores(scorers, np.stack([one.values for one in scores.scored])),
         metric=scorers[0].metric,
         neighbors=_own(scorers[0], scores.neighbors),
+        graph=_whole(scorers[0], scores.neighbors),
+        texts=numbers_of_parts(scores.rows),
         data=alone,
         scores_file=scores.output if alone is not None else None,
         is_csv=alone is not None and tables.suffix(alone) == ".csv",
@@ -66,15 +69,19 @@ def from_run(folder: Path, fields: Sequence[str] | None, title: str | None) -> R
     run = Kept.load(folder)
     run.verify()
     ids: list[Id] = []
+    datasets = []
     for part in run.parts:
         more, _, _ = tables.read_columns(part.data.path, run.id_field, first_row=len(ids))
         ids += more
+        path = Path(part.data.path)
+        datasets.append(Dataset(path.name, more, path=path, id_field=run.id_field))
     metric = run.scorers[0].metric
     parts = [load(part.embeddings[0].path, metric=metric, on_invalid="null", at_least=0) for part in run.parts]
     starts = np.cumsum([0, *(len(part) for part in parts)])
     vectors = parts[0].vectors if len(parts) == 1 else np.concatenate([part.vectors for part in parts])
     valid = np.concatenate([start + part.valid for start, part in zip(starts, parts, strict=False)])
     data = Path(run.parts[0].data.path)
+    neighbors = next(one for one in run.passes if 0 in one.scorers).neighbors
     return Rows(
         title=title or data.name,
         ids=ids,
@@ -84,7 +91,9 @@ def from_run(folder: Path, fields: Sequence[str] | None, title: str | None) -> R
         valid=valid,
         scores=_scores(run.scorers, run.values),
         metric=metric,
-        neighbors=_own(run.scorers[0], next(one for one in run.passes if 0 in one.scorers).neighbors),
+        neighbors=_own(run.scorers[0], neighbors),
+        graph=_whole(run.scorers[0], neighbors),
+        texts=numbers_of_parts(datasets),
         data=data if len(run.parts) == 1 else None,
         scores_file=folder if len(run.parts) == 1 else None,
         is_csv=all(tables.suffix(part.data.path) == ".csv" for part in run.parts),
@@ -98,6 +107,11 @@ def _valid(vectors: np.ndarray, valid: np.ndarray) -> np.ndarray:
 def _own(scorer: Scorer, neighbors: Neighbors) -> Neighbors | None:
     """The neighbours, unless they are rows of another set."""
     return neighbors if scorer.reference is None else None
+
+
+def _whole(scorer: Scorer, neighbors: Neighbors) -> Neighbors | None:
+    """The neighbours, where any other row can be one."""
+    return neighbors if scorer.reference is None and scorer.groups is None else None
 
 
 def _scores(scorers: Sequence[Scorer], values: np.ndarray) -> list[Column]:

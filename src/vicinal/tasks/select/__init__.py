@@ -102,8 +102,8 @@ def select(
         How the embeddings are quantised: "binary", "ubinary", "int8" or "uint8" of sentence-transformers; of codes with
         their ranges "int8:RANGES.npy" or ("int8", ranges).
     neighbors : path or Neighbors, optional
-        The nearest neighbours of every row for facility and qdit: a folder that `vicinal neighbors` wrote, or the
-        result.
+        The nearest neighbours of every row, in place of a pass of facility, qdit and `dedup`: a kept run
+        (`vicinal.score(run=...)`), a folder that `vicinal neighbors` wrote, or the result.
     k : int, optional
         The number of neighbours that facility, qdit and novelsum search; 10 by default.
     recall : float, optional
@@ -165,7 +165,7 @@ def select(
     Returns
     -------
     Selection
-        One row a sample in the input's order: kept, rule, because, distance, rank, reason.
+        One row a sample in the input's order: kept, rule, because, distance, rank, reason, match.
 
     Raises
     ------

@@ -1,6 +1,5 @@
 """The second phase of a selection: the rows that can be chosen, read and checked."""
 
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,10 +15,11 @@ from vicinal.data.usable import kind_of
 from vicinal.errors import DataError, UsageError
 from vicinal.knn.neighbors import Neighbors
 from vicinal.knn.vectors import refuse_invalid
-from vicinal.tasks.score.runs import scores_in
+from vicinal.tasks.duplicates.texts import warn_of_cut_rows
+from vicinal.tasks.score import kept
 from vicinal.tasks.select.marks import Marks, read_marks
 from vicinal.tasks.select.plan import Arguments, Plan, count_of
-from vicinal.tasks.select.scores import file_of, numbers_of, read_scores, scores_of
+from vicinal.tasks.select.scores import file_of, numbers_of, read_scores, scores_of, scores_of_run
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,9 +84,9 @@ def read(arguments: Arguments, plan: Plan) -> Candidates:
     DataError
         Something cannot be read or does not belong to the data set, or fewer rows can be used than `keep`.
     """
-    given = scores_in(arguments.scores, arguments.data)
-    file = file_of(given, arguments.data)
-    in_data = None if file is not None or isinstance(given, Columns) else given
+    in_run = kept.is_run(arguments.scores)
+    file = None if in_run else file_of(arguments.scores, arguments.data)
+    in_data = None if in_run or file is not None or isinstance(arguments.scores, Columns) else arguments.scores
     if in_data is not None and arguments.by is not None:
         raise UsageError(f"by: chooses one of several scores, but scores holds one; leave {arguments.by!r} out")
     fields = {
@@ -100,11 +100,9 @@ def read(arguments: Arguments, plan: Plan) -> Candidates:
     if not len(rows):
         raise DataError(f"{rows.name}: found no rows to choose from")
     keep = count_of(plan.keep, len(rows))
-    scores = _scores(given, file, rows, arguments.by)
+    scores = _scores(arguments, in_run, file, rows)
     embeddings = _embeddings(arguments, plan, rows)
-    if plan.graph is not None:
-        source = arguments.neighbors if isinstance(arguments.neighbors, str | os.PathLike) else "neighbors"
-        rows.refuse_other_count(os.fspath(source), len(plan.graph))
+    graph = _graph(arguments, plan, rows, embeddings)
     unusable = {} if embeddings is None else dict(embeddings.invalid)
     if scores is not None:
         unusable |= {int(row): "no score" for row in np.flatnonzero(~np.isfinite(scores))}
@@ -135,19 +133,21 @@ def read(arguments: Arguments, plan: Plan) -> Candidates:
         groups=None if quota is None else tables.numbered([quota[row] for row in usable]),
         vectors=None if embeddings is None else embeddings.vectors[usable] if unusable else embeddings.vectors,
         target=_target(arguments, plan, embeddings),
-        graph=plan.graph,
+        graph=graph,
         marked=np.isin(usable, marks.keep),
         labels=marks.labels,
     )
 
 
-def _scores(given: object, file: Path | None, rows: Dataset, by: str | None) -> np.ndarray | None:
+def _scores(arguments: Arguments, in_run: bool, file: Path | None, rows: Dataset) -> np.ndarray | None:
     """The score of each row, NaN where it has none; None where no scores are given."""
+    if in_run:
+        return scores_of_run(str(arguments.scores), rows, arguments.by)
     if file is not None:
-        return read_scores(file, rows.name, rows.ids, by)
-    if isinstance(given, Columns):
-        return scores_of(given, rows, by)
-    return None if given is None else numbers_of(rows.values["scores"], rows.places["scores"])
+        return read_scores(file, rows.name, rows.ids, arguments.by)
+    if isinstance(arguments.scores, Columns):
+        return scores_of(arguments.scores, rows, arguments.by)
+    return None if arguments.scores is None else numbers_of(rows.values["scores"], rows.places["scores"])
 
 
 def _check_marks(marks: Marks, unusable: dict[int, str], keep: int, rows: Dataset) -> None:
@@ -162,6 +162,19 @@ def _check_marks(marks: Marks, unusable: dict[int, str], keep: int, rows: Datase
             f"{rows.name}: {len(lost)} rows are marked keep, but cannot be chosen: row {lost[0]} has "
             f"{unusable[lost[0]]}; take their marks back, or correct them"
         )
+
+
+def _graph(arguments: Arguments, plan: Plan, rows: Dataset, embeddings: Embeddings | None) -> Neighbors | None:
+    """The neighbours that were given, once they are known to be those of the rows."""
+    if embeddings is not None and plan.rules is not None:
+        warn_of_cut_rows(embeddings)
+    if plan.graph is not None:
+        return plan.graph.of(rows, embeddings, whole=plan.rules is not None)
+    if embeddings is None and arguments.metric is not None:
+        raise UsageError(
+            f"metric: strategy {plan.strategy.name!r} measures no distances here; leave it out, or give dedup"
+        )
+    return None
 
 
 def _embeddings(arguments: Arguments, plan: Plan, rows: Dataset) -> Embeddings | None:

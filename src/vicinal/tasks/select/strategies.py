@@ -91,7 +91,7 @@ def _k_center(question: Question) -> selection.Choice:
         question.groups,
         question.seats,
         question.threads,
-        question.start("k-center"),
+        question.start(f"{question.keep} rows by k-center"),
     )
 
 
@@ -118,8 +118,9 @@ def _facility(question: Question) -> selection.Choice:
     graph = _graph(question)
     if graph is None:
         return by_quality(question)
+    progress = question.start(f"{question.keep} rows by facility")
     return selection.facility_location(
-        graph, question.keep, question.weight, question.groups, question.seats, progress=question.start("facility")
+        graph, question.keep, question.weight, question.groups, question.seats, progress=progress
     )
 
 
@@ -128,15 +129,10 @@ def _qdit(question: Question) -> selection.Choice:
     graph = _graph(question)
     if graph is None:
         return by_quality(question)
+    progress = question.start(f"{question.keep} rows by qdit")
+    settings = question.settings
     return selection.facility_location(
-        graph,
-        question.keep,
-        None,
-        question.groups,
-        question.seats,
-        question.weight,
-        question.settings.alpha,
-        question.start("qdit"),
+        graph, question.keep, None, question.groups, question.seats, question.weight, settings.alpha, progress
     )
 
 

@@ -12,6 +12,7 @@ async function searchText(text) {
   searching = new AbortController();
   if (!text.trim()) { await setFilter("search", null); return; }
   say("Searching …");
+  if (head.no_search) { say(head.no_search, 15000); return; }
   let found;
   try { found = await asked("search", { text }, searching.signal); } catch (error) {
     if (error.name !== "AbortError") say(error.message, 15000);
@@ -66,6 +67,7 @@ function drawMarks() {
 
 async function startExplore() {
   const ask = make("input", { id: "ask", type: "search", placeholder: "Nearest to a sentence", ariaLabel: "find the nearest rows of a sentence" });
+  if (head.no_search) Object.assign(ask, { disabled: true, title: head.no_search, placeholder: head.no_search });
   $("extra").append(ask, make("span", { id: "marked" }));
   typing(ask, searchText);
   $("tabs").append(make("button", { type: "button", role: "tab", id: "tab-search", textContent: "Search", data: { tab: "search" }, ariaSelected: "false", hidden: true, onclick: () => openTab("search") }));

@@ -56,6 +56,7 @@ const inCondition = (text) => `"${text.replaceAll('"', '""')}"`;
 const RESERVED = new Set(["and", "or", "not", "in", "is", "null", "like", "ilike", "true", "false"]);
 const nameOf = (c) => {
   const { name } = columns[c];
+  if (columns[c].named === false) return null;
   if (/^[\p{L}_][\p{L}\p{N}_]*$/u.test(name) && !RESERVED.has(name.toLowerCase())) return name;
   return name.includes("`") ? null : `\`${name}\``;
 };
@@ -110,6 +111,7 @@ async function condition() {
   for (const filter of state.filters.values()) {
     const c = filter.column ?? -1;
     if (filter.kind === "area" || filter.kind === "rows" || filter.kind === "cut") return null;
+    if (c >= 0 && columns[c].role === "score" && !head.command.scores) return null;
     if (c >= 0 && (columns[c].role === "derived" || (filter.kind === "text" && !isText(columns[c])))) return null;
     const one = filter.kind === "range" ? await rangeCondition(c, filter.low, filter.high)
       : filter.kind === "values" ? valuesCondition(c, filter.codes) : textCondition(c < 0 ? textColumns() : [c], filter.text);
@@ -141,10 +143,10 @@ async function command() {
 
 async function drawExport() {
   const { text, marks } = await command();
-  $("command").textContent = text || (head.command.data ? "Select rows first." : "The rows came from memory: download their ids.");
+  $("command").textContent = text || (head.command.data ? "Select rows first." : "The rows come from no single file: download their ids.");
   $("copy").disabled = !text;
   $("save-marks").hidden = !marks;
-  $("command-note").textContent = marks ? "These rows meet no condition: save the marks beside the data first." : text ? "In the folder of the data; it gives the same rows." : "";
+  $("command-note").textContent = marks ? "These rows meet no condition: save the marks beside the data first." : text ? "Run where the page was made, it gives the same rows." : "";
   $("many").textContent = count(state.selected, "row");
 }
 

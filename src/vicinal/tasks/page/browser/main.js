@@ -107,7 +107,11 @@ async function start() {
   $("colour").value = String(head.colour);
   $("colour").addEventListener("change", () => { state.colour = { column: Number($("colour").value), byRank: null }; changed("colour"); });
   if (matchMedia("(prefers-color-scheme: dark)").matches) { document.documentElement.classList.add("dark"); $("theme").textContent = "Light"; }
-  typing($("find"), (text) => setFilter("find", text ? { kind: "text", column: -1, text } : null));
+  typing($("find"), async (text) => {
+    say("Searching …"); // the first time all texts are unpacked
+    await setFilter("find", text ? { kind: "text", column: -1, text } : null);
+    say("");
+  });
   $("find").addEventListener("keydown", async (event) => {
     if (event.key !== "Enter") return;
     const row = await findId($("find").value.trim());

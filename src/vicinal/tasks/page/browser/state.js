@@ -18,10 +18,11 @@ const on = (what, listener) => (listeners[what] ??= []).push(listener);
 const changed = (what) => Promise.all((listeners[what] ?? []).map((listener) => listener()));
 
 // As lower case letters are compared by `ilike` of `vicinal filter`: one letter for one.
-const folded = (text) => text.replace(/Σ/g, "σ").replace(/İ/g, "i").toLowerCase();
+const folded = (text) => (/[Σİ]/.test(text) ? text.replace(/Σ/g, "σ").replace(/İ/g, "i") : text).toLowerCase();
 
 // The texts of a block in lower case, one after the other, and where each begins.
 const searched = new Map();
+const AHEAD = 6;
 async function lowered(c, at) {
   const name = `${c}.${at}`;
   if (!searched.has(name)) {
@@ -41,7 +42,9 @@ async function findText(c, wanted, mask, alive) {
     for (let i = 0; i < n; i++) if (hit[codes[i]]) mask[i] = 1;
     return;
   }
-  for (let at = 0; at * BLOCK < n; at++) {
+  const last = Math.ceil(n / BLOCK) - 1;
+  for (let at = 0; at <= last; at++) {
+    for (let ahead = at + 1; ahead <= Math.min(last, at + AHEAD); ahead++) lowered(c, ahead); // unpacked meanwhile
     const { text, starts } = await lowered(c, at);
     if (!alive()) return;
     let row = 0;
@@ -58,7 +61,7 @@ async function findText(c, wanted, mask, alive) {
   }
 }
 
-const isText = (one) => one.role === "field" && (one.kind === "text" ? one.strings : one.kind === "category" && typeof one.labels.find((label) => label !== null) === "string");
+const isText = (one) => one.role === "field" && one.named !== false && (one.kind === "text" ? one.strings : one.kind === "category" && typeof one.labels.find((label) => label !== null) === "string");
 const textColumns = () => columns.map((one, c) => c).filter((c) => isText(columns[c]));
 
 async function maskOf(filter, alive) {

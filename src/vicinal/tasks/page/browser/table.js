@@ -48,7 +48,7 @@ async function drawTable() {
     const sorts = columns[c].kind !== "text", own = state.sort.column === c;
     const name = make(sorts ? "button" : "span", { textContent: columns[c].name });
     if (sorts) Object.assign(name, { type: "button", title: "Sort", onclick: () => sortBy(c, own ? !state.sort.down : columns[c].role === "score") });
-    return make("th", { scope: "col", ariaSort: own ? (state.sort.down ? "descending" : "ascending") : "none" }, name, own ? (state.sort.down ? " ↓" : " ↑") : null);
+    return make("th", { scope: "col", className: columns[c].kind === "number" ? "number" : "", ariaSort: own ? (state.sort.down ? "descending" : "ascending") : "none" }, name, own ? (state.sort.down ? " ↓" : " ↑") : null);
   });
   const first = make("th", { scope: "col" }, make("button", { type: "button", textContent: head.id_name, title: "In the order of the data", onclick: () => sortBy(-1, false) }));
   $("pane").replaceChildren(make("table", { id: "rows" }, make("thead", {}, make("tr", {}, first, ...heads)), make("tbody", {}, ...lines)));

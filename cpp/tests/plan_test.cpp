@@ -15,6 +15,8 @@ std::atomic<int64_t> live = 0, most = 0;
 
 }  // namespace
 
+// Sanitizers have an operator new of their own; there nothing is counted.
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 // Counts the bytes that are allocated at a time. GCC takes the inlined pair for a mismatch.
 #pragma GCC diagnostic ignored "-Wpragmas"
 #pragma GCC diagnostic ignored "-Wmismatched-new-delete"
@@ -35,6 +37,7 @@ void operator delete(void* given) noexcept {
 }
 
 void operator delete(void* given, size_t) noexcept { operator delete(given); }
+#endif
 
 namespace {
 

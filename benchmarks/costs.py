@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from benchmarks import environment
 
 import vicinal
 from vicinal import Exact
@@ -131,4 +132,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    environment.clear()
     main()

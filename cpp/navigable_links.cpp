@@ -126,8 +126,9 @@ void choose_starts(Navigable& graph) {
     for (int64_t i = 0; i < count; ++i) graph.starts.push_back(static_cast<int32_t>((2 * i + 1) * n / (2 * count)));
 }
 
-// Marks all nodes that paths from the given ones lead to.
-void reach(const Navigable& graph, std::vector<int32_t> from, std::vector<bool>& reached) {
+// Marks all nodes that paths from the given ones lead to; returns how many were not marked before.
+int64_t reach(const Navigable& graph, std::vector<int32_t> from, std::vector<bool>& reached) {
+    auto count = static_cast<int64_t>(from.size());
     for (const int32_t node : from) reached[node] = true;
     while (!from.empty()) {
         const int32_t node = from.back();
@@ -137,8 +138,10 @@ void reach(const Navigable& graph, std::vector<int32_t> from, std::vector<bool>&
             if (reached[links[i]]) continue;
             reached[links[i]] = true;
             from.push_back(links[i]);
+            ++count;
         }
     }
+    return count;
 }
 
 void query_of_node(const Navigable& graph, int64_t node, CodedQuery& query) {
@@ -152,13 +155,21 @@ void query_of_node(const Navigable& graph, int64_t node, CodedQuery& query) {
     query.offset = 128 * sum;
 }
 
-// Links every node from one that searches reach.
+// Lets searches reach every node. Of the parts that no path leads to, the largest get starts of their own, because one
+// link from elsewhere is seldom on the way of a search; the others get such a link.
 void connect(Navigable& graph, const RowOps& ops) {
     std::vector<bool> reached(graph.size());
     reach(graph, graph.starts, reached);
+    std::vector<std::pair<int64_t, int32_t>> parts;  // size, negated, and a node that leads to the others
+    for (int32_t node = 0; node < graph.size(); ++node) {
+        if (!reached[node]) parts.emplace_back(-reach(graph, {node}, reached), node);
+    }
+    std::sort(parts.begin(), parts.end());
+    const size_t first = std::min(parts.size(), static_cast<size_t>(wanted_starts(graph.size())));
+    for (size_t i = 0; i < first; ++i) graph.starts.push_back(parts[i].second);
     Walk walk;
-    for (int64_t node = 0; node < graph.size(); ++node) {
-        if (reached[node]) continue;
+    for (size_t i = first; i < parts.size(); ++i) {
+        const int32_t node = parts[i].second;
         query_of_node(graph, node, walk.query);
         nearest_starts(graph, ops, kBegin, walk);
         walk_to(graph, ops, kRepairWidth, walk);
@@ -166,12 +177,11 @@ void connect(Navigable& graph, const RowOps& ops) {
             return graph.links_of(node_of_step(step))[graph.degree - 1] == kNoNode;
         });
         if (room == walk.pool.end()) {
-            graph.starts.push_back(static_cast<int32_t>(node));
+            graph.starts.push_back(node);
         } else {
             int32_t* const links = graph.links_of(node_of_step(*room));
-            *std::find(links, links + graph.degree, kNoNode) = static_cast<int32_t>(node);
+            *std::find(links, links + graph.degree, kNoNode) = node;
         }
-        reach(graph, {static_cast<int32_t>(node)}, reached);
     }
 }
 

@@ -219,8 +219,8 @@ def decimals(values: Sequence[float | None]) -> list[str]:
     most = max(map(abs, finite), default=0.0)
     if all(value == int(value) for value in finite) and most < 1e15:
         form = ",.0f"
-    elif 0.01 <= most < 1e6:
-        form = ".4f" if most < 100 else ".2f"
+    elif 1e-4 <= most < 1e6:
+        form = ".6f" if most < 0.01 else ".4f" if most < 100 else ".2f"
     else:
         form = ".4g"
     return ["-" if value is None or math.isnan(value) else format(value, form) for value in values]

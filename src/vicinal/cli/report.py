@@ -41,16 +41,18 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     from vicinal.tasks.report import report
 
     radius: Any = options.number(arguments.radius)  # the function refuses what is no number
-    page = report(
-        arguments.scores,
-        arguments.output,
-        fields=arguments.fields,
-        map=arguments.map,
-        radius=radius,
-        labels=arguments.labels,
-        title=arguments.title,
-        overwrite=arguments.overwrite,
-    )
+    with console.progress() as progress:
+        page = report(
+            arguments.scores,
+            arguments.output,
+            fields=arguments.fields,
+            map=arguments.map,
+            radius=radius,
+            labels=arguments.labels,
+            title=arguments.title,
+            overwrite=arguments.overwrite,
+            progress=progress,
+        )
     if arguments.json:
         print(json.dumps(page.summary()))
     console.note(f"{page.n:,} rows, {page.size / 1e6:.1f} MB in {page.seconds:.1f} s: {page.path}")

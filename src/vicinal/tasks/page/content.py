@@ -15,7 +15,7 @@ from vicinal.tasks.page.duplicates import Groups, groups_of
 from vicinal.tasks.page.fields import Column, category, columns_of, smallest
 from vicinal.tasks.page.maps import extent, flat_map
 from vicinal.tasks.page.regions import MOST_REGIONS, WIDTHS, Region, regions
-from vicinal.typing import Id
+from vicinal.typing import Id, StartProgress
 
 # The fields that are read first, in this order.
 TEXT_FIELDS = (
@@ -123,7 +123,13 @@ class Rows:
 
 
 def content_of(
-    rows: Rows, kind: str, radius: float, fields: Sequence[str] | None, found: dict[str, Any], explore: bool = False
+    rows: Rows,
+    kind: str,
+    radius: float,
+    fields: Sequence[str] | None,
+    found: dict[str, Any],
+    explore: bool = False,
+    progress: StartProgress | None = None,
 ) -> Content:
     """Return what a page of rows shows.
 
@@ -139,11 +145,13 @@ def content_of(
     found : dict
         As in `Content`; the outliers are added here.
     explore : bool
+    progress : callable, optional
+        For UMAP, as `flat_map` takes it.
     """
     n = len(rows.ids)
     places = np.full((n, 2), np.nan, dtype=np.float32)
     if len(rows.valid):
-        places[rows.valid] = flat_map(rows.vectors, rows.metric, kind)
+        places[rows.valid] = flat_map(rows.vectors, rows.metric, kind, progress)
     chosen = {name: values for name, values in rows.cells.items() if fields is None or name in fields}
     plain, left_out = columns_of(chosen, rows.is_csv)
     preview = _preview(plain, rows.id_name, fields)

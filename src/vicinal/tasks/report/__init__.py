@@ -23,6 +23,7 @@ from vicinal.tasks.page.html import html_page
 from vicinal.tasks.page.maps import MAPS, check_map, flat_map
 from vicinal.tasks.report.material import from_run, from_scores
 from vicinal.tasks.score import Scores
+from vicinal.typing import StartProgress
 
 __all__ = ["MAPS", "Page", "flat_map", "page_of_rows", "report", "rows_of"]
 
@@ -64,6 +65,7 @@ def report(
     labels: str | None = None,
     title: str | None = None,
     overwrite: bool = False,
+    progress: StartProgress | None = None,
 ) -> Page:
     """Write scores as one HTML page: a map, filters, all rows, duplicates, outliers, and what a cut would drop.
 
@@ -86,6 +88,8 @@ def report(
         Of the page (default: the name of the data set).
     overwrite : bool
         Whether a page that exists is replaced.
+    progress : callable, optional
+        Called with the name of each part of UMAP's work; returns the function that is called with (done, in all).
 
     Returns
     -------
@@ -109,7 +113,7 @@ def report(
     atomic.check_file(file, overwrite)
     check_map(map)
     rows = rows_of(scores, fields, labels, title)
-    content = page_of_rows(rows, fields, map, radius, labels)
+    content = page_of_rows(rows, fields, map, radius, labels, progress=progress)
     size = 0
     with atomic.whole_file(file, overwrite) as target:
         for piece in html_page(content):
@@ -128,13 +132,19 @@ def rows_of(
 
 
 def page_of_rows(
-    rows: Rows, fields: Sequence[str] | None, map: str, radius: float, labels: str | None, explore: bool = False
+    rows: Rows,
+    fields: Sequence[str] | None,
+    map: str,
+    radius: float,
+    labels: str | None,
+    explore: bool = False,
+    progress: StartProgress | None = None,
 ) -> Content:
     """Return what the page of rows shows; the arguments are those of `report`."""
     check_map(map)
     limit = check_radius(radius, rows.metric, "radius")
     found = {} if labels is None else _found(rows, labels)
-    return content_of(rows, map, limit, _chosen(fields, labels), found, explore)
+    return content_of(rows, map, limit, _chosen(fields, labels), found, explore, progress)
 
 
 def _chosen(fields: Sequence[str] | None, labels: str | None) -> list[str] | None:

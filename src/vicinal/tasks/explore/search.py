@@ -1,12 +1,13 @@
 """The nearest rows of a sentence."""
 
+import contextlib
 from collections.abc import Callable
 from threading import Lock
 
 import numpy as np
 
 from vicinal.data.models import text_embedder
-from vicinal.errors import DataError, UsageError
+from vicinal.errors import DataError, UsageError, VicinalError
 from vicinal.indexes.exact import Exact
 from vicinal.knn.metrics import Metric
 
@@ -14,7 +15,7 @@ FOUND = 100
 
 
 class Search:
-    """Rows that the nearest ones of a sentence are found among; the model is loaded for the first sentence.
+    """Rows that the nearest ones of a sentence are found among; the model is loaded once.
 
     Parameters
     ----------
@@ -42,6 +43,17 @@ class Search:
                 "model: it is not known which model made the embeddings; name it by --model (in Python: model=)"
             )
 
+    def prepare(self) -> None:
+        """Load the model, so that the first sentence need not wait; what is wrong with it, `nearest` says."""
+        if self._model is not None:
+            with self._lock, contextlib.suppress(VicinalError):
+                self._loaded(self._model)
+
+    def _loaded(self, model: str) -> Callable[[list[str]], np.ndarray]:
+        if self._embed is None:
+            self._embed = text_embedder(model, self._normalize)
+        return self._embed
+
     def nearest(self, text: str) -> list[tuple[int, float]]:
         """Return the row number and the distance of the nearest rows, nearest first.
 
@@ -55,9 +67,7 @@ class Search:
         if self.problem or self._model is None:
             raise UsageError(self.problem)
         with self._lock:  # one sentence at a time: the model uses all cores
-            if self._embed is None:
-                self._embed = text_embedder(self._model, self._normalize)
-            query = self._embed([text])
+            query = self._loaded(self._model)([text])
             if query.shape[1] != self._vectors.shape[1]:
                 raise DataError(
                     f"model: {self._model} gives vectors of dim {query.shape[1]}, the rows have "

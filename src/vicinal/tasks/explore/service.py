@@ -52,6 +52,8 @@ class Explorer:
         config = uvicorn.Config(guarded, log_level="warning", access_log=False, lifespan="off", server_header=False)
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, args=([self._socket],), daemon=True)
+        self._loading = threading.Thread(target=search.prepare, daemon=True)
+        self._loading.start()
         self._thread.start()
 
     def wait(self) -> None:
@@ -63,6 +65,7 @@ class Explorer:
         """Stop serving; the marks are in their file."""
         self._server.should_exit = True
         self._thread.join()
+        self._loading.join()  # a library that is being imported does not bear the end of the process
         self._socket.close()
 
     def __enter__(self) -> Self:

@@ -3,8 +3,7 @@
 #include <limits>
 #include <stdexcept>
 
-#include "graph_join.hpp"
-#include "prepared.hpp"
+#include "graph_state.hpp"
 #include "topk.hpp"
 
 namespace vicinal {
@@ -26,96 +25,79 @@ std::vector<int32_t> nodes_of(const Copies& copies, int64_t n) {
 
 }  // namespace
 
-struct Graph::State {
-    Metric metric;
-    const Isa& isa;
-    Pool pool;
-    Normalised vectors;
-    std::unique_ptr<Coder> coder;
-    Copies copies;
-    bool grouped;
-    GraphJoin join;
-    std::vector<int32_t> classes;  // the class of equal rows of each row
-    std::vector<int32_t> nodes;    // the node of each class
+Graph::State::State(const Matrix& matrix, Metric metric, int threads, const std::string& name, const int64_t* groups,
+                    const GraphSettings& settings, const Callbacks& callbacks)
+    : metric(metric),
+      isa(find_isa(name)),
+      pool(threads),
+      vectors(matrix, metric, *isa.rows, pool, callbacks),
+      coder(make_coder(vectors.rows, metric, *isa.rows)),
+      copies(find_copies(vectors.rows, groups, *isa.rows, pool, callbacks)),
+      grouped(groups != nullptr),
+      join(vectors.rows, copies.representatives, metric, *coder, isa, groups, settings, pool, callbacks),
+      classes(nodes_of(copies, matrix.n_vectors)),
+      nodes(copies.representatives.size()) {
+    for (int64_t node = 0; node < join.codes().size(); ++node)
+        nodes[classes[join.codes().row(node)]] = static_cast<int32_t>(node);
+}
 
-    State(const Matrix& matrix, Metric metric, int threads, const std::string& name, const int64_t* groups,
-          const GraphSettings& settings, const Callbacks& callbacks)
-        : metric(metric),
-          isa(find_isa(name)),
-          pool(threads),
-          vectors(matrix, metric, *isa.rows, pool, callbacks),
-          coder(make_coder(vectors.rows, metric, *isa.rows)),
-          copies(find_copies(vectors.rows, groups, *isa.rows, pool, callbacks)),
-          grouped(groups != nullptr),
-          join(vectors.rows, copies.representatives, metric, *coder, isa, groups, settings, pool, callbacks),
-          classes(nodes_of(copies, matrix.n_vectors)),
-          nodes(copies.representatives.size()) {
-        for (int64_t node = 0; node < join.codes().size(); ++node)
-            nodes[classes[join.codes().row(node)]] = static_cast<int32_t>(node);
+void Graph::State::measure(int64_t node, std::vector<double>& x, std::vector<int32_t>& rows, std::vector<double>& sums,
+                           std::vector<Neighbour>& out) const {
+    const RowOps& ops = *isa.rows;
+    const Key* const list = join.lists().at(node);
+    rows.clear();
+    for (int64_t i = 0; i < join.lists().width() && list[i] != kNoKey; ++i)
+        rows.push_back(join.codes().row(node_of(list[i])));
+    const int32_t own = join.codes().row(node);
+    // Rows of equal values are neighbours at the distance that their values have.
+    if (copies.any() && !grouped) rows.push_back(own);
+    sums.resize(rows.size());
+    ops.load(vectors.rows, own, x.data());
+    ops.measure(vectors.rows, coder->sum(), x.data(), rows.data(), rows.size(), sums.data());
+    out.clear();
+    for (size_t i = 0; i < rows.size(); ++i)
+        out.push_back({std::min(coder->distance_of(sums[i]), kNoNeighbour.distance), static_cast<uint32_t>(rows[i])});
+    std::sort(out.begin(), out.end());
+}
+
+void Graph::State::expand(const std::vector<Neighbour>& distinct, int64_t limit, std::vector<Neighbour>& out) const {
+    out.clear();
+    for (const Neighbour& entry : distinct) {
+        if (static_cast<int64_t>(out.size()) >= limit && out.back().distance < entry.distance) break;
+        const int32_t of = classes[entry.row];
+        const int64_t last = std::min(copies.starts[of + 1], copies.starts[of] + limit);
+        for (int64_t i = copies.starts[of]; i < last; ++i)
+            out.push_back({entry.distance, static_cast<uint32_t>(copies.members[i])});
     }
+    std::sort(out.begin(), out.end());
+}
 
-    // The distances of the entries of a node's list, ascending by (distance, row).
-    void measure(int64_t node, std::vector<double>& x, std::vector<int32_t>& rows, std::vector<double>& sums,
-                 std::vector<Neighbour>& out) const {
-        const RowOps& ops = *isa.rows;
-        const Key* const list = join.lists().at(node);
-        rows.clear();
-        for (int64_t i = 0; i < join.lists().width() && list[i] != kNoKey; ++i)
-            rows.push_back(join.codes().row(node_of(list[i])));
-        const int32_t own = join.codes().row(node);
-        // Rows of equal values are neighbours at the distance that their values have.
-        if (copies.any() && !grouped) rows.push_back(own);
-        sums.resize(rows.size());
-        ops.load(vectors.rows, own, x.data());
-        ops.measure(vectors.rows, coder->sum(), x.data(), rows.data(), rows.size(), sums.data());
-        out.clear();
-        for (size_t i = 0; i < rows.size(); ++i)
-            out.push_back(
-                {std::min(coder->distance_of(sums[i]), kNoNeighbour.distance), static_cast<uint32_t>(rows[i])});
-        std::sort(out.begin(), out.end());
-    }
-
-    // The first `limit` rows that a list of distinct rows stands for.
-    void expand(const std::vector<Neighbour>& distinct, int64_t limit, std::vector<Neighbour>& out) const {
-        out.clear();
-        for (const Neighbour& entry : distinct) {
-            if (static_cast<int64_t>(out.size()) >= limit && out.back().distance < entry.distance) break;
-            const int32_t of = classes[entry.row];
-            const int64_t last = std::min(copies.starts[of + 1], copies.starts[of] + limit);
-            for (int64_t i = copies.starts[of]; i < last; ++i)
-                out.push_back({entry.distance, static_cast<uint32_t>(copies.members[i])});
-        }
-        std::sort(out.begin(), out.end());
-    }
-
-    void neighbours(const int64_t* rows, int64_t n, int64_t k, int64_t* indices, float* distances,
-                    const Callbacks& callbacks) {
-        Lists result(indices, distances, k);
-        // In the order of the nodes, so that rows near each other are read together.
-        std::vector<int64_t> order(n);
-        for (int64_t i = 0; i < n; ++i) order[i] = i;
-        const auto node = [&](int64_t i) { return nodes[classes[rows ? rows[i] : i]]; };
-        std::sort(order.begin(), order.end(),
-                  [&](int64_t a, int64_t b) { return node(a) < node(b) || (node(a) == node(b) && a < b); });
-        pool.run((n + kChunk - 1) / kChunk, callbacks, [&](int, int64_t task) {
-            std::vector<double> x(padded(vectors.rows.matrix.dim, 8)), sums;
-            std::vector<int32_t> named;
-            std::vector<Neighbour> distinct, entries;
-            for (int64_t place = task * kChunk; place < std::min(n, (task + 1) * kChunk); ++place) {
-                const int64_t i = order[place], row = rows ? rows[i] : i;
-                measure(node(i), x, named, sums, distinct);
-                if (copies.any()) {
-                    expand(distinct, k + 1, entries);
-                    std::erase_if(entries, [&](const Neighbour& e) { return e.row == static_cast<uint32_t>(row); });
-                    entries.swap(distinct);
-                }
-                if (static_cast<int64_t>(distinct.size()) > k) distinct.resize(k);
-                result.finish(i, distinct);
+void Graph::State::neighbours(const int64_t* rows, int64_t n, int64_t k, int64_t* indices, float* distances,
+                              const Callbacks& callbacks) {
+    Lists result(indices, distances, k);
+    // In the order of the nodes, so that rows near each other are read together.
+    std::vector<int64_t> order(n);
+    for (int64_t i = 0; i < n; ++i) order[i] = i;
+    const auto node = [&](int64_t i) { return nodes[classes[rows ? rows[i] : i]]; };
+    std::sort(order.begin(), order.end(),
+              [&](int64_t a, int64_t b) { return node(a) < node(b) || (node(a) == node(b) && a < b); });
+    pool.run((n + kChunk - 1) / kChunk, callbacks, [&](int, int64_t task) {
+        std::vector<double> x(padded(vectors.rows.matrix.dim, 8)), sums;
+        std::vector<int32_t> named;
+        std::vector<Neighbour> distinct, entries;
+        for (int64_t place = task * kChunk; place < std::min(n, (task + 1) * kChunk); ++place) {
+            const int64_t i = order[place], row = rows ? rows[i] : i;
+            measure(node(i), x, named, sums, distinct);
+            if (copies.any()) {
+                expand(distinct, k + 1, entries);
+                std::erase_if(entries, [&](const Neighbour& e) { return e.row == static_cast<uint32_t>(row); });
+                entries.swap(distinct);
             }
-        });
-    }
-};
-
+            if (static_cast<int64_t>(distinct.size()) > k) distinct.resize(k);
+            result.finish(i, distinct);
+        }
+    });
+}
 Graph::Graph(const Matrix& vectors, Metric metric, int threads, const std::string& isa, const int64_t* groups,
              int64_t width, uint64_t seed, const Callbacks& callbacks) {
     if (width < 1 || width > 4096) {

@@ -49,7 +49,7 @@ NodeCodes::NodeCodes(const Rows& rows, std::vector<int32_t> which, Metric metric
       bases_(size()) {
     const auto* dot = dynamic_cast<const DotCoder*>(&coder);
     if (dot) sums_.resize(size());
-    const double scale = dot ? usual_peak(*dot, rows, rows_) / dot->max_code() : 1;
+    const double scale = scale_ = dot ? usual_peak(*dot, rows, rows_) / dot->max_code() : 1;
     std::mutex mutex;
     pool.run((size() + kChunk - 1) / kChunk, callbacks, [&](int, int64_t task) {
         const int64_t first = task * kChunk, last = std::min(size(), first + kChunk);

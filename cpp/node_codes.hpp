@@ -39,6 +39,10 @@ public:
     // The threshold of a scan that no pair of at most this rank fails. `row_base` is that of a row of the scan, 0 for a
     // column.
     int32_t threshold(Rank worst, int32_t row_base) const;
+    // What codes are multiples of, of the dot kernel.
+    double scale() const { return scale_; }
+    // Half of a node's squared length in units of scale^2, of the dot kernel's distances.
+    int32_t half_square(int64_t node) const { return -bases_[node]; }
     // Whether ranks and thresholds are shares of the sum of both bases (bits_codes.hpp).
     bool shares() const { return jaccard_; }
     int32_t no_threshold() const { return jaccard_ ? 0 : kPassNone; }
@@ -62,6 +66,7 @@ private:
     int width_;
     uint8_t offset_;
     int64_t dim_, row_bytes_, panel_bytes_;
+    double scale_ = 1;
     std::vector<int32_t> rows_;
     Bytes codes_;
     std::vector<int32_t> bases_, sums_, uncoded_;

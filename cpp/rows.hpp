@@ -61,11 +61,16 @@ struct RowOps {
     void (*centred)(const double* x, const double* centre, double factor, int64_t dim, float* out);
     // Codes one row: round(x / scale), |code| <= 127 if |x| <= 127 * scale.
     CodedRow (*quantise)(const float* x, int64_t dim, float scale, int8_t* code);
+    // The statistics of a row's coarse codes (coarse.hpp), whose scale is given, from its codes.
+    CodedRow (*halve)(const float* x, int64_t dim, float scale, const int8_t* code);
     // Codes round((x - low) * inverse), clipped to [0, highest]; x and low are padded to a multiple of 8.
     ClippedRow (*clip)(const double* x, const double* low, double inverse, double highest, int64_t dim, uint8_t* code);
     // Inner products of pairs of rows and columns of row_bytes, a multiple of 64.
     void (*products)(const int8_t* rows, const uint8_t* columns, int64_t row_bytes, const Survivor* pairs, size_t n,
                      int32_t* out);
+    // Inner products of one row of signed codes and n named rows of unsigned ones.
+    void (*named_products)(const int8_t* x, const uint8_t* rows, int64_t row_bytes, const int32_t* which, size_t n,
+                           int32_t* out);
     // Multiplies n rows of `dim` coordinates, `stride` apart, by `directions`, dim x m with m a multiple of kProjected;
     // out is n x m. Products are rounded to float32 and added in pieces of 64 coordinates, whose sums are then added:
     // the error is within (66 + dim / 64) 2^-24 (1 + 2^-10) of the sum of the absolute products.

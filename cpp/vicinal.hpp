@@ -126,7 +126,46 @@ public:
     int64_t changed() const;  // entries of lists that the last call inserted
 
 private:
+    friend class GraphSearch;
     struct State;
+    std::unique_ptr<State> state_;
+};
+
+// The arrays that a GraphSearch consists of (navigable.hpp): all that a file of it holds.
+struct GraphParts {
+    int64_t n = 0, dim = 0, row_bytes = 0, degree = 0, n_starts = 0;
+    int max_code = 127;
+    double factor = 1, scale = 1;
+    const double* centre = nullptr;   // dim
+    const int32_t* rows = nullptr;    // n, the row of each node
+    const uint8_t* codes = nullptr;   // n x row_bytes
+    const float* bases = nullptr;     // n
+    const int32_t* links = nullptr;   // n x degree, -1 last
+    const int32_t* starts = nullptr;  // n_starts
+};
+
+// A graph that queries walk along towards the rows near them, by codes alone (navigable.hpp). It needs no vectors. What
+// it finds depends on its rows and the order of the calls alone, not on the number of threads or the instruction set.
+class GraphSearch {
+public:
+    // Makes a graph of Euclidean distances: `degree` links for each row, from the lists of `graph`.
+    GraphSearch(Graph& graph, int64_t degree, const Callbacks& callbacks = {});
+    // Copies the arrays; throws std::invalid_argument where they do not fit together.
+    GraphSearch(const GraphParts& parts, int threads, const std::string& isa);
+    ~GraphSearch();
+    GraphSearch(GraphSearch&&) noexcept;
+
+    // The rows near each query, n_queries x k, nearest first as far as codes tell; -1 where fewer are found. `width` is
+    // how many rows a search keeps in view, at least k. allowed, one bit for each row, may be null.
+    void search(const Matrix& queries, int64_t k, int64_t width, const uint8_t* allowed, int64_t* rows);
+    // Adds rows after the others; `width` is that of the searches for their neighbours.
+    void extend(const Matrix& rows, int64_t width, const Callbacks& callbacks = {});
+    GraphParts parts() const;
+    int64_t n_bytes() const;
+
+private:
+    struct State;
+    static void add_copies(State& state, const struct Rows& rows, const Callbacks& callbacks);
     std::unique_ptr<State> state_;
 };
 

@@ -232,6 +232,7 @@ def main() -> None:
     payload = {"kind": [("a", "b", "c")[i % 3] for i in range(120)], "size": list(range(120))}
     cases: list[tuple[str, str, dict]] = [
         *((kind.name, "cosine" if "cosine" in kind.metrics else "hamming", {}) for kind in INDEXES),
+        ("graph", "inner_product", {"graph_degree": 4, "intermediate_graph_degree": 8}),
         ("hnsw", "euclidean", {}),
         ("ivfpq", "euclidean", {"keep_vectors": False, "n_bits": 4, "n_subquantizers": 8}),
         ("binary", "hamming", {"structure": "graph"}),

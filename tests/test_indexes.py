@@ -450,12 +450,12 @@ def test_an_engine_is_rebuilt_once_half_of_it_is_removed() -> None:
 def test_vectors_far_from_the_origin_keep_their_precision() -> None:
     vectors, queries = (rows.astype(np.float64) + 1e6 for rows in gloss_embeddings("euclidean"))
     true, _ = brute_force(vectors, queries, K, "euclidean")
-    for name in ("hnsw", "ivf", "pq"):
+    for name in ("graph", "hnsw", "ivf", "pq"):
         index = BY_NAME[name](metric="euclidean").fit(vectors)
         assert recall(index.search(queries, K).indices, true) >= index.recall
 
 
-@pytest.mark.parametrize("name", ["hnsw", "ivf", "pq", "annoy"])
+@pytest.mark.parametrize("name", ["graph", "hnsw", "ivf", "pq", "annoy"])
 @pytest.mark.parametrize("size", [1e-140, 1e-30, 1e30])
 def test_values_whose_squares_leave_float32_are_found(name: str, size: float, tmp_path: Path) -> None:
     vectors = np.random.default_rng(0).normal(size=(400, 8))
@@ -536,7 +536,7 @@ def test_auto_says_what_it_chose_and_why() -> None:
     assert chosen.name == "exact" and "2,000 x 96 is at most" in chosen.reason == auto.reason
     np.testing.assert_array_equal(auto.search(queries, 3).indices, chosen.search(queries, 3).indices)
     assert choose(10**8, 32, "hamming")[0] == "exact" and choose(10**8, 3, "euclidean")[0] == "kdtree"
-    assert choose(10**7, 384, "cosine", 1 << 36)[0] == "hnsw" and choose(10**8, 384, "cosine", 1 << 36)[0] == "ivfpq"
+    assert choose(10**7, 384, "cosine", 1 << 36)[0] == "graph" and choose(10**8, 384, "cosine", 1 << 36)[0] == "ivfpq"
     with pytest.raises(UsageError, match="unknown index 'hsnw': did you mean 'hnsw'"):
         index("hsnw")  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="unknown parameter 'm': did you mean 'M'"):

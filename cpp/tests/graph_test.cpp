@@ -94,18 +94,20 @@ void check(const std::vector<float>& rows, Metric metric, const int64_t* groups)
     for (const std::string& isa : isas()) CHECK(graph_of(rows, metric, 3, isa, groups) == first);
 }
 
+template <class Call>
+bool refused(Call&& call) {
+    try {
+        call();
+    } catch (const std::invalid_argument&) {
+        return true;
+    }
+    return false;
+}
+
 void check_arguments() {
     const std::vector<float> rows = clustered(0);
     const Matrix matrix{rows.data(), kRows, kDim, kDim * 4, 4, DType::f32};
     Graph graph(matrix, Metric::euclidean, 1, "", nullptr, 4, 0);
-    const auto refused = [](auto&& call) {
-        try {
-            call();
-        } catch (const std::invalid_argument&) {
-            return true;
-        }
-        return false;
-    };
     CHECK(refused([&] { graph.partition(1, 1); }));
     CHECK(refused([&] { graph.refine(0, 1); }));
     CHECK(refused([&] { Graph(matrix, Metric::euclidean, 1, "", nullptr, 0, 0); }));
@@ -116,6 +118,76 @@ void check_arguments() {
     const int64_t first = 0;
     graph.neighbours(&first, 1, 1, &index, &far);
     CHECK(index == -1 && far == std::numeric_limits<float>::infinity());
+}
+
+constexpr int kSearched = 5;
+
+// The rows that a graph for searching names for all rows as queries: made of the first `first` rows, then extended.
+std::vector<int64_t> walked(const std::vector<float>& rows, int first, int threads, const std::string& isa,
+                            bool copied) {
+    const Matrix matrix{rows.data(), first, kDim, kDim * 4, 4, DType::f32};
+    Graph graph(matrix, Metric::euclidean, threads, isa, nullptr, 16, 3);
+    for (int i = 0; i < 3; ++i) graph.partition(64, 2);
+    GraphSearch made(graph, 12);
+    if (first < kRows) {
+        made.extend({rows.data() + first * kDim, kRows - first, kDim, kDim * 4, 4, DType::f32}, 32);
+    }
+    GraphSearch again(made.parts(), threads, isa);
+    std::vector<int64_t> found(kRows * kSearched);
+    const Matrix queries{rows.data(), kRows, kDim, kDim * 4, 4, DType::f32};
+    (copied ? again : made).search(queries, kSearched, 40, nullptr, found.data());
+    return found;
+}
+
+void check_search(const std::vector<float>& rows, int first, double least) {
+    const std::vector<int64_t> expected = walked(rows, first, 1, "", false);
+    for (const std::string& isa : isas()) {
+        for (const int threads : {1, 3}) CHECK(walked(rows, first, threads, isa, threads == 3) == expected);
+    }
+    int own = 0;
+    for (int i = 0; i < kRows; ++i) {
+        const int64_t* const found = &expected[i * kSearched];
+        for (int j = 0; j < kSearched; ++j) {
+            CHECK(found[j] >= 0 && found[j] < kRows);
+            own += std::equal(&rows[i * kDim], &rows[(i + 1) * kDim], &rows[found[j] * kDim]);
+        }
+    }
+    CHECK(own >= least * kRows);
+    std::vector<uint8_t> allowed((kRows + 7) / 8, 0xaa);
+    const Matrix matrix{rows.data(), kRows, kDim, kDim * 4, 4, DType::f32};
+    Graph graph(matrix, Metric::euclidean, 1, "", nullptr, 16, 3);
+    graph.partition(64, 2);
+    GraphSearch search(graph, 12);
+    std::vector<int64_t> odd(kRows * kSearched);
+    search.search(matrix, kSearched, 80, allowed.data(), odd.data());
+    for (const int64_t row : odd) CHECK(row == -1 || row % 2 == 1);
+}
+
+// Arrays of a file that was changed are refused.
+void check_parts(const std::vector<float>& rows) {
+    const Matrix matrix{rows.data(), kRows, kDim, kDim * 4, 4, DType::f32};
+    Graph graph(matrix, Metric::euclidean, 1, "", nullptr, 16, 3);
+    graph.partition(64, 2);
+    const GraphSearch search(graph, 12);
+    const GraphParts whole = search.parts();
+    const auto with = [&](auto change) {
+        GraphParts parts = whole;
+        change(parts);
+        return refused([&] { GraphSearch(parts, 1, ""); });
+    };
+    std::vector<int32_t> links(whole.links, whole.links + whole.n * whole.degree),
+        wrong(whole.rows, whole.rows + kRows);
+    links[5] = kRows;
+    wrong[3] = wrong[4];
+    const double infinite[kDim] = {std::numeric_limits<double>::infinity()};
+    CHECK(!with([](GraphParts&) {}));
+    CHECK(with([&](GraphParts& parts) { parts.links = links.data(); }));
+    CHECK(with([&](GraphParts& parts) { parts.rows = wrong.data(); }));
+    CHECK(with([&](GraphParts& parts) { parts.centre = infinite; }));
+    CHECK(with([](GraphParts& parts) { parts.n_starts = 0; }));
+    CHECK(with([](GraphParts& parts) { parts.scale = 0; }));
+    CHECK(with([](GraphParts& parts) { parts.max_code = 200; }));
+    CHECK(with([](GraphParts& parts) { parts.row_bytes = 128; }));
 }
 
 }  // namespace
@@ -130,6 +202,10 @@ int main() {
     }
     check(rows, Metric::euclidean, groups.data());
     check_arguments();
+    check_search(rows, kRows, 1);
+    check_search(rows, kRows - 200, 0.99);
+    check_search(copied, kRows, 1);
+    check_parts(rows);
     std::printf("graphs: %d failures\n", failures);
     return failures ? 1 : 0;
 }

@@ -41,7 +41,20 @@ if TYPE_CHECKING:
     )
     from vicinal.data.results import Columns
     from vicinal.errors import DataError, DiskFull, MissingExtra, NotFitted, UsageError, VicinalError
-    from vicinal.indexes import HNSW, IVF, IVFPQ, PQ, Annoy, BallTree, Binary, Exact, Index, KDTree, load_index
+    from vicinal.indexes import (
+        HNSW,
+        IVF,
+        IVFPQ,
+        PQ,
+        Annoy,
+        BallTree,
+        Binary,
+        Exact,
+        Graph,
+        Index,
+        KDTree,
+        load_index,
+    )
     from vicinal.indexes.evaluation import Evaluation
     from vicinal.indexes.exemplar_svm import ExemplarSVM
     from vicinal.knn.metrics import METRICS, Metric, mahalanobis
@@ -57,6 +70,7 @@ if TYPE_CHECKING:
     from vicinal.tasks.duplicates.dedup import Deduplicated, dedup
     from vicinal.tasks.embed import Embedded, embed
     from vicinal.tasks.evaluate import evaluate
+    from vicinal.tasks.explore import explore
     from vicinal.tasks.filter import Filtered, filter
     from vicinal.tasks.index import add_to_index, describe_index, export_benchmark, index, remove_from_index
     from vicinal.tasks.info import info
@@ -114,6 +128,7 @@ _MODULES = {
     "Exact": "vicinal.indexes",
     "ExemplarSVM": "vicinal.indexes.exemplar_svm",
     "Filtered": "vicinal.tasks.filter",
+    "Graph": "vicinal.indexes",
     "HNSW": "vicinal.indexes",
     "Hits": "vicinal.tasks.search",
     "IVF": "vicinal.indexes",
@@ -174,6 +189,7 @@ _MODULES = {
     "regress": "vicinal.tasks.predict.regress",
     "remove_from_index": "vicinal.tasks.index",
     "report": "vicinal.tasks.report",
+    "explore": "vicinal.tasks.explore",
     "score": "vicinal.tasks.score",
     "search": "vicinal.tasks.search",
     "select": "vicinal.tasks.select",
@@ -206,6 +222,7 @@ __all__ = [
     "Exact",
     "ExemplarSVM",
     "Filtered",
+    "Graph",
     "Hits",
     "Index",
     "KDTree",
@@ -238,6 +255,7 @@ __all__ = [
     "duplicates",
     "embed",
     "evaluate",
+    "explore",
     "export_benchmark",
     "filter",
     "hubness",

@@ -58,7 +58,9 @@ MetricLike: TypeAlias = Union[MetricName, "Metric"]
 LearnedMetricLike: TypeAlias = MetricLike | Literal["mahalanobis"]
 """As `MetricLike`, or mahalanobis with the matrix that a function takes beside it."""
 
-IndexName: TypeAlias = Literal["auto", "exact", "kdtree", "balltree", "hnsw", "ivf", "ivfpq", "pq", "binary", "annoy"]
+IndexName: TypeAlias = Literal[
+    "auto", "exact", "kdtree", "balltree", "graph", "hnsw", "ivf", "ivfpq", "pq", "binary", "annoy"
+]
 """The types of index that `vicinal.index` makes."""
 
 StrategyName: TypeAlias = Literal[

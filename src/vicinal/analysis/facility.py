@@ -15,7 +15,7 @@ from vicinal.knn.neighbors import Neighbors
 from vicinal.typing import Progress
 
 UNITS = 1 << 32
-TOLD = 256  # choices between two calls of the progress callback
+REPORTED = 64  # choices between two reports of progress
 
 
 def facility_location(
@@ -47,7 +47,7 @@ def facility_location(
     alpha : float
         From 0 to 1.
     progress : callable, optional
-        Called with (rows chosen, keep).
+        Called with (rows chosen, rows to choose).
 
     Returns
     -------
@@ -96,10 +96,12 @@ def facility_location(
             continue
         order.append(row)
         quota.take(row)
-        if progress is not None and (len(order) % TOLD == 0 or len(order) == keep):
-            progress(len(order), keep)
         better = served[more > 0]
         best[better], because[better] = value[more > 0], row
+        if progress is not None and len(order) % REPORTED == 0:
+            progress(len(order), keep)
+    if progress is not None:
+        progress(keep, keep)
     chosen = np.array(order, dtype=np.int64)
     because[chosen] = chosen
     distance = np.where(because >= 0, (1 - best / UNITS) * services.largest, np.nan)

@@ -47,7 +47,7 @@ def k_center(
     threads : int, optional
         The number of threads; by default, the number of cores.
     progress : callable, optional
-        Called with (rows chosen, keep).
+        Called with (rows chosen, rows to choose).
 
     Returns
     -------

@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-k", "--k", metavar="K", default="50", help="how many neighbours (default 50)")
     parser.add_argument("--labels", metavar="FILE[:FIELD]", help="the labels (default field: label)")
     parser.add_argument("--second-labels", metavar="FILE[:FIELD]", help="another judge's labels, matched by id")
-    parser.add_argument("--html", metavar="FILE", help="write the page with pictures (needs matplotlib)")
+    parser.add_argument("--html", metavar="FILE", help="write the page: map, rows, figures, label errors")
     parser.add_argument("--write-errors", metavar="FILE", help="write all likely label errors, ranked, as a table")
     parser.add_argument("--write-pairs", metavar="FILE", help="write the boundary pairs as a table")
     parser.add_argument("--pairs", metavar="N", default="100", help="how many boundary pairs at most (default 100)")

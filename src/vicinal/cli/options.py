@@ -13,6 +13,19 @@ from typing import Any
 
 from vicinal.errors import UsageError
 
+OUTPUTS = (
+    "output",
+    "add_to",
+    "removed",
+    "output_path",
+    "decisions",
+    "html",
+    "picture",
+    "sweep",
+    "write_errors",
+    "write_pairs",
+)
+"""The arguments that name what a command writes."""
 PATHS = "a .npy, FILE:KEY of other formats, or a folder of shards"
 
 

@@ -3,6 +3,7 @@
 from vicinal.indexes.engines.annoy import Annoy
 from vicinal.indexes.engines.bits import Binary
 from vicinal.indexes.engines.codes import IVFPQ, PQ
+from vicinal.indexes.engines.graph import Graph
 from vicinal.indexes.engines.hnsw import HNSW
 from vicinal.indexes.engines.lists import IVF
 from vicinal.indexes.engines.trees import BallTree, KDTree
@@ -10,7 +11,7 @@ from vicinal.indexes.exact import Exact
 from vicinal.indexes.index import Index
 from vicinal.typing import PathLike
 
-INDEXES: tuple[type[Index], ...] = (Exact, KDTree, BallTree, HNSW, IVF, IVFPQ, PQ, Binary, Annoy)
+INDEXES: tuple[type[Index], ...] = (Exact, KDTree, BallTree, Graph, HNSW, IVF, IVFPQ, PQ, Binary, Annoy)
 BY_NAME = {kind.name: kind for kind in INDEXES}
 Index.kinds = INDEXES
 
@@ -25,6 +26,7 @@ __all__ = [
     "BallTree",
     "Binary",
     "Exact",
+    "Graph",
     "Index",
     "KDTree",
     "load_index",

@@ -5,16 +5,17 @@
     1. bits (hamming, jaccard), manhattan, mahalanobis    exact: the fastest index for them
     2. dim at most TREE_DIM, over TREE_ROWS, euclidean    kdtree: exact but for ties, and n hardly matters
     3. n * dim at most EXACT_AT_MOST                      exact: a query takes milliseconds, and nothing is missed
-    4. vectors and graph fit half of the memory           hnsw
+    4. vectors and graph fit half of the memory           graph; hnsw where the native kernel is missing
     5. else                                               ivfpq
 """
 
 from typing import Any, Literal, overload
 
 from vicinal.errors import UsageError, unknown
-from vicinal.indexes import BY_NAME, HNSW, IVF, IVFPQ, PQ, Annoy, BallTree, Binary, Exact, Index, KDTree
+from vicinal.indexes import BY_NAME, HNSW, IVF, IVFPQ, PQ, Annoy, BallTree, Binary, Exact, Graph, Index, KDTree
 from vicinal.indexes.exact import Comparisons
 from vicinal.indexes.proposals import Backend
+from vicinal.knn.kernels.native import MISSING
 from vicinal.knn.memory import available as memory_free
 from vicinal.knn.metrics import find
 from vicinal.knn.vectors import as_vectors
@@ -24,6 +25,7 @@ EXACT_AT_MOST = 400_000_000  # coordinates: one query reads a byte of each, 10 t
 TREE_DIM, TREE_ROWS = 8, 100_000
 TREE_METRICS = ("euclidean", "sqeuclidean")
 HNSW_LINKS_BYTES = 280  # of M = 32, a vector
+GRAPH_LINKS_BYTES = 136  # of graph_degree = 32, a vector
 
 
 @overload
@@ -38,6 +40,8 @@ def index(
 def index(
     type: Literal["balltree"], metric: MetricLike = ..., threads: int | None = ..., **parameters: Any
 ) -> BallTree: ...
+@overload
+def index(type: Literal["graph"], metric: MetricLike = ..., threads: int | None = ..., **parameters: Any) -> Graph: ...
 @overload
 def index(type: Literal["hnsw"], metric: MetricLike = ..., threads: int | None = ..., **parameters: Any) -> HNSW: ...
 @overload
@@ -62,7 +66,7 @@ def index(type: str = "auto", metric: MetricLike = "euclidean", threads: int | N
     Parameters
     ----------
     type : str
-        "auto", or a name of `INDEXES`: exact, kdtree, balltree, hnsw, ivf, ivfpq, pq, binary, annoy.
+        "auto", or a name of `INDEXES`: exact, kdtree, balltree, graph, hnsw, ivf, ivfpq, pq, binary, annoy.
     metric : str or Metric
     threads : int or None
         None for the number of cores.
@@ -119,7 +123,7 @@ def choose(n: int, dim: int, metric: MetricLike = "euclidean", memory: int | Non
     >>> choose(5_000, 384, "cosine")
     ('exact', '5,000 x 384 is at most 400,000,000 coordinates: exact is quick enough')
     >>> choose(10_000_000, 384, "cosine", memory=1 << 40)[0]
-    'hnsw'
+    'graph'
     """
     name = find(metric).name
     if name not in HNSW.metrics:
@@ -129,10 +133,11 @@ def choose(n: int, dim: int, metric: MetricLike = "euclidean", memory: int | Non
     if n * dim <= EXACT_AT_MOST:
         return "exact", f"{n:,} x {dim} is at most {EXACT_AT_MOST:,} coordinates: exact is quick enough"
     memory = memory_free() if memory is None else memory
-    needed = n * (4 * dim + HNSW_LINKS_BYTES)
+    taken = "hnsw" if MISSING else "graph"
+    needed = n * (4 * dim + HNSW_LINKS_BYTES if MISSING else 5 * dim + GRAPH_LINKS_BYTES)
     sizes = f"{needed / 2**30:,.1f} GiB of {memory / 2**30:,.1f} GiB"
     if 2 * needed <= memory:
-        return "hnsw", f"{n:,} x {dim} is slow to search exactly, and the graph takes {sizes}"
+        return taken, f"{n:,} x {dim} is slow to search exactly, and the graph takes {sizes}"
     return "ivfpq", f"a graph of {n:,} x {dim} would take {sizes}: codes take less"
 
 

@@ -7,7 +7,7 @@
     centre.npy       what is subtracted from vectors before the engine sees them
     ids.json         the user's ids, where there are any
     payload.arrow    the columns, where there are any
-    engine.faiss     or engine.annoy, where the engine is not built again on load
+    engine.faiss     or engine.annoy or engine.graph, where the engine is not built again on load
 
 Every checksum is verified before a file is parsed, nothing is unpickled, and no parser may make an array larger than
 its file. The folder is written beside its final name and renamed when it is complete.
@@ -30,7 +30,7 @@ from vicinal.storage.manifests import FolderKind, Manifest
 from vicinal.typing import Id, PathLike
 
 INDEX = FolderKind("vicinal.index", 1, "an index", "vicinal index build", "build the index again")
-ENGINE_FILES = ("engine.faiss", "engine.annoy")
+ENGINE_FILES = ("engine.faiss", "engine.annoy", "engine.graph")
 MALFORMED = (KeyError, TypeError, ValueError, IndexError, AttributeError, MemoryError, OverflowError)
 IDS, PAYLOAD = "ids.json", "payload.arrow"
 

@@ -44,7 +44,7 @@ def index(
     ----------
     type : str
         "auto" (chosen from the size, the dim, the metric and the memory when it is fitted) or "exact", "kdtree",
-        "balltree", "hnsw", "ivf", "ivfpq", "pq", "binary", "annoy".
+        "balltree", "graph", "hnsw", "ivf", "ivfpq", "pq", "binary", "annoy".
     metric : str or Metric, optional
         "euclidean" by default; of a set of ann-benchmarks, its own.
     threads : int, optional

@@ -6,6 +6,7 @@ built, because there was no compiler, `covers` says so and the next kernel is us
 
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, TypeVar
 
@@ -229,6 +230,30 @@ def native_graph(
     """
     isa = os.environ.get("VICINAL_ISA", "")
     return _native.Graph(_readable(vectors), _native_name(metric), threads, isa, groups, width, seed, progress)
+
+
+@dataclass(frozen=True)
+class GraphParts:
+    """The numbers that a navigable graph consists of beside its arrays: how vectors become codes."""
+
+    dim: int
+    max_code: int
+    factor: float
+    scale: float
+
+
+def native_graph_search(graph: Any, degree: int) -> Any:
+    """A navigable graph of `degree` links for each row, of the lists of an approximate graph of the extension."""
+    return _native.GraphSearch(graph, degree)
+
+
+def loaded_graph_search(parts: GraphParts, arrays: dict[str, np.ndarray], threads: int) -> Any:
+    """The navigable graph that these arrays are a copy of.
+
+    Raises    ValueError or TypeError where they do not fit together
+    """
+    isa = os.environ.get("VICINAL_ISA", "")
+    return _native.GraphSearch(**vars(parts), **arrays, threads=threads, isa=isa)
 
 
 class _Rows:

@@ -2,7 +2,7 @@
 
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from vicinal.data.labels import Labels, from_values, read_labels
 from vicinal.data.metric import MetricChoice
 from vicinal.data.sources import is_data_file
 from vicinal.data.usable import Usable, kind_of, usable
-from vicinal.errors import DataError, UsageError, need, some
+from vicinal.errors import DataError, UsageError, some
 from vicinal.indexes.exact import Exact
 from vicinal.knn.neighbors import Neighbors
 from vicinal.knn.recall import check_recall
@@ -30,13 +30,15 @@ from vicinal.tasks.diagnose import label_figures, vector_figures
 from vicinal.tasks.diagnose.diagnosis import Diagnosis
 from vicinal.tasks.diagnose.label_figures import LabelFacts
 from vicinal.tasks.diagnose.matching import codes_as_in, matched
+from vicinal.tasks.diagnose.page import pieces
 from vicinal.tasks.diagnose.tables import error_table, pair_table
 from vicinal.tasks.predict.classes import refuse_lone_classes
 from vicinal.tasks.predict.curve import Curve
 from vicinal.tasks.score import kept
-from vicinal.typing import LearnedMetricLike, PathLike, StartProgress
+from vicinal.typing import Id, LearnedMetricLike, PathLike, StartProgress
 
 ERROR_K = 30
+PAIRS, EVALUATION = 100, 0.5
 MOST_CLASSES = 4000  # the confusion of more classes is not counted: it has n_classes x n_classes cells
 
 
@@ -133,7 +135,7 @@ def diagnose(
         Where exact passes run: "cuda", "cuda:1", "mps" or "cpu" of torch, several with commas between, or "auto": a
         GPU where it is faster (default: the processor). The result does not depend on it.
     html : path, optional
-        Write the page with pictures. Needs matplotlib.
+        Write the page: a map, all rows, the figures, likely label errors, boundary pairs and outliers.
     write_errors, write_pairs : path, optional
         Write all likely label errors, or the boundary pairs: `.jsonl`, `.jsonl.gz`, `.csv` or `.parquet`.
     overwrite : bool
@@ -151,8 +153,6 @@ def diagnose(
         An argument cannot be used, or an output exists.
     DataError
         Embeddings, labels or ids cannot be used or do not belong together; no class has two rows.
-    MissingExtra
-        A page is wanted and matplotlib is not installed.
 
     References
     ----------
@@ -177,7 +177,7 @@ def diagnose(
         diagnosis.boundary_pairs.write(Path(write_pairs), overwrite)
     if html is not None:
         with atomic.whole_file(Path(html), overwrite) as file:
-            file.write(diagnosis.html().encode("utf-8"))
+            file.writelines(pieces(diagnosis))
     return diagnosis
 
 
@@ -219,8 +219,6 @@ def _check_outputs(outputs: dict[str, PathLike | None], inputs: tuple[object, ..
         if path is not None:
             tables.suffix(os.fspath(path))
     arguments.check_outputs(outputs, inputs, overwrite)
-    if outputs["html"] is not None:
-        need("matplotlib", extra="report")
 
 
 def _read(
@@ -280,47 +278,84 @@ def _compute(rows: _Rows, settings: _Settings, progress: StartProgress | None) -
     """The diagnosis, from one neighbour pass."""
     start = time.perf_counter()
     stored = rows.use.vectors
-    vectors = stored.vectors
     index = Exact(settings.metric.resolve(stored), settings.threads)
     report = None if progress is None else progress(f"{index.metric.name} neighbours")
-    index.fit(vectors, invalid={})
+    index = index.fit(stored.vectors, invalid={})
     if settings.graph is None:
         neighbors = index.neighbors(settings.k, progress=report, recall=settings.recall)
     else:
         neighbors = kept.complete(settings.graph, rows.use.left, settings.k)
+    diagnosis = describe(
+        stored.vectors, index, neighbors, rows.use.rows.ids, rows.labels, rows.second, source=stored.name,
+        pairs=settings.pairs, evaluation=settings.evaluation,
+    )  # fmt: skip
+    return replace(
+        diagnosis, seconds=time.perf_counter() - start, unusable=rows.use.reasons, use=rows.use, measure=index.metric
+    )
+
+
+def describe(
+    vectors: np.ndarray,
+    index: Exact,
+    neighbors: Neighbors,
+    ids: list[Id],
+    labels: Labels | None = None,
+    second: np.ndarray | None = None,
+    *,
+    source: str,
+    pairs: int = PAIRS,
+    evaluation: float = EVALUATION,
+) -> Diagnosis:
+    """Return the diagnosis of rows whose neighbours are known.
+
+    Parameters
+    ----------
+    vectors : ndarray, shape (n, dim)
+    index : Exact
+        Fitted to them.
+    neighbors : Neighbors
+        The nearest others of each row.
+    ids : list of int or str
+    labels : Labels, optional
+    second : ndarray of int64, optional
+        Second labels, as codes of the first ones' classes; -1 for another.
+    source : str
+        What the embeddings are called.
+    pairs : int
+    evaluation : float
+        As in `diagnose`.
+    """
     facts = vector_figures.measure(vectors, index, neighbors)
     figures, warnings = vector_figures.figures_of(facts), vector_figures.warnings_of(facts)
     if neighbors.approximate:
         warnings.append(f"the neighbours are {neighbors.recall}")
     of_labels: dict[str, Any] = {}
-    if rows.labels is not None:
-        label_facts, of_labels = _of_labels(rows.labels, rows.second, neighbors, settings)
+    if labels is not None:
+        label_facts, of_labels = _of_labels(labels, second, neighbors, pairs, evaluation)
         figures = label_figures.figures_of(label_facts) + figures
         warnings = label_figures.warnings_of(label_facts) + warnings
         if of_labels["confusion"] is None:
             warnings.append(
-                f"{len(rows.labels.classes):,} classes: confusion is counted for at most {MOST_CLASSES:,} classes"
+                f"{len(labels.classes):,} classes: confusion is counted for at most {MOST_CLASSES:,} classes"
             )
     return Diagnosis(
-        source=stored.name,
+        source=source,
         n=len(vectors),
-        dim=stored.dim,
+        dim=vectors.shape[1],
         metric=index.metric.name,
         k=neighbors.k,
-        ids=rows.use.rows.ids,
+        ids=ids,
         neighbors=neighbors,
         norms=facts.norms,
         occurrences=hubness(neighbors, facts.hub_k),
         figures={figure.name: figure for figure in figures},
         warnings=warnings,
-        seconds=time.perf_counter() - start,
-        unusable=rows.use.reasons,
         **of_labels,
     )
 
 
 def _of_labels(
-    known: Labels, second: np.ndarray | None, neighbors: Neighbors, settings: _Settings
+    known: Labels, second: np.ndarray | None, neighbors: Neighbors, pairs: int, evaluation: float
 ) -> tuple[LabelFacts, dict[str, Any]]:
     """The facts of the labels, and the fields of the diagnosis that need labels."""
     ks, n_classes = list(range(1, neighbors.k + 1)), len(known.classes)
@@ -337,9 +372,7 @@ def _of_labels(
         "convergence": facts.convergence,
         "confusion": counts,
         "label_errors": error_table(known, errors),
-        "boundary_pairs": pair_table(
-            known, boundary_pairs(neighbors, known.codes, settings.pairs, settings.evaluation)
-        ),
+        "boundary_pairs": pair_table(known, boundary_pairs(neighbors, known.codes, pairs, evaluation)),
         "kappa": kappa,
     }
     return facts, fields

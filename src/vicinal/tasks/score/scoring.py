@@ -120,7 +120,8 @@ def score(
     progress : callable, optional
         Called with the name of each pass; returns the function that is called with (rows done, rows in all).
     checkpoint : path, optional
-        A folder that keeps finished work every minute; the same call resumes from it and removes it at the end.
+        A folder that keeps finished work every minute and at Ctrl-C; the same call resumes from it, and removes it at
+        the end.
     engine : {"local", "ray"}
         Where the passes run: in this process, or on a Ray cluster (`vicinal.distributed`). The scores do not depend on
         it.

@@ -65,11 +65,13 @@ class Arguments:
     overwrite: bool
     encoding: object = None
     recall: object = None
+    marks: object = None
 
     @property
     def inputs(self) -> tuple[object, ...]:
         """The arguments that may name files to be read."""
-        return self.data, self.scores, self.embeddings, self.neighbors, self.quality, self.quota, self.target, self.ids
+        own = (self.data, self.scores, self.embeddings, self.neighbors, self.quality, self.quota, self.target, self.ids)
+        return *own, self.marks
 
 
 @dataclass(frozen=True, eq=False)

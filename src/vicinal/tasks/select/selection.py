@@ -26,8 +26,8 @@ class Selection(Kept):
 
     - `kept` (bool): whether the sample was chosen.
     - `rule` (list of str): what decided: the strategy's name; "dedup" for a duplicate that was left out; "dedup, let
-      back in" for one that was chosen because too few other rows were left; "unusable" for a sample without a score or
-      with an invalid embedding.
+      back in" for one that was chosen because too few other rows were left; "marks" for one that is marked keep;
+      "unusable" for a sample without a score or with an invalid embedding, or that is marked drop.
     - `because` (int64): the number of the row that decided; -1 where there is none. Under highest, lowest, middle,
       random and moderate the last row chosen (of the quota's group); under semdedup and d4 the row that was kept in
       preference; under "dedup" the row that stands for the group of duplicates; under all others the nearest chosen
@@ -52,6 +52,8 @@ class Selection(Kept):
         With dedup 0, the number of rows that take part although their vector is there, because their texts differ.
     recall : Recall or None
         Of the neighbours that the strategy used, where they are not exact or were asked for with a recall.
+    labels : dict of int to str, int or float
+        The labels of `marks`, by row number; the decisions hold them.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class Selection(Kept):
         self.strategy, self.unusable, self.skipped = strategy, unusable, skipped
         self.seconds = 0.0
         self.recall: Recall | None = None
+        self.labels: dict[int, Any] = {}
         self.other_text = 0
 
     def __repr__(self) -> str:
@@ -84,6 +87,8 @@ class Selection(Kept):
                 record["match"] = match
             if kept:
                 record["rank"] = int(rank)
+            if row in self.labels:
+                record["label"] = self.labels[row]
             yield record
 
     @property
@@ -152,11 +157,14 @@ def explain(candidates: Candidates, tiers: Tiers, choices: tuple[Choice, Choice 
     for row, position in zip(candidates.rows[duplicates].tolist(), duplicates.tolist(), strict=True):
         reasons.match[row] = tiers.match[position]
     first, second = choices
-    reasons.decide(tiers.first, first, plan.strategy.name, first_rank=1, everyone=True)
+    marked = candidates.rows[candidates.marked]
+    reasons.rule[marked], reasons.because[marked] = "marks", -1
+    reasons.rank[marked] = np.arange(1, 1 + len(marked))
+    reasons.decide(tiers.first, first, plan.strategy.name, first_rank=1 + len(marked), everyone=True)
     if second is not None:
         reasons.because[candidates.rows[duplicates[second.order]]] = -1
         reasons.distance[candidates.rows[duplicates[second.order]]] = np.nan
-        after = 1 + len(first.order)
+        after = 1 + len(marked) + len(first.order)
         reasons.decide(tiers.duplicates, second, "dedup, let back in", first_rank=after, everyone=False)
     kept = reasons.rank > 0
     assert kept.sum() == candidates.keep
@@ -171,6 +179,7 @@ def explain(candidates: Candidates, tiers: Tiers, choices: tuple[Choice, Choice 
     }
     skipped = plan.on_invalid == "skip"
     selection = Selection(candidates.data.ids, columns, plan.strategy.name, candidates.unusable, skipped)
+    selection.labels = candidates.labels
     selection.other_text = tiers.other_text
     return selection
 

@@ -150,6 +150,7 @@ def _novelsum(question: Question) -> selection.Choice:
         question.settings.k,
         question.threads,
         question.start(f"{question.metric.name} neighbours"),
+        question.start("novelsum"),
     )
 
 
@@ -163,6 +164,7 @@ def _logdet(question: Question) -> selection.Choice:
         question.groups,
         question.seats,
         question.threads,
+        question.start("logdet"),
     )
 
 

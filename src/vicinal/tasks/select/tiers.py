@@ -70,18 +70,20 @@ def deduplicate(candidates: Candidates, plan: Plan) -> Tiers:
         callback = plan.start(f"{plan.metric.name} pairs within {plan.rules.radius:g}")
         numbers = text_numbers(candidates.data, ())
         numbers = None if numbers is None else numbers[candidates.rows]
+        priority = candidates.quality
+        if candidates.marked.any():  # they come first, so that their duplicates are left out
+            priority = np.where(candidates.marked, np.inf, 0 if priority is None else priority)
         graph = None if candidates.graph is None else kept.renumbered(candidates.graph, candidates.rows)
         rules = replace(plan.rules, graph=graph)
-        _, representative, other_text = group_with_texts(
-            candidates.vectors, rules, candidates.quality, None, numbers, callback
-        )
+        _, representative, other_text = group_with_texts(candidates.vectors, rules, priority, None, numbers, callback)
         distance = distances_between(candidates.vectors, representative, plan.metric)
         match = matches(candidates.vectors, representative, distance, numbers, plan.metric)
-    first = np.flatnonzero(representative == positions)
-    others = np.flatnonzero(representative != positions)
-    keep = min(candidates.keep, len(first))
-    seats = (None, None) if candidates.groups is None else seats_of(candidates.groups, candidates.keep, first, others)
-    rest = candidates.keep - keep
+    free, wanted = ~candidates.marked, candidates.keep - int(candidates.marked.sum())
+    first = np.flatnonzero((representative == positions) & free)
+    others = np.flatnonzero((representative != positions) & free)
+    keep = min(wanted, len(first))
+    seats = (None, None) if candidates.groups is None else seats_of(candidates.groups, wanted, first, others)
+    rest = wanted - keep
     if rest and plan.rules is not None:
         warnings.warn(
             f"dedup {plan.rules.radius:g} leaves {len(first)} rows, {rest} fewer than requested; the best of the "
@@ -124,7 +126,11 @@ def seats_of(groups: np.ndarray, keep: int, first: np.ndarray, others: np.ndarra
 
 def choose(candidates: Candidates, tiers: Tiers, plan: Plan) -> tuple[Choice, Choice | None]:
     """Return the choice among the first tier by the strategy, and the one among the duplicates by quality, if any."""
-    first = plan.strategy.choose(_question(candidates, tiers.first, plan))
+    if not tiers.first.keep and candidates.marked.any():  # all that are kept are marked
+        n = len(tiers.first.members)
+        first = Choice(np.empty(0, dtype=np.int64), np.full(n, -1, dtype=np.int64), np.full(n, np.nan))
+    else:
+        first = plan.strategy.choose(_question(candidates, tiers.first, plan))
     if not tiers.duplicates.keep:
         return first, None
     return first, by_quality(_question(candidates, tiers.duplicates, plan, by_weight=True))

@@ -1,0 +1,280 @@
+// See navigable.hpp: which links the nodes get.
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <numeric>
+
+#include "navigable.hpp"
+
+namespace vicinal {
+namespace {
+
+constexpr int64_t kChunk = 128;       // nodes in a task
+constexpr int64_t kLeastStarts = 16;  // of a graph that has as many nodes
+constexpr int64_t kRepairWidth = 64;  // of the search for a node that no path leads to
+constexpr int64_t kSearches = 16;     // new nodes in a task
+constexpr int64_t kBatchShare = 32;   // new nodes are linked in batches of this part of the graph
+
+// Chooses the links of nodes; of each thread one.
+class Chooser {
+public:
+    Chooser(const Navigable& graph, const RowOps& ops) : graph_(graph), ops_(ops), signed_(graph.row_bytes) {}
+
+    // Keeps at most `most` of the candidates: ascending by distance, those that no kept one is nearer to than the node
+    // is. With `fill` the nearest of the others take the rest of the places.
+    void keep(int32_t node, std::vector<int32_t>& candidates, size_t most, bool fill) {
+        measure(node, candidates);
+        left_.clear();
+        for (size_t i = 0; i < candidates.size(); ++i) {
+            if (candidates[i] != node) left_.push_back({distances_[i], candidates[i]});
+        }
+        std::sort(left_.begin(), left_.end());
+        left_.erase(std::unique(left_.begin(), left_.end()), left_.end());
+        candidates.clear();
+        others_.clear();
+        while (!left_.empty() && candidates.size() < most) {
+            const int32_t kept = left_.front().node;
+            candidates.push_back(kept);
+            left_.erase(left_.begin());
+            if (left_.empty()) break;
+            named_.clear();
+            for (const Near& near : left_) named_.push_back(near.node);
+            measure(kept, named_);
+            size_t stay = 0;
+            for (size_t i = 0; i < left_.size(); ++i) {
+                if (distances_[i] < left_[i].distance) others_.push_back(left_[i].node);
+                else left_[stay++] = left_[i];
+            }
+            left_.resize(stay);
+        }
+        for (size_t i = 0; fill && i < others_.size() && candidates.size() < most; ++i)
+            candidates.push_back(others_[i]);
+    }
+
+private:
+    struct Near {
+        float distance;
+        int32_t node;
+        auto operator<=>(const Near&) const = default;
+    };
+
+    // Half of the squared distances between a node and others.
+    void measure(int32_t node, const std::vector<int32_t>& others) {
+        const uint8_t* const code = graph_.code(node);
+        int32_t sum = 0;
+        for (int64_t c = 0; c < graph_.row_bytes; ++c) {
+            signed_[c] = static_cast<int8_t>(code[c] ^ 0x80);
+            sum += signed_[c];
+        }
+        products_.resize(others.size());
+        distances_.resize(others.size());
+        ops_.named_products(signed_.data(), graph_.codes.data(), graph_.row_bytes, others.data(), others.size(),
+                            products_.data());
+        for (size_t i = 0; i < others.size(); ++i) {
+            const auto product = static_cast<float>(products_[i] - 128 * sum);
+            distances_[i] = graph_.bases[node] + graph_.bases[others[i]] - product;
+        }
+    }
+
+    const Navigable& graph_;
+    const RowOps& ops_;
+    std::vector<int8_t> signed_;
+    std::vector<Near> left_;
+    std::vector<int32_t> others_, named_, products_;
+    std::vector<float> distances_;
+};
+
+void put_links(Navigable& graph, int64_t node, const std::vector<int32_t>& links) {
+    int32_t* const own = graph.links_of(node);
+    std::copy(links.begin(), links.end(), own);
+    std::fill(own + links.size(), own + graph.degree, kNoNode);
+}
+
+void get_links(const Navigable& graph, int64_t node, std::vector<int32_t>& out) {
+    const int32_t* const own = graph.links_of(node);
+    out.assign(own, std::find(own, own + graph.degree, kNoNode));
+}
+
+// For each node the nodes that link to it, ascending.
+struct Incoming {
+    std::vector<int64_t> starts;
+    std::vector<int32_t> nodes;
+
+    explicit Incoming(const Navigable& graph) : starts(graph.size() + 1) {
+        const int64_t all = graph.size() * graph.degree;
+        for (int64_t i = 0; i < all; ++i) {
+            if (graph.links[i] != kNoNode) ++starts[graph.links[i] + 1];
+        }
+        std::partial_sum(starts.begin(), starts.end(), starts.begin());
+        nodes.resize(starts.back());
+        std::vector<int64_t> next(starts.begin(), starts.end() - 1);
+        for (int64_t i = 0; i < all; ++i) {
+            if (graph.links[i] != kNoNode) nodes[next[graph.links[i]]++] = static_cast<int32_t>(i / graph.degree);
+        }
+    }
+};
+
+int64_t wanted_starts(int64_t n) {
+    return std::min(n, std::max(kLeastStarts, static_cast<int64_t>(2 * std::sqrt(static_cast<double>(n)))));
+}
+
+// Begins searches at nodes of equal distance in the order of the nodes, so that they are spread as the rows are.
+void choose_starts(Navigable& graph) {
+    const int64_t n = graph.size();
+    const int64_t count = wanted_starts(n);
+    graph.starts.clear();
+    for (int64_t i = 0; i < count; ++i) graph.starts.push_back(static_cast<int32_t>((2 * i + 1) * n / (2 * count)));
+}
+
+// Marks all nodes that paths from the given ones lead to; returns how many were not marked before.
+int64_t reach(const Navigable& graph, std::vector<int32_t> from, std::vector<bool>& reached) {
+    auto count = static_cast<int64_t>(from.size());
+    for (const int32_t node : from) reached[node] = true;
+    while (!from.empty()) {
+        const int32_t node = from.back();
+        from.pop_back();
+        const int32_t* const links = graph.links_of(node);
+        for (int64_t i = 0; i < graph.degree && links[i] != kNoNode; ++i) {
+            if (reached[links[i]]) continue;
+            reached[links[i]] = true;
+            from.push_back(links[i]);
+            ++count;
+        }
+    }
+    return count;
+}
+
+void query_of_node(const Navigable& graph, int64_t node, CodedQuery& query) {
+    query.code.resize(graph.row_bytes);
+    int32_t sum = 0;
+    for (int64_t c = 0; c < graph.row_bytes; ++c) {
+        query.code[c] = static_cast<int8_t>(graph.code(node)[c] ^ 0x80);
+        sum += query.code[c];
+    }
+    query.factor = 1;
+    query.offset = 128 * sum;
+}
+
+// Lets searches reach every node. Of the parts that no path leads to, the largest get starts of their own, because one
+// link from elsewhere is seldom on the way of a search; the others get such a link.
+void connect(Navigable& graph, const RowOps& ops) {
+    std::vector<bool> reached(graph.size());
+    reach(graph, graph.starts, reached);
+    std::vector<std::pair<int64_t, int32_t>> parts;  // size, negated, and a node that leads to the others
+    for (int32_t node = 0; node < graph.size(); ++node) {
+        if (!reached[node]) parts.emplace_back(-reach(graph, {node}, reached), node);
+    }
+    std::sort(parts.begin(), parts.end());
+    const size_t first = std::min(parts.size(), static_cast<size_t>(wanted_starts(graph.size())));
+    for (size_t i = 0; i < first; ++i) graph.starts.push_back(parts[i].second);
+    Walk walk;
+    for (size_t i = first; i < parts.size(); ++i) {
+        const int32_t node = parts[i].second;
+        query_of_node(graph, node, walk.query);
+        nearest_starts(graph, ops, kBegin, walk);
+        walk_to(graph, ops, kRepairWidth, walk);
+        const auto room = std::find_if(walk.pool.begin(), walk.pool.end(), [&](Step step) {
+            return graph.links_of(node_of_step(step))[graph.degree - 1] == kNoNode;
+        });
+        if (room == walk.pool.end()) {
+            graph.starts.push_back(node);
+        } else {
+            int32_t* const links = graph.links_of(node_of_step(*room));
+            *std::find(links, links + graph.degree, kNoNode) = node;
+        }
+    }
+}
+
+}  // namespace
+
+void link_nodes(Navigable& graph, const NodeLists& lists, const RowOps& ops, Pool& pool, const Callbacks& callbacks) {
+    const int64_t n = graph.size(), tasks = (n + kChunk - 1) / kChunk;
+    graph.links.resize(n * graph.degree);
+    pool.run(tasks, callbacks, [&](int, int64_t task) {
+        Chooser chooser(graph, ops);
+        std::vector<int32_t> candidates;
+        for (int64_t node = task * kChunk; node < std::min(n, (task + 1) * kChunk); ++node) {
+            candidates.clear();
+            const Key* const list = lists.at(node);
+            for (int64_t i = 0; i < lists.width() && list[i] != kNoKey; ++i) candidates.push_back(node_of(list[i]));
+            chooser.keep(static_cast<int32_t>(node), candidates, graph.degree, false);
+            put_links(graph, node, candidates);
+        }
+    });
+    const Incoming incoming(graph);
+    pool.run(tasks, callbacks, [&](int, int64_t task) {
+        Chooser chooser(graph, ops);
+        std::vector<int32_t> candidates;
+        for (int64_t node = task * kChunk; node < std::min(n, (task + 1) * kChunk); ++node) {
+            get_links(graph, node, candidates);
+            const auto from = incoming.nodes.begin() + incoming.starts[node];
+            candidates.insert(candidates.end(), from, incoming.nodes.begin() + incoming.starts[node + 1]);
+            std::sort(candidates.begin(), candidates.end());
+            candidates.erase(std::unique(candidates.begin(), candidates.end()), candidates.end());
+            chooser.keep(static_cast<int32_t>(node), candidates, graph.degree, true);
+            put_links(graph, node, candidates);
+        }
+    });
+    choose_starts(graph);
+    connect(graph, ops);
+}
+
+namespace {
+
+// Chooses the links of new nodes from what searches for them find.
+std::vector<std::vector<int32_t>> find_links(const Navigable& graph, int64_t first, int64_t last, int64_t width,
+                                             const RowOps& ops, Pool& pool, const Callbacks& callbacks) {
+    std::vector<std::vector<int32_t>> found(last - first);
+    pool.run((last - first + kSearches - 1) / kSearches, callbacks, [&](int, int64_t task) {
+        Walk walk;
+        Chooser chooser(graph, ops);
+        for (int64_t i = task * kSearches; i < std::min(last - first, (task + 1) * kSearches); ++i) {
+            query_of_node(graph, first + i, walk.query);
+            nearest_starts(graph, ops, kBegin, walk);
+            walk_to(graph, ops, width, walk);
+            for (const Step step : walk.pool) found[i].push_back(node_of_step(step));
+            chooser.keep(static_cast<int32_t>(first + i), found[i], graph.degree, true);
+        }
+    });
+    return found;
+}
+
+}  // namespace
+
+void link_new_nodes(Navigable& graph, int64_t first, int64_t width, const RowOps& ops, Pool& pool,
+                    const Callbacks& callbacks) {
+    const int64_t n = graph.size();
+    graph.links.resize(n * graph.degree);
+    std::fill(graph.links_of(first), graph.links_of(first) + (n - first) * graph.degree, kNoNode);
+    for (int64_t last; first < n; first = last) {
+        last = std::min(n, first + std::max<int64_t>(1, first / kBatchShare));
+        const auto found = find_links(graph, first, last, width, ops, pool, callbacks);
+        std::vector<std::pair<int32_t, int32_t>> back;  // from a node to a new one
+        for (int64_t node = first; node < last; ++node) {
+            put_links(graph, node, found[node - first]);
+            for (const int32_t other : found[node - first]) back.emplace_back(other, static_cast<int32_t>(node));
+        }
+        std::sort(back.begin(), back.end());
+        std::vector<size_t> groups;
+        for (size_t i = 0; i < back.size(); ++i) {
+            if (i == 0 || back[i].first != back[i - 1].first) groups.push_back(i);
+        }
+        groups.push_back(back.size());
+        const auto count = static_cast<int64_t>(groups.size()) - 1;
+        pool.run((count + kSearches - 1) / kSearches, callbacks, [&](int, int64_t task) {
+            Chooser chooser(graph, ops);
+            std::vector<int32_t> candidates;
+            for (int64_t g = task * kSearches; g < std::min(count, (task + 1) * kSearches); ++g) {
+                const int32_t node = back[groups[g]].first;
+                get_links(graph, node, candidates);
+                for (size_t i = groups[g]; i < groups[g + 1]; ++i) candidates.push_back(back[i].second);
+                chooser.keep(node, candidates, graph.degree, true);
+                put_links(graph, node, candidates);
+            }
+        });
+        if (static_cast<int64_t>(graph.starts.size()) < wanted_starts(last)) graph.starts.push_back(last - 1);
+    }
+    connect(graph, ops);
+}
+
+}  // namespace vicinal

@@ -386,10 +386,15 @@ def test_suggested_radii_tell_what_each_would_remove(work: Workplace) -> None:
     vectors, _ = planted(1)
     vectors = np.concatenate([vectors, vectors[:4]])
     texts = [f"text {row}" for row in range(len(vectors))]
+    others = duplicates(vectors, "auto", text=texts, threads=1)  # the same vectors, and other texts
+    texts[-4:] = texts[:4]
     curve = duplicates(vectors, "auto", text=texts, threads=1)
     assert isinstance(curve, RadiusCurve) and curve["radius"][0] == 0 and (np.diff(curve["radius"]) > 0).all()
     for row, radius in enumerate(curve["radius"].tolist()):
-        found = duplicates(vectors, radius)
+        found = duplicates(vectors, radius, text=texts)
+        assert (others["removed"][row], others["groups"][row]) == (
+            (0, 0) if row == 0 else (curve["removed"][row], curve["groups"][row])
+        )
         assert (curve["groups"][row], curve["removed"][row]) == (found.n_groups, len(found.removed))
         assert curve["removed_single"][row] == len(duplicates(vectors, radius, link="single").removed)
         for pair in curve.pairs[row]:
@@ -399,6 +404,8 @@ def test_suggested_radii_tell_what_each_would_remove(work: Workplace) -> None:
     assert [(pair["a"], pair["b"]) for pair in curve.pairs[0]] == [(row, len(vectors) - 4 + row) for row in range(3)]
     assert all(len(pairs) <= 3 for pairs in curve.pairs) and any(pairs for pairs in curve.pairs[1:])
     work.save("v.npy", vectors)
+    table = {"prompt": texts, "embedding": vectors.tolist()}  # whose texts are shown without being named
+    assert [pair["text_a"] for pair in duplicates(table, "auto").pairs[0]] == ["text 0", "text 1", "text 2"]
     answer = work("duplicates", "v.npy", "--suggest", "--picture", "curve.svg")
     assert answer.code == 0 and answer.out.splitlines()[0].split()[:3] == ["radius", "groups", "removed"]
     assert Path("curve.svg").read_text().startswith("<?xml")

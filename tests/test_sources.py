@@ -546,3 +546,26 @@ def test_an_archive_of_a_form_that_python_does_not_read_is_refused(flag: int, tm
     (tmp_path / "e.npz").write_bytes(content)
     with pytest.raises(DataError, match=r"e\.npz: not a readable \.npz archive: "):
         load(tmp_path / "e.npz")
+
+
+def test_a_link_to_a_device_is_named(tmp_path: Path) -> None:
+    for name in ("v.npy", "d.jsonl"):
+        (tmp_path / name).symlink_to("/dev/null")
+    with pytest.raises(UsageError, match="a link to /dev/null: a device or a pipe, no plain file"):
+        vicinal.neighbors(tmp_path / "v.npy", 1)
+    with pytest.raises(UsageError, match="there is a link to /dev/null, which is no plain file"):
+        vicinal.score(tmp_path / "d.jsonl", [[0.0], [1.0]])
+
+
+def test_half_a_surrogate_pair_is_named_with_its_remedy() -> None:
+    half, said = "a\ud800", "half a surrogate pair, .* at character .*, which no file of UTF-8 holds; correct the text"
+    with pytest.raises(DataError, match=said):
+        vicinal.score({"id": ["x", half], "e": [[0.0], [1.0]]}, "e", k=1)
+    with pytest.raises(DataError, match=f"payload: t: a text holds {said}"):
+        vicinal.index("exact").fit([[0.0], [1.0]], payload={"t": ["x", half]})
+    with pytest.raises(UsageError, match=f"2:8: {said}"):
+        vicinal.sql.connect().execute(f"SELECT\n     '{half}' AS a")
+    mended = half.encode("utf-8", "replace").decode()
+    vicinal.index("exact").fit([[0.0], [1.0]], payload={"t": ["x", mended]})
+    with pytest.warns(UserWarning, match="payload: t: it holds whole numbers beyond 64 bits; they are kept as text"):
+        vicinal.index("exact").fit([[0.0], [1.0]], payload={"t": [2**70, 1]})

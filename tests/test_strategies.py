@@ -275,3 +275,19 @@ def test_a_weighted_draw_is_the_reservoirs() -> None:
     keys = np.random.default_rng(9).random(50) ** (1 / weight)
     expected = heapq.nlargest(10, range(50), key=lambda row: keys[row])
     assert selection.at_random(weight, 10, seed=9).order.tolist() == expected
+
+
+@pytest.mark.parametrize("strategy", ["k-center", "facility", "qdit"])
+def test_progress_tells_how_many_rows_are_chosen(strategy: str) -> None:
+    told: dict[str, list[tuple[int, int]]] = {}
+    rows = np.random.default_rng(0).normal(size=(600, 4))
+    more: dict[str, Any] = {"quality": np.arange(600.0)} if strategy == "qdit" else {}
+    vicinal.select(
+        rows,
+        keep=300,
+        strategy=strategy,  # type: ignore[arg-type]
+        progress=lambda name: lambda done, total: told.setdefault(name, []).append((done, total)),
+        **more,
+    )
+    calls = told[f"300 rows by {strategy}"]
+    assert calls == sorted(calls) and calls[-1] == (300, 300) and len(calls) > 1

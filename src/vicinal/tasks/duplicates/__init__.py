@@ -219,8 +219,10 @@ def duplicates(
     use = usable(rows, vectors, on_invalid, at_least=2 if auto else 1)
     if graph is not None:
         rules = replace(rules, graph=kept.renumbered(graph.of(rows, vectors), use.left))
+    numbers = text_numbers(rows, fields_of_text)
+    numbers = None if numbers is None else numbers[use.left]
     if auto:
-        curve = radius_curve(use, rules, progress)
+        curve = radius_curve(use, rules, numbers, progress)
         if text is None:
             add_texts(curve, rows)
         curve.seconds = time.perf_counter() - start
@@ -228,10 +230,8 @@ def duplicates(
             curve.save_picture(picture, overwrite)
         return curve
     callback = progress and progress(f"{rules.metric.name} pairs within {rules.radius:g}")
-    numbers = text_numbers(rows, fields_of_text)
     if numbers is not None:
         texts.warn_of_cut_rows(vectors)
-        numbers = numbers[use.left]
     result = found(use, rules, len(rows), numbers, callback)
     if output is not None:
         result.write_groups(output, overwrite)

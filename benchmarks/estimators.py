@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import sklearn
+from benchmarks import environment
 from benchmarks.measuring import timed
 from benchmarks.sets import _ArraysOnly
 from sklearn import neighbors as theirs
@@ -158,4 +159,5 @@ def cpu() -> str:
 
 
 if __name__ == "__main__":
+    environment.clear()
     main()

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from benchmarks import environment
 
 from vicinal import ExemplarSVM
 from vicinal.data.tables import read_rows
@@ -160,4 +161,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    environment.clear()
     main()

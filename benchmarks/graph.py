@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from benchmarks import peers, sets
+from benchmarks import environment, peers, sets
 from benchmarks.sets import DataSet
 
 Row = dict[str, Any]
@@ -146,5 +146,6 @@ def record(data: DataSet, threads: int) -> Row:
 
 
 if __name__ == "__main__":
+    environment.clear()
     for row in rows_of(sets.by_path(sys.argv[1]), peers.cores()):
         print(row, flush=True)

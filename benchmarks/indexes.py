@@ -20,6 +20,7 @@ os.environ["OMP_WAIT_POLICY"] = "passive"
 
 import faiss
 import numpy as np
+from benchmarks import environment
 
 from vicinal.indexes import BY_NAME, Exact
 from vicinal.indexes.evaluation import evaluate, questions
@@ -109,4 +110,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    environment.clear()
     main()

@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 import sklearn
+from benchmarks import environment
 from benchmarks.estimators import cpu
 from benchmarks.report import table
 from sklearn.base import clone
@@ -435,4 +436,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    environment.clear()
     main()

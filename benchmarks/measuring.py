@@ -75,13 +75,14 @@ def self_join(data: DataSet, ask: Row, most_faiss: int | None, others: tuple[pee
         kernel = peers.native(vectors, metric, threads, isa)
         return kernel.self_join(k)[0], kernel.stats()
 
+    tuned = peers.tune_faiss(vectors, vectors, metric, threads, k + 1)
     answers: list[Row] = []
 
     def faiss() -> None:
         answers.append(peer_row(peers.FAISS_KNN, vectors, None, ask, most_faiss))
 
     seconds, (indices, stats), _, _ = alternating(ours, faiss, 2)
-    theirs = min(answers, key=lambda row: row.get("seconds", 0.0))
+    theirs = min(answers, key=lambda row: row.get("seconds", 0.0)) | {"tuned": tuned}
     mine: Row = {
         "who": "vicinal",
         "seconds": seconds,
@@ -94,7 +95,8 @@ def self_join(data: DataSet, ask: Row, most_faiss: int | None, others: tuple[pee
         mine["roof_share"] = roof_share(n, dim, seconds, roof, threads)
     if "found" in theirs:
         mine["against_faiss"] = against_faiss(vectors, None, indices, theirs["found"], metric)
-    rows = [mine, theirs, *(peer_row(peer, vectors, None, ask, peer.rows) for peer in others)]
+    flat = () if metric == "manhattan" else (peers.FAISS_FLAT,)
+    rows = [mine, theirs, *(peer_row(peer, vectors, None, ask, peer.rows) for peer in (*flat, *others))]
     return finished("self-join", data, ask, rows, n=n, runs=2)
 
 
@@ -104,6 +106,7 @@ def search(data: DataSet, ask: Row, others: tuple[peers.Peer, ...], most_faiss: 
     kernel = peers.native(stored, ask["metric"], ask["threads"], ask["isa"])
     flat = None if peers.FAISS_FLAT.missing(ask["metric"]) else peers.faiss_flat(stored, ask["metric"], ask["threads"])
     asked = queries[:most_faiss]
+    tuned = peers.tune_faiss(stored, queries, ask["metric"], ask["threads"], ask["k"])
 
     def theirs() -> np.ndarray | None:
         return None if flat is None else flat(asked, ask["k"])
@@ -112,7 +115,7 @@ def search(data: DataSet, ask: Row, others: tuple[peers.Peer, ...], most_faiss: 
     mine: Row = {"who": "vicinal", "seconds": best, "isa": kernel.version}
     mine["check"] = against_truth(stored, queries, indices, ask["metric"])
     mine["candidates_a_row"] = kernel.stats()["candidates"] / len(queries)
-    flat_row: Row = {"who": peers.FAISS_FLAT.name, "seconds": best_flat * len(queries) / len(asked)}
+    flat_row: Row = {"who": peers.FAISS_FLAT.name, "seconds": best_flat * len(queries) / len(asked), "tuned": tuned}
     if found is None:
         flat_row = {"who": peers.FAISS_FLAT.name, "absent": peers.FAISS_FLAT.missing(ask["metric"])}
     else:
@@ -128,6 +131,7 @@ def one_by_one(data: DataSet, ask: Row) -> Row:
     stored, queries = data.split()
     queries = queries[:ONE_BY_ONE]
     asks: dict[str, Callable[[np.ndarray], Any]] = {}
+    peers.tune_faiss(stored, queries[:1], ask["metric"], ask["threads"], ask["k"])
     kernel = peers.native(stored, ask["metric"], ask["threads"], ask["isa"])
     asks["vicinal"] = lambda row: kernel.search(row, ask["k"])[0]
     rows: list[Row] = []

@@ -9,8 +9,10 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib import import_module, metadata
+from typing import Any
 
 import numpy as np
+from benchmarks import faiss_settings
 from benchmarks.sets import Absent
 
 Ask = Callable[[np.ndarray, int], np.ndarray]
@@ -70,7 +72,7 @@ def faiss_knn(vectors: np.ndarray, metric: str, threads: int) -> Ask:
     import faiss
 
     faiss.omp_set_num_threads(threads)
-    ready = unit if metric == "cosine" else np.asarray
+    ready = unit if metric == "cosine" else np.ascontiguousarray
     stored = ready(vectors)
 
     def ask(queries: np.ndarray, k: int) -> np.ndarray:
@@ -85,7 +87,7 @@ def faiss_flat(vectors: np.ndarray, metric: str, threads: int) -> Ask:
     import faiss
 
     faiss.omp_set_num_threads(threads)
-    ready = unit if metric == "cosine" else np.asarray
+    ready = unit if metric == "cosine" else np.ascontiguousarray
     index = faiss.IndexFlat(vectors.shape[1], faiss_metric(metric))
     index.add(ready(vectors))
     return lambda queries, k: index.search(ready(queries), k)[1]
@@ -145,7 +147,16 @@ def numkong_packed(vectors: np.ndarray, metric: str, threads: int) -> Ask:
 
 
 FAISS_KNN = Peer("faiss.knn", "faiss-cpu", DENSE, None, faiss_knn)
-FAISS_FLAT = Peer("FAISS IndexFlat", "faiss-cpu", DENSE, None, faiss_flat)
+FAISS_FLAT = Peer("FAISS IndexFlat", "faiss-cpu", DENSE, 2_000, faiss_flat)
+
+
+def tune_faiss(vectors: np.ndarray, queries: np.ndarray, metric: str, threads: int, k: int) -> dict[str, Any]:
+    """Leave faiss at its best settings for this work; see `faiss_settings.best`."""
+    if FAISS_KNN.missing(metric):
+        return {}
+    return faiss_settings.best(faiss_knn(vectors, metric, threads), queries, k, blas=metric != "manhattan")
+
+
 OTHERS = (
     Peer("scikit-learn brute", "scikit-learn", DENSE, 1_000, sklearn_brute),
     Peer("usearch exact", "usearch", DENSE[:2], 1_000, usearch_exact),

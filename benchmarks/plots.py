@@ -4,8 +4,19 @@ from pathlib import Path
 from typing import Any
 
 
+def exponent(points: list[dict[str, Any]], over: str, who: str) -> float:
+    """The slope of the line fitted to the logarithms: cost grows as this power."""
+    import numpy as np
+
+    x, y = (np.log([point[key] for point in points]) for key in (over, who))
+    return float(np.polyfit(x, y, 1)[0]) if len(points) > 1 else float("nan")
+
+
 def draw(records: list[dict[str, Any]], docs: Path) -> list[tuple[str, Path]]:
-    """One picture a record of growth: seconds over n or dim, both axes logarithmic. Gives captions and files."""
+    """One picture a record of growth: seconds over n, dim, k or threads, with logarithmic axes and fitted exponents.
+
+    Returns    captions and files.
+    """
     import matplotlib
 
     matplotlib.use("svg")
@@ -17,10 +28,13 @@ def draw(records: list[dict[str, Any]], docs: Path) -> list[tuple[str, Path]]:
         over, points = record["over"], record["points"]
         figure, axes = pyplot.subplots(figsize=(6.4, 4))
         for who, colour in (("faiss.knn", "#888888"), ("vicinal", "#c0392b")):
-            axes.loglog([p[over] for p in points], [p[who] for p in points], "o-", label=who, color=colour)
-        fixed = "dim" if over == "n" else "n"
-        caption = f"Seconds of a self-join over {over}, {fixed} = {points[0][fixed]:,}, euclidean, k = 5"
-        axes.set(xlabel=over, ylabel="seconds", title=caption)
+            label = f"{who}, exponent {exponent(points, over, who):.2f}"
+            axes.loglog([p[over] for p in points], [p[who] for p in points], "o-", label=label, color=colour)
+        fixed = [name for name in ("n", "dim", "k", "threads") if name != over and name in points[0]]
+        held = ", ".join(f"{name} = {points[0][name]:,}" for name in fixed)
+        caption = f"Seconds of a self-join over {over}: {held}, euclidean"
+        axes.set(ylabel="seconds", title=f"Self-join over {over}")
+        axes.set_xlabel(f"{over}; {held}")
         axes.grid(True, which="both", linewidth=0.3)
         axes.legend()
         figure.tight_layout()

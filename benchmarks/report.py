@@ -4,8 +4,17 @@ import json
 from pathlib import Path
 from typing import Any
 
+from benchmarks import environment
+
 Record = dict[str, Any]
-HEAD = Path(__file__).parent / "head.md"
+HEAD, PROCESSOR = (Path(__file__).parent / name for name in ("head.md", "processor.md"))
+BEGIN, END = "<!-- headline: made by make bench -->", "<!-- end of headline -->"
+
+
+HEADED = ("faiss.knn", "FAISS IndexFlat")  # ratios are over one of them
+FLAG = {"neon": "asimd", "dotprod": "asimddp", "i8mm": "i8mm"}  # of each instruction set, what the system calls it
+FLAG |= {"avx2": "avx2", "avxvnni": "avx_vnni", "avx512": "avx512_vnni", "amx": "amx_int8"}
+ISAS = tuple(FLAG)  # the older ones first
 
 
 def seconds(value: float) -> str:
@@ -141,81 +150,154 @@ def memory_table(records: list[Record]) -> str:
     return table(["data", "metric", "peak beyond the input", "of it the result", "the rest over n dim bytes"], rows)
 
 
+def faiss_table(records: list[Record]) -> str:
+    """The settings at which faiss ran, and what they gave over its default."""
+    rows = []
+    for record in records:
+        theirs = next((row for row in record.get("rows", []) if row.get("tuned")), None)
+        if theirs is None:
+            continue
+        tuned = theirs["tuned"]
+        words = ", ".join(f"{name.removeprefix('distance_compute_')} = {v}" for name, v in tuned["settings"].items())
+        gain = f"{tuned['default_over_best']:.2f}"
+        rows.append([record["data"], record["work"], record["metric"], str(record["k"]), words or "its default", gain])
+    head = ["data", "work", "metric", "k", "the best of the settings tried", "default's time over it"]
+    return table(head, rows) if rows else "Not tried: faiss ran with its default settings.\n"
+
+
 def find(records: list[Record], **wanted: Any) -> list[Record]:
     """The records with these values."""
     return [record for record in records if all(record.get(key) == value for key, value in wanted.items())]
 
 
+def in_full(record: Record) -> bool:
+    """False where faiss's seconds are extrapolated: such a ratio is shown in the tables, and proves nothing."""
+    return not any(row["who"] in HEADED and "extrapolated_from_rows" in row for row in record["rows"])
+
+
+def ratios(found: list[Record]) -> list[float]:
+    """Ours over faiss's, where faiss was asked all rows."""
+    return [r["rows"][0]["times_faiss"] for r in found if "times_faiss" in r["rows"][0] and in_full(r)]
+
+
+def chosen(records: list[Record]) -> dict[str, list[float]]:
+    """The ratios that goals and the headline speak of: euclidean and cosine, real data."""
+    real = [r for r in records if not r["data"].startswith(("Gaussian", "clusters")) and r.get("metric") != "manhattan"]
+    wide = [r for r in real if r["work"] == "self-join" and 384 <= r["dim"] <= 1536]
+    near = [r for r in wide if r["k"] <= 10]
+    asked = [r for r in real if r["work"] == "search" and r["dim"] >= 384 and r["k"] <= 10]
+    one = [r for r in real if r["work"] == "one query" and r["dim"] >= 384]
+    noise = [r for r in records if r["data"].startswith("Gaussian") and r.get("k") == 100 and r["work"] != "memory"]
+    return {
+        "large": ratios([r for r in near if r["n"] >= 55_000]),
+        "middle": ratios([r for r in near if 10_000 <= r["n"] < 55_000]),
+        "small": ratios([r for r in near if r["n"] <= 5_000]),
+        "k 100": ratios([r for r in wide if r["k"] == 100 and r["dim"] == 384]),
+        "queries": ratios([r for r in asked if r["n"] >= 45_000]),
+        "one query": ratios([r for r in one if r["n"] >= 45_000]),
+        "noise": ratios([r for r in noise if r["metric"] != "manhattan"]),
+    }
+
+
+# What is counted, in words, and the least ratio that is aimed at with AVX2 and with more.
+GOALS = (
+    ("large", "self-join, k = 5, 55,000 rows and more, dim 384 to 1536", 12, 15),
+    ("middle", "self-join, k = 5, 10,000 to 54,999 rows, dim 384 to 1536", 5, 12),
+    ("small", "self-join, k = 5, 2,000 to 5,000 rows, dim 384 to 1536", 3, 3),
+    ("k 100", "self-join, k = 100, dim 384", 6, 10),
+    ("queries", "queries in one call against 45,000 rows and more, dim 384 and more", 7, 10),
+    ("noise", "Gaussian noise, k = 100, self-join and queries", 1.5, 1.5),
+)
+
+
 def reached(records: list[Record]) -> str:
     """The table "to reach / measured": the figures that were set, and the least and most that was measured."""
-
-    def real(**wanted: Any) -> list[Record]:
-        return [r for r in find(records, **wanted) if not r["data"].startswith(("Gaussian", "clusters"))]
-
-    def ratios(found: list[Record]) -> list[float]:
-        return [r["rows"][0]["times_faiss"] for r in found if "times_faiss" in r["rows"][0] and in_full(r)]
-
-    def in_full(record: Record) -> bool:
-        """False where faiss's seconds are extrapolated: such a ratio is shown below, and proves nothing here."""
-        return not any("faiss" in r["who"].lower() and "extrapolated_from_rows" in r for r in record["rows"])
-
+    found = chosen(records)
+    isas = {r["rows"][0]["isa"] for r in records if r.get("rows") and "isa" in r["rows"][0]}
     timed = [r for r in records if r["work"] not in ("memory", "growth", "graph", "ann")]
     load = max((r.get("load_average", 0.0) / r.get("threads", 1) for r in timed), default=0.0)
-
-    near = [r for m in ("euclidean", "cosine") for r in real(work="self-join", metric=m)]
-    wide = [r for r in near if 384 <= r["dim"] <= 1536]
-    big = [r for w in ("search", "one query") for r in real(work=w, dim=384, k=5) if r["n"] >= 100_000]
-    big = [r for r in big if r["metric"] != "manhattan"]
-    isa = [row for r in find(records, work="isas") for row in r["rows"]]
-
-    def of(isa_name: str) -> list[float]:
-        return [row["times_faiss"] for row in isa if row["who"] == f"vicinal, {isa_name}" and "times_faiss" in row]
-
-    shares = [r["rows"][0]["roof_share"] for r in wide if r["k"] == 5]
-    memory = [r["times_n_dim"] for r in find(records, work="memory") if "absent" not in r]
-    lines: list[tuple[str, float, list[float], bool]] = [
-        ("self-join, euclidean and cosine, dim 384 to 1536, k = 5", 15, ratios([r for r in wide if r["k"] == 5]), True),
-        ("the same, dim 50 to 100", 10, ratios([r for r in near if r["k"] == 5 and 50 <= r["dim"] <= 100]), True),
-        ("the same, k = 100, dim 384", 10, ratios([r for r in wide if r["k"] == 100 and r["dim"] == 384]), True),
-        (
-            "self-join, manhattan, dim >= 384, k = 5",
-            25,
-            ratios([r for r in real(work="self-join", metric="manhattan", k=5) if r["dim"] >= 384]),
-            True,
-        ),
-        ("10,000 queries against 100,000 rows, dim 384", 7, ratios([r for r in big if r["work"] == "search"]), True),
-        ("one query against 100,000 rows, dim 384", 5, ratios([r for r in big if r["work"] == "one query"]), True),
-        ("share of the int8 roof, self-join, dim >= 384", 0.85, shares, True),
-        ("peak memory beyond input and result, over n dim bytes", 1.4, memory, False),
-        ("the portable path, dim >= 384", 1, of("portable"), True),
-        ("the AVX2 path, dim >= 384", 3, of("avx2"), True),
-    ]
     rows = []
-    for name, goal, values, at_least in lines:
-        shown = "not measured" if not values else f"{min(values):.2f} to {max(values):.2f}"
-        worst = (min(values) if at_least else max(values)) if values else None
-        verdict = "" if worst is None else ("yes" if (worst >= goal) == at_least or worst == goal else "no")
-        best = (max(values) if at_least else min(values)) if values else None
-        if verdict == "no" and best is not None and (best >= goal) == at_least:
-            verdict = "in part"
-        if at_least and verdict and load > 1.5:  # others ran beside it: no timing decides anything
-            verdict = "open: measured on a loaded machine"
-        rows.append([name, f"{'at least' if at_least else 'at most'} {goal}", shown, verdict])
+    for key, name, avx2, more in GOALS:
+        goal, values = more if isas & {"avx512", "amx"} else avx2, found[key]
+        verdict = ""
+        if values:
+            verdict = "yes" if min(values) >= goal else "in part" if max(values) >= goal else "no"
+            if load > 1.5:  # others ran beside it: no timing decides anything
+                verdict = "open: measured on a loaded machine"
+        rows.append([name, f"at least {goal}", spread(values) or "not measured", verdict])
     return table(["work", "to reach", "measured", "reached"], rows)
 
 
-def write(folder: Path, docs: Path) -> None:
-    """Writes docs/benchmarks.md and its plots."""
-    from benchmarks.diversity import reached as reached_by_diversity
-    from benchmarks.plots import draw
+def spread(values: list[float]) -> str:
+    """The least and the greatest ratio; empty where there is none."""
+    if not values:
+        return ""
+    low, high = (f"{value:.3g}" for value in (min(values), max(values)))
+    return f"{low} x" if low == high else f"{low} to {high} x"
 
+
+def processors(folder: Path) -> dict[Path, tuple[Record, list[Record]]]:
+    """The folder of each processor, with its last machine's record and all records."""
+    loaded = {one: load(one) for one in sorted(folder.iterdir()) if one.is_dir()}
+    return {one: (newest(files), records) for one, (files, records) in loaded.items()}
+
+
+def headline(measured: dict[Path, tuple[Record, list[Record]]]) -> str:
+    """One line for each folder and instruction set: how many times faiss's speed, from the results alone.
+
+    Where AVX2 has no folder of its own, its line comes from the comparison of instruction sets on a newer processor.
+    """
+    lines = []
+    for machine, records in measured.values():
+        for isa in ISAS:
+            mine = [r for r in records if r.get("rows") and r["rows"][0].get("isa") == isa]
+            lines.append((isa, machine, chosen(mine), mine))
+    if not any(isa == "avx2" and any(found.values()) for isa, _, found, _ in lines):
+        for machine, records in measured.values():
+            mine = [forced(r, "avx2") for r in find(records, work="isas")]
+            mine = [r for r in mine if r["rows"]]
+            lines.append(("avx2", machine, chosen(mine), mine))
+    shown = []
+    for isa, machine, found, mine in sorted(lines, key=lambda one: ISAS.index(one[0])):
+        cells = [spread(found[key]) for key in ("large", "middle", "k 100", "queries")]
+        if not any(cells):
+            continue
+        best = next((name for name in reversed(ISAS) if FLAG[name] in machine.get("flags", [])), isa)
+        name = f"{machine['cpu']}, {machine['threads']} threads" + (f", {isa} forced" if best != isa else "")
+        blas = [
+            one["kernel"] for one in machine.get("libraries", []) if one["of"].startswith("faiss") and one["kernel"]
+        ]
+        level = f"{machine['faiss_simd_level']}, BLAS {', '.join(blas)}" if blas else "not recorded"
+        shown.append([isa, name, level, *cells, max((r["at"][:10] for r in mine), default="")])
+    head = ["our instructions", "processor", "faiss's", "k = 5, 55,000 rows and more", "10,000 rows and more"]
+    return table([*head, "k = 100, dim 384", "queries", "measured"], shown)
+
+
+def forced(record: Record, isa: str) -> Record:
+    """The record of a self-join with one instruction set, out of that of all."""
+    mine = [row | {"isa": isa} for row in record["rows"] if row["who"] == f"vicinal, {isa}"]
+    theirs = [row for row in record["rows"] if row["who"] == "faiss.knn"]
+    return record | {"work": "self-join", "rows": mine + theirs if mine else []}
+
+
+def newest(files: list[Record]) -> Record:
+    """The machine's record of the file that was measured last."""
+    found: Record = max(files, key=lambda file: max(record["at"] for record in file["records"]))["machine"]
+    return found
+
+
+def section(folder: Path, docs: Path, draws: bool) -> str:
+    """All tables of one processor."""
     files, records = load(folder)
+    told = newest(files)
     growths = find(records, work="growth")
-    pictures = draw(growths, docs) if growths else []
-    told = files[0]["machine"] if files else {}
+    pictures = []
+    if growths and draws:
+        from benchmarks.plots import draw
+
+        pictures = draw(growths, docs)
     roofs = ", ".join(f"{isa} {roof / 1e9:,.0f} G/s" for isa, roof in told.get("int8_roof_a_core", {}).items())
-    origins = "\n".join(f"- {file['data']['name']}: {file['data']['origin']}" for file in files)
-    samples = sorted(
+    parts = sorted(
         {
             (row["who"], row["extrapolated_from_rows"])
             for r in records
@@ -223,28 +305,49 @@ def write(folder: Path, docs: Path) -> None:
             if "extrapolated_from_rows" in row
         }
     )
+    absent = {f"- {row['who']}: {row['absent']}" for r in records for row in r.get("rows", []) if "absent" in row}
     versions = ", ".join(f"{name} {version}" for name, version in told.get("versions", {}).items())
-    about = (
-        f"{told.get('cpu')} ({', '.join(told.get('flags', []))}), {told.get('threads')} threads; {told.get('system')}"
-    )
-    text = HEAD.read_text(encoding="utf-8").format(
-        machine=f"{about}; {versions}.",
+    return PROCESSOR.read_text(encoding="utf-8").format(
+        name=f"{told['cpu']} ({folder.name})",
+        machine=f"{', '.join(told.get('flags', []))}; {told['threads']} threads; {told['system']}; {versions}.",
+        libraries=environment.said(told),
+        cleared=told.get("cleared", "not recorded"),
         roofs=roofs,
-        origins=origins,
+        origins="\n".join(f"- {file['data']['name']}: {file['data']['origin']}" for file in files),
         reached=reached(records),
         self_join=work_table(records, "self-join"),
         search=work_table(records, "search"),
         one=work_table(records, "one query"),
         isas=work_table(records, "isas"),
+        faiss=faiss_table(records),
         inside=inside_table(records),
         memory=memory_table(records),
+        samples="; ".join(f"{who}: {rows:,} rows" for who, rows in parts) or "none",
+        absent="\n".join(sorted(absent)) or "None.",
+        pictures="\n\n".join(f"![{caption}]({path.name})" for caption, path in pictures) or "Not measured.",
+    )
+
+
+def between(text: str, made: str) -> str:
+    """README's text with the table between its marks."""
+    before, rest = text.split(BEGIN)
+    return f"{before}{BEGIN}\n{made}{END}{rest.split(END)[1]}"
+
+
+def write(folder: Path, docs: Path, readme: Path) -> None:
+    """Writes docs/benchmarks.md, its plots and README's table from the results of all processors."""
+    from benchmarks.diversity import reached as reached_by_diversity
+
+    loaded = processors(folder)
+    folders = list(loaded)
+    made = headline(loaded)
+    # The plots are those of the processor whose growth was measured last.
+    grown = [(max(r["at"] for r in g), one) for one in folders if (g := find(loaded[one][1], work="growth"))]
+    drawn = max(grown)[1] if grown else None
+    text = HEAD.read_text(encoding="utf-8").format(
+        headline=made,
         diversity=reached_by_diversity(),
-        samples="; ".join(f"{who}: {rows:,} rows" for who, rows in samples) or "none",
-        absent="\n".join(
-            sorted(
-                {f"- {row['who']}: {row['absent']}" for r in records for row in r.get("rows", []) if "absent" in row}
-            )
-        ),
-        pictures="\n\n".join(f"![{caption}]({path.name})" for caption, path in pictures) or "Not measured yet.",
+        processors="\n".join(section(one, docs, one == drawn) for one in folders),
     )
     (docs / "benchmarks.md").write_text(text, encoding="utf-8")
+    readme.write_text(between(readme.read_text(encoding="utf-8"), made), encoding="utf-8")

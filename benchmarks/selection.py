@@ -14,6 +14,7 @@ import platform
 from pathlib import Path
 from typing import Any
 
+from benchmarks import environment
 from benchmarks.selection_sets import SETS
 
 from vicinal.storage import atomic
@@ -134,4 +135,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    environment.clear()
     main()

@@ -16,15 +16,18 @@ class Rotation;
 struct BlockStats {
     int size = 0;
     double scale = 1;
+    double middle = 0;   // a code q stands for scale * (q + middle)
+    int64_t terms = 0;   // coordinates of a row
+    int32_t offset = 0;  // added to each code of a column by the scan
     double max_slack = 0;
-    double max_length = 0;  // highest length of the codes, times scale
+    double max_length = 0;  // highest length of what the codes stand for
     double max_shift = 0;   // highest shift; inner product and absolute only
     double min_shift = 0;   // lowest shift; absolute only
     double max_norm = 0;    // highest scaled length of the given rows and of the centre, added; inner product only
     int region = 0;         // the rows are coded from the centre of this region
     double longest = 0;     // highest and lowest distance from the centre; both 0 where lengths are not kept
     double shortest = 0;
-    const int32_t* squared_norms = nullptr;  // of the codes; of bits the number of ones
+    const int32_t* squared_norms = nullptr;  // of the codes, without `middle`; of bits the number of ones
     const int32_t* sums = nullptr;
     const float* slacks = nullptr;
     const float* lengths =
@@ -53,6 +56,7 @@ struct RowStats {
 struct CodedBlock : RowStats {
     std::vector<int8_t> codes;
     std::vector<int32_t> tails;  // of each row the four further codes of its sketch; empty where there are no sketches
+    RowStats coarse;  // of the coarse codes (coarse.hpp), where the coder has them; also those of the sketches then
     RowStats sketch;
 };
 
@@ -111,6 +115,8 @@ public:
     virtual int group_bytes() const = 0;  // consecutive coordinates in a panel
     virtual uint8_t offset() const = 0;   // added to each code in a panel
     virtual const ScanOps& scan(const Isa& isa) const = 0;
+    // Whether rows have coarse codes (coarse.hpp) too, for a scan that is faster and excludes fewer pairs.
+    virtual bool coarse() const { return false; }
 };
 
 }  // namespace vicinal

@@ -20,26 +20,13 @@ constexpr int64_t kChunk = 256;  // positions in a task
 JoinPlan plan_tasks(const Context& context, const QueryBlocks& queries) {
     JoinPlan plan;
     plan.seeds.resize(queries.count());
-    const int64_t parts = queries.parts(context.pool.threads());
     std::vector<std::vector<int32_t>> near(queries.count());
     for (int64_t block = 0; block < queries.count(); ++block) {
         near[block] = queries.near(block);
         near[block].resize(std::min(near[block].size(), kNear));
-        plan.tasks.push_back({static_cast<int32_t>(block), near[block]});
+        plan.near.push_back({static_cast<int32_t>(block), near[block]});
     }
-    plan.near_tasks = static_cast<int64_t>(plan.tasks.size());
-    for (int64_t block = 0; block < queries.count(); ++block) {
-        std::vector<int32_t> columns;
-        for (int32_t b = 0; b < context.stored.blocks(); ++b) {
-            if (std::find(near[block].begin(), near[block].end(), b) == near[block].end()) columns.push_back(b);
-        }
-        const auto size = static_cast<int64_t>(columns.size());
-        for (int64_t part = 0; part < parts; ++part) {
-            const auto first = columns.begin() + size * part / parts,
-                       last = columns.begin() + size * (part + 1) / parts;
-            if (first != last) plan.tasks.push_back({static_cast<int32_t>(block), {first, last}});
-        }
-    }
+    add_parts(std::move(near), context.stored.blocks(), queries.parts(context.pool.threads()), plan);
     return plan;
 }
 

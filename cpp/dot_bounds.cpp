@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "centre.hpp"
+#include "coarse.hpp"
 #include "dot_codes.hpp"
 
 namespace vicinal {
@@ -39,7 +40,7 @@ double DotCoder::distance_of(double sum) const {
 // Upper bound of the error of the inner product of the row and any of the columns, computed from codes and shifts.
 double DotCoder::allowance(const BlockStats& rows, int row, const BlockStats& columns) const {
     if (!(rows.slacks[row] < kInfinity && columns.max_slack < kInfinity)) return kInfinity;
-    const double length = rows.scale * std::sqrt(static_cast<double>(rows.squared_norms[row])) * (1 + 1e-12);
+    const double length = rows.scale * std::sqrt(square_of(rows, row)) * (1 + 1e-12);
     return length * columns.max_slack + rows.slacks[row] * (columns.max_length + columns.max_slack) +
            (static_cast<double>(dim_) + 64) * 0x1p-50 * rows.max_norm * columns.max_norm + 1e-290 * factor_ * factor_;
 }
@@ -48,6 +49,11 @@ namespace {
 
 constexpr double kLengthError = 0x1p-19;  // relative error of a stored length and of its square
 constexpr double kShortest = 0x1p-60;     // below it the error of float32 may be larger
+
+// A base of at least -`value`, or what cannot be a base where the row has no length.
+int32_t negated(double value) {
+    return value > -kBaseLimit ? -static_cast<int32_t>(std::floor(std::min(value, kBaseLimit))) : 0;
+}
 
 // Whether the bound from the lengths is better than that of the triangle inequality.
 bool lengths_differ(const BlockStats& rows, const BlockStats& columns) {
@@ -69,7 +75,7 @@ void DotCoder::thresholds_by_products(const BlockStats& own, const double* radii
                                       Thresholds& thresholds, bool& unclipped) const {
     const double unit = own.scale * other.scale, highest = own.max_shift + other.max_shift;
     for (int i = 0; i < own.size; ++i) {
-        const double base = std::ceil((own.shifts[i] - own.max_shift) / unit);
+        const double base = std::ceil((own.shifts[i] - own.max_shift) / unit + share_of(own, i));
         unclipped &= base >= -kBaseLimit;
         thresholds.base[i] = static_cast<int32_t>(std::max(base, -kBaseLimit));
         const double threshold = (-radii[i] - allowance(own, i, other) - highest) / unit;
@@ -92,17 +98,18 @@ void DotCoder::thresholds_by_distances(const BlockStats& own, const double* radi
     }
     if (lengths_differ(own, other)) {
         for (int i = 0; i < own.size; ++i) {
-            const double length = own.lengths[i], base = length * length * (1 - kLengthError) * inverse;
+            const double length = own.lengths[i],
+                         base = length * length * (1 - kLengthError) * inverse - share_of(own, i);
             unclipped &= base <= kBaseLimit;
-            thresholds.base[i] = base > 0 ? -static_cast<int32_t>(std::min(base, kBaseLimit)) : 0;
+            thresholds.base[i] = negated(base);
             const double threshold = -(radii[i] * radii[i] + 2 * allowance(own, i, other)) * inverse;
             thresholds.least_score[i] = radii[i] < 0 ? kPassNone : to_threshold(threshold);
         }
     } else {
         for (int i = 0; i < own.size; ++i) {
-            const double base = own.squared_norms[i] * half;
+            const double base = square_of(own, i) * half - share_of(own, i);
             unclipped &= base <= kBaseLimit;
-            thresholds.base[i] = -static_cast<int32_t>(std::min(base, kBaseLimit));
+            thresholds.base[i] = negated(base);
             const double bound = radii[i] + own.slacks[i] + other.max_slack;
             thresholds.least_score[i] = radii[i] < 0 ? kPassNone : to_threshold(-bound * bound * inverse);
         }
@@ -124,9 +131,9 @@ bool DotCoder::thresholds(const BlockStats& rows, const double* row_radii, const
     };
     fill(rows, row_radii, columns, row_thresholds);
     fill(columns, column_radii, rows, column_thresholds);
-    // Codes in a panel are raised by 128, which adds 128 times the sum of the row's codes to each product.
+    // The scan raises the codes of columns, which adds so many times the sum of the row's codes to each product.
     for (int i = 0; i < rows.size; ++i) {
-        row_thresholds.base[i] -= 128 * rows.sums[i];
+        row_thresholds.base[i] -= rows.offset * rows.sums[i];
         row_thresholds.least_score[i] -= row_thresholds.base[i];
     }
     for (size_t i = rows.size; i < row_thresholds.base.size(); ++i) {

@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "centre.hpp"
+#include "coarse.hpp"
 
 namespace vicinal {
 namespace {
@@ -15,8 +16,8 @@ constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 }  // namespace
 
-DotCoder::DotCoder(const Rows& rows, Metric metric, const RowOps& ops)
-    : metric_(metric), ops_(ops), dim_(rows.matrix.dim) {
+DotCoder::DotCoder(const Rows& rows, Metric metric, const RowOps& ops, bool coarse)
+    : metric_(metric), ops_(ops), dim_(rows.matrix.dim), coarse_(coarse) {
     // Sums of products must stay below 2^28, so that scores fit in 32 bits.
     max_code_ = static_cast<int>(std::clamp<int64_t>((int64_t{1} << 28) / (255 * dim_), 1, 127));
     const Centre estimate = find_centre(rows, ops);
@@ -58,15 +59,18 @@ double DotCoder::peak(const Rows& rows, int64_t row, int region) const {
     return ops_.peak(x.data(), centres_[region].data(), dim_);
 }
 
-// Allocates the statistics of n rows that have one scale.
-static void start(RowStats& out, int n, double scale) {
+// Allocates the statistics of n rows of `terms` coordinates that have one scale.
+static void start(RowStats& out, int n, int64_t terms, double scale, bool coarse) {
     const int64_t padded_rows = coded_rows(n);
     out.squared_norms.assign(padded_rows, 0);
     out.sums.assign(padded_rows, 0);
     out.slacks.assign(padded_rows, 0);
     out.stats = {};
     out.stats.size = n;
-    out.stats.scale = scale;
+    out.stats.scale = coarse ? 2 * scale : scale;
+    out.stats.middle = coarse ? kMiddle : 0;
+    out.stats.terms = terms;
+    out.stats.offset = coarse ? 64 : 128;
     out.stats.squared_norms = out.squared_norms.data();
     out.stats.sums = out.sums.data();
     out.stats.slacks = out.slacks.data();
@@ -94,6 +98,42 @@ void DotCoder::put_row(const float* x, double lost, int i, CodedBlock& block) co
                   (length + row.residual) * 0x1p-20 + std::sqrt(static_cast<double>(dim_)) * 0x1p-70,
               i, block);
     stats.max_length = std::max(stats.max_length, length * (1 + 1e-12));
+    if (coarse_) put_coarse(x, lost, i, block);
+}
+
+// Stores the statistics of the coarse codes of row i, which put_row has coded.
+void DotCoder::put_coarse(const float* x, double lost, int i, CodedBlock& block) const {
+    RowStats& out = block.coarse;
+    const CodedRow row = ops_.halve(x, dim_, static_cast<float>(out.stats.scale), &block.codes[i * row_bytes()]);
+    out.squared_norms[i] = row.squared_norm;
+    out.sums[i] = row.sum;
+    const double length = out.stats.scale * std::sqrt(square_of(out.stats, i));
+    put_slack(lost + row.residual * (1 + (static_cast<double>(dim_) / 8 + 32) * 0x1p-23) +
+                  (length + row.residual) * 0x1p-20 + std::sqrt(static_cast<double>(dim_)) * 0x1p-70,
+              i, out);
+    out.stats.max_length = std::max(out.stats.max_length, length * (1 + 1e-12));
+}
+
+// Gives the coarse codes what does not depend on the codes.
+static void share(CodedBlock& block) {
+    RowStats& out = block.coarse;
+    out.lengths = block.lengths;
+    out.shifts = block.shifts;
+    for (size_t i = 0; i < block.slacks.size(); ++i) {
+        if (!(block.slacks[i] < kInfinity)) put_slack(kInfinity, static_cast<int>(i), out);
+    }
+    const BlockStats own = out.stats;
+    out.stats = block.stats;
+    out.stats.scale = own.scale;
+    out.stats.middle = own.middle;
+    out.stats.offset = own.offset;
+    out.stats.max_slack = own.max_slack;
+    out.stats.max_length = own.max_length;
+    out.stats.squared_norms = own.squared_norms;
+    out.stats.sums = own.sums;
+    out.stats.slacks = own.slacks;
+    out.stats.shifts = out.shifts.data();
+    out.stats.lengths = out.lengths.empty() ? nullptr : out.lengths.data();
 }
 
 // Stores the length of a row, given its square.
@@ -125,7 +165,8 @@ double DotCoder::shift(const Rows& rows, int64_t row) const {
 void DotCoder::encode(const Rows& rows, const int32_t* which, int n, int region, double highest_peak,
                       CodedBlock& out) const {
     const double* centre = centres_[region].data();
-    start(out, n, usable_scale(round_up(highest_peak * factor_ / max_code_ * (1 + 1e-6))));
+    start(out, n, dim_, usable_scale(round_up(highest_peak * factor_ / max_code_ * (1 + 1e-6))), false);
+    if (coarse_) start(out.coarse, n, dim_, out.stats.scale, true);
     out.codes.assign(coded_rows(n) * row_bytes(), 0);
     out.tails.clear();
     out.lengths.clear();
@@ -162,14 +203,16 @@ void DotCoder::encode(const Rows& rows, const int32_t* which, int n, int region,
     }
     stats.shifts = out.shifts.data();
     stats.lengths = out.lengths.empty() ? nullptr : out.lengths.data();
+    if (coarse_) share(out);
 }
 
 void DotCoder::encode_rotated(const Rows& rows, const int32_t* which, int n, const Rotation& rotation, float* rotated,
                               CodedBlock& out) const {
     std::vector<double> squares(n), remainders(n);
     const double highest = rotate_rows(rows, which, n, rotation, rotated, squares.data(), remainders.data());
-    start(out, n, usable_scale(round_up(highest / max_code_ * (1 + 1e-6))));
-    start(out.sketch, n, out.stats.scale);
+    start(out, n, dim_, usable_scale(round_up(highest / max_code_ * (1 + 1e-6))), false);
+    if (coarse_) start(out.coarse, n, dim_, out.stats.scale, true);
+    start(out.sketch, n, rotation.kept() + 4, out.stats.scale, coarse_);
     out.codes.assign(coded_rows(n) * row_bytes(), 0);
     out.tails.assign(coded_rows(n), 0);
     out.lengths.assign(padded(n, kRowStep), 0);
@@ -184,6 +227,7 @@ void DotCoder::encode_rotated(const Rows& rows, const int32_t* which, int n, con
         else put_slack(kInfinity, i, out.sketch);
     }
     out.stats.lengths = out.lengths.data();
+    if (coarse_) share(out);
 }
 
 // Rotates the rows, in chunks that fit in the cache. Returns the largest absolute coordinate, and for each row the
@@ -224,25 +268,27 @@ double DotCoder::rotate_rows(const Rows& rows, const int32_t* which, int n, cons
 // Codes the sketch of row i: the last coordinates, which put_row has coded, and the length of the others.
 void DotCoder::put_sketch(const float* x, const Rotation& rotation, double square, double remainder, double lost, int i,
                           CodedBlock& block) const {
-    const double scale = block.stats.scale;
+    const double fine = block.stats.scale, scale = block.sketch.stats.scale, middle = block.sketch.stats.middle;
+    const auto own = [&](int8_t code) { return coarse_ ? halved(code) : code; };
     // The remainder, less a typical one, is coded as four equal coordinates of half its value, so that the common scale
     // suffices.
     const double quarter = (remainder - rotation.typical_remainder()) / 2;
-    const auto tail = static_cast<int8_t>(std::clamp(std::round(quarter / scale), -127.0, 127.0));
+    const auto tail = static_cast<int8_t>(std::clamp(std::round(quarter / fine), -127.0, 127.0));
     const int8_t tails[4] = {tail, tail, tail, tail};
     std::memcpy(&block.tails[i], tails, 4);
-    double residual = 4 * (quarter - scale * tail) * (quarter - scale * tail);
-    int32_t squared_norm = 4 * tail * tail, sum = 4 * tail;
+    const double left = quarter - scale * (own(tail) + middle);
+    double residual = 4 * left * left;
+    int32_t squared_norm = 4 * own(tail) * own(tail), sum = 4 * own(tail);
     const int8_t* code = &block.codes[i * row_bytes()];
     for (int64_t c = rotation.first(); c < dim_; ++c) {
-        const double off = x[c] - scale * code[c];
+        const double off = x[c] - scale * (own(code[c]) + middle);
         residual += off * off;
-        squared_norm += code[c] * code[c];
-        sum += code[c];
+        squared_norm += own(code[c]) * own(code[c]);
+        sum += own(code[c]);
     }
     block.sketch.squared_norms[i] = squared_norm;
     block.sketch.sums[i] = sum;
-    const double length = scale * std::sqrt(static_cast<double>(squared_norm));
+    const double length = scale * std::sqrt(square_of(block.sketch.stats, i));
     put_slack(lost + std::sqrt(residual) * (1 + rotation.kept() * 0x1p-50) + (std::sqrt(square) + length) * 0x1p-20 +
                   std::sqrt(static_cast<double>(dim_)) * 0x1p-70,
               i, block.sketch);

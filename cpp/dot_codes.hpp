@@ -42,8 +42,8 @@ namespace vicinal {
 
 class DotCoder final : public Coder, public CentredCoder {
 public:
-    // Chooses the centre and the factor from the rows.
-    DotCoder(const Rows& rows, Metric metric, const RowOps& ops);
+    // Chooses the centre and the factor from the rows. `coarse`: rows and sketches have coarse codes too.
+    DotCoder(const Rows& rows, Metric metric, const RowOps& ops, bool coarse = false);
 
     const CentredCoder* centred_coder() const override { return regions() == 1 ? this : nullptr; }
     void centred(const Rows& rows, int64_t row, float* out) const override;
@@ -69,6 +69,7 @@ public:
     int group_bytes() const override { return 4; }
     uint8_t offset() const override { return 128; }
     const ScanOps& scan(const Isa& isa) const override { return *isa.dot; }
+    bool coarse() const override { return coarse_; }
 
     int max_code() const { return max_code_; }
     double factor() const { return factor_; }
@@ -82,6 +83,7 @@ private:
     // Codes row i of a block. `lost` is an upper bound of the errors of x, without those listed above. If it is
     // infinite, the codes stay 0 and the slack is infinite.
     void put_row(const float* x, double lost, int i, CodedBlock& block) const;
+    void put_coarse(const float* x, double lost, int i, CodedBlock& block) const;
     void put_length(double square, int i, CodedBlock& block) const;
     void put_sketch(const float* x, const Rotation& rotation, double square, double remainder, double lost, int i,
                     CodedBlock& block) const;
@@ -101,6 +103,7 @@ private:
     const RowOps& ops_;
     int64_t dim_;
     int max_code_;
+    bool coarse_;
     std::vector<std::vector<double>> centres_;  // one for each region
     std::vector<double> centre_distances_;      // lower bounds of the scaled distances of all pairs of centres
     double centre_squared_ = 0;

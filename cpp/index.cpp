@@ -32,7 +32,7 @@ struct Index::State {
           isa(find_isa(name)),
           pool(threads),
           vectors(matrix, metric, *isa.rows, pool, callbacks),
-          coder(make_coder(vectors.rows, metric, *isa.rows)),
+          coder(make_coder(vectors.rows, metric, *isa.rows, isa.coarse)),
           stored(std::make_unique<Stored>(vectors.rows, *coder, nullptr, isa, pool, callbacks)),
           sketch(sketch) {}
 

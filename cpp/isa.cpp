@@ -45,35 +45,36 @@ std::vector<Isa> usable() {
     const ScanOps* jaccard = vpopcnt ? &vpopcnt_jaccard() : &avx512_jaccard();
     const bool amx = avx512 && __builtin_cpu_supports("amx-int8") && amx_permitted();
     if (amx) {
-        sets.push_back({"amx", &avx512_rows(), &amx_dot(), &avx512_absolute(), hamming, jaccard, &avx512_strings()});
+        sets.push_back(
+            {"amx", &avx512_rows(), &amx_dot(), nullptr, &avx512_absolute(), hamming, jaccard, &avx512_strings()});
     }
     const bool avxvnni = avx2 && __builtin_cpu_supports("avxvnni");
     if (avx512) {
-        sets.push_back(
-            {"avx512", &avx512_rows(), &avx512_dot(), &avx512_absolute(), hamming, jaccard, &avx512_strings()});
+        sets.push_back({"avx512", &avx512_rows(), &avx512_dot(), nullptr, &avx512_absolute(), hamming, jaccard,
+                        &avx512_strings()});
     }
     if (avxvnni) {
-        sets.push_back({"avxvnni", &avx2_rows(), &avxvnni_dot(), &avx2_absolute(), &avx2_hamming(), &avx2_jaccard(),
-                        &avx2_strings()});
+        sets.push_back({"avxvnni", &avx2_rows(), &avxvnni_dot(), nullptr, &avx2_absolute(), &avx2_hamming(),
+                        &avx2_jaccard(), &avx2_strings()});
     }
     if (avx2) {
-        sets.push_back(
-            {"avx2", &avx2_rows(), &avx2_dot(), &avx2_absolute(), &avx2_hamming(), &avx2_jaccard(), &avx2_strings()});
+        sets.push_back({"avx2", &avx2_rows(), &avx2_dot(), &avx2_coarse(), &avx2_absolute(), &avx2_hamming(),
+                        &avx2_jaccard(), &avx2_strings()});
     }
 #elif defined(__aarch64__)
     const bool dotprod = has_dotprod(), i8mm = dotprod && has_i8mm();
     if (i8mm) {
-        sets.push_back({"i8mm", &i8mm_rows(), &i8mm_dot(), &dotprod_absolute(), &dotprod_hamming(), &dotprod_jaccard(),
-                        &neon_strings()});
-    }
-    if (dotprod) {
-        sets.push_back({"dotprod", &dotprod_rows(), &dotprod_dot(), &dotprod_absolute(), &dotprod_hamming(),
+        sets.push_back({"i8mm", &i8mm_rows(), &i8mm_dot(), nullptr, &dotprod_absolute(), &dotprod_hamming(),
                         &dotprod_jaccard(), &neon_strings()});
     }
-    sets.push_back(
-        {"neon", &neon_rows(), &neon_dot(), &neon_absolute(), &neon_hamming(), &neon_jaccard(), &neon_strings()});
+    if (dotprod) {
+        sets.push_back({"dotprod", &dotprod_rows(), &dotprod_dot(), nullptr, &dotprod_absolute(), &dotprod_hamming(),
+                        &dotprod_jaccard(), &neon_strings()});
+    }
+    sets.push_back({"neon", &neon_rows(), &neon_dot(), nullptr, &neon_absolute(), &neon_hamming(), &neon_jaccard(),
+                    &neon_strings()});
 #endif
-    sets.push_back({"portable", &portable_rows(), &portable_dot(), &portable_absolute(), &portable_hamming(),
+    sets.push_back({"portable", &portable_rows(), &portable_dot(), nullptr, &portable_absolute(), &portable_hamming(),
                     &portable_jaccard(), &portable_strings()});
     return sets;
 }

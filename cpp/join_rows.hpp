@@ -36,6 +36,10 @@ public:
         if (queries_) tiles.set_rows(queries_->at(block, region));
         else tiles.set_stored_rows(block);
     }
+    void load(Filter& filter, int64_t block, int region) const {
+        load(filter.tiles, block, region);
+        if (filter.first) load(*filter.first, block, region);
+    }
     // The given rows equal to the row at a position, with itself. Equal queries are not merged.
     std::pair<const int32_t*, const int32_t*> copies(int64_t position) const {
         return queries_ ? queries_->as_range(position) : stored_.copies(position);

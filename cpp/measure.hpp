@@ -62,7 +62,7 @@ public:
     // Calls use(row, column, distance) for every pair. Fastest where the pairs of a row are adjacent.
     template <class Use>
     void run(const PendingPair* pairs, size_t n, Use&& use) {
-        constexpr size_t kPrefetch = 6;
+        constexpr size_t kTogether = 4, kPrefetch = 8;
         constexpr size_t kBatch = 64;
         count_ += n;
         for (size_t i = 0; i < std::min(kPrefetch, n); ++i) fetch(pairs[i].column);
@@ -75,11 +75,11 @@ public:
             for (; together < kBatch && i + together < n && pairs[i + together].row == row; ++together) {
                 which[together] = stored_.row(pairs[i + together].column);
             }
-            for (size_t t = 0; t < together; t += 2) {
-                for (size_t ahead = i + t + kPrefetch; ahead < std::min(n, i + t + kPrefetch + 2); ++ahead) {
+            for (size_t t = 0; t < together; t += kTogether) {
+                for (size_t ahead = i + t + kPrefetch; ahead < std::min(n, i + t + kPrefetch + kTogether); ++ahead) {
                     fetch(pairs[ahead].column);
                 }
-                const size_t now = std::min<size_t>(2, together - t);
+                const size_t now = std::min(kTogether, together - t);
                 ops_.measure(stored_.rows(), stored_.coder().sum(), x_.data(), which + t, now, sums + t);
             }
             for (size_t t = 0; t < together; ++t) {

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "coarse.hpp"
+
 namespace vicinal {
 
 Panels::Panels(int64_t panels, const Layout& layout)
@@ -105,16 +107,23 @@ Blocks::Blocks(std::vector<int64_t> firsts) : firsts_(std::move(firsts)), first_
     for (int64_t b = 0; b < count(); ++b) highest_ = std::max(highest_, size(b));
 }
 
-Layer::Layer(const Blocks& blocks, const Panels& panels, const Range& range, bool shifts, bool lengths)
+Layer::Layer(const Blocks& blocks, const Panels& panels, const Range& range, bool shifts, bool lengths, bool coarse)
     : blocks_(&blocks),
       panels_(&panels),
       range_(range),
+      coarse_(coarse),
       squared_norms_(blocks.size()),
       sums_(blocks.size()),
       slacks_(blocks.size()),
       lengths_(lengths ? blocks.size() : 0),
       shifts_(shifts ? blocks.size() : 0),
       block_stats_(blocks.count()) {}
+
+void Layer::unpack(int64_t block, int8_t* out) const {
+    const int64_t size = block_stats_[block].size;
+    panels_->unpack(blocks_->panel(block), size, range_, out);
+    if (coarse_) halve(out, size * range_.row_bytes());
+}
 
 void Layer::put(int64_t block, const RowStats& coded) {
     const int64_t first = blocks_->first(block), count = coded.stats.size;

@@ -93,27 +93,28 @@ private:
 // A range of bytes of all coded rows, with the statistics of the blocks: the whole codes, or the sketches.
 class Layer {
 public:
-    Layer(const Blocks& blocks, const Panels& panels, const Range& range, bool shifts, bool lengths);
+    // `coarse`: the scan reads the codes as coarse codes (coarse.hpp).
+    Layer(const Blocks& blocks, const Panels& panels, const Range& range, bool shifts, bool lengths, bool coarse);
 
     const Blocks& blocks() const { return *blocks_; }
     const BlockStats& stats(int64_t block) const { return block_stats_[block]; }
     const Range& range() const { return range_; }
+    bool coarse() const { return coarse_; }
     int groups() const { return panels_->groups(range_); }
     // The packed codes of the panel that contains a column of a block.
     const uint8_t* at(int64_t block, int column) const { return panels_->at(blocks_->panel(block, column), range_); }
-    // Unpacks that panel, or all rows of a block.
+    // Unpacks that panel, or all rows of a block as the scan reads them.
     void unpack_columns(int64_t block, int column, uint8_t* out) const {
         panels_->unpack_columns(blocks_->panel(block, column), range_, out);
     }
-    void unpack(int64_t block, int8_t* out) const {
-        panels_->unpack(blocks_->panel(block), block_stats_[block].size, range_, out);
-    }
+    void unpack(int64_t block, int8_t* out) const;
     void put(int64_t block, const RowStats& rows);
 
 private:
     const Blocks* blocks_;
     const Panels* panels_;
     Range range_;
+    bool coarse_;
     std::vector<int32_t> squared_norms_, sums_;
     std::vector<float> slacks_, lengths_;
     std::vector<double> shifts_;

@@ -17,6 +17,7 @@ struct Normalised {
     Normalised(const Matrix& matrix, Metric metric, const RowOps& ops, Pool& pool, const Callbacks& callbacks);
 };
 
-std::unique_ptr<Coder> make_coder(const Rows& rows, Metric metric, const RowOps& ops);
+// `coarse`: codes are scanned as coarse codes first, where the metric has them.
+std::unique_ptr<Coder> make_coder(const Rows& rows, Metric metric, const RowOps& ops, bool coarse = false);
 
 }  // namespace vicinal

@@ -61,6 +61,8 @@ struct RowOps {
     void (*centred)(const double* x, const double* centre, double factor, int64_t dim, float* out);
     // Codes one row: round(x / scale), |code| <= 127 if |x| <= 127 * scale.
     CodedRow (*quantise)(const float* x, int64_t dim, float scale, int8_t* code);
+    // The statistics of a row's coarse codes (coarse.hpp), whose scale is given, from its codes.
+    CodedRow (*halve)(const float* x, int64_t dim, float scale, const int8_t* code);
     // Codes round((x - low) * inverse), clipped to [0, highest]; x and low are padded to a multiple of 8.
     ClippedRow (*clip)(const double* x, const double* low, double inverse, double highest, int64_t dim, uint8_t* code);
     // Inner products of pairs of rows and columns of row_bytes, a multiple of 64.

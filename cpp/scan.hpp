@@ -48,6 +48,7 @@ struct Isa {
     const char* name;
     const RowOps* rows;
     const ScanOps* dot;
+    const ScanOps* coarse;  // of coarse codes (coarse.hpp); null where `dot` is as fast
     const ScanOps* absolute;
     const ScanOps* hamming;    // bits
     const ScanOps* jaccard;    // bits: thresholds are shares of the sum of both bases, in units of 2^-16
@@ -59,6 +60,7 @@ const Isa& find_isa(const std::string& name);
 
 const ScanOps& portable_dot();
 const ScanOps& avx2_dot();
+const ScanOps& avx2_coarse();
 const ScanOps& avxvnni_dot();
 const ScanOps& avx512_dot();
 const ScanOps& amx_dot();

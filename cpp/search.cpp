@@ -14,27 +14,14 @@ namespace {
 JoinPlan plan_tasks(const Context& context, const QueryBlocks& queries, int64_t k) {
     JoinPlan plan;
     for (int64_t block = 0; block < queries.count(); ++block) plan.seeds.push_back(queries.near(block));
-    const bool near_first = sketches_may_help(context.stored, &queries.rows(), k, context.sketch, context.isa);
-    if (near_first) {
+    std::vector<std::vector<int32_t>> near(queries.count());
+    if (sketches_may_help(context.stored, &queries.rows(), k, context.sketch, context.isa)) {
         for (int64_t block = 0; block < queries.count(); ++block) {
-            plan.tasks.push_back({static_cast<int32_t>(block), queries.near(block)});
+            near[block] = queries.near(block);
+            plan.near.push_back({static_cast<int32_t>(block), near[block]});
         }
     }
-    plan.near_tasks = static_cast<int64_t>(plan.tasks.size());
-    const int64_t parts = queries.parts(context.pool.threads());
-    for (int64_t block = 0; block < queries.count(); ++block) {
-        std::vector<int32_t> columns;
-        for (int32_t b = 0; b < context.stored.blocks(); ++b) {
-            const auto& near = queries.near(block);
-            if (!near_first || std::find(near.begin(), near.end(), b) == near.end()) columns.push_back(b);
-        }
-        const auto size = static_cast<int64_t>(columns.size());
-        for (int64_t part = 0; part < parts; ++part) {
-            const auto first = columns.begin() + size * part / parts,
-                       last = columns.begin() + size * (part + 1) / parts;
-            if (first != last) plan.tasks.push_back({static_cast<int32_t>(block), {first, last}});
-        }
-    }
+    add_parts(std::move(near), context.stored.blocks(), queries.parts(context.pool.threads()), plan);
     return plan;
 }
 

@@ -106,8 +106,9 @@ public:
     // The size of least estimated cost, or 0 for no sketches.
     int choose(int64_t k, const std::vector<int>& sizes) const {
         const std::vector<double> shares = passing_shares(k, sizes);
-        const double rate = stored_.coder().scan(isa_).products_a_cycle;
-        const double passed_rate = std::min(kPassedBytesACycle, kPassedAProduct * rate);
+        const double rate = (coarse() ? *isa_.coarse : stored_.coder().scan(isa_)).products_a_cycle;
+        const double passed_rate =
+            std::min(kPassedBytesACycle, kPassedAProduct * stored_.coder().scan(isa_).products_a_cycle);
         const auto rotated = static_cast<double>(stored_.size() + (queries_ ? queries_->matrix.n_vectors : 0));
         double least = 0.85 * (static_cast<double>(dim_) / rate + kPairCycles);
         int best = 0;
@@ -145,7 +146,7 @@ private:
                                                                   : std::vector<double>{0};
         const std::vector<double> stored_remainders = remainders_of(stored, sizes),
                                   remainders = remainders_of(rows, sizes);
-        const double scale = kScale * stored_.stats(stored_.blocks() / 2).scale;
+        const double scale = (coarse() ? 2 : 1) * kScale * stored_.stats(stored_.blocks() / 2).scale;
         std::vector<int64_t> passing(sizes.size());
         int64_t pairs = 0;
         for (size_t a = 0; a < rows.squares.size(); ++a) {
@@ -210,6 +211,8 @@ private:
         }
         return left;
     }
+
+    bool coarse() const { return stored_.coder().coarse(); }
 
     void read_centred(const Rows& rows, int64_t row, float* out) const {
         coder_.centred(rows, row, out);

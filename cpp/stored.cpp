@@ -49,13 +49,17 @@ Stored::Stored(const Rows& rows, const Coder& coder, Copies&& copies, Order&& or
       blocks_(choose_firsts(order, coder)),
       panels_(blocks_.panels(), layout_of(coder, rows.matrix.dim, coder.sum() == Sum::squares)),
       layer_(blocks_, panels_, {0, panels_.layout().bytes},
-             coder.sum() == Sum::products || coder.sum() == Sum::absolutes, coder.sum() == Sum::squares),
+             coder.sum() == Sum::products || coder.sum() == Sum::absolutes, coder.sum() == Sum::squares, false),
       order_(std::move(order.rows)),
       ops_(isa.rows),
       columns_(padded(blocks(), kProjected)),
       means_(rows.matrix.dim * columns_),
       squared_means_(columns_) {
     const int64_t n = size(), dim = rows.matrix.dim;
+    if (coder.coarse()) {
+        const bool products = coder.sum() == Sum::products;
+        coarse_ = std::make_unique<Layer>(blocks_, panels_, layer_.range(), products, !products, true);
+    }
     pool.run(blocks(), callbacks, [&](int, int64_t b) {
         CodedBlock coded;
         const int64_t first = blocks_.first(b);
@@ -86,6 +90,7 @@ Stored::Stored(const Rows& rows, const Coder& coder, Copies&& copies, Order&& or
 void Stored::put(int64_t block, const CodedBlock& coded) {
     panels_.pack(blocks_.panel(block), coded);
     layer_.put(block, coded);
+    if (coarse_) coarse_->put(block, coded.coarse);
     if (sketches_) sketches_->put(block, coded.sketch);
 }
 
@@ -111,7 +116,7 @@ void Stored::rotate(std::unique_ptr<const Rotation> rotation, Pool& pool, const 
     if (rotation) {
         const Layout& layout = panels_.layout();
         const Range range{rotation->first(), layout.bytes - rotation->first() + layout.tail};
-        auto sketches = std::make_unique<Layer>(blocks_, panels_, range, false, false);
+        auto sketches = std::make_unique<Layer>(blocks_, panels_, range, false, false, coder_->coarse());
         rotation_ = std::move(rotation);
         sketches_ = std::move(sketches);
     }
@@ -137,19 +142,14 @@ void Stored::distances_to_means(const float* rows, int64_t n, int64_t stride, st
     }
 }
 
-std::vector<int32_t> Stored::blocks_by_distance(int64_t block) const {
-    std::vector<float> middle(rows_.matrix.dim), squared;
+void Stored::distances_between(int64_t block, std::vector<float>& out) const {
+    std::vector<float> middle(rows_.matrix.dim);
     for (size_t c = 0; c < middle.size(); ++c) middle[c] = means_[c * columns_ + block];
-    distances_to_means(middle.data(), 1, rows_.matrix.dim, squared);
-    std::vector<std::pair<float, int32_t>> others;
+    distances_to_means(middle.data(), 1, rows_.matrix.dim, out);
     for (int64_t other = 0; other < blocks(); ++other) {
         const float elsewhere = stats(other).region == stats(block).region ? 0 : 1e30f;
-        others.emplace_back(elsewhere + squared[other], static_cast<int32_t>(other));
+        out[other] += elsewhere;
     }
-    std::sort(others.begin(), others.end());
-    std::vector<int32_t> sorted;
-    for (const auto& other : others) sorted.push_back(other.second);
-    return sorted;
 }
 
 std::pair<const int32_t*, const int32_t*> Stored::copies(int64_t position) const {

@@ -35,6 +35,8 @@ public:
     void raise_sketch_max_k(int64_t k) { sketch_max_k_ = std::max(sketch_max_k_, k); }
     // Only of rotated rows.
     const Layer& sketches() const { return *sketches_; }
+    // The coarse codes; null where the coder has none.
+    const Layer* coarse() const { return coarse_.get(); }
     // Codes other rows, such as queries, in the same way, from the centre of a region.
     void encode(const Rows& rows, const int32_t* which, int n, int region, CodedBlock& out) const;
     // The number of the given row at a position: the first of its copies.
@@ -47,8 +49,8 @@ public:
     // Of n rows that CentredCoder::centred has computed, `stride` apart: the squared distance to each block's mean,
     // less the row's squared length; n x blocks().
     void distances_to_means(const float* rows, int64_t n, int64_t stride, std::vector<float>& out) const;
-    // All blocks, sorted by the distance of their mean from that of this one.
-    std::vector<int32_t> blocks_by_distance(int64_t block) const;
+    // What sorts all blocks by the distance of their mean from that of this one.
+    void distances_between(int64_t block, std::vector<float>& out) const;
     // Identifies the order of the rows and the block size.
     uint64_t fingerprint() const { return fingerprint_; }
 
@@ -68,7 +70,7 @@ private:
     Panels panels_;
     Layer layer_;
     std::unique_ptr<const Rotation> rotation_;
-    std::unique_ptr<Layer> sketches_;
+    std::unique_ptr<Layer> sketches_, coarse_;
     bool rotation_unfinished_ = false;
     int64_t sketch_max_k_ = 0;
     std::vector<int32_t> order_;

@@ -3,12 +3,14 @@
 
 #include <cstring>
 
+#include "coarse.hpp"
+
 namespace vicinal {
 
 Tiles::Tiles(const Layer& layer, const Coder& coder, const Isa& isa)
     : layer_(layer),
       coder_(coder),
-      scan_(coder.scan(isa)),
+      scan_(layer.coarse() ? *isa.coarse : coder.scan(isa)),
       row_ops_(*isa.rows),
       row_thresholds_(static_cast<int>(padded(layer.blocks().max_block_size(), kRowStep))),
       column_thresholds_(static_cast<int>(padded(layer.blocks().max_block_size(), kPanel))),
@@ -17,19 +19,21 @@ Tiles::Tiles(const Layer& layer, const Coder& coder, const Isa& isa)
 
 void Tiles::set_rows(const CodedBlock& coded) {
     const Range& range = layer_.range();
-    if (range.first == 0) {
+    const bool sketch = range.first > 0;
+    if (!sketch && !layer_.coarse()) {
         row_stats_ = coded.stats;
         codes_ = coded.codes.data();
         return;
     }
-    row_stats_ = coded.sketch.stats;
+    row_stats_ = sketch ? coded.sketch.stats : coded.coarse.stats;
     const int64_t row_bytes = range.row_bytes(), all_bytes = coder_.row_bytes(),
-                  own = range.bytes - sizeof coded.tails[0];
+                  own = range.bytes - (sketch ? sizeof coded.tails[0] : 0);
     unpacked_.assign(row_thresholds_.base.size() * row_bytes, 0);
     for (int i = 0; i < row_stats_.size; ++i) {
         std::copy_n(&coded.codes[i * all_bytes + range.first], own, &unpacked_[i * row_bytes]);
-        std::memcpy(&unpacked_[i * row_bytes + own], &coded.tails[i], sizeof coded.tails[i]);
+        if (sketch) std::memcpy(&unpacked_[i * row_bytes + own], &coded.tails[i], sizeof coded.tails[i]);
     }
+    if (layer_.coarse()) halve(unpacked_.data(), static_cast<int64_t>(unpacked_.size()));
     codes_ = unpacked_.data();
 }
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <atomic>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "stored.hpp"
@@ -81,6 +82,33 @@ private:
     std::vector<int32_t> products_, scores_;
     std::vector<float> lower_;
     std::vector<Candidate> candidates_;
+};
+
+// Finds the pairs that can be within a radius: by the codes alone, or first by a layer whose scan is faster, the coarse
+// codes or the sketches, and then, pair by pair, by the codes.
+class Filter {
+public:
+    Filter(const Stored& stored, const Isa& isa) : tiles(stored.layer(), stored.coder(), isa) {
+        if (stored.coarse()) first.emplace(*stored.coarse(), stored.coder(), isa);
+    }
+    void use_sketches(const Stored& stored, const Isa& isa) { first.emplace(stored.sketches(), stored.coder(), isa); }
+
+    // As Tiles::begin and Tiles::scan.
+    template <class Keep, class Use>
+    void scan(int64_t block, const double* row_radii, const double* column_radii, bool diagonal, Keep&& keep,
+              Use&& use) {
+        tiles.begin(block, row_radii, column_radii);
+        if (!tiles.any()) return;
+        if (!first) return tiles.scan(diagonal, keep, use);
+        first->begin(block, row_radii, column_radii);
+        first->scan(diagonal, keep, [&](int column, Survivor* pairs, size_t n) {
+            n = tiles.narrow(column, pairs, n);
+            if (n > 0) use(column, pairs, n);
+        });
+    }
+
+    Tiles tiles;
+    std::optional<Tiles> first;
 };
 
 template <class Keep, class Use>

@@ -14,8 +14,7 @@ constexpr double kInfinity = std::numeric_limits<double>::infinity();
 }  // namespace
 
 TopKJoin::Worker::Worker(const TopKJoin& join)
-    : tiles(join.stored_.layer(), join.stored_.coder(), join.context_.isa),
-      measure(join.stored_, join.rows_, join.context_.isa) {}
+    : filter(join.stored_, join.context_.isa), measure(join.stored_, join.rows_, join.context_.isa) {}
 
 TopKJoin::TopKJoin(const Context& context, const JoinRows& rows, const JoinPlan& plan, const Groups& groups,
                    Lists& lists, const ColumnLists* columns)
@@ -80,14 +79,14 @@ void TopKJoin::run(int64_t& finished, const std::function<void()>& save) {
     });
     context_.stats.seconds_seed = seeding.seconds();
     const Timer scanning;
-    const auto all = static_cast<int64_t>(plan_.tasks.size());
+    const int64_t all = plan_.size();
     const auto run = [&](int64_t last) {
         context_.pool.run(
             finished, last, context_.callbacks,
-            [&](int worker, int64_t task) { join(workers_[worker], plan_.tasks[task]); }, save, all);
+            [&](int worker, int64_t task) { join(workers_[worker], plan_.task(task)); }, save, all);
     };
-    run(plan_.near_tasks);
-    if (plan_.near_tasks < all) prepare_sketches();
+    run(plan_.n_near());
+    if (plan_.n_further > 0) prepare_sketches();
     run(all);
     context_.stats.seconds_scan = scanning.seconds();
     for (const Worker& worker : workers_) context_.stats.candidates += worker.measure.count();
@@ -107,7 +106,7 @@ void TopKJoin::seed(Worker& worker, int64_t row_block) {
 // columns, so it gives an upper bound of the distance to the k-th neighbour.
 void TopKJoin::seed_from_scores(Worker& worker, int64_t row_block, int64_t column_block) {
     constexpr int32_t kNone = std::numeric_limits<int32_t>::min();
-    Tiles& tiles = worker.tiles;
+    Tiles& tiles = worker.filter.tiles;
     rows_.load(tiles, row_block, rows_.region(column_block));
     const BlockStats& columns = stored_.stats(column_block);
     const int64_t first_row = rows_.first(row_block), first_column = stored_.first(column_block);
@@ -137,7 +136,7 @@ void TopKJoin::seed_from_scores(Worker& worker, int64_t row_block, int64_t colum
 // Takes the k lowest upper bounds among the pairs that pass in several tiles.
 void TopKJoin::seed_from_survivors(Worker& worker, int64_t row_block, const std::vector<int32_t>& column_blocks) {
     const Coder& coder = stored_.coder();
-    Tiles& tiles = worker.tiles;
+    Tiles& tiles = worker.filter.tiles;
     const int64_t first_row = rows_.first(row_block);
     std::vector<std::vector<double>> uppers(rows_.size(row_block));
     for (const int32_t block : column_blocks) {
@@ -174,7 +173,7 @@ void TopKJoin::prepare_sketches() {
         context_.pool.run(rows_.blocks(), context_.callbacks, [&](int, int64_t block) { rows_.encode(block); });
     }
     context_.stats.sketch = static_cast<int>(stored_.sketches().range().bytes);
-    for (Worker& worker : workers_) worker.sketch.emplace(stored_.sketches(), stored_.coder(), context_.isa);
+    for (Worker& worker : workers_) worker.filter.use_sketches(stored_, context_.isa);
 }
 
 void TopKJoin::join(Worker& worker, const JoinPlan::Task& task) {
@@ -182,8 +181,7 @@ void TopKJoin::join(Worker& worker, const JoinPlan::Task& task) {
     for (const int32_t block : task.column_blocks) {
         if (context_.pool.stopped()) return;
         if (const int region = rows_.region(block); region != loaded) {
-            rows_.load(worker.tiles, task.row_block, region);
-            if (worker.sketch) rows_.load(*worker.sketch, task.row_block, region);
+            rows_.load(worker.filter, task.row_block, region);
             loaded = region;
         }
         scan(worker, task.row_block, block);
@@ -194,7 +192,7 @@ void TopKJoin::join(Worker& worker, const JoinPlan::Task& task) {
 
 // Adds to the queue the pairs of the loaded rows and a block of columns that pass.
 void TopKJoin::scan(Worker& worker, int64_t row_block, int64_t column_block) {
-    Tiles& tiles = worker.tiles;
+    Tiles& tiles = worker.filter.tiles;
     const int64_t first_row = rows_.first(row_block), first_column = stored_.first(column_block);
     const double* rows = row_radii(worker, row_block);
     const double* columns = column_radii(worker, column_block);
@@ -207,16 +205,7 @@ void TopKJoin::scan(Worker& worker, int64_t row_block, int64_t column_block) {
         }
         if (worker.queue.size() >= queue_limit_) measure(worker, row_block);
     };
-    tiles.begin(column_block, rows, columns);
-    if (!tiles.any()) return;
-    if (worker.sketch) {
-        worker.sketch->begin(column_block, rows, columns);
-        worker.sketch->scan(false, keep, [&](int first, Survivor* pairs, size_t n) {
-            wait(first, pairs, tiles.narrow(first, pairs, n));
-        });
-    } else {
-        tiles.scan(rows_.self() && column_block == row_block, keep, wait);
-    }
+    worker.filter.scan(column_block, rows, columns, rows_.self() && column_block == row_block, keep, wait);
 }
 
 // A copy, because other threads lower the radii meanwhile.

@@ -11,28 +11,14 @@
 
 #include <functional>
 #include <mutex>
-#include <optional>
 
 #include "join.hpp"
 #include "join_rows.hpp"
 #include "measure.hpp"
+#include "plan.hpp"
 #include "sketch.hpp"
 
 namespace vicinal {
-
-// The tasks of a join, in order.
-struct JoinPlan {
-    struct Task {
-        int32_t row_block;
-        std::vector<int32_t> column_blocks;  // stored
-    };
-
-    std::vector<Task> tasks;
-    int64_t near_tasks = 0;  // how many of them come first and never use sketches
-    // The stored blocks that the first thresholds of each block of rows come from. In a self-join the block itself is
-    // the first.
-    std::vector<std::vector<int32_t>> seeds;
-};
 
 // The group of each row and of each stored row. A row and a stored row of the same group are not neighbours. Both null
 // where there are no groups.
@@ -67,8 +53,7 @@ private:
     struct Worker {
         explicit Worker(const TopKJoin& join);
 
-        Tiles tiles;
-        std::optional<Tiles> sketch;
+        Filter filter;
         Measure measure;
         std::vector<PendingPair> queue, later;
         std::vector<double> distances;  // of the queue's pairs

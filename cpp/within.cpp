@@ -58,10 +58,9 @@ RadiusResult collect(Pool& pool, const Callbacks& callbacks, int64_t n, std::vec
 
 struct Worker {
     Worker(const Context& context, const JoinRows& rows)
-        : tiles(context.stored.layer(), context.stored.coder(), context.isa),
-          measure(context.stored, rows, context.isa) {}
+        : filter(context.stored, context.isa), measure(context.stored, rows, context.isa) {}
 
-    Tiles tiles;
+    Filter filter;
     Measure measure;
     std::vector<PendingPair> queue;
     std::vector<Pair> pairs;
@@ -109,7 +108,7 @@ private:
         const int64_t first_row = rows_.first(row_block);
         for (int64_t block = first; block < last && !context_.pool.stopped(); ++block) {
             if (const int region = rows_.region(block); region != loaded) {
-                rows_.load(worker.tiles, row_block, region);
+                rows_.load(worker.filter, row_block, region);
                 loaded = region;
             }
             const int64_t first_column = stored_.first(block);
@@ -117,9 +116,9 @@ private:
                 return !groups_ ||
                        row_groups_[rows_.row(first_row + row)] != groups_[stored_.row(first_column + column)];
             };
-            worker.tiles.begin(block, radii_.data(), rows_.self() ? radii_.data() : none_.data());
-            worker.tiles.scan(
-                rows_.self() && block == row_block, keep, [&](int panel, const Survivor* pairs, size_t n) {
+            worker.filter.scan(
+                block, radii_.data(), rows_.self() ? radii_.data() : none_.data(), rows_.self() && block == row_block,
+                keep, [&](int panel, const Survivor* pairs, size_t n) {
                     worker.queue.clear();
                     for (size_t i = 0; i < n; ++i) {
                         worker.queue.push_back(

@@ -42,7 +42,14 @@ def test_a_parquet_file_keeps_its_schema_row_groups_and_bytes_and_gets_lists(wor
     assert work(*ask, "--add-to", "o.parquet").out == ""
     assert work(*ask, "-o", "plain.jsonl").code == 0
     before, after = (pyarrow.parquet.ParquetFile(name) for name in ("d.parquet", "o.parquet"))
-    names = ["mean", "mean_neighbors", "mean_distances", "mean_duplicate_group", "mean_duplicate_size"]
+    names = [
+        "mean",
+        "mean_neighbors",
+        "mean_distances",
+        "mean_duplicate_group",
+        "mean_duplicate_size",
+        "mean_duplicate_match",
+    ]
     assert after.schema_arrow.names == [*table.column_names, *names]
     whole = after.read()
     assert whole.select(table.column_names).equals(table) and whole.schema.metadata[b"owner"] == b"me"

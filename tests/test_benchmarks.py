@@ -1,7 +1,9 @@
 """The benchmark's own arithmetic: extrapolated times, share of peak speed, and checks that detect wrong results."""
 
 import json
+import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -10,9 +12,22 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from benchmarks import ann, diversity, diversity_peers, gpu, graph_tables, learning
+from benchmarks import (
+    ann,
+    bench,
+    diversity,
+    diversity_peers,
+    embedded,
+    environment,
+    faiss_settings,
+    gpu,
+    graph_tables,
+    learning,
+    report,
+)
 from benchmarks.checks import against_faiss, against_truth, truth, without_own
 from benchmarks.measuring import extrapolated, roof_share
+from benchmarks.plots import exponent
 
 import vicinal
 
@@ -58,6 +73,88 @@ def test_queries_a_second_at_a_recall_lie_between_two_widths() -> None:
     points = [{"recall": 0.9, "queries_a_second": 400.0}, {"recall": 0.98, "queries_a_second": 100.0}]
     assert ann.at(points, 0.94) == pytest.approx(200)  # half way, of the logarithms
     assert ann.at(points, 0.85) == 400 and ann.at(points, 0.99) is None
+
+
+def test_the_benchmark_clears_the_variables_that_choose_kernels() -> None:
+    code = "import os; from benchmarks import environment; print(environment.clear(), sorted(os.environ))"
+    given = os.environ | {"OPENBLAS_CORETYPE": "Haswell", "OPENBLAS_L2_SIZE": "512"}
+    root = Path(__file__).parents[1]
+    done = subprocess.run([sys.executable, "-c", code], env=given, cwd=root, capture_output=True, text=True, check=True)
+    told, last = done.stdout.splitlines()
+    assert told == "cleared for this run: OPENBLAS_CORETYPE=Haswell OPENBLAS_L2_SIZE=512"
+    assert last.startswith("OPENBLAS_CORETYPE=Haswell OPENBLAS_L2_SIZE=512 [")
+    assert "'OPENBLAS_CORETYPE'" not in last and "'OPENBLAS_L2_SIZE'" not in last
+
+
+def test_the_libraries_of_faiss_and_numpy_are_told_with_their_kernels() -> None:
+    found = {one["of"]: one for one in environment.libraries() if one["library"] == "openblas"}
+    assert all(found[name]["kernel"] and found[name]["version"] for name in found)
+    machine = environment.processor() | {"libraries": list(found.values()), "faiss_simd_level": "AVX2"}
+    assert all(f"{name}: openblas" in environment.said(machine) for name in found)
+    amd = {"cpu": "AMD EPYC", "family_model_stepping": ["25", "17", "1"]}
+    assert environment.key(amd) == "amd-epyc-25-17-1"
+    assert environment.key(amd, "avx2") == "amd-epyc-25-17-1-forced-avx2"
+
+
+def test_the_settings_of_faiss_change_no_answer() -> None:
+    import faiss
+
+    rows = np.random.default_rng(0).normal(size=(300, 16)).astype(np.float32)
+    default, answers = faiss_settings.current(), []
+    try:
+        for settings in faiss_settings.candidates(20):
+            faiss_settings.apply(settings)
+            assert faiss_settings.current() == settings
+            answers.append(faiss.knn(rows, rows, 20)[1])
+        told = faiss_settings.best(lambda queries, k: faiss.knn(queries, rows, k), rows, 20)
+        assert told["tried"] == len(answers) >= 10
+        assert faiss_settings.current() == default | told["settings"]
+    finally:
+        faiss_settings.apply(default)
+    assert all((np.sort(one) == np.sort(answers[0])).all() for one in answers)
+
+
+def test_exponents_are_the_slopes_of_lines_in_logarithms() -> None:
+    points = [{"n": n, "ours": 3e-9 * n**2, "theirs": 1e-6 * n**1.5} for n in (100, 1_000, 5_000)]
+    assert exponent(points, "n", "ours") == pytest.approx(2) and exponent(points, "n", "theirs") == pytest.approx(1.5)
+
+
+def test_the_headline_counts_no_extrapolated_ratio_and_names_what_was_forced() -> None:
+    def record(work: str, rows: list[dict[str, object]]) -> dict[str, object]:
+        shared = {
+            "data": "A 60,000 x 384",
+            "metric": "euclidean",
+            "k": 5,
+            "n": 60_000,
+            "dim": 384,
+            "at": "2026-01-02 03:04",
+        }
+        return shared | {"work": work, "rows": rows}
+
+    mine: dict[str, object] = {"who": "vicinal", "isa": "avx512", "times_faiss": 12.0}
+    faiss: dict[str, object] = {"who": "faiss.knn"}
+    part = record("self-join", [mine | {"times_faiss": 99.0}, faiss | {"extrapolated_from_rows": 5}])
+    isas = record("isas", [{"who": "vicinal, avx2", "times_faiss": 6.5}, faiss])
+    machine = {"cpu": "C", "threads": 2, "flags": ["avx2", "avx512_vnni"]}
+    made = report.headline({Path("c"): (machine, [record("self-join", [mine, faiss]), part, isas])})
+    assert made.splitlines()[2:] == [
+        "| avx2 | C, 2 threads, avx2 forced | not recorded | 6.5 x |  |  |  | 2026-01-02 |",
+        "| avx512 | C, 2 threads | not recorded | 12 x |  |  |  | 2026-01-02 |",
+    ]
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/benchmarks.md"])
+def test_the_headline_is_made_from_the_results(page: str) -> None:
+    made = report.headline(report.processors(bench.RESULTS))
+    assert made in (Path(__file__).parents[1] / page).read_text(encoding="utf-8"), "python -m benchmarks.bench --report"
+
+
+def test_pooled_rows_are_means_and_maxima_of_the_tokens_that_are_no_padding() -> None:
+    layers = [np.array([[[float(layer)], [2.0 * layer], [99.0]]], dtype=np.float32) for layer in range(1, 5)]
+    made = embedded.pooled(layers, np.array([[True, True, False]]))
+    means, highest = np.array([1.5, 3.0, 4.5, 6.0]), 8.0
+    assert made[1536][0] == pytest.approx(means / np.linalg.norm(means))
+    assert made[768][0] == pytest.approx(np.array([6.0, highest]) / 10.0)
 
 
 @pytest.mark.parametrize("page", learning.DOCS, ids=lambda page: page.name)

@@ -71,6 +71,26 @@ def test_an_interrupt_reports_the_checkpoint_folder(tmp_path: Path) -> None:
     stopped(vectors, tmp_path / "kept", 1, stop=KeyboardInterrupt, said="finished work is kept in .*kept, and the same")
 
 
+def test_what_is_done_at_the_interrupt_is_kept_whatever_the_time_since_the_last_save(tmp_path: Path) -> None:
+    vectors = hard_data("float32", 24000, 24)
+    totals: list[int] = []
+    kernel = Native(vectors, find("manhattan"), 1)
+    whole = kernel._index.self_join(K, progress=lambda done, total: totals.append(total))
+
+    def press(done: int, total: int) -> None:
+        if total == totals[-1] and done:  # the scan, not what prepares it
+            raise KeyboardInterrupt
+
+    kept = Checkpoint(tmp_path / "kept", question(vectors, "manhattan", K, None))
+    with pytest.raises(KeyboardInterrupt):
+        kernel._index.self_join(K, progress=press, checkpoint=kept.save, every=1e9)
+    state = kept.load()
+    assert state is not None and state["finished"] > 0
+    again = Native(vectors, find("manhattan"), 2)._index.self_join(K, resume=state)
+    np.testing.assert_array_equal(again[0], whole[0])
+    np.testing.assert_array_equal(again[1], whole[1])
+
+
 def test_a_checkpoint_of_another_pass_is_refused_with_what_changed(tmp_path: Path) -> None:
     vectors = hard_data("float32", 9000, 6)
     stopped(vectors, tmp_path / "kept", 1)

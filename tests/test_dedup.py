@@ -179,3 +179,20 @@ def test_a_wrong_condition_is_named(few: Workplace, where: str, said: str) -> No
     assert said in few.refuses(2, "filter", "d.jsonl", "s.csv", "--where", where, "-o", "c.jsonl")
     with pytest.raises(UsageError, match="where: unknown name 'q'"):
         vicinal.filter({"stars": [1, 2]}, "q > 1")
+
+
+def test_rows_of_another_set_are_copies_only_with_their_text() -> None:
+    own = {"text": ["a  b", "c", "d", "e"], "more": ["x"] * 4, "v": [[0.0], [0.0], [1.0], [9.0]]}
+    test = {"text": ["a b", "z", "d"], "v": [[0.0], [9.0], [1.0]]}
+    found = vicinal.dedup(own, radius=0, against=test, keep="all")
+    assert found["rule"] == ["against", None, "against", None] and found["because"] == [0, None, 2, None]
+    assert found.summary()["other_text"] == 2  # c and e stay, whose vectors are there with other texts
+    for text in ("text", ("text",)):
+        assert vicinal.dedup(own, radius=0, against=test, keep="all", text=text)["rule"] == found["rule"]
+    vectors = ["against"] * 4
+    assert vicinal.dedup(own, radius=0, against=test, keep="all", text=False)["rule"] == vectors
+    assert vicinal.dedup(own, radius=0, against=[[0.0], [1.0], [9.0]], keep="all")["rule"] == vectors  # no texts
+    assert vicinal.dedup(own, radius=0.5, against=test, keep="all")["rule"] == vectors  # near rows need no text
+    assert vicinal.dedup(own, radius=0, against=test)["rule"] == found["rule"]
+    with pytest.raises(UsageError, match="text: row 0: unknown field 'more'"):
+        vicinal.dedup(own, radius=0, against=test, text=("text", "more"))

@@ -273,11 +273,21 @@ def test_the_command_with_labels(digits: Workplace) -> None:
     assert len(pairs) == 20 and [row["split"] for row in pairs].count("evaluation") == 10
     read = Reader()
     read.feed((digits.folder / "page.html").read_text(encoding="utf-8"))
-    assert read.tags["svg"] == 6 and not read.loads
-    assert "<3>" in read.words and "Likely label errors" in read.words and "Boundary pairs" in read.words
-    for figure in told["figures"]:
-        assert all(figure[key] in read.words for key in ("title", "unit", "formula", "source", "meaning"))
+    assert not read.loads
+    page = found_in(read.words)
+    for figure, shown in zip(told["figures"], page["figures"]["table"], strict=True):
+        assert all(figure[key] == shown[key] for key in ("title", "unit", "formula", "source", "meaning"))
+    assert [one["row"] for one in page["errors"]] == [one["row"] for one in told["label_errors"]]
+    assert [(one["row"], one["other"]) for one in page["pairs"]] == [(row["row"], row["other_row"]) for row in pairs]
+    assert "<3>" in page["figures"]["confusion"]["names"] and len(page["figures"]["curves"]) == 2
     assert "exists already" in digits.refuses(2, *ask)
+
+
+def found_in(words: str) -> dict[str, Any]:
+    """What the head of a page says that was found."""
+    found = json.JSONDecoder().raw_decode(words, words.index('{"n":'))[0]["found"]
+    assert isinstance(found, dict)
+    return found
 
 
 def read_lines(work: Workplace, name: str) -> list[dict[str, Any]]:
@@ -328,7 +338,8 @@ def test_the_command_without_labels(digits: Workplace) -> None:
     assert "label_errors" not in told and "cover_hart_lower" not in {one["name"] for one in told["figures"]}
     read = Reader()
     read.feed((digits.folder / "page.html").read_text(encoding="utf-8"))
-    assert read.tags["svg"] == 3
+    page = found_in(read.words)
+    assert page["figures"]["curves"] == [] and "errors" not in page and len(page["outliers"]) == 200
 
 
 @pytest.mark.parametrize(
@@ -404,7 +415,7 @@ def test_a_notebook_shows_tables_without_pictures(digits: Workplace) -> None:
     assert all(figure.meaning in read.words for figure in found.figures.values()) and "<3>" in read.words
     page = Reader()
     page.feed(found.html())
-    assert page.tags["svg"] == 6
+    assert found_in(page.words)["figures"]["table"][0]["title"] == next(iter(found.figures.values())).title
 
 
 def test_a_table_without_rows_is_written_with_its_columns(digits: Workplace) -> None:

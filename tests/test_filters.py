@@ -96,7 +96,7 @@ def test_expressions(expression: str, rows: list[int]) -> None:
             'where: column 8 of "kind = \'a": expected a name, a number, a text in quotes or a sign such as =',
         ),
         ("size = 2; drop", "expected a name, a number, a text in quotes or a sign such as =, found '; drop'"),
-        ("size not 2", "expected in or like after not"),
+        ("size not 2", "expected in, like or ilike after not"),
         ("(" * 300 + "size = 1" + ")" * 300, "where: more than 100 levels of parentheses and not"),
         ("not " * 300 + "new", "where: more than 100 levels of parentheses and not"),
     ],

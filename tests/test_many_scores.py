@@ -246,6 +246,18 @@ def test_evidence_names_neighbours_and_copies(work: Workplace) -> None:
         copy = row in (4, 9, 20)
         assert record["duplicate_group"] == (40 if copy else work.ids[row])
         assert record["duplicate_size"] == (3 if copy else 1)
+        assert record["duplicate_match"] == ("same vector" if copy and work.ids[row] != 40 else None)
+
+
+def test_evidence_tells_copies_from_rows_with_the_same_vector_alone(work: Workplace) -> None:
+    texts = ["a  b", "a b", "c", "a b"]
+    work.lines("texts.jsonl", [{"id": f"row {i}", "text": text} for i, text in enumerate(texts)])
+    work.save("texts.npy", [[1.0], [1.0], [1.0], [5.0]])
+    answer = work.score("--evidence", "-k", 2, "--run", "run", data="texts.jsonl", embeddings="texts.npy")
+    assert [one["duplicate_match"] for one in answer.records] == [None, "copy", "same vector", None]
+    vicinal.report("run", output="page.html")
+    told = '"matches": [null, "copy", "same vector"], "copies": 1, "same_vector": 1, "near": 0}'
+    assert told in Path("page.html").read_text()
 
 
 def test_evidence_is_given_once_for_the_scores_of_one_pass(work: Workplace) -> None:

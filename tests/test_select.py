@@ -378,7 +378,10 @@ def test_a_selection_holds_one_row_a_sample(case: Case) -> None:
     expected = np.array([one.get("distance", np.nan) for one in told], dtype=np.float32)
     np.testing.assert_array_equal(found["distance"], expected)
     assert repr(found) == "Selection(n=60, kept=6, strategy='k-center')"
-    assert {**found.summary(), "seconds": 0} == {"n": 60, "kept": 6, "strategy": "k-center", "seconds": 0}
+    assert found["match"] == [one.get("match") for one in told]
+    copies = {"copies": 0, "same_vector": 0, "near": 12, "other_text": 0}
+    counted = {"dropped": {"dedup": 12, "k-center": 42}, **copies}
+    assert {**found.summary(), "seconds": 0} == {"n": 60, "kept": 6, "strategy": "k-center", **counted, "seconds": 0}
     assert found.rows.tolist() == np.flatnonzero(found["kept"]).tolist()
     assert found.to_pandas()["kept"].sum() == 6
     with pytest.warns(UserWarning, match="dedup 0.01 leaves 48 rows, 2 fewer than requested; the best"):
@@ -435,13 +438,14 @@ def test_samples_without_a_score_or_an_embedding_are_not_chosen(case: Case) -> N
         ({"scores": "s", "quality": "qq"}, "quality: unknown column 'qq'"),
         ({"scores": "s", "keep": 61}, "keep: 61 rows were requested, but there are 60; give at most 60"),
         ({"scores": "s", "output": "o.jsonl"}, "output: lines are copied from a data set file, but data is in memory"),
-        ({"strategy": "facility", "neighbors": 5}, "neighbors: expected a Neighbors or a folder that"),
+        ({"strategy": "facility", "neighbors": 5}, "neighbors: expected a Neighbors, a folder that"),
         ({"strategy": "facility", "neighbors": "g", "k": 5}, "k: the neighbours are given, so that none are searched"),
         ({"strategy": "qdit"}, "quality: missing, but strategy 'qdit' needs it; give a number a row, high is good"),
         ({"strategy": "tsds"}, "target: missing, but strategy 'tsds' needs it; give the embeddings of the rows to"),
         ({"strategy": "deita"}, "scores: missing, but strategy 'deita' needs them; give a file that"),
         ({"strategy": "deita", "scores": "s"}, "threshold: missing; the default 0.1 is a cosine distance, but the"),
-        ({"strategy": "novelsum"}, "metric: strategy 'novelsum' is defined for cosine, got 'euclidean'; take cosine"),
+        ({"strategy": "novelsum"}, "metric: missing; strategy 'novelsum' is defined for cosine alone; give cosine"),
+        ({"strategy": "random", "metric": "cosine"}, "metric: strategy 'random' measures no distances here; leave it"),
         ({"strategy": "d4", "metric": "l1"}, "metric: strategy 'd4' is defined for euclidean and cosine, got 'manh"),
         ({"strategy": "qdit", "quality": "q", "alpha": 2}, "alpha: expected a number from 0 to 1, got 2"),
         ({"strategy": "tsds-kde", "bandwidth": np.inf}, "bandwidth: expected a finite number above 0, got inf"),
@@ -538,7 +542,7 @@ def test_the_metric_is_that_of_kept_neighbours(work: Workplace) -> None:
     found = vicinal.select(vectors, neighbors=graph, **options)
     expected = vicinal.select(vectors, neighbors=graph, metric="cosine", **options)
     assert found["kept"].tolist() == expected["kept"].tolist()
-    with pytest.raises(UsageError, match=r"metric: the neighbours are those of cosine, got manhattan; leave the"):
+    with pytest.raises(UsageError, match=r"metric: the neighbours of neighbors are those of cosine, got manhattan; l"):
         vicinal.select(vectors, neighbors=graph, metric="manhattan", **options)
-    with pytest.raises(UsageError, match="neighbors: expected a Neighbors or a folder"):
+    with pytest.raises(UsageError, match="neighbors: expected a Neighbors, a folder"):
         vicinal.select(vectors, neighbors=3, **options)

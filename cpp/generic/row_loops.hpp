@@ -5,17 +5,49 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
 
+#include "generic/code_loops.hpp"
 #include "generic/half.hpp"
 #include "rows.hpp"
 
 namespace vicinal {
 namespace {
 
+#if defined(__AVX2__) && !defined(__AVX512F__)
+// Two registers: compilers split the generic vector into single values.
+struct Double8 {
+    __m256d low, high;
+
+    double operator[](int i) const { return i < 4 ? low[i] : high[i - 4]; }
+    friend Double8 operator+(Double8 a, Double8 b) { return {a.low + b.low, a.high + b.high}; }
+    friend Double8 operator-(Double8 a, Double8 b) { return {a.low - b.low, a.high - b.high}; }
+    friend Double8 operator*(Double8 a, Double8 b) { return {a.low * b.low, a.high * b.high}; }
+    friend Double8 operator*(Double8 a, double b) { return {a.low * b, a.high * b}; }
+    void operator+=(Double8 other) { *this = *this + other; }
+    void operator*=(double factor) { *this = *this * factor; }
+};
+inline Int32x8 whole(Double8 x) {
+    return bit_copy<Int32x8>(_mm256_set_m128i(_mm256_cvttpd_epi32(x.high), _mm256_cvttpd_epi32(x.low)));
+}
+inline Double8 load8(const double* p) { return {_mm256_loadu_pd(p), _mm256_loadu_pd(p + 4)}; }
+inline Double8 magnitude(Double8 x) {
+    const __m256d sign = _mm256_set1_pd(-0.0);
+    return {_mm256_andnot_pd(sign, x.low), _mm256_andnot_pd(sign, x.high)};
+}
+#else
 using Double8 = double __attribute__((vector_size(64)));
+inline Int32x8 whole(Double8 x) { return __builtin_convertvector(x, Int32x8); }
+inline Double8 load8(const double* p) { return bit_copy<Double8>(*reinterpret_cast<const double (*)[8]>(p)); }
+inline Double8 magnitude(Double8 x) {
+    using Bits = uint64_t __attribute__((vector_size(64)));
+    return bit_copy<Double8>(bit_copy<Bits>(x) & ~(uint64_t{1} << 63));
+}
+#endif
 using Int8x8 = int8_t __attribute__((vector_size(8)));
 using UInt8x8 = uint8_t __attribute__((vector_size(8)));
-using Int32x8 = int32_t __attribute__((vector_size(32)));
 
 struct Half {
     uint16_t bits;
@@ -25,6 +57,9 @@ struct Half {
 inline Double8 widen(Float8 value) {
 #if defined(__AVX512F__)
     return bit_copy<Double8>(_mm512_cvtps_pd(bit_copy<__m256>(value)));
+#elif defined(__AVX2__)
+    const auto all = bit_copy<__m256>(value);
+    return {_mm256_cvtps_pd(_mm256_castps256_ps128(all)), _mm256_cvtps_pd(_mm256_extractf128_ps(all, 1))};
 #else
     return __builtin_convertvector(value, Double8);
 #endif
@@ -33,19 +68,20 @@ inline Double8 widen(Float8 value) {
 inline Double8 widen(Int32x8 value) {
 #if defined(__AVX512F__)
     return bit_copy<Double8>(_mm512_cvtepi32_pd(bit_copy<__m256i>(value)));
+#elif defined(__AVX2__)
+    const auto all = bit_copy<__m256i>(value);
+    return {_mm256_cvtepi32_pd(_mm256_castsi256_si128(all)), _mm256_cvtepi32_pd(_mm256_extracti128_si256(all, 1))};
 #else
     return __builtin_convertvector(value, Double8);
 #endif
 }
 
-inline Double8 load8(const double* p) { return bit_copy<Double8>(*reinterpret_cast<const double (*)[8]>(p)); }
-
 template <class T>
 inline Double8 load8(const std::byte* p) {
     if constexpr (sizeof(T) == 8) {
-        Double8 v;
-        std::memcpy(&v, p, 64);
-        return v;
+        double values[8];
+        std::memcpy(values, p, 64);
+        return load8(values);
     } else if constexpr (std::is_same_v<T, Half>) {
         UInt16x8 v;
         std::memcpy(&v, p, 16);
@@ -77,8 +113,7 @@ inline Double8 term(const Double8& x, const Double8& y) {
     } else {
         const Double8 difference = x - y;
         if constexpr (kSum == Sum::squares) return difference * difference;
-        using Bits = uint64_t __attribute__((vector_size(64)));
-        return bit_copy<Double8>(bit_copy<Bits>(difference) & ~(uint64_t{1} << 63));
+        return magnitude(difference);
     }
 }
 
@@ -149,10 +184,15 @@ inline void measure_rows(const std::byte* const (&p)[kRows], const double (&fact
 
 template <class T, Sum kSum, bool kNormalise>
 void measure_as(const Rows& rows, const double* x, const int32_t* which, size_t n, double* out) {
-    thread_local Gathered gathered[2];
-    const auto at = [&](size_t i) { return gathered[i % 2].row(rows.matrix, rows.at(which[i]), sizeof(T)); };
+    thread_local Gathered gathered[4];
+    const auto at = [&](size_t i) { return gathered[i % 4].row(rows.matrix, rows.at(which[i]), sizeof(T)); };
     const auto factor = [&](size_t i) { return kNormalise ? rows.inverse_norms[which[i]] : 1.0; };
     size_t i = 0;
+    for (; i + 3 < n; i += 4) {
+        measure_rows<T, kSum, kNormalise, 4>({at(i), at(i + 1), at(i + 2), at(i + 3)},
+                                             {factor(i), factor(i + 1), factor(i + 2), factor(i + 3)}, x,
+                                             rows.matrix.dim, out + i);
+    }
     for (; i + 1 < n; i += 2) {
         measure_rows<T, kSum, kNormalise, 2>({at(i), at(i + 1)}, {factor(i), factor(i + 1)}, x, rows.matrix.dim,
                                              out + i);
@@ -167,7 +207,7 @@ void measure_bits(const Rows& rows, Sum sum, const double* x, const int32_t* whi
     const int64_t dim = rows.matrix.dim;
     words.resize(padded(dim, 8) / 8);
     for (size_t w = 0; w < words.size(); ++w) {
-        const Int32x8 bytes = __builtin_convertvector(load8(x + 8 * w), Int32x8);
+        const Int32x8 bytes = whole(load8(x + 8 * w));
         words[w] = bit_copy<uint64_t>(__builtin_convertvector(bytes, UInt8x8));
     }
     for (size_t i = 0; i < n; ++i) {
@@ -249,174 +289,6 @@ void centred(const double* x, const double* centre, double factor, int64_t dim, 
     for (int64_t c = 0; c < padded(dim, 8); ++c) out[c] = static_cast<float>((x[c] - centre[c]) * factor);
 }
 
-CodedRow quantise(const float* x, int64_t dim, float scale, int8_t* code) {
-    // Adding 1.5 * 2^23 rounds to the nearest whole number and leaves it in the low bits.
-    constexpr float kRound = 12582912.0f;
-    const float inverse = 1.0f / scale;
-    int32_t norms[8] = {}, sums[8] = {};
-    float squares[8] = {};
-    for (int64_t c = 0; c < padded(dim, 8); c += 8) {
-        for (int j = 0; j < 8; ++j) {
-            const float shifted = x[c + j] * inverse + kRound;
-            const float whole = shifted - kRound;
-            const float lost = x[c + j] - whole * scale;
-            const int8_t q = static_cast<int8_t>(bit_copy<int32_t>(shifted));
-            code[c + j] = q;
-            norms[j] += q * q;
-            sums[j] += q;
-            squares[j] += lost * lost;
-        }
-    }
-    CodedRow row = {};
-    double square = 0;
-    for (int j = 0; j < 8; ++j) {
-        row.squared_norm += norms[j];
-        row.sum += sums[j];
-        square += squares[j];
-    }
-    row.residual = std::sqrt(square);
-    return row;
-}
-
-ClippedRow clip(const double* x, const double* low, double inverse, double highest, int64_t dim, uint8_t* code) {
-    // Adding 1.5 * 2^52 rounds to the nearest whole number and leaves it in the low bits.
-    constexpr double kRound = 6755399441055744.0;
-    double residuals[8] = {}, excesses[8] = {};
-    for (int64_t c = 0; c < padded(dim, 8); c += 8) {
-        for (int j = 0; j < 8; ++j) {
-            const double value = (x[c + j] - low[c + j]) * inverse;
-            const double above = value > 0 ? value : 0, within = above < highest ? above : highest;
-            const double shifted = within + kRound;
-            residuals[j] += std::fabs(within - (shifted - kRound));
-            excesses[j] += std::fabs(value - within);
-            code[c + j] = static_cast<uint8_t>(bit_copy<uint64_t>(shifted));
-        }
-    }
-    ClippedRow row = {};
-    for (int j = 0; j < 8; ++j) {
-        row.residual += residuals[j];
-        row.excess += excesses[j];
-    }
-    return row;
-}
-
-#if defined(VICINAL_NEON)
-inline int32_t neon_product(const int8_t* x, const uint8_t* y, int64_t bytes) {
-    int32x4_t sums[4] = {};
-    for (int64_t c = 0; c < bytes; c += 64) {
-        for (int i = 0; i < 4; ++i) {
-            const int8x16_t own = vld1q_s8(x + c + 16 * i);
-            const uint8x16_t other = vld1q_u8(y + c + 16 * i);
-#if defined(__ARM_FEATURE_MATMUL_INT8)
-            sums[i] = vusdotq_s32(sums[i], other, own);
-#elif defined(__ARM_FEATURE_DOTPROD)
-            // Of the offset 128 that makes the second factor signed, half fits a signed byte.
-            const int32x4_t offset = vdotq_s32(vdupq_n_s32(0), own, vdupq_n_s8(64));
-            const int8x16_t less = vreinterpretq_s8_u8(veorq_u8(other, vdupq_n_u8(128)));
-            sums[i] = vaddq_s32(vdotq_s32(sums[i], own, less), vaddq_s32(offset, offset));
-#else
-            const int16x8_t low = vreinterpretq_s16_u16(vmovl_u8(vget_low_u8(other)));
-            const int16x8_t high = vreinterpretq_s16_u16(vmovl_high_u8(other));
-            const int16x8_t own_low = vmovl_s8(vget_low_s8(own)), own_high = vmovl_high_s8(own);
-            sums[i] = vmlal_s16(sums[i], vget_low_s16(low), vget_low_s16(own_low));
-            sums[i] = vmlal_high_s16(sums[i], low, own_low);
-            sums[i] = vmlal_s16(sums[i], vget_low_s16(high), vget_low_s16(own_high));
-            sums[i] = vmlal_high_s16(sums[i], high, own_high);
-#endif
-        }
-    }
-    return vaddvq_s32(vaddq_s32(vaddq_s32(sums[0], sums[1]), vaddq_s32(sums[2], sums[3])));
-}
-#endif
-
-// The inner product of signed and unsigned bytes, whose number is a multiple of 64.
-inline int32_t product(const int8_t* x, const uint8_t* y, int64_t bytes) {
-#if defined(__AVX512VNNI__)
-    __m512i sum = _mm512_setzero_si512();
-    for (int64_t c = 0; c < bytes; c += 64) {
-        sum = _mm512_dpbusd_epi32(sum, _mm512_loadu_si512(y + c), _mm512_loadu_si512(x + c));
-    }
-    return _mm512_reduce_add_epi32(sum);
-#elif defined(__AVX2__)
-    __m256i sums[2] = {};
-    for (int64_t c = 0; c < bytes; c += 32) {
-        for (int half = 0; half < 2; ++half) {
-            const auto* own = reinterpret_cast<const __m128i*>(x + c + 16 * half);
-            const auto* other = reinterpret_cast<const __m128i*>(y + c + 16 * half);
-            sums[half] = _mm256_add_epi32(sums[half], _mm256_madd_epi16(_mm256_cvtepi8_epi16(_mm_loadu_si128(own)),
-                                                                        _mm256_cvtepu8_epi16(_mm_loadu_si128(other))));
-        }
-    }
-    const auto all = bit_copy<Int32x8>(_mm256_add_epi32(sums[0], sums[1]));
-    return ((all[0] + all[1]) + (all[2] + all[3])) + ((all[4] + all[5]) + (all[6] + all[7]));
-#elif defined(VICINAL_NEON)
-    return neon_product(x, y, bytes);
-#else
-    int32_t sum = 0;
-    for (int64_t c = 0; c < bytes; ++c) sum += x[c] * y[c];
-    return sum;
-#endif
-}
-
-void products(const int8_t* rows, const uint8_t* columns, int64_t row_bytes, const Survivor* pairs, size_t n,
-              int32_t* out) {
-    for (size_t i = 0; i < n; ++i) {
-        out[i] = product(rows + pairs[i].row * row_bytes, columns + pairs[i].column * row_bytes, row_bytes);
-    }
-}
-
-#if defined(__AVX2__) && !defined(__AVX512VNNI__)
-constexpr int64_t kWidened = 4096;  // codes of a row that is widened once for many products
-
-// The inner product of bytes with codes that are widened already.
-inline int32_t widened_product(const int16_t* x, const uint8_t* y, int64_t bytes) {
-    __m256i sums[2] = {};
-    for (int64_t c = 0; c < bytes; c += 32) {
-        for (int half = 0; half < 2; ++half) {
-            const auto* own = reinterpret_cast<const __m256i*>(x + c + 16 * half);
-            const auto* other = reinterpret_cast<const __m128i*>(y + c + 16 * half);
-            sums[half] = _mm256_add_epi32(sums[half], _mm256_madd_epi16(_mm256_load_si256(own),
-                                                                        _mm256_cvtepu8_epi16(_mm_loadu_si128(other))));
-        }
-    }
-    const __m256i both = _mm256_add_epi32(sums[0], sums[1]);
-    __m128i all = _mm_add_epi32(_mm256_castsi256_si128(both), _mm256_extracti128_si256(both, 1));
-    all = _mm_add_epi32(all, _mm_shuffle_epi32(all, 0x4e));
-    return _mm_cvtsi128_si32(_mm_add_epi32(all, _mm_shuffle_epi32(all, 0xb1)));
-}
-#endif
-
-// Some rows are fetched ahead, for they are rarely in the cache.
-template <class Product>
-inline void fetched_products(const uint8_t* rows, int64_t row_bytes, const int32_t* which, size_t n, int32_t* out,
-                             Product&& product_with) {
-    constexpr size_t kAhead = 4;
-    const auto fetch = [&](size_t i) {
-        for (int64_t c = 0; c < row_bytes; c += 64) __builtin_prefetch(rows + which[i] * row_bytes + c);
-    };
-    for (size_t i = 0; i < (n < kAhead ? n : kAhead); ++i) fetch(i);
-    for (size_t i = 0; i < n; ++i) {
-        if (i + kAhead < n) fetch(i + kAhead);
-        out[i] = product_with(rows + which[i] * row_bytes);
-    }
-}
-
-void named_products(const int8_t* x, const uint8_t* rows, int64_t row_bytes, const int32_t* which, size_t n,
-                    int32_t* out) {
-#if defined(__AVX2__) && !defined(__AVX512VNNI__)
-    if (row_bytes <= kWidened) {
-        alignas(32) int16_t wide[kWidened];
-        for (int64_t c = 0; c < row_bytes; c += 16) {
-            const auto* own = reinterpret_cast<const __m128i*>(x + c);
-            _mm256_store_si256(reinterpret_cast<__m256i*>(wide + c), _mm256_cvtepi8_epi16(_mm_loadu_si128(own)));
-        }
-        return fetched_products(rows, row_bytes, which, n, out,
-                                [&](const uint8_t* row) { return widened_product(wide, row, row_bytes); });
-    }
-#endif
-    fetched_products(rows, row_bytes, which, n, out, [&](const uint8_t* row) { return product(x, row, row_bytes); });
-}
-
 // The vector width, and as many accumulators as the registers hold.
 #if defined(__AVX512F__)
 constexpr int kWide = 16, kTileRows = 4, kTileVectors = 2;
@@ -466,8 +338,8 @@ void project(const float* x, int64_t n, int64_t stride, int64_t dim, const float
     }
 }
 
-constexpr RowOps kRowOps = {load,     inverse_norm, measure,  hash,           peak,   centred,
-                            quantise, clip,         products, named_products, project};
+constexpr RowOps kRowOps = {load,     inverse_norm, measure, hash,     peak,           centred,
+                            quantise, halve,        clip,    products, named_products, project};
 
 }  // namespace
 }  // namespace vicinal

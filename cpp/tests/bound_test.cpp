@@ -63,6 +63,8 @@ const std::pair<const char*, Fill> kData[] = {
      }},
     {"half steps",  // every coordinate lies between two codes
      [](auto& x, int, int, auto& g) { each(x, [&] { return (static_cast<int>(g() % 255) - 127 + 0.5) / 127; }); }},
+    {"whole steps",  // every coordinate is a code, as far as can be from the value of its coarse code
+     [](auto& x, int, int, auto& g) { each(x, [&] { return (static_cast<int>(g() % 255) - 127) / 127.0; }); }},
     {"tiny",
      [](auto& x, int, int, auto& g) {
          std::normal_distribution<double> d(0, 1e-300);
@@ -137,7 +139,7 @@ private:
         Thresholds column_thresholds(static_cast<int>(padded(columns.size, kPanel)));
         const bool upper_bounds =
             coder.thresholds(rows, radii.data(), columns, none.data(), row_thresholds, column_thresholds);
-        const ScanOps& scan = coder.scan(isa_);
+        const ScanOps& scan = layer_.coarse() ? *isa_.coarse : coder.scan(isa_);
         ScanJob job = {};
         job.rows = codes_.data();
         job.row_bytes = layer_.range().row_bytes();
@@ -178,13 +180,20 @@ int64_t test(const Coder& coder, const Rows& rows, const Isa& isa) {
     Pool pool(1);
     const Stored stored(rows, coder, nullptr, isa, pool, {});
     int64_t pairs = LayerTest(stored, stored.layer(), isa).run();
+    if (stored.coarse()) pairs += LayerTest(stored, *stored.coarse(), isa).run();
     for (const int size : {16, 32, 96}) {
         Stored rotated(rows, coder, nullptr, isa, pool, {});
         if (!use_sketches(rotated, nullptr, 1, size, {}, isa, pool, {})) continue;
         pairs += LayerTest(rotated, rotated.layer(), isa).run() + LayerTest(rotated, rotated.sketches(), isa).run();
+        if (rotated.coarse()) pairs += LayerTest(rotated, *rotated.coarse(), isa).run();
         ++sketches;
     }
     return pairs;
+}
+
+int64_t test_dot(const Rows& rows, Metric metric, const Isa& isa) {
+    const int64_t pairs = test(DotCoder(rows, metric, *isa.rows), rows, isa);
+    return pairs + (isa.coarse ? test(DotCoder(rows, metric, *isa.rows, true), rows, isa) : 0);
 }
 
 // A rotation that is interrupted, one progress call later each time, and finished by the next call.
@@ -268,7 +277,7 @@ int main() {
                 rows.matrix = {values.data(), n, dim, dim * 8, 8, DType::f64};
                 const int before = failures;
                 for (const Metric metric : {Metric::euclidean, Metric::sqeuclidean, Metric::inner_product}) {
-                    pairs += test(DotCoder(rows, metric, *isa.rows), rows, isa);
+                    pairs += test_dot(rows, metric, isa);
                 }
                 pairs += test(AbsoluteCoder(rows, *isa.rows), rows, isa);
                 std::vector<double> inverse(n);
@@ -278,7 +287,7 @@ int main() {
                     finite &= std::isfinite(inverse[i]) && inverse[i] > 0;
                 }
                 rows.inverse_norms = inverse.data();
-                if (finite) pairs += test(DotCoder(rows, Metric::cosine, *isa.rows), rows, isa);
+                if (finite) pairs += test_dot(rows, Metric::cosine, isa);
                 if (failures > before) std::printf("  with %s, %s, dim %d\n", name.c_str(), what, dim);
             }
         }

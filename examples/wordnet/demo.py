@@ -32,28 +32,30 @@ def jsonl(path: Path) -> list[dict]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
-def short(text: str, limit: int = 58) -> str:
-    """The text, cut at a word where it is too long for its column."""
-    return text if len(text) <= limit else text[: limit - 1].rsplit(" ", 1)[0] + "\N{HORIZONTAL ELLIPSIS}"
-
-
 def table(title: str, rows: np.ndarray, texts: list[str], scores: np.ndarray, neighbors: Neighbors) -> Table:
-    """The given rows, each with its score and its nearest neighbour."""
-    shown = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
-    for column, style in [("score", "cyan"), ("gloss", ""), ("nearest neighbour", "dim"), ("distance", "cyan")]:
-        shown.add_column(column, style=style, no_wrap=True)
+    """The given rows, each with its score and its nearest neighbour; where it is too wide, the texts give way."""
+    shown = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, expand=True)
+    for column, style, share in (
+        ("score", "cyan", None),
+        ("gloss", "", 1),
+        ("nearest neighbour", "dim", 1),
+        ("distance", "cyan", None),
+    ):
+        least = len(column) if share is None else None
+        shown.add_column(column, style=style, no_wrap=True, overflow="ellipsis", ratio=share, min_width=least)
     for row in rows:
         nearest = texts[neighbors.indices[row, 0]]
-        shown.add_row(f"{scores[row]:.3f}", short(texts[row]), short(nearest), f"{neighbors.distances[row, 0]:.3f}")
+        shown.add_row(f"{scores[row]:.3f}", texts[row], nearest, f"{neighbors.distances[row, 0]:.3f}")
     return shown
 
 
 def histogram(console: Console, scores: np.ndarray) -> None:
     """Where the scores lie, as bars."""
     counts, edges = np.histogram(scores, bins=12)
-    console.print(f"[bold]Where the scores lie[/] (mean {METRIC} distance to the {K} nearest; {len(scores):,} glosses)")
+    room = min(60, console.width - 24)
+    console.print(f"[bold]Where the scores lie[/] (mean {METRIC} distance to the {K} nearest)")
     for count, low, high in zip(counts, edges[:-1], edges[1:], strict=True):
-        bar = "\N{FULL BLOCK}" * round(60 * count / counts.max())
+        bar = "\N{FULL BLOCK}" * round(room * count / counts.max())
         console.print(f" {low:.2f} to {high:.2f}  [cyan]{bar}[/] {count:,}")
     few, middle, many = np.quantile(scores, (0.05, 0.5, 0.95))
     console.print(f" median {middle:.3f}; one in twenty is below {few:.3f}, one in twenty above {many:.3f}\n")
@@ -68,11 +70,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         graph, output = Path(folder) / "graph", Path(folder) / "scores.jsonl"
         vicinal("neighbors", embeddings, "-k", K, "--metric", METRIC, "-o", graph)
-        vicinal("score", data, "--neighbors", graph, "-k", K, "-o", output)
+        vicinal("score", data, "--neighbors", graph, "-k", K, "-o", output, "-q")
         neighbors, scores = Neighbors.load(graph), np.array([row["score"] for row in jsonl(output)])
     texts = [row["text"] for row in jsonl(data)]
     order = np.argsort(scores, kind="stable")
-    fixed = 150 if arguments.svg is not None or not sys.stdout.isatty() else None
+    fixed = 80 if arguments.svg is not None or not sys.stdout.isatty() else None
     console = Console(record=arguments.svg is not None, width=fixed, highlight=False)
     console.print()
     console.print(table("The ten most unique glosses", order[::-1][:10], texts, scores, neighbors), "")

@@ -70,6 +70,7 @@ if TYPE_CHECKING:
     from vicinal.tasks.duplicates.dedup import Deduplicated, dedup
     from vicinal.tasks.embed import Embedded, embed
     from vicinal.tasks.evaluate import evaluate
+    from vicinal.tasks.explore import explore
     from vicinal.tasks.filter import Filtered, filter
     from vicinal.tasks.index import add_to_index, describe_index, export_benchmark, index, remove_from_index
     from vicinal.tasks.info import info
@@ -188,6 +189,7 @@ _MODULES = {
     "regress": "vicinal.tasks.predict.regress",
     "remove_from_index": "vicinal.tasks.index",
     "report": "vicinal.tasks.report",
+    "explore": "vicinal.tasks.explore",
     "score": "vicinal.tasks.score",
     "search": "vicinal.tasks.search",
     "select": "vicinal.tasks.select",
@@ -253,6 +255,7 @@ __all__ = [
     "duplicates",
     "embed",
     "evaluate",
+    "explore",
     "export_benchmark",
     "filter",
     "hubness",

@@ -125,3 +125,15 @@ def closest(found: str, names: Iterable[str]) -> str | None:
     lower = {name.lower(): name for name in names}
     near = difflib.get_close_matches(found.lower(), lower, n=1)
     return lower[near[0]] if near else None
+
+
+def half_pair(error: UnicodeEncodeError) -> str:
+    """What is wrong with a text that no file of UTF-8 holds, and the remedy.
+
+    >>> half_pair(UnicodeEncodeError("utf-8", "a\ud800", 1, 2, "surrogates not allowed")).partition(";")[0]
+    "half a surrogate pair, '\\ud800' at character 1, which no file of UTF-8 holds"
+    """
+    return (
+        f"half a surrogate pair, {error.object[error.start]!r} at character {error.start}, which no file of UTF-8 "
+        "holds; correct the text: text.encode('utf-8', 'replace').decode()"
+    )

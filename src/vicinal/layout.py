@@ -52,7 +52,7 @@ def cells(text: str) -> int:
 
 
 def shortened(text: str, width: int) -> str:
-    """Return a text of at most `width` cells, cut at a word where one ends in its last third.
+    """Return a text of at most `width` cells, cut at a word where one ends in its last third; a list at an item.
 
     >>> shortened("a large wild cat", 10), shortened("lion", 12)
     ('a large \N{HORIZONTAL ELLIPSIS}', 'lion')
@@ -66,6 +66,8 @@ def shortened(text: str, width: int) -> str:
 
         kept = set_cell_size(text, width - 1).rstrip()
     word = kept.rfind(" ") + 1
+    if text[0] in "[{" and word:  # a list as JSON; no number of it is cut
+        return kept[:word] + ELLIPSIS
     return (kept[:word] if 3 * word > 2 * width else kept) + ELLIPSIS
 
 
@@ -217,8 +219,8 @@ def decimals(values: Sequence[float | None]) -> list[str]:
     most = max(map(abs, finite), default=0.0)
     if all(value == int(value) for value in finite) and most < 1e15:
         form = ",.0f"
-    elif 0.01 <= most < 1e6:
-        form = ".4f" if most < 100 else ".2f"
+    elif 1e-4 <= most < 1e6:
+        form = ".6f" if most < 0.01 else ".4f" if most < 100 else ".2f"
     else:
         form = ".4g"
     return ["-" if value is None or math.isnan(value) else format(value, form) for value in values]

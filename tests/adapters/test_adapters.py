@@ -77,3 +77,17 @@ def test_cleanlab_takes_the_graph(vectors: np.ndarray) -> None:
         scores.append({kind: lab.get_issues(kind)[f"{kind}_score"] for kind in ("outlier", "near_duplicate")})
     for kind in scores[0]:
         np.testing.assert_allclose(scores[0][kind], scores[1][kind], rtol=1e-3, atol=1e-4)
+
+
+def test_a_map_by_umap_reports_its_neighbours_and_epochs(vectors: np.ndarray) -> None:
+    from vicinal.tasks.page.maps import flat_map
+
+    seen: dict[str, list[tuple[int, int]]] = {}
+
+    def start(name: str) -> Any:
+        return lambda done, total: seen.setdefault(name, []).append((done, total))
+
+    drawn = flat_map(vectors, "euclidean", "umap", start)
+    assert list(seen) == ["neighbours for umap", "epochs of umap"]
+    assert all(reports[-1][0] == reports[-1][1] for reports in seen.values())
+    np.testing.assert_array_equal(drawn, flat_map(vectors, "euclidean", "umap"))

@@ -12,8 +12,10 @@ import numpy as np
 from vicinal.analysis.choices import Choice, Quota, refuse_product
 from vicinal.knn.metrics import find
 from vicinal.knn.neighbors import Neighbors
+from vicinal.typing import Progress
 
 UNITS = 1 << 32
+REPORTED = 64  # choices between two reports of progress
 
 
 def facility_location(
@@ -24,6 +26,7 @@ def facility_location(
     seats: np.ndarray | None = None,
     quality: np.ndarray | None = None,
     alpha: float = 0.0,
+    progress: Progress | None = None,
 ) -> Choice:
     """Return the rows that together serve all rows best: a row serves itself and the rows whose neighbour it is.
 
@@ -43,6 +46,8 @@ def facility_location(
         best first row adds is 1 (QDIT).
     alpha : float
         From 0 to 1.
+    progress : callable, optional
+        Called with (rows chosen, rows to choose).
 
     Returns
     -------
@@ -93,6 +98,10 @@ def facility_location(
         quota.take(row)
         better = served[more > 0]
         best[better], because[better] = value[more > 0], row
+        if progress is not None and len(order) % REPORTED == 0:
+            progress(len(order), keep)
+    if progress is not None:
+        progress(keep, keep)
     chosen = np.array(order, dtype=np.int64)
     because[chosen] = chosen
     distance = np.where(because >= 0, (1 - best / UNITS) * services.largest, np.nan)

@@ -14,6 +14,7 @@ import numpy as np
 from vicinal.analysis.choices import Choice, Quota, largest, refuse_product
 from vicinal.knn.exact import ExactSearch
 from vicinal.knn.metrics import Metric, find
+from vicinal.typing import Progress
 
 POOL, RENEWED, PART = 512, 4096, 2048
 
@@ -27,6 +28,7 @@ def k_center(
     groups: np.ndarray | None = None,
     seats: np.ndarray | None = None,
     threads: int | None = None,
+    progress: Progress | None = None,
 ) -> Choice:
     """Return a farthest-point selection: every row is at most as far from a chosen row as the last choice was.
 
@@ -44,6 +46,8 @@ def k_center(
         The group of each row (n,), from 0, and how many rows of each group are chosen (n_groups,).
     threads : int, optional
         The number of threads; by default, the number of cores.
+    progress : callable, optional
+        Called with (rows chosen, rows to choose).
 
     Returns
     -------
@@ -76,6 +80,8 @@ def k_center(
     centers.renew(np.delete(np.arange(n), first))
     while len(centers.order) < keep and quota.open.any():
         centers.choose_among(centers.farthest(), keep)
+        if progress is not None:
+            progress(len(centers.order), keep)
     return centers.choice()
 
 

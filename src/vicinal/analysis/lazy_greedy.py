@@ -12,6 +12,7 @@ from vicinal.analysis.choices import Choice, Quota, largest
 from vicinal.knn.exact import ExactSearch
 from vicinal.knn.measure import inverse_lengths
 from vicinal.knn.metrics import Metric
+from vicinal.typing import Progress
 
 POOL, MOST_RENEWED, FEW = 256, 16384, 8
 DIGITS = 10  # sums of another order differ in the last digits: values that agree to so many are equal
@@ -41,7 +42,9 @@ class Objective(Protocol):
         ...
 
 
-def lazy_greedy(objective: Objective, keep: int, quota: Quota, order: list[int] | None = None) -> np.ndarray:
+def lazy_greedy(
+    objective: Objective, keep: int, quota: Quota, order: list[int] | None = None, progress: Progress | None = None
+) -> np.ndarray:
     """Return the rows of a greedy selection in the order of their choice, int64 (keep,).
 
     Each next row has the largest value, rounded to 10 digits; of equal rows, the first is chosen.
@@ -54,6 +57,8 @@ def lazy_greedy(objective: Objective, keep: int, quota: Quota, order: list[int] 
         The rows that may be chosen.
     order : list of int, optional
         Rows that were chosen before.
+    progress : callable, optional
+        Called with (rows chosen, rows to choose).
     """
     order = [] if order is None else order
     pool, renewed, chosen = np.empty(0, dtype=np.int64), 2 * POOL, 0
@@ -74,6 +79,8 @@ def lazy_greedy(objective: Objective, keep: int, quota: Quota, order: list[int] 
                 objective.measure(pool)
                 chosen += 1
                 continue
+        if progress is not None:
+            progress(len(order), keep)
         # A pool that gave few rows was drawn from too few measured rows.
         renewed = min(2 * renewed, MOST_RENEWED) if chosen < FEW else max(renewed // 2, 2 * POOL)
         pool, outside, chosen = _next_pool(objective, quota, renewed), None, 0

@@ -5,6 +5,7 @@ import numpy as np
 from vicinal.analysis.choices import Choice, Quota
 from vicinal.analysis.lazy_greedy import UnitRows, lazy_greedy, nearest_chosen
 from vicinal.knn.metrics import Metric, find
+from vicinal.typing import Progress
 
 RIDGE = 0.01
 LONG = 128  # a row that missed so many choices is measured from M itself
@@ -18,6 +19,7 @@ def log_determinant(
     groups: np.ndarray | None = None,
     seats: np.ndarray | None = None,
     threads: int | None = None,
+    progress: Progress | None = None,
 ) -> Choice:
     """Return the rows that the greedy algorithm chooses to maximise ln det(Q (C + 0.01 I) Q).
 
@@ -37,6 +39,8 @@ def log_determinant(
         The group of each row (n,), from 0, and how many rows of each group are chosen (n_groups,).
     threads : int, optional
         The number of threads; by default, the number of cores.
+    progress : callable, optional
+        Called with (rows chosen, rows to choose).
 
     Returns
     -------
@@ -57,7 +61,7 @@ def log_determinant(
     """
     metric = find(metric)
     objective = _Volume(vectors, np.ones(len(vectors)) if weight is None else weight)
-    order = lazy_greedy(objective, keep, Quota(len(vectors), groups, seats))
+    order = lazy_greedy(objective, keep, Quota(len(vectors), groups, seats), progress=progress)
     return nearest_chosen(vectors, order, metric, threads)
 
 

@@ -16,12 +16,14 @@ from vicinal.knn.blocks import blocks
 from vicinal.knn.copies import Copies, find_copies
 from vicinal.knn.exact import ExactSearch
 from vicinal.knn.metrics import Metric
-from vicinal.knn.neighbors import RadiusNeighbors
+from vicinal.knn.neighbors import Neighbors, RadiusNeighbors
 from vicinal.typing import ArrayLike, Progress
 
 SAMPLE = 256
 MOST_PAIRS = 1 << 27
 BLOCK_BYTES = 1 << 24
+MOST_SEARCHED = 0.5  # share of the entries that are searched beside a graph
+NEARLY = 1e-6  # relative; distances in float32 that are so near the radius are measured again
 SMALLEST = 1e-140  # squared differences of float64 values above it do not vanish
 
 
@@ -75,6 +77,9 @@ class NearPairs:
         Called with (rows done, rows in all).
     search : callable, optional
         Takes rows, metric and threads, and gives what finds rows within a radius; by default `ExactSearch.of`.
+    graph : Neighbors, optional
+        The nearest others of each row. Where the last distance is beyond the radius, they are all of its pairs; only
+        the other rows are searched.
 
     Attributes
     ----------
@@ -93,9 +98,10 @@ class NearPairs:
         labels: np.ndarray | None = None,
         progress: Progress | None = None,
         search: Callable[[np.ndarray, Metric, int | None], Within] = ExactSearch.of,
+        graph: Neighbors | None = None,
     ) -> None:
         n = len(vectors)
-        self._search = search
+        self._search, self._graph = search, graph
         self.vectors, self.radius, self.metric, self.labels = vectors, radius, metric, labels
         self._threads, self._progress, self._whole = threads, progress, None if n else _no_pairs(0)
         equal = equal_rows(vectors, metric) if radius == 0 and not metric.product else None
@@ -135,6 +141,9 @@ class NearPairs:
         left_out : callable, optional
             Returns, before each piece, which entries need not be asked any more: bool (n_entries,).
         """
+        if self._whole is None and self._graph is not None:
+            piece = self._of_graph(self._graph)
+            self._whole = None if piece is None else self._of_one_label(piece)
         if self._whole is None:
             index = self._search(self._rows(np.arange(len(self.first))), self.metric, self._threads)
             sample = np.arange(len(self.first))[:: max(1, len(self.first) // SAMPLE)]
@@ -146,6 +155,47 @@ class NearPairs:
             piece = Piece(np.arange(len(self.first)), pairs.indptr, pairs.indices, pairs.distances)
             self._whole = self._of_one_label(piece)
         yield self._whole
+
+    def _of_graph(self, graph: Neighbors) -> Piece | None:
+        """All pairs from known neighbours, and a search of the entries whose lists end within the radius.
+
+        None where most lists end there, so that searching everything costs no more.
+        """
+        m = len(self.first)
+        indices, distances = graph.indices[self.first], graph.distances[self.first].astype(np.float64)
+        there = indices >= 0
+        open_ = np.flatnonzero(distances[:, -1] <= self.radius + NEARLY * abs(self.radius))
+        if len(open_) > m * MOST_SEARCHED:
+            return None
+        there[open_] = False
+        source = np.repeat(np.arange(m), there.sum(axis=1))
+        near, far = self.entry[indices[there]], distances[there]
+        kept = (near != source) & self._within_it(source, near, far)
+        source, near, far = source[kept], near[kept], far[kept].astype(np.float32)
+        if len(open_):
+            index = self._search(self._rows(np.arange(m)), self.metric, self._threads)
+            found = index.within(self.radius, self._rows(open_), progress=self._progress)
+            asked = np.repeat(open_, np.diff(found.indptr))
+            other = found.indices != asked
+            asked, named, at = asked[other], found.indices[other], found.distances[other]
+            source, near = np.concatenate([source, asked]), np.concatenate([near, named])
+            far = np.concatenate([far, at])
+        # Copies of one neighbour are one entry, which is named once.
+        order = np.lexsort((near, far, source))
+        pair = source[order] * m + near[order]
+        order = order[np.sort(np.unique(pair, return_index=True)[1])]
+        indptr = np.searchsorted(source[order], np.arange(m + 1))
+        return Piece(np.arange(m), indptr, near[order], far[order])
+
+    def _within_it(self, source: np.ndarray, near: np.ndarray, distances: np.ndarray) -> np.ndarray:
+        """Which pairs of entries are within the radius; those at its edge are measured in float64."""
+        within = distances <= self.radius
+        edge = np.flatnonzero(np.abs(distances - self.radius) <= NEARLY * abs(self.radius))
+        for block in blocks(len(edge), BLOCK_BYTES // (8 * self.vectors.shape[1])):
+            a, b = self.first[source[edge[block]]], self.first[near[edge[block]]]
+            one, other = (self.metric.ready(np.asarray(self.vectors[rows])) for rows in (a, b))
+            within[edge[block]] = self.metric.finish(self.metric.measure(one, other)) <= self.radius
+        return within
 
     def _in_blocks(
         self, index: Within, step: int, order: np.ndarray | None, left_out: Callable[[], np.ndarray] | None

@@ -26,6 +26,7 @@ def novelsum(
     k: int = 10,
     threads: int | None = None,
     progress: Progress | None = None,
+    choosing: Progress | None = None,
 ) -> Choice:
     """Return the rows of the largest novelty, one after the other.
 
@@ -53,6 +54,8 @@ def novelsum(
         The number of threads; by default, the number of cores.
     progress : callable, optional
         Called with (rows done, rows in all) in the neighbour pass.
+    choosing : callable, optional
+        Called with (rows chosen, rows to choose) after it.
 
     Returns
     -------
@@ -77,7 +80,7 @@ def novelsum(
     first = first if quota.open[first] else int(np.flatnonzero(quota.open)[0])
     quota.take(first)
     objective.choose(first)
-    order = lazy_greedy(objective, keep, quota, [first])
+    order = lazy_greedy(objective, keep, quota, [first], choosing)
     return nearest_chosen(vectors, order, metric, threads)
 
 

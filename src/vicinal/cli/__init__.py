@@ -21,7 +21,7 @@ from vicinal.errors import VicinalError
 
 JOBS = {
     "embed and search": ("embed", "neighbors", "index", "search"),
-    "score a data set and choose from it": ("score", "outliers", "diversity", "select", "filter", "report"),
+    "score a data set and choose from it": ("score", "outliers", "diversity", "select", "filter", "report", "explore"),
     "find duplicates": ("duplicates", "dedup"),
     "labels and predictions": ("diagnose", "classify", "regress", "choose-k", "kappa", "curate"),
     "learn": ("learn", "apply", "lm"),
@@ -30,18 +30,6 @@ JOBS = {
 }
 COMMANDS = tuple(name for names in JOBS.values() for name in names)
 
-OUTPUTS = (
-    "output",
-    "add_to",
-    "removed",
-    "output_path",
-    "decisions",
-    "html",
-    "picture",
-    "sweep",
-    "write_errors",
-    "write_pairs",
-)
 INTERRUPTED = 130
 MEMORY = "VICINAL_MEMORY"
 CLOSED_PIPE = 141
@@ -190,7 +178,7 @@ def _refuse_inputs(given: dict[str, Any]) -> None:
     """Raise UsageError where an output is a file that another argument names."""
     from vicinal.storage import atomic  # loads numpy, which the help must not
 
-    others = [value for name, value in given.items() if name not in OUTPUTS]
+    others = [value for name, value in given.items() if name not in options.OUTPUTS]
     inputs = [text for value in others for text in (value if isinstance(value, list) else [value])]
-    for output in [given[name] for name in OUTPUTS if given.get(name)]:
+    for output in [given[name] for name in options.OUTPUTS if given.get(name)]:
         atomic.refuse_input(output, inputs)

@@ -29,7 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-k", metavar="K", default=str(MAX_K), help=f"the largest k (default {MAX_K})")
     parser.add_argument("--weights", choices=(*WEIGHTS, "both"), default="both", help="which votes (default both)")
     parser.add_argument("--picture", metavar="FILE", help="the curve as .svg, .png or .pdf (needs matplotlib)")
-    options.add_metric(parser, mahalanobis=True)
+    options.add_metric(parser, mahalanobis=True, default=None)
+    options.add_neighbors(parser)
     options.add_on_invalid(parser, "left out")
     options.add_threads(parser)
     options.add_device(parser)
@@ -53,6 +54,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             weights=arguments.weights,
             metric=arguments.metric,
             matrix=arguments.matrix,
+            neighbors=arguments.neighbors,
             on_invalid=arguments.on_invalid,
             threads=options.number(arguments.threads),
             device=arguments.device,

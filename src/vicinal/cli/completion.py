@@ -43,6 +43,7 @@ def _describe(parser: argparse.ArgumentParser) -> None:
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
             for below in action.choices.values():
+                below.description = (below.description or "").partition("\n")[0]  # what a shell shows beside the name
                 _describe(below)
             continue
         kind: Any = shtab.DIRECTORY if action.metavar in FOLDERS else shtab.FILE if action.metavar in FILES else None

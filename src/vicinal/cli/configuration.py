@@ -10,8 +10,8 @@ from typing import Any
 from vicinal.cli import options
 from vicinal.errors import UsageError, unknown
 
-HELP = "a YAML file with options of this command, such as `radius: 0.05`; typed options replace its values"
-INPUTS = ("DATA", "SCORES", "RUN", "NPY", "FILE[:FIELD]")  # read from the file's folder, too
+HELP = "a YAML file with options of this command, such as radius: 0.05; typed options replace its values"
+INPUTS = ("DATA", "SCORES", "RUN", "PATH", "NPY", "FILE[:FIELD]")  # read from the file's folder, too
 NEVER = ("help", "config", "verbose", "quiet")
 
 
@@ -100,7 +100,12 @@ def _text(setting: Any, action: argparse.Action) -> Any:
         raise setting.fail("text or a number")
     text = str(setting.value)
     beside = setting.folder / text
-    if action.metavar in INPUTS and not split(text)[0].exists() and split(beside)[0].exists():
+    if (
+        action.metavar in INPUTS
+        and action.dest not in options.OUTPUTS
+        and not split(text)[0].exists()
+        and split(beside)[0].exists()
+    ):
         text = str(beside)
     if action.choices is not None and text not in action.choices:
         raise UsageError(f"{setting.place}: {unknown('value', text, action.choices)}")

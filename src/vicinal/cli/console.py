@@ -103,7 +103,8 @@ class Console:
         wrong, remedy = parted(text) if self._seen.is_terminal else (text, "")
         self._line("error: ", wrong, RED)
         if remedy:
-            self._print(self._wrapped("  ", remedy[:1].upper() + remedy[1:], GREEN))
+            is_command = remedy.startswith(("vicinal ", "pip "))
+            self._print(self._wrapped("  ", remedy if is_command else remedy[:1].upper() + remedy[1:], GREEN))
 
     def internal(self, error: Exception) -> None:
         """Print a fault of vicinal itself: one line, and the traceback with -v."""
@@ -145,24 +146,28 @@ class Console:
         from rich import progress as rich
         from rich.console import Console as Terminal
 
-        with rich.Progress(*_columns(self._seen.width or 80), console=Terminal(stderr=True), expand=True) as bars:
+        bars = rich.Progress(*_columns(self._seen.width or 80), console=Terminal(stderr=True), expand=True)
 
-            def start(name: str) -> Progress:
-                task = bars.add_task(name, total=None, speed="")
+        def start(name: str) -> Progress:
+            bars.start()  # not before the first pass, so that an error of what is given comes without a bar
+            task = bars.add_task(name, total=None, speed="")
 
-                def update(done: int, total: int, remark: str = "") -> None:
-                    speed = bars.tasks[task].speed
-                    bars.update(
-                        task,
-                        completed=done,
-                        total=total,
-                        speed=f"{speed:,.0f}/s" if speed else "",
-                        description=f"{name}: {remark}" if remark else name,
-                    )
+            def update(done: int, total: int, remark: str = "") -> None:
+                speed = bars.tasks[task].speed
+                bars.update(
+                    task,
+                    completed=done,
+                    total=total,
+                    speed=f"{speed:,.0f}/s" if speed else "",
+                    description=f"{name}: {remark}" if remark else name,
+                )
 
-                return update
+            return update
 
+        try:
             yield start
+        finally:
+            bars.stop()
 
 
 def _columns(width: int) -> list[Any]:

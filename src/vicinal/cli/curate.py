@@ -30,12 +30,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--state", metavar="FOLDER", required=True, help="keeps what was asked and measured")
     parser.add_argument("--experts", metavar="FILE:FIELD", nargs=2, help="two experts' labels of the rows asked so far")
     parser.add_argument("--count", metavar="N", default="50", help="pairs a round (default 50)")
-    parser.add_argument("--evaluation", metavar="SHARE", default="0.5", help="of the pairs, for evaluation (0.5)")
+    parser.add_argument(
+        "--evaluation", metavar="SHARE", default="0.5", help="of the pairs, for evaluation (default 0.5)"
+    )
     parser.add_argument("-k", "--k", metavar="K", default="20", help="neighbours that are looked at (default 20)")
     parser.add_argument("--clusters", metavar="N", default="10", help="clusters of a label (default 10)")
     parser.add_argument("--metric", metavar="NAME", default="cosine", help="default cosine")
-    parser.add_argument("--tolerance", metavar="X", default="0.01", help="what counts as a rise of kappa (0.01)")
-    parser.add_argument("--patience", metavar="N", default="2", help="rounds without a rise before stopping (2)")
+    parser.add_argument(
+        "--tolerance", metavar="X", default="0.01", help="what counts as a rise of kappa (default 0.01)"
+    )
+    parser.add_argument(
+        "--patience", metavar="N", default="2", help="rounds without a rise before stopping (default 2)"
+    )
     parser.add_argument("--seed", metavar="N", default="0", help="of the clusters (default 0)")
     options.add_ids(parser)
     options.add_threads(parser)

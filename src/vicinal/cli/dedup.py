@@ -25,7 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--radius", metavar="R", required=True, help="rows at most so far apart are duplicates; 0 for exact copies"
     )
-    options.add_metric(parser)
+    options.add_metric(parser, default=None)
+    options.add_neighbors(parser)
     options.add_grouping(parser, also=", or all, which removes only rows close to --against")
     options.add_text(parser)
     parser.add_argument("--against", metavar="DATA", help="another set: rows within the radius of its rows go")
@@ -57,6 +58,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             arguments.embeddings,
             encoding=arguments.encoding,
             metric=arguments.metric,
+            neighbors=arguments.neighbors,
             link=arguments.link,
             keep=arguments.keep,
             within=arguments.within,

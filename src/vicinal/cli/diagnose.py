@@ -29,13 +29,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-k", "--k", metavar="K", default="50", help="how many neighbours (default 50)")
     parser.add_argument("--labels", metavar="FILE[:FIELD]", help="the labels (default field: label)")
     parser.add_argument("--second-labels", metavar="FILE[:FIELD]", help="another judge's labels, matched by id")
-    parser.add_argument("--html", metavar="FILE", help="write the page with pictures (needs matplotlib)")
+    parser.add_argument("--html", metavar="FILE", help="write the page: map, rows, figures, label errors")
     parser.add_argument("--write-errors", metavar="FILE", help="write all likely label errors, ranked, as a table")
     parser.add_argument("--write-pairs", metavar="FILE", help="write the boundary pairs as a table")
     parser.add_argument("--pairs", metavar="N", default="100", help="how many boundary pairs at most (default 100)")
     parser.add_argument("--evaluation", metavar="SHARE", default="0.5", help="share of pairs set aside (default 0.5)")
     parser.add_argument("--top", metavar="N", default="10", help="how many of each list to print (default 10)")
-    options.add_metric(parser, mahalanobis=True)
+    options.add_metric(parser, mahalanobis=True, default=None)
+    options.add_neighbors(parser)
     options.add_on_invalid(parser, "left out")
     options.add_recall(parser)
     options.add_threads(parser)
@@ -63,6 +64,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             evaluation=options.number(arguments.evaluation),
             metric=arguments.metric,
             matrix=arguments.matrix,
+            neighbors=arguments.neighbors,
             on_invalid=arguments.on_invalid,
             recall=options.number(arguments.recall),
             threads=options.number(arguments.threads),

@@ -18,7 +18,7 @@ def lines(diagnosis: "Diagnosis", seen: Screen, top: int, texts: Texts) -> Itera
     yield from seen.paragraph(f"{diagnosis.source}: {about}")
     for one in diagnosis.figures.values():
         yield ""
-        yield from seen.paragraph(f"{seen.bold(one.title)}  {one.shown} {one.unit}".rstrip(), "  ")
+        yield from seen.titled(one.title, f"{one.shown} {one.unit}", "  ")
         yield from seen.paragraph(one.meaning, "    ")
         yield from seen.paragraph(f"= {one.formula} ({one.source})", "    ")
     for text in diagnosis.warnings:
@@ -31,7 +31,7 @@ def lines(diagnosis: "Diagnosis", seen: Screen, top: int, texts: Texts) -> Itera
 
 
 def _accuracy(diagnosis: "Diagnosis", seen: Screen, top: int) -> Iterator[str]:
-    from vicinal.tasks.diagnose.page import SHOWN_KS, class_records
+    from vicinal.tasks.diagnose.lines import SHOWN_KS, class_records
     from vicinal.tasks.diagnose.tables import convergence_table
 
     assert diagnosis.curve is not None

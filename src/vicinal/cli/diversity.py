@@ -31,7 +31,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     names = ", ".join(measure.by for measure in MEASURES)
     parser.add_argument("--by", metavar="NAME,...", default="radius,aps,vendi,logdet", help=f"the measures: {names}")
     parser.add_argument(
-        "--similarity", choices=[one.name for one in SIMILARITIES], default="cosine", help="of aps and vendi"
+        "--similarity",
+        metavar="NAME",
+        choices=[one.name for one in SIMILARITIES],
+        default="cosine",
+        help=f"of aps and vendi: {', '.join(one.name for one in SIMILARITIES)}",
     )
     parser.add_argument("--distance", choices=DISTANCES, help="of facility (euclidean) and inertia (cosine)")
     parser.add_argument("--subset", metavar="NPY", help="facility: the embeddings of the subset")
@@ -39,10 +43,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--centroids", metavar="NPY", help="inertia: one row a cluster")
     parser.add_argument("--clusters", metavar="FIELD", help="inertia, entropy: a field, FILE:FIELD or .npy file")
     parser.add_argument("--num-clusters", metavar="N", help="entropy: how many clusters there are in all")
-    parser.add_argument("--density-powers", metavar="P,...", default="0,0.25,0.5", help="novelsum (0,0.25,0.5)")
-    parser.add_argument("--neighbors", metavar="K,...", default="5,10", help="novelsum (5,10)")
-    parser.add_argument("--distance-powers", metavar="P,...", default="0,1,2", help="novelsum (0,1,2)")
-    parser.add_argument("--ridge-alpha", metavar="A", default="1e-10", help="logdet: added to the diagonal (1e-10)")
+    parser.add_argument("--density-powers", metavar="P,...", default="0,0.25,0.5", help="novelsum (default 0,0.25,0.5)")
+    parser.add_argument("--neighbors", metavar="K,...", default="5,10", help="novelsum (default 5,10)")
+    parser.add_argument("--distance-powers", metavar="P,...", default="0,1,2", help="novelsum (default 0,1,2)")
+    parser.add_argument(
+        "--ridge-alpha", metavar="A", default="1e-10", help="logdet: added to the diagonal (default 1e-10)"
+    )
     parser.add_argument("--sample-pairs", metavar="N", help="aps: so many pairs, drawn by the seed")
     parser.add_argument("--seed", metavar="N", default="0", help="of samples and landmarks (default 0)")
     options.add_on_invalid(parser, "left out")

@@ -35,7 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         const="auto",
         help="show what several radii would remove, with three sample pairs each, to choose one by",
     )
-    options.add_metric(parser)
+    options.add_metric(parser, default=None)
+    options.add_neighbors(parser)
     options.add_grouping(parser)
     parser.add_argument("--quality", metavar="FIELD", help="the same as --keep best:FIELD")
     options.add_text(parser, "; with --suggest, the one that the sample pairs are shown with")
@@ -63,6 +64,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             arguments.embeddings,
             encoding=arguments.encoding,
             metric=arguments.metric,
+            neighbors=arguments.neighbors,
             link=arguments.link,
             keep=arguments.keep,
             quality=arguments.quality,
@@ -97,6 +99,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     console.note(
         f"{summary['groups']:,} groups of {summary['rows']:,} rows; {summary['removable']:,} could go{far}"
         f"{kinds_of(summary)} ({found.seconds:.1f} s){note(found.unusable, found.skipped)}"
+        f"{options.recall_note(found.recall)}"
     )
     return 0
 

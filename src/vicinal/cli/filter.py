@@ -3,8 +3,8 @@
   vicinal filter data.jsonl scores.jsonl --where 'score > 0.8' -o kept.jsonl
   vicinal filter data.jsonl --where 'stars >= 4 and label in ("a", "b")' -o kept.jsonl
 
-The condition is as in SQL's WHERE: = != < <= > >=, and, or, not, in, like, is null, parentheses; a name that is no
-plain word stands in `backticks`. A comparison with a missing value is not met.
+The condition is as in SQL's WHERE: = != < <= > >=, and, or, not, in, like, ilike, is null, parentheses; a name that is
+no plain word stands in `backticks`. A comparison with a missing value is not met.
 """
 
 import argparse

@@ -30,7 +30,8 @@ def lines(found: "Duplicates", seen: Screen, data: str, field: str | None) -> It
         yield from seen.table(shown, ["text"])
     left = found.n_groups - len(largest)
     if left > 0:
-        yield from ("", f"... {left:,} more groups; -o FILE writes all, and a pipe gets them as JSON")
+        yield ""
+        yield from seen.paragraph(f"... {left:,} more groups; -o FILE writes all, and a pipe gets them as JSON")
 
 
 def _members(group: dict[str, Any]) -> list[tuple[Any, float, str | None]]:

@@ -18,7 +18,8 @@ import argparse
 import json
 from typing import Any
 
-from vicinal.cli import options
+from vicinal import layout
+from vicinal.cli import options, screen
 from vicinal.cli.console import Console
 
 FUNCTIONS = {
@@ -171,7 +172,7 @@ def _info(arguments: argparse.Namespace, console: Console) -> int:
     for name, value in about.items():
         shown = ", ".join(f"{key} {one}" for key, one in value.items()) if isinstance(value, dict) else value
         if shown not in (None, "", 0):
-            print(f"{name:<12} {shown}")
+            screen.show_text(f"{name:<12} {shown}")
     return 0
 
 
@@ -246,25 +247,42 @@ class _JsonLines:
 
 
 class _Lines:
-    """Measurements as lines of a table."""
+    """Measurements as lines of a table; the names give way, and in a narrow terminal each is a block."""
 
     def __init__(self) -> None:
         from vicinal.indexes import INDEXES
 
         self._searching = {kind.name: {one.name for one in kind.parameters if one.searching} for kind in INDEXES}
-        self._begun = False
+        self._seen, self._begun = screen.stdout(), False
 
     def add(self, name: str, one: Any) -> None:
-        if not self._begun:
-            print(f"{'index':<24} {'setting':<16} {'recall':>7} {'error':>9} {'queries/s':>10} {'bytes/vector':>18}")
-        self._begun = True
         shown = " ".join(f"{key}={value}" for key, value in one.settings.items() if key in self._searching[one.type])
-        size = f"{one.engine_bytes:,.0f} + {one.vector_bytes:,.0f}"
-        print(
-            f"{name:<24} {shown:<16} {one.recall:>7.4f} {one.distance_error:>9.2e} {one.queries_per_second:>10,.0f} "
-            f"{size:>18}",
-            flush=True,
-        )
+        record = {
+            "index": f"{name:<24}",
+            "setting": f"{shown:<16}",
+            "recall": f"{one.recall:>7.4f}",
+            "error": f"{one.distance_error:>9.2e}",
+            "queries/s": f"{one.queries_per_second:>10,.0f}",
+            "bytes/vector": f"{one.engine_bytes:,.0f} + {one.vector_bytes:,.0f}".rjust(18),
+        }
+        for line in self._lines(record):
+            print(line, flush=True)
+
+    def _lines(self, record: dict[str, str]) -> list[str]:
+        begun, self._begun = self._begun, True
+        sizes = [len(cell) for cell in record.values()]
+        width = self._seen.width
+        if width is not None and width < sum(sizes) + len(sizes) - 1:
+            sizes[0] = width - sum(sizes[1:]) - len(sizes) + 1
+        if sizes[0] < layout.LEAST_TEXT:
+            return [*([""] if begun else []), *(f"{name:<12} {cell.strip()}" for name, cell in record.items())]
+        heads = [
+            name.ljust(size) if at < 2 else name.rjust(size)
+            for at, (name, size) in enumerate(zip(record, sizes, strict=True))
+        ]
+        cells = list(record.values())
+        cells[0] = layout.shortened(cells[0].rstrip(), sizes[0]).ljust(sizes[0])
+        return [*([] if begun else [" ".join(heads)]), " ".join(cells)]
 
 
 def _export(arguments: argparse.Namespace, console: Console) -> int:

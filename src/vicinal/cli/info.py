@@ -6,6 +6,7 @@ vicinal info
 import argparse
 import json
 
+from vicinal.cli import screen
 from vicinal.cli.console import Console
 
 FUNCTION = "vicinal.info"
@@ -25,19 +26,21 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     if arguments.json:
         print(json.dumps({name: value for name, value in about.items() if name != "missing"}))
         return 0
-    print("  ".join(f"{name} {about[name]}" for name in ("vicinal", "python", "cores")))
+    lines: list[str] = []
+    lines.append("  ".join(f"{name} {about[name]}" for name in ("vicinal", "python", "cores")))
     if about["isas"]:
         forced = about["forced_isa"]
         choice = f"{forced}, forced by VICINAL_ISA" if forced else f"{about['isas'][0]}, the best here"
-        print(f"native kernel: {choice} (usable: {', '.join(about['isas'])})")
+        lines.append(f"native kernel: {choice} (usable: {', '.join(about['isas'])})")
     else:
-        print(f"native kernel: none: {about['missing']}; install a C++ compiler, then vicinal again")
+        lines.append(f"native kernel: none: {about['missing']}; install a C++ compiler, then vicinal again")
     if about["torch"] is None:
-        print("torch kernel: torch is not installed; pip install 'vicinal[torch]' for --device")
+        lines.append("torch kernel: torch is not installed; pip install 'vicinal[torch]' for --device")
     else:
-        print(f"torch kernel: torch {about['torch']}, with --device {', '.join(about['devices'])} or auto")
+        lines.append(f"torch kernel: torch {about['torch']}, with --device {', '.join(about['devices'])} or auto")
     for metric, kernels in about["kernels"].items():
         used = next((name for name, answer in kernels.items() if answer == "yes"), "none")
         others = "; ".join(f"{name}: {answer}" for name, answer in kernels.items() if answer != "yes")
-        print(f"{metric:<12} {used}" + (f"  ({others})" if others else ""))
+        lines.append(f"{metric:<12} {used}" + (f"  ({others})" if others else ""))
+    screen.show_text("\n".join(lines))
     return 0

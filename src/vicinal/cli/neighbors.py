@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--checkpoint",
         metavar="FOLDER",
-        help="keep finished work there every minute; the same command continues from it",
+        help="keep finished work there every minute and at Ctrl-C; the same command continues from it",
     )
     parser.add_argument("--json", action="store_true", help="a summary as JSON on stdout")
 

@@ -13,6 +13,19 @@ from typing import Any
 
 from vicinal.errors import UsageError
 
+OUTPUTS = (
+    "output",
+    "add_to",
+    "removed",
+    "output_path",
+    "decisions",
+    "html",
+    "picture",
+    "sweep",
+    "write_errors",
+    "write_pairs",
+)
+"""The arguments that name what a command writes."""
 PATHS = "a .npy, FILE:KEY of other formats, or a folder of shards"
 
 
@@ -84,6 +97,16 @@ def add_metric(parser: argparse.ArgumentParser, mahalanobis: bool = False, defau
             help="the M of mahalanobis, sqrt((x - y)' M (x - y)): an array (dim, dim), learned or the inverse of a "
             "covariance (default: the inverse of the rows' own)",
         )
+
+
+def add_neighbors(parser: argparse.ArgumentParser) -> None:
+    """Add --neighbors, which takes the place of a pass."""
+    parser.add_argument(
+        "--neighbors",
+        metavar="FOLDER",
+        help="neighbours that are known already, in place of a pass: a run that `score --run` kept, or a folder of "
+        "`vicinal neighbors`",
+    )
 
 
 def add_recall(parser: argparse.ArgumentParser) -> None:

@@ -33,7 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-k", "--k", metavar="K", default="20", help="how many neighbours (default 20)")
     parser.add_argument("--by", choices=tuple(SCORES), default="lof", help="the score (default lof)")
     parser.add_argument("--contamination", metavar="SHARE", default="auto", help="the share of outliers (default auto)")
-    options.add_metric(parser, mahalanobis=True)
+    options.add_metric(parser, mahalanobis=True, default=None)
+    options.add_neighbors(parser)
     options.add_on_invalid(parser, "no score")
     options.add_recall(parser)
     options.add_threads(parser)
@@ -59,6 +60,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             contamination=options.number(arguments.contamination),
             metric=arguments.metric,
             matrix=arguments.matrix,
+            neighbors=arguments.neighbors,
             on_invalid=arguments.on_invalid,
             recall=options.number(arguments.recall),
             threads=options.number(arguments.threads),

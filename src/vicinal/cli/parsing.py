@@ -5,11 +5,11 @@ that take several values, and options between the words of `vicinal sql`. rich-a
 """
 
 import argparse
+import functools
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
-
-from rich_argparse import RawDescriptionRichHelpFormatter
 
 from vicinal.errors import UsageError, closest
 from vicinal.layout import paragraph
@@ -18,11 +18,8 @@ Jobs = Mapping[str, tuple[str, ...]]
 NEGATIVE = re.compile(r"-\.?\d")
 
 
-class Help(RawDescriptionRichHelpFormatter):
-    """Help in colour, as wide as the terminal, with each option's default."""
-
-    group_name_formatter = str
-    help_markup = text_markup = False
+class Help(argparse.RawDescriptionHelpFormatter):
+    """Help as wide as the terminal, with each option's default; also the part of coloured help that is ours."""
 
     def add_text(self, text: Any) -> None:
         """Add a description; its paragraphs are filled, and examples stay lines of their own."""
@@ -36,6 +33,26 @@ class Help(RawDescriptionRichHelpFormatter):
         if silent or not action.option_strings or "default" in said:
             return said
         return f"{said} (default {str(value).replace('%', '%%')})"
+
+
+def formatter(prog: str) -> argparse.HelpFormatter:
+    """Return a formatter of help: in colour for a terminal, else without loading what draws colours."""
+    if sys.stdout is None or not sys.stdout.isatty():
+        return Help(prog)
+    return _coloured()(prog)
+
+
+@functools.cache
+def _coloured() -> type[argparse.HelpFormatter]:
+    from rich_argparse import RawDescriptionRichHelpFormatter
+
+    class Coloured(Help, RawDescriptionRichHelpFormatter):
+        """Help in colour."""
+
+        group_name_formatter = str
+        help_markup = text_markup = False
+
+    return Coloured
 
 
 def filled(text: str, width: int) -> str:
@@ -83,7 +100,7 @@ class Parser(argparse.ArgumentParser):
     """
 
     def __init__(self, *args: Any, jobs: Jobs | None = None, actions: Mapping[str, str] | None = None, **kwargs: Any):
-        super().__init__(*args, **{"formatter_class": Help, "allow_abbrev": False, **kwargs})
+        super().__init__(*args, **{"formatter_class": formatter, "allow_abbrev": False, **kwargs})
         self.jobs, self.actions = jobs or {}, actions or {}
         self.top: Parser = self
 
@@ -161,17 +178,17 @@ class Parser(argparse.ArgumentParser):
         """Return the help; that of the top parser has the commands by their jobs."""
         if not self.jobs:
             return super().format_help().rstrip("\n") + "\n"
-        formatter = self._get_formatter()
-        formatter.add_usage(self.usage, self._actions, self._mutually_exclusive_groups)
-        formatter.add_text(self.description)
+        shown = self._get_formatter()
+        shown.add_usage(self.usage, self._actions, self._mutually_exclusive_groups)
+        shown.add_text(self.description)
         (commands,) = [one for one in self._actions if isinstance(one, argparse._SubParsersAction)]
         known = {one.dest: one for one in commands._choices_actions}
         for job, names in self.jobs.items():
-            formatter.start_section(job)
-            formatter.add_arguments([known[name] for name in names])
-            formatter.end_section()
-        formatter.start_section("options")
-        formatter.add_arguments([one for one in self._actions if one is not commands])
-        formatter.end_section()
-        formatter.add_text(self.epilog)
-        return formatter.format_help().rstrip("\n") + "\n"
+            shown.start_section(job)
+            shown.add_arguments([known[name] for name in names])
+            shown.end_section()
+        shown.start_section("options")
+        shown.add_arguments([one for one in self._actions if one is not commands])
+        shown.end_section()
+        shown.add_text(self.epilog)
+        return shown.format_help().rstrip("\n") + "\n"

@@ -125,7 +125,7 @@ def _add_scores(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--checkpoint",
         metavar="FOLDER",
-        help="keep finished work there every minute; the same command continues from it",
+        help="keep finished work there every minute and at Ctrl-C; the same command continues from it",
     )
 
 

@@ -66,6 +66,11 @@ class Screen:
         """The lines of a text."""
         return layout.paragraph(text, self.width, indent)
 
+    def titled(self, title: str, text: str, indent: str = "") -> list[str]:
+        """The lines of a text that begins with its title."""
+        first, *more = self.paragraph(f"{title}  {text}".rstrip(), indent)
+        return [indent + first[len(indent) :].replace(title, self.bold(title), 1), *more]
+
     def fitted(self, lines: Iterable[str]) -> Iterator[str]:
         """Lines that were laid out for any width: those that are too long go on below, further in."""
         for line in lines:
@@ -108,7 +113,7 @@ def result(
     if written is None and seen.is_terminal and not as_json:
         seen.show(seen.records(list(itertools.islice(records, FIRST))))
         if n > FIRST:
-            seen.show([f"... {n - FIRST:,} more; -o FILE writes all, and a pipe gets them as JSON"])
+            seen.show(seen.paragraph(f"... {n - FIRST:,} more; -o FILE writes all, and a pipe gets them as JSON"))
         return
     options.print_result(records, summary, written, as_json)
 

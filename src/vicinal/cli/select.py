@@ -16,9 +16,12 @@ chooses are compared with those that learn from random rows.
 
 import argparse
 import json
+from collections.abc import Iterator
+from typing import Any
 
-from vicinal.cli import options
+from vicinal.cli import options, screen
 from vicinal.cli.console import Console
+from vicinal.cli.duplicates import kinds_of
 from vicinal.errors import UsageError
 
 FUNCTION = "vicinal.select"
@@ -32,7 +35,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     from vicinal.tasks.select.comparison import FIGURES
 
     parser.add_argument("data", metavar="DATA", help="the data set")
-    parser.add_argument("scores", metavar="SCORES", nargs="?", help="its scores, by vicinal score, or a field of DATA")
+    parser.add_argument(
+        "scores", metavar="SCORES", nargs="?", help="its scores, by vicinal score, a kept run, or a field of DATA"
+    )
     parser.add_argument(
         "--keep",
         metavar="N",
@@ -42,9 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--strategy", metavar="NAME", help=f"{strategies} (default highest)")
     parser.add_argument("--by", metavar="NAME", help="which score, where the file has several")
     options.add_embeddings_option(parser, "one row a sample, for --dedup and most strategies")
-    parser.add_argument(
-        "--neighbors", metavar="FOLDER", help="a graph saved by `vicinal neighbors`, for facility and qdit"
-    )
+    options.add_neighbors(parser)
     parser.add_argument(
         "-k", "--k", metavar="K", help="how many neighbours facility, qdit and novelsum search (default 10)"
     )
@@ -54,6 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dedup", metavar="RADIUS", help="first leave out rows so close to one that takes part")
     options.add_link(parser)
     parser.add_argument("--quota", metavar="FIELD", help="each value of this field keeps its share")
+    parser.add_argument("--marks", metavar="PATH", help="marks of vicinal explore: those to keep first, none to drop")
     parser.add_argument("--target", metavar="NPY", help="the embeddings that tsds selects towards")
     parser.add_argument("--alpha", metavar="A", help="from 0 to 1: the weight of quality in qdit, nearness in tsds")
     parser.add_argument("--threshold", metavar="D", help="the distance that deita keeps rows apart (default 0.1)")
@@ -77,7 +81,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="of --compare: plain, imbalance, duplicates, noise, or all (default plain)",
     )
     parser.add_argument("--seeds", metavar="N", help="how many trials --compare makes (default 5)")
-    parser.add_argument("--figure", choices=FIGURES, help="what the table shows (default linear accuracy)")
+    parser.add_argument(
+        "--figure",
+        metavar="NAME",
+        choices=FIGURES,
+        help=f"what the table shows: {', '.join(FIGURES)} (default linear accuracy)",
+    )
     parser.add_argument("--json", action="store_true", help="a summary as JSON on stdout")
 
 
@@ -129,21 +138,30 @@ def _select(arguments: argparse.Namespace, console: Console) -> int:
             output=arguments.output,
             decisions=arguments.decisions,
             overwrite=arguments.overwrite,
+            marks=arguments.marks,
         )
     summary = found.summary()
     if arguments.json:
         print(json.dumps({**summary, "output": arguments.output}))
     console.note(
         f"{summary['kept']:,} of {summary['n']:,} rows kept in {found.seconds:.1f} s: {arguments.output}"
-        f"{note(found.unusable, arguments.on_invalid == 'skip')}{options.recall_note(found.recall)}"
+        f"{_dropped(summary)}{note(found.unusable, arguments.on_invalid == 'skip')}{options.recall_note(found.recall)}"
     )
     return 0
+
+
+def _dropped(summary: dict[str, Any]) -> str:
+    """How many rows each rule dropped, for the closing line."""
+    kinds = kinds_of(summary).removeprefix(": ").removeprefix("; ")
+    words = {"dedup": f"dedup ({kinds})" if kinds else "dedup"}
+    went = [f"{n:,} by {words.get(rule, rule)}" for rule, n in summary["dropped"].items() if rule != "unusable"]
+    return f"; dropped: {', '.join(went)}" if went else ""
 
 
 def _compare(arguments: argparse.Namespace, console: Console) -> int:
     from vicinal.tasks.select.compare import KEEP, compare_selections
 
-    for name in ("strategy", "by", "neighbors", "dedup", "quota", "decisions", "seed", "recall"):
+    for name in ("strategy", "by", "neighbors", "dedup", "quota", "decisions", "seed", "recall", "marks"):
         if getattr(arguments, name) is not None:
             raise UsageError(f"{name}: is of a selection, and --compare makes none; leave it out")
     if arguments.link != "greedy":
@@ -176,7 +194,27 @@ def _compare(arguments: argparse.Namespace, console: Console) -> int:
             overwrite=arguments.overwrite,
         )
     shown = found.table() if arguments.figure is None else found.table(arguments.figure)
-    print(json.dumps(found.summary()) if arguments.json else shown)
+    seen = screen.stdout()
+    if seen.is_terminal and not arguments.json:
+        seen.show(_tables(shown, seen))
+    else:
+        print(json.dumps(found.summary()) if arguments.json else shown)
     console.note("the gain over random rows, ± its standard error; * where a paired t-test at 5 % tells it from 0")
     console.note(f"{len(found.trials):,} choices compared in {found.seconds:.1f} s")
     return 0
+
+
+def _tables(markdown: str, seen: screen.Screen) -> Iterator[str]:
+    """The tables of a text in Markdown, as wide as the terminal."""
+    rows: list[list[str]] = []
+    for line in [*markdown.split("\n"), ""]:
+        if line.startswith("|---"):
+            continue
+        if line.startswith("|"):
+            rows.append([cell.strip() for cell in line.strip("|").split("|")])
+            continue
+        if rows:
+            yield from seen.table([dict(zip(rows[0], row, strict=True)) for row in rows[1:]])
+            rows = []
+        if line:
+            yield from ("", seen.bold(line))

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from vicinal.errors import DataError, UsageError, some, unknown
+from vicinal.errors import DataError, UsageError, half_pair, some, unknown
 from vicinal.knn import arrays
 
 
@@ -72,6 +72,8 @@ def column(table: Any, name: str, argument: str = "column") -> Any:
             return _simple(pyarrow.chunked_array(values))
         plain = list(values) if isinstance(values, np.ndarray) and values.ndim > 1 else values
         return pyarrow.chunked_array([pyarrow.array(plain, from_pandas=True)])
+    except UnicodeEncodeError as error:
+        raise DataError(f"column {name!r}: a text holds {half_pair(error)}") from None
     except (pyarrow.ArrowException, TypeError, ValueError) as error:
         raise DataError(f"{argument}: column {name!r}: Arrow cannot read its values ({error})") from None
 

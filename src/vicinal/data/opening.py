@@ -95,6 +95,8 @@ def input_file(path: str | os.PathLike[str], argument: str) -> Path:
     if file.is_file():
         return file
     there = "a folder" if file.is_dir() else "no plain file" if file.exists() else "nothing"
+    if file.is_symlink():
+        there = f"a link to {os.path.realpath(file)}, which is {there.replace('nothing', 'not there')}"
     raise UsageError(f'{argument}: expected a file, got "{path}": there is {there} at {file.absolute()}')
 
 

@@ -1,9 +1,10 @@
-"""Filters: an expression over the columns of a table, as in SQL's WHERE, evaluated to one boolean a row.
+r"""Filters: an expression over the columns of a table, as in SQL's WHERE, evaluated to one boolean a row.
 
     label = "noun.animal"            = == != <> < <= > >=
     year >= 1990 and not draft       and, or, not, parentheses; a column of true and false stands alone
     label in ("a", "b")              in, not in
-    title like "%cat_"               like, not like: % any text, _ any letter
+    title like "%cat_"               like, not like: % any text, _ any letter, \% and \_ the signs themselves
+    title ilike "%cat%"              ilike, not ilike: the same, where a letter is as good in lower as in upper case
     note is null                     is null, is not null; a comparison with null is never true
 
 In a column whose values are of several kinds, a row that does not compare with a value does not match.
@@ -40,7 +41,7 @@ _COMPARE = {
     ">": "greater",
     ">=": "greater_equal",
 }
-_WORDS = {"and", "or", "not", "in", "is", "null", "like", "true", "false"}
+_WORDS = {"and", "or", "not", "in", "is", "null", "like", "ilike", "true", "false"}
 DEEPEST = 100  # parentheses within parentheses
 
 
@@ -185,11 +186,18 @@ class _Parser:
         negated = self._take("not")
         if self._take("in"):
             found = self._in(left, shown, place)
+        elif self._take("ilike"):
+            pattern, _ = self._operand()
+            found = self._call(
+                place,
+                f"{shown} ilike",
+                lambda: self._pc.match_like(self._pc.utf8_lower(left), self._pc.utf8_lower(pattern).as_py()),
+            )
         elif self._take("like"):
             pattern, _ = self._operand()
             found = self._call(place, f"{shown} like", lambda: self._pc.match_like(left, pattern.as_py()))
         elif negated:
-            raise self._wrong("in or like after not")
+            raise self._wrong("in, like or ilike after not")
         else:
             found = self._compared(left, shown, place)
         return self._pc.invert(found) if negated else found

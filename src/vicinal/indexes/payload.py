@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from vicinal.errors import DataError, UsageError, some
+from vicinal.errors import DataError, UsageError, half_pair, some
 from vicinal.typing import Id
 
 
@@ -231,9 +231,15 @@ def _chunks(array: Any) -> list[Any]:
 
 
 def _as_column(name: str, values: Any) -> Any:
-    column, as_text = as_array(values if isinstance(values, np.ndarray) else list(values))
+    listed = values if isinstance(values, np.ndarray) else list(values)
+    try:
+        column, as_text = as_array(listed)
+    except UnicodeEncodeError as error:
+        raise DataError(f"payload: {name}: a text holds {half_pair(error)}") from None
     if as_text:
-        warnings.warn(f"payload: {name}: its values are of several kinds; they are kept as text", stacklevel=2)
+        whole = all(isinstance(one, int) and not isinstance(one, bool) for one in listed if one is not None)
+        what = "it holds whole numbers beyond 64 bits" if whole else "its values are of several kinds"
+        warnings.warn(f"payload: {name}: {what}; they are kept as text", stacklevel=2)
     return column
 
 

@@ -1,6 +1,6 @@
 """The results of a search, which everything else is computed from: each row's nearest rows and their distances."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Self, overload
 
@@ -269,8 +269,10 @@ class Neighbors:
         distances = np.concatenate([np.zeros((n, 1), np.float32), self.distances], axis=1)
         return indices, distances
 
-    def save(self, folder: PathLike, overwrite: bool = False) -> None:
+    def save(self, folder: PathLike, overwrite: bool = False, origin: Mapping[str, Any] | None = None) -> None:
         """Write a folder with a JSON manifest and two plain `.npy` files; it appears whole or not at all.
+
+        `origin` are further fields of the manifest, which say what the neighbours were computed from.
 
         Raises
         ------
@@ -278,7 +280,7 @@ class Neighbors:
             Where the folder exists and `overwrite` is false.
         """
         fields: dict[str, Any] = {"metric": self.metric, "n": len(self), "k": self.k, "dim": self.dim}
-        fields |= recall_fields(self.recall)
+        fields |= {**recall_fields(self.recall), **(origin or {})}
         with atomic.whole_folder(folder, overwrite) as part:
             manifests.write(part, SAVED, fields, {"indices": self.indices, "distances": self.distances})
 

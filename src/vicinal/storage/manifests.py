@@ -62,6 +62,18 @@ def identity(folder: PathLike) -> str | None:
         return None
 
 
+def format_of(folder: PathLike) -> str | None:
+    """The format that a saved folder's manifest names; None where there is no manifest that can be read."""
+    file = Path(folder) / MANIFEST
+    try:
+        if not file.is_file() or file.stat().st_size > MANIFEST_AT_MOST:
+            return None
+        found = json.loads(file.read_text(encoding="utf-8"))["format"]
+        return found if isinstance(found, str) else None
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+
+
 def is_ours(folder: Path) -> bool:
     """Whether a folder holds a manifest of vicinal, and besides it only parts that the manifest names."""
     try:

@@ -15,6 +15,7 @@ from vicinal.errors import DataError, UsageError, unknown
 from vicinal.indexes.filters import matches, names_of
 from vicinal.storage import atomic
 from vicinal.tasks import arguments
+from vicinal.tasks.score.runs import scores_in
 from vicinal.tasks.select.scores import file_of, numbers_of, read_scores, score_names
 from vicinal.typing import Id
 
@@ -67,11 +68,11 @@ def filter(
         Hugging Face datasets, mapping of columns).
     where : str
         A condition as in SQL's WHERE, such as `score > 0.8 and label in ("a", "b")`: = != < <= > >=, and, or, not, in,
-        like, is null, parentheses. A name is a score or a field of the data set; one that is no plain word stands in
-        backticks, such as `lof:percentile`. A comparison with a missing value is not met.
+        like, ilike, is null, parentheses. A name is a score or a field of the data set; one that is no plain word
+        stands in backticks, such as `lof:percentile`. A comparison with a missing value is not met.
     scores : path or Columns, optional
-        A file that `vicinal score` or another command wrote for these rows, or such a result. A single score is called
-        "score".
+        A file that `vicinal score` or another command wrote for these rows, the folder of a kept run, or such a result.
+        A single score is called "score".
     ids : str or sequence, optional
         The column of ids (default "id"; row numbers where there is none), or the ids.
     on_invalid : {"null", "skip", "error"}
@@ -108,6 +109,7 @@ def filter(
         arguments.check_copy(data, output, "Filtered.take_from")
         arguments.check_outputs({"output": output}, [data, scores, ids], overwrite)
     names = names_of(where)
+    scores = scores_in(scores, data)
     file = file_of(scores, data)
     if file is None and scores is not None and not isinstance(scores, Columns):
         raise UsageError(f"scores: expected a file of `vicinal score` or a result, got {frames.described(scores)}")

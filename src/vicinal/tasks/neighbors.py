@@ -20,6 +20,7 @@ from vicinal.knn.neighbors import Neighbors
 from vicinal.knn.recall import check_recall, recall_fields
 from vicinal.storage import atomic
 from vicinal.tasks import arguments
+from vicinal.tasks.score import kept
 from vicinal.typing import Id, MetricLike, PathLike, StartProgress
 
 
@@ -212,7 +213,8 @@ def neighbors(
     )
     folder = None if output is None else Path(output)
     if folder is not None:
-        nearest.save(folder, overwrite)
+        of_all = None if use.skip and use.reasons else vectors  # of other rows, a checksum would say nothing
+        nearest.save(folder, overwrite, kept.origin(of_all, groups is not None))
     if add_to is not None:
         _add(rows, use, nearest, add_to, overwrite)
     result = DataNeighbors(

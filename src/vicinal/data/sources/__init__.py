@@ -209,6 +209,9 @@ def _read(path: Path, key: str, argument: str) -> Found:
     if reader is None and path.is_file() and _starts_as_npy(path):
         return plain.read_npy(path, key)
     if reader is None or not (path.is_file() or path.is_dir()):
+        if path.exists() and not path.is_dir() and not path.is_file():
+            link = f", a link to {os.path.realpath(path)}" if path.is_symlink() else ""
+            raise UsageError(f'{argument}: expected embeddings, got "{path}"{link}: a device or a pipe, no plain file')
         what = "a file" if path.is_file() else "no plain file"
         raise UsageError(
             f'{argument}: expected embeddings, got "{path}": {what} whose name ends in none of {", ".join(ENDINGS)}'

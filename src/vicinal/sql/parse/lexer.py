@@ -8,6 +8,7 @@ plain numbers is one token, so that a statement with a vector of hundreds of ele
 import re
 from typing import Any
 
+from vicinal.errors import half_pair
 from vicinal.sql.faults import fault
 from vicinal.sql.parse.dialect import Token, Tokenizer, TokenType
 from vicinal.sql.parse.literals import unescape
@@ -67,8 +68,12 @@ _SUBSCRIPTED = frozenset(
 def tokenize(text: str) -> list[list[Any]]:
     """The tokens of each statement, blanks and comments left out; a semicolon within braces stays within.
 
-    Raises    SqlError where a character begins no token, or a string or comment has no end.
+    Raises    SqlError where a character begins no token, or a string or comment has no end, or the text is no Unicode.
     """
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise fault(text, error.start, half_pair(error)) from None
     statements: list[list[Any]] = [[]]
     position, depth, line, line_start = 0, 0, 1, 0
     match = _TOKEN.match

@@ -2,7 +2,7 @@
 
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +15,13 @@ from vicinal.analysis.label_review import boundary_pairs, label_errors
 from vicinal.analysis.scores import hubness
 from vicinal.analysis.votes import WEIGHTS, accuracy_by_k
 from vicinal.data import dataset, frames, labels, tables
-from vicinal.data import metric as metric_choice
 from vicinal.data.embeddings import OnInvalid, load
 from vicinal.data.labels import Labels, from_values, read_labels
 from vicinal.data.metric import MetricChoice
 from vicinal.data.sources import is_data_file
 from vicinal.data.usable import Usable, kind_of, usable
-from vicinal.errors import DataError, UsageError, need, some
+from vicinal.errors import DataError, UsageError, some
 from vicinal.indexes.exact import Exact
-from vicinal.knn.metrics import Metric
 from vicinal.knn.neighbors import Neighbors
 from vicinal.knn.recall import check_recall
 from vicinal.storage import atomic
@@ -32,12 +30,15 @@ from vicinal.tasks.diagnose import label_figures, vector_figures
 from vicinal.tasks.diagnose.diagnosis import Diagnosis
 from vicinal.tasks.diagnose.label_figures import LabelFacts
 from vicinal.tasks.diagnose.matching import codes_as_in, matched
+from vicinal.tasks.diagnose.page import pieces
 from vicinal.tasks.diagnose.tables import error_table, pair_table
 from vicinal.tasks.predict.classes import refuse_lone_classes
 from vicinal.tasks.predict.curve import Curve
-from vicinal.typing import LearnedMetricLike, PathLike, StartProgress
+from vicinal.tasks.score import kept
+from vicinal.typing import Id, LearnedMetricLike, PathLike, StartProgress
 
 ERROR_K = 30
+PAIRS, EVALUATION = 100, 0.5
 MOST_CLASSES = 4000  # the confusion of more classes is not counted: it has n_classes x n_classes cells
 
 
@@ -51,6 +52,7 @@ class _Settings:
     metric: MetricChoice
     threads: int | None
     recall: float | None
+    graph: kept.Graph | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,8 +76,9 @@ def diagnose(
     k: int = 50,
     pairs: int = 100,
     evaluation: float = 0.5,
-    metric: LearnedMetricLike = "euclidean",
+    metric: LearnedMetricLike | None = None,
     matrix: object = None,
+    neighbors: object = None,
     on_invalid: OnInvalid = "error",
     recall: float | None = None,
     threads: int | None = None,
@@ -114,10 +117,13 @@ def diagnose(
         How many boundary pairs at most.
     evaluation : float
         The share of the pairs that is set aside for evaluation, 0 to 1.
-    metric : Metric or str
-        euclidean, sqeuclidean, cosine, manhattan or "mahalanobis".
+    metric : Metric or str, optional
+        euclidean, sqeuclidean, cosine, manhattan or "mahalanobis"; by default that of `neighbors`, else euclidean.
     matrix : array_like or path, optional
         The matrix of "mahalanobis", (dim, dim). Default: the inverse of the rows' covariance.
+    neighbors : path or Neighbors, optional
+        The k nearest neighbours of every row or more, in place of a pass: a kept run (`vicinal.score(run=...)`), a
+        folder that `vicinal neighbors` wrote, or the result.
     on_invalid : {"error", "null", "skip"}
         Rows whose embedding is NaN, infinite or, under cosine, zero, and rows without a label: "error" refuses them,
         "null" and "skip" leave them out.
@@ -129,7 +135,7 @@ def diagnose(
         Where exact passes run: "cuda", "cuda:1", "mps" or "cpu" of torch, several with commas between, or "auto": a
         GPU where it is faster (default: the processor). The result does not depend on it.
     html : path, optional
-        Write the page with pictures. Needs matplotlib.
+        Write the page: a map, all rows, the figures, likely label errors, boundary pairs and outliers.
     write_errors, write_pairs : path, optional
         Write all likely label errors, or the boundary pairs: `.jsonl`, `.jsonl.gz`, `.csv` or `.parquet`.
     overwrite : bool
@@ -147,8 +153,6 @@ def diagnose(
         An argument cannot be used, or an output exists.
     DataError
         Embeddings, labels or ids cannot be used or do not belong together; no class has two rows.
-    MissingExtra
-        A page is wanted and matplotlib is not installed.
 
     References
     ----------
@@ -160,10 +164,11 @@ def diagnose(
     >>> found["one_nn_error"].value, found["duplicates"].value, len(found.label_errors)
     (0.0, 0.0, 0)
     """
-    settings = _check_settings(k, pairs, evaluation, metric, matrix, threads, recall)
+    choice = kept.choose(metric, matrix, neighbors, recall)
+    settings = _check_settings(k, pairs, evaluation, choice, threads, recall)
     outputs = {"html": html, "write_errors": write_errors, "write_pairs": write_pairs}
     _check_labels_given(labels, {"second_labels": second_labels, **outputs})
-    _check_outputs(outputs, (data, labels, second_labels, embeddings, ids, matrix), overwrite)
+    _check_outputs(outputs, (data, labels, second_labels, embeddings, ids, matrix, neighbors), overwrite)
     rows = _read(data, labels, second_labels, (embeddings, encoding), ids, settings, on_invalid)
     diagnosis = _compute(rows, settings, progress)
     if write_errors is not None and diagnosis.label_errors is not None:
@@ -172,14 +177,19 @@ def diagnose(
         diagnosis.boundary_pairs.write(Path(write_pairs), overwrite)
     if html is not None:
         with atomic.whole_file(Path(html), overwrite) as file:
-            file.write(diagnosis.html().encode("utf-8"))
+            file.writelines(pieces(diagnosis))
     return diagnosis
 
 
 def _check_settings(
-    k: object, pairs: object, evaluation: object, metric: Metric | str, matrix: object, threads: object, recall: object
+    k: object,
+    pairs: object,
+    evaluation: object,
+    chosen: tuple[MetricChoice, kept.Graph | None],
+    threads: object,
+    recall: object,
 ) -> _Settings:
-    choice = metric_choice.choose(metric, matrix)
+    choice, graph = chosen
     if choice.reading.product or choice.reading.kernel == "bits":
         raise UsageError(
             f"metric: expected a distance between numbers, got {choice.reading.name}; diagnose takes euclidean, "
@@ -192,6 +202,7 @@ def _check_settings(
         metric=choice,
         threads=None if threads is None else arguments.whole_number(threads, "threads"),
         recall=None if recall is None else check_recall(recall),
+        graph=graph,
     )
 
 
@@ -208,8 +219,6 @@ def _check_outputs(outputs: dict[str, PathLike | None], inputs: tuple[object, ..
         if path is not None:
             tables.suffix(os.fspath(path))
     arguments.check_outputs(outputs, inputs, overwrite)
-    if outputs["html"] is not None:
-        need("matplotlib", extra="report")
 
 
 def _read(
@@ -227,6 +236,8 @@ def _read(
     fields = {"labels": (labels_given, kind), "second_labels": (None if by_id else second, kind)}
     whole = dataset.read(data, source[0], ids=ids, fields=fields, ids_from="labels", encoding=source[1])
     stored = load(whole.embeddings, rows=whole, metric=settings.metric.reading, on_invalid=on_invalid, at_least=3)
+    if settings.graph is not None:
+        settings.graph.of(whole, stored)
     use = usable(whole, stored, on_invalid, at_least=3)
     rows = use.rows
     known = codes = None
@@ -267,43 +278,84 @@ def _compute(rows: _Rows, settings: _Settings, progress: StartProgress | None) -
     """The diagnosis, from one neighbour pass."""
     start = time.perf_counter()
     stored = rows.use.vectors
-    vectors = stored.vectors
     index = Exact(settings.metric.resolve(stored), settings.threads)
     report = None if progress is None else progress(f"{index.metric.name} neighbours")
-    neighbors = index.fit(vectors, invalid={}).neighbors(settings.k, progress=report, recall=settings.recall)
+    index = index.fit(stored.vectors, invalid={})
+    if settings.graph is None:
+        neighbors = index.neighbors(settings.k, progress=report, recall=settings.recall)
+    else:
+        neighbors = kept.complete(settings.graph, rows.use.left, settings.k)
+    diagnosis = describe(
+        stored.vectors, index, neighbors, rows.use.rows.ids, rows.labels, rows.second, source=stored.name,
+        pairs=settings.pairs, evaluation=settings.evaluation,
+    )  # fmt: skip
+    return replace(
+        diagnosis, seconds=time.perf_counter() - start, unusable=rows.use.reasons, use=rows.use, measure=index.metric
+    )
+
+
+def describe(
+    vectors: np.ndarray,
+    index: Exact,
+    neighbors: Neighbors,
+    ids: list[Id],
+    labels: Labels | None = None,
+    second: np.ndarray | None = None,
+    *,
+    source: str,
+    pairs: int = PAIRS,
+    evaluation: float = EVALUATION,
+) -> Diagnosis:
+    """Return the diagnosis of rows whose neighbours are known.
+
+    Parameters
+    ----------
+    vectors : ndarray, shape (n, dim)
+    index : Exact
+        Fitted to them.
+    neighbors : Neighbors
+        The nearest others of each row.
+    ids : list of int or str
+    labels : Labels, optional
+    second : ndarray of int64, optional
+        Second labels, as codes of the first ones' classes; -1 for another.
+    source : str
+        What the embeddings are called.
+    pairs : int
+    evaluation : float
+        As in `diagnose`.
+    """
     facts = vector_figures.measure(vectors, index, neighbors)
     figures, warnings = vector_figures.figures_of(facts), vector_figures.warnings_of(facts)
     if neighbors.approximate:
         warnings.append(f"the neighbours are {neighbors.recall}")
     of_labels: dict[str, Any] = {}
-    if rows.labels is not None:
-        label_facts, of_labels = _of_labels(rows.labels, rows.second, neighbors, settings)
+    if labels is not None:
+        label_facts, of_labels = _of_labels(labels, second, neighbors, pairs, evaluation)
         figures = label_figures.figures_of(label_facts) + figures
         warnings = label_figures.warnings_of(label_facts) + warnings
         if of_labels["confusion"] is None:
             warnings.append(
-                f"{len(rows.labels.classes):,} classes: confusion is counted for at most {MOST_CLASSES:,} classes"
+                f"{len(labels.classes):,} classes: confusion is counted for at most {MOST_CLASSES:,} classes"
             )
     return Diagnosis(
-        source=stored.name,
+        source=source,
         n=len(vectors),
-        dim=stored.dim,
+        dim=vectors.shape[1],
         metric=index.metric.name,
         k=neighbors.k,
-        ids=rows.use.rows.ids,
+        ids=ids,
         neighbors=neighbors,
         norms=facts.norms,
         occurrences=hubness(neighbors, facts.hub_k),
         figures={figure.name: figure for figure in figures},
         warnings=warnings,
-        seconds=time.perf_counter() - start,
-        unusable=rows.use.reasons,
         **of_labels,
     )
 
 
 def _of_labels(
-    known: Labels, second: np.ndarray | None, neighbors: Neighbors, settings: _Settings
+    known: Labels, second: np.ndarray | None, neighbors: Neighbors, pairs: int, evaluation: float
 ) -> tuple[LabelFacts, dict[str, Any]]:
     """The facts of the labels, and the fields of the diagnosis that need labels."""
     ks, n_classes = list(range(1, neighbors.k + 1)), len(known.classes)
@@ -320,9 +372,7 @@ def _of_labels(
         "convergence": facts.convergence,
         "confusion": counts,
         "label_errors": error_table(known, errors),
-        "boundary_pairs": pair_table(
-            known, boundary_pairs(neighbors, known.codes, settings.pairs, settings.evaluation)
-        ),
+        "boundary_pairs": pair_table(known, boundary_pairs(neighbors, known.codes, pairs, evaluation)),
         "kappa": kappa,
     }
     return facts, fields

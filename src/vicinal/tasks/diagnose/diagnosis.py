@@ -8,7 +8,9 @@ import numpy as np
 from vicinal.analysis.agreement import Kappa
 from vicinal.data.labels import Label, Labels
 from vicinal.data.results import Columns
+from vicinal.data.usable import Usable
 from vicinal.errors import unknown
+from vicinal.knn.metrics import Metric
 from vicinal.knn.neighbors import Neighbors
 from vicinal.tasks.diagnose.figure import Figure
 from vicinal.tasks.predict.curve import Curve
@@ -19,7 +21,7 @@ from vicinal.typing import Id
 class Diagnosis:
     """The figures, warnings and lists that describe a data set by its nearest neighbours.
 
-    `print(diagnosis)` shows it as text, a notebook shows its tables, and `html()` gives the page with pictures.
+    `print(diagnosis)` shows it as text, a notebook shows its tables, and `html()` gives the page.
     `diagnosis["two_nn_dimension"]` is the `Figure` of that name.
 
     Attributes
@@ -57,6 +59,10 @@ class Diagnosis:
         other_row, split.
     kappa : Kappa or None
         The agreement with the second labels.
+    use : Usable or None
+        The rows and their vectors, which the page shows.
+    measure : Metric or None
+        The metric, with the matrix of one that was learned.
     """
 
     source: str
@@ -79,6 +85,8 @@ class Diagnosis:
     label_errors: Columns | None = None
     boundary_pairs: Columns | None = None
     kappa: Kappa | None = None
+    use: Usable | None = None
+    measure: Metric | None = None
 
     def __getitem__(self, name: str) -> Figure:
         """The figure of a name."""
@@ -93,15 +101,15 @@ class Diagnosis:
 
     def text(self, top: int = 10) -> str:
         """Return the diagnosis as text for a terminal, with the first `top` items of each list."""
-        from vicinal.tasks.diagnose import page
+        from vicinal.tasks.diagnose.lines import lines
 
-        return "\n".join(page.lines(self, top))
+        return "\n".join(lines(self, top))
 
     def html(self) -> str:
-        """Return the diagnosis as one self-contained HTML page with pictures; it needs matplotlib."""
-        from vicinal.tasks.diagnose import page
+        """Return the diagnosis as one self-contained HTML page, as `vicinal.report` makes it."""
+        from vicinal.tasks.diagnose.page import pieces
 
-        return page.page(self)
+        return b"".join(pieces(self)).decode("utf-8")
 
     def summary(self) -> dict[str, Any]:
         """Return everything as JSON can hold it."""
@@ -113,6 +121,6 @@ class Diagnosis:
         return self.text()
 
     def _repr_html_(self) -> str:
-        from vicinal.tasks.diagnose import page
+        from vicinal.tasks.diagnose.lines import tables_of
 
-        return page.tables_of(self)
+        return tables_of(self)

@@ -1,210 +1,65 @@
-"""A diagnosis as lines for a terminal, as tables for a notebook, and as one self-contained HTML page with pictures."""
+"""A diagnosis as the page that `vicinal.report` makes: the rows on a map, and what was found in them."""
 
-import html
+from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vicinal.tasks import pictures
-from vicinal.tasks.diagnose.tables import convergence_table, first_records
+from vicinal.data import tables
+from vicinal.data.dataset import Dataset
+from vicinal.tasks.diagnose.findings import findings
+from vicinal.tasks.page.content import Rows, content_of, score_column
+from vicinal.tasks.page.html import html_page
 
 if TYPE_CHECKING:
     from vicinal.tasks.diagnose.diagnosis import Diagnosis
 
-STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 62rem; padding: 0 1rem; color: #1a1a1a; }
-h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2rem; }
-table { border-collapse: collapse; width: 100%; font-size: 14px; }
-th, td { text-align: left; vertical-align: top; padding: .35rem .6rem; border-bottom: 1px solid #ddd; }
-td.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
-.warning { background: #fff4e5; border-left: 4px solid #d55e00; padding: .5rem .8rem; margin: .5rem 0; }
-small, .small { color: #666; font-size: 12.5px; }
-figure { margin: 1rem 0; overflow-x: auto; } svg { max-width: 100%; height: auto; }
-"""
-SHOWN = 50  # items of each list on the page
-SHOWN_IN_NOTEBOOK = 10
-DRAWN_CLASSES = 60  # the confusion of more classes is not drawn
-SHOWN_KS = (1, 2, 3, 5, 10, 20, 30, 50, 100, 200)
 
-
-def lines(diagnosis: "Diagnosis", top: int = 10) -> list[str]:
-    """Return the lines for a terminal: figures, warnings, and the first `top` items of each list."""
-    out = [
-        f"{diagnosis.source}: {diagnosis.n:,} rows x {diagnosis.dim}, {diagnosis.metric}, {diagnosis.k} neighbours",
-        "",
-    ]
-    width = max(len(one.title) for one in diagnosis.figures.values())
-    for one in diagnosis.figures.values():
-        out.append(f"{one.title:<{width}}  {one.shown:>10}  {one.unit}")
-        out.append(f"{'':<{width}}  {'':>10}  {one.meaning}")
-        out.append(f"{'':<{width}}  {'':>10}  = {one.formula} ({one.source})")
-    out += ["", *(f"warning: {text}" for text in diagnosis.warnings)]
-    if diagnosis.curve is not None:
-        out += ["", "leave-one-out accuracy over k, and n / k", *_curve_lines(diagnosis)]
-        out += ["", "1-NN error with a part of the rows: has it settled?", *_convergence_lines(diagnosis)]
-        classes = _class_lines(diagnosis, top)
-        heading = f"the {len(classes)} classes that are most often taken for others"
-        out += ["", heading, *classes] if classes else []
-    for title, table in (
-        (f"likely label errors, the first {top}", diagnosis.label_errors),
-        (f"boundary pairs, the first {top}", diagnosis.boundary_pairs),
-    ):
-        records = first_records(table, top)
-        out += ["", title, *(_record_line(record) for record in records)] if records else []
-    return out
-
-
-def _curve_lines(diagnosis: "Diagnosis") -> list[str]:
-    assert diagnosis.curve is not None
-    shown = [k for k in SHOWN_KS if k <= diagnosis.k]
-    rows = {"k": [f"{k:,}" for k in shown], "n / k": [f"{diagnosis.n / k:,.0f}" for k in shown]}
-    rows |= {name: [f"{values[k - 1]:.4f}" for k in shown] for name, values in diagnosis.curve.scores.items()}
-    return [f"  {name:<9}" + "".join(f"{cell:>9}" for cell in cells) for name, cells in rows.items()]
-
-
-def _convergence_lines(diagnosis: "Diagnosis") -> list[str]:
-    parts = convergence_table(diagnosis)
-    rows = {"rows": [f"{n:,}" for n in parts.pop("rows")]}
-    rows |= {name: [f"{one:.4f}" for one in values] for name, values in parts.items()}
-    return [f"  {name.replace('_', ' '):<16}" + "".join(f"{cell:>9}" for cell in cells) for name, cells in rows.items()]
-
-
-def class_records(diagnosis: "Diagnosis") -> list[dict[str, Any]]:
-    """Return one record a class, the worst first.
-
-    Each record: the label, its number of rows, the share that the neighbours classify right, and the class that they
-    take its other rows for most often.
-    """
-    if diagnosis.confusion is None or diagnosis.labels is None:
-        return []
-    records = []
-    for code, row in enumerate(diagnosis.confusion):
-        others = np.where(np.arange(len(row)) == code, -1, row)
-        other, total = int(others.argmax()), max(1, int(row.sum()))
-        taken = f"{diagnosis.label(other)} ({100 * row[other] / total:.0f} %)" if row[other] and other != code else "-"
-        records.append(
-            {
-                "label": diagnosis.label(code),
-                "rows": int(diagnosis.labels.counts[code]),
-                "right": round(float(row[code] / total), 4),
-                "most often taken for": taken,
-            }
-        )
-    return sorted(records, key=lambda record: float(record["right"]))
-
-
-def _class_lines(diagnosis: "Diagnosis", top: int) -> list[str]:
-    return [
-        f"  {record['label']!s:<24} {record['rows']:>8,} rows  {100 * record['right']:>5.1f} % right, most often taken "
-        f"for {record['most often taken for']}"
-        for record in class_records(diagnosis)[:top]
-    ]
-
-
-def _record_line(record: dict[str, Any]) -> str:
-    return "  " + "  ".join(f"{name} {value}" for name, value in record.items() if name not in ("row", "other_row"))
-
-
-def page(diagnosis: "Diagnosis") -> str:
-    """Return one HTML file; its pictures are inside it, and it loads nothing."""
-    title = html.escape(f"Neighbour diagnosis of {diagnosis.source}")
-    about = html.escape(f"{diagnosis.n:,} rows of {diagnosis.dim} dimensions; {diagnosis.metric} distances")
-    parts = [
-        f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>',
-        f'<meta name="viewport" content="width=device-width"><style>{STYLE}</style></head><body><h1>{title}</h1>',
-        f"<p>{about}; the {diagnosis.k} nearest others of each row.</p>",
-        _figure_table(diagnosis),
-        "<h2>Pictures</h2>",
-        *(f"<figure>{pictures.svg(drawn)}</figure>" for drawn in _drawn(diagnosis)),
-        *_lists(diagnosis, SHOWN),
-        "</body></html>\n",
-    ]
-    return "".join(parts)
-
-
-def tables_of(diagnosis: "Diagnosis") -> str:
-    """Return the tables of the page as an HTML fragment for a notebook, without pictures."""
-    return "".join([_figure_table(diagnosis), *_lists(diagnosis, SHOWN_IN_NOTEBOOK)])
-
-
-def _figure_table(diagnosis: "Diagnosis") -> str:
-    """The warnings, and the table of figures."""
-    escape = html.escape
-    parts = [
-        *(f'<p class="warning">{escape(text)}</p>' for text in diagnosis.warnings),
-        "<h2>Figures</h2><table><tr><th>Figure<th>Value<th>What it means<th>How it is computed</tr>",
-    ]
-    for one in diagnosis.figures.values():
-        parts.append(
-            f'<tr><td>{escape(one.title)}<td class="number">{one.shown}<br><small>{escape(one.unit)}</small><td>'
-            f'{escape(one.meaning)}<td class="small"><code>{escape(one.formula)}</code><br>{escape(one.source)}</tr>'
-        )
-    return "".join([*parts, "</table>"])
-
-
-def _lists(diagnosis: "Diagnosis", top: int) -> list[str]:
-    """The first items of each list as tables with headings."""
-    parts = []
-    for heading, records, note in (
-        ("Classes, the worst first", class_records(diagnosis)[:top], "by the vote of the neighbours, at the best k"),
-        (
-            "Likely label errors",
-            first_records(diagnosis.label_errors, top),
-            "agreement and own are shares of the neighbours' labels",
-        ),
-        (
-            "Boundary pairs for experts",
-            first_records(diagnosis.boundary_pairs, top),
-            "near rows of different labels, each from the least covered region; train and evaluation are separate",
-        ),
-    ):
-        if records:
-            parts.append(f"<h2>{heading}</h2><p class=small>The first {len(records)}; {note}.</p>{_table(records)}")
-    return parts
-
-
-def _table(records: list[dict[str, Any]]) -> str:
-    head = "".join(f"<th>{html.escape(name)}" for name in records[0])
-    rows = "".join(
-        "<tr>" + "".join(f"<td>{html.escape(str(cell))}" for cell in one.values()) + "</tr>" for one in records
+def pieces(diagnosis: "Diagnosis") -> Iterator[bytes]:
+    """Yield the page in pieces, UTF-8."""
+    assert diagnosis.use is not None and diagnosis.measure is not None
+    use, n = diagnosis.use, diagnosis.n
+    nearest = diagnosis.neighbors.distances[:, 0]
+    rows = Rows(
+        title=f"Neighbour diagnosis of {diagnosis.source}",
+        ids=diagnosis.ids,
+        id_name=use.rows.id_field,
+        cells=_cells(use.rows, use.left, diagnosis),
+        vectors=use.vectors.vectors,
+        valid=np.arange(n),
+        scores=[
+            score_column("distance to the nearest", nearest, f"{diagnosis.metric} distance", "apart", "derived"),
+            score_column("in lists of neighbours", diagnosis.occurrences, "rows", "a hub", "derived"),
+            score_column("length", diagnosis.norms, "Euclidean length", "long", "derived"),
+        ],
+        metric=diagnosis.measure,
+        neighbors=diagnosis.neighbors,
     )
-    return f"<table><tr>{head}</tr>{rows}</table>"
+    yield from html_page(content_of(rows, "pca", 0.0, None, findings(diagnosis, np.arange(n))))
 
 
-def _drawn(diagnosis: "Diagnosis") -> list[Any]:
-    """The pictures of the page."""
-    nearest = diagnosis.neighbors.distances[:, 0].astype(np.float64)
-    median, mean = {"median": float(np.median(nearest))}, {"mean": float(diagnosis.occurrences.mean())}
-    return [
-        *_drawn_of_labels(diagnosis),
-        pictures.counts("Distance to the nearest row", f"{diagnosis.metric} distance", nearest, median),
-        pictures.counts("In how many rows' lists of neighbours a row is", "k-occurrences", diagnosis.occurrences, mean),
-        pictures.counts("Length of the rows", "Euclidean length", diagnosis.norms),
-    ]
+def _cells(rows: Dataset, left: np.ndarray, diagnosis: "Diagnosis") -> dict[str, list[Any]]:
+    """The fields of the usable rows: of the data set, or of the file that their labels came from; and their labels."""
+    found: dict[str, list[Any]] = {}
+    columns = rows.columns()
+    if columns is None:
+        path = next((path for path, ids in rows.sources if len(ids) > int(left.max(initial=-1))), None)
+        columns = None if path is None else [row for _, row in tables.read_rows(Path(path))]
+    if isinstance(columns, dict):
+        found = {name: values.to_pylist() for name, values in columns.items()}
+    elif columns is not None:
+        names = dict.fromkeys(name for row in columns for name in row)
+        found = {str(name): [row.get(name) for row in columns] for name in names}
+    found = {name: [values[row] for row in left] for name, values in found.items()}
+    if diagnosis.labels is not None and not any(_same(values, diagnosis) for values in found.values()):
+        found["label" if "label" not in found else "label of the diagnosis"] = [
+            diagnosis.label(code) for code in diagnosis.labels.codes
+        ]
+    return found
 
 
-def _drawn_of_labels(diagnosis: "Diagnosis") -> list[Any]:
-    if diagnosis.labels is None or diagnosis.curve is None:
-        return []
-    drawn = [diagnosis.curve.picture(), _drawn_convergence(diagnosis)]
-    if diagnosis.confusion is not None and len(diagnosis.labels.classes) <= DRAWN_CLASSES:
-        totals = np.maximum(1, diagnosis.confusion.sum(axis=1, keepdims=True))
-        names = [str(label) for label in diagnosis.labels.classes]
-        drawn.append(
-            pictures.confusion("The row's label and the vote of its neighbours", diagnosis.confusion / totals, names)
-        )
-    return drawn
-
-
-def _drawn_convergence(diagnosis: "Diagnosis") -> Any:
-    """The 1-NN error over the number of rows."""
-    assert diagnosis.curve is not None
-    parts = convergence_table(diagnosis)
-    rows = np.array(parts["rows"])
-    best = 1 - diagnosis.curve.best_score
-    points = {
-        "1-NN error, the interval's upper end": (rows, np.array(parts["one_nn_error"])),
-        "Cover-Hart lower end": (rows, np.array(parts["cover_hart_lower"])),
-        "best k-NN error": (rows[[0, -1]], np.array([best, best])),
-    }
-    return pictures.line("Has the 1-NN error settled?", "rows", "share of rows", points, log_x=True)
+def _same(values: list[Any], diagnosis: "Diagnosis") -> bool:
+    """Whether a field holds the labels of the diagnosis."""
+    assert diagnosis.labels is not None
+    return all(value == diagnosis.label(code) for value, code in zip(values, diagnosis.labels.codes, strict=True))

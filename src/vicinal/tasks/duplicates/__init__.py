@@ -10,14 +10,16 @@ import numpy as np
 from vicinal import devices
 from vicinal.data import adding, dataset, tables
 from vicinal.data.embeddings import OnInvalid, load
+from vicinal.data.text_keys import text_numbers
 from vicinal.data.usable import Usable, kind_of, usable
 from vicinal.distributed.engines import Engine
 from vicinal.errors import UsageError
 from vicinal.tasks import arguments
 from vicinal.tasks.duplicates import texts
-from vicinal.tasks.duplicates.curve import RadiusCurve, radius_curve
-from vicinal.tasks.duplicates.grouping import Rules, check_rules, distances_between
+from vicinal.tasks.duplicates.curve import RadiusCurve, add_texts, radius_curve
+from vicinal.tasks.duplicates.grouping import Rules, check_known, distances_between
 from vicinal.tasks.duplicates.result import Duplicates, check_groups_file
+from vicinal.tasks.score import kept
 from vicinal.typing import MetricLike, Progress, StartProgress
 
 __all__ = ["Duplicates", "RadiusCurve", "duplicates"]
@@ -30,7 +32,8 @@ def duplicates(
     embeddings: object = ...,
     *,
     encoding: object = ...,
-    metric: MetricLike = ...,
+    metric: MetricLike | None = ...,
+    neighbors: object = ...,
     link: Literal["greedy", "single"] = ...,
     keep: str = ...,
     quality: object = ...,
@@ -55,7 +58,8 @@ def duplicates(
     embeddings: object = ...,
     *,
     encoding: object = ...,
-    metric: MetricLike = ...,
+    metric: MetricLike | None = ...,
+    neighbors: object = ...,
     link: Literal["greedy", "single"] = ...,
     keep: str = ...,
     quality: object = ...,
@@ -80,7 +84,8 @@ def duplicates(
     embeddings: object = None,
     *,
     encoding: object = None,
-    metric: MetricLike = "euclidean",
+    metric: MetricLike | None = None,
+    neighbors: object = None,
     link: Literal["greedy", "single"] = "greedy",
     keep: str = "first",
     quality: object = None,
@@ -116,8 +121,13 @@ def duplicates(
     encoding : str or (str, array_like), optional
         How the embeddings are quantised: "binary", "ubinary", "int8" or "uint8" of sentence-transformers; of codes with
         their ranges "int8:RANGES.npy" or ("int8", ranges).
-    metric : str or Metric
-        A name or alias of the table of metrics, such as "euclidean" or "cosine".
+    metric : str or Metric, optional
+        A name or alias of the table of metrics, such as "euclidean" or "cosine"; by default that of `neighbors`, else
+        "euclidean".
+    neighbors : path or Neighbors, optional
+        The nearest neighbours of every row, which take the place of a search where a row's list reaches beyond the
+        radius: a kept run (`vicinal.score(run=...)`), a folder that `vicinal neighbors` wrote, or the result. Of
+        approximate ones, pairs may be missing, and the result has their recall.
     link : {"greedy", "single"}
         How groups come about. "greedy": as above. "single": rows that a chain of pairs within the radius joins are one
         group; its rows may be much farther apart than the radius, and `Duplicates.beyond` counts those removed rows
@@ -157,7 +167,7 @@ def duplicates(
         text: rows with the same vector and other texts
         are no copies, since a model reads a part of a text. With radius 0 only rows with the same vector and the same
         text are duplicates. False compares vectors alone. With radius "auto", the one field that the sample pairs are
-        shown with.
+        shown with; by default what `vicinal.report` shows of a row.
     overwrite : bool
         Whether the outputs may exist; they are replaced.
 
@@ -186,12 +196,14 @@ def duplicates(
     """
     start = time.perf_counter()
     auto = isinstance(radius, str) and radius == "auto"
-    rules, quality = check_rules(0.0 if auto else radius, metric, link, keep, quality, threads)
+    rules, quality, graph = check_known(0.0 if auto else radius, metric, link, keep, quality, threads, neighbors)
     rules = replace(rules, engine=Engine(engine, address))
+    if graph is not None and (engine != "local" or address is not None):
+        raise UsageError("engine: neighbors are given in place of a pass; leave engine and address out")
     value, fields_of_text = texts.check_text(text)
     if auto and fields_of_text:
         raise UsageError(f"text: the sample pairs are shown with one field, got {text!r}; name one of them")
-    inputs = [data, embeddings, ids, quality, within, value]
+    inputs = [data, embeddings, ids, quality, within, value, *kept.paths_of(neighbors)]
     _check_outputs(output, add_to, picture, auto, overwrite)
     arguments.check_outputs({"output": output, "add_to": add_to, "picture": picture}, inputs, overwrite)
     fields = {
@@ -205,14 +217,18 @@ def duplicates(
         adding.check(rows, add_to)
     vectors = load(rows.embeddings, rows=rows, metric=rules.metric, on_invalid=on_invalid, at_least=2 if auto else 1)
     use = usable(rows, vectors, on_invalid, at_least=2 if auto else 1)
+    if graph is not None:
+        rules = replace(rules, graph=kept.renumbered(graph.of(rows, vectors), use.left))
     if auto:
         curve = radius_curve(use, rules, progress)
+        if text is None:
+            add_texts(curve, rows)
         curve.seconds = time.perf_counter() - start
         if picture is not None:
             curve.save_picture(picture, overwrite)
         return curve
     callback = progress and progress(f"{rules.metric.name} pairs within {rules.radius:g}")
-    numbers = texts.text_numbers(rows, fields_of_text)
+    numbers = text_numbers(rows, fields_of_text)
     if numbers is not None:
         texts.warn_of_cut_rows(vectors)
         numbers = numbers[use.left]

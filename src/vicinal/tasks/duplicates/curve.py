@@ -9,16 +9,20 @@ import numpy as np
 from vicinal.analysis.duplicates import crowding, greedy, linked
 from vicinal.analysis.near_pairs import MOST_PAIRS, NearPairs, Piece
 from vicinal.data import tables
+from vicinal.data.dataset import Dataset
 from vicinal.data.results import Columns
+from vicinal.data.text_keys import shown_rows
 from vicinal.data.usable import Usable
 from vicinal.errors import UsageError, need
 from vicinal.knn.exact import ExactSearch
+from vicinal.knn.neighbors import Neighbors
 from vicinal.tasks.duplicates.grouping import Rules, pair_distances
 from vicinal.typing import StartProgress
 
 STEPS = 12  # radii above 0, each sqrt(2) times the one before
 SAMPLE = 1000
 SAMPLE_PAIRS = 3
+MOST_ENDING = 0.25  # share of the rows whose known neighbours may all lie within the largest radius
 NEARLY = 1e-6  # relative; pairs so near a radius are measured again in float64
 
 
@@ -36,7 +40,7 @@ class RadiusCurve(Columns):
     ----------
     pairs : list of list of dict
         For each radius, up to three pairs of rows that this radius joins and the one before does not, the farthest
-        first: a, b (ids), distance, and with `text` text_a and text_b.
+        first: a, b (ids), row_a, row_b (row numbers), distance, and where the rows have texts text_a and text_b.
     metric : str
     n : int
         The number of rows.
@@ -132,7 +136,7 @@ def radius_curve(use: Usable, rules: Rules, start: StartProgress | None = None) 
     labels = None if within is None else tables.numbered(within)
     radii = _radii(vectors, rules)
     progress = None if start is None else start(f"{rules.metric.name} pairs within {radii[-1]:g}")
-    pairs = NearPairs(vectors, radii[-1], rules.metric, rules.threads, labels, progress)
+    pairs = NearPairs(vectors, radii[-1], rules.metric, rules.threads, labels, progress, graph=rules.graph)
     (whole,) = pairs.pieces()
     worth = None if quality is None else np.array(quality, dtype=np.float64)
     columns: dict[str, list[float]] = {name: [] for name in ("radius", "groups", "removed", "removed_single")}
@@ -158,8 +162,10 @@ def _radii(vectors: np.ndarray, rules: Rules) -> list[float]:
 
     The largest is lowered where the pairs within it would not fit in memory.
     """
-    index = ExactSearch.of(vectors, rules.metric, rules.threads)
     sample = np.unique(np.linspace(0, len(vectors) - 1, SAMPLE).astype(np.int64))
+    if rules.graph is not None and (steps := _radii_of(rules.graph)):
+        return steps
+    index = ExactSearch.of(vectors, rules.metric, rules.threads)
     groups = np.arange(len(vectors))
     k = min(16, len(vectors) - 1)
     found = index.search(vectors[sample], k, groups=groups, query_groups=sample)
@@ -170,6 +176,21 @@ def _radii(vectors: np.ndarray, rules: Rules) -> list[float]:
     top = float(np.median(nearest))
     while len(index.within(top, vectors[sample]).indices) / len(sample) * len(vectors) > MOST_PAIRS / 4:
         top /= 2**0.5
+    return _steps_to(top)
+
+
+def _radii_of(graph: Neighbors) -> list[float]:
+    """The same from known neighbours; none where the lists of many rows end within the largest radius."""
+    distances = graph.distances.astype(np.float64)
+    nearest = np.where((distances > 0) & (graph.indices >= 0), distances, np.inf).min(axis=1)
+    nearest = nearest[np.isfinite(nearest)]
+    if not len(nearest):
+        return []
+    top = float(np.median(nearest))
+    return _steps_to(top) if (distances[:, -1] <= top).mean() <= MOST_ENDING else []
+
+
+def _steps_to(top: float) -> list[float]:
     steps = [float(f"{top / 2 ** (step / 2):.2g}") for step in reversed(range(STEPS))]
     return [0.0, *sorted({step for step in steps if step > 0})]
 
@@ -209,8 +230,18 @@ def _copies(pairs: NearPairs, use: Usable) -> list[dict[str, Any]]:
 
 def _pair(a: int, b: int, distance: float, use: Usable) -> dict[str, Any]:
     ids, texts = use.rows.ids, use.rows.values.get("text")
-    pair: dict[str, Any] = {"a": ids[a], "b": ids[b], "distance": distance}
+    pair: dict[str, Any] = {"a": ids[a], "b": ids[b], "row_a": int(use.left[a]), "row_b": int(use.left[b])}
+    pair["distance"] = distance
     return pair if texts is None else {**pair, "text_a": texts[a], "text_b": texts[b]}
+
+
+def add_texts(curve: RadiusCurve, rows: Dataset) -> None:
+    """Add to the sample pairs what is shown of their rows, where the data set has texts."""
+    pairs = [pair for own in curve.pairs for pair in own]
+    shown = shown_rows(rows, {pair[name] for pair in pairs for name in ("row_a", "row_b")})
+    for pair in pairs:
+        texts = {f"text_{side}": shown.get(pair[f"row_{side}"], "") for side in "ab"}
+        pair |= texts if any(texts.values()) else {}
 
 
 def _line_of(text: str) -> str:

@@ -4,6 +4,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,15 +13,17 @@ import numpy as np
 from vicinal import devices
 from vicinal.data import adding, dataset, tables
 from vicinal.data.dataset import Dataset
-from vicinal.data.embeddings import Embeddings, OnInvalid, load
+from vicinal.data.embeddings import OnInvalid, load
 from vicinal.data.results import Kept, plain_values
+from vicinal.data.text_keys import text_numbers
 from vicinal.data.usable import Usable, kind_of, usable
 from vicinal.errors import UsageError
-from vicinal.knn.exact import ExactSearch
 from vicinal.storage import atomic
 from vicinal.tasks import arguments
 from vicinal.tasks.duplicates import texts
-from vicinal.tasks.duplicates.grouping import Rules, check_rules, distances_between, pair_distances
+from vicinal.tasks.duplicates.against import Other
+from vicinal.tasks.duplicates.grouping import Rules, check_known, distances_between
+from vicinal.tasks.score import kept as known
 from vicinal.typing import Id, MetricLike, StartProgress
 
 
@@ -46,8 +49,8 @@ class Deduplicated(Kept):
     beyond : int
         The number of removed duplicates that are farther than the radius from their row; 0 but for link "single".
     other_text : int
-        With radius 0, the number of rows that stay although a row that stays has the same vector, because their texts
-        differ.
+        With radius 0, the number of rows that stay although a row that stays, or one of the other set, has the same
+        vector, because their texts differ.
     unusable : dict of int to str
         The rows without a usable embedding or value, by number, and why; they stay unless they are skipped.
     skipped : bool
@@ -112,7 +115,8 @@ def dedup(
     embeddings: object = None,
     *,
     encoding: object = None,
-    metric: MetricLike = "euclidean",
+    metric: MetricLike | None = None,
+    neighbors: object = None,
     link: Literal["greedy", "single"] = "greedy",
     keep: str = "first",
     within: object = None,
@@ -147,8 +151,12 @@ def dedup(
     encoding : str or (str, array_like), optional
         How the embeddings, those of `against` too, are quantised: "binary", "ubinary", "int8" or "uint8" of
         sentence-transformers; of codes with their ranges "int8:RANGES.npy" or ("int8", ranges).
-    metric : str or Metric
-        A name or alias of the table of metrics, such as "euclidean" or "cosine".
+    metric : str or Metric, optional
+        A name or alias of the table of metrics, such as "euclidean" or "cosine"; by default that of `neighbors`, else
+        "euclidean".
+    neighbors : path or Neighbors, optional
+        The nearest neighbours of every row, which take the place of a search where a row's list reaches beyond the
+        radius: a kept run (`vicinal.score(run=...)`), a folder that `vicinal neighbors` wrote, or the result.
     link : {"greedy", "single"}
         "single" removes all but one row of each chain of pairs within the radius, so that rows may go that are farther
         than the radius from the row that stays; `Deduplicated.beyond` counts them.
@@ -162,7 +170,9 @@ def dedup(
         text. With radius 0 only rows with the same vector
         and the same text are duplicates. False compares vectors alone.
     against : array_like, path, or table, optional
-        Another set, such as the test set: rows within the radius of one of its rows go.
+        Another set, such as the test set: rows within the radius of one of its rows go; with radius 0, rows with the
+        vector and the text of one of its rows, where both sets have texts. By default the fields of text that both sets
+        have are compared.
     against_embeddings : str, path, or array_like, optional
         Its embeddings, if not in `against`.
     ids : str or sequence, optional
@@ -211,9 +221,9 @@ def dedup(
     [None, 'against', 'duplicate', None]
     """
     start = time.perf_counter()
-    rules, quality = check_rules(radius, metric, link, keep, None, threads, also="all")
+    rules, quality, graph = check_known(radius, metric, link, keep, None, threads, neighbors, also="all")
     value, fields_of_text = texts.check_text(text)
-    inputs = [data, embeddings, ids, quality, within, value, against, against_embeddings]
+    inputs = [data, embeddings, ids, quality, within, value, against, against_embeddings, neighbors]
     outputs = {"output": output, "removed": removed, "add_to": add_to}
     _check(data, against, against_embeddings, rules, outputs)
     arguments.check_outputs(outputs, inputs, overwrite)
@@ -228,14 +238,14 @@ def dedup(
         adding.check(rows, add_to)
     vectors = load(rows.embeddings, rows=rows, metric=rules.metric, on_invalid=on_invalid)
     use = usable(rows, vectors, on_invalid)
+    if graph is not None:
+        rules = replace(rules, graph=known.renumbered(graph.of(rows, vectors), use.left))
     other = None
     if against is not None:
-        of_other = dataset.read(against, against_embeddings, argument="against", encoding=encoding)
-        stored = load(
-            of_other.embeddings, rows=of_other, metric=rules.metric, name="against", on_invalid=on_invalid, like=vectors
-        )
-        other = usable(of_other, stored, on_invalid)
-    numbers = texts.text_numbers(rows, fields_of_text) if rules.keep != "all" else None
+        other = Other.read(against, against_embeddings, encoding, vectors, rules.metric, on_invalid)
+        if rules.radius == 0:
+            other = other.with_texts(rows, use, value, fields_of_text)
+    numbers = text_numbers(rows, fields_of_text) if rules.keep != "all" else None
     if numbers is not None:
         texts.warn_of_cut_rows(vectors)
         numbers = numbers[use.left]
@@ -265,7 +275,7 @@ def _check(
 
 
 def _result(
-    use: Usable, other: Usable | None, rules: Rules, numbers: np.ndarray | None, n: int, start: StartProgress | None
+    use: Usable, other: Other | None, rules: Rules, numbers: np.ndarray | None, n: int, start: StartProgress | None
 ) -> Deduplicated:
     """Remove rows close to the other set, then the duplicates among the rest."""
     vectors = use.vectors.vectors
@@ -275,26 +285,28 @@ def _result(
     distance = np.full(m, np.nan, dtype=np.float32)
     rest = np.arange(m)
     if other is not None:
-        near, far = _nearest(use.vectors, other.vectors, rules, start)
-        close = far <= rules.radius
+        near, far = other.nearest(use.vectors, rules, start)
+        close = near >= 0
         for row in np.flatnonzero(close).tolist():
-            rule[row], because[row] = "against", other.rows.ids[near[row]]
+            rule[row], because[row] = "against", other.use.rows.ids[near[row]]
         distance[close], rest = far[close], np.flatnonzero(~close)
     kind: list[str | None] = [None] * m
-    beyond = other_text = 0
+    beyond, other_text = 0, 0 if other is None else other.other_text
     if rules.keep != "all" and len(rest):
         part = vectors if len(rest) == m else vectors[rest]
         quality, within = use.rows.values.get("quality"), use.rows.values.get("within")
         progress = None if start is None else start(f"{rules.metric.name} pairs within {rules.radius:g}")
         numbers = None if numbers is None else numbers[rest]
-        _, standing, other_text = texts.group_with_texts(
+        graph = None if rules.graph is None else known.renumbered(rules.graph, rest)
+        _, standing, stay = texts.group_with_texts(
             part,
-            rules,
+            replace(rules, graph=graph),
             None if quality is None else np.array(quality, dtype=np.float64)[rest],
             None if within is None else tables.numbered(within)[rest],
             numbers,
             progress,
         )
+        other_text += stay
         gone = np.flatnonzero(standing != np.arange(len(part)))
         exact = distances_between(part, standing, rules.metric)
         alike = texts.matches(part, standing, exact, numbers, rules.metric)
@@ -312,16 +324,6 @@ def _result(
         "match": use.column(kind, None),
     }
     return Deduplicated(columns, rules, use, n, beyond, other_text)
-
-
-def _nearest(
-    vectors: Embeddings, other: Embeddings, rules: Rules, start: StartProgress | None
-) -> tuple[np.ndarray, np.ndarray]:
-    """The nearest row of the other set for each row, and its distance in float64."""
-    progress = None if start is None else start(f"nearest rows of {other.name}")
-    index = ExactSearch.of(other.vectors, rules.metric, rules.threads)
-    near = index.search(vectors.vectors, 1, progress=progress).indices[:, 0]
-    return near, pair_distances(vectors.vectors, np.arange(len(near)), other.vectors, near, rules.metric)
 
 
 def _write(

@@ -11,7 +11,9 @@ from vicinal.errors import UsageError
 from vicinal.knn.arguments import check_threads
 from vicinal.knn.blocks import blocks
 from vicinal.knn.metrics import Metric, find
+from vicinal.knn.neighbors import Neighbors
 from vicinal.tasks import arguments
+from vicinal.tasks.score import kept
 from vicinal.typing import Progress
 
 BLOCK_BYTES = 1 << 24
@@ -32,6 +34,8 @@ class Rules:
     threads : int or None
     engine : Engine
         Where pairs are searched.
+    graph : Neighbors or None
+        The nearest others of each row that is grouped, where they are known.
     """
 
     radius: float
@@ -40,6 +44,7 @@ class Rules:
     keep: str
     threads: int | None
     engine: Engine = HERE
+    graph: Neighbors | None = None
 
 
 def check_rules(
@@ -76,6 +81,29 @@ def check_rules(
     return Rules(limit, measure, str(link), best, check_threads(threads)), quality
 
 
+def check_known(
+    radius: object,
+    metric: Metric | str | None,
+    link: object,
+    keep: object,
+    quality: object,
+    threads: object,
+    neighbors: object,
+    also: str = "",
+) -> tuple[Rules, object, kept.Graph | None]:
+    """Return what `check_rules` returns, and the neighbours that were given; their metric is the default.
+
+    Raises
+    ------
+    UsageError
+        One of the arguments cannot be used.
+    """
+    given = None if metric is None else find(metric)
+    graph = None if neighbors is None else kept.open_graph(neighbors, given)
+    measure = given or (find("euclidean") if graph is None else graph.metric)
+    return *check_rules(radius, measure, link, keep, quality, threads, also), graph
+
+
 def group_rows(
     vectors: np.ndarray,
     rules: Rules,
@@ -100,7 +128,9 @@ def group_rows(
     -------
     group, representative : ndarray of int64, shape (n,)
     """
-    pairs = NearPairs(vectors, rules.radius, rules.metric, rules.threads, labels, progress, rules.engine.pairs)
+    pairs = NearPairs(
+        vectors, rules.radius, rules.metric, rules.threads, labels, progress, rules.engine.pairs, rules.graph
+    )
     priority = crowding(pairs) if rules.keep == "most-central" else quality
     if rules.link == "single":
         groups = linked(pairs)

@@ -12,6 +12,7 @@ from vicinal.data import frames, tables
 from vicinal.data.results import Columns
 from vicinal.data.usable import Usable
 from vicinal.errors import UsageError
+from vicinal.knn.recall import recall_fields
 from vicinal.storage import atomic
 from vicinal.tasks.duplicates.grouping import Rules
 
@@ -52,6 +53,8 @@ class Duplicates(Columns):
     other_text : int
         With radius 0, the number of rows that stay although a row that stays has the same vector, because their texts
         differ.
+    recall : Recall or None
+        Of the neighbours that were given; None for exact ones.
     unusable : dict of int to str
         The rows of the data without a usable embedding or value, by number, and why.
     skipped : bool
@@ -66,6 +69,7 @@ class Duplicates(Columns):
         super().__init__(usable.ids, columns, {"match": "string"})
         self.other_text = other_text
         self.metric, self.radius, self.link, self.beyond = rules.metric.name, rules.radius, rules.link, beyond
+        self.recall = None if rules.graph is None else rules.graph.recall
         self.unusable, self.skipped, self.seconds = usable.reasons, usable.skip, 0.0
         self._data_rows, self._n_data = usable.of_result, n
 
@@ -165,4 +169,5 @@ class Duplicates(Columns):
             "beyond_radius": self.beyond,
             "unusable": len(self.unusable),
             "seconds": round(self.seconds, 3),
+            **recall_fields(self.recall),
         }

@@ -1,22 +1,17 @@
-"""The texts of rows, as numbers: rows of one number have the same text in every field that is compared.
+"""Groups of rows by their vectors and their texts.
 
 A model sees a part of a text, so that rows with the same vector may have different texts. Only rows with the same
 vector and the same text are copies of each other.
 """
 
-import hashlib
-import json
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
 
 import numpy as np
 
-from vicinal.data import frames, tables
 from vicinal.data.dataset import Dataset
 from vicinal.data.embeddings import Embeddings
 from vicinal.data.provenance import read_note
-from vicinal.errors import DataError, UsageError, unknown
+from vicinal.errors import DataError, UsageError
 from vicinal.knn.blocks import blocks
 from vicinal.knn.metrics import Metric
 from vicinal.tasks.duplicates.grouping import Rules, group_rows
@@ -61,78 +56,6 @@ def refuse_no_texts(rows: Dataset, text: object) -> None:
     found = rows.values.get("text")
     if found and all(one is None for one in found):
         raise DataError(f"text: no row of {rows.name} has a text in {text!r}; name a field of text, or compare vectors")
-
-
-def text_numbers(rows: Dataset, fields: tuple[str, ...] | None) -> np.ndarray | None:
-    """Return the number of each row's text, int64 (n,); None where there are no texts or none are compared.
-
-    Texts are equal where their words are: runs of white space count as one blank.
-
-    Raises
-    ------
-    UsageError
-        The data set has no such field.
-    """
-    if "text" in rows.values:
-        return _numbered([None if one is None else " ".join(str(one).split()) for one in rows.values["text"]])
-    if fields is None or (rows.table is None and rows.path is None):
-        if fields:
-            raise UsageError(f"text: {rows.name} holds embeddings alone; give a data set that has {fields[0]!r}")
-        return None
-    is_csv = rows.path is not None and tables.suffix(rows.path) == ".csv"
-    texts: list[object] = []
-    for at, row in enumerate(_rows(rows)):
-        missing = [name for name in fields if name not in row]
-        if missing:
-            raise UsageError(f"text: row {at}: {unknown('field', missing[0], [str(name) for name in row])}")
-        own = fields or sorted(name for name in row if name not in (rows.id_field, rows.key))
-        folded = [(name, _folded(row[name], is_csv)) for name in own]
-        said = [f"{name}\0{value}\0" for name, value in folded if value is not None]
-        whole = "".join(said).encode("utf-8", errors="surrogatepass")
-        texts.append(hashlib.blake2b(whole, digest_size=16).digest() if said else None)
-    return _numbered(texts)
-
-
-def _numbered(texts: list[object]) -> np.ndarray | None:
-    """The number of each text; None where all are None."""
-    known: dict[object, int] = {}
-    numbers = np.array([known.setdefault(one, len(known)) for one in texts], dtype=np.int64)
-    return numbers if set(known) - {None} else None
-
-
-def _rows(rows: Dataset) -> Iterator[Mapping[str, Any]]:
-    """Each row as a mapping, without columns of vectors in memory."""
-    if rows.path is not None:
-        yield from (row for _, row in tables.read_rows(rows.path))
-        return
-    columns = {name: frames.column(rows.table, name) for name in frames.column_names(rows.table)}
-    texts = {name: values for name, values in columns.items() if not frames.is_vector_column(values)}
-    lists: Iterable[Any] = zip(*(values.to_pylist() for values in texts.values()), strict=True)
-    for values in lists:
-        yield dict(zip(texts, values, strict=True))
-
-
-def _folded(value: Any, skip_numbers: bool) -> str | None:
-    """A value as text with single blanks; None where it holds no text."""
-    if isinstance(value, list | dict):
-        value = json.dumps(value, ensure_ascii=False, sort_keys=True, default=str) if _has_text(value) else None
-    if not isinstance(value, str):
-        return None
-    if skip_numbers:
-        try:
-            float(value)
-        except ValueError:
-            pass
-        else:
-            return None
-    return " ".join(value.split())
-
-
-def _has_text(value: Any) -> bool:
-    """Whether a string lies somewhere in a list or a mapping of JSON."""
-    if isinstance(value, dict):
-        return any(_has_text(one) for one in value.values())
-    return isinstance(value, str) or (isinstance(value, list) and any(_has_text(one) for one in value))
 
 
 def together(labels: np.ndarray | None, texts: np.ndarray | None) -> np.ndarray | None:

@@ -10,7 +10,6 @@ import numpy as np
 from vicinal import devices
 from vicinal.analysis.votes import WEIGHTS
 from vicinal.data import dataset
-from vicinal.data import metric as metric_choice
 from vicinal.data.embeddings import OnInvalid, load
 from vicinal.data.labels import Labels, from_values
 from vicinal.data.usable import Usable, kind_of, usable
@@ -20,6 +19,7 @@ from vicinal.knn.metrics import Metric
 from vicinal.tasks import arguments, pictures
 from vicinal.tasks.predict.classes import warn_of_small_classes
 from vicinal.tasks.predict.curve import Curve, leave_one_out
+from vicinal.tasks.score import kept
 from vicinal.typing import LearnedMetricLike, StartProgress
 
 MAX_K = 50
@@ -35,8 +35,9 @@ def choose_k(
     encoding: object = None,
     max_k: int = MAX_K,
     weights: Literal["uniform", "distance", "both"] = "both",
-    metric: LearnedMetricLike = "euclidean",
+    metric: LearnedMetricLike | None = None,
     matrix: object = None,
+    neighbors: object = None,
     on_invalid: OnInvalid = "error",
     threads: int | None = None,
     device: str | None = None,
@@ -65,10 +66,13 @@ def choose_k(
         The largest k; at most the number of other rows.
     weights : {"uniform", "distance", "both"}
         Whether neighbours vote equally or by 1 / distance.
-    metric : Metric or str
-        A name of `vicinal.knn.metrics`, or "mahalanobis".
+    metric : Metric or str, optional
+        A name of `vicinal.knn.metrics`, or "mahalanobis"; by default that of `neighbors`, else "euclidean".
     matrix : array_like or path, optional
         The matrix of "mahalanobis", (dim, dim). Default: the inverse of the rows' covariance.
+    neighbors : path or Neighbors, optional
+        The max_k nearest neighbours of every row or more, in place of a pass: a kept run (`vicinal.score(run=...)`), a
+        folder that `vicinal neighbors` wrote, or the result.
     on_invalid : {"error", "null", "skip"}
         Rows whose embedding is NaN, infinite or, under cosine, zero, and rows without a label or
         value: "error" refuses them, "null" and "skip" leave
@@ -112,16 +116,18 @@ def choose_k(
     weightings = _weightings(weights)
     most = arguments.whole_number(max_k, "max_k")
     threads = None if threads is None else arguments.whole_number(threads, "threads")
-    choice = metric_choice.choose(metric, matrix)
+    choice, graph = kept.choose(metric, matrix, neighbors)
     if picture is not None:
         pictures.check(os.fspath(picture), overwrite)
-    arguments.check_outputs({"picture": picture}, (data, embeddings, labels, targets, matrix), overwrite)
-    use, known = _read(data, embeddings, labels, targets, encoding, choice.reading, on_invalid)
+    arguments.check_outputs({"picture": picture}, (data, embeddings, labels, targets, matrix, neighbors), overwrite)
+    use, known = _read(data, embeddings, labels, targets, encoding, choice.reading, on_invalid, graph)
     index = Exact(choice.resolve(use.vectors), threads)
     start = time.perf_counter()
-    index.fit(use.vectors.vectors, invalid={})
+    nearest = None if graph is None else kept.complete(graph, use.left, most)
+    if nearest is None:
+        index.fit(use.vectors.vectors, invalid={})
     report = None if progress is None else progress(f"{index.metric.name} neighbours")
-    curve = leave_one_out(index, known, most, weightings, report)
+    curve = leave_one_out(index, known, most, weightings, report, nearest)
     curve = replace(curve, seconds=time.perf_counter() - start, unusable=use.reasons)
     if isinstance(known, Labels):
         warn_of_small_classes(known, *curve.best)
@@ -143,6 +149,7 @@ def _read(
     encoding: object,
     metric: Metric,
     on_invalid: OnInvalid,
+    graph: kept.Graph | None,
 ) -> tuple[Usable, Labels | np.ndarray]:
     """Read the rows that can be used and their labels or values."""
     if (labels is None) == (targets is None):
@@ -152,6 +159,8 @@ def _read(
     fields = {name: (spec, kind_of(kind, on_invalid))}
     rows = dataset.read(data, source, fields=fields, ids_from=name, encoding=encoding)
     stored = load(rows.embeddings, rows=rows, metric=metric, on_invalid=on_invalid, at_least=2)
+    if graph is not None:
+        graph.of(rows, stored)
     use = usable(rows, stored, on_invalid, at_least=2)
     if labels is None:
         return use, np.array(use.rows.values["targets"], dtype=np.float64)

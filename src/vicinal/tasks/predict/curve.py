@@ -9,6 +9,7 @@ from vicinal.analysis.votes import accuracy_by_k, r2_by_k
 from vicinal.data.labels import Labels
 from vicinal.errors import need
 from vicinal.indexes.exact import Exact
+from vicinal.knn.neighbors import Neighbors
 from vicinal.tasks.predict.classes import refuse_lone_classes
 from vicinal.typing import Progress
 
@@ -112,14 +113,19 @@ class Curve:
 
 
 def leave_one_out(
-    index: Exact, known: Labels | np.ndarray, max_k: int, weightings: tuple[str, ...], progress: Progress | None = None
+    index: Exact,
+    known: Labels | np.ndarray,
+    max_k: int,
+    weightings: tuple[str, ...],
+    progress: Progress | None = None,
+    neighbors: Neighbors | None = None,
 ) -> Curve:
     """Return the score of every k from 1 to max_k, from one pass over the rows of an index.
 
     Parameters
     ----------
     index : Exact
-        Fitted to the rows.
+        Fitted to the rows, or of their metric where neighbours are given.
     known : Labels or ndarray of float64
         The label (accuracy) or the value (R2) of each row.
     max_k : int
@@ -128,6 +134,8 @@ def leave_one_out(
         Of `vicinal.analysis.votes.WEIGHTS`.
     progress : callable, optional
         Called with (work done, work in all).
+    neighbors : Neighbors, optional
+        The max_k nearest others of each row, where they are known.
 
     Raises
     ------
@@ -136,7 +144,8 @@ def leave_one_out(
     """
     if isinstance(known, Labels):
         refuse_lone_classes(known)
-    neighbors = index.neighbors(max_k, progress=progress)
+    if neighbors is None:
+        neighbors = index.neighbors(max_k, progress=progress)
     ks = list(range(1, neighbors.k + 1))
     if isinstance(known, Labels):
         scores = {name: accuracy_by_k(neighbors, known.codes, ks, name) for name in weightings}

@@ -8,19 +8,21 @@ from typing import Any, Literal
 import numpy as np
 
 from vicinal import devices
+from vicinal.analysis.distinct import first_of_each
 from vicinal.analysis.near_pairs import equal_rows
 from vicinal.analysis.scores import kth_distance, local_outlier_factor
 from vicinal.data import adding, dataset, tables
-from vicinal.data import metric as metric_choice
 from vicinal.data.embeddings import OnInvalid, load
 from vicinal.data.results import Columns
 from vicinal.data.usable import Usable, usable
 from vicinal.errors import DataError, UsageError, some
 from vicinal.indexes.exact import Exact
+from vicinal.knn.arguments import at_most
 from vicinal.knn.copies import Copies
 from vicinal.knn.neighbors import Neighbors
 from vicinal.knn.recall import check_recall, recall_fields
 from vicinal.tasks import arguments
+from vicinal.tasks.score import kept
 from vicinal.typing import LearnedMetricLike, StartProgress
 
 LOF_LIMIT = 1.5  # scikit-learn's limit where no contamination is given
@@ -98,8 +100,9 @@ def outliers(
     k: int = 20,
     by: Literal["lof", "distance"] = "lof",
     contamination: float | Literal["auto"] = "auto",
-    metric: LearnedMetricLike = "euclidean",
+    metric: LearnedMetricLike | None = None,
     matrix: object = None,
+    neighbors: object = None,
     on_invalid: OnInvalid = "error",
     recall: float | None = None,
     threads: int | None = None,
@@ -131,10 +134,14 @@ def outliers(
     contamination : float or "auto"
         The share of rows that are outliers, above 0 and at most 0.5. "auto": rows with a factor above 1.5, or with a
         distance above the upper quartile + 1.5 interquartile ranges.
-    metric : Metric or str
-        A name of `vicinal.knn.metrics` other than inner_product, or "mahalanobis".
+    metric : Metric or str, optional
+        A name of `vicinal.knn.metrics` other than inner_product, or "mahalanobis"; by default that of `neighbors`, else
+        "euclidean".
     matrix : array_like or path, optional
         The matrix of "mahalanobis", (dim, dim). Default: the inverse of the rows' covariance.
+    neighbors : path or Neighbors, optional
+        The nearest neighbours of every row, in place of a pass: a kept run (`vicinal.score(run=...)`), a folder that
+        `vicinal neighbors` wrote, or the result.
     on_invalid : {"error", "null", "skip"}
         Rows whose embedding is NaN, infinite or, under cosine, zero: "error" refuses them, "null"
         gives them no score, "skip" leaves them out of the result.
@@ -180,19 +187,21 @@ def outliers(
     share = _share(contamination)
     threads = None if threads is None else arguments.whole_number(threads, "threads")
     recall = None if recall is None else check_recall(recall)
-    choice = metric_choice.choose(metric, matrix)
+    choice, graph = kept.choose(metric, matrix, neighbors, recall)
     if choice.reading.product:
         raise UsageError(
             f"metric: expected a distance, got {choice.reading.name}, which can be negative and does not say how far "
             "rows are apart; give cosine or euclidean"
         )
-    arguments.check_outputs({"output": output, "add_to": add_to}, (data, embeddings, ids, matrix), overwrite)
+    arguments.check_outputs({"output": output, "add_to": add_to}, (data, embeddings, ids, matrix, neighbors), overwrite)
     rows = dataset.read(data, embeddings, ids=ids, encoding=encoding)
     if output is not None:
         tables.check_table(output, rows.ids)
     if add_to is not None:
         adding.check(rows, add_to)
     stored = load(rows.embeddings, rows=rows, metric=choice.reading, on_invalid=on_invalid, at_least=3)
+    if graph is not None:
+        graph.of(rows, stored)
     use = usable(rows, stored, on_invalid, at_least=3)
     index = Exact(choice.resolve(use.vectors), threads)
     start = time.perf_counter()
@@ -200,19 +209,45 @@ def outliers(
     vectors = use.vectors.vectors
     copies = equal_rows(vectors, index.metric) if by == "lof" else None
     if copies is not None and copies.any and len(copies.first) > 2:
-        distinct = index.fit(vectors[copies.first], invalid={}).neighbors(k, progress=report, recall=recall)
+        if graph is None:
+            distinct = index.fit(vectors[copies.first], invalid={}).neighbors(k, progress=report, recall=recall)
+        else:
+            distinct = _distinct(kept.renumbered(graph.neighbors, use.left), copies, k, vectors, index)
         score, limit = score_and_limit(distinct, by, None)
-        score, neighbors = score[copies.group], _of_copies(distinct, copies)
+        score, nearest = score[copies.group], _of_copies(distinct, copies)
         limit = limit if share is None else float(np.percentile(score, 100 * (1 - share)))
     else:
-        neighbors = index.fit(vectors, invalid={}).neighbors(k, progress=report, recall=recall)
-        score, limit = score_and_limit(neighbors, by, share)
-    result = Outliers(use, score, limit, by, neighbors, time.perf_counter() - start)
+        if graph is None:
+            nearest = index.fit(vectors, invalid={}).neighbors(k, progress=report, recall=recall)
+        else:
+            nearest = kept.complete(graph, use.left, k)
+        score, limit = score_and_limit(nearest, by, share)
+    result = Outliers(use, score, limit, by, nearest, time.perf_counter() - start)
     if output is not None:
         result.write(output, overwrite)
     if add_to is not None:
         adding.write(rows, result, add_to, overwrite, use.of_result)
     return result
+
+
+def _distinct(nearest: Neighbors, copies: Copies, k: int, vectors: np.ndarray, index: Exact) -> Neighbors:
+    """The nearest of the distinct rows among themselves, from known neighbours of all rows.
+
+    Rows whose lists are filled by copies are searched.
+    """
+    m = len(copies.first)
+    k = at_most(k, m - 1)
+    named = nearest.indices[copies.first]
+    groups = np.where(named < 0, -1, copies.group[named])
+    indices, distances = first_of_each(groups, nearest.distances[copies.first], groups, np.arange(m), k)
+    short = np.flatnonzero(indices[:, -1] < 0)
+    if len(short):
+        rows = np.arange(m)
+        found = index.fit(vectors[copies.first], invalid={}).search(
+            vectors[copies.first[short]], k, groups=rows, query_groups=short
+        )
+        indices[short], distances[short] = found.indices, found.distances
+    return Neighbors(indices, distances, nearest.metric, nearest.dim, recall=nearest.recall)
 
 
 def _of_copies(distinct: Neighbors, copies: Copies) -> Neighbors:

@@ -1,8 +1,4 @@
-"""`vicinal.report`: scores as one self-contained HTML page, which needs no network.
-
-The figures are Bokeh's, whose script is written into the page; `page.html`, `page.css` and `page.js` beside this file
-are the rest. Texts and neighbours lie packed in the page and are unpacked when a sample is first looked at.
-"""
+"""`vicinal.report`: scores as one self-contained HTML page, which needs no network."""
 
 import os
 import time
@@ -13,21 +9,25 @@ from typing import Any, Literal
 
 import numpy as np
 
-from vicinal.analysis.duplicates import check_radius, greedy
-from vicinal.analysis.near_pairs import NearPairs
-from vicinal.errors import UsageError, need
-from vicinal.knn.copies import find_copies
+from vicinal.analysis.duplicates import check_radius
+from vicinal.data.labels import Labels, from_values
+from vicinal.errors import UsageError, unknown
+from vicinal.indexes.exact import Exact
+from vicinal.knn.neighbors import Neighbors
 from vicinal.storage import atomic
 from vicinal.tasks.arguments import several
-from vicinal.tasks.report.maps import MAPS, check_map, flat_map
-from vicinal.tasks.report.material import Material, from_run, from_scores
-from vicinal.tasks.report.page import html_page
+from vicinal.tasks.diagnose.diagnose import describe
+from vicinal.tasks.diagnose.findings import findings
+from vicinal.tasks.page.content import Content, Rows, content_of
+from vicinal.tasks.page.html import html_page
+from vicinal.tasks.page.maps import MAPS, check_map, flat_map
+from vicinal.tasks.report.material import from_run, from_scores
 from vicinal.tasks.score import Scores
-from vicinal.tasks.score.plan import Scorer
+from vicinal.typing import StartProgress
 
-__all__ = ["MAPS", "Page", "flat_map", "report"]
+__all__ = ["MAPS", "Page", "flat_map", "page_of_rows", "report", "rows_of"]
 
-SHOWN, GROUP_ROWS = 15, 8
+LEAST_ROWS = 3  # of a diagnosis
 
 
 @dataclass(frozen=True)
@@ -62,10 +62,12 @@ def report(
     fields: Sequence[str] | None = None,
     map: Literal["pca", "umap"] = "pca",
     radius: float = 0.0,
+    labels: str | None = None,
     title: str | None = None,
     overwrite: bool = False,
+    progress: StartProgress | None = None,
 ) -> Page:
-    """Write scores as one HTML page: their distribution, a map, the ends, the duplicates, and what a cut would drop.
+    """Write scores as one HTML page: a map, filters, all rows, duplicates, outliers, and what a cut would drop.
 
     Parameters
     ----------
@@ -74,16 +76,20 @@ def report(
     output : path
         The file to write; its name ends in .html.
     fields : sequence of str, optional
-        The fields whose text is shown of each row (default: text, instruction, prompt, question, content, output,
-        completion, response, where they are there; else all that is text).
+        The fields that are on the page, those that are read first in front (default: all but the embeddings).
     map : {"pca", "umap"}
         Principal components, or UMAP where umap-learn is installed.
     radius : float
-        Rows at most so far apart, in the metric's unit, are shown as duplicates; 0 for exact copies.
+        Rows within it, in the metric's unit, of a row that stays are shown as its duplicates; 0: rows of one vector.
+    labels : str, optional
+        A field of labels: the page also shows likely label errors, boundary pairs and the figures of a diagnosis, from
+        the neighbours that are there.
     title : str, optional
         Of the page (default: the name of the data set).
     overwrite : bool
         Whether a page that exists is replaced.
+    progress : callable, optional
+        Called with the name of each part of UMAP's work; returns the function that is called with (done, in all).
 
     Returns
     -------
@@ -95,9 +101,10 @@ def report(
     UsageError
         An argument cannot be used; the page exists and may not be replaced; the scores are of saved neighbours.
     DataError
-        The folder is no kept run, or a file that the run was made from is gone or has changed.
+        The folder is no kept run, or a file that the run was made from is gone or has changed; the labels cannot be
+        used.
     MissingExtra
-        Bokeh (`pip install 'vicinal[report]'`) or umap-learn is not installed.
+        umap-learn (`pip install 'vicinal[umap]'`) is not installed.
     """
     start = time.perf_counter()
     file = Path(output)
@@ -105,75 +112,76 @@ def report(
         raise UsageError(f"{file}: expected a name that ends in .html")
     atomic.check_file(file, overwrite)
     check_map(map)
+    rows = rows_of(scores, fields, labels, title)
+    content = page_of_rows(rows, fields, map, radius, labels, progress=progress)
+    size = 0
+    with atomic.whole_file(file, overwrite) as target:
+        for piece in html_page(content):
+            size += target.write(piece)
+    return Page(file, len(content.ids), size, time.perf_counter() - start)
+
+
+def rows_of(
+    scores: Scores | str | os.PathLike[str], fields: Sequence[str] | None, labels: str | None, title: str | None
+) -> Rows:
+    """Return the rows of the page of scores; the arguments are those of `report`."""
     if not isinstance(scores, Scores | str | os.PathLike):
         raise UsageError(f"scores: expected the result of vicinal.score or a kept run, got {type(scores).__name__}")
-    fields = several(fields, "fields")
-    need("bokeh", extra="report")
-    material = from_scores(scores, fields) if isinstance(scores, Scores) else from_run(Path(scores), fields)
-    limit = check_radius(radius, material.scorers[0].metric, "radius")
-    page = _drawn(material, map, limit, title)
-    with atomic.whole_file(file, overwrite) as target:
-        target.write(page)
-    return Page(file, len(material.ids), len(page), time.perf_counter() - start)
+    chosen = _chosen(fields, labels)
+    return from_scores(scores, chosen, title) if isinstance(scores, Scores) else from_run(Path(scores), chosen, title)
 
 
-def _drawn(material: Material, kind: str, radius: float, title: str | None) -> bytes:
-    """The page of some scores."""
-    metric = material.scorers[0].metric
-    places = np.full((len(material.ids), 2), np.nan, dtype=np.float32)
-    places[material.valid] = flat_map(material.valid_vectors, metric, kind)
-    groups = _groups(material, radius)
-    rows, first = np.arange(len(material.ids)), material.values[0]
-    scored = np.isfinite(first).sum()
-    early = {
-        *np.lexsort((rows, first))[:scored][:SHOWN].tolist(),
-        *np.lexsort((rows, -first))[:scored][:SHOWN].tolist(),
-        *(row for one in groups[:SHOWN] for row in one["rows"]),
-    }
-    data = {
-        "ids": material.ids,
-        "title": (title or material.title) + _recall_note(material),
-        "labels": [one.label for one in material.scorers],
-        "high": [one.score.high for one in material.scorers],
-        "units": [_unit(one) for one in material.scorers],
-        "metric": metric.name,
-        "unit": metric.unit,
-        "k": material.neighbors.k,
-        "shown": SHOWN,
-        "radius": radius,
-        "groups": groups[:SHOWN],
-        "group_count": len(groups),
-        "duplicates": sum(group["size"] - 1 for group in groups),
-        "early": {row: material.texts[row] for row in sorted(early)},
-    }
-    page = html_page(data, places, material.values, material.texts, material.neighbors, kind)
-    return page.encode("utf-8", "replace")
+def page_of_rows(
+    rows: Rows,
+    fields: Sequence[str] | None,
+    map: str,
+    radius: float,
+    labels: str | None,
+    explore: bool = False,
+    progress: StartProgress | None = None,
+) -> Content:
+    """Return what the page of rows shows; the arguments are those of `report`."""
+    check_map(map)
+    limit = check_radius(radius, rows.metric, "radius")
+    found = {} if labels is None else _found(rows, labels)
+    return content_of(rows, map, limit, _chosen(fields, labels), found, explore, progress)
 
 
-def _recall_note(material: Material) -> str:
-    """What the title says of approximate neighbours."""
-    neighbors = material.neighbors
-    return f" ({neighbors.recall})" if neighbors.approximate else ""
+def _chosen(fields: Sequence[str] | None, labels: str | None) -> list[str] | None:
+    """The fields of the page: those that were asked for, and the labels."""
+    chosen = several(fields, "fields")
+    return [*chosen, labels] if chosen is not None and labels is not None and labels not in chosen else chosen
 
 
-def _groups(material: Material, radius: float) -> list[dict[str, Any]]:
-    """The groups of near-duplicates, largest first: how many rows, and the first of them."""
-    metric, rows, valid = material.scorers[0].metric, material.valid_vectors, material.valid
-    if radius == 0 and not metric.product:
-        copies = find_copies(rows)
-        group = copies.first[copies.group]
-    else:
-        group = greedy(NearPairs(rows, radius, metric))  # the first row of each group stands for it
-    order = np.argsort(group, kind="stable")
-    begins = np.flatnonzero(np.append(True, group[order][1:] != group[order][:-1]))
-    members = [part for part in np.split(valid[order], begins[1:]) if len(part) > 1]
-    members.sort(key=lambda part: (-len(part), part[0]))
-    return [{"size": len(part), "rows": part[:GROUP_ROWS].tolist()} for part in members]
+def _found(rows: Rows, field: str) -> dict[str, Any]:
+    """What a diagnosis of the rows that have a label finds."""
+    if rows.neighbors is None:
+        raise UsageError("labels: the distances are to rows of another set, whose labels are not known; leave it out")
+    if rows.metric.product or rows.metric.kernel == "bits":
+        raise UsageError(f"labels: a diagnosis needs a distance between numbers, got {rows.metric.name}; leave it out")
+    if field not in rows.cells:
+        raise UsageError(f"labels: {unknown('field', field, rows.cells)}")
+    values = rows.cells[field]
+    usable = np.zeros(len(rows.ids), dtype=bool)
+    usable[rows.valid] = True
+    left = np.array([row for row in np.flatnonzero(usable).tolist() if values[row] not in (None, "")], dtype=np.int64)
+    if len(left) < LEAST_ROWS:
+        raise UsageError(f"labels: {len(left)} rows have a label in {field!r}, expected at least {LEAST_ROWS}")
+    known: Labels = from_values([values[row] for row in left], [rows.ids[row] for row in left], field)
+    vectors = rows.vectors[np.searchsorted(rows.valid, left)]
+    index = Exact(rows.metric).fit(vectors, invalid={})
+    diagnosis = describe(vectors, index, _among(rows.neighbors, left), known.ids, known, source=rows.title)
+    return findings(diagnosis, left)
 
 
-def _unit(one: Scorer) -> str:
-    """The unit of a score's values, in words."""
-    if one.form:
-        return "percent of rows below" if one.form == "percentile" else "times the median of all rows"
-    plain = {"lof": "without unit", "density": "natural logarithm", "hubness": "rows", "lid": "dimensions"}
-    return plain.get(one.score.by, one.metric.unit)
+def _among(neighbors: Neighbors, left: np.ndarray) -> Neighbors:
+    """The neighbours of some rows among themselves, of those in the lists that are there."""
+    if len(left) == len(neighbors):
+        return neighbors
+    number = np.full(len(neighbors) + 1, -1, dtype=np.int64)
+    number[left] = np.arange(len(left))
+    indices = number[neighbors.indices[left]]  # -1 is the last of `number`
+    order = np.argsort(indices < 0, axis=1, kind="stable")
+    indices = np.take_along_axis(indices, order, axis=1)
+    distances = np.where(indices < 0, np.inf, np.take_along_axis(neighbors.distances[left], order, axis=1))
+    return Neighbors(indices, distances, neighbors.metric, neighbors.dim, recall=neighbors.recall)

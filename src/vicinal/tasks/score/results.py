@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,6 +13,7 @@ from vicinal.data import tables
 from vicinal.data.dataset import Dataset
 from vicinal.data.embeddings import Embeddings
 from vicinal.data.results import Columns, flat_record, plain_values
+from vicinal.data.text_keys import copy_matches, numbers_of_parts
 from vicinal.errors import UsageError
 from vicinal.knn.neighbors import Neighbors
 from vicinal.knn.recall import recall_fields
@@ -23,7 +25,7 @@ from vicinal.typing import Id
 QUANTILES = (0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1)
 FORMATS = ("flat", "nested")
 Format = Literal["flat", "nested"]
-EVIDENCE = ("neighbors", "distances", "duplicate_group", "duplicate_size")
+EVIDENCE = ("neighbors", "distances", "duplicate_group", "duplicate_size", "duplicate_match")
 
 
 @dataclass(frozen=True, eq=False)
@@ -264,6 +266,7 @@ class Scores(Columns):
             neighbors = "list:id" if one.scorer.reference is None else "list:int64"
             kinds = {"score": "float32", **dict.fromkeys(one.also, "int64"), "neighbors": neighbors}
             kinds |= {"distances": "list:double", "duplicate_group": "id", "duplicate_size": "int64"}
+            kinds["duplicate_match"] = "string"
             types |= {self._column(one, name): kind for name, kind in kinds.items()}
         return types
 
@@ -296,6 +299,7 @@ class Scores(Columns):
         """Each row's neighbours, distances and group of copies; the rows of a reference are named by their number."""
         nearest = one.neighbors.nearest(one.k)
         sizes = None if one.copies is None else multiplicity(one.neighbors, one.copies)
+        match = None if one.copies is None else copy_matches(one.copies, self._text_numbers)
         for row in range(len(self)):
             there = nearest.indices[row] >= 0
             rows = nearest.indices[row][there].tolist()
@@ -303,9 +307,15 @@ class Scores(Columns):
                 "neighbors": rows if one.scorer.reference is not None else [ids[other] for other in rows],
                 "distances": plain_values(nearest.distances[row][there]),
             }
-            if one.copies is not None and sizes is not None:
+            if one.copies is not None and sizes is not None and match is not None:
                 cell |= {"duplicate_group": ids[one.copies[row]], "duplicate_size": int(sizes[row])}
+                cell["duplicate_match"] = match[row]
             yield cell
+
+    @cached_property
+    def _text_numbers(self) -> np.ndarray | None:
+        """The number of each row's text; None where the rows have none."""
+        return numbers_of_parts(self.rows)
 
     def arrow_columns(self) -> dict[str, Any]:
         """The columns as Arrow arrays, those of the evidence too."""
@@ -316,7 +326,8 @@ class Scores(Columns):
             cells = list(self._evidence_of(one, self._plain_ids()))
             for name in EVIDENCE:
                 if cells and name in cells[0]:
-                    columns[f"{one.label}_{name}"] = pyarrow.array([cell[name] for cell in cells])
+                    kind = pyarrow.string() if name == "duplicate_match" else None
+                    columns[f"{one.label}_{name}"] = pyarrow.array([cell[name] for cell in cells], kind)
         return columns
 
 

@@ -4,6 +4,7 @@ The data, the embeddings and the references stay where they are; the folder hold
 neighbours of every pass, and the scores. A run that rows were added to has several parts, whose rows follow each other.
 """
 
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 
 from vicinal.analysis import score_table
 from vicinal.data.embeddings import Embeddings
+from vicinal.data.results import Columns
 from vicinal.data.sources import split
 from vicinal.errors import DataError, UsageError
 from vicinal.knn.metrics import find
@@ -236,6 +238,26 @@ class Kept:
             references,
             manifest.field("evidence", bool, False),
         )
+
+
+def scores_in(scores: object, data: object) -> object:
+    """Return the scores of a kept run as columns where its folder is given; anything else as it is.
+
+    Raises
+    ------
+    DataError
+        The run is of another data set than `data`, where that is a file.
+    """
+    is_folder = isinstance(scores, str | os.PathLike) and Path(scores).is_dir()
+    if not is_folder or (isinstance(data, str | os.PathLike) and not Path(data).is_file()):
+        return scores
+    run = Kept.load(os.fspath(scores))  # type: ignore[call-overload]
+    if isinstance(data, str | os.PathLike):
+        own = run.parts[0].data
+        if len(run.parts) > 1 or manifests.sha256(Path(data)) != own.sha256:
+            raise DataError(f"{scores}: the run is of {own.path}, and {os.fspath(data)} is another file; score it")
+    names = [one.label for one in run.scorers]
+    return Columns(range(run.values.shape[1]), dict(zip(names, run.values, strict=True)))
 
 
 @dataclass(frozen=True, eq=False)

@@ -29,7 +29,7 @@ from vicinal.knn.neighbors import Neighbors
 from vicinal.knn.recall import check_recall
 from vicinal.knn.vectors import refuse_invalid
 from vicinal.storage import locks
-from vicinal.tasks.score import setwise, values
+from vicinal.tasks.score import kept, setwise, values
 from vicinal.tasks.score.appending import appended
 from vicinal.tasks.score.config import read_plan
 from vicinal.tasks.score.inputs import Inputs, check, fields_of, without_invalid
@@ -120,7 +120,8 @@ def score(
     progress : callable, optional
         Called with the name of each pass; returns the function that is called with (rows done, rows in all).
     checkpoint : path, optional
-        A folder that keeps finished work every minute; the same call resumes from it and removes it at the end.
+        A folder that keeps finished work every minute and at Ctrl-C; the same call resumes from it, and removes it at
+        the end.
     engine : {"local", "ray"}
         Where the passes run: in this process, or on a Ray cluster (`vicinal.distributed`). The scores do not depend on
         it.
@@ -296,7 +297,8 @@ def _from_saved(
     if not isinstance(neighbors, Neighbors):
         if not Path(neighbors).is_dir():
             raise UsageError(f"{place}: expected a folder written by `vicinal neighbors`, found no folder there")
-        neighbors = Neighbors.load(Path(neighbors))
+        wanted = next((one.metric for one in plan.scorers if one.metric_given), None)
+        neighbors = kept.open_graph(neighbors, wanted if kept.is_run(neighbors) else None).neighbors
     rows = Dataset(place, list(range(len(neighbors)))) if plan.data is None else dataset.read(plan.data, ids=ids)
     rows.refuse_other_count(place, len(neighbors))
     if output is not None:

@@ -52,6 +52,7 @@ def select(
     output: str | Path | None = None,
     decisions: str | Path | None = None,
     overwrite: bool = False,
+    marks: object = None,
 ) -> Selection:
     """Return a choice of exactly `keep` rows of a data set, with the reason for every row.
 
@@ -63,8 +64,9 @@ def select(
         A data set file (`.jsonl`, `.jsonl.gz`, `.csv`, `.parquet`), a table in memory (pandas, polars, pyarrow, Hugging
         Face datasets, mapping of columns), or embeddings (an array of shape (n, dim) or a `.npy` file).
     scores : path, Columns, str, or array_like, optional
-        A file that `vicinal score` wrote, the result of `vicinal.score`, a column name, or one score a row (NaN: none;
-        such rows are not chosen). highest, lowest, middle and deita need scores; k-center begins at the best.
+        A file that `vicinal score` wrote, the folder of a kept run, the result of `vicinal.score`, a column name, or
+        one score a row (NaN: none; such rows are not chosen). highest, lowest, middle and deita need scores; k-center
+        begins at the best.
     keep : int, float, or str
         A number of rows (`1` is one row), a share below 1 (`0.1` is a tenth of the rows), or a percentage (`"10%"`,
         `"100%"`). A share is rounded half up, to at least 1. `1.0` is refused, since it may mean either.
@@ -100,8 +102,8 @@ def select(
         How the embeddings are quantised: "binary", "ubinary", "int8" or "uint8" of sentence-transformers; of codes with
         their ranges "int8:RANGES.npy" or ("int8", ranges).
     neighbors : path or Neighbors, optional
-        The nearest neighbours of every row for facility and qdit: a folder that `vicinal neighbors` wrote, or the
-        result.
+        The nearest neighbours of every row, in place of a pass of facility, qdit and `dedup`: a kept run
+        (`vicinal.score(run=...)`), a folder that `vicinal neighbors` wrote, or the result.
     k : int, optional
         The number of neighbours that facility, qdit and novelsum search; 10 by default.
     recall : float, optional
@@ -155,11 +157,15 @@ def select(
         A `.jsonl` or `.jsonl.gz` file for the decision on every row; by default `output` with ".decisions.jsonl".
     overwrite : bool
         Whether the outputs may exist; they are replaced.
+    marks : path or iterable of mapping, optional
+        Marks of a person, as `vicinal explore` writes them: records of `id` and `mark` ("keep", "drop"), or `label`.
+        Rows marked keep are chosen before all others, within `keep`; rows marked drop are never chosen; labels are
+        noted in the decisions. Of several marks of a row the last counts.
 
     Returns
     -------
     Selection
-        One row a sample in the input's order: kept, rule, because, distance, rank, reason.
+        One row a sample in the input's order: kept, rule, because, distance, rank, reason, match.
 
     Raises
     ------
@@ -186,7 +192,7 @@ def select(
     arguments = Arguments(
         data, scores, keep, strategy, by, embeddings, neighbors, k, metric, quality, dedup, link, quota,
         target, alpha, threshold, bandwidth, clusters, seed, ids, on_invalid, threads,
-        progress, output, decisions, overwrite, encoding, recall,
+        progress, output, decisions, overwrite, encoding, recall, marks,
     )  # fmt: skip
     plan = check(arguments)
     candidates = read(arguments, plan)

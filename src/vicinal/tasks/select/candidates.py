@@ -1,7 +1,8 @@
 """The second phase of a selection: the rows that can be chosen, read and checked."""
 
-import os
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,8 +15,11 @@ from vicinal.data.usable import kind_of
 from vicinal.errors import DataError, UsageError
 from vicinal.knn.neighbors import Neighbors
 from vicinal.knn.vectors import refuse_invalid
+from vicinal.tasks.duplicates.texts import warn_of_cut_rows
+from vicinal.tasks.score import kept
+from vicinal.tasks.select.marks import Marks, read_marks
 from vicinal.tasks.select.plan import Arguments, Plan, count_of
-from vicinal.tasks.select.scores import file_of, numbers_of, read_scores, scores_of
+from vicinal.tasks.select.scores import file_of, numbers_of, read_scores, scores_of, scores_of_run
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +44,10 @@ class Candidates:
         The rows that the choice is made towards.
     graph : Neighbors or None
         The nearest others of each of the n rows, where they were given.
+    marked : ndarray of bool, shape (m,)
+        Whether the candidate is marked to be kept.
+    labels : dict of int to str, int or float
+        The labels that rows are marked with, by row number.
     weight : ndarray of float64, shape (m,)
         The percentile of the quality, from 0 to 1; 1 without one.
     """
@@ -54,6 +62,8 @@ class Candidates:
     vectors: np.ndarray | None
     target: np.ndarray | None
     graph: Neighbors | None
+    marked: np.ndarray
+    labels: dict[int, Any]
     weight: np.ndarray = field(init=False)
 
     def __post_init__(self) -> None:
@@ -74,8 +84,9 @@ def read(arguments: Arguments, plan: Plan) -> Candidates:
     DataError
         Something cannot be read or does not belong to the data set, or fewer rows can be used than `keep`.
     """
-    file = file_of(arguments.scores, arguments.data)
-    in_data = None if file is not None or isinstance(arguments.scores, Columns) else arguments.scores
+    in_run = kept.is_run(arguments.scores)
+    file = None if in_run else file_of(arguments.scores, arguments.data)
+    in_data = None if in_run or file is not None or isinstance(arguments.scores, Columns) else arguments.scores
     if in_data is not None and arguments.by is not None:
         raise UsageError(f"by: chooses one of several scores, but scores holds one; leave {arguments.by!r} out")
     fields = {
@@ -89,17 +100,9 @@ def read(arguments: Arguments, plan: Plan) -> Candidates:
     if not len(rows):
         raise DataError(f"{rows.name}: found no rows to choose from")
     keep = count_of(plan.keep, len(rows))
-    scores: np.ndarray | None = None
-    if file is not None:
-        scores = read_scores(file, rows.name, rows.ids, arguments.by)
-    elif isinstance(arguments.scores, Columns):
-        scores = scores_of(arguments.scores, rows, arguments.by)
-    elif in_data is not None:
-        scores = numbers_of(rows.values["scores"], rows.places["scores"])
+    scores = _scores(arguments, in_run, file, rows)
     embeddings = _embeddings(arguments, plan, rows)
-    if plan.graph is not None:
-        source = arguments.neighbors if isinstance(arguments.neighbors, str | os.PathLike) else "neighbors"
-        rows.refuse_other_count(os.fspath(source), len(plan.graph))
+    graph = _graph(arguments, plan, rows, embeddings)
     unusable = {} if embeddings is None else dict(embeddings.invalid)
     if scores is not None:
         unusable |= {int(row): "no score" for row in np.flatnonzero(~np.isfinite(scores))}
@@ -108,6 +111,9 @@ def read(arguments: Arguments, plan: Plan) -> Candidates:
         unusable |= {row: f"no {name}" for row in missing if row not in unusable}
     if unusable and plan.on_invalid == "error":
         refuse_invalid(unusable, rows.ids, rows.name)
+    marks = Marks() if arguments.marks is None else read_marks(arguments.marks, rows.ids, rows.name)
+    _check_marks(marks, unusable, keep, rows)
+    unusable |= dict.fromkeys(marks.drop, "marked drop")
     unusable = dict(sorted(unusable.items()))
     usable = np.delete(np.arange(len(rows)), list(unusable))
     if len(usable) < keep:
@@ -127,8 +133,48 @@ def read(arguments: Arguments, plan: Plan) -> Candidates:
         groups=None if quota is None else tables.numbered([quota[row] for row in usable]),
         vectors=None if embeddings is None else embeddings.vectors[usable] if unusable else embeddings.vectors,
         target=_target(arguments, plan, embeddings),
-        graph=plan.graph,
+        graph=graph,
+        marked=np.isin(usable, marks.keep),
+        labels=marks.labels,
     )
+
+
+def _scores(arguments: Arguments, in_run: bool, file: Path | None, rows: Dataset) -> np.ndarray | None:
+    """The score of each row, NaN where it has none; None where no scores are given."""
+    if in_run:
+        return scores_of_run(str(arguments.scores), rows, arguments.by)
+    if file is not None:
+        return read_scores(file, rows.name, rows.ids, arguments.by)
+    if isinstance(arguments.scores, Columns):
+        return scores_of(arguments.scores, rows, arguments.by)
+    return None if arguments.scores is None else numbers_of(rows.values["scores"], rows.places["scores"])
+
+
+def _check_marks(marks: Marks, unusable: dict[int, str], keep: int, rows: Dataset) -> None:
+    """Raise an error where the rows that are marked to be kept cannot all be chosen."""
+    if len(marks.keep) > keep:
+        raise UsageError(
+            f"keep: {keep} rows were requested, but {len(marks.keep)} are marked keep; keep at least {len(marks.keep)}"
+        )
+    lost = [row for row in marks.keep if row in unusable]
+    if lost:
+        raise DataError(
+            f"{rows.name}: {len(lost)} rows are marked keep, but cannot be chosen: row {lost[0]} has "
+            f"{unusable[lost[0]]}; take their marks back, or correct them"
+        )
+
+
+def _graph(arguments: Arguments, plan: Plan, rows: Dataset, embeddings: Embeddings | None) -> Neighbors | None:
+    """The neighbours that were given, once they are known to be those of the rows."""
+    if embeddings is not None and plan.rules is not None:
+        warn_of_cut_rows(embeddings)
+    if plan.graph is not None:
+        return plan.graph.of(rows, embeddings, whole=plan.rules is not None)
+    if embeddings is None and arguments.metric is not None:
+        raise UsageError(
+            f"metric: strategy {plan.strategy.name!r} measures no distances here; leave it out, or give dedup"
+        )
+    return None
 
 
 def _embeddings(arguments: Arguments, plan: Plan, rows: Dataset) -> Embeddings | None:

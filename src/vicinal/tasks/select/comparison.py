@@ -130,11 +130,11 @@ def _compared(figure: str, values: np.ndarray, base: np.ndarray) -> dict[str, An
     gains = values - base
     error = float(gains.std(ddof=1)) / math.sqrt(len(gains))
     limit = float(t.ppf(0.975, len(gains) - 1)) * error
-    gain = float(gains.mean())
+    gain = float(gains.mean()) + 0.0  # no -0.0
     return {
         figure: round(float(values.mean()), 5),
         f"{figure} error": round(float(values.std(ddof=1)) / math.sqrt(len(values)), 5),
-        f"{figure} gain": round(gain, 5),
+        f"{figure} gain": round(gain, 5) + 0.0,
         f"{figure} gain error": round(error, 5),
         f"{figure} verdict": "as random" if abs(gain) <= limit else "better" if gain > 0 else "worse",
     }
@@ -144,4 +144,5 @@ def _cell(row: dict[str, Any], figure: str) -> str:
     if row["strategy"] == "random":
         return f"{100 * row[figure]:.1f} ± {100 * row[f'{figure} error']:.1f}"
     mark = "" if row[f"{figure} verdict"] == "as random" else " *"
-    return f"{100 * row[f'{figure} gain']:+.1f} ± {100 * row[f'{figure} gain error']:.1f}{mark}"
+    gain = round(100 * row[f"{figure} gain"], 1) + 0.0  # a loss that rounds to 0 is no -0.0
+    return f"{gain:+.1f} ± {100 * row[f'{figure} gain error']:.1f}{mark}"

@@ -1,7 +1,6 @@
 """The first phase of a selection: the arguments, checked before anything is read."""
 
 import math
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -17,10 +16,10 @@ from vicinal.data.usable import check_on_invalid
 from vicinal.errors import UsageError, unknown
 from vicinal.knn.arguments import check_k, check_threads
 from vicinal.knn.metrics import Metric, find
-from vicinal.knn.neighbors import Neighbors
 from vicinal.knn.recall import Recall, check_recall
 from vicinal.tasks.arguments import check_copy, check_outputs, choice, number, seed_of, whole_number
 from vicinal.tasks.duplicates.grouping import Rules
+from vicinal.tasks.score import kept
 from vicinal.tasks.select.question import THRESHOLD, Settings
 from vicinal.tasks.select.strategies import BY_NAME, Strategy
 from vicinal.typing import StartProgress
@@ -66,11 +65,13 @@ class Arguments:
     overwrite: bool
     encoding: object = None
     recall: object = None
+    marks: object = None
 
     @property
     def inputs(self) -> tuple[object, ...]:
         """The arguments that may name files to be read."""
-        return self.data, self.scores, self.embeddings, self.neighbors, self.quality, self.quota, self.target, self.ids
+        own = (self.data, self.scores, self.embeddings, self.neighbors, self.quality, self.quota, self.target, self.ids)
+        return *own, self.marks
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +87,7 @@ class Plan:
     on_invalid : {"null", "skip", "error"}
     settings : Settings
         The numbers that the strategy takes.
-    graph : Neighbors or None
+    graph : kept.Graph or None
         The nearest others of each row, where they were given.
     output, decisions : Path or None
         Where the chosen rows and the decisions are written.
@@ -105,7 +106,7 @@ class Plan:
     output: Path | None
     decisions: Path | None
     overwrite: bool
-    graph: Neighbors | None = None
+    graph: kept.Graph | None = None
     recalls: list[Recall] = field(default_factory=list)
 
     def start(self, name: str) -> Callable[..., None] | None:
@@ -118,9 +119,11 @@ def check(arguments: Arguments) -> Plan:
     if arguments.strategy not in BY_NAME:
         raise UsageError(f"strategy: {unknown('strategy', arguments.strategy, BY_NAME)}")
     strategy = BY_NAME[arguments.strategy]
-    is_used = "neighbors" in strategy.takes and arguments.k is None  # otherwise `check_strategy` refuses them
-    graph = _graph(arguments.neighbors) if is_used else None
-    metric = _metric(arguments, graph)
+    takes = "neighbors" in strategy.takes or arguments.dedup is not None  # otherwise `check_strategy` refuses them
+    graph = None
+    if takes and arguments.k is None and arguments.neighbors is not None:
+        graph = kept.open_graph(arguments.neighbors, None if arguments.metric is None else find(arguments.metric))
+    metric = _metric(arguments, strategy, graph)
     keep = _share_or_count(arguments.keep)
     settings = settings_of(arguments)
     threads = check_threads(arguments.threads)
@@ -139,32 +142,21 @@ def check(arguments: Arguments) -> Plan:
     )  # fmt: skip
 
 
-def _graph(neighbors: object) -> Neighbors | None:
-    """The neighbours that were given."""
-    if neighbors is None or isinstance(neighbors, Neighbors):
-        return neighbors
-    if isinstance(neighbors, str | os.PathLike):
-        return Neighbors.load(os.fspath(neighbors))
-    raise UsageError(
-        f"neighbors: expected a Neighbors or a folder that `vicinal neighbors` wrote, got {type(neighbors).__name__}"
-    )
-
-
-def _metric(arguments: Arguments, graph: Neighbors | None) -> Metric:
+def _metric(arguments: Arguments, strategy: Strategy, graph: kept.Graph | None) -> Metric:
     """The metric: as given, or that of the neighbours, or euclidean.
 
-    Raises    UsageError where the neighbours are those of another metric
+    Raises    UsageError where euclidean is none that the strategy is defined for
     """
-    known = None if graph is None else graph.metric
-    if arguments.metric is None:
-        return find(known or "euclidean")
-    metric = find(arguments.metric)
-    if known is not None and metric.name != known:
+    if arguments.metric is not None:
+        return find(arguments.metric)
+    if graph is not None:
+        return graph.metric
+    if strategy.metrics and "euclidean" not in strategy.metrics:
         raise UsageError(
-            f"metric: the neighbours are those of {known}, got {metric.name}; leave the metric out, or compute them "
-            f"again with --metric {metric.name} (in Python: metric={metric.name!r})"
+            f"metric: missing; strategy {strategy.name!r} is defined for {' and '.join(strategy.metrics)} alone; give "
+            f"{strategy.metrics[-1]}"
         )
-    return metric
+    return find("euclidean")
 
 
 def _rules(arguments: Arguments, metric: Metric, threads: int | None) -> Rules | None:
@@ -238,6 +230,8 @@ def _check_arguments(arguments: Arguments, strategy: Strategy) -> None:
         if getattr(arguments, name) is None:
             raise UsageError(f"{name}: missing, but strategy {strategy.name!r} needs it; {REMEDIES[name]}")
     for name in OPTIONS:
+        if name == "neighbors" and arguments.dedup is not None:
+            continue
         if getattr(arguments, name) is not None and name not in strategy.takes:
             others = [other.name for other in BY_NAME.values() if name in other.takes]
             raise UsageError(

@@ -12,6 +12,7 @@ from vicinal.data.dataset import Dataset
 from vicinal.data.opening import input_file
 from vicinal.data.results import Columns
 from vicinal.errors import DataError, UsageError
+from vicinal.tasks.score.runs import Kept
 from vicinal.typing import Id
 
 
@@ -57,6 +58,33 @@ def scores_of(scores: Columns, rows: Dataset, by: str | None = None) -> np.ndarr
             "with other ids; score the data again"
         )
     return np.asarray(scores[by], dtype=np.float64)
+
+
+def scores_of_run(folder: str, rows: Dataset, by: str | None = None) -> np.ndarray:
+    """Return the scores of a kept run, float64 (n,), NaN where there is none.
+
+    Raises
+    ------
+    UsageError
+        It has several scores and `by` names none of them.
+    DataError
+        It is of another data set, or the folder or a file that it was made from has changed.
+    """
+    run = Kept.load(folder)
+    run.verify()
+    names = [one.label for one in run.scorers]
+    if by is None and len(names) == 1:
+        by = names[0]
+    if by not in names:
+        what = "holds several scores" if by is None else f"holds no score {by!r}"
+        raise UsageError(f"by: {folder} {what}; choose one of {', '.join(names)}")
+    rows.refuse_other_count(folder, run.values.shape[1])
+    ids: list[Id] = []
+    for part in run.parts:
+        ids += tables.read_columns(part.data.path, run.id_field, first_row=len(ids))[0]
+    if rows.ids not in (ids, list(range(len(ids)))):
+        raise DataError(f"{folder}: its rows are not those of {rows.name}: their ids differ; score the data again")
+    return np.asarray(run.values[names.index(by)], dtype=np.float64)
 
 
 def numbers_of(values: list[Any], place: str) -> np.ndarray:

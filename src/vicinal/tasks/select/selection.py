@@ -1,5 +1,6 @@
 """The last phases of a selection: the reason of every row, and what is written."""
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -25,8 +26,8 @@ class Selection(Kept):
 
     - `kept` (bool): whether the sample was chosen.
     - `rule` (list of str): what decided: the strategy's name; "dedup" for a duplicate that was left out; "dedup, let
-      back in" for one that was chosen because too few other rows were left; "unusable" for a sample without a score or
-      with an invalid embedding.
+      back in" for one that was chosen because too few other rows were left; "marks" for one that is marked keep;
+      "unusable" for a sample without a score or with an invalid embedding, or that is marked drop.
     - `because` (int64): the number of the row that decided; -1 where there is none. Under highest, lowest, middle,
       random and moderate the last row chosen (of the quota's group); under semdedup and d4 the row that was kept in
       preference; under "dedup" the row that stands for the group of duplicates; under all others the nearest chosen
@@ -34,6 +35,8 @@ class Selection(Kept):
     - `distance` (float32): the distance to that row, in the metric's unit; NaN where none was measured.
     - `rank` (int64): 1 for the row that was chosen first, and so on; -1 for a row that was not chosen.
     - `reason` (list of str or None): why an unusable sample cannot be chosen.
+    - `match` (list of str or None): under "dedup" how the row is like the one that stands for it: "copy": the same
+      vector and the same text; "same vector": only the vector, or there is no text to compare; "near": neither.
 
     Attributes
     ----------
@@ -45,17 +48,23 @@ class Selection(Kept):
         Whether the decisions leave these rows out.
     seconds : float
         The time that `select` took.
+    other_text : int
+        With dedup 0, the number of rows that take part although their vector is there, because their texts differ.
     recall : Recall or None
         Of the neighbours that the strategy used, where they are not exact or were asked for with a recall.
+    labels : dict of int to str, int or float
+        The labels of `marks`, by row number; the decisions hold them.
     """
 
     def __init__(
         self, ids: list[Id], columns: dict[str, Any], strategy: str, unusable: dict[int, str], skipped: bool = False
     ) -> None:
-        super().__init__(ids, columns)
+        super().__init__(ids, columns, {"match": "string", "reason": "string"})
         self.strategy, self.unusable, self.skipped = strategy, unusable, skipped
         self.seconds = 0.0
         self.recall: Recall | None = None
+        self.labels: dict[int, Any] = {}
+        self.other_text = 0
 
     def __repr__(self) -> str:
         return f"Selection(n={len(self)}, kept={len(self.rows)}, strategy={self.strategy!r})"
@@ -63,8 +72,9 @@ class Selection(Kept):
     def decisions(self) -> Iterator[dict[str, Any]]:
         """Yield the decision on each row as the command writes it, with ids in place of row numbers."""
         distances = plain_values(self["distance"])
-        columns = zip(self["kept"], self["rule"], self["because"], self["rank"], self["reason"], strict=True)
-        for row, (kept, rule, because, rank, reason) in enumerate(columns):
+        names = ("kept", "rule", "because", "rank", "reason", "match")
+        columns = zip(*(self[name] for name in names), strict=True)
+        for row, (kept, rule, because, rank, reason, match) in enumerate(columns):
             if self.skipped and row in self.unusable:
                 continue
             record = {"id": self.ids[row], "row": row, "decision": "kept" if kept else "dropped", "rule": rule}
@@ -73,15 +83,39 @@ class Selection(Kept):
             record["because"] = None if because < 0 else self.ids[because]
             if distances[row] is not None:
                 record["distance"] = distances[row]
+            if match is not None:
+                record["match"] = match
             if kept:
                 record["rank"] = int(rank)
+            if row in self.labels:
+                record["label"] = self.labels[row]
             yield record
 
+    @property
+    def dropped(self) -> dict[str, int]:
+        """How many rows each rule dropped: "unusable", "dedup", the strategy; those that dropped none are left out."""
+        rules = Counter(rule for rule, kept in zip(self["rule"], self["kept"], strict=True) if not kept)
+        return {name: rules[name] for name in ("unusable", "dedup", self.strategy) if rules[name]}
+
     def summary(self) -> dict[str, Any]:
-        """Return the counts that `vicinal select --json` prints: n, kept, strategy, seconds, recall."""
-        kept = len(self.rows)
-        whole = {"n": len(self), "kept": kept, "strategy": self.strategy, "seconds": round(self.seconds, 3)}
-        return {**whole, **recall_fields(self.recall)}
+        """Return the counts that `vicinal select --json` prints.
+
+        n, kept, strategy, how many rows each rule dropped, how many of the duplicates are copies, have the same vector
+        alone and are near, the rows that take part because of their text alone, seconds, and recall.
+        """
+        kinds = Counter(match for match, kept in zip(self["match"], self["kept"], strict=True) if not kept)
+        return {
+            "n": len(self),
+            "kept": len(self.rows),
+            "strategy": self.strategy,
+            "dropped": self.dropped,
+            "copies": kinds["copy"],
+            "same_vector": kinds["same vector"],
+            "near": kinds["near"],
+            "other_text": self.other_text,
+            "seconds": round(self.seconds, 3),
+            **recall_fields(self.recall),
+        }
 
 
 class _Reasons:
@@ -94,6 +128,7 @@ class _Reasons:
         self.because, self.rank = np.full(n, -1), np.full(n, -1)
         self.distance = np.full(n, np.nan, dtype=np.float32)
         self.reason: list[str | None] = [None] * n
+        self.match: list[str | None] = [None] * n
         for row, reason in candidates.unusable.items():
             self.rule[row], self.reason[row] = "unusable", reason
 
@@ -117,11 +152,19 @@ def explain(candidates: Candidates, tiers: Tiers, choices: tuple[Choice, Choice 
     duplicates = tiers.duplicates.members
     reasons.rule[candidates.rows[duplicates]] = "dedup"
     reasons.because[candidates.rows[duplicates]] = candidates.rows[tiers.representative[duplicates]]
+    with np.errstate(over="ignore"):  # a distance beyond float32 is inf
+        reasons.distance[candidates.rows[duplicates]] = tiers.distance[duplicates].astype(np.float32)
+    for row, position in zip(candidates.rows[duplicates].tolist(), duplicates.tolist(), strict=True):
+        reasons.match[row] = tiers.match[position]
     first, second = choices
-    reasons.decide(tiers.first, first, plan.strategy.name, first_rank=1, everyone=True)
+    marked = candidates.rows[candidates.marked]
+    reasons.rule[marked], reasons.because[marked] = "marks", -1
+    reasons.rank[marked] = np.arange(1, 1 + len(marked))
+    reasons.decide(tiers.first, first, plan.strategy.name, first_rank=1 + len(marked), everyone=True)
     if second is not None:
         reasons.because[candidates.rows[duplicates[second.order]]] = -1
-        after = 1 + len(first.order)
+        reasons.distance[candidates.rows[duplicates[second.order]]] = np.nan
+        after = 1 + len(marked) + len(first.order)
         reasons.decide(tiers.duplicates, second, "dedup, let back in", first_rank=after, everyone=False)
     kept = reasons.rank > 0
     assert kept.sum() == candidates.keep
@@ -132,9 +175,13 @@ def explain(candidates: Candidates, tiers: Tiers, choices: tuple[Choice, Choice 
         "distance": reasons.distance,
         "rank": reasons.rank,
         "reason": reasons.reason,
+        "match": reasons.match,
     }
     skipped = plan.on_invalid == "skip"
-    return Selection(candidates.data.ids, columns, plan.strategy.name, candidates.unusable, skipped)
+    selection = Selection(candidates.data.ids, columns, plan.strategy.name, candidates.unusable, skipped)
+    selection.labels = candidates.labels
+    selection.other_text = tiers.other_text
+    return selection
 
 
 def write(selection: Selection, data: Path | None, plan: Plan) -> None:

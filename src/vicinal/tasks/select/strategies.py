@@ -91,6 +91,7 @@ def _k_center(question: Question) -> selection.Choice:
         question.groups,
         question.seats,
         question.threads,
+        question.start(f"{question.keep} rows by k-center"),
     )
 
 
@@ -117,7 +118,10 @@ def _facility(question: Question) -> selection.Choice:
     graph = _graph(question)
     if graph is None:
         return by_quality(question)
-    return selection.facility_location(graph, question.keep, question.weight, question.groups, question.seats)
+    progress = question.start(f"{question.keep} rows by facility")
+    return selection.facility_location(
+        graph, question.keep, question.weight, question.groups, question.seats, progress=progress
+    )
 
 
 def _qdit(question: Question) -> selection.Choice:
@@ -125,8 +129,10 @@ def _qdit(question: Question) -> selection.Choice:
     graph = _graph(question)
     if graph is None:
         return by_quality(question)
+    progress = question.start(f"{question.keep} rows by qdit")
+    settings = question.settings
     return selection.facility_location(
-        graph, question.keep, None, question.groups, question.seats, question.weight, question.settings.alpha
+        graph, question.keep, None, question.groups, question.seats, question.weight, settings.alpha, progress
     )
 
 
@@ -144,6 +150,7 @@ def _novelsum(question: Question) -> selection.Choice:
         question.settings.k,
         question.threads,
         question.start(f"{question.metric.name} neighbours"),
+        question.start("novelsum"),
     )
 
 
@@ -157,6 +164,7 @@ def _logdet(question: Question) -> selection.Choice:
         question.groups,
         question.seats,
         question.threads,
+        question.start("logdet"),
     )
 
 

@@ -1,13 +1,16 @@
 """The third and fourth phase of a selection: candidates in tiers, duplicates last, and the choice among each tier."""
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from vicinal.analysis.selection import Choice, shares
+from vicinal.data.text_keys import text_numbers
 from vicinal.knn.neighbors import Neighbors
-from vicinal.tasks.duplicates.texts import group_with_texts, text_numbers
+from vicinal.tasks.duplicates.grouping import distances_between
+from vicinal.tasks.duplicates.texts import group_with_texts, matches
+from vicinal.tasks.score import kept
 from vicinal.tasks.select.candidates import Candidates
 from vicinal.tasks.select.plan import Plan
 from vicinal.tasks.select.question import Question
@@ -42,36 +45,53 @@ class Tiers:
     first, duplicates : Tier
     representative : ndarray of int64, shape (n_candidates,)
         The position of the candidate that stands for each candidate's group of duplicates.
+    distance : ndarray of float64, shape (n_candidates,)
+        The distance to it.
+    match : list of str or None
+        How a duplicate is like it (`duplicates.texts.MATCHES`).
+    other_text : int
+        With radius 0, the number of candidates that take part for their text alone.
     """
 
     first: Tier
     duplicates: Tier
     representative: np.ndarray
+    distance: np.ndarray
+    match: list[str | None]
+    other_text: int = 0
 
 
 def deduplicate(candidates: Candidates, plan: Plan) -> Tiers:
     """Return the candidates in two tiers, with how many of each are chosen."""
     positions = np.arange(len(candidates))
-    representative = positions
+    representative, distance, other_text = positions, np.zeros(len(candidates)), 0
+    match: list[str | None] = [None] * len(candidates)
     if plan.rules is not None and candidates.vectors is not None:
         callback = plan.start(f"{plan.metric.name} pairs within {plan.rules.radius:g}")
-        numbers = text_numbers(candidates.data, ()) if plan.rules.radius == 0 else None
+        numbers = text_numbers(candidates.data, ())
         numbers = None if numbers is None else numbers[candidates.rows]
-        _, representative, _ = group_with_texts(
-            candidates.vectors, plan.rules, candidates.quality, None, numbers, callback
-        )
-    first = np.flatnonzero(representative == positions)
-    others = np.flatnonzero(representative != positions)
-    keep = min(candidates.keep, len(first))
-    seats = (None, None) if candidates.groups is None else seats_of(candidates.groups, candidates.keep, first, others)
-    rest = candidates.keep - keep
+        priority = candidates.quality
+        if candidates.marked.any():  # they come first, so that their duplicates are left out
+            priority = np.where(candidates.marked, np.inf, 0 if priority is None else priority)
+        graph = None if candidates.graph is None else kept.renumbered(candidates.graph, candidates.rows)
+        rules = replace(plan.rules, graph=graph)
+        _, representative, other_text = group_with_texts(candidates.vectors, rules, priority, None, numbers, callback)
+        distance = distances_between(candidates.vectors, representative, plan.metric)
+        match = matches(candidates.vectors, representative, distance, numbers, plan.metric)
+    free, wanted = ~candidates.marked, candidates.keep - int(candidates.marked.sum())
+    first = np.flatnonzero((representative == positions) & free)
+    others = np.flatnonzero((representative != positions) & free)
+    keep = min(wanted, len(first))
+    seats = (None, None) if candidates.groups is None else seats_of(candidates.groups, wanted, first, others)
+    rest = wanted - keep
     if rest and plan.rules is not None:
         warnings.warn(
             f"dedup {plan.rules.radius:g} leaves {len(first)} rows, {rest} fewer than requested; the best of the "
             "duplicates make up the number",
             stacklevel=3,
         )
-    return Tiers(Tier(first, keep, seats[0]), Tier(others, rest, seats[1]), representative)
+    tiers = Tier(first, keep, seats[0]), Tier(others, rest, seats[1])
+    return Tiers(*tiers, representative, distance, match, other_text)
 
 
 def seats_of(groups: np.ndarray, keep: int, first: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -106,7 +126,11 @@ def seats_of(groups: np.ndarray, keep: int, first: np.ndarray, others: np.ndarra
 
 def choose(candidates: Candidates, tiers: Tiers, plan: Plan) -> tuple[Choice, Choice | None]:
     """Return the choice among the first tier by the strategy, and the one among the duplicates by quality, if any."""
-    first = plan.strategy.choose(_question(candidates, tiers.first, plan))
+    if not tiers.first.keep and candidates.marked.any():  # all that are kept are marked
+        n = len(tiers.first.members)
+        first = Choice(np.empty(0, dtype=np.int64), np.full(n, -1, dtype=np.int64), np.full(n, np.nan))
+    else:
+        first = plan.strategy.choose(_question(candidates, tiers.first, plan))
     if not tiers.duplicates.keep:
         return first, None
     return first, by_quality(_question(candidates, tiers.duplicates, plan, by_weight=True))

@@ -8,6 +8,7 @@ import numpy as np
 from vicinal.errors import UsageError, need, unknown
 from vicinal.indexes.exact import Exact
 from vicinal.knn.metrics import Metric, find
+from vicinal.typing import Progress, StartProgress
 
 MAPS = ("pca", "umap")
 UMAP_NEIGHBOURS = 15  # its default, the row itself among them
@@ -21,7 +22,9 @@ def check_map(name: str) -> None:
         raise UsageError(f"map: {unknown('map', name, MAPS)}")
 
 
-def flat_map(vectors: np.ndarray, metric: str | Metric, kind: str = "pca") -> np.ndarray:
+def flat_map(
+    vectors: np.ndarray, metric: str | Metric, kind: str = "pca", progress: StartProgress | None = None
+) -> np.ndarray:
     """Return two coordinates for each row; always the same for the same rows.
 
     Parameters
@@ -31,6 +34,8 @@ def flat_map(vectors: np.ndarray, metric: str | Metric, kind: str = "pca") -> np
     metric : str or Metric
         The metric of UMAP's neighbours.
     kind : {"pca", "umap"}
+    progress : callable, optional
+        Called with the name of each part of UMAP's work; returns the function that is called with (done, in all).
 
     Returns
     -------
@@ -45,10 +50,53 @@ def flat_map(vectors: np.ndarray, metric: str | Metric, kind: str = "pca") -> np
         There are fewer than 5 rows for UMAP.
     """
     check_map(kind)
-    return _umap(vectors, find(metric)) if kind == "umap" else _principal_components(vectors, find(metric))
+    return _umap(vectors, find(metric), progress) if kind == "umap" else _principal_components(vectors, find(metric))
 
 
-def _umap(vectors: np.ndarray, metric: Metric) -> np.ndarray:
+def extent(places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the lowest and the highest coordinates that a map shows, so that a few far rows do not shrink all others.
+
+    Parameters
+    ----------
+    places : ndarray, shape (n, 2)
+        NaN for a row without a place.
+
+    Returns
+    -------
+    low, high : ndarray, shape (2,)
+        Those of the places, but at most the middle 98 percent's range beyond it, on each side.
+
+    Examples
+    --------
+    >>> low, high = extent(np.array([[i, 0] for i in range(101)] + [[1e6, 0]]))
+    >>> low.round().tolist(), high.round().tolist()
+    ([0.0, 0.0], [199.0, 0.0])
+    """
+    placed = places[np.isfinite(places).all(axis=1)].astype(np.float64)
+    if not len(placed):
+        return np.zeros(2), np.ones(2)
+    first, last = np.quantile(placed, [0.01, 0.99], axis=0)
+    low, high = placed.min(axis=0), placed.max(axis=0)
+    spread = np.where(last > first, last - first, high - low)
+    return np.maximum(low, first - spread), np.minimum(high, last + spread)
+
+
+class _Epochs:
+    """The file that UMAP's bar is written to: each "3/200" is a report."""
+
+    def __init__(self, report: Progress) -> None:
+        self._report = report
+
+    def write(self, text: str) -> None:
+        done, slash, total = text.strip().partition("/")
+        if slash and done.isdigit() and total.isdigit():
+            self._report(int(done), int(total))
+
+    def flush(self) -> None:
+        """Nothing waits to be written."""
+
+
+def _umap(vectors: np.ndarray, metric: Metric, progress: StartProgress | None) -> np.ndarray:
     """UMAP's coordinates."""
     umap = need("umap", extra="umap")
     if len(vectors) < UMAP_LEAST:
@@ -56,14 +104,22 @@ def _umap(vectors: np.ndarray, metric: Metric) -> np.ndarray:
     rows = np.unpackbits(vectors, axis=1) if metric.kernel == "bits" else np.asarray(vectors, dtype=np.float32)
     # UMAP wants distances that are not negative.
     index = Exact(find("euclidean") if metric.product else metric).fit(vectors)
-    nearest = index.neighbors(min(UMAP_NEIGHBOURS, len(vectors)) - 1)
+    report = None if progress is None else progress("neighbours for umap")
+    nearest = index.neighbors(min(UMAP_NEIGHBOURS, len(vectors)) - 1, progress=report)
     # UMAP's lists begin with the row itself.
     indices = np.column_stack([np.arange(len(vectors)), nearest.indices]).astype(np.int32)
     distances = np.column_stack([np.zeros(len(vectors), dtype=np.float32), nearest.distances])
+    bar = None
+    if progress is not None:
+        bar = {"disable": False, "file": _Epochs(progress("epochs of umap")), "bar_format": "{n}/{total}"}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         mapper = umap.UMAP(
-            n_neighbors=indices.shape[1], precomputed_knn=(indices, distances, None), random_state=0, n_jobs=1
+            n_neighbors=indices.shape[1],
+            precomputed_knn=(indices, distances, None),
+            random_state=0,
+            n_jobs=1,
+            tqdm_kwds=bar,
         )
         return np.asarray(mapper.fit_transform(rows), dtype=np.float32)
 

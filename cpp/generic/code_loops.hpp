@@ -1,0 +1,207 @@
+// The loops of rows.hpp over codes, compiled for each instruction set.
+#pragma once
+
+#include <cmath>
+#include <cstring>
+
+#include "generic/half.hpp"
+#include "rows.hpp"
+
+namespace vicinal {
+namespace {
+
+using Int32x8 = int32_t __attribute__((vector_size(32)));
+
+inline CodedRow coded_row(const int32_t (&norms)[8], const int32_t (&sums)[8], const float (&squares)[8]) {
+    CodedRow row = {};
+    double square = 0;
+    for (int j = 0; j < 8; ++j) {
+        row.squared_norm += norms[j];
+        row.sum += sums[j];
+        square += squares[j];
+    }
+    row.residual = std::sqrt(square);
+    return row;
+}
+
+CodedRow quantise(const float* x, int64_t dim, float scale, int8_t* code) {
+    // Adding 1.5 * 2^23 rounds to the nearest whole number and leaves it in the low bits.
+    constexpr float kRound = 12582912.0f;
+    const float inverse = 1.0f / scale;
+    int32_t norms[8] = {}, sums[8] = {};
+    float squares[8] = {};
+    for (int64_t c = 0; c < padded(dim, 8); c += 8) {
+        for (int j = 0; j < 8; ++j) {
+            const float shifted = x[c + j] * inverse + kRound;
+            const float whole = shifted - kRound;
+            const float lost = x[c + j] - whole * scale;
+            const int8_t q = static_cast<int8_t>(bit_copy<int32_t>(shifted));
+            code[c + j] = q;
+            norms[j] += q * q;
+            sums[j] += q;
+            squares[j] += lost * lost;
+        }
+    }
+    return coded_row(norms, sums, squares);
+}
+
+// The coarse codes of a row that has been coded (coarse.hpp); `scale` is theirs.
+CodedRow halve(const float* x, int64_t dim, float scale, const int8_t* code) {
+    int32_t norms[8] = {}, sums[8] = {};
+    float squares[8] = {};
+    const auto add = [&](int64_t c, int j) {
+        const int32_t q = code[c] >> 1;
+        const float lost = x[c] - (static_cast<float>(q) + 0.25f) * scale;
+        norms[j] += q * q;
+        sums[j] += q;
+        squares[j] += lost * lost;
+    };
+    int64_t c = 0;
+    for (; c + 8 <= dim; c += 8) {
+        for (int j = 0; j < 8; ++j) add(c + j, j);
+    }
+    for (; c < dim; ++c) add(c, 0);
+    return coded_row(norms, sums, squares);
+}
+
+ClippedRow clip(const double* x, const double* low, double inverse, double highest, int64_t dim, uint8_t* code) {
+    // Adding 1.5 * 2^52 rounds to the nearest whole number and leaves it in the low bits.
+    constexpr double kRound = 6755399441055744.0;
+    double residuals[8] = {}, excesses[8] = {};
+    for (int64_t c = 0; c < padded(dim, 8); c += 8) {
+        for (int j = 0; j < 8; ++j) {
+            const double value = (x[c + j] - low[c + j]) * inverse;
+            const double above = value > 0 ? value : 0, within = above < highest ? above : highest;
+            const double shifted = within + kRound;
+            residuals[j] += std::fabs(within - (shifted - kRound));
+            excesses[j] += std::fabs(value - within);
+            code[c + j] = static_cast<uint8_t>(bit_copy<uint64_t>(shifted));
+        }
+    }
+    ClippedRow row = {};
+    for (int j = 0; j < 8; ++j) {
+        row.residual += residuals[j];
+        row.excess += excesses[j];
+    }
+    return row;
+}
+
+#if defined(VICINAL_NEON)
+inline int32_t neon_product(const int8_t* x, const uint8_t* y, int64_t bytes) {
+    int32x4_t sums[4] = {};
+    for (int64_t c = 0; c < bytes; c += 64) {
+        for (int i = 0; i < 4; ++i) {
+            const int8x16_t own = vld1q_s8(x + c + 16 * i);
+            const uint8x16_t other = vld1q_u8(y + c + 16 * i);
+#if defined(__ARM_FEATURE_MATMUL_INT8)
+            sums[i] = vusdotq_s32(sums[i], other, own);
+#elif defined(__ARM_FEATURE_DOTPROD)
+            // Of the offset 128 that makes the second factor signed, half fits a signed byte.
+            const int32x4_t offset = vdotq_s32(vdupq_n_s32(0), own, vdupq_n_s8(64));
+            const int8x16_t less = vreinterpretq_s8_u8(veorq_u8(other, vdupq_n_u8(128)));
+            sums[i] = vaddq_s32(vdotq_s32(sums[i], own, less), vaddq_s32(offset, offset));
+#else
+            const int16x8_t low = vreinterpretq_s16_u16(vmovl_u8(vget_low_u8(other)));
+            const int16x8_t high = vreinterpretq_s16_u16(vmovl_high_u8(other));
+            const int16x8_t own_low = vmovl_s8(vget_low_s8(own)), own_high = vmovl_high_s8(own);
+            sums[i] = vmlal_s16(sums[i], vget_low_s16(low), vget_low_s16(own_low));
+            sums[i] = vmlal_high_s16(sums[i], low, own_low);
+            sums[i] = vmlal_s16(sums[i], vget_low_s16(high), vget_low_s16(own_high));
+            sums[i] = vmlal_high_s16(sums[i], high, own_high);
+#endif
+        }
+    }
+    return vaddvq_s32(vaddq_s32(vaddq_s32(sums[0], sums[1]), vaddq_s32(sums[2], sums[3])));
+}
+#endif
+
+// The inner product of signed and unsigned bytes, whose number is a multiple of 64.
+inline int32_t product(const int8_t* x, const uint8_t* y, int64_t bytes) {
+#if defined(__AVX512VNNI__)
+    __m512i sum = _mm512_setzero_si512();
+    for (int64_t c = 0; c < bytes; c += 64) {
+        sum = _mm512_dpbusd_epi32(sum, _mm512_loadu_si512(y + c), _mm512_loadu_si512(x + c));
+    }
+    return _mm512_reduce_add_epi32(sum);
+#elif defined(__AVX2__)
+    __m256i sums[2] = {};
+    for (int64_t c = 0; c < bytes; c += 32) {
+        for (int half = 0; half < 2; ++half) {
+            const auto* own = reinterpret_cast<const __m128i*>(x + c + 16 * half);
+            const auto* other = reinterpret_cast<const __m128i*>(y + c + 16 * half);
+            sums[half] = _mm256_add_epi32(sums[half], _mm256_madd_epi16(_mm256_cvtepi8_epi16(_mm_loadu_si128(own)),
+                                                                        _mm256_cvtepu8_epi16(_mm_loadu_si128(other))));
+        }
+    }
+    const auto all = bit_copy<Int32x8>(_mm256_add_epi32(sums[0], sums[1]));
+    return ((all[0] + all[1]) + (all[2] + all[3])) + ((all[4] + all[5]) + (all[6] + all[7]));
+#elif defined(VICINAL_NEON)
+    return neon_product(x, y, bytes);
+#else
+    int32_t sum = 0;
+    for (int64_t c = 0; c < bytes; ++c) sum += x[c] * y[c];
+    return sum;
+#endif
+}
+
+void products(const int8_t* rows, const uint8_t* columns, int64_t row_bytes, const Survivor* pairs, size_t n,
+              int32_t* out) {
+    for (size_t i = 0; i < n; ++i) {
+        out[i] = product(rows + pairs[i].row * row_bytes, columns + pairs[i].column * row_bytes, row_bytes);
+    }
+}
+
+#if defined(__AVX2__) && !defined(__AVX512VNNI__)
+constexpr int64_t kWidened = 4096;  // codes of a row that is widened once for many products
+
+// The inner product of bytes with codes that are widened already.
+inline int32_t widened_product(const int16_t* x, const uint8_t* y, int64_t bytes) {
+    __m256i sums[2] = {};
+    for (int64_t c = 0; c < bytes; c += 32) {
+        for (int half = 0; half < 2; ++half) {
+            const auto* own = reinterpret_cast<const __m256i*>(x + c + 16 * half);
+            const auto* other = reinterpret_cast<const __m128i*>(y + c + 16 * half);
+            sums[half] = _mm256_add_epi32(sums[half], _mm256_madd_epi16(_mm256_load_si256(own),
+                                                                        _mm256_cvtepu8_epi16(_mm_loadu_si128(other))));
+        }
+    }
+    const __m256i both = _mm256_add_epi32(sums[0], sums[1]);
+    __m128i all = _mm_add_epi32(_mm256_castsi256_si128(both), _mm256_extracti128_si256(both, 1));
+    all = _mm_add_epi32(all, _mm_shuffle_epi32(all, 0x4e));
+    return _mm_cvtsi128_si32(_mm_add_epi32(all, _mm_shuffle_epi32(all, 0xb1)));
+}
+#endif
+
+// Some rows are fetched ahead, for they are rarely in the cache.
+template <class Product>
+inline void fetched_products(const uint8_t* rows, int64_t row_bytes, const int32_t* which, size_t n, int32_t* out,
+                             Product&& product_with) {
+    constexpr size_t kAhead = 4;
+    const auto fetch = [&](size_t i) {
+        for (int64_t c = 0; c < row_bytes; c += 64) __builtin_prefetch(rows + which[i] * row_bytes + c);
+    };
+    for (size_t i = 0; i < (n < kAhead ? n : kAhead); ++i) fetch(i);
+    for (size_t i = 0; i < n; ++i) {
+        if (i + kAhead < n) fetch(i + kAhead);
+        out[i] = product_with(rows + which[i] * row_bytes);
+    }
+}
+
+void named_products(const int8_t* x, const uint8_t* rows, int64_t row_bytes, const int32_t* which, size_t n,
+                    int32_t* out) {
+#if defined(__AVX2__) && !defined(__AVX512VNNI__)
+    if (row_bytes <= kWidened) {
+        alignas(32) int16_t wide[kWidened];
+        for (int64_t c = 0; c < row_bytes; c += 16) {
+            const auto* own = reinterpret_cast<const __m128i*>(x + c);
+            _mm256_store_si256(reinterpret_cast<__m256i*>(wide + c), _mm256_cvtepi8_epi16(_mm_loadu_si128(own)));
+        }
+        return fetched_products(rows, row_bytes, which, n, out,
+                                [&](const uint8_t* row) { return widened_product(wide, row, row_bytes); });
+    }
+#endif
+    fetched_products(rows, row_bytes, which, n, out, [&](const uint8_t* row) { return product(x, row, row_bytes); });
+}
+
+}  // namespace
+}  // namespace vicinal

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstring>
 #include <numeric>
+#include <utility>
 
 #include "navigable.hpp"
 
@@ -12,6 +13,7 @@ namespace {
 constexpr int64_t kChunk = 128;       // nodes in a task
 constexpr int64_t kLeastStarts = 16;  // of a graph that has as many nodes
 constexpr int64_t kRepairWidth = 64;  // of the search for a node that no path leads to
+constexpr int32_t kSeveral = 2;       // links to a node, of which one may be replaced
 constexpr int64_t kSearches = 16;     // new nodes in a task
 constexpr int64_t kBatchShare = 32;   // new nodes are linked in batches of this part of the graph
 
@@ -156,7 +158,8 @@ void query_of_node(const Navigable& graph, int64_t node, CodedQuery& query) {
 }
 
 // Lets searches reach every node. Of the parts that no path leads to, the largest get starts of their own, because one
-// link from elsewhere is seldom on the way of a search; the others get such a link.
+// link from elsewhere is seldom on the way of a search; the others get such a link, from the nearest node that can
+// spare one.
 void connect(Navigable& graph, const RowOps& ops) {
     std::vector<bool> reached(graph.size());
     reach(graph, graph.starts, reached);
@@ -165,23 +168,36 @@ void connect(Navigable& graph, const RowOps& ops) {
         if (!reached[node]) parts.emplace_back(-reach(graph, {node}, reached), node);
     }
     std::sort(parts.begin(), parts.end());
-    const size_t first = std::min(parts.size(), static_cast<size_t>(wanted_starts(graph.size())));
-    for (size_t i = 0; i < first; ++i) graph.starts.push_back(parts[i].second);
+    const auto alone = std::find_if(parts.begin(), parts.end(), [](const auto& part) { return part.first == -1; });
+    const auto first = std::min(static_cast<int64_t>(alone - parts.begin()), wanted_starts(graph.size()));
+    for (int64_t i = 0; i < first; ++i) graph.starts.push_back(parts[i].second);
+    std::vector<int32_t> incoming(graph.size());
+    for (int64_t i = 0; i < graph.size() * graph.degree; ++i) {
+        if (graph.links[i] != kNoNode) ++incoming[graph.links[i]];
+    }
     Walk walk;
     for (size_t i = first; i < parts.size(); ++i) {
         const int32_t node = parts[i].second;
         query_of_node(graph, node, walk.query);
         nearest_starts(graph, ops, kBegin, walk);
         walk_to(graph, ops, kRepairWidth, walk);
-        const auto room = std::find_if(walk.pool.begin(), walk.pool.end(), [&](Step step) {
-            return graph.links_of(node_of_step(step))[graph.degree - 1] == kNoNode;
+        // The last link is free, or leads to a node that several others lead to.
+        const auto from = std::find_if(walk.pool.begin(), walk.pool.end(), [&](Step step) {
+            const int32_t last = graph.links_of(node_of_step(step))[graph.degree - 1];
+            return last == kNoNode || incoming[last] > kSeveral;
         });
-        if (room == walk.pool.end()) {
-            graph.starts.push_back(node);
-        } else {
-            int32_t* const links = graph.links_of(node_of_step(*room));
-            *std::find(links, links + graph.degree, kNoNode) = node;
-        }
+        if (from == walk.pool.end()) continue;
+        int32_t* const links = graph.links_of(node_of_step(*from));
+        if (links[graph.degree - 1] != kNoNode) --incoming[std::exchange(links[graph.degree - 1], kNoNode)];
+        *std::find(links, links + graph.degree, kNoNode) = node;
+        ++incoming[node];
+    }
+    std::fill(reached.begin(), reached.end(), false);
+    reach(graph, graph.starts, reached);
+    for (int32_t node = 0; node < graph.size(); ++node) {
+        if (reached[node]) continue;
+        graph.starts.push_back(node);
+        reach(graph, {node}, reached);
     }
 }
 

@@ -13,6 +13,7 @@ from vicinal import typing
 from vicinal.errors import DataError, NotFitted, UsageError
 from vicinal.indexes import BY_NAME, INDEXES, Index, proposals
 from vicinal.indexes import load_index as load
+from vicinal.knn.kernels import native
 from vicinal.knn.metrics import METRICS, find
 from vicinal.typing import MetricName
 
@@ -557,3 +558,41 @@ def test_as_many_rows_as_there_are_come_back(kind: type[Index], metric: str, set
     for k in (N, N + 5):
         found = index.search(queries, k)
         assert (np.sort(found.indices[:, :N], axis=1) == np.arange(N)).all() and (found.indices[:, N:] == -1).all()
+
+
+@pytest.mark.parametrize("metric", ["cosine", "inner_product"])
+def test_a_graph_is_the_same_for_any_threads_and_instruction_set(
+    metric: MetricName, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vectors, queries = gloss_embeddings(metric)
+    found: list[np.ndarray] = []
+    for isa in native.isas():
+        monkeypatch.setenv("VICINAL_ISA", isa)
+        index = BY_NAME["graph"](metric=metric, threads=1 + len(found) % 2, graph_degree=8, ef_search=16)
+        index.fit(vectors[:1_500]).add(vectors[1_500:])
+        assert index.engine == f"native ({isa})"
+        found.append(index.search(queries, K).indices)
+    for other in found[1:]:
+        np.testing.assert_array_equal(other, found[0])
+    monkeypatch.setenv("VICINAL_ISA", "mmx")
+    with pytest.raises(UsageError, match="VICINAL_ISA: unknown instruction set 'mmx'"):
+        BY_NAME["graph"](metric=metric).fit(vectors[:50])
+
+
+def test_a_graph_finds_groups_of_rows_that_lie_far_from_each_other() -> None:
+    random = np.random.default_rng(0)
+    centres = np.repeat(100 * random.normal(size=(40, 16)), 60, axis=0)  # more than the links of a row in each group
+    vectors = centres + random.normal(size=centres.shape)
+    index = BY_NAME["graph"](metric="euclidean").fit(vectors)
+    assert recall(index.search(vectors, 1).indices, np.arange(len(vectors))[:, None]) > 0.999
+
+
+def test_links_of_a_graph_are_chosen_by_hand_on_a_line() -> None:
+    index: Any = BY_NAME["graph"](metric="euclidean", graph_degree=4).fit(np.arange(6.0)[:, None])
+    parts = index._backend.engine.frozen()["parts"]
+    links = {
+        int(row): {int(parts["rows"][node]) for node in nodes if node >= 0}
+        for row, nodes in zip(parts["rows"], parts["links"], strict=True)
+    }
+    # Next to a row of a line lie those beside it; the first of them is nearer to every farther one.
+    assert all({row - 1, row + 1} & set(range(6)) <= links[row] for row in range(6))

@@ -13,7 +13,15 @@ from vicinal.indexes.entries import Entries
 from vicinal.indexes.index import Index
 from vicinal.indexes.parameters import Parameter
 from vicinal.indexes.proposals import Backend, Proposals
-from vicinal.knn.kernels.native import MISSING, GraphParts, isas, loaded_graph_search, native_graph, native_graph_search
+from vicinal.knn.kernels.native import (
+    MISSING,
+    GraphParts,
+    chosen_isa,
+    isas,
+    loaded_graph_search,
+    native_graph,
+    native_graph_search,
+)
 from vicinal.knn.metrics import find
 from vicinal.storage import npy
 from vicinal.typing import MetricLike
@@ -25,7 +33,8 @@ LEAF, FANOUT = 512, 2  # rows in a cell of a partition, and cells that a row is 
 REFINED, CANDIDATES = 16, 1024  # neighbours whose neighbours a row is compared with, and the most rows of a block
 NEW_WIDTH = 128  # of the search for the neighbours of an added row
 REBUILT = 2  # the graph is built anew where more rows are added than 1 / REBUILT of those that it has
-SPARE = 6  # rows proposed beyond k, so that the errors of codes cost little
+SPARE = 6  # rows proposed beyond k at least, so that the errors of codes cost little
+SAMPLE, NEAREST, VIEW = 200, 10, 128  # rows, neighbours and width of the search that tell how many are needed
 EXTRA = 16  # coordinates that make rows of inner_product equally long
 ARRAYS = {"head": ("f8", 1), "centre": ("f8", 1), "rows": ("i4", 1), "codes": ("u1", 2), "bases": ("f4", 1)}
 ARRAYS |= {"links": ("i4", 2), "starts": ("i4", 1)}
@@ -36,12 +45,13 @@ class GraphEngine(Engine):
 
     filters = True
     _search: Any = None
+    _spare = SPARE  # rows proposed beyond k
     _length = 0.0  # of every row, with the coordinates that fill it up, under inner_product
 
     @property
     def library(self) -> str:
         """The kernel, and its instruction set."""
-        return f"native ({isas()[0] if isas() else MISSING})"
+        return f"native ({MISSING or chosen_isa() or isas()[0]})"
 
     @property
     def n_bytes(self) -> int:
@@ -57,7 +67,9 @@ class GraphEngine(Engine):
         """Make the lists of neighbours, and choose the links among them."""
         if MISSING:
             raise UsageError(f"graph needs the native kernel: {MISSING}; use hnsw, or install vicinal with a compiler")
-        rows = np.concatenate([entries.prepared(block) for block in entries.blocks(entries.n)])
+        rows = np.empty((entries.n, entries.dim), dtype=np.float32)
+        for block in entries.blocks(entries.n):
+            rows[block] = entries.prepared(block)
         if self.metric.product:
             self._length = float(np.sqrt(_squares(rows).max(initial=0)))
             rows = self._filled(rows)
@@ -68,6 +80,7 @@ class GraphEngine(Engine):
             else:
                 lists.refine(min(REFINED, self._width()), CANDIDATES)
         self._search = native_graph_search(lists, self.settings["graph_degree"])
+        self._spare = self._needed(rows)
 
     def extend(self, entries: Entries, first: int) -> None:
         """Link the entries from `first` on with their neighbours."""
@@ -86,7 +99,7 @@ class GraphEngine(Engine):
     def propose(self, queries: np.ndarray, k: int, allowed: np.ndarray | None) -> np.ndarray:
         """The entries that a walk towards each query finds, and a few more than k."""
         n = len(allowed) if allowed is not None else int(self._search.n())
-        wanted = min(k + max(SPARE, k // 4), n)
+        wanted = min(k + max(self._spare, k // 4), n)
         width = max(wanted, self.settings["ef_search"])
         bits = None
         if allowed is not None:
@@ -100,7 +113,8 @@ class GraphEngine(Engine):
     def write(self, folder: Path) -> None:
         """Write engine.graph: a sequence of `.npy` arrays."""
         parts = self._search.parts()
-        head = [VERSION, parts.pop("dim"), parts.pop("max_code"), parts.pop("factor"), parts.pop("scale"), self._length]
+        head = [VERSION, parts.pop("dim"), parts.pop("max_code"), parts.pop("factor"), parts.pop("scale")]
+        head += [self._length, self._spare]
         parts["head"] = np.array(head, dtype=np.float64)
         with open(folder / FILE, "wb") as file:
             for name, (dtype, _) in ARRAYS.items():
@@ -111,9 +125,15 @@ class GraphEngine(Engine):
         path = files[FILE]
         parts = dict(_arrays(path))
         head = parts.pop("head")
-        if len(head) != 6 or head[0] != VERSION:
+        if len(head) != 7 or head[0] != VERSION:
             raise _damaged(path, "it is of another version")
-        if not np.isfinite(head).all() or head[5] < 0 or not 0 <= head[1] < 1 << 31 or not 0 <= head[2] < 1 << 31:
+        if (
+            not np.isfinite(head).all()
+            or head[5] < 0
+            or not 0 <= head[1] < 1 << 31
+            or not 0 <= head[2] < 1 << 31
+            or not SPARE <= head[6] < 1 << 31
+        ):
             raise _damaged(path, "its sizes are no numbers that it can have")
         dim = entries.dim + (EXTRA if self.metric.product else 0)
         if (len(parts["rows"]), int(head[1])) != (entries.n, dim):
@@ -129,17 +149,32 @@ class GraphEngine(Engine):
             self._search = loaded_graph_search(made, arrays, self.threads)
         except (ValueError, TypeError) as error:
             raise _damaged(path, str(error).partition("\n")[0]) from None
-        self._length = float(head[5])
+        self._length, self._spare = float(head[5]), int(head[6])
 
     def frozen(self) -> dict[str, Any]:
         """A copy of the arrays."""
-        return {"parts": self._search.parts(), "length": self._length}
+        return {"parts": self._search.parts(), "length": self._length, "spare": self._spare}
 
     def thaw(self, frozen: dict[str, Any], entries: Entries) -> None:
         """Take the arrays of a copy."""
-        parts, length = dict(frozen["parts"]), frozen["length"]
-        head = [VERSION, *(parts.pop(name) for name in ("dim", "max_code", "factor", "scale")), length]
+        parts, rest = dict(frozen["parts"]), (frozen["length"], frozen["spare"])
+        head = [VERSION, *(parts.pop(name) for name in ("dim", "max_code", "factor", "scale")), *rest]
         self._take({"head": np.array(head, dtype=np.float64), **parts}, "the copy")
+
+    def _needed(self, rows: np.ndarray) -> int:
+        """How many rows beyond k have to be measured, because codes order them in another way than distances do.
+
+        Codes of one scale tell little apart where rows form tight groups that lie far from each other.
+        """
+        n, deepest = len(rows), []
+        for row in np.unique(np.linspace(0, n - 1, SAMPLE).astype(np.int64)):
+            found = self._search.search(rows[row : row + 1], min(VIEW, n), min(VIEW, n))[0]
+            found = found[found >= 0]
+            far = np.square(rows[found] - rows[row], dtype=np.float64).sum(axis=1)
+            deepest.append(np.argsort(far, kind="stable")[:NEAREST].max(initial=0) + 1)
+        needed = int(np.quantile(deepest, 0.99))
+        # Where the order of codes is that poor, rows that were not sampled may need more.
+        return max(SPARE, (needed if needed <= 2 * NEAREST else 2 * needed) - NEAREST)
 
     def _width(self) -> int:
         return max(int(self.settings["intermediate_graph_degree"]), int(self.settings["graph_degree"]))
@@ -221,7 +256,7 @@ class Graph(Index):
     parameters = (
         Parameter("graph_degree", 32, "links of each vector", low=2, high=512),
         Parameter("intermediate_graph_degree", 48, "neighbours that links are chosen from", low=2, high=1024),
-        Parameter("ef_search", 64, "width of the search of a query; at least k", searching=True),
+        Parameter("ef_search", 128, "width of the search of a query; at least k", searching=True),
     )
     filters = True
     recall = 0.98
@@ -231,7 +266,7 @@ class Graph(Index):
         metric: MetricLike = "euclidean",
         graph_degree: int = 32,
         intermediate_graph_degree: int = 48,
-        ef_search: int = 64,
+        ef_search: int = 128,
         threads: int | None = None,
     ) -> None:
         degrees = {"graph_degree": graph_degree, "intermediate_graph_degree": intermediate_graph_degree}

@@ -43,9 +43,7 @@ class Native:
     resumable = True
 
     def __init__(self, vectors: np.ndarray, metric: Metric, threads: int, isa: str = "") -> None:
-        isa = isa or os.environ.get("VICINAL_ISA", "")
-        if isa and isa not in isas():
-            raise UsageError(f"VICINAL_ISA: {unknown('instruction set', isa, isas())}; leave it unset for the best")
+        isa = chosen_isa(isa)
         self._index = _native.Index(_readable(vectors), _native_name(metric), threads, isa)
         self._n, self._turn = len(vectors), Mutex()
         self.version = isa or isas()[0]
@@ -187,6 +185,17 @@ def isas() -> tuple[str, ...]:
     return () if _native is None else _native.isas()
 
 
+def chosen_isa(isa: str = "") -> str:
+    """The instruction set that is forced, by the caller or by VICINAL_ISA; empty for the best.
+
+    Raises    UsageError where this machine or build has no such one
+    """
+    isa = isa or os.environ.get("VICINAL_ISA", "")
+    if isa and isa not in isas():
+        raise UsageError(f"VICINAL_ISA: {unknown('instruction set', isa, isas())}; leave it unset for the best")
+    return isa
+
+
 def pairs(
     vectors: np.ndarray,
     queries: np.ndarray,
@@ -203,7 +212,7 @@ def pairs(
     if Native.covers(metric, vectors.dtype) or not hasattr(_native, "pairs"):  # an extension built before this source
         return None
     readable, named = _readable(queries), np.ascontiguousarray(rows, dtype=np.int64)
-    isa = os.environ.get("VICINAL_ISA", "")
+    isa = chosen_isa()
     ranks: np.ndarray = _native.pairs(
         _readable(vectors), inverse_norms, _native_name(metric), readable, named, threads, isa
     )
@@ -228,7 +237,7 @@ def native_graph(
 
     width : entries of a row's list
     """
-    isa = os.environ.get("VICINAL_ISA", "")
+    isa = chosen_isa()
     return _native.Graph(_readable(vectors), _native_name(metric), threads, isa, groups, width, seed, progress)
 
 
@@ -252,7 +261,7 @@ def loaded_graph_search(parts: GraphParts, arrays: dict[str, np.ndarray], thread
 
     Raises    ValueError or TypeError where they do not fit together
     """
-    isa = os.environ.get("VICINAL_ISA", "")
+    isa = chosen_isa()
     return _native.GraphSearch(**vars(parts), **arrays, threads=threads, isa=isa)
 
 

@@ -256,7 +256,7 @@ def test_evidence_tells_copies_from_rows_with_the_same_vector_alone(work: Workpl
     answer = work.score("--evidence", "-k", 2, "--run", "run", data="texts.jsonl", embeddings="texts.npy")
     assert [one["duplicate_match"] for one in answer.records] == [None, "copy", "same vector", None]
     vicinal.report("run", output="page.html")
-    told = '"matches": [null, "copy", "same vector"], "copies": 1, "same_vector": 1, "near": 0}'
+    told = '"duplicates":{"radius":0.0,"groups":1,"copies":1,"same_vector":1,"near":0}'
     assert told in Path("page.html").read_text()
 
 

@@ -204,11 +204,12 @@ def test_learning_leaves_such_rows_out(holes: Workplace) -> None:
 
 
 def test_every_command_that_reads_rows_has_the_option() -> None:
-    """`report` reads a kept run, `embed` texts, `lm` its own datastores, `sql` tables."""
+    """`report` and `explore` read a kept run, `embed` texts, `lm` its own datastores, `sql` tables."""
     import argparse
     from importlib import import_module
 
-    for name in sorted(set(cli.COMMANDS) - {"report", "embed", "lm", "sql", "info", "index"}):
+    other = {"report", "explore", "embed", "lm", "sql", "info", "index", "init", "completion"}
+    for name in sorted(set(cli.COMMANDS) - other):
         parser = argparse.ArgumentParser()
         import_module(f"vicinal.cli.{name.replace('-', '_')}").add_arguments(parser)
         (action,) = [one for one in parser._actions if one.dest == "on_invalid"]

@@ -655,10 +655,11 @@ def test_tables_of_every_type_keep_their_values(db: Database) -> None:
 
 def test_rows_are_printed(facts: Database) -> None:
     rows = facts.execute("SELECT id, user, embedding, NULL AS n, 0.1f AS f, [1.f, 2.f] AS v FROM Facts")
-    assert list(as_table(rows, 20)) == [
-        "id   user      embedding             n     f    v",
-        "---  --------  --------------------  ----  ---  ------",
-        '123  Williams  "\\x00\\x00\\x80?\\x0...  NULL  0.1  [1, 2]',
+    text = '"\\x00\\x00\\x80?\\x00\\x00\\x00@\\x00\\x00@@\\x00\\x00\\x80@\\x01"'
+    assert list(as_table(rows)) == [
+        f" id  user      {'embedding':{len(text)}}  n       f  v",
+        f"---  --------  {'-' * len(text)}  ----  ---  ------",
+        f"123  Williams  {text}  NULL  0.1  [1, 2]",
     ]
     assert list(as_json(rows)) == [
         '{"id": 123, "user": "Williams", "embedding": {"base64": "AACAPwAAAEAAAEBAAACAQAE="}, "n": null, "f": 0.1, '

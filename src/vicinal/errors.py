@@ -128,7 +128,7 @@ def closest(found: str, names: Iterable[str]) -> str | None:
 
 
 def half_pair(error: UnicodeEncodeError) -> str:
-    """What is wrong with a text that no file of UTF-8 holds, and the remedy.
+    r"""What is wrong with a text that no file of UTF-8 holds, and the remedy.
 
     >>> half_pair(UnicodeEncodeError("utf-8", "a\ud800", 1, 2, "surrogates not allowed")).partition(";")[0]
     "half a surrogate pair, '\\ud800' at character 1, which no file of UTF-8 holds"

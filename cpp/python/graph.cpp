@@ -1,0 +1,181 @@
+// Approximate graphs: the classes Graph and GraphSearch.
+#include <algorithm>
+
+#include "python/arrays.hpp"
+
+namespace vicinal::python {
+namespace {
+
+class Graph {
+public:
+    Graph(Array vectors, const std::string& metric, int threads, const std::string& isa,
+          const std::optional<Labels>& groups, int64_t width, uint64_t seed, const nb::object& progress)
+        : vectors_(std::move(vectors)), graph_(build(vectors_, metric, threads, isa, groups, width, seed, progress)) {}
+
+    void partition(int64_t leaf, int64_t fanout, const nb::object& progress) {
+        const vicinal::Callbacks callbacks = callbacks_of(progress);
+        const nb::gil_scoped_release release;
+        graph_.partition(leaf, fanout, callbacks);
+    }
+    void refine(int64_t degree, int64_t most, const nb::object& progress) {
+        const vicinal::Callbacks callbacks = callbacks_of(progress);
+        const nb::gil_scoped_release release;
+        graph_.refine(degree, most, callbacks);
+    }
+    nb::tuple neighbours(int64_t k, const std::optional<Labels>& rows, const nb::object& progress) {
+        const auto n = static_cast<int64_t>(rows ? rows->shape(0) : vectors_.shape(0));
+        auto [indices, distances] = result(n, k);
+        const vicinal::Callbacks callbacks = callbacks_of(progress);
+        {
+            const nb::gil_scoped_release release;
+            graph_.neighbours(rows ? rows->data() : nullptr, n, k, indices.data(), distances.data(), callbacks);
+        }
+        return nb::make_tuple(indices, distances);
+    }
+    int64_t pairs() const { return graph_.pairs(); }
+    int64_t changed() const { return graph_.changed(); }
+    vicinal::Graph& graph() { return graph_; }
+
+private:
+    static vicinal::Graph build(const Array& vectors, const std::string& metric, int threads, const std::string& isa,
+                                const std::optional<Labels>& groups, int64_t width, uint64_t seed,
+                                const nb::object& progress) {
+        const vicinal::Matrix matrix = matrix_of(vectors);
+        const Metric which = metric_of(metric);
+        const int64_t* labels = labels_of(groups, matrix.n_vectors, "groups");
+        const vicinal::Callbacks callbacks = callbacks_of(progress);
+        const nb::gil_scoped_release release;
+        return vicinal::Graph(matrix, which, threads, isa, labels, width, seed, callbacks);
+    }
+
+    Array vectors_;
+    vicinal::Graph graph_;
+};
+
+template <class T>
+using Flat = nb::ndarray<const T, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+template <class T>
+using Table = nb::ndarray<const T, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+
+template <class T>
+nb::ndarray<nb::numpy, T> copy_of(const T* data, std::initializer_list<size_t> shape) {
+    size_t size = 1;
+    for (const size_t side : shape) size *= side;
+    auto* const copy = new T[std::max<size_t>(1, size)];
+    std::copy_n(data, size, copy);
+    return array_of(copy, shape);
+}
+
+class GraphSearch {
+public:
+    GraphSearch(Graph& graph, int64_t degree, const nb::object& progress) : search_(build(graph, degree, progress)) {}
+
+    GraphSearch(int64_t dim, int max_code, double factor, double scale, const Flat<double>& centre,
+                const Flat<int32_t>& rows, const Table<uint8_t>& codes, const Flat<float>& bases,
+                const Table<int32_t>& links, const Flat<int32_t>& starts, int threads, const std::string& isa)
+        : search_(load(dim, max_code, factor, scale, centre, rows, codes, bases, links, starts, threads, isa)) {}
+
+    nb::ndarray<nb::numpy, int64_t> search(const Array& queries, int64_t k, int64_t width,
+                                           const std::optional<Flat<uint8_t>>& allowed) {
+        const vicinal::Matrix matrix = matrix_of(queries);
+        if (allowed && 8 * static_cast<int64_t>(allowed->shape(0)) < search_.parts().n)
+            throw std::invalid_argument("allowed: expected one bit for each row");
+        auto [rows, distances] = result(matrix.n_vectors, k);
+        {
+            const nb::gil_scoped_release release;
+            search_.search(matrix, k, width, allowed ? allowed->data() : nullptr, rows.data());
+        }
+        return rows;
+    }
+
+    void extend(const Array& rows, int64_t width, const nb::object& progress) {
+        const vicinal::Matrix matrix = matrix_of(rows);
+        const vicinal::Callbacks callbacks = callbacks_of(progress);
+        const nb::gil_scoped_release release;
+        search_.extend(matrix, width, callbacks);
+    }
+
+    nb::dict parts() const {
+        const vicinal::GraphParts parts = search_.parts();
+        const auto n = static_cast<size_t>(parts.n);
+        nb::dict out;
+        out["dim"] = parts.dim;
+        out["max_code"] = parts.max_code;
+        out["factor"] = parts.factor;
+        out["scale"] = parts.scale;
+        out["centre"] = copy_of(parts.centre, {static_cast<size_t>(parts.dim)});
+        out["rows"] = copy_of(parts.rows, {n});
+        out["codes"] = copy_of(parts.codes, {n, static_cast<size_t>(parts.row_bytes)});
+        out["bases"] = copy_of(parts.bases, {n});
+        out["links"] = copy_of(parts.links, {n, static_cast<size_t>(parts.degree)});
+        out["starts"] = copy_of(parts.starts, {static_cast<size_t>(parts.n_starts)});
+        return out;
+    }
+
+    int64_t n() const { return search_.parts().n; }
+    int64_t n_bytes() const { return search_.n_bytes(); }
+
+private:
+    static vicinal::GraphSearch build(Graph& graph, int64_t degree, const nb::object& progress) {
+        const vicinal::Callbacks callbacks = callbacks_of(progress);
+        const nb::gil_scoped_release release;
+        return vicinal::GraphSearch(graph.graph(), degree, callbacks);
+    }
+
+    static vicinal::GraphSearch load(int64_t dim, int max_code, double factor, double scale, const Flat<double>& centre,
+                                     const Flat<int32_t>& rows, const Table<uint8_t>& codes, const Flat<float>& bases,
+                                     const Table<int32_t>& links, const Flat<int32_t>& starts, int threads,
+                                     const std::string& isa) {
+        const size_t n = rows.shape(0);
+        if (static_cast<int64_t>(centre.shape(0)) != dim || codes.shape(0) != n || bases.shape(0) != n ||
+            links.shape(0) != n)
+            throw std::invalid_argument("graph: expected arrays of one length");
+        vicinal::GraphParts parts;
+        parts.n = static_cast<int64_t>(n);
+        parts.dim = dim;
+        parts.row_bytes = static_cast<int64_t>(codes.shape(1));
+        parts.degree = static_cast<int64_t>(links.shape(1));
+        parts.n_starts = static_cast<int64_t>(starts.shape(0));
+        parts.max_code = max_code;
+        parts.factor = factor;
+        parts.scale = scale;
+        parts.centre = centre.data();
+        parts.rows = rows.data();
+        parts.codes = codes.data();
+        parts.bases = bases.data();
+        parts.links = links.data();
+        parts.starts = starts.data();
+        const nb::gil_scoped_release release;
+        return vicinal::GraphSearch(parts, threads, isa);
+    }
+
+    vicinal::GraphSearch search_;
+};
+
+}  // namespace
+
+void add_graph(nb::module_& m) {
+    nb::class_<Graph>(m, "Graph")
+        .def(nb::init<Array, const std::string&, int, const std::string&, const std::optional<Labels>&, int64_t,
+                      uint64_t, const nb::object&>(),
+             "vectors"_a, "metric"_a, "threads"_a = 0, "isa"_a = "", "groups"_a = nb::none(), "width"_a = 16,
+             "seed"_a = 0, "progress"_a = nb::none())
+        .def("partition", &Graph::partition, "leaf"_a, "fanout"_a, "progress"_a = nb::none())
+        .def("refine", &Graph::refine, "degree"_a, "most"_a, "progress"_a = nb::none())
+        .def("neighbours", &Graph::neighbours, "k"_a, "rows"_a = nb::none(), "progress"_a = nb::none())
+        .def("pairs", &Graph::pairs)
+        .def("changed", &Graph::changed);
+    nb::class_<GraphSearch>(m, "GraphSearch")
+        .def(nb::init<Graph&, int64_t, const nb::object&>(), "graph"_a, "degree"_a, "progress"_a = nb::none())
+        .def(nb::init<int64_t, int, double, double, const Flat<double>&, const Flat<int32_t>&, const Table<uint8_t>&,
+                      const Flat<float>&, const Table<int32_t>&, const Flat<int32_t>&, int, const std::string&>(),
+             "dim"_a, "max_code"_a, "factor"_a, "scale"_a, "centre"_a, "rows"_a, "codes"_a, "bases"_a, "links"_a,
+             "starts"_a, "threads"_a = 0, "isa"_a = "")
+        .def("search", &GraphSearch::search, "queries"_a, "k"_a, "width"_a, "allowed"_a = nb::none())
+        .def("extend", &GraphSearch::extend, "rows"_a, "width"_a, "progress"_a = nb::none())
+        .def("parts", &GraphSearch::parts)
+        .def("n", &GraphSearch::n)
+        .def("n_bytes", &GraphSearch::n_bytes);
+}
+
+}  // namespace vicinal::python

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import vicinal
 from oracle import hard_data
 from vicinal import Exact, cli
 from vicinal.errors import UsageError
@@ -145,6 +146,40 @@ def test_the_commands_take_a_checkpoint(tmp_path: Path, capsys: pytest.CaptureFi
     arguments = ["score", str(tmp_path / "d.jsonl"), "--embeddings", str(tmp_path / "v.npy"), *kept]
     assert cli.main(arguments) == 0
     assert len(capsys.readouterr().out.splitlines()) == 50
+
+
+def test_a_finished_pass_of_several_is_kept_until_the_last_is_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    np.save("v.npy", hard_data("float32", 50, 6))
+    Path("d.jsonl").write_text("".join(f'{{"id": {row}}}\n' for row in range(50)))
+    scorers = "".join(
+        f"  - {{name: KNNScorer, k: 3, embedding_path: v.npy, distance_metric: {metric}}}\n"
+        for metric in ("cosine", "manhattan")
+    )
+    Path("s.yaml").write_text(f"input_path: d.jsonl\noutput_path: out\nscorers:\n{scorers}")
+    wanted = vicinal.score("d.jsonl", config="s.yaml")
+    whole, passes = Exact.neighbors, []
+
+    def stopped_at(metric: str) -> Callable:
+        def neighbors(index: Exact, *given: object, **more: object) -> object:
+            passes.append(index.metric.name)
+            if index.metric.name == metric:
+                raise KeyboardInterrupt
+            return whole(index, *given, **more)  # type: ignore[arg-type]
+
+        return neighbors
+
+    monkeypatch.setattr(Exact, "neighbors", stopped_at("manhattan"))
+    with pytest.raises(KeyboardInterrupt):
+        vicinal.score("d.jsonl", config="s.yaml", checkpoint="kept", overwrite=True)
+    assert passes == ["cosine", "manhattan"] and [one.name for one in Path("kept").iterdir()] == [
+        "pass1-cosine-finished"
+    ]
+    monkeypatch.setattr(Exact, "neighbors", stopped_at("cosine"))
+    found = vicinal.score("d.jsonl", config="s.yaml", checkpoint="kept", overwrite=True)
+    assert list(found.records()) == list(wanted.records()) and not Path("kept").exists()
 
 
 def test_a_kernel_without_checkpoints_refuses_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

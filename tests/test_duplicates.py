@@ -473,3 +473,12 @@ def test_texts_may_be_given_and_those_that_a_model_cut_are_warned_of(work: Workp
     Path("e.npy.json").unlink()
     answer = work("dedup", "d.jsonl", "--embeddings", "e.npy", "--radius", "0", "-o", "c.jsonl")
     assert "0 duplicates went (3 stay, whose vector is there with another text) in" in answer.err
+
+
+def test_the_texts_of_a_suggested_pair_are_shown_where_they_differ() -> None:
+    start = "word " * 40
+    table = {"text": [f"{start}ends with tea", f"{start}ends with milk", "short one", "other one"]}
+    shown = repr(duplicates(table, "auto", np.array([[0.0], [0.1], [9.0], [9.1]])))
+    for text in ("tea", "milk"):
+        assert f"{' ' * 14}...{'word ' * 6}ends with {text}\n" in f"{shown}\n"
+    assert f"{' ' * 14}short one\n" in f"{shown}\n"

@@ -205,3 +205,27 @@ def test_a_selection_takes_the_scores_of_a_run(folder: Path) -> None:
     Path("turned.jsonl").write_text("".join(lines[::-1]))
     with pytest.raises(DataError, match=r"run: its rows are not those of turned\.jsonl: their ids differ"):
         vicinal.select("turned.jsonl", "run", keep=9)
+
+
+@pytest.mark.parametrize("use", list(USES))
+def test_a_run_names_the_embeddings_of_the_data_set_that_it_scored(folder: Path, use: str) -> None:
+    named = USES[use](neighbors="run", embeddings=str(Path("v.npy").resolve()))
+    assert told(USES[use](neighbors="run", embeddings=None)) == told(named)
+
+
+def test_a_run_names_no_embeddings_of_another_data_set(folder: Path) -> None:
+    Path("e.jsonl").write_bytes(Path("d.jsonl").read_bytes())
+    with pytest.raises(VicinalError, match="embeddings: missing"):
+        vicinal.duplicates("e.jsonl", 0.01, neighbors="run")
+
+
+def test_a_dedup_beside_the_scores_of_a_run_takes_its_metric_and_embeddings(folder: Path) -> None:
+    found = vicinal.select("d.jsonl", "run", keep=20, dedup=0.01)
+    assert told(found) == told(vicinal.select(**asked(scores="run", keep=20, dedup=0.01, metric="cosine")))
+    with pytest.raises(UsageError, match="metric: the neighbours of run are those of cosine, got manhattan"):
+        vicinal.select("d.jsonl", "run", keep=20, dedup=0.01, metric="manhattan")
+
+
+def test_diagnose_takes_as_many_neighbours_as_a_run_holds(folder: Path) -> None:
+    assert vicinal.diagnose("d.jsonl", "y", neighbors="run").k == 12
+    assert vicinal.diagnose(**asked(labels="y")).k == 50

@@ -26,7 +26,7 @@ PRINTED = ("json", "top")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `vicinal diagnose`."""
     options.add_embeddings(parser, "the embeddings, one row a sample")
-    parser.add_argument("-k", "--k", metavar="K", default="50", help="how many neighbours (default 50)")
+    parser.add_argument("-k", "--k", metavar="K", help="how many neighbours (default 50, at most those of --neighbors)")
     parser.add_argument("--labels", metavar="FILE[:FIELD]", help="the labels (default field: label)")
     parser.add_argument("--second-labels", metavar="FILE[:FIELD]", help="another judge's labels, matched by id")
     parser.add_argument("--html", metavar="FILE", help="write the page: map, rows, figures, label errors")

@@ -86,7 +86,10 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         else:
             seen = screen.stdout()
             seen.show(seen.fitted(found.lines()))
-        console.note(f"{found.n:,} rows in {found.seconds:.1f} s{note(found.unusable, found.skipped)}")
+        console.note(
+            f"{found.n:,} rows in {found.seconds:.1f} s{note(found.unusable, found.skipped)}; choose the largest "
+            "radius whose pairs say the same, and give it as --radius"
+        )
         return 0
     summary = found.summary()
     written = arguments.output or arguments.add_to

@@ -104,8 +104,8 @@ def add_neighbors(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--neighbors",
         metavar="FOLDER",
-        help="neighbours that are known already, in place of a pass: a run that `score --run` kept, or a folder of "
-        "`vicinal neighbors`",
+        help="neighbours that are known already, in place of a pass: a run that `score --run` kept, which names the "
+        "embeddings of DATA too, or a folder of `vicinal neighbors`",
     )
 
 

@@ -37,6 +37,7 @@ from vicinal.tasks.predict.curve import Curve
 from vicinal.tasks.score import kept
 from vicinal.typing import Id, LearnedMetricLike, PathLike, StartProgress
 
+K = 50  # neighbours, where none were asked for
 ERROR_K = 30
 PAIRS, EVALUATION = 100, 0.5
 MOST_CLASSES = 4000  # the confusion of more classes is not counted: it has n_classes x n_classes cells
@@ -73,7 +74,7 @@ def diagnose(
     embeddings: object = None,
     encoding: object = None,
     ids: object = None,
-    k: int = 50,
+    k: int | None = None,
     pairs: int = 100,
     evaluation: float = 0.5,
     metric: LearnedMetricLike | None = None,
@@ -111,8 +112,8 @@ def diagnose(
     ids : str or sequence, optional
         The column of ids (default "id"), or the ids. Default for an array: the ids in the file of the labels, or row
         numbers.
-    k : int
-        The number of neighbours; at most the number of other rows.
+    k : int, optional
+        The number of neighbours; at most the number of other rows. Default: 50, or as many as `neighbors` hold.
     pairs : int
         How many boundary pairs at most.
     evaluation : float
@@ -165,6 +166,7 @@ def diagnose(
     (0.0, 0.0, 0)
     """
     choice = kept.choose(metric, matrix, neighbors, recall)
+    embeddings = kept.own_embeddings(choice[1], data, embeddings)
     settings = _check_settings(k, pairs, evaluation, choice, threads, recall)
     outputs = {"html": html, "write_errors": write_errors, "write_pairs": write_pairs}
     _check_labels_given(labels, {"second_labels": second_labels, **outputs})
@@ -190,6 +192,8 @@ def _check_settings(
     recall: object,
 ) -> _Settings:
     choice, graph = chosen
+    if k is None:
+        k = K if graph is None else min(K, graph.neighbors.k)
     if choice.reading.product or choice.reading.kernel == "bits":
         raise UsageError(
             f"metric: expected a distance between numbers, got {choice.reading.name}; diagnose takes euclidean, "

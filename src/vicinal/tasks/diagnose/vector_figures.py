@@ -247,13 +247,13 @@ def _anti_hubs(facts: VectorFacts) -> Figure:
 def _duplicates(facts: VectorFacts) -> Figure:
     return Figure(
         name="duplicates",
-        title="exact duplicates",
+        title="rows with the vector of another row",
         value=float(facts.copies),
         unit="rows",
         formula="rows - distinct rows (distance 0)",
         source="counting",
-        meaning="This many rows can be removed without losing a vector; where they lie on both sides of a train/test "
-        "split they leak.",
+        meaning="This many rows can be removed without losing a vector; `vicinal duplicates --radius 0` says which of "
+        "them have the same text. Where they lie on both sides of a train/test split they leak.",
     )
 
 
@@ -327,7 +327,7 @@ def _warn_of_concentration(facts: VectorFacts) -> str | None:
 def _warn_of_copies(facts: VectorFacts) -> str | None:
     if not facts.copies:
         return None
-    return f"exact copies of other rows: {facts.copies:,}; `vicinal score --by distinct` ignores them"
+    return f"rows with the vector of another row: {facts.copies:,}; `vicinal score --by distinct` ignores them"
 
 
 def _warn_of_lengths(facts: VectorFacts) -> str | None:

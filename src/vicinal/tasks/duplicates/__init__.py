@@ -200,6 +200,7 @@ def duplicates(
     rules = replace(rules, engine=Engine(engine, address))
     if graph is not None and (engine != "local" or address is not None):
         raise UsageError("engine: neighbors are given in place of a pass; leave engine and address out")
+    embeddings = kept.own_embeddings(graph, data, embeddings)
     value, fields_of_text = texts.check_text(text)
     if auto and fields_of_text:
         raise UsageError(f"text: the sample pairs are shown with one field, got {text!r}; name one of them")

@@ -23,6 +23,7 @@ from vicinal.typing import StartProgress
 STEPS = 12  # radii above 0, each sqrt(2) times the one before
 SAMPLE = 1000
 SAMPLE_PAIRS = 3
+SHOWN, BEFORE = 100, 40  # characters of a text, and how many of them before the first difference
 MOST_ENDING = 0.25  # share of the rows whose known neighbours may all lie within the largest radius
 NEARLY = 1e-6  # relative; pairs so near a radius are measured again in float64
 
@@ -68,9 +69,8 @@ class RadiusCurve(Columns):
             yield f"{radius:>10.4g} {groups:>9,} {removed:>9,} {removed / self.n:>7.1%} {single:>10,}"
             for pair in pairs:
                 yield f"{'':>10} {pair['distance']:.4g}: {pair['a']} - {pair['b']}"
-                for name in ("text_a", "text_b"):
-                    if name in pair:
-                        yield f"{'':>14}{_line_of(pair[name])}"
+                for line in _lines_of(*(pair.get(name) for name in ("text_a", "text_b"))):
+                    yield f"{'':>14}{line}"
 
     def records(self) -> Iterator[dict[str, Any]]:
         """Yield one mapping a radius: the columns, and the sample pairs."""
@@ -251,7 +251,16 @@ def add_texts(curve: RadiusCurve, rows: Dataset) -> None:
         pair |= texts if any(texts.values()) else {}
 
 
-def _line_of(text: str) -> str:
-    """The start of a text on one line."""
-    words = " ".join(text.split())
-    return words if len(words) <= 100 else f"{words[:97]}..."
+def _lines_of(*texts: str | None) -> list[str]:
+    """The texts of a pair, a line each: their starts, or where they differ first if the starts are the same."""
+    folded = [" ".join(text.split()) for text in texts if text is not None]
+    differ = (place for place, both in enumerate(zip(*folded, strict=False)) if len(set(both)) > 1)
+    same = next(differ, min(map(len, folded), default=0))
+    start = same - BEFORE if len(set(folded)) > 1 and same > SHOWN - BEFORE else 0
+    return [_part_of(text, start) for text in folded]
+
+
+def _part_of(text: str, start: int) -> str:
+    before = "..." if start else ""
+    end = start + SHOWN - len(before)
+    return f"{before}{text[start:]}" if len(text) <= end else f"{before}{text[start : end - 3]}..."

@@ -222,6 +222,7 @@ def dedup(
     """
     start = time.perf_counter()
     rules, quality, graph = check_known(radius, metric, link, keep, None, threads, neighbors, also="all")
+    embeddings = known.own_embeddings(graph, data, embeddings)
     value, fields_of_text = texts.check_text(text)
     inputs = [data, embeddings, ids, quality, within, value, against, against_embeddings, neighbors]
     outputs = {"output": output, "removed": removed, "add_to": add_to}

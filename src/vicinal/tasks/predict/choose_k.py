@@ -117,6 +117,7 @@ def choose_k(
     most = arguments.whole_number(max_k, "max_k")
     threads = None if threads is None else arguments.whole_number(threads, "threads")
     choice, graph = kept.choose(metric, matrix, neighbors)
+    embeddings = kept.own_embeddings(graph, data, embeddings)
     if picture is not None:
         pictures.check(os.fspath(picture), overwrite)
     arguments.check_outputs({"picture": picture}, (data, embeddings, labels, targets, matrix, neighbors), overwrite)

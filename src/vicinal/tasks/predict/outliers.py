@@ -193,6 +193,7 @@ def outliers(
             f"metric: expected a distance, got {choice.reading.name}, which can be negative and does not say how far "
             "rows are apart; give cosine or euclidean"
         )
+    embeddings = kept.own_embeddings(graph, data, embeddings)
     arguments.check_outputs({"output": output, "add_to": add_to}, (data, embeddings, ids, matrix, neighbors), overwrite)
     rows = dataset.read(data, embeddings, ids=ids, encoding=encoding)
     if output is not None:

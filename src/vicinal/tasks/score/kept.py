@@ -15,7 +15,7 @@ from vicinal.data import metric as metric_choice
 from vicinal.data.dataset import Dataset
 from vicinal.data.embeddings import Embeddings
 from vicinal.data.metric import MetricChoice
-from vicinal.data.sources import split
+from vicinal.data.sources import is_data_file, split
 from vicinal.errors import DataError, UsageError
 from vicinal.knn.measure import inverse_lengths, measured
 from vicinal.knn.metrics import BY_NAME, Metric
@@ -40,12 +40,16 @@ class Graph:
         The SHA-256 of each file of embeddings, in the order of the rows; empty where it is not known.
     grouped : bool
         Whether rows of one group were kept apart, so that near rows may be missing.
+    scored, source : str
+        The data set and the file of embeddings of a run that has one of each; else empty.
     """
 
     neighbors: Neighbors
     place: str
     checksums: tuple[str, ...] = ()
     grouped: bool = False
+    scored: str = ""
+    source: str = ""
 
     @property
     def metric(self) -> Metric:
@@ -196,7 +200,8 @@ def _of_run(run: Kept, place: str) -> list[Graph]:
         if first.reference is None:
             number = [source.path for source in run.parts[0].embeddings].index(_path_of(run, one.scorers[0]))
             checksums = tuple(part.embeddings[min(number, len(part.embeddings) - 1)].sha256 for part in run.parts)
-            graphs.append(Graph(one.neighbors, place, checksums, first.groups is not None))
+            alone = (run.parts[0].data.path, _path_of(run, one.scorers[0])) if len(run.parts) == 1 else ("", "")
+            graphs.append(Graph(one.neighbors, place, checksums, first.groups is not None, *alone))
     if not graphs:
         raise UsageError(f"{place}: holds neighbours in a reference alone; score without a reference, or leave it out")
     return sorted(graphs, key=lambda one: one.grouped)
@@ -255,6 +260,15 @@ def choose(
         raise UsageError("matrix: belongs to the metric mahalanobis, but neighbors are given; leave one of them out")
     graph = open_graph(neighbors, None if given is None else given.reading)
     return given or metric_choice.choose(graph.metric), graph
+
+
+def own_embeddings(graph: Graph | None, data: object, embeddings: object) -> object:
+    """Return the embeddings as given; without them those of the run, for the data set that it scored."""
+    if embeddings is not None or graph is None or not graph.source or not is_data_file(data):
+        return embeddings
+    same = Path(str(data)).resolve() == Path(graph.scored).resolve()
+    own = split(graph.source)[0] == split(graph.scored)[0]  # the vectors are a field of the data set
+    return graph.source if same and not own else None
 
 
 def renumbered(graph: Neighbors, rows: np.ndarray) -> Neighbors:

@@ -2,8 +2,9 @@
 
 import contextlib
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +16,13 @@ from vicinal.distributed.engines import HERE, ClusterExact, Engine
 from vicinal.indexes.exact import Exact
 from vicinal.knn.arguments import at_most, cores
 from vicinal.knn.blocks import nothing
+from vicinal.knn.checkpoint import Checkpoint
+from vicinal.knn.checkpoint import question as asked_of
 from vicinal.knn.copies import find_copies
 from vicinal.knn.exact import ExactSearch
 from vicinal.knn.metrics import Metric
 from vicinal.knn.neighbors import Neighbors
+from vicinal.storage import atomic
 from vicinal.tasks.score.inputs import Inputs
 from vicinal.tasks.score.plan import Plan, Question, Scorer
 from vicinal.typing import Progress, StartProgress
@@ -86,8 +90,17 @@ def answers(
             kept = None if folder is None else folder / f"pass{number}-{question.metric.name}"
             least = plan.shared_k(question)
             old = known.get(question)
-            out[question] = _answer(question, members, inputs, old, callback, kept, least, engine, plan.recall)
+            more = number < len(plan.questions)
+            out[question] = _answer(question, members, inputs, old, callback, kept, least, engine, plan.recall, more)
+        for number, question in enumerate(plan.questions, start=1):
+            if folder is not None:
+                atomic.remove_kept(_finished(folder / f"pass{number}-{question.metric.name}"))
     return out
+
+
+def _finished(checkpoint: Path) -> Path:
+    """The folder of a finished pass, which is kept until the last one is finished."""
+    return checkpoint.with_name(f"{checkpoint.name}-finished")
 
 
 @contextlib.contextmanager
@@ -124,8 +137,9 @@ def _answer(
     least_k: int = 0,
     engine: Engine = HERE,
     recall: float | None = None,
+    more: bool = False,
 ) -> Answer:
-    """Run one pass at the largest k of the scorers, or `least_k`, and find copies and distinct neighbours."""
+    """Run one pass at the largest k of the scorers, or `least_k`, and find copies; it is kept where `more` follow."""
     start = time.perf_counter()
     embeddings = inputs.vectors[question]
     threads = min(max(one.threads or cores() for one in members), cores())
@@ -143,7 +157,9 @@ def _answer(
         nearest, used = grown.grow(known, groups, progress), grown.engine
     else:  # nothing is known, or there were too few rows for so many neighbours
         index.fit(embeddings.vectors, inputs.on_invalid, embeddings.invalid)
-        nearest = index.neighbors(k, groups=groups, progress=progress, checkpoint=checkpoint, recall=recall)
+        kept = None if checkpoint is None or not more else _finished(checkpoint)
+        search = partial(index.neighbors, k, groups=groups, progress=progress, checkpoint=checkpoint, recall=recall)
+        nearest = search() if kept is None else _kept_pass(kept, search, index.metric, embeddings, k, groups)
         used = index.engine
     copies = copies_of(nearest, question.metric, embeddings, groups)
     view = None
@@ -152,6 +168,24 @@ def _answer(
         view = _distinct_view(nearest, most, copies, embeddings.vectors, groups, question.metric, threads)
     errors = dict(sorted((embeddings.invalid | inputs.lonely.get(question, {})).items()))
     return Answer(nearest, used, time.perf_counter() - start, embeddings.dim, errors, copies, view)
+
+
+def _kept_pass(
+    folder: Path,
+    search: Callable[[], Neighbors],
+    metric: Metric,
+    embeddings: Embeddings,
+    k: int,
+    groups: np.ndarray | None,
+) -> Neighbors:
+    """The neighbours of a pass, from a folder if an interrupted run finished it; the folder holds them afterwards."""
+    finished = Checkpoint(folder, asked_of(embeddings.vectors, metric.name, k, groups))
+    state = finished.load()
+    if state is not None:
+        return Neighbors(state["indices"], state["distances"], metric.name, embeddings.dim)
+    nearest = search()
+    finished.save({"indices": nearest.indices, "distances": nearest.distances})
+    return nearest
 
 
 def _in_reference(

@@ -11,7 +11,7 @@ from typing import Literal
 from vicinal import devices
 from vicinal.data.embeddings import OnInvalid
 from vicinal.tasks.select.candidates import read
-from vicinal.tasks.select.plan import Arguments, check, count_of
+from vicinal.tasks.select.plan import Arguments, check, count_of, with_run
 from vicinal.tasks.select.selection import Selection, explain, write
 from vicinal.tasks.select.strategies import STRATEGIES, Strategy
 from vicinal.tasks.select.tiers import choose, deduplicate
@@ -194,6 +194,7 @@ def select(
         target, alpha, threshold, bandwidth, clusters, seed, ids, on_invalid, threads,
         progress, output, decisions, overwrite, encoding, recall, marks,
     )  # fmt: skip
+    arguments = with_run(arguments)
     plan = check(arguments)
     candidates = read(arguments, plan)
     tiers = deduplicate(candidates, plan)

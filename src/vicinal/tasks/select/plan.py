@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -112,6 +112,21 @@ class Plan:
     def start(self, name: str) -> Callable[..., None] | None:
         """The callback of a pass that begins, or None."""
         return None if self.progress is None else self.progress(name)
+
+
+def with_run(arguments: Arguments) -> Arguments:
+    """The arguments with what their run knows: the embeddings and, for a dedup beside its scores, the neighbours."""
+    neighbors, wanted = arguments.neighbors, None if arguments.metric is None else find(arguments.metric)
+    free = arguments.embeddings is None and arguments.k is None and arguments.recall is None
+    if neighbors is None and arguments.dedup is not None and free and kept.is_run(arguments.scores):
+        neighbors = arguments.scores
+    if not free or not kept.is_run(neighbors):
+        return arguments
+    graph = kept.open_graph(neighbors, wanted)
+    embeddings = kept.own_embeddings(graph, arguments.data, None)
+    if embeddings is None:
+        return arguments
+    return replace(arguments, neighbors=neighbors, embeddings=embeddings)
 
 
 def check(arguments: Arguments) -> Plan:

@@ -158,13 +158,15 @@ def test_scoring_known_neighbours_checks_them_too(folder: Path) -> None:
 
 
 def test_too_few_known_neighbours_are_named_with_a_remedy(folder: Path) -> None:
-    for use, name in (("outliers", "k"), ("diagnose", "k"), ("choose_k", "max_k")):
-        function = getattr(vicinal, use)
-        more = {} if use == "outliers" else {"labels": "y"}
+    uses: list[tuple[str, dict[str, object]]] = [
+        ("outliers", {"k": 13, "by": "distance"}),
+        ("outliers", {"k": 13, "by": "lof"}),
+        ("diagnose", {"k": 13, "labels": "y"}),
+        ("choose_k", {"max_k": 13, "labels": "y"}),
+    ]
+    for use, more in uses:
         with pytest.raises(UsageError, match=r"holds 12 neighbours.*expected at least k = 13; compute"):
-            function(
-                **asked(**more, **{name: 13}, neighbors="run", **({"by": "distance"} if use == "outliers" else {}))
-            )
+            getattr(vicinal, use)(**asked(**more, neighbors="run"))
 
 
 def test_neighbours_outside_groups_are_no_neighbours_of_all(folder: Path) -> None:

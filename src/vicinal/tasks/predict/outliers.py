@@ -213,6 +213,7 @@ def outliers(
         if graph is None:
             distinct = index.fit(vectors[copies.first], invalid={}).neighbors(k, progress=report, recall=recall)
         else:
+            graph.at_least(k, len(rows))
             distinct = _distinct(kept.renumbered(graph.neighbors, use.left), copies, k, vectors, index)
         score, limit = score_and_limit(distinct, by, None)
         score, nearest = score[copies.group], _of_copies(distinct, copies)

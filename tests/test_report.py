@@ -26,6 +26,7 @@ from vicinal.errors import UsageError
 from vicinal.knn.metrics import find
 from vicinal.tasks import pictures, report
 from vicinal.tasks.page import fields, packing, regions
+from vicinal.tasks.page.duplicates import groups_of
 from workplace import Workplace
 
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
@@ -494,6 +495,15 @@ def test_duplicates_stand_side_by_side_with_the_difference_marked(page: Page) ->
     assert page.locator("#pane .sides del").all_inner_texts() == []
     settled(page, lambda: page.click("#select-copies"))
     assert selected(page) == [9]
+    settled(page, lambda: page.click("#drop-copies"))
+    assert selected(page) == [row for row in range(N) if row != 9]
+
+
+@pytest.mark.parametrize(("metric", "radius"), [("cosine", 0.0), ("cosine", 0.5), ("inner_product", 1e9)])
+def test_copies_are_counted_whichever_row_stays(metric: str, radius: float) -> None:
+    vectors = np.array([[1, 0], [1, 0], [1, 0], [0, 1], [0.9, 0.1], [0.9, 0.1]], dtype=np.float32)
+    found = groups_of(vectors, np.array([0, 1, 2, 3, 5, 6]), find(metric), radius, np.array([7, 8, 8, 8, 0, 9, 9]))
+    assert found.copies.tolist() == [2, 6]  # row 0 stays for both, and has another text
 
 
 def test_findings_of_a_diagnosis_are_on_the_same_page(page: Page, made: tuple[Path, np.ndarray]) -> None:

@@ -178,6 +178,7 @@ def _duplicates(content: Content) -> dict[str, Any]:
             "copies": int(counts[COPY]),
             "same_vector": int(counts[SAME_VECTOR]),
             "near": int(counts[NEAR]),
+            "repeated": len(groups.copies),
         }
     }
 
@@ -195,6 +196,7 @@ def _parts(content: Content, columns: list[Column], block: int) -> Iterator[tupl
     if content.groups is not None and len(content.groups.sizes):
         groups = content.groups
         named = {"rows": groups.rows, "size": groups.sizes, "far": groups.distances, "match": groups.match}
+        named["copies"] = groups.copies
         yield from ((f"dup.{name}", planes(values)) for name, values in named.items())
     if content.neighbors is not None:
         k = min(content.neighbors.k, SHOWN_NEIGHBOURS)

@@ -77,12 +77,18 @@ async function drawDuplicates() {
     .filter(([times]) => times).map(([times, what]) => `${count(times, "row")} ${what}`).join(", ");
   const what = found.radius ? `within ${found.radius} of the row that stays` : "with the same vector";
   const said = `${count(found.groups, "group")} of rows ${what}${kinds ? `: beside the rows that stay, ${kinds}` : ""}.${shownGroups.length < found.groups ? ` The ${shownGroups.length} largest${state.mask ? " with a selected row" : ""} are listed.` : ""}`;
-  const copies = found.copies ? make("button", { type: "button", id: "select-copies", textContent: "Select the copies that could go", onclick: async () => {
-    const gone = [];
-    match.forEach((one, j) => { if (one === 1) gone.push(rows[j]); });
-    await setFilter("rows", { kind: "rows", rows: gone.sort((a, b) => a - b), said: "copies that could go" });
-  } }) : null;
+  // A copy may stand in a group whose row that stays has another text: all rows that repeat an earlier one could go.
+  const copies = found.repeated ? make("div", { className: "buttons" },
+    make("button", { type: "button", id: "select-copies", textContent: `Select ${count(found.repeated, "true copy").replace("copys", "copies")}`, title: "Rows whose vector and text an earlier row has", onclick: () => selectCopies(true) }),
+    make("button", { type: "button", id: "drop-copies", textContent: "Select all rows but these", title: "Export then gives the data without them", onclick: () => selectCopies(false) })) : null;
   twoParts(said, items, side, copies);
+}
+
+async function selectCopies(wanted) {
+  const copies = await array("dup.copies", "u4"), is = new Uint8Array(n), rows = [];
+  for (const row of copies) is[row] = 1;
+  for (let row = 0; row < n; row++) if (Boolean(is[row]) === wanted) rows.push(row);
+  return setFilter("rows", { kind: "rows", rows, said: wanted ? "true copies, which could go" : "all rows but true copies" });
 }
 
 async function records(name, said, line, open) {

@@ -1,10 +1,10 @@
 // What was found in the data: groups of duplicates, likely label errors, boundary pairs, outliers, and the figures.
-const TABS = [["rows", "Rows"], ["duplicates", "Duplicates"], ["errors", "Label errors"], ["pairs", "Boundary pairs"], ["outliers", "Outliers"], ["figures", "Figures"]];
+const TABS = [["rows", "Rows"], ["duplicates", "Duplicates"], ["radius", "Radius"], ["errors", "Label errors"], ["pairs", "Boundary pairs"], ["outliers", "Outliers"], ["figures", "Figures"]];
 const MATCHES = ["stays", "copy", "same vector, other text", "near"];
 const SHOWN_ITEMS = 200;
 const chosen = {}; // what is open in each tab
 
-const has = (name) => name === "rows" || Boolean(head.found[name]);
+const has = (name) => name === "rows" || (name === "radius" ? head.nearest >= 0 : Boolean(head.found[name]));
 
 function startTabs() {
   const counts = { duplicates: head.found.duplicates?.groups, errors: head.found.errors?.length, pairs: head.found.pairs?.length };
@@ -36,7 +36,7 @@ async function drawTab() {
   $("pages").hidden = state.tab !== "rows";
   $("pane").scrollTop = 0;
   if (state.tab === "rows") return drawTable();
-  return { duplicates: drawDuplicates, errors: drawErrors, pairs: drawPairs, outliers: drawOutliers, figures: drawFigures, search: head.explore ? drawSearch : drawTable }[state.tab]();
+  return { duplicates: drawDuplicates, radius: drawRadius, errors: drawErrors, pairs: drawPairs, outliers: drawOutliers, figures: drawFigures, search: head.explore ? drawSearch : drawTable }[state.tab]();
 }
 
 // A list at the left and what is open of it at the right.
@@ -97,6 +97,33 @@ async function records(name, said, line, open) {
     onclick: () => { chosen[name] = one; show(one.row); drawTab(); } }, make("b", { textContent: line(one) }), make("bdi", { textContent: await preview(one.row, 110) })))));
   const select = make("button", { type: "button", textContent: "Select these rows", onclick: () => setFilter("rows", { kind: "rows", rows: [...new Set(all.flatMap((one) => (one.other === undefined ? [one.row] : [one.row, one.other])))], said }) });
   twoParts(`${count(all.length, "entry").replace("entrys", "entries")}: ${said}.${all.length > SHOWN_ITEMS ? ` The first ${SHOWN_ITEMS} are listed.` : ""}`, items, own ? await open(own) : nothing(), select);
+}
+
+// To choose a radius of duplicates by: how many rows have another so near, and pairs just so far from each other.
+const SHARES = 24;
+async function drawRadius() {
+  const c = head.nearest, [v, order] = await Promise.all([values(c), orderOf(c)]), turn = state.tab, all = [];
+  for (let i = 1; i <= SHARES; i++) {
+    let last = Math.ceil((i / SHARES) * order.length) - 1;
+    while (last >= 0 && last + 1 < order.length && v[order[last + 1]] === v[order[last]]) last++;
+    if (last >= 0 && all[all.length - 1]?.last !== last) all.push({ last, row: order[last], far: v[order[last]] });
+  }
+  const own = all.find((one) => one.last === chosen.radius), pairOf = async (row) => [row, (await neighboursOf(row))[0][0]];
+  const items = await Promise.all(all.map(async (one) => make("li", {}, make("button", { type: "button", className: "row", data: { row: one.row }, ariaCurrent: String(own === one),
+    onclick: () => { chosen.radius = one.last; chosen.pair = 0; drawRadius(); } },
+  make("b", { textContent: shown(one.far) }), make("bdi", { textContent: `${count(one.last + 1, "row")} have another so near` })))));
+  let side = make("p", { className: "hint", textContent: "Choose a distance at the left: pairs of rows just so far apart are shown, for as long as they say the same the radius makes sense." });
+  if (own) {
+    const place = Math.max(0, own.last - (chosen.pair ?? 0)), [one, other] = await pairOf(order[place]);
+    const step = (by) => { chosen.pair = Math.max(0, Math.min(own.last, (chosen.pair ?? 0) + by)); return drawRadius(); };
+    side = make("div", {}, make("div", { className: "buttons" },
+      make("button", { type: "button", textContent: "‹", ariaLabel: "farther pair", onclick: () => step(-1) }),
+      make("span", { id: "pair", textContent: `a pair at distance ${shown(v[order[place]])}` }),
+      make("button", { type: "button", id: "pair-next", textContent: "›", ariaLabel: "nearer pair", onclick: () => step(1) }),
+      make("button", { type: "button", id: "select-near", textContent: "Select the rows so near", onclick: () => setFilter(`c${c}`, { kind: "range", column: c, low: -Infinity, high: own.far }) })),
+    await sideBySide(one, other));
+  }
+  if (state.tab === turn) twoParts(`How far each row is from its nearest (${head.metric}), to choose --radius by; the groups of this page have ${head.found.duplicates?.radius ?? "none"}.`, items, side);
 }
 
 const percent = (share) => `${Math.round(100 * share)} %`;

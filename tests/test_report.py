@@ -26,6 +26,7 @@ from vicinal.errors import UsageError
 from vicinal.knn.metrics import find
 from vicinal.tasks import pictures, report
 from vicinal.tasks.page import fields, packing, regions
+from vicinal.tasks.page.duplicates import groups_of
 from workplace import Workplace
 
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
@@ -494,6 +495,35 @@ def test_duplicates_stand_side_by_side_with_the_difference_marked(page: Page) ->
     assert page.locator("#pane .sides del").all_inner_texts() == []
     settled(page, lambda: page.click("#select-copies"))
     assert selected(page) == [9]
+    settled(page, lambda: page.click("#drop-copies"))
+    assert selected(page) == [row for row in range(N) if row != 9]
+
+
+def test_a_radius_is_chosen_by_pairs_at_that_distance(page: Page, made: tuple[Path, np.ndarray]) -> None:
+    vectors = made[1].astype(np.float64)
+    far = np.sqrt(((vectors[:, None] - vectors) ** 2).sum(-1))
+    np.fill_diagonal(far, np.inf)
+    nearest = np.sort(far.min(1))
+    page.click("#tab-radius")
+    until(page, "document.getElementById('pane').dataset.list === 'radius'")
+    page.click(".list .row >> nth=2")
+    page.wait_for_selector("#pair")
+    last = (
+        int(np.searchsorted(nearest, nearest[round(N * 3 / 24) - 1] * (1 + 1e-6), "right")) - 1
+    )  # a pair has one distance
+    assert page.inner_text(".list .row >> nth=2").endswith(f"{last + 1} rows have another so near")
+    assert page.inner_text("#pair") == f"a pair at distance {nearest[last]:.4g}"
+    page.click("#pair-next")
+    until(page, f"document.getElementById('pair').textContent === 'a pair at distance {nearest[last - 1]:.4g}'")
+    settled(page, lambda: page.click("#select-near"))
+    assert selected(page) == np.flatnonzero(far.min(1) <= nearest[last] * (1 + 1e-6)).tolist()
+
+
+@pytest.mark.parametrize(("metric", "radius"), [("cosine", 0.0), ("cosine", 0.5), ("inner_product", 1e9)])
+def test_copies_are_counted_whichever_row_stays(metric: str, radius: float) -> None:
+    vectors = np.array([[1, 0], [1, 0], [1, 0], [0, 1], [0.9, 0.1], [0.9, 0.1]], dtype=np.float32)
+    found = groups_of(vectors, np.array([0, 1, 2, 3, 5, 6]), find(metric), radius, np.array([7, 8, 8, 8, 0, 9, 9]))
+    assert found.copies.tolist() == [2, 6]  # row 0 stays for both, and has another text
 
 
 def test_findings_of_a_diagnosis_are_on_the_same_page(page: Page, made: tuple[Path, np.ndarray]) -> None:

@@ -327,7 +327,10 @@ def _warn_of_concentration(facts: VectorFacts) -> str | None:
 def _warn_of_copies(facts: VectorFacts) -> str | None:
     if not facts.copies:
         return None
-    return f"rows with the vector of another row: {facts.copies:,}; `vicinal score --by distinct` ignores them"
+    return (
+        f"rows with the vector of an earlier row: {facts.copies:,}, whose texts may differ; "
+        "`vicinal score --by distinct` counts each vector once"
+    )
 
 
 def _warn_of_lengths(facts: VectorFacts) -> str | None:

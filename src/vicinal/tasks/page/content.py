@@ -31,6 +31,7 @@ TEXT_FIELDS = (
     "response",
 )
 REGIONS = ("region", "smaller region")
+NEAREST = "distance to the nearest"
 OUTLIERS, SHOWN_NEIGHBOURS, LEAST_LOF = 200, 30, 2
 
 
@@ -171,7 +172,7 @@ def content_of(
         about=_about(rows, places, kind),
         ids=rows.ids,
         id_name=rows.id_name,
-        columns=[*rows.scores, *plain, *groups.columns(n), *derived],
+        columns=[*rows.scores, *plain, *groups.columns(n), *_nearest(rows.neighbors, rows.metric), *derived],
         left_out=left_out,
         preview=preview,
         places=places,
@@ -231,6 +232,14 @@ def _regions(places: np.ndarray, texts: list[str]) -> tuple[tuple[list[Region], 
             labels = [*(one.name for one in found), None]
             columns.append(Column(name, "category", "derived", smallest(np.where(code < 0, len(found), code)), labels))
     return tuple(levels), columns
+
+
+def _nearest(neighbors: Neighbors | None, metric: Metric) -> list[Column]:
+    """How far each row is from the nearest other one, by which a radius of duplicates is chosen."""
+    if neighbors is None or not neighbors.k:
+        return []
+    far = np.where(neighbors.indices[:, 0] >= 0, neighbors.distances[:, 0], np.nan).astype(np.float32)
+    return [Column(NEAREST, "number", "derived", far, unit=metric.unit)]
 
 
 def _outliers(neighbors: Neighbors) -> list[dict[str, Any]]:

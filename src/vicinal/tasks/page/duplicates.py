@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vicinal.knn.metrics import Metric
+from vicinal.knn.metrics import Metric, find
 from vicinal.knn.neighbors import Neighbors
 from vicinal.tasks.duplicates.grouping import Rules, distances_between, group_rows
 from vicinal.tasks.duplicates.texts import matches
@@ -32,6 +32,8 @@ class Groups:
         Of each of `rows` to the row that stays.
     match : ndarray of uint8
         STAYS, COPY, SAME_VECTOR or NEAR.
+    copies : ndarray of uint32
+        The rows whose vector and text an earlier row has, whichever row stays in their group.
     """
 
     radius: float
@@ -39,6 +41,7 @@ class Groups:
     sizes: np.ndarray
     distances: np.ndarray
     match: np.ndarray
+    copies: np.ndarray
 
     def columns(self, n: int) -> list[Column]:
         """Return how each row is like the one that stays, and the size of its group, as columns of the page."""
@@ -75,7 +78,7 @@ def groups_of(
     """
     if not len(valid):
         none = np.empty(0, dtype=np.uint32)
-        return Groups(radius, none, none, none.astype(np.float32), none.astype(np.uint8))
+        return Groups(radius, none, none, none.astype(np.float32), none.astype(np.uint8), none)
     known = None if graph is None else kept.renumbered(graph, valid)
     stays = group_rows(vectors, Rules(radius, metric, "greedy", "first", None, graph=known))[1]
     order = np.lexsort((np.arange(len(valid)), stays))
@@ -93,4 +96,14 @@ def groups_of(
         sizes[largest].astype(np.uint32),
         distance[chosen].astype(np.float32),
         np.array([MATCH[match[row]] for row in chosen], dtype=np.uint8),
+        valid[_copies(vectors, metric, None if texts is None else texts[valid])].astype(np.uint32),
     )
+
+
+def _copies(vectors: np.ndarray, metric: Metric, texts: np.ndarray | None) -> np.ndarray:
+    """Return the rows that `vicinal dedup --radius 0` drops: an earlier row has their vector and their text."""
+    if texts is None:
+        return np.empty(0, dtype=np.int64)
+    same = find("euclidean") if metric.product else metric
+    stays = group_rows(vectors, Rules(0.0, same, "greedy", "first", None), None, texts)[1]
+    return np.flatnonzero(stays != np.arange(len(vectors)))

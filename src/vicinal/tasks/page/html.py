@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from vicinal import __version__
-from vicinal.tasks.page.content import REGIONS, SHOWN_NEIGHBOURS, Content
+from vicinal.tasks.page.content import NEAREST, REGIONS, SHOWN_NEIGHBOURS, Content
 from vicinal.tasks.page.duplicates import COPY, NEAR, SAME_VECTOR
 from vicinal.tasks.page.fields import Column, columns_of, text_blocks
 from vicinal.tasks.page.maps import extent
@@ -129,6 +129,9 @@ def _head(content: Content, columns: list[Column], id_column: int, block: int) -
         "colour": scores[0] if scores else (first or [-1])[0],
         "regions": [_areas(content, found) for found in content.regions],
         "region_columns": list(REGIONS),
+        "nearest": next(
+            (place for place, one in enumerate(columns) if (one.role, one.name) == ("derived", NEAREST)), -1
+        ),
         "outlier_score": "local outlier factor",
         "found": {**content.found, **_duplicates(content)},
         "command": content.command,
@@ -178,6 +181,7 @@ def _duplicates(content: Content) -> dict[str, Any]:
             "copies": int(counts[COPY]),
             "same_vector": int(counts[SAME_VECTOR]),
             "near": int(counts[NEAR]),
+            "repeated": len(groups.copies),
         }
     }
 
@@ -195,6 +199,7 @@ def _parts(content: Content, columns: list[Column], block: int) -> Iterator[tupl
     if content.groups is not None and len(content.groups.sizes):
         groups = content.groups
         named = {"rows": groups.rows, "size": groups.sizes, "far": groups.distances, "match": groups.match}
+        named["copies"] = groups.copies
         yield from ((f"dup.{name}", planes(values)) for name, values in named.items())
     if content.neighbors is not None:
         k = min(content.neighbors.k, SHOWN_NEIGHBOURS)

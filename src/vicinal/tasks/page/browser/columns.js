@@ -187,8 +187,13 @@ function spreadOf(c) {
       if (!m) return { low: 0, high: 1, least: 0, most: 1, heavy: false, beyond: 0, empty: true };
       const at = (q) => v[order[Math.min(m - 1, Math.floor(q * m))]];
       const least = v[order[0]], most = v[order[m - 1]], inner = at(0.99) - at(0.01);
-      const heavy = most - least > 8 * inner && inner > 0;
-      const low = heavy ? at(0.01) : least, high = heavy ? at(0.99) : most;
+      // The tail may hold more than a percent: the widest part is drawn that is no tail of the part within it.
+      const ends = [0.99, 0.97, 0.95, 0.9, 0.85, 0.8], widths = ends.map((q) => at(q) - at(1 - q));
+      let own = ends.length;
+      while (own > 0 && widths[own - 1] <= 8 * (own < ends.length ? widths[own] : at(0.75) - at(0.25))) own--;
+      const end = ends[own], cut = own > 0 && end !== undefined && widths[own] > 0;
+      const heavy = cut || (most - least > 8 * inner && inner > 0);
+      const low = heavy ? at(cut ? 1 - end : 0.01) : least, high = heavy ? at(cut ? end : 0.99) : most;
       let beyond = 0;
       if (heavy) for (let i = 0; i < v.length; i++) if (v[i] < low || v[i] > high) beyond++;
       return { low, high, least, most, heavy, beyond, q01: at(0.01), q99: at(0.99), empty: false };

@@ -1,10 +1,10 @@
 // What was found in the data: groups of duplicates, likely label errors, boundary pairs, outliers, and the figures.
-const TABS = [["rows", "Rows"], ["duplicates", "Duplicates"], ["errors", "Label errors"], ["pairs", "Boundary pairs"], ["outliers", "Outliers"], ["figures", "Figures"]];
+const TABS = [["rows", "Rows"], ["duplicates", "Duplicates"], ["radius", "Radius"], ["errors", "Label errors"], ["pairs", "Boundary pairs"], ["outliers", "Outliers"], ["figures", "Figures"]];
 const MATCHES = ["stays", "copy", "same vector, other text", "near"];
 const SHOWN_ITEMS = 200;
 const chosen = {}; // what is open in each tab
 
-const has = (name) => name === "rows" || Boolean(head.found[name]);
+const has = (name) => name === "rows" || (name === "radius" ? head.nearest >= 0 : Boolean(head.found[name]));
 
 function startTabs() {
   const counts = { duplicates: head.found.duplicates?.groups, errors: head.found.errors?.length, pairs: head.found.pairs?.length };
@@ -36,7 +36,7 @@ async function drawTab() {
   $("pages").hidden = state.tab !== "rows";
   $("pane").scrollTop = 0;
   if (state.tab === "rows") return drawTable();
-  return { duplicates: drawDuplicates, errors: drawErrors, pairs: drawPairs, outliers: drawOutliers, figures: drawFigures, search: head.explore ? drawSearch : drawTable }[state.tab]();
+  return { duplicates: drawDuplicates, radius: drawRadius, errors: drawErrors, pairs: drawPairs, outliers: drawOutliers, figures: drawFigures, search: head.explore ? drawSearch : drawTable }[state.tab]();
 }
 
 // A list at the left and what is open of it at the right.
@@ -77,12 +77,18 @@ async function drawDuplicates() {
     .filter(([times]) => times).map(([times, what]) => `${count(times, "row")} ${what}`).join(", ");
   const what = found.radius ? `within ${found.radius} of the row that stays` : "with the same vector";
   const said = `${count(found.groups, "group")} of rows ${what}${kinds ? `: beside the rows that stay, ${kinds}` : ""}.${shownGroups.length < found.groups ? ` The ${shownGroups.length} largest${state.mask ? " with a selected row" : ""} are listed.` : ""}`;
-  const copies = found.copies ? make("button", { type: "button", id: "select-copies", textContent: "Select the copies that could go", onclick: async () => {
-    const gone = [];
-    match.forEach((one, j) => { if (one === 1) gone.push(rows[j]); });
-    await setFilter("rows", { kind: "rows", rows: gone.sort((a, b) => a - b), said: "copies that could go" });
-  } }) : null;
+  // A copy may stand in a group whose row that stays has another text: all rows that repeat an earlier one could go.
+  const copies = found.repeated ? make("div", { className: "buttons" },
+    make("button", { type: "button", id: "select-copies", textContent: `Select ${count(found.repeated, "true copy").replace("copys", "copies")}`, title: "Rows whose vector and text an earlier row has", onclick: () => selectCopies(true) }),
+    make("button", { type: "button", id: "drop-copies", textContent: "Select all rows but these", title: "Export then gives the data without them", onclick: () => selectCopies(false) })) : null;
   twoParts(said, items, side, copies);
+}
+
+async function selectCopies(wanted) {
+  const copies = await array("dup.copies", "u4"), is = new Uint8Array(n), rows = [];
+  for (const row of copies) is[row] = 1;
+  for (let row = 0; row < n; row++) if (Boolean(is[row]) === wanted) rows.push(row);
+  return setFilter("rows", { kind: "rows", rows, said: wanted ? "true copies, which could go" : "all rows but true copies" });
 }
 
 async function records(name, said, line, open) {
@@ -91,6 +97,33 @@ async function records(name, said, line, open) {
     onclick: () => { chosen[name] = one; show(one.row); drawTab(); } }, make("b", { textContent: line(one) }), make("bdi", { textContent: await preview(one.row, 110) })))));
   const select = make("button", { type: "button", textContent: "Select these rows", onclick: () => setFilter("rows", { kind: "rows", rows: [...new Set(all.flatMap((one) => (one.other === undefined ? [one.row] : [one.row, one.other])))], said }) });
   twoParts(`${count(all.length, "entry").replace("entrys", "entries")}: ${said}.${all.length > SHOWN_ITEMS ? ` The first ${SHOWN_ITEMS} are listed.` : ""}`, items, own ? await open(own) : nothing(), select);
+}
+
+// To choose a radius of duplicates by: how many rows have another so near, and pairs just so far from each other.
+const SHARES = 24;
+async function drawRadius() {
+  const c = head.nearest, [v, order] = await Promise.all([values(c), orderOf(c)]), turn = state.tab, all = [];
+  for (let i = 1; i <= SHARES; i++) {
+    let last = Math.ceil((i / SHARES) * order.length) - 1;
+    while (last >= 0 && last + 1 < order.length && v[order[last + 1]] === v[order[last]]) last++;
+    if (last >= 0 && all[all.length - 1]?.last !== last) all.push({ last, row: order[last], far: v[order[last]] });
+  }
+  const own = all.find((one) => one.last === chosen.radius), pairOf = async (row) => [row, (await neighboursOf(row))[0][0]];
+  const items = await Promise.all(all.map(async (one) => make("li", {}, make("button", { type: "button", className: "row", data: { row: one.row }, ariaCurrent: String(own === one),
+    onclick: () => { chosen.radius = one.last; chosen.pair = 0; drawRadius(); } },
+  make("b", { textContent: shown(one.far) }), make("bdi", { textContent: `${count(one.last + 1, "row")} have another so near` })))));
+  let side = make("p", { className: "hint", textContent: "Choose a distance at the left: pairs of rows just so far apart are shown, for as long as they say the same the radius makes sense." });
+  if (own) {
+    const place = Math.max(0, own.last - (chosen.pair ?? 0)), [one, other] = await pairOf(order[place]);
+    const step = (by) => { chosen.pair = Math.max(0, Math.min(own.last, (chosen.pair ?? 0) + by)); return drawRadius(); };
+    side = make("div", {}, make("div", { className: "buttons" },
+      make("button", { type: "button", textContent: "‹", ariaLabel: "farther pair", onclick: () => step(-1) }),
+      make("span", { id: "pair", textContent: `a pair at distance ${shown(v[order[place]])}` }),
+      make("button", { type: "button", id: "pair-next", textContent: "›", ariaLabel: "nearer pair", onclick: () => step(1) }),
+      make("button", { type: "button", id: "select-near", textContent: "Select the rows so near", onclick: () => setFilter(`c${c}`, { kind: "range", column: c, low: -Infinity, high: own.far }) })),
+    await sideBySide(one, other));
+  }
+  if (state.tab === turn) twoParts(`How far each row is from its nearest (${head.metric}), to choose --radius by; the groups of this page have ${head.found.duplicates?.radius ?? "none"}.`, items, side);
 }
 
 const percent = (share) => `${Math.round(100 * share)} %`;

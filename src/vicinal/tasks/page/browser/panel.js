@@ -56,6 +56,7 @@ async function numberFilter(c, body) {
   high.addEventListener("change", typed);
   brush(bars, (a, b) => {
     const value = (share) => spread.low + share * (spread.high - spread.low);
+    if (spread.heavy) [a, b] = [Math.floor(a * BINS) / BINS, Math.ceil(b * BINS) / BINS];
     set(a <= 0 ? -Infinity : value(a), b >= 1 ? Infinity : value(b)); // the end bars hold all that is beyond
   });
   const draw = () => {

@@ -613,7 +613,7 @@ def test_a_graph_says_where_its_codes_tell_little_apart() -> None:
     BY_NAME["hnsw"](metric="euclidean").fit(vectors)
 
 
-@pytest.mark.parametrize(("name", "place", "value"), [("head", 5, 1e300)])
+@pytest.mark.parametrize(("name", "place", "value"), [("head", 5, 1e300), ("head", 4, 1e-300), ("bases", 3, np.nan)])
 def test_numbers_that_a_graph_cannot_have_are_refused(name: str, place: int, value: float, tmp_path: Path) -> None:
     index: Any = BY_NAME["graph"](metric="inner_product").fit(np.random.default_rng(0).normal(size=(50, 3)))
     engine = index._backend.engine

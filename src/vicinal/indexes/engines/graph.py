@@ -36,6 +36,7 @@ NEW_WIDTH = 128  # of the search for the neighbours of an added row
 REBUILT = 2  # the graph is built anew where more rows are added than 1 / REBUILT of those that it has
 SPARE = 6  # rows proposed beyond k at least, so that the errors of codes cost little
 SAMPLE, NEAREST, VIEW = 200, 10, 128  # rows, neighbours and width of the search that tell how many are needed
+LEAST, FAR = 1e-35, 1e30  # least and highest scale of codes; the highest base
 LONGEST = 1e42  # length of rows whose values float32 holds
 EXTRA = 16  # coordinates that make rows of inner_product equally long
 ARRAYS = {"head": ("f8", 1), "centre": ("f8", 1), "rows": ("i4", 1), "codes": ("u1", 2), "bases": ("f4", 1)}
@@ -151,6 +152,10 @@ class GraphEngine(Engine):
         head = parts["head"]
         made = GraphParts(dim=int(head[1]), max_code=int(head[2]), factor=float(head[3]), scale=float(head[4]))
         arrays = {name: parts[name] for name in ARRAYS if name != "head"}
+        bases = arrays["bases"]
+        # Links are chosen by sorting distances, which NaN would not order.
+        if not (LEAST <= made.scale <= FAR and ((bases >= 0) & (bases <= np.float32(FAR))).all()):
+            raise _damaged(path, "its scale or bases are no numbers that it can have")
         try:
             self._search = loaded_graph_search(made, arrays, self.threads)
         except (ValueError, TypeError) as error:

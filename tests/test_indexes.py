@@ -13,8 +13,10 @@ from vicinal import typing
 from vicinal.errors import DataError, NotFitted, UsageError
 from vicinal.indexes import BY_NAME, INDEXES, Index, proposals
 from vicinal.indexes import load_index as load
+from vicinal.indexes.engines import graph
 from vicinal.knn.kernels import native
 from vicinal.knn.metrics import METRICS, find
+from vicinal.storage import npy
 from vicinal.typing import MetricName
 
 EXAMPLES = Path(__file__).parent.parent / "examples" / "wordnet"
@@ -585,6 +587,44 @@ def test_a_graph_finds_groups_of_rows_that_lie_far_from_each_other() -> None:
     vectors = centres + random.normal(size=centres.shape)
     index = BY_NAME["graph"](metric="euclidean").fit(vectors)
     assert recall(index.search(vectors, 1).indices, np.arange(len(vectors))[:, None]) > 0.999
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "sqeuclidean", "cosine", "inner_product"])
+def test_a_graph_whose_width_spans_its_vectors_is_exact(metric: MetricName) -> None:
+    random = np.random.default_rng(1)
+    vectors = random.standard_cauchy(size=(400, 6)) ** 3  # codes of one scale tell most of them not apart
+    vectors[300:350] = vectors[:50]
+    index: Index = BY_NAME["graph"](metric=metric, ef_search=400).fit(vectors[:390])
+    index.add(vectors[390:]).remove(range(100, 120))
+    kept = np.r_[0:100, 120:400]
+    exact = brute_force(vectors[kept], vectors[:30], 20, metric)
+    found = index.search(vectors[:30], 20)
+    np.testing.assert_array_equal(found.indices, kept[exact[0]])
+    np.testing.assert_allclose(found.distances, exact[1], rtol=1e-6)
+
+
+def test_a_graph_says_where_its_codes_tell_little_apart() -> None:
+    vectors = np.random.default_rng(0).normal(size=(400, 8))
+    BY_NAME["graph"](metric="euclidean").fit(vectors)  # says nothing; warnings are errors here
+    vectors[::2] += 1e4
+    with pytest.warns(UserWarning, match="of 400 vectors the 10 nearest lie among the first .* take hnsw"):
+        BY_NAME["graph"](metric="euclidean").fit(vectors)
+    BY_NAME["graph"](metric="euclidean", ef_search=400).fit(vectors)
+    BY_NAME["hnsw"](metric="euclidean").fit(vectors)
+
+
+@pytest.mark.parametrize(("name", "place", "value"), [("head", 5, 1e300), ("head", 4, 1e-300), ("bases", 3, np.nan)])
+def test_numbers_that_a_graph_cannot_have_are_refused(name: str, place: int, value: float, tmp_path: Path) -> None:
+    index: Any = BY_NAME["graph"](metric="inner_product").fit(np.random.default_rng(0).normal(size=(50, 3)))
+    engine = index._backend.engine
+    engine.write(tmp_path)
+    arrays = dict(graph._arrays(tmp_path / graph.FILE))
+    arrays[name][place] = value
+    with open(tmp_path / graph.FILE, "wb") as file:
+        for array in arrays.values():
+            npy.write_npy(file, array)
+    with pytest.raises(DataError, match=r"engine\.graph: .*; build the index again"):
+        engine.read({graph.FILE: tmp_path / graph.FILE}, index._backend.entries)
 
 
 def test_links_of_a_graph_are_chosen_by_hand_on_a_line() -> None:

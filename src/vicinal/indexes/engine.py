@@ -82,6 +82,10 @@ class Engine(ABC):
             int64 (n_queries, >= k), in any order; -1 for none.
         """
 
+    def visits_all(self, n: int) -> bool:
+        """Whether it is set to visit all n entries for each query, so that an exact scan answers in its place."""
+        return False
+
     def write(self, folder: Path) -> None:
         """Write its files into a folder; an engine that is built again on load writes none."""
         return None

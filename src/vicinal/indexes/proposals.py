@@ -3,7 +3,8 @@
     query -> engine: entries -> true distances, ranked by (distance, entry) -> copies put back -> rows
 
 A filter that few rows match is answered by an exact scan of those rows; one that many match by the engine, and by the
-scan again for each query for which the engine found too few. So each query always gets min(k, matches) rows.
+scan again for each query for which the engine found too few. So each query always gets min(k, matches) rows. An engine
+that is set to visit all entries is left out for the scan.
 """
 
 from typing import Any, Protocol
@@ -246,6 +247,8 @@ class Proposals:
             return nothing(len(queries), k)
         if allowed is not None and (n_matching <= max(SCAN_AT_MOST, self._rows.n // 10) or 4 * k >= n_matching):
             return self._scan.nearest(queries, k, np.flatnonzero(allowed))
+        if self.engine.visits_all(self.entries.n):
+            return self._scan.nearest(queries, k, self._matching(allowed))
         copies, among = self.entries.groups(allowed)
         wanted = min(k, self.entries.n if among is None else int(np.count_nonzero(among)))
         indices, distances = self._ranked(queries, self._proposed(queries, wanted, among), wanted)
@@ -256,10 +259,13 @@ class Proposals:
         # An engine that visits a part of its entries may propose fewer than there are; an exact scan fills up.
         short = np.flatnonzero((indices >= 0).sum(axis=1) < min(k, n_matching))
         if len(short):
-            rows = self._rows.live() if allowed is None else np.flatnonzero(allowed)
-            rows = np.arange(self._rows.n) if rows is None else rows
-            indices[short], distances[short] = self._scan.nearest(queries[short], k, rows)
+            indices[short], distances[short] = self._scan.nearest(queries[short], k, self._matching(allowed))
         return indices, distances
+
+    def _matching(self, allowed: np.ndarray | None) -> np.ndarray:
+        """The rows that may be found, ascending."""
+        rows = self._rows.live() if allowed is None else np.flatnonzero(allowed)
+        return np.arange(self._rows.n) if rows is None else rows
 
     def _entries_of(self, prepared: np.ndarray, k: int, among: np.ndarray | None) -> np.ndarray:
         """What the engine proposes; DataError where its file names an entry that does not exist."""

@@ -1,5 +1,6 @@
 """A flat navigable graph, built from an approximate neighbour graph and searched over codes by the native kernel."""
 
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,8 @@ NEW_WIDTH = 128  # of the search for the neighbours of an added row
 REBUILT = 2  # the graph is built anew where more rows are added than 1 / REBUILT of those that it has
 SPARE = 6  # rows proposed beyond k at least, so that the errors of codes cost little
 SAMPLE, NEAREST, VIEW = 200, 10, 128  # rows, neighbours and width of the search that tell how many are needed
+LEAST, FAR = 1e-35, 1e30  # least and highest scale of codes; the highest base
+LONGEST = 1e42  # length of rows whose values float32 holds
 EXTRA = 16  # coordinates that make rows of inner_product equally long
 ARRAYS = {"head": ("f8", 1), "centre": ("f8", 1), "rows": ("i4", 1), "codes": ("u1", 2), "bases": ("f4", 1)}
 ARRAYS |= {"links": ("i4", 2), "starts": ("i4", 1)}
@@ -110,6 +113,10 @@ class GraphEngine(Engine):
         found: np.ndarray = self._search.search(queries, wanted, width, bits)
         return found
 
+    def visits_all(self, n: int) -> bool:
+        """Whether ef_search spans the entries."""
+        return bool(self.settings["ef_search"] >= n)
+
     def write(self, folder: Path) -> None:
         """Write engine.graph: a sequence of `.npy` arrays."""
         parts = self._search.parts()
@@ -129,7 +136,7 @@ class GraphEngine(Engine):
             raise _damaged(path, "it is of another version")
         if (
             not np.isfinite(head).all()
-            or head[5] < 0
+            or not 0 <= head[5] <= LONGEST
             or not 0 <= head[1] < 1 << 31
             or not 0 <= head[2] < 1 << 31
             or not SPARE <= head[6] < 1 << 31
@@ -145,6 +152,10 @@ class GraphEngine(Engine):
         head = parts["head"]
         made = GraphParts(dim=int(head[1]), max_code=int(head[2]), factor=float(head[3]), scale=float(head[4]))
         arrays = {name: parts[name] for name in ARRAYS if name != "head"}
+        bases = arrays["bases"]
+        # Links are chosen by sorting distances, which NaN would not order.
+        if not (LEAST <= made.scale <= FAR and ((bases >= 0) & (bases <= np.float32(FAR))).all()):
+            raise _damaged(path, "its scale or bases are no numbers that it can have")
         try:
             self._search = loaded_graph_search(made, arrays, self.threads)
         except (ValueError, TypeError) as error:
@@ -173,6 +184,13 @@ class GraphEngine(Engine):
             far = np.square(rows[found] - rows[row], dtype=np.float64).sum(axis=1)
             deepest.append(np.argsort(far, kind="stable")[:NEAREST].max(initial=0) + 1)
         needed = int(np.quantile(deepest, 0.99))
+        if needed > VIEW // 2 and not self.visits_all(n):
+            warnings.warn(
+                f"graph: of {n} vectors the {NEAREST} nearest lie among the first {needed} by their codes, so the "
+                "recall may be low: codes of one scale tell little apart where lengths differ greatly or groups lie "
+                "far from each other; measure it with `vicinal index evaluate`, or take hnsw, which compares float32",
+                stacklevel=2,
+            )
         # Where the order of codes is that poor, rows that were not sampled may need more.
         return max(SPARE, (needed if needed <= 2 * NEAREST else 2 * needed) - NEAREST)
 
@@ -236,7 +254,8 @@ class Graph(Index):
     intermediate_graph_degree : int
         Nearest neighbours of each vector that its links are chosen from; at least graph_degree.
     ef_search : int
-        The width of the search of a query; at least k. May be changed by `set`.
+        The width of the search of a query; at least k. As many as there are vectors make it exact. May be changed by
+        `set`.
     threads : int or None
         None for the number of cores.
 

@@ -603,6 +603,17 @@ def test_a_graph_whose_width_spans_its_vectors_is_exact(metric: MetricName) -> N
     np.testing.assert_allclose(found.distances, exact[1], rtol=1e-6)
 
 
+def test_auto_takes_hnsw_where_the_codes_of_a_graph_tell_little_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    from vicinal.indexes.choose import index
+
+    monkeypatch.setattr("vicinal.indexes.choose.choose", lambda n, dim, metric: ("graph", "a graph fits"))
+    vectors = np.random.default_rng(0).normal(size=(400, 8))
+    assert index("auto").fit(vectors).name == "graph"
+    vectors[::2] += 1e4
+    made = index("auto").fit(vectors)  # without the graph's warning, which is an error here
+    assert made.name == "hnsw" and made.reason.startswith("hnsw: a graph fits, but its codes of one byte tell")
+
+
 def test_a_graph_says_where_its_codes_tell_little_apart() -> None:
     vectors = np.random.default_rng(0).normal(size=(400, 8))
     BY_NAME["graph"](metric="euclidean").fit(vectors)  # says nothing; warnings are errors here

@@ -5,14 +5,17 @@
     1. bits (hamming, jaccard), manhattan, mahalanobis    exact: the fastest index for them
     2. dim at most TREE_DIM, over TREE_ROWS, euclidean    kdtree: exact but for ties, and n hardly matters
     3. n * dim at most EXACT_AT_MOST                      exact: a query takes milliseconds, and nothing is missed
-    4. vectors and graph fit half of the memory           graph; hnsw where the native kernel is missing
+    4. vectors and graph fit half of the memory           graph; hnsw where the native kernel is missing, or where the
+                                                          graph's codes tell the rows little apart
     5. else                                               ivfpq
 """
 
+import warnings
 from typing import Any, Literal, overload
 
 from vicinal.errors import UsageError, unknown
 from vicinal.indexes import BY_NAME, HNSW, IVF, IVFPQ, PQ, Annoy, BallTree, Binary, Exact, Graph, Index, KDTree
+from vicinal.indexes.engines.graph import CoarseCodes
 from vicinal.indexes.exact import Comparisons
 from vicinal.indexes.proposals import Backend
 from vicinal.knn.kernels.native import MISSING
@@ -163,8 +166,14 @@ class AutoIndex(Index):
         name, why = choose(len(array), array.shape[1], self.metric)
         kind: Any = BY_NAME[name]
         chosen: Index = kind(metric=self.metric, threads=self.threads)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", CoarseCodes)  # what it advises is done here
+            chosen.fit(array, *arguments, **others)
+        if getattr(getattr(chosen._backend, "engine", None), "coarse", False):
+            name, kind = "hnsw", HNSW
+            why += ", but its codes of one byte tell these rows little apart, so their float32 values are compared"
+            chosen = HNSW(metric=self.metric, threads=self.threads).fit(array, *arguments, **others)
         chosen.reason = f"{name}: {why}"
-        chosen.fit(array, *arguments, **others)
         # Changing the class of this object, instead of wrapping another index, keeps the caller's reference valid and
         # makes its type, its repr and its saved folder those of the chosen index.
         with self._lock.changing:

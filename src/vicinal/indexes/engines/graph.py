@@ -43,12 +43,17 @@ ARRAYS = {"head": ("f8", 1), "centre": ("f8", 1), "rows": ("i4", 1), "codes": ("
 ARRAYS |= {"links": ("i4", 2), "starts": ("i4", 1)}
 
 
+class CoarseCodes(UserWarning):
+    """The codes of a graph tell little apart, so that its recall may be low."""
+
+
 class GraphEngine(Engine):
     """A navigable graph of the native kernel."""
 
     filters = True
     _search: Any = None
     _spare = SPARE  # rows proposed beyond k
+    coarse = False  # whether the codes tell little apart
     _length = 0.0  # of every row, with the coordinates that fill it up, under inner_product
 
     @property
@@ -184,11 +189,13 @@ class GraphEngine(Engine):
             far = np.square(rows[found] - rows[row], dtype=np.float64).sum(axis=1)
             deepest.append(np.argsort(far, kind="stable")[:NEAREST].max(initial=0) + 1)
         needed = int(np.quantile(deepest, 0.99))
-        if needed > VIEW // 2 and not self.visits_all(n):
+        self.coarse = needed > VIEW // 2 and not self.visits_all(n)
+        if self.coarse:
             warnings.warn(
                 f"graph: of {n} vectors the {NEAREST} nearest lie among the first {needed} by their codes, so the "
                 "recall may be low: codes of one scale tell little apart where lengths differ greatly or groups lie "
                 "far from each other; measure it with `vicinal index evaluate`, or take hnsw, which compares float32",
+                CoarseCodes,
                 stacklevel=2,
             )
         # Where the order of codes is that poor, rows that were not sampled may need more.

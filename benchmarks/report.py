@@ -11,7 +11,7 @@ HEAD, PROCESSOR = (Path(__file__).parent / name for name in ("head.md", "process
 BEGIN, END = "<!-- headline: made by make bench -->", "<!-- end of headline -->"
 
 
-HEADED = ("faiss.knn", "FAISS IndexFlat")  # ratios are over one of them
+HEADED = ("faiss.knn", "FAISS IndexFlat")  # ratios are over the first of them in a record
 FLAG = {"neon": "asimd", "dotprod": "asimddp", "i8mm": "i8mm"}  # of each instruction set, what the system calls it
 FLAG |= {"avx2": "avx2", "avxvnni": "avx_vnni", "avx512": "avx512_vnni", "amx": "amx_int8"}
 ISAS = tuple(FLAG)  # the older ones first
@@ -172,7 +172,7 @@ def find(records: list[Record], **wanted: Any) -> list[Record]:
 
 def in_full(record: Record) -> bool:
     """False where faiss's seconds are extrapolated: such a ratio is shown in the tables, and proves nothing."""
-    compared = next((row for row in record["rows"] if row["who"] in HEADED), {})  # the first, which ratios are over
+    compared: Record = next((row for row in record["rows"] if row["who"] in HEADED), {})
     return "extrapolated_from_rows" not in compared
 
 

@@ -101,11 +101,10 @@ def opening(page: Path) -> None:
         found = shutil.which("chromium")
         browser = driver.chromium.launch(executable_path=found, args=FLAGS)
         for _ in range(5):
-            tab = browser.new_page(viewport={"width": 1300, "height": 1000})
+            tab = browser.new_page(viewport={"width": 1400, "height": 900})
             start = time.perf_counter()
             tab.goto(page.absolute().as_uri())
             tab.wait_for_selector(DRAWN, state="attached")
-            tab.wait_for_selector("#list .row")
             print(f"opened and drawn in {time.perf_counter() - start:.2f} s", flush=True)
             tab.close()
         browser.close()

@@ -2,7 +2,9 @@
 
     python -m benchmarks.ray [--data ROWS.npy] [--rows 100000] [--driver-rows 1000000] [--repeats 3] [--only speed ...]
 
-Each pair of timings is taken one after the other in the same run, several times, and the fastest of each are compared.
+With all parts, or with --keep, the figures are stored in benchmarks/results/ray.json and put into docs/ray.md; it takes
+about five minutes on two idle cores. Each pair of timings is taken one after the other in the same run, several times,
+and the fastest of each are compared.
 Nodes are Ray's own processes on this machine, with one core each.
 """
 
@@ -21,12 +23,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from benchmarks import environment
 
 from vicinal.distributed.plan import described, simulate
 from vicinal.errors import need
 from vicinal.knn import memory
 
 K = 10
+STORED = Path(__file__).parent / "results/ray.json"
+PAGE = Path(__file__).parents[1] / "docs/ray.md"
+MARK, END = "<!-- table: ray -->\n", "<!-- end -->"
 PARTS = ("speed", "memory", "lost", "overhead", "driver", "simulation")
 DRIVER = """
 import sys
@@ -266,7 +272,8 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--dim", type=int, default=384)
     parser.add_argument("--driver-rows", type=int, default=1_000_000)
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--repeats", type=int, default=2)
+    parser.add_argument("--keep", action="store_true", help="store the parts of --only beside those that are stored")
     parser.add_argument("--only", nargs="*", choices=PARTS, default=PARTS)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
@@ -281,9 +288,52 @@ def main() -> None:
             "driver": lambda: driver(folder, given.driver_rows),
             "simulation": simulations,
         }
-        print(json.dumps({"rows": given.rows, "dim": given.dim, "cores": os.cpu_count()}))
+        about = {
+            "rows": given.rows,
+            "dim": given.dim,
+            "k": K,
+            "data": "made" if given.data is None else given.data.name,
+            "cores": os.cpu_count(),
+            "processor": environment.processor()["cpu"],
+            "ray": need("ray", extra="ray").__version__,
+        }
+        print(json.dumps(about))
+        figures: dict[str, Any] = {}
         for part in given.only:
-            print(json.dumps({part: calls[part]()}, indent=1), flush=True)
+            figures[part] = calls[part]()
+            print(json.dumps({part: figures[part]}, indent=1), flush=True)
+    if given.keep or set(given.only) == set(PARTS):
+        keep(about, figures)
+
+
+def keep(about: dict[str, Any], figures: dict[str, Any]) -> None:
+    """Store figures beside those of other parts, and put the table into the page."""
+    before = json.loads(STORED.read_text()) if STORED.exists() else {}
+    stored = {**before, "about": about, **figures}
+    STORED.write_text(json.dumps(stored, indent=1) + "\n")
+    page = PAGE.read_text()
+    head, mark, rest = page.partition(MARK)
+    if not mark:
+        raise SystemExit(
+            f"{PAGE}: has no line {MARK.strip()!r}; put the lines {MARK.strip()} and {END} where the table is"
+        )
+    PAGE.write_text(head + mark + table(stored) + rest[rest.index(END) :])
+
+
+def table(stored: dict[str, Any]) -> str:
+    """The Markdown table of what is stored, with the line above it."""
+    about = stored["about"]
+    lines = [
+        f"{about['rows']:,} x {about['dim']} ({about['data']} rows), k = {about['k']}, {about['cores']} cores of "
+        f"{about['processor']}, Ray {about['ray']}.",
+        "",
+        "| Part | Figure | Measured |",
+        "|---|---|---|",
+    ]
+    for part in PARTS:
+        if part != "simulation":
+            lines += [f"| {part} | {name} | {value} |" for name, value in stored.get(part, {}).items()]
+    return "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ import ray
 from vicinal import distributed
 from vicinal.distributed import cluster
 from vicinal.errors import DataError, UsageError, VicinalError
+from vicinal.knn.block_join import BlockJoin
 from vicinal.knn.exact import ExactSearch
 from vicinal.knn.metrics import METRICS, find
 from vicinal.knn.neighbors import Neighbors
@@ -229,8 +230,41 @@ def test_an_interrupted_pass_leaves_no_task_behind(start: Any, tmp_path: Path) -
     assert time.monotonic() - begun < 60
 
 
+def test_a_cancelled_task_stops_inside_the_kernel(start: Any, tmp_path: Path) -> None:
+    start(1)
+    np.save(tmp_path / "rows.npy", large(60_000))
+    begun, ended = tmp_path / "begun", tmp_path / "ended"
+
+    def long_join(rows: Path, begun: Path, ended: Path) -> None:
+        """A self-join that says how far it came when it is interrupted."""
+        seen = [(0, 1)]
+
+        def progress(done: int, total: int) -> None:
+            seen.append((done, total))
+            begun.touch()
+
+        block = BlockJoin(np.load(rows, mmap_mode="r"), find("euclidean"), None, 1)
+        try:
+            block.self_join(10, progress)
+        except KeyboardInterrupt:
+            ended.write_text(f"interrupted {seen[-1][0]}")
+            raise
+        ended.write_text("finished")
+
+    task = ray.remote(num_cpus=1)(long_join).remote(tmp_path / "rows.npy", begun, ended)
+    while not begun.exists():
+        assert not ray.wait([task], timeout=0.1)[0]
+    ray.cancel(task)
+    assert ray.get(ray.remote(num_cpus=1)(lambda: 1).remote(), timeout=60) == 1  # the node's only core is free
+    what, done = ended.read_text().split()
+    assert what == "interrupted" and int(done) < 60_000
+
+
 def test_an_address_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not ray.is_initialized()
+    monkeypatch.setenv(
+        "RAY_ADDRESS", "127.0.0.1:1"
+    )  # what auto means; without it, auto finds any cluster of the machine
     for address in ("auto", "127.0.0.1:1"):
         with pytest.raises(UsageError, match="address: no Ray cluster answers at"):
             distributed.neighbors(np.eye(3), 1, address=address)

@@ -63,6 +63,8 @@ public:
     void lower_bounds(const BlockStats& rows, const BlockStats& columns, int first_column, const Survivor* survivors,
                       size_t n, float* out) const override;
     double upper_bound(const BlockStats& rows, int row, const BlockStats& columns, int32_t score) const override;
+    void upper_bounds(const BlockStats& rows, const BlockStats& columns, int first_column, const Survivor* survivors,
+                      size_t n, float* out) const override;
     Sum sum() const override { return metric_ == Metric::inner_product ? Sum::products : Sum::squares; }
     double distance_of(double sum) const override;
     int64_t row_bytes() const override { return padded(dim_, kRowAlign); }

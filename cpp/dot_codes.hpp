@@ -35,6 +35,7 @@
 
 #include <vector>
 
+#include "centre.hpp"
 #include "coder.hpp"
 #include "rotation.hpp"
 
@@ -43,7 +44,7 @@ namespace vicinal {
 class DotCoder final : public Coder, public CentredCoder {
 public:
     // Chooses the centre and the factor from the rows. `coarse`: rows and sketches have coarse codes too.
-    DotCoder(const Rows& rows, Metric metric, const RowOps& ops, bool coarse = false);
+    DotCoder(const Rows& rows, Metric metric, const RowOps& ops, bool coarse = false, const Sampled& sampled = {});
 
     const CentredCoder* centred_coder() const override { return regions() == 1 ? this : nullptr; }
     void centred(const Rows& rows, int64_t row, float* out) const override;

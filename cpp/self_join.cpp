@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <stdexcept>
 
+#include "lazy_join.hpp"
 #include "merge.hpp"
 #include "topk_join.hpp"
 
@@ -31,6 +32,14 @@ void self_join(const Context& context, const int64_t* groups, Lists& lists) {
     const auto distances = [&](int64_t block, std::vector<float>& out) { stored.distances_between(block, out); };
     const SelfJoinPlan tasks(stored.blocks(), distances, context.pool, callbacks);
     const JoinPlan& plan = tasks.plan();
+    if (LazyJoin::suits(context, k)) {
+        lists.clear(0, n);
+        LazyJoin(context, plan, groups, lists).run();
+        const Timer finishing;
+        finish_self_join(context, groups, lists);
+        context.stats.seconds_finish = finishing.seconds();
+        return;
+    }
     TopKJoin join(context, rows, plan, {groups, groups}, lists);
     Checkpoint state;
     if (callbacks.resume || callbacks.save) {

@@ -108,8 +108,8 @@ test-neon:
 
 bench: .venv/benched
 	$(BIN)/python -m benchmarks.bench $(if $(DATA),--more $(DATA)) $(ARGS)
-	$(BIN)/python -m benchmarks.readers
 	$(BIN)/python -m benchmarks.diversity $(filter --quick,$(ARGS))
+	$(BIN)/python -m benchmarks.readers
 
 format: .venv/tested
 	$(BIN)/ruff check --fix

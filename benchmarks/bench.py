@@ -5,6 +5,8 @@ make bench                                    the sets of SETS, under half an ho
 make bench DATA="name=a.npy b.npy"            further vectors; name=a.npy+b.npy joins files of one dim
 make bench ARGS="--quick"                     small samples, under two minutes
 make bench ARGS="--isa avx2"                  an older instruction set of ours; its results are kept apart, named forced
+make bench ARGS="--missing"                   goes on after an interruption: what this state of the code measured in the
+                                              last 24 hours is passed over
 python -m benchmarks.bench --report           makes docs/benchmarks.md, its plots and README's table from results alone
 
 OPENBLAS_CORETYPE, OPENBLAS_L2_SIZE and FAISS_SIMD_LEVEL are cleared first, which is printed; the BLAS that each peer
@@ -12,19 +14,27 @@ runs, its kernel and faiss's instruction set are printed and stored with the res
 """
 
 import argparse
+import hashlib
 import json
 import os
 import platform
+import sys
 import time
+import traceback
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from benchmarks import ann, embedded, environment, graph, graph_tables, growth, measuring, peers, report, sets
 from benchmarks.sets import Absent, DataSet
 
+import vicinal
+
+Record = dict[str, Any]
 RESULTS = Path(__file__).parent / "results" / "kernel"
+MINUTE = "%Y-%m-%d %H:%M"
 WORKS = ("self-join", "search", "one query", "memory", "isas", "growth", "graph", "ann")
 METRICS = ("euclidean", "cosine", "manhattan")
 SETS: dict[str, Callable[[bool], DataSet]] = {
@@ -35,7 +45,9 @@ SETS: dict[str, Callable[[bool], DataSet]] = {
     "wordnet-1536": lambda quick: embedded.wordnet(1536, 500 if quick else embedded.ROWS),
 }
 SMALL = (2_500, 10_000)
-PART, CHEAP = 2_000, 3e12  # faiss's rows for manhattan, and for k = 100 where all rows need more products
+PARTS = {"isas": 20_000, "manhattan": 20_000}  # rows, since they take long
+MEASURES = ("bench", "checks", "faiss_settings", "growth", "measuring", "memory", "peers", "sets")
+PART, CHEAP = 1_000, 3e12  # faiss's rows for manhattan, and for k = 100 where all rows need more products
 
 
 def options() -> argparse.Namespace:
@@ -46,7 +58,13 @@ def options() -> argparse.Namespace:
     )
     parser.add_argument("--more", nargs="*", default=[], help="further data beside the default ones")
     parser.add_argument("--metrics", nargs="*", default=METRICS, choices=METRICS)
-    parser.add_argument("--works", nargs="*", default=WORKS, choices=WORKS)
+    parser.add_argument(
+        "--works",
+        nargs="*",
+        default=WORKS[:-2],
+        choices=WORKS,
+        help="by default all but graph and ann, which take long",
+    )
     parser.add_argument("--k", nargs="*", type=int, default=[5, 100])
     parser.add_argument("--threads", type=int, default=peers.cores())
     parser.add_argument("--isa", default="", help="one instruction set; by default the best of this machine")
@@ -55,12 +73,15 @@ def options() -> argparse.Namespace:
     parser.add_argument("--fewer", type=int, default=1, help="the other peers are asked so many times fewer rows")
     parser.add_argument("--quick", action="store_true", help="small samples, k = 5")
     parser.add_argument("--full", action="store_true", help="all rows of GloVe, and faiss in full everywhere")
+    parser.add_argument(
+        "--missing", action="store_true", help="pass over what this state of the code measured in the last 24 hours"
+    )
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--report", action="store_true", help="measure nothing, make the tables and plots")
     return parser.parse_args()
 
 
-def machine(threads: int, roofs: dict[str, float], cleared: str) -> dict[str, Any]:
+def machine(threads: int, roofs: dict[str, float], cleared: str) -> Record:
     """What a figure depends on besides the code."""
     return {
         **environment.processor(),
@@ -72,6 +93,7 @@ def machine(threads: int, roofs: dict[str, float], cleared: str) -> dict[str, An
         "faiss_simd_level": environment.simd_level(),
         "cleared": cleared or "none of " + ", ".join(environment.CLEARED) + " was set",
         "int8_roof_a_core": roofs,
+        "code": code(),
         "seed": sets.SEED,
     }
 
@@ -89,65 +111,183 @@ def chosen(asked: argparse.Namespace) -> Iterator[DataSet]:
         yield data if whole else data.sample(limits.get(name, 10_000 if asked.quick else len(data.vectors)))
 
 
-def small(data: DataSet, asked: argparse.Namespace) -> Iterator[dict[str, Any]]:
+@dataclass(frozen=True)
+class Work:
+    """One record to be measured: what it is found by, and how it is measured."""
+
+    work: str
+    data: DataSet
+    metric: str
+    k: int
+    run: Callable[[], Record]
+
+    def identity(self) -> tuple[Any, ...]:
+        """As that of its record."""
+        return identity({"work": self.work, "data": self.data.name, "metric": self.metric, "k": self.k})
+
+
+def small(data: DataSet, asked: argparse.Namespace) -> Iterator[Work]:
     """Self-joins of 2,500 and 10,000 rows of a set, beside faiss."""
     for rows in SMALL:
         if "self-join" not in asked.works or rows >= len(data.vectors) or data.name.startswith("Gaussian"):
             continue
         part = data.sample(rows)
-        for metric in ("euclidean", "cosine"):
-            if metric in asked.metrics:
-                ask = {"metric": metric, "k": min(asked.k), "threads": asked.threads, "isa": asked.isa}
-                yield measuring.self_join(part, ask, None, (), asked.roof)
+        for metric in (metric for metric in asked.metrics if metric != "manhattan"):
+            for k in asked.k[:1] if asked.quick else asked.k:
+                if k == min(asked.k) or metric == asked.metrics[0]:
+                    ask = {"metric": metric, "k": k, "threads": asked.threads, "isa": asked.isa}
+                    run = partial(measuring.self_join, part, ask, None, (), asked.roof)
+                    yield Work("self-join", part, metric, k, run)
 
 
-def measure(data: DataSet, asked: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    """The records of one data set."""
-    shrink = 10 if asked.quick else asked.fewer
-    others = tuple(replace(peer, rows=(peer.rows or 1_000) // shrink) for peer in peers.OTHERS if not asked.no_peers)
+def in_memory(data: DataSet, metric: str, k: int, threads: int) -> Record:
+    """The record of the peak of memory."""
+    told = measuring.peak_memory(data, metric, k, threads)
+    return {"work": "memory", "data": data.name, "metric": metric, "k": k, "threads": threads, **told}
+
+
+def whole(data: DataSet, asked: argparse.Namespace, metric: str, k: int) -> Iterator[Work]:
+    """All rows of a set, by one metric and k."""
+    ask = {"metric": metric, "k": k, "threads": asked.threads, "isa": asked.isa}
+    least, absolute = k == min(asked.k), metric == "manhattan"
+    shrink = (10 if asked.quick else asked.fewer) * (5 if absolute else 1)
+    others = tuple(replace(peer, rows=max(1, (peer.rows or 1_000) // shrink)) for peer in peers.OTHERS)
+    others = others if least and not asked.no_peers else ()
+    products = len(data.vectors) ** 2 * data.vectors.shape[1]
+    part = None if asked.full or (not absolute and (least or products <= CHEAP)) else PART
+    of_queries = None if asked.full or not absolute else PART
+    runs = {
+        "self-join": partial(measuring.self_join, data, ask, asked.part or part, others, asked.roof),
+        "search": partial(measuring.search, data, ask, others[:-1], asked.part or of_queries),
+    }
+    if least:
+        runs["one query"] = partial(measuring.one_by_one, data, ask)
+        if metric == asked.metrics[0]:
+            runs["memory"] = partial(in_memory, data, metric, k, asked.threads)
+    for work, run in runs.items():
+        if work in asked.works:
+            yield Work(work, data, metric, k, run)
+
+
+def works(data: DataSet, asked: argparse.Namespace) -> Iterator[Work]:
+    """All works of one data set. But for --full, k beyond the least is asked by the first metric alone."""
     for metric in asked.metrics:
+        part = data if asked.full or metric != "manhattan" else data.sample(PARTS["manhattan"])
         for k in asked.k[:1] if asked.quick else asked.k:
-            ask = {"metric": metric, "k": k, "threads": asked.threads, "isa": asked.isa}
-            products = len(data.vectors) ** 2 * data.vectors.shape[1]
-            whole = metric != "manhattan" and (k == min(asked.k) or products <= CHEAP)
-            part = asked.part or (None if whole or asked.full else PART)
-            if "self-join" in asked.works:
-                yield measuring.self_join(data, ask, part, others if k == min(asked.k) else (), asked.roof)
-            if "search" in asked.works:
-                part = asked.part or (1_000 if metric == "manhattan" and not asked.full else None)
-                yield measuring.search(data, ask, others[:-1] if k == min(asked.k) else (), part)
-            if "one query" in asked.works and k == min(asked.k):
-                yield measuring.one_by_one(data, ask)
-        if "memory" in asked.works:
-            record = measuring.peak_memory(data, metric, min(asked.k), asked.threads)
-            yield {"work": "memory", "data": data.name, "metric": metric, "k": min(asked.k), **record}
+            if asked.full or k == min(asked.k) or metric == asked.metrics[0]:
+                yield from whole(part, asked, metric, k)
     yield from small(data, asked)
-    if "graph" in asked.works:
-        yield graph.record(data.sample(20_000) if asked.quick else data, asked.threads)
-    if "ann" in asked.works:
-        yield ann.record(data.sample(5_000) if asked.quick else data, asked.threads)
     if "isas" in asked.works and data.vectors.shape[1] >= 384:
-        yield growth.isas(data.sample(5_000 if asked.quick else 60_000), asked.threads)
+        part = data.sample(5_000 if asked.quick else PARTS["isas"])
+        yield Work("isas", part, "euclidean", 5, partial(growth.isas, part, asked.threads))
+    graphs: dict[str, tuple[int, Callable[[DataSet, int], Record], int]] = {
+        "graph": (20_000, graph.record, graph.K),
+        "ann": (5_000, ann.record, ann.K),
+    }
+    for work, (few, record, k) in graphs.items():
+        if work in asked.works:
+            part = data.sample(few) if asked.quick else data
+            yield Work(work, part, "cosine", k, partial(record, part, asked.threads))
 
 
-def identity(record: dict[str, Any]) -> tuple[Any, ...]:
+def identity(record: Record) -> tuple[Any, ...]:
     """Which records a new one replaces."""
     return tuple(record.get(key) for key in ("work", "data", "metric", "k", "over"))
 
 
-def keep(folder: Path, name: str, told: dict[str, Any], data: dict[str, Any], record: dict[str, Any]) -> None:
+def code() -> str:
+    """A name for this state of the kernel, what drives it and the benchmark: a hash of their files."""
+    from vicinal.knn.kernels import native
+
+    package = Path(vicinal.__file__).parent / "knn"
+    kernel = getattr(native._native, "__file__", None)
+    files = [*sorted(package.rglob("*.py")), *(Path(__file__).with_stem(name) for name in MEASURES)]
+    read = hashlib.sha256()
+    for path in [*files, *([Path(kernel)] if kernel else [])]:
+        read.update(path.name.encode() + path.read_bytes())
+    return read.hexdigest()[:12]
+
+
+def stored(path: Path, told: Record) -> list[Record]:
+    """The records of a file that this state of the code measured in the last 24 hours, with as many threads."""
+    records = json.loads(path.read_text())["records"] if path.exists() else []
+    same = {"code": told["code"], "threads": told["threads"]}
+    since = time.strftime(MINUTE, time.gmtime(time.time() - 24 * 3600))
+    return [one for one in records if one["at"] >= since and same.items() <= one.items()]
+
+
+def keep(path: Path, told: Record, data: Record, record: Record) -> None:
     """Writes the record into the data set's file, in the place of an older one of the same question."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{name}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
     old = json.loads(path.read_text()) if path.exists() else {"records": []}
-    record["at"] = time.strftime("%Y-%m-%d %H:%M", time.gmtime())
+    record["at"] = time.strftime(MINUTE, time.gmtime())
     record["int8_roof_a_core"] = told["int8_roof_a_core"]  # of this run: the machine's record is the last one's
+    record["code"], record["threads"] = told["code"], told["threads"]
     record["load_average"] = round(os.getloadavg()[0], 2)
     records = [one for one in old["records"] if identity(one) != identity(record)] + [record]
     beside = path.with_suffix(".part")
     beside.write_text(json.dumps({"machine": told, "data": data, "records": records}, indent=1) + "\n")
     beside.replace(path)
-    print(report.line(record), flush=True)
+    print(report.line(record), f"[{record['took']:.1f} s]", flush=True)
+
+
+def measure(asked: argparse.Namespace, folder: Path, told: Record) -> list[str]:
+    """Measures the works of all data sets and keeps each record as it comes; gives what failed."""
+    failed = []
+    for data in chosen(asked):
+        shown = {"name": data.name, "origin": data.origin, "dtype": "float32"}
+        for work in works(data, asked):
+            graphs = work.work in graph_tables.WORKS and asked.results == RESULTS
+            path = (graph_tables.RESULTS if graphs else folder) / f"{data.key}.json"
+            name = f"{work.data.name} {work.work} {work.metric} {work.k}"
+            if asked.missing and work.identity() in map(identity, stored(path, told)):
+                print(f"{name}: measured already", flush=True)
+                continue
+            start = time.perf_counter()
+            try:
+                record = work.run()
+            except Exception:  # one peer's fault must not cost the other records
+                traceback.print_exc()
+                failed.append(name)
+                continue
+            keep(path, told, shown, record | {"took": round(time.perf_counter() - start, 1)})
+    return failed
+
+
+def grow(asked: argparse.Namespace, folder: Path, told: Record) -> None:
+    """Measures how cost grows, and keeps each point as it comes."""
+    path, shown = folder / "growth.json", {"name": "growth", "origin": f"clusters, numpy, seed {sets.SEED}"}
+    for over, shapes in growth.points(asked.quick).items():
+        before = [one for one in stored(path, told) if one["over"] == over] if asked.missing else []
+        found, took = (before[0]["points"], before[0]["took"]) if before else ([], 0.0)
+        for shape in shapes:
+            if any(shape.items() <= point.items() for point in found):
+                print(f"growth over {over}, {shape[over]:,}: measured already", flush=True)
+                continue
+            start = time.perf_counter()
+            found = [*found, shape | growth.pair(shape)]
+            took += time.perf_counter() - start
+            record = {"work": "growth", "over": over, "data": "clusters", "metric": "euclidean", "k": growth.K}
+            keep(path, told, shown, record | {"points": found, "took": round(took, 1)})
+
+
+def run(asked: argparse.Namespace, cleared: str) -> list[str]:
+    """Measures what was asked; gives what failed."""
+    roofs = growth.roofs()
+    asked.isa = asked.isa or os.environ.get("VICINAL_ISA", "")
+    forced = asked.isa if asked.isa != next(iter(roofs)) else ""
+    if asked.isa:
+        os.environ["VICINAL_ISA"] = asked.isa  # also for what is measured in processes of their own
+    if forced:
+        asked.works = [work for work in asked.works if work not in ("isas", "growth", *graph_tables.WORKS)]
+    asked.roof = roofs[asked.isa or next(iter(roofs))]
+    told = machine(asked.threads, roofs, cleared)
+    folder = asked.results / environment.key(told, forced)
+    print(json.dumps(told), environment.said(told), sep="\n", flush=True)
+    failed = measure(asked, folder, told)
+    if "growth" in asked.works and not peers.FAISS_KNN.missing("euclidean"):
+        grow(asked, folder, told)
+    return failed
 
 
 def main() -> None:
@@ -156,27 +296,20 @@ def main() -> None:
     asked = options()
     if asked.quick and asked.results == RESULTS:
         asked.results = Path("build/bench-quick")
+    failed = []
     if not asked.report:
-        asked.isa = asked.isa or os.environ.get("VICINAL_ISA", "")
-        roofs = growth.roofs()
-        asked.roof = roofs[asked.isa or next(iter(roofs))]
-        told = machine(asked.threads, roofs, cleared)
-        forced = asked.isa if asked.isa != next(iter(roofs)) else ""
-        folder = asked.results / environment.key(told, forced)
-        print(json.dumps(told), environment.said(told), sep="\n", flush=True)
-        for data in chosen(asked):
-            shown = {"name": data.name, "origin": data.origin, "dtype": "float32"}
-            for record in measure(data, asked):
-                graphs = record["work"] in graph_tables.WORKS and asked.results == RESULTS
-                keep(graph_tables.RESULTS if graphs else folder, data.key, told, shown, record)
-        if "growth" in asked.works and not forced:
-            for record in growth.all_of(asked.quick):
-                shown = {"name": "growth", "origin": f"clusters, numpy, seed {sets.SEED}"}
-                keep(folder, "growth", told, shown, record)
+        start = time.perf_counter()
+        try:
+            failed = run(asked, cleared)
+        except KeyboardInterrupt:
+            sys.exit("interrupted; the same command with --missing goes on")
+        print(f"measured in {(time.perf_counter() - start) / 60:.1f} minutes")
     root = Path(__file__).parents[1]
     if asked.results == RESULTS:
         report.write(asked.results, root / "docs", root / "README.md")
         graph_tables.write()
+    if failed:
+        sys.exit("failed, see above; --missing measures them alone: " + "; ".join(failed))
 
 
 if __name__ == "__main__":

@@ -17,7 +17,8 @@ NAMES = (
     "distance_compute_min_k_reservoir",
 )
 NEVER = 2**31 - 1
-PART = 2_048
+PART, STORED = 2_048, 30_000  # queries and stored rows of a trial; blocks have at most 4,096 of either
+CLOSE = 1.15  # what is no slower than the best by more is tried a second time, as is the default
 
 Settings = dict[str, int]
 
@@ -63,15 +64,21 @@ def best(ask: Callable[[np.ndarray, int], Any], queries: np.ndarray, k: int, bla
     """
     part = queries[:PART]
     tried = candidates(k) if blas else candidates(k)[:1]
-    seconds = []
-    for settings in tried:
+    if len(tried) == 1:
+        apply(tried[0])
+        return {"settings": {}, "default_over_best": 1.0, "tried": 1}
+
+    def once(settings: Settings) -> float:
         apply(settings)
-        took = []
-        for _ in range(1 if len(tried) == 1 else 2):
-            start = time.perf_counter()
-            ask(part, k)
-            took.append(time.perf_counter() - start)
-        seconds.append(min(took))
+        start = time.perf_counter()
+        ask(part, k)
+        return time.perf_counter() - start
+
+    seconds = [once(settings) for settings in tried]
+    near = CLOSE * min(seconds)
+    for i, settings in enumerate(tried):
+        if i == 0 or seconds[i] <= near:
+            seconds[i] = min(seconds[i], once(settings))
     place = int(np.argmin(seconds))
     apply(tried[place])
     changed = {name: value for name, value in tried[place].items() if value != tried[0][name]}

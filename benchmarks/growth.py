@@ -1,12 +1,12 @@
 """How cost grows with n, dim, k and threads, and what each instruction set gives."""
 
-from collections.abc import Iterator
 from typing import Any
 
 from benchmarks import measuring, peers, sets
 from benchmarks.sets import DataSet
 
 Row = dict[str, Any]
+K = 5
 LARGE, PART = 40_000, 2_000  # beyond so many rows, faiss is asked a part
 
 
@@ -17,12 +17,13 @@ def roofs() -> dict[str, float]:
     return {isa: peers.roof(isa) for isa in usable()}
 
 
-def pair(data: DataSet, threads: int, k: int) -> dict[str, float]:
-    """Seconds of a self-join, euclidean: ours and faiss.knn at its best settings, by turns.
+def pair(shape: dict[str, int]) -> dict[str, float]:
+    """Seconds of a self-join of this n, dim, k and threads, euclidean: ours and faiss.knn at its best, by turns.
 
     The best of two; where n is large, one run of ours, and faiss's time is in proportion to some of the rows.
     """
-    vectors, n = data.vectors, len(data.vectors)
+    n, k, threads = shape["n"], shape["k"], shape["threads"]
+    vectors = sets.clusters(n, shape["dim"]).vectors
     peers.tune_faiss(vectors, vectors, "euclidean", threads, k + 1)
     asked = vectors[:PART] if n > LARGE else vectors
 
@@ -55,33 +56,17 @@ def isas(data: DataSet, threads: int) -> Row:
     return measuring.finished("isas", data, ask, rows, n=n)
 
 
-def points(quick: bool) -> dict[str, list[tuple[int, int, int, int]]]:
+def points(quick: bool) -> dict[str, list[dict[str, int]]]:
     """What grows, with the n, dim, k and threads of each point."""
     cores = peers.cores()
-    many = [one for one in (1, 2, 4, 8, 16, 32, 64) if one <= cores]
-    if quick:
-        return {
-            "n": [(n, 64, 5, cores) for n in (1_000, 2_000, 4_000)],
-            "dim": [(2_000, dim, 5, cores) for dim in (16, 64, 256)],
-            "k": [(2_000, 64, k, cores) for k in (1, 10, 100)],
-            "threads": [(2_000, 64, 5, threads) for threads in many],
-        }
-    sizes = (2_500, 5_000, 10_000, 20_000, 40_000, 100_000, 200_000, 400_000)
-    return {
-        "n": [(n, 384, 5, cores) for n in sizes],
-        "dim": [(10_000, dim, 5, cores) for dim in (16, 32, 64, 128, 256, 384, 768, 1536)],
-        "k": [(20_000, 384, k, cores) for k in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000)],
-        "threads": [(40_000, 384, 5, threads) for threads in many],
+    grown = {
+        "n": (2_500, 5_000, 10_000, 20_000, 40_000, 100_000, 200_000, 400_000),
+        "dim": (16, 32, 64, 128, 256, 384, 768, 1536),
+        "k": (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000),
+        "threads": tuple(one for one in (1, 2, 4, 8, 16, 32, 64) if one <= cores),
     }
-
-
-def all_of(quick: bool) -> Iterator[Row]:
-    """One record for each thing that grows."""
-    if peers.FAISS_KNN.missing("euclidean"):
-        return
-    for over, shapes in points(quick).items():
-        found = []
-        for n, dim, k, threads in shapes:
-            told = {"n": n, "dim": dim, "k": k, "threads": threads}
-            found.append(told | pair(sets.clusters(n, dim), threads, k))
-        yield {"work": "growth", "over": over, "data": "clusters", "metric": "euclidean", "k": 5, "points": found}
+    shared = {"n": 10_000, "dim": 384, "k": K, "threads": cores}
+    if quick:
+        grown |= {"n": (1_000, 2_000, 4_000), "dim": (16, 64, 256), "k": (1, 10, 100)}
+        shared |= {"n": 2_000, "dim": 64}
+    return {over: [shared | {over: value} for value in values] for over, values in grown.items()}

@@ -154,7 +154,8 @@ def tune_faiss(vectors: np.ndarray, queries: np.ndarray, metric: str, threads: i
     """Leave faiss at its best settings for this work; see `faiss_settings.best`."""
     if FAISS_KNN.missing(metric):
         return {}
-    return faiss_settings.best(faiss_knn(vectors, metric, threads), queries, k, blas=metric != "manhattan")
+    stored = vectors[: faiss_settings.STORED]
+    return faiss_settings.best(faiss_knn(stored, metric, threads), queries, k, blas=metric != "manhattan")
 
 
 OTHERS = (

@@ -12,11 +12,19 @@ def exponent(points: list[dict[str, Any]], over: str, who: str) -> float:
     return float(np.polyfit(x, y, 1)[0]) if len(points) > 1 else float("nan")
 
 
+def held(record: dict[str, Any]) -> str:
+    """What stays the same while something grows."""
+    names = [name for name in ("n", "dim", "k", "threads") if name != record["over"] and name in record["points"][0]]
+    return ", ".join(f"{name} = {record['points'][0][name]:,}" for name in names)
+
+
 def draw(records: list[dict[str, Any]], docs: Path) -> list[tuple[str, Path]]:
     """One picture a record of growth: seconds over n, dim, k or threads, with logarithmic axes and fitted exponents.
 
     Returns    captions and files.
     """
+    if not records:
+        return []
     import matplotlib
 
     matplotlib.use("svg")
@@ -28,13 +36,11 @@ def draw(records: list[dict[str, Any]], docs: Path) -> list[tuple[str, Path]]:
         over, points = record["over"], record["points"]
         figure, axes = pyplot.subplots(figsize=(6.4, 4))
         for who, colour in (("faiss.knn", "#888888"), ("vicinal", "#c0392b")):
-            label = f"{who}, exponent {exponent(points, over, who):.2f}"
+            label = f"{who}, exponent {exponent(points, over, who):.2f}" if len(points) > 1 else who
             axes.loglog([p[over] for p in points], [p[who] for p in points], "o-", label=label, color=colour)
-        fixed = [name for name in ("n", "dim", "k", "threads") if name != over and name in points[0]]
-        held = ", ".join(f"{name} = {points[0][name]:,}" for name in fixed)
-        caption = f"Seconds of a self-join over {over}: {held}, euclidean"
+        caption = f"Seconds of a self-join over {over}: {held(record)}, euclidean"
         axes.set(ylabel="seconds", title=f"Self-join over {over}")
-        axes.set_xlabel(f"{over}; {held}")
+        axes.set_xlabel(f"{over}; {held(record)}")
         axes.grid(True, which="both", linewidth=0.3)
         axes.legend()
         figure.tight_layout()

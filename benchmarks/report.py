@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import environment
+from benchmarks.plots import draw, exponent, held
 
 Record = dict[str, Any]
 HEAD, PROCESSOR = (Path(__file__).parent / name for name in ("head.md", "processor.md"))
@@ -31,9 +32,9 @@ def line(record: Record) -> str:
     """One record as a line for the terminal."""
     head = " ".join(str(record[key]) for key in ("data", "work", "metric", "k"))
     if record["work"] == "growth":
-        return f"{head} over {record['over']}: " + ", ".join(
-            f"{point[record['over']]}: {point['faiss.knn'] / point['vicinal']:.1f} x" for point in record["points"]
-        )
+        over, point = record["over"], record["points"][-1]
+        mine, theirs = (seconds(point[who]) for who in ("vicinal", "faiss.knn"))
+        return f"{head} over {over}, {point[over]:,}: {mine}, {point['faiss.knn'] / point['vicinal']:.1f} x of {theirs}"
     if record["work"] == "memory":
         return f"{head}: " + (
             record.get("absent") or f"{record['times_n_dim']:.2f} n dim bytes beyond input and result"
@@ -68,6 +69,11 @@ def table(head: list[str], rows: list[list[str]]) -> str:
     return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows]) + "\n"
 
 
+def table_of(head: list[str], rows: list[list[str]], empty: str = "Not measured.\n") -> str:
+    """A Markdown table, or a sentence where there are no rows."""
+    return table(head, rows) if rows else empty
+
+
 def load(folder: Path) -> tuple[list[Record], list[Record]]:
     """The files of results, and all their records."""
     files = [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
@@ -100,7 +106,7 @@ def work_table(records: list[Record], work: str) -> str:
                 *(cell(by_name.get(name)) for name in names),
             ]
         )
-    return table(["data", "metric", "k", "runs", *names], rows) if rows else "Not measured.\n"
+    return table_of(["data", "metric", "k", "runs", *names], rows)
 
 
 def inside_table(records: list[Record]) -> str:
@@ -131,7 +137,9 @@ def inside_table(records: list[Record]) -> str:
             ]
         )
     head = ["data", "work", "metric", "k", "instructions", "of the int8 roof", "candidates a row", "rows exact"]
-    return table([*head, "recall of faiss (rows)", "differences tied / within / beyond float32 / nearer", "load"], rows)
+    return table_of(
+        [*head, "recall of faiss (rows)", "differences tied / within / beyond float32 / nearer", "load"], rows
+    )
 
 
 def memory_table(records: list[Record]) -> str:
@@ -147,7 +155,20 @@ def memory_table(records: list[Record]) -> str:
         for record in records
         if record["work"] == "memory" and "absent" not in record
     ]
-    return table(["data", "metric", "peak beyond the input", "of it the result", "the rest over n dim bytes"], rows)
+    return table_of(["data", "metric", "peak beyond the input", "of it the result", "the rest over n dim bytes"], rows)
+
+
+def growth_table(records: list[Record]) -> str:
+    """The exponent of each line of the plots, and the ratios at its ends."""
+    rows = []
+    for record in find(records, work="growth"):
+        over, points = record["over"], record["points"]
+        first, last = points[0], points[-1]
+        power = [f"{exponent(points, over, who):.2f}" if len(points) > 1 else "" for who in ("vicinal", "faiss.knn")]
+        times = [f"{point['faiss.knn'] / point['vicinal']:.3g} x" for point in (first, last)]
+        rows.append([over, held(record), f"{first[over]:,} to {last[over]:,}", *power, " to ".join(times)])
+    head = ["over", "held", "from", "exponent of ours", "of faiss.knn", "faiss's seconds over ours, at both ends"]
+    return table_of(head, rows)
 
 
 def faiss_table(records: list[Record]) -> str:
@@ -162,7 +183,7 @@ def faiss_table(records: list[Record]) -> str:
         gain = f"{tuned['default_over_best']:.2f}"
         rows.append([record["data"], record["work"], record["metric"], str(record["k"]), words or "its default", gain])
     head = ["data", "work", "metric", "k", "the best of the settings tried", "default's time over it"]
-    return table(head, rows) if rows else "Not tried: faiss ran with its default settings.\n"
+    return table_of(head, rows, "Not tried: faiss ran with its default settings.\n")
 
 
 def find(records: list[Record], **wanted: Any) -> list[Record]:
@@ -239,7 +260,7 @@ def spread(values: list[float]) -> str:
 
 def processors(folder: Path) -> dict[Path, tuple[Record, list[Record]]]:
     """The folder of each processor, with its last machine's record and all records."""
-    loaded = {one: load(one) for one in sorted(folder.iterdir()) if one.is_dir()}
+    loaded = {one: load(one) for one in sorted(folder.iterdir()) if any(one.glob("*.json"))}
     return {one: (newest(files), records) for one, (files, records) in loaded.items()}
 
 
@@ -269,6 +290,7 @@ def headline(measured: dict[Path, tuple[Record, list[Record]]]) -> str:
             one["kernel"] for one in machine.get("libraries", []) if one["of"].startswith("faiss") and one["kernel"]
         ]
         level = f"{machine['faiss_simd_level']}, BLAS {', '.join(blas)}" if blas else "not recorded"
+        cells = [one or "not measured" for one in cells]
         shown.append([isa, name, level, *cells, max((r["at"][:10] for r in mine), default="")])
     head = ["our instructions", "processor", "faiss's", "k = 5, 55,000 rows and more", "10,000 rows and more"]
     return table([*head, "k = 100, dim 384", "queries", "measured"], shown)
@@ -292,11 +314,7 @@ def section(folder: Path, docs: Path, draws: bool) -> str:
     files, records = load(folder)
     told = newest(files)
     growths = find(records, work="growth")
-    pictures = []
-    if growths and draws:
-        from benchmarks.plots import draw
-
-        pictures = draw(growths, docs)
+    pictures = draw(growths, docs) if draws else []
     roofs = ", ".join(f"{isa} {roof / 1e9:,.0f} G/s" for isa, roof in told.get("int8_roof_a_core", {}).items())
     parts = sorted(
         {
@@ -314,6 +332,9 @@ def section(folder: Path, docs: Path, draws: bool) -> str:
         libraries=environment.said(told),
         cleared=told.get("cleared", "not recorded"),
         roofs=roofs,
+        loop=", with AVX2 the loop over coarse codes"
+        if "code" in told
+        else ", with AVX2 the slower loop over whole codes",
         origins="\n".join(f"- {file['data']['name']}: {file['data']['origin']}" for file in files),
         reached=reached(records),
         self_join=work_table(records, "self-join"),
@@ -325,7 +346,8 @@ def section(folder: Path, docs: Path, draws: bool) -> str:
         memory=memory_table(records),
         samples="; ".join(f"{who}: {rows:,} rows" for who, rows in parts) or "none",
         absent="\n".join(sorted(absent)) or "None.",
-        pictures="\n\n".join(f"![{caption}]({path.name})" for caption, path in pictures) or "Not measured.",
+        growth=growth_table(records),
+        pictures="".join(f"\n![{caption}]({path.name})\n" for caption, path in pictures),
     )
 
 

@@ -10,6 +10,10 @@
 namespace vicinal {
 namespace {
 
+constexpr int64_t kFew = 16384;  // rows of which a smaller sample is taken, since the time for it shows
+
+Sampled sampled(const Rows& rows) { return rows.matrix.n_vectors < kFew ? Sampled{64, 512} : Sampled{}; }
+
 void check_k(int64_t k) {
     if (k < 1) throw std::invalid_argument("k: expected at least 1, got " + std::to_string(k));
 }
@@ -39,7 +43,7 @@ struct Index::State {
           isa(find_isa(name)),
           pool(threads),
           vectors(matrix, metric, *isa.rows, pool, callbacks),
-          coder(make_coder(vectors.rows, metric, *isa.rows, isa.coarse)),
+          coder(make_coder(vectors.rows, metric, *isa.rows, isa.coarse, sampled(vectors.rows))),
           stored(std::make_unique<Stored>(vectors.rows, *coder, nullptr, isa, pool, callbacks)),
           sketch(sketch) {}
 

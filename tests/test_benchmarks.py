@@ -137,10 +137,63 @@ def test_the_headline_counts_no_extrapolated_ratio_and_names_what_was_forced() -
     isas = record("isas", [{"who": "vicinal, avx2", "times_faiss": 6.5}, faiss])
     machine = {"cpu": "C", "threads": 2, "flags": ["avx2", "avx512_vnni"]}
     made = report.headline({Path("c"): (machine, [record("self-join", [mine, faiss]), part, isas])})
+    rest = "not measured | not measured | not measured | 2026-01-02 |"
     assert made.splitlines()[2:] == [
-        "| avx2 | C, 2 threads, avx2 forced | not recorded | 6.5 x |  |  |  | 2026-01-02 |",
-        "| avx512 | C, 2 threads | not recorded | 12 x |  |  |  | 2026-01-02 |",
+        f"| avx2 | C, 2 threads, avx2 forced | not recorded | 6.5 x | {rest}",
+        f"| avx512 | C, 2 threads | not recorded | 12 x | {rest}",
     ]
+
+
+def test_an_interrupted_benchmark_goes_on_where_it_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    np.save(tmp_path / "a.npy", np.random.default_rng(0).normal(size=(300, 8)).astype(np.float32))
+    given = ["--data", f"{tmp_path}/a.npy", "--works", "self-join", "--k", "5", "--metrics", "euclidean", "--no-peers"]
+    monkeypatch.setattr(sys, "argv", ["bench", *given, "--missing", "--threads", "1"])
+    asked = bench.options()
+    asked.roof = 1e9
+    told = {"code": "a", "threads": 1, "int8_roof_a_core": {"avx2": 1e9}}
+    for code, again in (("a", False), ("a", True), ("b", False)):
+        assert bench.measure(asked, tmp_path, told | {"code": code}) == []
+        assert ("measured already" in capsys.readouterr().out) == again
+    path = tmp_path / "a-300-x-8.json"
+    file = json.loads(path.read_text())
+    assert len(file["records"]) == 1 and bench.stored(path, told) == []
+    file["records"][0]["at"] = "2026-01-02 03:04"  # long ago
+    path.write_text(json.dumps(file))
+    assert bench.stored(path, told | {"code": "b"}) == []
+
+
+def test_a_work_that_fails_is_named_and_costs_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    np.save(tmp_path / "a.npy", np.eye(6, 4, dtype=np.float32))
+    monkeypatch.setattr(sys, "argv", ["bench", "--data", f"{tmp_path}/a.npy", "--works", "memory", "one query"])
+    monkeypatch.setattr(bench.measuring, "one_by_one", lambda data, ask: 1 / 0)
+    monkeypatch.setattr(bench.measuring, "peak_memory", lambda *given: {"absent": "no room"})
+    asked = bench.options()
+    asked.roof, told = 1e9, {"code": "a", "threads": 1, "int8_roof_a_core": {}}
+    failed = bench.measure(asked, tmp_path, told)
+    assert failed == [f"a 6 x 4 one query {metric} 5" for metric in ("euclidean", "cosine", "manhattan")]
+    assert [one["work"] for one in json.loads((tmp_path / "a-6-x-4.json").read_text())["records"]] == ["memory"]
+
+
+def test_a_processor_with_nothing_but_growth_has_a_section_that_says_so(tmp_path: Path) -> None:
+    points = [{"n": n, "dim": 4, "k": 5, "threads": 1, "vicinal": n / 1e6, "faiss.knn": n**2 / 1e6} for n in (10, 100)]
+    shared = {"work": "growth", "data": "clusters", "metric": "euclidean", "k": 5, "at": "2026-01-02 03:04"}
+    grown = {"machine": {"cpu": "C", "threads": 1, "system": "S"}, "data": {"name": "growth", "origin": "made"}}
+    for name in ("one", "two", "empty"):
+        (tmp_path / name).mkdir()
+    for name in ("one", "two"):
+        (tmp_path / name / "growth.json").write_text(
+            json.dumps(grown | {"records": [shared | {"over": "n", "points": points}]})
+        )
+    loaded = report.processors(tmp_path)
+    assert [path.name for path in loaded] == ["one", "two"]
+    assert len(report.headline(loaded).splitlines()) == 2  # no ratio, no line
+    made = {name: report.section(tmp_path / name, tmp_path, name == "one") for name in ("one", "two")}
+    assert all(text.count("Not measured.") == 6 for text in made.values())
+    row = "| n | dim = 4, k = 5, threads = 1 | 10 to 100 | 1.00 | 2.00 | 10 x to 100 x |"
+    assert all(row in text for text in made.values())
+    assert "benchmarks-n.svg" in made["one"] and "svg" not in made["two"]
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/benchmarks.md"])

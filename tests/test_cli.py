@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import vicinal
-from vicinal.cli import COMMANDS
+from vicinal.cli import COMMANDS, configuration, parser
 from vicinal.errors import UsageError
 from vicinal.indexes import exact
 from vicinal.knn import memory
@@ -335,6 +335,17 @@ def test_the_commands_are_told_with_their_options(work: Workplace) -> None:
         assert (told.code, told.err) == (0, "") and f"usage: vicinal {command}" in told.out
     version = work("--version")
     assert (version.code, version.out) == (0, f"vicinal {vicinal.__version__}\n")
+
+
+def test_the_example_of_config_in_each_help_is_a_key_of_that_command(tmp_path: Path) -> None:
+    examples = 0
+    for command in parser()[1].values():
+        example = re.search(r"such as (\w+: [^;]+); typed", " ".join(command.format_help().split()))
+        if example is not None:
+            (tmp_path / "c.yaml").write_text(example[1])
+            assert len(configuration.read(str(tmp_path / "c.yaml"), command)) == 1
+            examples += 1
+    assert examples > 10
 
 
 def test_every_key_of_a_configuration_has_an_option(work: Workplace) -> None:

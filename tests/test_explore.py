@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Browser, Playwright, sync_playwright
 
 import vicinal
 from vicinal.cli import main
@@ -104,9 +104,20 @@ def test_a_sentence_finds_its_nearest_rows(server: Explorer) -> None:
 
 
 def test_a_run_without_a_known_model_refuses_search_by_name(run: Path, tmp_path: Path) -> None:
-    with vicinal.explore(run, marks=tmp_path / "m.jsonl", port=0) as server:
+    with vicinal.explore(run, marks=tmp_path / "m.jsonl", port=0) as server, sync_playwright() as driver:
         status, said = ask(server, token(server) + "search", {"text": "sea"})
+        browser = started(driver)
+        page = browser.new_page(viewport={"width": 1400, "height": 900})
+        page.goto(server.url)
+        page.wait_for_selector("#ask")
+        shown = page.evaluate("(({ title, disabled }) => ({ title, disabled }))(document.getElementById('ask'))")
+        place = page.evaluate(
+            "(one => [one.textContent, one.getBoundingClientRect().right])(document.getElementById('said'))"
+        )
+        browser.close()
     assert status == 400 and said["error"].startswith("model: it is not known which model made the embeddings; name it")
+    assert shown == {"title": said["error"], "disabled": True}
+    assert place[0] == said["error"] and place[1] <= 1400  # whole, and within the page
 
 
 def test_marks_are_added_to_a_file_that_select_takes(server: Explorer, tmp_path: Path) -> None:
@@ -220,10 +231,15 @@ def test_what_cannot_be_served_is_refused(run: Path, arguments: dict[str, Any], 
         vicinal.explore(run, **{"port": 0, **arguments})
 
 
-def test_the_page_searches_and_marks(server: Explorer, tmp_path: Path) -> None:
+def started(driver: Playwright) -> Browser:
+    """Debian's browser."""
     found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    return driver.chromium.launch(executable_path=found, args=["--no-sandbox", "--disable-gpu"])
+
+
+def test_the_page_searches_and_marks(server: Explorer, tmp_path: Path) -> None:
     with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=found, args=["--no-sandbox", "--disable-gpu"])
+        browser = started(driver)
         page = browser.new_page(viewport={"width": 1400, "height": 900})
         wrong: list[str] = []
         page.on("pageerror", lambda error: wrong.append(str(error)))

@@ -10,22 +10,14 @@
 #include <random>
 #include <stdexcept>
 
+#include "check.hpp"
 #include "vicinal.hpp"
 
 namespace {
 
 using namespace vicinal;
 
-int failures = 0;
 int64_t calls = 0;
-
-#define CHECK(condition)                                                          \
-    do {                                                                          \
-        if (!(condition)) {                                                       \
-            std::printf("%s:%d: not true: %s\n", __FILE__, __LINE__, #condition); \
-            if (++failures > 50) std::exit(1);                                    \
-        }                                                                         \
-    } while (false)
 
 struct Data {
     const char* name;
@@ -133,7 +125,7 @@ void compare(const Result& result, int64_t n, int64_t k, const char* what, Expec
             std::printf("%s: row %ld, place %ld of %ld: found %ld at %.9g, expected %ld at %.9g\n", what, long(i),
                         long(j), long(k), long(result.indices[i * k + j]), result.distances[i * k + j], long(index),
                         distance);
-            if (++failures > 50) std::exit(1);
+            fail();
             return;
         }
     }
@@ -346,7 +338,7 @@ struct Case {
             }
             if (!same) {
                 std::printf("within %.9g: row %d differs\n", radius, i);
-                if (++failures > 50) std::exit(1);
+                fail();
                 return;
             }
         }

@@ -10,14 +10,23 @@ from typing import Any
 from vicinal.cli import options
 from vicinal.errors import UsageError, unknown
 
-HELP = "a YAML file with options of this command, such as radius: 0.05; typed options replace its values"
+EXAMPLES = {
+    "radius": "0.05",
+    "k": "10",
+    "metric": "cosine",
+    "title": "News",
+    "seed": "7",
+}  # the first that a command has
 INPUTS = ("DATA", "SCORES", "RUN", "PATH", "NPY", "FILE[:FIELD]")  # read from the file's folder, too
 NEVER = ("help", "config", "verbose", "quiet")
 
 
 def add_config(parser: argparse.ArgumentParser) -> None:
-    """Add --config to a command that has none of its own."""
-    parser.add_argument("--config", metavar="FILE", help=HELP)
+    """Add --config to a command that has none of its own; its help has an example that this command takes."""
+    known = _by_key(parser)
+    example = next((f", such as {name}: {value}" for name, value in EXAMPLES.items() if name in known), "")
+    text = f"a YAML file with options of this command{example}; typed options replace its values"
+    parser.add_argument("--config", metavar="FILE", help=text)
 
 
 def named_in(arguments: list[str]) -> str | None:

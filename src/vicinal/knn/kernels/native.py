@@ -267,14 +267,22 @@ class GraphParts:
     """The numbers that a navigable graph consists of beside its arrays: how vectors become codes."""
 
     dim: int
+    products: bool
     max_code: int
     factor: float
-    scale: float
 
 
-def native_graph_search(graph: Any, degree: int) -> Any:
-    """A navigable graph of `degree` links for each row, of the lists of an approximate graph of the extension."""
-    return _native.GraphSearch(graph, degree)
+def native_graph_search(graph: Any, degree: int, width: int) -> Any:
+    """A navigable graph of `degree` links for each row, of the lists of an approximate graph of the extension.
+
+    Where the codes of these lists tell rows little apart, of searches of this width.
+    """
+    return _native.GraphSearch(graph, degree, width)
+
+
+def native_product_search(vectors: np.ndarray, degree: int, width: int, threads: int) -> Any:
+    """A navigable graph of inner products, `degree` links for each row, made by searches of this width."""
+    return _native.GraphSearch(_readable(vectors), degree, width, threads, chosen_isa())
 
 
 def loaded_graph_search(parts: GraphParts, arrays: dict[str, np.ndarray], threads: int) -> Any:

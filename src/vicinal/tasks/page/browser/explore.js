@@ -67,7 +67,10 @@ function drawMarks() {
 
 async function startExplore() {
   const ask = make("input", { id: "ask", type: "search", placeholder: "Nearest to a sentence", ariaLabel: "find the nearest rows of a sentence" });
-  if (head.no_search) Object.assign(ask, { disabled: true, title: head.no_search, placeholder: head.no_search });
+  if (head.no_search) { // the whole remedy is longer than the field
+    Object.assign(ask, { disabled: true, title: head.no_search, placeholder: "Needs --model" });
+    say(head.no_search, 15000);
+  }
   $("extra").append(ask, make("span", { id: "marked" }));
   typing(ask, searchText);
   $("tabs").append(make("button", { type: "button", role: "tab", id: "tab-search", textContent: "Search", data: { tab: "search" }, ariaSelected: "false", hidden: true, onclick: () => openTab("search") }));

@@ -16,6 +16,7 @@ from vicinal.distributed.checkpoint import Tiles
 from vicinal.distributed.cluster import Queue
 from vicinal.distributed.engines import ClusterExact, Engine
 from vicinal.distributed.lists import Lists
+from vicinal.distributed.passes import Options, SelfJoin
 from vicinal.distributed.plan import Plan, Tile, plan, simulate
 from vicinal.distributed.rows import Block, Piece, cut, part_of
 from vicinal.distributed.source import open_rows
@@ -121,6 +122,32 @@ def test_a_share_of_other_tasks_computes_nothing(monkeypatch: pytest.MonkeyPatch
     work.layout = 0
     monkeypatch.setattr(Native, "shares_joins", False)
     assert work.result(tile).layout == 0
+
+
+def test_where_nodes_differ_in_their_tasks_the_pass_begins_again_in_blocks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = rows_of("hamming")
+    options = Options(checkpoint=tmp_path / "kept", block_rows=None)
+    work = SelfJoin(open_rows(rows, find("hamming")), Question("run", find("hamming"), 3), None, options)
+    shared, apart = Plan(700, 700, 1, 2, (0, 1 << 20)), Plan(700, 350, 1)
+    work._prepare(shared)
+    ran: list[Plan | None] = []
+
+    def join(ray: Any) -> None:
+        ran.append(work.plan)
+        if work.plan == shared:
+            one, other, *_ = shared.tiles()
+            found = Found(np.array([1]), np.array([1]), np.array([2]), np.array([0.5]))
+            work._finish(one, Result(found, layout=7))
+            assert not work._ready(Tile(0, 0, 2, True)) and len(list((tmp_path / "kept").iterdir())) == 2
+            work._finish(other, Result(found, layout=8))
+
+    monkeypatch.setattr(work, "_join", join)
+    work._join_again(None, apart)
+    assert ran == [shared, apart]
+    assert np.isinf(work.lists.limits(0)).all() and work._done == 0  # nothing of the shares is left
+    assert [file.name for file in (tmp_path / "kept").iterdir()] == ["question.json"]
 
 
 def test_a_plan_of_shares_is_for_few_nodes_and_few_rows() -> None:

@@ -178,8 +178,9 @@ def plan(n: int, row_bytes: int, slots: int, block_rows: int | None = None, shar
 
     Examples
     --------
-    >>> plan(100_000, 384, slots=2)
-    Plan(n=100000, block_rows=50000, parts=6)
+    >>> made = plan(100_000, 384, slots=2)
+    >>> made.block_rows, made.parts
+    (50000, 6)
     >>> plan(10_000_000_000, 384, slots=1000).blocks
     1000
     """

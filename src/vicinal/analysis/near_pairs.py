@@ -18,6 +18,7 @@ from vicinal.knn.arguments import check_threads
 from vicinal.knn.blocks import blocks
 from vicinal.knn.copies import Copies, find_copies
 from vicinal.knn.exact import ExactSearch
+from vicinal.knn.joined import chosen
 from vicinal.knn.metrics import Metric
 from vicinal.knn.neighbors import Neighbors, RadiusNeighbors
 from vicinal.knn.recall import Recall
@@ -246,7 +247,7 @@ class NearPairs:
         m = len(self.first)
         order = np.arange(m) if order is None else order
         for block in blocks(m, step):
-            asked = order[block]
+            asked = np.sort(order[block])
             if left_out is not None:
                 asked = asked[~left_out()[asked]]
             if len(asked):
@@ -284,8 +285,7 @@ class NearPairs:
         """The vectors of entries; all of them without a copy where each row is its own entry."""
         if len(entries) == len(self.vectors):
             return self.vectors
-        rows: np.ndarray = self.vectors[self.first[entries]]
-        return rows
+        return chosen(self.vectors, self.first[entries])
 
 
 def _no_pairs(n: int) -> Piece:

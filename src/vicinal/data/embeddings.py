@@ -78,6 +78,7 @@ def load(
     at_least: int = 1,
     like: Embeddings | None = None,
     encoding: object = None,
+    in_place: bool = False,
 ) -> Embeddings:
     """Return the vectors of a source after every check.
 
@@ -104,6 +105,9 @@ def load(
         Vectors that these are compared with: dim and model must be the same.
     encoding : str or (str, array_like), optional
         How they are quantised (`vicinal.data.encodings`); by default that of `rows`.
+    in_place : bool
+        Whether `Embeddings.vectors` may be a `vicinal.knn.joined.Joined`, for a caller that needs no array: shards of a
+        folder are then checked block by block, and never copied.
 
     Returns
     -------
@@ -128,6 +132,7 @@ def load(
         raise UsageError(f"on_invalid: {unknown('choice', on_invalid, ON_INVALID)}")
     measure = None if metric is None else metrics.find(metric)
     opened = _opened(source, name, rows)
+    opened = opened.in_place() if in_place else opened.whole()
     vectors = _decoded(opened, rows.encoding if encoding is None and isinstance(rows, Dataset) else encoding, measure)
     place, path = opened.name, opened.path
     vectors = checked(vectors, place, at_least, bits=measure is not None and measure.kernel == "bits")

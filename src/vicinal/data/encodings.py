@@ -122,6 +122,7 @@ def _of_bytes(vectors: np.ndarray, wanted: np.dtype, encoding: str, name: str) -
     """Whole numbers as the bytes of an encoding; a text of numbers is read as int64."""
     if vectors.dtype == wanted:
         return vectors
+    vectors = np.asarray(vectors)
     limits = np.iinfo(wanted)
     whole = vectors.dtype.kind in "iu" and vectors.dtype.itemsize > 1
     if not whole or (vectors.size and not limits.min <= vectors.min() <= vectors.max() <= limits.max):

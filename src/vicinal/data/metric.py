@@ -106,7 +106,7 @@ def choose(metric: Metric | str, matrix: object = None) -> MetricChoice:
     if matrix is None:
         return MetricChoice(reading, whitened=True)
     if isinstance(matrix, str | os.PathLike):
-        return MetricChoice(reading, True, open_source(matrix, "matrix").values, str(matrix))
+        return MetricChoice(reading, True, np.asarray(open_source(matrix, "matrix").values), str(matrix))
     return MetricChoice(reading, True, np.asarray(matrix))
 
 

@@ -2,15 +2,17 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from vicinal.data import frames, sources
+from vicinal.data.sources.found import copied
 from vicinal.errors import DataError, UsageError, some
 from vicinal.knn import arrays
+from vicinal.knn.joined import Joined
 from vicinal.typing import Id
 
 
@@ -21,6 +23,7 @@ class Opened:
     Attributes
     ----------
     values : ndarray
+        Of a folder of shards a `Joined`, which reads them where they lie.
     name : str
         What messages call it: the file, or the argument.
     path : Path or None
@@ -45,6 +48,19 @@ class Opened:
 
     def __len__(self) -> int:
         return len(self.values) if self.values.ndim else 0
+
+    def whole(self) -> "Opened":
+        """The same with shards copied into one array."""
+        if not isinstance(self.values, Joined):
+            return self
+        copied(self.path, "its shards become one array", self.values.nbytes)
+        return replace(self, values=np.asarray(self.values))
+
+    def in_place(self) -> "Opened":
+        """The same with the rows of one array as a `Joined`, whose rows are chosen without a copy."""
+        if isinstance(self.values, Joined) or self.values.ndim != 2:
+            return self
+        return replace(self, values=cast(np.ndarray, Joined([self.values])))
 
 
 def open_source(source: Any, name: str) -> Opened:

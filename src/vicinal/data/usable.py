@@ -15,6 +15,7 @@ from vicinal.data.dataset import Dataset
 from vicinal.data.embeddings import ON_INVALID, Embeddings
 from vicinal.data.readers import OR_NULL
 from vicinal.errors import DataError, UsageError, unknown
+from vicinal.knn.joined import chosen
 from vicinal.typing import Id
 
 WORDS = {"labels": "label", "targets": "target", "groups": "group", "classes": "class"}
@@ -126,7 +127,7 @@ def usable(rows: Dataset, vectors: Embeddings, on_invalid: str, at_least: int = 
     ids = [rows.ids[row] for row in left]
     columns = {name: [column[row] for row in left] for name, column in rows.values.items()}
     part = replace(rows, ids=ids, values=columns)
-    valid = replace(vectors, vectors=vectors.vectors[left], invalid={})
+    valid = replace(vectors, vectors=chosen(vectors.vectors, left), invalid={})
     return Usable(part, valid, left, ids if skip else rows.ids, dict(sorted(reasons.items())), skip)
 
 

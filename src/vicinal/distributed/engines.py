@@ -64,6 +64,11 @@ class Engine:
             return HereEncoder(models.load_model(model, device), normalize, batch_size)
         return ClusterEncoder(model, sha256, device, normalize, batch_size, self.address)
 
+    @property
+    def in_place(self) -> bool:
+        """Whether rows of files are read by the nodes, so that no array of them is needed here."""
+        return self.name == "ray"
+
 
 HERE = Engine()
 
@@ -130,9 +135,18 @@ class ClusterExact:
         self.engine = found.engine
         return found
 
-    def search(self, queries: np.ndarray, k: int, progress: Progress | None = None) -> Neighbors:
-        """The k nearest rows of each query."""
-        found = distributed.search(self._rows, queries, k, self.metric, progress=progress, **self._how())
+    def search(
+        self,
+        queries: np.ndarray,
+        k: int,
+        *,
+        groups: ArrayLike | None = None,
+        query_groups: ArrayLike | None = None,
+        progress: Progress | None = None,
+    ) -> Neighbors:
+        """The k nearest rows of each query; rows of its own group are none."""
+        how = {"groups": groups, "query_groups": query_groups, "progress": progress, **self._how()}
+        found = distributed.search(self._rows, queries, k, self.metric, **how)
         self.engine = found.engine
         return found
 

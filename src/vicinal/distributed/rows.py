@@ -7,7 +7,7 @@ map would give every reader a private copy of the whole. Rows that are only in m
 import itertools
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,8 @@ class Piece:
     dtype : str
     size, changed : int
         The file's bytes and the time of its last change, by which a node knows that it has the same file.
+    chosen : ndarray of int64, shape (n,), or None
+        Which rows from `offset` on they are, ascending; None for all, one after the other.
     """
 
     path: str
@@ -40,9 +42,10 @@ class Piece:
     dtype: str
     size: int
     changed: int
+    chosen: np.ndarray | None = field(default=None, compare=False)
 
     def read(self) -> np.ndarray:
-        """The rows as a memory map.
+        """The rows as a memory map; chosen ones are copied.
 
         Raises
         ------
@@ -64,15 +67,21 @@ class Piece:
             )
         whole: np.ndarray = np.memmap(self.path, np.uint8, "r")
         guard.watch(whole, self.path)
-        first: np.ndarray = np.ndarray(self.shape, np.dtype(self.dtype), whole, self.offset, self.strides)
-        return numbers(first, self.path)
+        n = self.shape[0] if self.chosen is None else int(self.chosen[-1]) + 1
+        shape = (n, self.shape[1])
+        rows: np.ndarray = np.ndarray(shape, np.dtype(self.dtype), whole, self.offset, self.strides)
+        return numbers(rows if self.chosen is None else rows[self.chosen], self.path)
 
     def rows(self, start: int, stop: int) -> "Piece":
         """Some of the rows."""
-        offset = self.offset + start * self.strides[0]
-        return Piece(
-            self.path, offset, (stop - start, self.shape[1]), self.strides, self.dtype, self.size, self.changed
-        )
+        first = start if self.chosen is None else int(self.chosen[start])
+        rows = None if self.chosen is None else self.chosen[start:stop] - first
+        offset = self.offset + first * self.strides[0]
+        return replace(self, offset=offset, shape=(stop - start, self.shape[1]), chosen=rows)
+
+    def only(self, rows: np.ndarray) -> "Piece":
+        """The rows of these numbers, ascending."""
+        return replace(self, shape=(len(rows), self.shape[1]), chosen=rows)
 
 
 Part = Piece | np.ndarray

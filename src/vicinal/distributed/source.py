@@ -1,22 +1,18 @@
 """The rows of a source as parts that lie where they are: files are opened by their header alone."""
 
 import os
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
-from vicinal.data import sources
 from vicinal.data.embeddings import Embeddings
 from vicinal.data.opening import open_source
-from vicinal.data.sources import folders, plain
 from vicinal.distributed.rows import Part, part_of
 from vicinal.errors import DataError
+from vicinal.knn.joined import Joined
 from vicinal.knn.metrics import Metric
 from vicinal.knn.vectors import as_rows, checked, refuse_dtype
-
-MAPPED = (".npy", *plain.BINS, *plain.VECS)
-"""The endings of files that are mapped; others are read by the driver, and sent to the nodes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,17 +54,19 @@ def open_rows(source: object, metric: Metric, name: str = "source") -> Rows:
     UsageError
         There is no such file.
     """
+    opened: list[np.ndarray | Joined]
     if isinstance(source, Embeddings):
-        arrays, name = [source.vectors], source.name
+        opened, name = [source.vectors], source.name
     elif isinstance(source, str | os.PathLike):
-        arrays, name = _of_path(source), str(source)
+        opened, name = [open_source(source, "source").values], str(source)
     elif isinstance(source, list | tuple) and source and all(isinstance(one, str | os.PathLike) for one in source):
-        arrays, name = [array for one in source for array in _of_path(one)], f"{source[0]}, ..."
+        opened, name = [open_source(one, "source").values for one in source], f"{source[0]}, ..."
     else:
-        arrays = [open_source(source, name).values]
+        opened = [source if isinstance(source, Joined) else open_source(source, name).values]
+    arrays = list(_arrays(opened))
     parts: list[Part] = []
     first: np.ndarray | None = None
-    for array in arrays:
+    for array, chosen in arrays:
         rows = checked(array, name, at_least=0 if len(arrays) > 1 else 1, bits=metric.kernel == "bits")
         refuse_dtype(rows, metric, name)
         first = rows if first is None else first
@@ -78,31 +76,25 @@ def open_rows(source: object, metric: Metric, name: str = "source") -> Rows:
                 "shards need one type and one dim"
             )
         if len(rows):
-            parts.append(_part(array, rows, metric))
+            parts.append(_part(array, rows, chosen, metric))
     if first is None or not parts:
         raise DataError(f"{name}: found 0 rows, expected at least 1")
     return Rows(parts, name, parts[0].shape[1])
 
 
-def _part(given: np.ndarray, rows: np.ndarray, metric: Metric) -> Part:
+def _arrays(opened: Iterable[np.ndarray | Joined]) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+    """Each array, and which of its rows are meant; None for all."""
+    for one in opened:
+        if isinstance(one, Joined):
+            yield from one.pieces()
+        else:
+            yield one, None
+
+
+def _part(given: np.ndarray, rows: np.ndarray, chosen: np.ndarray | None, metric: Metric) -> Part:
     """The rows where they lie; a metric that whitens has them whitened here, all at once as on one machine."""
-    if metric.whiten is not None:
-        return as_rows(rows, metric)
     found = part_of(given)
-    return rows if isinstance(found, np.ndarray) else found
-
-
-def _of_path(source: str | os.PathLike[str]) -> list[np.ndarray]:
-    """The array of a file, or those of the shards of a folder, none of which is copied."""
-    path, key = sources.split(source)
-    if path.is_dir() and sources.reader_of(path) is None and not folders.is_saved_to_disk(path):
-        ours = (path / "manifest.json").is_file() or (path / "zarr.json").is_file() or (path / ".zarray").is_file()
-        if not ours:
-            files, part = folders.shards(path, key, sources.ENDINGS)
-            if files[0].name.lower().endswith(MAPPED):
-                return [open_source(_named(file, part), "source").values for file in files]
-    return [open_source(source, "source").values]
-
-
-def _named(file: Path, key: str) -> str:
-    return f"{file}:{key}" if key else str(file)
+    if metric.whiten is not None or isinstance(found, np.ndarray):
+        here = rows if chosen is None else rows[chosen]
+        return here if metric.whiten is None else as_rows(here, metric)
+    return found if chosen is None else found.only(chosen)

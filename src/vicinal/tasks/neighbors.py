@@ -185,7 +185,8 @@ def neighbors(
         measure = find(metric)
     except UsageError as error:
         raise UsageError(f"metric: {error}") from None
-    index = Engine(engine, address).exact(measure, threads)
+    place = Engine(engine, address)
+    index = place.exact(measure, threads)
     recall = None if recall is None else check_recall(recall)
     if output is not None:
         atomic.check_folder(Path(output), overwrite)
@@ -195,7 +196,9 @@ def neighbors(
     rows = dataset.read(data, embeddings, ids=ids, fields=fields, encoding=encoding)
     if add_to is not None:
         adding.check(rows, add_to)
-    vectors = load(rows.embeddings, rows=rows, metric=measure, on_invalid=on_invalid, at_least=2)
+    vectors = load(
+        rows.embeddings, rows=rows, metric=measure, on_invalid=on_invalid, at_least=2, in_place=place.in_place
+    )
     use = usable(rows, vectors, on_invalid, at_least=2)
     if not use.skip:  # rows without neighbours keep their places
         use = replace(use, rows=rows, vectors=vectors, left=np.arange(len(rows)))

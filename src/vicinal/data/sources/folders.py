@@ -4,13 +4,14 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from vicinal.data.sources import columns
-from vicinal.data.sources.found import LOG, Found, copied
+from vicinal.data.sources.found import LOG, Found
 from vicinal.errors import DataError, UsageError, some
+from vicinal.knn.joined import Joined
 
 STATE, SPLITS = "state.json", "dataset_dict.json"
 Read = Callable[[Path, str], Found]
@@ -104,7 +105,7 @@ def shards(path: Path, key: str, endings: tuple[str, ...]) -> tuple[list[Path], 
 
 
 def read_shards(path: Path, files: list[Path], key: str, read: Read) -> Found:
-    """The rows of all shards, one after the other."""
+    """The rows of all shards, one after the other, as a `Joined`."""
     parts = [read(file, key) for file in files]
     if len(parts) == 1:
         return parts[0]
@@ -115,7 +116,6 @@ def read_shards(path: Path, files: list[Path], key: str, read: Read) -> Found:
                 f"{file}: found {part.values.dtype} of shape {part.values.shape}, {files[0]} holds {first.dtype} of "
                 f"shape {first.shape}; all shards need one type and one dim"
             )
-    copied(path, "its shards become one array", sum(part.values.nbytes for part in parts))
     starts = np.cumsum([0, *(len(part.values) for part in parts)])
     missing = {
         start + row: why
@@ -123,4 +123,5 @@ def read_shards(path: Path, files: list[Path], key: str, read: Read) -> Found:
         for row, why in part.missing.items()
     }
     ids = [name for part in parts for name in part.ids or ()]
-    return Found(np.concatenate([part.values for part in parts]), parts[0].key, missing, ids or None, parts[0].encoding)
+    values = cast(np.ndarray, Joined([part.values for part in parts]))
+    return Found(values, parts[0].key, missing, ids or None, parts[0].encoding)

@@ -208,6 +208,8 @@ def duplicates(
     rules = replace(rules, engine=Engine(engine, address))
     if graph is not None and (engine != "local" or address is not None):
         raise UsageError("engine: neighbors are given in place of a pass; leave engine and address out")
+    if auto and engine != "local":
+        raise UsageError("engine: radius 'auto' compares radii in this process; give a radius, or leave engine out")
     rules = with_recall(rules, recall, neighbors)
     embeddings = kept.own_embeddings(graph, data, embeddings)
     value, fields_of_text = texts.check_text(text)
@@ -225,8 +227,10 @@ def duplicates(
     texts.refuse_no_texts(rows, value)
     if add_to is not None:
         adding.check(rows, add_to)
-    vectors = load(rows.embeddings, rows=rows, metric=rules.metric, on_invalid=on_invalid, at_least=2 if auto else 1)
-    use = usable(rows, vectors, on_invalid, at_least=2 if auto else 1)
+    least = 2 if auto else 1
+    measure, in_place = rules.metric, rules.engine.in_place
+    vectors = load(rows.embeddings, rows=rows, metric=measure, on_invalid=on_invalid, at_least=least, in_place=in_place)
+    use = usable(rows, vectors, on_invalid, least)
     if graph is not None:
         rules = replace(rules, graph=kept.renumbered(graph.of(rows, vectors), use.left))
     numbers = text_numbers(rows, fields_of_text)

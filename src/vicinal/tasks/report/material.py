@@ -43,7 +43,7 @@ def from_scores(scores: Scores, fields: Sequence[str] | None, title: str | None)
         ids=scores.ids,
         id_name=first.id_field,
         cells=_cells([_columns_of(part, fields) for part in scores.rows], [len(part) for part in scores.rows]),
-        vectors=_valid(scores.embeddings.vectors, scores.embeddings.valid),
+        vectors=_valid(np.asarray(scores.embeddings.vectors), scores.embeddings.valid),
         valid=scores.embeddings.valid,
         scores=_scores(scorers, np.stack([one.values for one in scores.scored])),
         metric=scorers[0].metric,

@@ -12,6 +12,7 @@ from vicinal.data.embeddings import Embeddings, OnInvalid, load
 from vicinal.data.usable import usable
 from vicinal.errors import UsageError
 from vicinal.knn.arguments import at_most
+from vicinal.knn.joined import chosen
 from vicinal.knn.metrics import Metric
 from vicinal.knn.vectors import refuse_invalid
 from vicinal.tasks.score.plan import EMBEDDINGS, GROUPS, REFERENCE, Key, Plan, Question, Scorer
@@ -47,6 +48,7 @@ def check(
     groups: Mapping[str, list[Any]],
     sources: Mapping[Key, object],
     on_invalid: OnInvalid,
+    in_place: bool = False,
 ) -> Inputs:
     """Return what the plan reads, after every check that needs no pass.
 
@@ -60,6 +62,8 @@ def check(
     sources : mapping of Path or str to object
         What arguments hold, and arrays that stand for files. Other files are read.
     on_invalid : {"error", "null", "skip"}
+    in_place : bool
+        Whether the passes read rows where they lie, so that shards need not be one array.
 
     Raises
     ------
@@ -80,13 +84,24 @@ def check(
             if source is None:
                 raise no_embeddings(rows)
             loaded[key] = load(
-                source, rows=rows, metric=question.metric, on_invalid=on_invalid, name=EMBEDDINGS, at_least=2
+                source,
+                rows=rows,
+                metric=question.metric,
+                on_invalid=on_invalid,
+                name=EMBEDDINGS,
+                at_least=2,
+                in_place=in_place,
             )
         vectors[question] = loaded[key]
         if question.reference is not None:
             source = sources.get(question.reference, members[0].reference)
             references[question] = load(
-                source, metric=question.metric, name=REFERENCE, like=loaded[key], encoding=rows.encoding
+                source,
+                metric=question.metric,
+                name=REFERENCE,
+                like=loaded[key],
+                encoding=rows.encoding,
+                in_place=in_place,
             )
     codes = {name: tables.numbered(["" if one is None else one for one in values]) for name, values in groups.items()}
     for question, found in vectors.items():
@@ -122,7 +137,9 @@ def without_invalid(
     first = next(iter(inputs.vectors.values()), Embeddings(np.empty((len(rows), 1)), rows.name))
     whole = replace(first, invalid=invalid)
     use = usable(replace(rows, values={}), whole, "skip", at_least=2)
-    parts = {id(one): replace(one, vectors=one.vectors[use.left], invalid={}) for one in inputs.vectors.values()}
+    parts = {
+        id(one): replace(one, vectors=chosen(one.vectors, use.left), invalid={}) for one in inputs.vectors.values()
+    }
     vectors = {question: parts[id(one)] for question, one in inputs.vectors.items()}
     groups = {name: codes[use.left] for name, codes in inputs.groups.items()}
     lonely = {

@@ -20,6 +20,7 @@ from vicinal.knn.checkpoint import Checkpoint
 from vicinal.knn.checkpoint import question as asked_of
 from vicinal.knn.copies import find_copies
 from vicinal.knn.exact import ExactSearch
+from vicinal.knn.joined import chosen
 from vicinal.knn.metrics import Metric
 from vicinal.knn.neighbors import Neighbors
 from vicinal.storage import atomic
@@ -165,7 +166,8 @@ def _answer(
     view = None
     if copies is not None and any(one.score.distinct for one in members):
         most = min(max(one.k for one in members if one.score.distinct), nearest.k)
-        view = _distinct_view(nearest, most, copies, embeddings.vectors, groups, question.metric, threads)
+        index = engine.exact(question.metric, asked if engine.name == "ray" else threads)
+        view = _distinct_view(nearest, most, copies, embeddings.vectors, groups, index)
     errors = dict(sorted((embeddings.invalid | inputs.lonely.get(question, {})).items()))
     return Answer(nearest, used, time.perf_counter() - start, embeddings.dim, errors, copies, view)
 
@@ -194,7 +196,8 @@ def _in_reference(
     """Each row's k nearest rows of the reference; invalid rows have none, and known rows are not searched again."""
     n, old = len(embeddings), 0 if known is None or known.k != k else len(known)
     rows = np.setdiff1d(np.arange(old, n), list(embeddings.invalid))
-    nearest = index.search(embeddings.vectors[rows] if len(rows) < n else embeddings.vectors, k, progress=progress)
+    asked = chosen(embeddings.vectors, rows) if len(rows) < n else embeddings.vectors
+    nearest = index.search(asked, k, progress=progress)
     if len(rows) == n:
         return nearest
     indices, distances = nothing(n, k)
@@ -223,7 +226,7 @@ def copies_of(
     if groups is None or embeddings is None:
         return copies
     n, rows = len(nearest), embeddings.valid
-    same = find_copies(embeddings.vectors if len(rows) == n else embeddings.vectors[rows])
+    same = find_copies(embeddings.vectors if len(rows) == n else chosen(embeddings.vectors, rows))
     return components(n, np.append(np.arange(n), rows), np.append(copies, rows[same.first[same.group]]))
 
 
@@ -233,8 +236,7 @@ def _distinct_view(
     copies: np.ndarray,
     vectors: np.ndarray,
     groups: np.ndarray | None,
-    metric: Metric,
-    threads: int,
+    index: Exact | ClusterExact,
 ) -> Neighbors:
     """Each row's k nearest distinct vectors; where copies fill a list, the distinct vectors alone are searched."""
     view = nearest_distinct(nearest, k, copies)
@@ -248,12 +250,12 @@ def _distinct_view(
     stored.sort()
     _, first, again = np.unique(key[short], return_index=True, return_inverse=True)
     queries = short[first]
-    index = Exact(metric, threads).fit(vectors[stored])
+    index.fit(chosen(vectors, stored))
     labels = (None, None) if groups is None else (groups[stored], groups[queries])
     width = k + 1
     while True:
         width = min(width, len(stored))
-        near = index.search(vectors[queries], width, groups=labels[0], query_groups=labels[1])
+        near = index.search(chosen(vectors, queries), width, groups=labels[0], query_groups=labels[1])
         indices = np.where(near.indices < 0, -1, stored[near.indices])
         keys = np.where(indices < 0, -1, copies[indices])
         part = first_of_each(indices, near.distances, keys, copies[queries], k)

@@ -187,6 +187,8 @@ def score(
     if neighbors is not None and (engine != "local" or address is not None):
         raise UsageError("engine: neighbors are given, so that no pass runs; leave engine and address out")
     place = Engine(engine, address)
+    if append is not None and place.in_place:
+        raise UsageError("engine: new rows are compared in this process; leave engine and address out with append")
     options = Options(
         on_invalid, evidence, overwrite, _path(run), _path(checkpoint), progress, _path(add_to), place, format
     )
@@ -251,8 +253,9 @@ def _from_embeddings(
         adding.check(rows, options.add_to)
     sources: dict[Key, object] = {EMBEDDINGS: rows.embeddings, REFERENCE: _reference(reference, rows)}
     columns = {name: rows.values[key] for name, (key, _) in fields.items()}
-    inputs = check(plan, rows, columns, sources, options.on_invalid)
-    sets = setwise.check(plan, rows, rows.values.get(setwise.CLUSTER_FIELD), sources, options.on_invalid)
+    how = options.on_invalid, options.engine.in_place
+    inputs = check(plan, rows, columns, sources, *how)
+    sets = setwise.check(plan, rows, rows.values.get(setwise.CLUSTER_FIELD), sources, *how)
     id_field = ids if isinstance(ids, str) else "id"
     problem = _problem(plan, rows, inputs, fields, ids)
     whole, left = rows, None

@@ -9,8 +9,10 @@ import numpy as np
 
 from vicinal.data.dataset import Dataset
 from vicinal.data.embeddings import Embeddings, OnInvalid, load
+from vicinal.data.opening import open_source
 from vicinal.errors import DataError, UsageError
 from vicinal.knn.arguments import cores
+from vicinal.knn.joined import Joined
 from vicinal.tasks.arguments import whole_number
 from vicinal.tasks.diversity import clusters_of_file, other_vectors
 from vicinal.tasks.diversity.checking import amount, distance_of, listed, power, similarity_of
@@ -144,7 +146,12 @@ class Group:
 
 
 def check(
-    plan: Plan, rows: Dataset, clusters: list[Any] | None, sources: Mapping[Key, object], on_invalid: OnInvalid
+    plan: Plan,
+    rows: Dataset,
+    clusters: list[Any] | None,
+    sources: Mapping[Key, object],
+    on_invalid: OnInvalid,
+    in_place: bool = False,
 ) -> list[Group]:
     """Return the measures of a plan with all that they read, after every check.
 
@@ -158,9 +165,13 @@ def check(
         What arguments hold.
     on_invalid : {"error", "null", "skip"}
         With "skip", `without_invalid` leaves out of all measures what one of them cannot use.
+    in_place : bool
+        Whether shards must not become one array here, as the passes read them on other machines.
 
     Raises
     ------
+    UsageError
+        A measure reads all vectors here, and they are such shards.
     DataError
         Files cannot be read or do not fit together.
     """
@@ -168,7 +179,21 @@ def check(
     for one in plan.setwise:
         key = one.embeddings.resolve() if isinstance(one.embeddings, Path) else one.embeddings
         groups.setdefault(key, []).append(one)
+    for one in plan.setwise if in_place else ():
+        _refuse_shards(one, sources.get(one.embeddings or EMBEDDINGS, one.embeddings))
     return [_group(key, members, rows, clusters, sources, on_invalid) for key, members in groups.items()]
+
+
+def _refuse_shards(one: SetScorer, source: object) -> None:
+    """Raise UsageError where a measure would copy the shards of a folder into the memory of this process."""
+    if one.embeddings is None or source is None:
+        return
+    opened = open_source(source, EMBEDDINGS)
+    if isinstance(opened.values, Joined):
+        raise UsageError(
+            f"{one.label}: is computed in this process, which would copy the shards of {opened.name} into its memory; "
+            "compute it in a run of its own with --engine local (in Python: engine='local')"
+        )
 
 
 def _group(

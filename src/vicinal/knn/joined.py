@@ -91,8 +91,8 @@ class Joined:
         if part >= len(self._parts) or stop > self._starts[part + 1]:
             return None
         first = int(self._starts[part])
-        rows: np.ndarray = self._parts[part][start - first : stop - first].astype(self.dtype, copy=False)
-        return rows
+        rows = self._parts[part][start - first : stop - first]
+        return rows.astype(self.dtype, copy=False)
 
     def _read(self, rows: np.ndarray) -> np.ndarray:
         out = np.empty((len(rows), self.shape[1]), self.dtype)
@@ -105,4 +105,7 @@ class Joined:
 
 def chosen(vectors: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """Return some rows, ascending: a copy of an array, and the places of rows of a `Joined`."""
-    return cast(np.ndarray, vectors.chosen(rows)) if isinstance(vectors, Joined) else vectors[rows]
+    if isinstance(vectors, Joined):
+        return cast(np.ndarray, vectors.chosen(rows))
+    found: np.ndarray = vectors[rows]
+    return found

@@ -60,6 +60,8 @@ class Joined:
     def chosen(self, rows: np.ndarray) -> "Joined":
         """Some of the rows, by ascending number or as a bool a row; none is read."""
         rows = np.flatnonzero(rows) if rows.dtype.kind == "b" else rows
+        if (np.diff(rows) < 0).any():
+            raise ValueError("rows: expected ascending numbers")
         return Joined(self._parts, rows if self._rows is None else self._rows[rows])
 
     def __getitem__(self, which: Any) -> np.ndarray:

@@ -249,7 +249,8 @@ def _distinct_view(
     stored = rows[np.unique(key[rows], return_index=True)[1]]  # one row for each distinct vector in each group
     stored.sort()
     _, first, again = np.unique(key[short], return_index=True, return_inverse=True)
-    queries = short[first]
+    order = np.argsort(first)
+    queries, again = short[first[order]], np.argsort(order)[again]
     index.fit(chosen(vectors, stored))
     labels = (None, None) if groups is None else (groups[stored], groups[queries])
     width = k + 1

@@ -63,6 +63,7 @@ def nodes(monkeypatch: pytest.MonkeyPatch) -> None:
         return ClusterNeighbors(found.indices, found.distances, metric.name, found.dim)
 
     def within(source: object, radius: float, metric: Metric, queries: object = None, **how: Any) -> Any:
+        assert how["num_cpus"] is None  # all cores of a node, however many there are here
         asked = None if queries is None else on_nodes(queries, metric)
         return ExactSearch.of(on_nodes(source, metric), metric).within(radius, asked)
 
@@ -106,8 +107,8 @@ def test_neighbours_and_duplicates_of_shards(
     assert found.indices.tobytes() == expected.indices.tobytes()
     assert (found.distances.tobytes(), found.unusable) == (expected.distances.tobytes(), expected.unusable)
     for how in ({"radius": 0.0}, {"radius": 0.7}, {"radius": 0.7, "link": "single"}, {"radius": 0.4, "within": GROUPS}):
-        groups = vicinal.duplicates(source, on_invalid=on_invalid, engine="ray", **how)  # type: ignore[call-overload]
-        alone = vicinal.duplicates(rows, on_invalid=on_invalid, **how)  # type: ignore[call-overload]
+        groups = vicinal.duplicates(source, on_invalid=on_invalid, engine="ray", **how)
+        alone = vicinal.duplicates(rows, on_invalid=on_invalid, **how)
         for name in ("representative", "distance", "match"):
             assert list(map(str, groups[name])) == list(map(str, alone[name])), (how, name)
 

@@ -14,10 +14,12 @@ import pytest
 import ray
 
 from vicinal import distributed
+from vicinal.cli import main
 from vicinal.distributed import cluster
 from vicinal.errors import DataError, UsageError, VicinalError
 from vicinal.knn.block_join import BlockJoin
 from vicinal.knn.exact import ExactSearch
+from vicinal.knn.joined import Joined
 from vicinal.knn.metrics import METRICS, find
 from vicinal.knn.neighbors import Neighbors
 
@@ -122,6 +124,7 @@ import sys
 import numpy as np
 import ray
 from vicinal import distributed
+from vicinal.cli import main
 
 ray.init(address=sys.argv[1], logging_level="ERROR", log_to_driver=False)
 done = lambda now, total: print(now, flush=True)
@@ -287,3 +290,35 @@ def test_tasks_take_the_cores_that_they_ask_for(start: Any) -> None:
     with pytest.raises(UsageError, match="num_cpus: 3 cores a task"):
         cluster.nodes_of(ray, 3)
     assert os.environ.get("OMP_NUM_THREADS") is None
+
+
+def test_commands_read_shards_on_the_nodes(
+    start: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    start(2)
+    rows = rows_of("cosine", 2500)
+    rows[1700, 3] = np.nan
+    (tmp_path / "emb").mkdir()
+    for number, part in enumerate((rows[:901], rows[901:1000], rows[1000:])):
+        np.save(tmp_path / "emb" / f"emb-{number}.npy", part)
+    monkeypatch.chdir(tmp_path)
+    cases = {
+        "score": ["score", "emb", "-k", "5", "--metric", "cosine", "-o", "out.jsonl"],
+        "duplicates": ["duplicates", "emb", "--radius", "0.05", "--metric", "cosine", "-o", "out.jsonl"],
+    }
+
+    def run(engine: str, *arguments: str) -> tuple[int, bytes, str]:
+        (tmp_path / "out.jsonl").unlink(missing_ok=True)
+        code = main([*arguments, "--engine", engine, "--overwrite"])
+        output = tmp_path / "out.jsonl"
+        errors = [line for line in capsys.readouterr().err.splitlines() if "error" in line]
+        return code, output.read_bytes() if output.exists() else b"", "\n".join(errors)
+
+    whole = Joined.__array__
+    for arguments in cases.values():
+        expected = [run("local", *arguments, "--on-invalid", choice) for choice in ("error", "null", "skip")]
+        monkeypatch.setattr(Joined, "__array__", None)  # all rows can become no array here
+        assert [run("ray", *arguments, "--on-invalid", choice) for choice in ("error", "null", "skip")] == expected
+        monkeypatch.setattr(Joined, "__array__", whole)
+        assert [code == 0 for code, _, _ in expected] == [False, True, True]
+        assert "1 row cannot be used (1 with NaN or infinite value: 1700)" in expected[0][2]

@@ -205,7 +205,8 @@ def duplicates(
     start = time.perf_counter()
     auto = isinstance(radius, str) and radius == "auto"
     rules, quality, graph = check_known(0.0 if auto else radius, metric, link, keep, quality, threads, neighbors)
-    rules = replace(rules, engine=Engine(engine, address))
+    place = Engine(engine, address)
+    rules = replace(rules, engine=place, threads=threads if place.in_place else rules.threads)
     if graph is not None and (engine != "local" or address is not None):
         raise UsageError("engine: neighbors are given in place of a pass; leave engine and address out")
     if auto and engine != "local":

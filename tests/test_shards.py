@@ -9,13 +9,14 @@ import pytest
 
 import vicinal
 from vicinal import distributed
+from vicinal.data.embeddings import load
 from vicinal.distributed import ClusterNeighbors, engines
 from vicinal.distributed.rows import Piece, cut
 from vicinal.distributed.source import open_rows
 from vicinal.errors import DataError, UsageError
 from vicinal.knn.exact import ExactSearch
 from vicinal.knn.joined import Joined, chosen
-from vicinal.knn.metrics import Metric
+from vicinal.knn.metrics import Metric, find
 
 ENDS = [90, 91, 240]
 GROUPS = (np.arange(300) % 4).tolist()
@@ -119,6 +120,16 @@ def test_pairs_that_are_searched_in_pieces(nodes: None, tmp_path: Path, monkeypa
     how: Any = {"radius": 1.5, "keep": "best", "quality": quality}
     found = vicinal.duplicates(folder, engine="ray", **how)
     assert found["representative"].tolist() == vicinal.duplicates(rows_of(), **how)["representative"].tolist()
+
+
+def test_changes_of_a_private_map_are_kept(tmp_path: Path) -> None:
+    np.save(tmp_path / "emb.npy", rows_of())
+    changed = np.load(tmp_path / "emb.npy", mmap_mode="c")
+    changed[:] += 1
+    opened = load(changed, in_place=True).vectors
+    assert opened[:].tolist() == opened[np.arange(300)].tolist() == (rows_of() + 1).tolist()
+    (part,) = open_rows(opened, find("euclidean")).parts
+    assert isinstance(part, np.ndarray) and part.tolist() == (rows_of() + 1).tolist()
 
 
 def other_dim(folder: Path) -> None:

@@ -94,8 +94,8 @@ def part_of(array: np.ndarray) -> Part:
     whole: Any = array
     while isinstance(whole, np.ndarray) and isinstance(whole.base, np.ndarray):
         whole = whole.base
-    if not isinstance(whole, np.memmap) or whole.filename is None:
-        return array
+    if not isinstance(whole, np.memmap) or whole.filename is None or whole.mode == "c":
+        return array  # changes of a map in mode "c" are in memory alone
     offset = array.__array_interface__["data"][0] - whole.__array_interface__["data"][0] + whole.offset
     path = Path(whole.filename).absolute()
     state = path.stat()

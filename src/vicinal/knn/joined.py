@@ -5,6 +5,8 @@ from typing import Any, cast
 
 import numpy as np
 
+from vicinal.storage.npy import let_go
+
 
 class Joined:
     """Arrays of one dtype and one dim, read as one array of shape (n, dim).
@@ -93,6 +95,7 @@ class Joined:
         if part >= len(self._parts) or stop > self._starts[part + 1]:
             return None
         first = int(self._starts[part])
+        let_go(self._parts[part])  # what was read before, so that little of a file is in memory at a time
         rows = self._parts[part][start - first : stop - first]
         return rows.astype(self.dtype, copy=False)
 
@@ -102,6 +105,7 @@ class Joined:
         for part in np.unique(part_of).tolist():
             here = np.flatnonzero(part_of == part)
             out[here] = self._parts[part][rows[here] - self._starts[part]]
+            let_go(self._parts[part])
         return out
 
 

@@ -67,11 +67,14 @@ def mapped(
 
 
 def let_go(array: np.ndarray) -> None:
-    """Take the pages of a memory map out of memory; they are read again where they are used again."""
+    """Take the pages of a memory map out of memory; they are read again where they are used again.
+
+    A map in mode "c" stays, as its changes are in memory alone.
+    """
     base: Any = array
     while base is not None and getattr(base, "_mmap", None) is None:
         base = getattr(base, "base", None)
-    if base is not None and hasattr(base._mmap, "madvise"):
+    if base is not None and getattr(base, "mode", "r") != "c" and hasattr(base._mmap, "madvise"):
         base._mmap.madvise(mmap.MADV_DONTNEED)
 
 

@@ -10,6 +10,7 @@ import pytest
 import vicinal
 from vicinal import distributed
 from vicinal.data.embeddings import load
+from vicinal.data.opening import open_source
 from vicinal.distributed import ClusterNeighbors, engines
 from vicinal.distributed.rows import Piece, cut
 from vicinal.distributed.source import open_rows
@@ -122,6 +123,12 @@ def test_pairs_that_are_searched_in_pieces(nodes: None, tmp_path: Path, monkeypa
     assert found["representative"].tolist() == vicinal.duplicates(rows_of(), **how)["representative"].tolist()
 
 
+def test_shards_that_become_one_array_are_copied_once(tmp_path: Path) -> None:
+    opened = open_source(write(tmp_path / "emb", rows_of()), "data")
+    one, other = (load(opened, metric=metric).vectors for metric in ("euclidean", "cosine"))
+    assert one is other and one.tolist() == rows_of().tolist()
+
+
 def test_changes_of_a_private_map_are_kept(tmp_path: Path) -> None:
     np.save(tmp_path / "emb.npy", rows_of())
     changed = np.load(tmp_path / "emb.npy", mmap_mode="c")
@@ -171,6 +178,13 @@ def test_what_needs_all_vectors_here_is_refused_by_name(nodes: None, tmp_path: P
     (tmp_path / "c.yaml").write_text(f"input_path: data.jsonl\noutput_path: out\nscorers:\n{lines}")
     with pytest.raises(UsageError, match=r"VendiScorer: is computed in this process.*--engine local"):
         vicinal.score(config=tmp_path / "c.yaml", embeddings=folder, engine="ray")
+
+
+def test_a_run_of_a_folder_is_refused_by_name(tmp_path: Path) -> None:
+    folder = write(tmp_path / "emb", rows_of())
+    (tmp_path / "data.jsonl").write_text("".join(f'{{"id": {row}}}\n' for row in range(300)))
+    with pytest.raises(UsageError, match=r"expected vectors in one file, got the folder .*emb; join its files"):
+        vicinal.score(tmp_path / "data.jsonl", embeddings=folder, run=tmp_path / "run")
 
 
 @pytest.mark.parametrize("dtype", ["float32", ">f8", "int16"])

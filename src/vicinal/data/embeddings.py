@@ -132,7 +132,7 @@ def load(
         raise UsageError(f"on_invalid: {unknown('choice', on_invalid, ON_INVALID)}")
     measure = None if metric is None else metrics.find(metric)
     opened = _opened(source, name, rows)
-    opened = opened.in_place() if in_place else opened.whole()
+    opened = opened.in_place() if in_place else opened.whole
     vectors = _decoded(opened, rows.encoding if encoding is None and isinstance(rows, Dataset) else encoding, measure)
     place, path = opened.name, opened.path
     vectors = checked(vectors, place, at_least, bits=measure is not None and measure.kernel == "bits")

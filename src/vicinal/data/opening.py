@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
@@ -49,8 +50,9 @@ class Opened:
     def __len__(self) -> int:
         return len(self.values) if self.values.ndim else 0
 
+    @cached_property
     def whole(self) -> "Opened":
-        """The same with shards copied into one array."""
+        """The same with shards copied into one array, once."""
         if not isinstance(self.values, Joined):
             return self
         copied(self.path, "its shards become one array", self.values.nbytes)

@@ -343,6 +343,8 @@ def _problem(plan: Plan, rows: Dataset, inputs: Inputs, fields: dict[str, tuple[
     for one in (*inputs.vectors.values(), *inputs.references.values()):
         if one.path is None:
             return f"expected vectors in files, got {one.name} in memory; write them with numpy.save"
+        if not one.path.is_file():
+            return f"expected vectors in one file, got the folder {one.path}; join its files, or leave the run out"
     if any(spec != name or rows.places[key] != f"{rows.path}:{name}" for name, (key, spec) in fields.items()):
         return "expected groups that are a field of the data set, so that later rows have them too"
     if ids is not None and not isinstance(ids, str):

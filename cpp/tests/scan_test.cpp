@@ -7,13 +7,13 @@
 #include <random>
 #include <tuple>
 
+#include "check.hpp"
 #include "scan.hpp"
 
 namespace {
 
 using namespace vicinal;
 
-int failures = 0;
 long compared = 0;
 
 std::mt19937_64 generator(7);
@@ -24,7 +24,7 @@ void check(bool equal, const Isa& isa, const char* what, int64_t size) {
     ++compared;
     if (equal) return;
     std::printf("%s: %s of size %ld differs from the portable loop\n", isa.name, what, static_cast<long>(size));
-    if (++failures > 50) std::exit(1);
+    fail();
 }
 
 template <class T>

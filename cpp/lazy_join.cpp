@@ -9,8 +9,9 @@ namespace vicinal {
 namespace {
 
 constexpr int64_t kMostRows = 16384;  // with more, sketches and narrow radii pay
+constexpr int64_t kMostK = 10;        // with a larger k, bounds leave too many pairs
 constexpr size_t kColumns = 4;        // column blocks in a task, so that all threads end together
-constexpr int64_t kMostWaiting = 48;  // pairs a row that wait at most
+constexpr int64_t kMostWaiting = 5;   // pairs that wait at most, times rows and k
 constexpr int64_t kSettled = 256;     // rows whose pairs are measured in a task
 constexpr float kNoBound = std::numeric_limits<float>::infinity();
 
@@ -21,7 +22,7 @@ LazyJoin::Worker::Worker(const LazyJoin& join)
 
 bool LazyJoin::suits(const Context& context, int64_t k) {
     const Callbacks& callbacks = context.callbacks;
-    return k <= kSmall && context.stored.size() <= kMostRows && !callbacks.save && !callbacks.resume &&
+    return k <= kMostK && context.stored.size() <= kMostRows && !callbacks.save && !callbacks.resume &&
            context.sketch <= 0 && !context.stored.rotation();
 }
 
@@ -38,7 +39,7 @@ LazyJoin::LazyJoin(const Context& context, const JoinPlan& plan, const int64_t* 
       unbounded_(stored_.max_block_size(), std::numeric_limits<double>::infinity()),
       block_of_(stored_.size()),
       locks_(stored_.blocks()),
-      most_waiting_(kMostWaiting * stored_.size() / context.pool.threads()) {
+      most_waiting_(kMostWaiting * k_ * stored_.size() / context.pool.threads()) {
     for (int i = 0; i < context.pool.threads(); ++i) workers_.emplace_back(*this);
     for (int64_t block = 0; block < stored_.blocks(); ++block) {
         std::fill_n(&block_of_[stored_.first(block)], stored_.stats(block).size, static_cast<int32_t>(block));

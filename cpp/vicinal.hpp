@@ -72,6 +72,15 @@ struct RawLists {
     const double* limits;  // of each row, the distance beyond which no entry is wanted
 };
 
+// A part of the tasks of a self-join, so that several processes make one together. The blocks of rows lie in `ranges`
+// ranges. A first share compares the blocks of range `first` with those of them that are near. The further shares
+// compare all other blocks: of `of` equal parts, those from `first` to before `last`.
+struct Share {
+    int64_t ranges = 1;
+    bool further = false;
+    int64_t first = 0, last = 1, of = 1;
+};
+
 class Index {
 public:
     // isa "" takes VICINAL_ISA from the environment, or else the best instruction set. threads 0 takes all processors.
@@ -93,6 +102,11 @@ public:
     void cross_join(const Matrix& queries, int64_t k, const int64_t* groups, const int64_t* query_groups,
                     const RawLists& query_lists, const RawLists& stored_lists, int64_t first_query,
                     const Callbacks& callbacks = {});
+    // Runs a share of the tasks of a self-join and leaves the k nearest that it finds within the limits in the lists.
+    // All shares, the first ones and the further ones, name each pair at least once. Returns what identifies the
+    // tasks: shares of different numbers belong to different joins, and may leave pairs out.
+    uint64_t self_join_share(int64_t k, const int64_t* groups, const Share& share, const RawLists& lists,
+                             const Callbacks& callbacks = {});
     // queries null: the neighbours of each stored row, without itself.
     RadiusResult within(double radius, const Matrix* queries, const int64_t* groups, const int64_t* query_groups,
                         const Callbacks& callbacks = {});

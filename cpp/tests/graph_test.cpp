@@ -9,21 +9,12 @@
 #include <string>
 #include <vector>
 
+#include "check.hpp"
 #include "vicinal.hpp"
 
 namespace {
 
 using namespace vicinal;
-
-int failures = 0;
-
-#define CHECK(condition)                                                          \
-    do {                                                                          \
-        if (!(condition)) {                                                       \
-            std::printf("%s:%d: not true: %s\n", __FILE__, __LINE__, #condition); \
-            ++failures;                                                           \
-        }                                                                         \
-    } while (false)
 
 constexpr int kRows = 900, kDim = 20, kNeighbours = 4;
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import vicinal
-from vicinal.cli import main
+from vicinal.cli import COMMANDS, main, parser
 from vicinal.errors import DataError, UsageError
 from vicinal.knn import approximate
 from vicinal.knn.exact import ExactSearch
@@ -264,6 +264,8 @@ def test_every_task_says_that_its_neighbours_are_approximate(any_size, tmp_path)
     asked = vicinal.curate(rows, labels=labels, state=tmp_path / "rounds", recall=0.9, metric="euclidean", k=8)
     assert asked.recall is not None and asked.recall.low >= 0.9 and asked.summary()["recall"]["k"] == 8
     assert "neighbours: approximate" in str(asked)
+    curve = vicinal.choose_k(rows, labels=labels, max_k=8, neighbors=nearest)
+    assert curve.recall == nearest.recall and "approximate" in repr(curve) and curve.summary()["recall"]["low"] >= 0.9
     again = vicinal.select(rows, keep=20, strategy="facility", neighbors=nearest)
     assert again.recall == nearest.recall
     exact = vicinal.score(rows, by="mean", k=8)
@@ -304,3 +306,30 @@ def test_the_command_prints_the_recall(tmp_path, capsys):
     assert json.loads(printed.out)["recall"]["exact"] and "exact pass is cheaper here" in printed.err
     assert main(["neighbors", rows, "--recall", "2", "-o", str(tmp_path / "other")]) != 0
     assert "--recall: expected a number above 0 and at most 1" in capsys.readouterr().err
+
+
+TAKES = {  # commands that take --recall, and those that take the folder of an approximate graph as --neighbors
+    "neighbors": "recall",
+    "score": "recall neighbors",
+    "outliers": "recall neighbors",
+    "select": "recall neighbors",
+    "diagnose": "recall neighbors",
+    "duplicates": "recall neighbors",
+    "dedup": "recall neighbors",
+    "curate": "recall",
+    "choose-k": "neighbors",
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_command_takes_a_recall_or_refuses_it_by_name(command, capsys):
+    """What takes neighbours takes a recall or an approximate graph; an option that is not there is named."""
+    _, parsers = parser((command,))
+    taken = {one for action in parsers[command]._actions for one in action.option_strings}
+    graphs = "--neighbors" in taken and command != "diversity"  # there it is a number
+    wanted = TAKES.get(command, "").split()
+    assert ("--recall" in taken, graphs) == ("recall" in wanted, "neighbors" in wanted)
+    if "recall" not in wanted:
+        words = {"index": ["index", "build"], "lm": ["lm", "build"]}.get(command, [command])
+        assert main([*words, "--recall=0.9"]) == 2
+        assert "unknown option --recall" in capsys.readouterr().err

@@ -10,6 +10,7 @@
 
 #include "absolute_codes.hpp"
 #include "bits_codes.hpp"
+#include "check.hpp"
 #include "dot_codes.hpp"
 #include "sketch.hpp"
 
@@ -17,16 +18,7 @@ namespace {
 
 using namespace vicinal;
 
-int failures = 0;
 int sketches = 0, stopped_rotations = 0, sizes_apart = 0, regions_apart = 0;  // counted so that no case is missed
-
-#define CHECK(condition)                                                          \
-    do {                                                                          \
-        if (!(condition)) {                                                       \
-            std::printf("%s:%d: not true: %s\n", __FILE__, __LINE__, #condition); \
-            if (++failures > 200) std::exit(1);                                   \
-        }                                                                         \
-    } while (false)
 
 using Fill = std::function<void(std::vector<double>&, int n, int dim, std::mt19937_64&)>;
 
@@ -163,6 +155,9 @@ private:
                 CHECK(lower <= radii[row]);
                 if (upper_bounds && layer_.range().first == 0) {
                     CHECK(coder.upper_bound(rows, row, columns, out[i].score) >= truth[row]);
+                    float upper;
+                    coder.upper_bounds(rows, columns, first, &out[i], 1, &upper);
+                    CHECK(upper >= coder.radius_of(truth[row]));
                 }
             }
         }

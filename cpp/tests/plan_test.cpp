@@ -7,6 +7,7 @@
 #include <new>
 #include <random>
 
+#include "check.hpp"
 #include "plan.hpp"
 
 namespace {
@@ -42,16 +43,6 @@ void operator delete(void* given, size_t) noexcept { operator delete(given); }
 namespace {
 
 using namespace vicinal;
-
-int failures = 0;
-
-#define CHECK(condition)                                                          \
-    do {                                                                          \
-        if (!(condition)) {                                                       \
-            std::printf("%s:%d: not true: %s\n", __FILE__, __LINE__, #condition); \
-            ++failures;                                                           \
-        }                                                                         \
-    } while (false)
 
 constexpr size_t kStride = 16;
 constexpr int32_t kNear = 9;

@@ -6,7 +6,6 @@
 namespace vicinal {
 namespace {
 
-constexpr int64_t kSampleRows = 2048;
 constexpr double kFarOut = 8;       // times the median distance; rows beyond it are outliers
 constexpr double kWidest = 0x1p40;  // largest coordinate after scaling, outliers included
 // Seeds of regions are picked one after the other, each far from those before it (the farthest sample may be outliers),
@@ -44,8 +43,8 @@ double median(std::vector<double>& values) {
 
 }  // namespace
 
-Centre find_centre(const Rows& rows, const RowOps& ops) {
-    const Sample sample(rows, ops, kRegionSample);
+Centre find_centre(const Rows& rows, const RowOps& ops, const Sampled& sampled) {
+    const Sample sample(rows, ops, sampled.medians);
     Centre result;
     result.centre.resize(sample.width);
     if (sample.size == 0) return result;
@@ -60,11 +59,11 @@ Centre find_centre(const Rows& rows, const RowOps& ops) {
     }
     const double limit = kFarOut * median(values);
     // The mean is nearer to the rows than the median of each coordinate.
-    const int64_t n = rows.matrix.n_vectors, sampled = std::min(n, kSampleRows);
+    const int64_t n = rows.matrix.n_vectors, size = std::min(n, sampled.means);
     std::vector<double> x(sample.width), sum(sample.width);
     int64_t taken = 0;
-    for (int64_t i = 0; i < sampled; ++i) {
-        ops.load(rows, i * n / sampled, x.data());
+    for (int64_t i = 0; i < size; ++i) {
+        ops.load(rows, i * n / size, x.data());
         if (!(distance(x.data(), medians.data(), sample.width) <= limit)) continue;
         ++taken;
         for (int64_t c = 0; c < sample.width; ++c) sum[c] += x[c];
@@ -75,9 +74,8 @@ Centre find_centre(const Rows& rows, const RowOps& ops) {
     }
     std::vector<double> peaks;
     double highest = 0;
-    for (int64_t i = 0; i < sampled; ++i) {
-        ops.load(rows, i * n / sampled, x.data());
-        const double peak = ops.peak(x.data(), result.centre.data(), rows.matrix.dim);
+    for (int64_t i = 0; i < size; ++i) {
+        const double peak = ops.peak(rows, i * n / size, result.centre.data());
         if (!std::isfinite(peak)) continue;
         peaks.push_back(peak);
         highest = std::max(highest, peak);

@@ -15,7 +15,12 @@ struct Centre {
     double factor = 1;           // a power of two: the typical |x - centre| times factor is about 1
 };
 
-Centre find_centre(const Rows& rows, const RowOps& ops);
+// How many rows the centre is estimated from: the median of each coordinate from some, the mean from more.
+struct Sampled {
+    int64_t medians = 256, means = 2048;
+};
+
+Centre find_centre(const Rows& rows, const RowOps& ops, const Sampled& sampled = {});
 
 // The centres of a few tight regions far from each other that contain nearly all rows; empty where there are none. With
 // one centre for all, the rows of a region would have equal codes.

@@ -108,6 +108,9 @@ public:
                               const Survivor* survivors, size_t n, float* out) const = 0;
     // An upper bound of the distance between the row and any of the columns whose score is at least this.
     virtual double upper_bound(const BlockStats& rows, int row, const BlockStats& columns, int32_t score) const = 0;
+    // Computes an upper bound of the radius of each pair, as lower_bounds computes lower ones.
+    virtual void upper_bounds(const BlockStats& rows, const BlockStats& columns, int first_column,
+                              const Survivor* survivors, size_t n, float* out) const;
 
     virtual Sum sum() const = 0;
     virtual double distance_of(double sum) const = 0;

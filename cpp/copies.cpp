@@ -24,12 +24,9 @@ Copies find_copies(const Rows& rows, const int64_t* groups, const RowOps& ops, P
     const int64_t n = raw.matrix.n_vectors, width = padded(raw.matrix.dim, 8);
     std::vector<std::pair<uint64_t, int32_t>> hashes(n);
     pool.run((n + kChunk - 1) / kChunk, callbacks, [&](int, int64_t task) {
-        thread_local std::vector<double> x;
-        x.resize(width);
         for (int64_t i = task * kChunk; i < std::min(n, (task + 1) * kChunk); ++i) {
-            ops.load(raw, i, x.data());
             const uint64_t group = groups ? static_cast<uint64_t>(groups[i]) * 0x9e3779b97f4a7c15u : 0;
-            hashes[i] = {ops.hash(x.data(), raw.matrix.dim) ^ group, static_cast<int32_t>(i)};
+            hashes[i] = {ops.hash(raw, i) ^ group, static_cast<int32_t>(i)};
         }
     });
     std::sort(hashes.begin(), hashes.end());

@@ -197,4 +197,21 @@ void DotCoder::lower_bounds(const BlockStats& rows, const BlockStats& columns, i
     }
 }
 
+// As upper_bound, with the slack of each column. The last step adds more than distance_within, radius_of and the
+// rounding to float32 do.
+void DotCoder::upper_bounds(const BlockStats& rows, const BlockStats& columns, int first_column,
+                            const Survivor* survivors, size_t n, float* out) const {
+    if (metric_ == Metric::inner_product || rows.region != columns.region || lengths_differ(rows, columns)) {
+        return Coder::upper_bounds(rows, columns, first_column, survivors, n, out);
+    }
+    const double unit = 2 * rows.scale * columns.scale, least = 3e-150 * factor_ + 1e-44, highest = 1e149 * factor_;
+    for (size_t i = 0; i < n; ++i) {
+        const Survivor s = survivors[i];
+        const double slack = static_cast<double>(rows.slacks[s.row]) + columns.slacks[first_column + s.column];
+        const double radius = std::sqrt(std::max(0.0, unit * (kRounded - static_cast<double>(s.score)))) + slack;
+        out[i] =
+            radius < highest ? static_cast<float>(radius * (1 + 2e-7) + least) : std::numeric_limits<float>::infinity();
+    }
+}
+
 }  // namespace vicinal

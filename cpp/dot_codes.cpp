@@ -16,11 +16,11 @@ constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 }  // namespace
 
-DotCoder::DotCoder(const Rows& rows, Metric metric, const RowOps& ops, bool coarse)
+DotCoder::DotCoder(const Rows& rows, Metric metric, const RowOps& ops, bool coarse, const Sampled& sampled)
     : metric_(metric), ops_(ops), dim_(rows.matrix.dim), coarse_(coarse) {
     // Sums of products must stay below 2^28, so that scores fit in 32 bits.
     max_code_ = static_cast<int>(std::clamp<int64_t>((int64_t{1} << 28) / (255 * dim_), 1, 127));
-    const Centre estimate = find_centre(rows, ops);
+    const Centre estimate = find_centre(rows, ops, sampled);
     factor_ = estimate.factor;
     if (metric != Metric::inner_product) centres_ = find_regions(rows, ops);
     if (centres_.empty()) centres_ = {estimate.centre};
@@ -53,10 +53,7 @@ int DotCoder::region(const Rows& rows, int64_t row) const {
 }
 
 double DotCoder::peak(const Rows& rows, int64_t row, int region) const {
-    thread_local std::vector<double> x;
-    x.resize(padded(dim_, 8));
-    ops_.load(rows, row, x.data());
-    return ops_.peak(x.data(), centres_[region].data(), dim_);
+    return ops_.peak(rows, row, centres_[region].data());
 }
 
 // Allocates the statistics of n rows of `terms` coordinates that have one scale.
@@ -86,10 +83,8 @@ static void put_slack(double slack, int i, RowStats& out) {
 void DotCoder::put_row(const float* x, double lost, int i, CodedBlock& block) const {
     if (!(lost < kInfinity)) return put_slack(kInfinity, i, block);
     BlockStats& stats = block.stats;
-    thread_local std::vector<int8_t> code;
-    code.resize(padded(dim_, 8));
-    const CodedRow row = ops_.quantise(x, dim_, static_cast<float>(stats.scale), code.data());
-    std::copy_n(code.data(), dim_, &block.codes[i * row_bytes()]);
+    // A row has room for the zeros that follow the last coordinate.
+    const CodedRow row = ops_.quantise(x, dim_, static_cast<float>(stats.scale), &block.codes[i * row_bytes()]);
     block.squared_norms[i] = row.squared_norm;
     block.sums[i] = row.sum;
     const double length = stats.scale * std::sqrt(static_cast<double>(row.squared_norm));
@@ -147,10 +142,7 @@ void DotCoder::put_length(double square, int i, CodedBlock& block) const {
 }
 
 void DotCoder::centred(const Rows& rows, int64_t row, float* out) const {
-    thread_local std::vector<double> x;
-    x.resize(padded(dim_, 8));
-    ops_.load(rows, row, x.data());
-    ops_.centred(x.data(), centres_[0].data(), factor_, dim_, out);
+    ops_.centre_row(rows, row, centres_[0].data(), factor_, out);
 }
 
 double DotCoder::shift(const Rows& rows, int64_t row) const {
@@ -177,16 +169,14 @@ void DotCoder::encode(const Rows& rows, const int32_t* which, int n, int region,
     std::vector<double> x(padded(dim_, 8));
     std::vector<float> moved(x.size());
     for (int i = 0; i < n; ++i) {
-        ops_.load(rows, which[i], x.data());
-        ops_.centred(x.data(), centre, factor_, dim_, moved.data());
-        const bool within = ops_.peak(x.data(), centre, dim_) * factor_ <= stats.scale * max_code_;
+        const CentredRow row = ops_.centre_row(rows, which[i], centre, factor_, moved.data());
+        const bool within = row.peak * factor_ <= stats.scale * max_code_;
         put_row(moved.data(), within ? 0 : kInfinity, i, out);
         if (metric_ != Metric::inner_product) {
-            double square = 0;
-            for (int64_t c = 0; c < dim_; ++c) square += static_cast<double>(moved[c]) * moved[c];
-            put_length(square, i, out);
+            put_length(row.square, i, out);
             continue;
         }
+        ops_.load(rows, which[i], x.data());
         double product = 0, square = 0;
         for (int64_t c = 0; c < dim_; ++c) {
             product += x[c] * centre[c];
@@ -243,9 +233,7 @@ double DotCoder::rotate_rows(const Rows& rows, const int32_t* which, int n, cons
         const int64_t taken = std::min<int64_t>(kChunk, n - begin);
         for (int64_t i = 0; i < taken; ++i) {
             float* own = &given[i * stride];
-            centred(rows, which[begin + i], own);
-            double square = 0;
-            for (int64_t c = 0; c < dim_; ++c) square += static_cast<double>(own[c]) * own[c];
+            const double square = ops_.centre_row(rows, which[begin + i], centres_[0].data(), factor_, own).square;
             squares[begin + i] = square;
             if (!(square < 1e30)) std::fill(own, own + dim_, 0.0f);
         }

@@ -35,6 +35,7 @@
 
 #include <vector>
 
+#include "centre.hpp"
 #include "coder.hpp"
 #include "rotation.hpp"
 
@@ -43,7 +44,7 @@ namespace vicinal {
 class DotCoder final : public Coder, public CentredCoder {
 public:
     // Chooses the centre and the factor from the rows. `coarse`: rows and sketches have coarse codes too.
-    DotCoder(const Rows& rows, Metric metric, const RowOps& ops, bool coarse = false);
+    DotCoder(const Rows& rows, Metric metric, const RowOps& ops, bool coarse = false, const Sampled& sampled = {});
 
     const CentredCoder* centred_coder() const override { return regions() == 1 ? this : nullptr; }
     void centred(const Rows& rows, int64_t row, float* out) const override;
@@ -63,6 +64,8 @@ public:
     void lower_bounds(const BlockStats& rows, const BlockStats& columns, int first_column, const Survivor* survivors,
                       size_t n, float* out) const override;
     double upper_bound(const BlockStats& rows, int row, const BlockStats& columns, int32_t score) const override;
+    void upper_bounds(const BlockStats& rows, const BlockStats& columns, int first_column, const Survivor* survivors,
+                      size_t n, float* out) const override;
     Sum sum() const override { return metric_ == Metric::inner_product ? Sum::products : Sum::squares; }
     double distance_of(double sum) const override;
     int64_t row_bytes() const override { return padded(dim_, kRowAlign); }

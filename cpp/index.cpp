@@ -10,6 +10,10 @@
 namespace vicinal {
 namespace {
 
+constexpr int64_t kFew = 16384;  // rows of which a smaller sample is taken, since the time for it shows
+
+Sampled sampled(const Rows& rows) { return rows.matrix.n_vectors < kFew ? Sampled{64, 512} : Sampled{}; }
+
 void check_k(int64_t k) {
     if (k < 1) throw std::invalid_argument("k: expected at least 1, got " + std::to_string(k));
 }
@@ -25,6 +29,13 @@ struct Index::State {
     std::unique_ptr<Stored> stored;
     int sketch;
     Stats stats;
+    // Of shares of a self-join: the plan, and the rows with copies apart by group, where that is another order.
+    struct Shared {
+        bool grouped = false;
+        uint64_t groups = 0, layout = 0;
+        std::unique_ptr<Stored> separate;
+        std::unique_ptr<const SelfJoinPlan> plan;
+    } shared;
 
     State(const Matrix& matrix, Metric metric, int threads, const std::string& name, int sketch,
           const Callbacks& callbacks)
@@ -32,24 +43,51 @@ struct Index::State {
           isa(find_isa(name)),
           pool(threads),
           vectors(matrix, metric, *isa.rows, pool, callbacks),
-          coder(make_coder(vectors.rows, metric, *isa.rows, isa.coarse)),
+          coder(make_coder(vectors.rows, metric, *isa.rows, isa.coarse, sampled(vectors.rows))),
           stored(std::make_unique<Stored>(vectors.rows, *coder, nullptr, isa, pool, callbacks)),
           sketch(sketch) {}
+
+    // Clears the figures of the last call, and times this one.
+    class Run {
+    public:
+        explicit Run(State& state) : stats_(state.stats) {
+            const double build = stats_.seconds_build;
+            stats_ = {};
+            stats_.isa = state.isa.name;
+            stats_.threads = state.pool.threads();
+            stats_.seconds_build = build;
+        }
+        ~Run() { stats_.seconds = timer_.seconds(); }
+        Run(const Run&) = delete;
+        Run& operator=(const Run&) = delete;
+
+    private:
+        Stats& stats_;
+        const Timer timer_;
+    };
+
+    // Makes the plan that shares belong to, unless it is there.
+    void share(const int64_t* groups, const Callbacks& callbacks) {
+        uint64_t name = 0;
+        const bool grouped = groups && stored->copies().any();
+        for (int64_t i = 0; grouped && i < vectors.rows.matrix.n_vectors; ++i) {
+            name = (name ^ static_cast<uint64_t>(groups[i])) * 0x9e3779b97f4a7c15u;
+        }
+        if (shared.plan && shared.grouped == grouped && shared.groups == name) return;
+        shared = {};
+        if (grouped) shared.separate = std::make_unique<Stored>(vectors.rows, *coder, groups, isa, pool, callbacks);
+        const Stored& used = grouped ? *shared.separate : *stored;
+        auto plan = stored_plan(used, pool, callbacks);
+        shared.layout = plan->layout(used.fingerprint(), pool, callbacks);
+        shared.plan = std::move(plan);
+        shared.grouped = grouped;
+        shared.groups = name;
+    }
 
     // With groups, copies of different groups must be stored separately.
     template <class Call>
     auto run(const int64_t* groups, const Callbacks& callbacks, Call&& call) {
-        const Timer timer;
-        const double build = stats.seconds_build;
-        stats = {};
-        stats.isa = isa.name;
-        stats.threads = pool.threads();
-        stats.seconds_build = build;
-        struct Stop {
-            Stats& stats;
-            const Timer& timer;
-            ~Stop() { stats.seconds = timer.seconds(); }
-        } stop{stats, timer};
+        const Run run(*this);
         if (stored->rotation_unfinished()) stored->rotate(nullptr, pool, callbacks);
         if (groups && stored->copies().any()) {
             Stored separate(vectors.rows, *coder, groups, isa, pool, callbacks);
@@ -106,6 +144,22 @@ void Index::cross_join(const Matrix& queries, int64_t k, const int64_t* groups, 
     state_->run(groups, callbacks, [&](const Context& context) {
         vicinal::cross_join(context, prepared.rows, k, groups, query_groups, query_lists, stored_lists, first_query);
     });
+}
+
+uint64_t Index::self_join_share(int64_t k, const int64_t* groups, const Share& share, const RawLists& lists,
+                                const Callbacks& callbacks) {
+    check_k(k);
+    constexpr int64_t kParts = 1 << 20;
+    const bool valid = share.ranges > 0 && share.ranges <= kParts && share.of <= kParts && share.first >= 0 &&
+                       share.first < share.last && share.last <= (share.further ? share.of : share.ranges);
+    if (!valid) throw std::invalid_argument("share: expected 0 <= first < last <= of, and a range that there is");
+    const State::Run run(*state_);
+    state_->share(groups, callbacks);
+    Stored& stored = state_->shared.separate ? *state_->shared.separate : *state_->stored;
+    if (stored.rotation_unfinished()) stored.rotate(nullptr, state_->pool, callbacks);
+    const Context context{stored, state_->isa, state_->sketch, state_->pool, callbacks, state_->stats};
+    vicinal::self_join_share(context, *state_->shared.plan, share, groups, lists, k);
+    return state_->shared.layout;
 }
 
 RadiusResult Index::within(double radius, const Matrix* queries, const int64_t* groups, const int64_t* query_groups,

@@ -1,11 +1,10 @@
-// See navigable.hpp: coding of queries, and the walk.
+// See navigable.hpp: the walk.
 #include "navigable.hpp"
 
 #include <sys/mman.h>
 
 #include <algorithm>
 #include <bit>
-#include <cmath>
 #include <cstring>
 
 namespace vicinal {
@@ -50,60 +49,10 @@ void Lines<T>::resize(size_t size) {
 }
 
 template class Lines<uint8_t>;
-template class Lines<float>;
+template class Lines<NodeTerms>;
 template class Lines<int32_t>;
 
-void code_query(const Navigable& graph, const RowOps& ops, const Rows& queries, int64_t query, Walk& walk) {
-    const int64_t dim = graph.dim;
-    walk.loaded.resize(padded(dim, 8));
-    walk.moved.resize(padded(dim, 8));
-    walk.query.code.assign(padded(std::max(dim, graph.row_bytes), 64), 0);
-    ops.load(queries, query, walk.loaded.data());
-    ops.centred(walk.loaded.data(), graph.scale.centre.data(), graph.scale.factor, dim, walk.moved.data());
-    float peak = 0;
-    for (int64_t c = 0; c < dim; ++c) peak = std::max(peak, std::fabs(walk.moved[c]));
-    const float scale = peak > 1e-30f ? peak / static_cast<float>(graph.scale.max_code) : 1;
-    const CodedRow coded = ops.quantise(walk.moved.data(), dim, scale, walk.query.code.data());
-    std::fill(walk.query.code.begin() + dim, walk.query.code.end(), int8_t{0});
-    walk.query.factor = scale / static_cast<float>(graph.scale.scale);
-    walk.query.offset = 128 * coded.sum;
-}
-
-void code_node(Navigable& graph, const RowOps& ops, const Rows& rows, int64_t row, int64_t node) {
-    const int64_t dim = graph.dim;
-    std::vector<double> loaded(padded(dim, 8));
-    std::vector<float> moved(loaded.size());
-    std::vector<int8_t> code(padded(std::max<int64_t>(dim, graph.row_bytes), 64));
-    ops.load(rows, row, loaded.data());
-    ops.centred(loaded.data(), graph.scale.centre.data(), graph.scale.factor, dim, moved.data());
-    const auto limit = static_cast<float>(graph.scale.scale * graph.scale.max_code);
-    double square = 0;
-    for (int64_t c = 0; c < dim; ++c) {
-        square += static_cast<double>(moved[c]) * moved[c];
-        moved[c] = std::clamp(moved[c], -limit, limit);
-    }
-    ops.quantise(moved.data(), dim, static_cast<float>(graph.scale.scale), code.data());
-    std::fill(code.begin() + dim, code.end(), int8_t{0});
-    for (int64_t c = 0; c < graph.row_bytes; ++c)
-        graph.codes[node * graph.row_bytes + c] = static_cast<uint8_t>(code[c]) ^ 0x80;
-    const double half = square / (2 * graph.scale.scale * graph.scale.scale);
-    graph.bases[node] = half < 1e30 ? static_cast<float>(half) : kFarBase;
-}
-
 namespace {
-
-// The distances of walk.named, as products of codes.
-void compare(const Navigable& graph, const RowOps& ops, Walk& walk) {
-    walk.products.resize(walk.named.size());
-    ops.named_products(walk.query.code.data(), graph.codes.data(), graph.row_bytes, walk.named.data(),
-                       walk.named.size(), walk.products.data());
-}
-
-Step step_to(const Navigable& graph, const Walk& walk, size_t i) {
-    const int32_t node = walk.named[i];
-    const float product = static_cast<float>(walk.products[i] - walk.query.offset);
-    return step_of(graph.bases[node] - walk.query.factor * product, node);
-}
 
 // Inserts a step into the sorted pool of at most `width`; returns its place, or `width` where it is too far.
 int64_t insert_step(std::vector<Step>& pool, int64_t width, Step step) {
@@ -132,11 +81,30 @@ bool see(Walk& walk, int32_t node) {
 
 }  // namespace
 
+namespace {
+
+// Calls take(step) for each of walk.named.
+template <class Take>
+void each_step(const Navigable& graph, const RowOps& ops, Walk& walk, Take&& take) {
+    const size_t n = walk.named.size();
+    if (!graph.regions.empty()) {
+        compare(graph, ops, walk.query, walk.named, false, walk.near);
+        for (size_t i = 0; i < n; ++i) take(step_of(walk.near[i], walk.named[i]));
+        return;
+    }
+    const CodedQuery& query = code_query(graph, ops, walk.query, 0);
+    walk.products.resize(n);
+    ops.named_products(query.code.data(), graph.codes.data(), graph.row_bytes, walk.named.data(), n,
+                       walk.products.data());
+    for (size_t i = 0; i < n; ++i) take(step_of(query.to(graph.terms[walk.named[i]], walk.products[i]), walk.named[i]));
+}
+
+}  // namespace
+
 void nearest_starts(const Navigable& graph, const RowOps& ops, int64_t count, Walk& walk) {
     walk.named = graph.starts;
-    compare(graph, ops, walk);
     walk.pool.clear();
-    for (size_t i = 0; i < walk.named.size(); ++i) insert_step(walk.pool, count, step_to(graph, walk, i));
+    each_step(graph, ops, walk, [&](Step step) { insert_step(walk.pool, count, step); });
     walk.begin.clear();
     for (const Step step : walk.pool) walk.begin.push_back(node_of_step(step));
 }
@@ -151,8 +119,7 @@ void walk_to(const Navigable& graph, const RowOps& ops, int64_t width, Walk& wal
     for (const int32_t node : walk.begin) {
         if (see(walk, node)) walk.named.push_back(node);
     }
-    compare(graph, ops, walk);
-    for (size_t i = 0; i < walk.named.size(); ++i) insert_step(walk.pool, width, step_to(graph, walk, i));
+    each_step(graph, ops, walk, [&](Step step) { insert_step(walk.pool, width, step); });
     for (int64_t next = 0; next < static_cast<int64_t>(walk.pool.size());) {
         if (walk.pool[next] & kExpanded) {
             ++next;
@@ -168,13 +135,11 @@ void walk_to(const Navigable& graph, const RowOps& ops, int64_t width, Walk& wal
         const int32_t* const links = graph.links_of(node);
         for (int64_t i = 0; i < graph.degree && links[i] != kNoNode; ++i) {
             if (!see(walk, links[i])) continue;
-            __builtin_prefetch(&graph.bases[links[i]]);
+            __builtin_prefetch(&graph.terms[links[i]]);
             walk.named.push_back(links[i]);
         }
-        compare(graph, ops, walk);
         int64_t lowest = next + 1;
-        for (size_t i = 0; i < walk.named.size(); ++i)
-            lowest = std::min(lowest, insert_step(walk.pool, width, step_to(graph, walk, i)));
+        each_step(graph, ops, walk, [&](Step step) { lowest = std::min(lowest, insert_step(walk.pool, width, step)); });
         next = lowest;
     }
     for (const int32_t word : walk.touched) walk.seen[word] = 0;

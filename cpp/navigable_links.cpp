@@ -20,7 +20,7 @@ constexpr int64_t kBatchShare = 32;   // new nodes are linked in batches of this
 // Chooses the links of nodes; of each thread one.
 class Chooser {
 public:
-    Chooser(const Navigable& graph, const RowOps& ops) : graph_(graph), ops_(ops), signed_(graph.row_bytes) {}
+    Chooser(const Navigable& graph, const RowOps& ops) : graph_(graph), ops_(ops) {}
 
     // Keeps at most `most` of the candidates: ascending by distance, those that no kept one is nearer to than the node
     // is. With `fill` the nearest of the others take the rest of the places.
@@ -60,29 +60,16 @@ private:
         auto operator<=>(const Near&) const = default;
     };
 
-    // Half of the squared distances between a node and others.
     void measure(int32_t node, const std::vector<int32_t>& others) {
-        const uint8_t* const code = graph_.code(node);
-        int32_t sum = 0;
-        for (int64_t c = 0; c < graph_.row_bytes; ++c) {
-            signed_[c] = static_cast<int8_t>(code[c] ^ 0x80);
-            sum += signed_[c];
-        }
-        products_.resize(others.size());
-        distances_.resize(others.size());
-        ops_.named_products(signed_.data(), graph_.codes.data(), graph_.row_bytes, others.data(), others.size(),
-                            products_.data());
-        for (size_t i = 0; i < others.size(); ++i) {
-            const auto product = static_cast<float>(products_[i] - 128 * sum);
-            distances_[i] = graph_.bases[node] + graph_.bases[others[i]] - product;
-        }
+        ask_node(graph_, node, query_);
+        compare(graph_, ops_, query_, others, true, distances_);
     }
 
     const Navigable& graph_;
     const RowOps& ops_;
-    std::vector<int8_t> signed_;
+    Asked query_;
     std::vector<Near> left_;
-    std::vector<int32_t> others_, named_, products_;
+    std::vector<int32_t> others_, named_;
     std::vector<float> distances_;
 };
 
@@ -120,12 +107,20 @@ int64_t wanted_starts(int64_t n) {
     return std::min(n, std::max(kLeastStarts, static_cast<int64_t>(2 * std::sqrt(static_cast<double>(n)))));
 }
 
-// Begins searches at nodes of equal distance in the order of the nodes, so that they are spread as the rows are.
+// Begins searches at nodes of equal distance in the order of the nodes, so that they are spread as the rows are, and in
+// every region.
 void choose_starts(Navigable& graph) {
     const int64_t n = graph.size();
     const int64_t count = wanted_starts(n);
     graph.starts.clear();
     for (int64_t i = 0; i < count; ++i) graph.starts.push_back(static_cast<int32_t>((2 * i + 1) * n / (2 * count)));
+    std::vector<bool> begun(graph.centres.regions());
+    for (const int32_t node : graph.starts) begun[graph.region(node)] = true;
+    for (int32_t node = 0; node < n; ++node) {
+        if (begun[graph.region(node)]) continue;
+        begun[graph.region(node)] = true;
+        graph.starts.push_back(node);
+    }
 }
 
 // Marks all nodes that paths from the given ones lead to; returns how many were not marked before.
@@ -144,17 +139,6 @@ int64_t reach(const Navigable& graph, std::vector<int32_t> from, std::vector<boo
         }
     }
     return count;
-}
-
-void query_of_node(const Navigable& graph, int64_t node, CodedQuery& query) {
-    query.code.resize(graph.row_bytes);
-    int32_t sum = 0;
-    for (int64_t c = 0; c < graph.row_bytes; ++c) {
-        query.code[c] = static_cast<int8_t>(graph.code(node)[c] ^ 0x80);
-        sum += query.code[c];
-    }
-    query.factor = 1;
-    query.offset = 128 * sum;
 }
 
 // Lets searches reach every node. Of the parts that no path leads to, the largest get starts of their own, because one
@@ -178,7 +162,7 @@ void connect(Navigable& graph, const RowOps& ops) {
     Walk walk;
     for (size_t i = first; i < parts.size(); ++i) {
         const int32_t node = parts[i].second;
-        query_of_node(graph, node, walk.query);
+        ask_node(graph, node, walk.query);
         nearest_starts(graph, ops, kBegin, walk);
         walk_to(graph, ops, kRepairWidth, walk);
         // The last link is free, or leads to a node that several others lead to.
@@ -237,22 +221,46 @@ void link_nodes(Navigable& graph, const NodeLists& lists, const RowOps& ops, Poo
 
 namespace {
 
-// Chooses the links of new nodes from what searches for them find.
-std::vector<std::vector<int32_t>> find_links(const Navigable& graph, int64_t first, int64_t last, int64_t width,
-                                             const RowOps& ops, Pool& pool, const Callbacks& callbacks) {
-    std::vector<std::vector<int32_t>> found(last - first);
-    pool.run((last - first + kSearches - 1) / kSearches, callbacks, [&](int, int64_t task) {
-        Walk walk;
+// Chooses the links of nodes from what searches for them find, and links what they lead to back to them.
+void link_found(Navigable& graph, const std::vector<int32_t>& nodes, int64_t width, const RowOps& ops, Pool& pool,
+                const Callbacks& callbacks) {
+    const auto n = static_cast<int64_t>(nodes.size());
+    std::vector<std::vector<int32_t>> found(n);
+    pool.run((n + kSearches - 1) / kSearches, callbacks, [&](int, int64_t task) {
+        thread_local Walk walk;
         Chooser chooser(graph, ops);
-        for (int64_t i = task * kSearches; i < std::min(last - first, (task + 1) * kSearches); ++i) {
-            query_of_node(graph, first + i, walk.query);
+        for (int64_t i = task * kSearches; i < std::min(n, (task + 1) * kSearches); ++i) {
+            get_links(graph, nodes[i], found[i]);
+            ask_node(graph, nodes[i], walk.query);
             nearest_starts(graph, ops, kBegin, walk);
             walk_to(graph, ops, width, walk);
             for (const Step step : walk.pool) found[i].push_back(node_of_step(step));
-            chooser.keep(static_cast<int32_t>(first + i), found[i], graph.degree, true);
+            chooser.keep(nodes[i], found[i], graph.degree, true);
         }
     });
-    return found;
+    std::vector<std::pair<int32_t, int32_t>> back;  // from a node to one of these
+    for (int64_t i = 0; i < n; ++i) {
+        put_links(graph, nodes[i], found[i]);
+        for (const int32_t other : found[i]) back.emplace_back(other, nodes[i]);
+    }
+    std::sort(back.begin(), back.end());
+    std::vector<size_t> groups;
+    for (size_t i = 0; i < back.size(); ++i) {
+        if (i == 0 || back[i].first != back[i - 1].first) groups.push_back(i);
+    }
+    groups.push_back(back.size());
+    const auto count = static_cast<int64_t>(groups.size()) - 1;
+    pool.run((count + kSearches - 1) / kSearches, callbacks, [&](int, int64_t task) {
+        Chooser chooser(graph, ops);
+        std::vector<int32_t> candidates;
+        for (int64_t g = task * kSearches; g < std::min(count, (task + 1) * kSearches); ++g) {
+            const int32_t node = back[groups[g]].first;
+            get_links(graph, node, candidates);
+            for (size_t i = groups[g]; i < groups[g + 1]; ++i) candidates.push_back(back[i].second);
+            chooser.keep(node, candidates, graph.degree, true);
+            put_links(graph, node, candidates);
+        }
+    });
 }
 
 }  // namespace
@@ -260,36 +268,28 @@ std::vector<std::vector<int32_t>> find_links(const Navigable& graph, int64_t fir
 void link_new_nodes(Navigable& graph, int64_t first, int64_t width, const RowOps& ops, Pool& pool,
                     const Callbacks& callbacks) {
     const int64_t n = graph.size();
+    const bool anew = first == 0;
     graph.links.resize(n * graph.degree);
-    std::fill(graph.links_of(first), graph.links_of(first) + (n - first) * graph.degree, kNoNode);
+    std::fill(graph.links.data() + first * graph.degree, graph.links.data() + n * graph.degree, kNoNode);
+    std::vector<int32_t> nodes;
     for (int64_t last; first < n; first = last) {
         last = std::min(n, first + std::max<int64_t>(1, first / kBatchShare));
-        const auto found = find_links(graph, first, last, width, ops, pool, callbacks);
-        std::vector<std::pair<int32_t, int32_t>> back;  // from a node to a new one
-        for (int64_t node = first; node < last; ++node) {
-            put_links(graph, node, found[node - first]);
-            for (const int32_t other : found[node - first]) back.emplace_back(other, static_cast<int32_t>(node));
-        }
-        std::sort(back.begin(), back.end());
-        std::vector<size_t> groups;
-        for (size_t i = 0; i < back.size(); ++i) {
-            if (i == 0 || back[i].first != back[i - 1].first) groups.push_back(i);
-        }
-        groups.push_back(back.size());
-        const auto count = static_cast<int64_t>(groups.size()) - 1;
-        pool.run((count + kSearches - 1) / kSearches, callbacks, [&](int, int64_t task) {
-            Chooser chooser(graph, ops);
-            std::vector<int32_t> candidates;
-            for (int64_t g = task * kSearches; g < std::min(count, (task + 1) * kSearches); ++g) {
-                const int32_t node = back[groups[g]].first;
-                get_links(graph, node, candidates);
-                for (size_t i = groups[g]; i < groups[g + 1]; ++i) candidates.push_back(back[i].second);
-                chooser.keep(node, candidates, graph.degree, true);
-                put_links(graph, node, candidates);
-            }
-        });
-        if (static_cast<int64_t>(graph.starts.size()) < wanted_starts(last)) graph.starts.push_back(last - 1);
+        nodes.resize(last - first);
+        std::iota(nodes.begin(), nodes.end(), static_cast<int32_t>(first));
+        link_found(graph, nodes, width, ops, pool, callbacks);
+        const int64_t more = std::max<int64_t>(0, wanted_starts(last) - static_cast<int64_t>(graph.starts.size()));
+        const int64_t apart = std::max<int64_t>(1, (last - first) / std::max<int64_t>(1, more));
+        for (int64_t i = 0; i < std::min(more, last - first); ++i)
+            graph.starts.push_back(static_cast<int32_t>(last - 1 - i * apart));
     }
+    if (anew) choose_starts(graph);
+    connect(graph, ops);
+}
+
+void link_again(Navigable& graph, const std::vector<int32_t>& nodes, int64_t width, const RowOps& ops, Pool& pool,
+                const Callbacks& callbacks) {
+    if (nodes.empty()) return;
+    link_found(graph, nodes, width, ops, pool, callbacks);
     connect(graph, ops);
 }
 

@@ -67,6 +67,7 @@ struct Place {
     int32_t magnitude;
     int32_t pivot;
     int32_t row;
+    double peak;
 
     bool operator<(const Place& other) const {
         return std::tie(magnitude, pivot, row) < std::tie(other.magnitude, other.pivot, other.row);
@@ -138,13 +139,15 @@ Order order_region(const Rows& rows, const std::vector<int32_t>& which, int regi
     });
     const Magnitudes magnitudes(peaks);
     std::vector<Place> placed(n);
-    for (int64_t i = 0; i < n; ++i) placed[i] = {magnitudes.of(peaks[i]), 0, which[i]};
+    for (int64_t i = 0; i < n; ++i) placed[i] = {magnitudes.of(peaks[i]), 0, which[i], peaks[i]};
     if (pivots > 0) place_by_pivots(rows, which, region, peaks, pivots, coder, isa, pool, callbacks, placed);
     std::sort(placed.begin(), placed.end());
     Order order;
     order.rows.resize(n);
+    order.peaks.resize(n);
     for (int64_t i = 0, first = 0; i < n; ++i) {
         order.rows[i] = placed[i].row;
+        order.peaks[i] = placed[i].peak;
         if (!magnitudes.spread || int64_t{placed[i].magnitude} - placed[first].magnitude < kSteps) continue;
         order.breaks.push_back(i);
         first = i;
@@ -166,6 +169,7 @@ Order order_by_pivots(const Rows& rows, const std::vector<int32_t>& which, const
         order.breaks.push_back(first);
         for (int64_t at : part.breaks) order.breaks.push_back(first + at);
         order.rows.insert(order.rows.end(), part.rows.begin(), part.rows.end());
+        order.peaks.insert(order.peaks.end(), part.peaks.begin(), part.peaks.end());
     }
     return order;
 }

@@ -10,6 +10,7 @@ namespace vicinal {
 
 struct Order {
     std::vector<int32_t> rows;
+    std::vector<double> peaks;    // of each position
     std::vector<int64_t> breaks;  // positions where a block must begin: another region, or rows of another magnitude
 };
 

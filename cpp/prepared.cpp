@@ -35,12 +35,13 @@ Normalised::Normalised(const Matrix& matrix, Metric metric, const RowOps& ops, P
     rows.inverse_norms = inverse_norms.data();
 }
 
-std::unique_ptr<Coder> make_coder(const Rows& rows, Metric metric, const RowOps& ops, bool coarse) {
+std::unique_ptr<Coder> make_coder(const Rows& rows, Metric metric, const RowOps& ops, bool coarse,
+                                  const Sampled& sampled) {
     switch (metric) {
         case Metric::manhattan: return std::make_unique<AbsoluteCoder>(rows, ops);
         case Metric::hamming:
         case Metric::jaccard: return std::make_unique<BitsCoder>(rows, metric);
-        default: return std::make_unique<DotCoder>(rows, metric, ops, coarse);
+        default: return std::make_unique<DotCoder>(rows, metric, ops, coarse, sampled);
     }
 }
 

@@ -4,6 +4,7 @@
 #include <memory>
 #include <vector>
 
+#include "centre.hpp"
 #include "coder.hpp"
 #include "pool.hpp"
 
@@ -17,7 +18,9 @@ struct Normalised {
     Normalised(const Matrix& matrix, Metric metric, const RowOps& ops, Pool& pool, const Callbacks& callbacks);
 };
 
-// `coarse`: codes are scanned as coarse codes first, where the metric has them.
-std::unique_ptr<Coder> make_coder(const Rows& rows, Metric metric, const RowOps& ops, bool coarse = false);
+// `coarse`: codes are scanned as coarse codes first, where the metric has them. `sampled`: what the centre of the dot
+// kernel is estimated from.
+std::unique_ptr<Coder> make_coder(const Rows& rows, Metric metric, const RowOps& ops, bool coarse = false,
+                                  const Sampled& sampled = {});
 
 }  // namespace vicinal

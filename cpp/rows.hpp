@@ -27,6 +27,11 @@ struct Rows {
 // What is summed over the coordinates of a pair. The last two are distances of packed bits.
 enum class Sum { squares, products, absolutes, hamming, jaccard };
 
+struct CentredRow {
+    double peak;    // the maximum of |x - centre|
+    double square;  // the squared length of what is written
+};
+
 struct CodedRow {
     int32_t squared_norm;  // of the code
     int32_t sum;           // of the code
@@ -55,9 +60,11 @@ struct RowOps {
     // Computes the sum between x, as load returns it, and each of n rows.
     void (*measure)(const Rows&, Sum, const double* x, const int32_t* rows, size_t n, double* out);
     // Rows of equal values have equal hashes.
-    uint64_t (*hash)(const double* x, int64_t dim);
-    // The maximum of |x - centre|.
-    double (*peak)(const double* x, const double* centre, int64_t dim);
+    uint64_t (*hash)(const Rows&, int64_t row);
+    // The maximum of |x - centre| over the coordinates of a row that are numbers.
+    double (*peak)(const Rows&, int64_t row, const double* centre);
+    // Writes factor * (x - centre) of a row in float32, with zeros up to the next multiple of 8.
+    CentredRow (*centre_row)(const Rows&, int64_t row, const double* centre, double factor, float* out);
     void (*centred)(const double* x, const double* centre, double factor, int64_t dim, float* out);
     // Codes one row: round(x / scale), |code| <= 127 if |x| <= 127 * scale.
     CodedRow (*quantise)(const float* x, int64_t dim, float scale, int8_t* code);

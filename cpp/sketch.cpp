@@ -140,7 +140,7 @@ private:
     std::vector<double> passing_shares(int64_t k, const std::vector<int>& sizes) const {
         const Part stored = part_of(nullptr), rows = queries_ ? part_of(queries_) : stored;
         const std::vector<double> radii =
-            limits_.queries ? limited(rows.measured, limits_.queries) : final_radii(rows.measured, k);
+            queries_ && limits_.queries ? limited(rows.measured, limits_.queries) : final_radii(rows.measured, k);
         const std::vector<double> stored_radii = !queries_        ? radii
                                                  : limits_.stored ? limited(stored.measured, limits_.stored)
                                                                   : std::vector<double>{0};

@@ -64,7 +64,8 @@ Stored::Stored(const Rows& rows, const Coder& coder, Copies&& copies, Order&& or
         CodedBlock coded;
         const int64_t first = blocks_.first(b);
         const int count = blocks_.size(b);
-        encode(rows_, &order_[first], count, coder.region(rows_, order_[first]), coded);
+        const double highest = *std::max_element(&order.peaks[first], &order.peaks[first] + count);
+        coder.encode(rows_, &order_[first], count, coder.region(rows_, order_[first]), highest, coded);
         put(b, coded);
         std::vector<float> middle(dim);
         for (int i = 0; i < count; ++i) {

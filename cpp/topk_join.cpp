@@ -59,7 +59,7 @@ void TopKJoin::resume() {
 void TopKJoin::limit(const Limits& limits) {
     limits_ = limits;
     const Coder& coder = stored_.coder();
-    for (int64_t position = 0; position < rows_.size(); ++position) {
+    for (int64_t position = 0; !rows_.self() && position < rows_.size(); ++position) {
         lower_radius(row_side_.radii, position, coder.radius_of(limits.queries[rows_.row(position)]));
     }
     for (int64_t position = 0; position < stored_.size(); ++position) {

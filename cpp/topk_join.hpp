@@ -43,7 +43,8 @@ public:
 
     // Computes thresholds from the lists, which an earlier run has filled.
     void resume();
-    // Excludes pairs farther apart than both of these distances, which are given for each query and each stored row.
+    // Excludes pairs farther apart than both of these distances, which are given for each query and each stored row. In
+    // a self-join both are one.
     void limit(const Limits& limits);
     // Runs the tasks from number `finished` on and keeps `finished` up to date. Calls `save`, if there is one, between
     // tasks, at the interval that the callbacks set.

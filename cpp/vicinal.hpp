@@ -72,6 +72,15 @@ struct RawLists {
     const double* limits;  // of each row, the distance beyond which no entry is wanted
 };
 
+// A part of the tasks of a self-join, so that several processes make one together. The blocks of rows lie in `ranges`
+// ranges. A first share compares the blocks of range `first` with those of them that are near. The further shares
+// compare all other blocks: of `of` equal parts, those from `first` to before `last`.
+struct Share {
+    int64_t ranges = 1;
+    bool further = false;
+    int64_t first = 0, last = 1, of = 1;
+};
+
 class Index {
 public:
     // isa "" takes VICINAL_ISA from the environment, or else the best instruction set. threads 0 takes all processors.
@@ -93,6 +102,11 @@ public:
     void cross_join(const Matrix& queries, int64_t k, const int64_t* groups, const int64_t* query_groups,
                     const RawLists& query_lists, const RawLists& stored_lists, int64_t first_query,
                     const Callbacks& callbacks = {});
+    // Runs a share of the tasks of a self-join and leaves the k nearest that it finds within the limits in the lists.
+    // All shares, the first ones and the further ones, name each pair at least once. Returns what identifies the
+    // tasks: shares of different numbers belong to different joins, and may leave pairs out.
+    uint64_t self_join_share(int64_t k, const int64_t* groups, const Share& share, const RawLists& lists,
+                             const Callbacks& callbacks = {});
     // queries null: the neighbours of each stored row, without itself.
     RadiusResult within(double radius, const Matrix* queries, const int64_t* groups, const int64_t* query_groups,
                         const Callbacks& callbacks = {});
@@ -133,23 +147,30 @@ private:
 
 // The arrays that a GraphSearch consists of (navigable.hpp): all that a file of it holds.
 struct GraphParts {
-    int64_t n = 0, dim = 0, row_bytes = 0, degree = 0, n_starts = 0;
+    int64_t n = 0, dim = 0, row_bytes = 0, degree = 0, n_starts = 0, n_centres = 1;
+    bool products = false;
     int max_code = 127;
-    double factor = 1, scale = 1;
-    const double* centre = nullptr;   // dim
-    const int32_t* rows = nullptr;    // n, the row of each node
-    const uint8_t* codes = nullptr;   // n x row_bytes
-    const float* bases = nullptr;     // n
-    const int32_t* links = nullptr;   // n x degree, -1 last
-    const int32_t* starts = nullptr;  // n_starts
+    double factor = 1;
+    const double* origin = nullptr;     // dim
+    const float* centres = nullptr;     // n_centres x dim, padded to a multiple of 8
+    const uint16_t* regions = nullptr;  // n, the centre of each node; none where there is one
+    const int32_t* rows = nullptr;      // n, the row of each node
+    const uint8_t* codes = nullptr;     // n x row_bytes
+    const float* terms = nullptr;       // n x 2, base and scale
+    const int32_t* links = nullptr;     // n x degree, -1 last
+    const int32_t* starts = nullptr;    // n_starts
 };
 
 // A graph that queries walk along towards the rows near them, by codes alone (navigable.hpp). It needs no vectors. What
 // it finds depends on its rows and the order of the calls alone, not on the number of threads or the instruction set.
 class GraphSearch {
 public:
-    // Makes a graph of Euclidean distances: `degree` links for each row, from the lists of `graph`.
-    GraphSearch(Graph& graph, int64_t degree, const Callbacks& callbacks = {});
+    // Makes a graph of Euclidean distances: `degree` links for each row, from the lists of `graph`, or from searches of
+    // `width` where the codes of these lists tell rows little apart.
+    GraphSearch(Graph& graph, int64_t degree, int64_t width, const Callbacks& callbacks = {});
+    // Makes a graph of inner products, from searches.
+    GraphSearch(const Matrix& vectors, int64_t degree, int64_t width, int threads, const std::string& isa,
+                const Callbacks& callbacks = {});
     // Copies the arrays; throws std::invalid_argument where they do not fit together.
     GraphSearch(const GraphParts& parts, int threads, const std::string& isa);
     ~GraphSearch();
@@ -165,7 +186,7 @@ public:
 
 private:
     struct State;
-    static void add_copies(State& state, const struct Rows& rows, const Callbacks& callbacks);
+    static bool orders(const Graph& graph);
     std::unique_ptr<State> state_;
 };
 

@@ -25,6 +25,7 @@ from vicinal.knn import block_join
 from vicinal.knn.block_join import BlockJoin, Found
 from vicinal.knn.exact import ExactSearch
 from vicinal.knn.kernels.brute import Brute
+from vicinal.knn.kernels.native import Native
 from vicinal.knn.metrics import METRICS, find
 
 METRIC_NAMES = [metric.name for metric in METRICS]
@@ -52,6 +53,7 @@ class InOneProcess:
         self.lists = Lists(np.array(self.starts), max(k, 1), len(rows))
         self.blocks = cut([rows], self.starts)
         self.invalid: dict[int, np.ndarray] = {}
+        self.layout = 0
         self.found: dict[int, list[Any]] = {}
 
     def rows(self, block: int) -> Rows:
@@ -60,12 +62,16 @@ class InOneProcess:
         return Rows(block, self.blocks[block], invalid, groups, self.lists.limits(block))
 
     def result(self, tile: Tile) -> Result:
+        if tile.shared:
+            share = self.plan.share(tile)
+            return tiles.share_tile(self.question, self.rows(tile.stored), False, share, self.layout)
         if tile.own:
             return tiles.own_tile(self.question, self.rows(tile.stored), refuse=False)
         part = self.plan.queries(tile)
         return tiles.cross_tile(self.question, self.rows(tile.stored), self.rows(tile.queries), part)
 
     def take(self, tile: Tile, result: Result) -> None:
+        self.layout = self.layout or result.layout
         if tile.own:
             self.invalid[tile.stored] = np.array(list(result.invalid), np.int64)
         if result.stored is not None:
@@ -84,6 +90,54 @@ def same(found: tuple[np.ndarray, np.ndarray], expected: Any) -> bool:
         and found[0].dtype == expected.indices.dtype
         and found[1].tobytes() == expected.distances.tobytes()
     )
+
+
+SHARES = [(3, (0, 1 << 18, 1 << 20)), (1, (0, 1 << 20)), (2, (0, 5, 1 << 19, (1 << 20) - 1, 1 << 20))]
+
+
+@pytest.mark.skipif(not Native.shares(find("euclidean"), np.dtype("float32")), reason="the kernel was not built here")
+@pytest.mark.parametrize("metric", METRIC_NAMES)
+@pytest.mark.parametrize(("ranges", "cuts", "grouped"), [(*SHARES[0], False), (*SHARES[1], True), (*SHARES[2], True)])
+def test_shares_give_the_bits_of_one_pass(metric: str, ranges: int, cuts: tuple[int, ...], grouped: bool) -> None:
+    rows = rows_of(metric, 2500)
+    groups = np.arange(len(rows)) % 4 if grouped else None
+    work = InOneProcess(rows, metric, 6, Plan(len(rows), len(rows), 1, ranges, cuts), groups)
+    work.run()
+    assert work.layout != 0
+    for tile in work.plan.tiles():  # a share that is made twice changes nothing
+        work.take(tile, work.result(tile))
+    assert same(work.lists.result(6), ExactSearch.of(rows, find(metric), on_invalid="null").neighbors(6, groups))
+
+
+@pytest.mark.skipif(not Native.shares(find("euclidean"), np.dtype("float32")), reason="the kernel was not built here")
+def test_a_share_of_other_tasks_computes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    work = InOneProcess(rows_of("euclidean"), "euclidean", 4, Plan(700, 700, 1, 2, (0, 1 << 20)))
+    tile, *_ = work.plan.tiles()
+    known = work.result(tile)
+    work.layout = known.layout + 1  # as on a node whose instruction set gives another order
+    other = work.result(tile)
+    assert known.stored is not None and other.stored is None and other.layout == 0
+    assert 5 in other.invalid and other.invalid == known.invalid
+    work.layout = 0
+    monkeypatch.setattr(Native, "shares_joins", False)
+    assert work.result(tile).layout == 0
+
+
+def test_a_plan_of_shares_is_for_few_nodes_and_few_rows() -> None:
+    assert plan(100_000, 384, 2, shared=True).ranges == 2
+    assert plan(100_000, 384, 4, shared=True).ranges == 4
+    assert plan(100_000, 384, 5, shared=True).ranges == 0  # each would code all rows
+    assert plan(2_000_000, 384, 10, shared=True).ranges == 10
+    assert plan(10_000_000, 384, 4, shared=True).ranges == 0  # the codes would take 4 GB a node
+    assert plan(100_000, 384, 2, 50_000, shared=True).blocks == 2
+    for slots in (1, 2, 3, 10):
+        made = plan(2_000_000, 384, slots, shared=True)
+        sizes = [made.pairs(tile) for tile in made.tiles()]
+        assert sum(sizes) == 2_000_000 * 1_999_999 // 2 and min(sizes) > 0
+        assert max(sizes[slots:]) <= sum(sizes) / slots / 4
+        cost = simulate(2_000_000, 384, slots)
+        assert (cost.tiles, cost.pairs, cost.pairs_lost) == (len(sizes), sum(sizes), max(sizes))
+        assert cost.sent == slots * 2_000_000 * 384 * 4
 
 
 @pytest.mark.parametrize("metric", METRIC_NAMES)

@@ -14,9 +14,11 @@ import pytest
 from vicinal.errors import DataError, DiskFull, UsageError
 from vicinal.indexes import BY_NAME, INDEXES
 from vicinal.indexes import load_index as load
+from vicinal.indexes.engines import graph
 from vicinal.indexes.engines.hnsw import HNSWEngine
 from vicinal.indexes.engines.lists import IVFEngine
 from vicinal.knn.metrics import find, mahalanobis
+from vicinal.storage import npy
 from vicinal.storage.manifests import MANIFEST
 from workplace import environment
 
@@ -220,6 +222,21 @@ def test_an_engine_that_names_an_entry_which_does_not_exist_is_refused(monkeypat
     monkeypatch.setattr(IVFEngine, "propose", lambda *_: np.array([[1, 40]]))
     with pytest.raises(DataError, match="the engine names entry 40 of 40: its file is damaged; build the index again"):
         index.search([[0.0, 1.0]], 2)
+
+
+def test_a_graph_of_a_format_that_no_release_wrote_is_refused(tmp_path: Path) -> None:
+    index = BY_NAME["graph"]().fit(np.arange(80.0).reshape(40, 2))
+    engine: Any = index._backend.engine  # type: ignore[attr-defined]
+    engine.write(tmp_path)
+    arrays = dict(graph._arrays(tmp_path / graph.FILE))
+    arrays["head"][0] = 1
+    with open(tmp_path / graph.FILE, "wb") as file:
+        for array in arrays.values():
+            npy.write_npy(file, array)
+    with pytest.raises(
+        DataError, match=r"engine\.graph: it is of version 1, expected version 2; build the index again"
+    ):
+        engine.read({graph.FILE: tmp_path / graph.FILE}, index._backend.entries)  # type: ignore[attr-defined]
 
 
 def main() -> None:

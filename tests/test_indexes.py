@@ -609,22 +609,69 @@ def test_auto_takes_hnsw_where_the_codes_of_a_graph_tell_little_apart(monkeypatc
     monkeypatch.setattr("vicinal.indexes.choose.choose", lambda n, dim, metric: ("graph", "a graph fits"))
     vectors = np.random.default_rng(0).normal(size=(400, 8))
     assert index("auto").fit(vectors).name == "graph"
-    vectors[::2] += 1e4
-    made = index("auto").fit(vectors)  # without the graph's warning, which is an error here
+    monkeypatch.setattr(graph, "POOR", 1.1)  # a search is never good enough, and codes are always coarse
+    monkeypatch.setattr(graph, "VIEW", 12)
+    ids, payload = (f"row {i}" for i in range(400)), ({"even": i % 2 == 0} for i in range(400))
+    made = index("auto").fit(vectors, ids=ids, payload=payload)  # without the graph's warning, which is an error here
     assert made.name == "hnsw" and made.reason.startswith("hnsw: a graph fits, but its codes of one byte tell")
+    found = made.search(vectors[:1], 2, "even")
+    assert made.ids.of(found.indices)[0][0] == "row 0" and found.indices[0, 1] % 2 == 0
 
 
-def test_a_graph_says_where_its_codes_tell_little_apart() -> None:
-    vectors = np.random.default_rng(0).normal(size=(400, 8))
-    BY_NAME["graph"](metric="euclidean").fit(vectors)  # says nothing; warnings are errors here
-    vectors[::2] += 1e4
-    with pytest.warns(UserWarning, match="of 400 vectors the 10 nearest lie among the first .* take hnsw"):
-        BY_NAME["graph"](metric="euclidean").fit(vectors)
-    BY_NAME["graph"](metric="euclidean", ef_search=400).fit(vectors)
-    BY_NAME["hnsw"](metric="euclidean").fit(vectors)
+def test_a_graph_that_finds_few_of_the_nearest_is_searched_wider_or_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    vectors = np.random.default_rng(0).normal(size=(2_000, 96))
+    true, _ = brute_force(vectors, vectors[:200], K, "euclidean")
+    monkeypatch.setattr(graph, "EF", 12)  # as if this were the default width
+    index: Any = BY_NAME["graph"](metric="euclidean", ef_search=12).fit(vectors)
+    assert index._backend.engine._wider > 1
+    assert recall(index.search(vectors[:200], K).indices, true) >= 0.97
+    monkeypatch.setattr(graph, "WIDEST", 1)
+    monkeypatch.setattr(graph, "POOR", 0.98)
+    with pytest.warns(graph.LowRecall, match=r"finds about 0\.9\d of the 10 nearest .* width of 12: raise ef_search"):
+        narrow = BY_NAME["graph"](metric="euclidean", ef_search=12).fit(vectors)
+    assert recall(narrow.search(vectors[:200], K).indices, true) < 0.98
+    assert recall(narrow.set(ef_search=400).search(vectors[:200], K).indices, true) > 0.99
 
 
-@pytest.mark.parametrize(("name", "place", "value"), [("head", 5, 1e300), ("head", 4, 1e-300), ("bases", 3, np.nan)])
+def hard_rows(name: str) -> np.ndarray:
+    """Rows whose regions lie far apart, or whose lengths differ greatly."""
+    random = np.random.default_rng(0)
+    rows = random.normal(size=(2_100, 24))
+    if name.startswith("blobs"):
+        rows += 1_000 * random.normal(size=(int(name[5:]), 24))[random.integers(int(name[5:]), size=len(rows))]
+    elif name == "Student":
+        rows /= np.sqrt(random.chisquare(2, size=(len(rows), 1)) / 2)
+    elif name == "outliers":
+        rows[random.permutation(len(rows))[:10]] *= np.repeat([1e6, 1e3], 5)[:, None]
+    else:
+        rows *= 10.0 ** random.uniform(-3, 3, size=(len(rows), 1))
+    return rows
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "sqeuclidean", "cosine", "inner_product"])
+@pytest.mark.parametrize("name", ["blobs3", "blobs100", "Student", "outliers", "lengths"])
+def test_a_graph_finds_the_nearest_of_rows_of_any_scale(name: str, metric: MetricName, tmp_path: Path) -> None:
+    rows = hard_rows(name)
+    vectors, queries = rows[:2_000], rows[2_000:]
+    _, true = brute_force(vectors, queries, K, metric)
+    index = BY_NAME["graph"](metric=metric).fit(vectors[:1_900])  # says nothing; warnings are errors here
+    index.add(vectors[1_900:]).save(tmp_path / "index")
+    share = share_found(load(tmp_path / "index").search(queries, K).distances, true)
+    print(f"{name} {metric}: {share:.4f}")
+    assert share >= index.recall
+
+
+@pytest.mark.parametrize(
+    ("name", "place", "value"),
+    [
+        ("head", 5, 1e300),
+        ("head", 4, 0),
+        ("head", 2, 0.5),
+        ("terms", 3, np.nan),
+        ("terms", (4, 1), 0),
+        ("centres", 0, np.inf),
+    ],
+)
 def test_numbers_that_a_graph_cannot_have_are_refused(name: str, place: int, value: float, tmp_path: Path) -> None:
     index: Any = BY_NAME["graph"](metric="inner_product").fit(np.random.default_rng(0).normal(size=(50, 3)))
     engine = index._backend.engine

@@ -11,6 +11,7 @@
 
 #include "generic/code_loops.hpp"
 #include "generic/half.hpp"
+#include "generic/project_loops.hpp"
 #include "rows.hpp"
 
 namespace vicinal {
@@ -33,6 +34,8 @@ inline Int32x8 whole(Double8 x) {
     return bit_copy<Int32x8>(_mm256_set_m128i(_mm256_cvttpd_epi32(x.high), _mm256_cvttpd_epi32(x.low)));
 }
 inline Double8 load8(const double* p) { return {_mm256_loadu_pd(p), _mm256_loadu_pd(p + 4)}; }
+// NaN in `x` is ignored.
+inline Double8 higher(Double8 x, Double8 y) { return {_mm256_max_pd(x.low, y.low), _mm256_max_pd(x.high, y.high)}; }
 inline Double8 magnitude(Double8 x) {
     const __m256d sign = _mm256_set1_pd(-0.0);
     return {_mm256_andnot_pd(sign, x.low), _mm256_andnot_pd(sign, x.high)};
@@ -41,6 +44,13 @@ inline Double8 magnitude(Double8 x) {
 using Double8 = double __attribute__((vector_size(64)));
 inline Int32x8 whole(Double8 x) { return __builtin_convertvector(x, Int32x8); }
 inline Double8 load8(const double* p) { return bit_copy<Double8>(*reinterpret_cast<const double (*)[8]>(p)); }
+#if defined(__AVX512F__)
+inline Double8 higher(Double8 x, Double8 y) {
+    return bit_copy<Double8>(_mm512_max_pd(bit_copy<__m512d>(x), bit_copy<__m512d>(y)));
+}
+#else
+inline Double8 higher(Double8 x, Double8 y) { return x > y ? x : y; }
+#endif
 inline Double8 magnitude(Double8 x) {
     using Bits = uint64_t __attribute__((vector_size(64)));
     return bit_copy<Double8>(bit_copy<Bits>(x) & ~(uint64_t{1} << 63));
@@ -62,6 +72,16 @@ inline Double8 widen(Float8 value) {
     return {_mm256_cvtps_pd(_mm256_castps256_ps128(all)), _mm256_cvtps_pd(_mm256_extractf128_ps(all, 1))};
 #else
     return __builtin_convertvector(value, Double8);
+#endif
+}
+
+inline Float8 narrow(const Double8& value) {
+#if defined(__AVX512F__)
+    return bit_copy<Float8>(_mm512_cvtpd_ps(bit_copy<__m512d>(value)));
+#elif defined(__AVX2__)
+    return bit_copy<Float8>(_mm256_set_m128(_mm256_cvtpd_ps(value.high), _mm256_cvtpd_ps(value.low)));
+#else
+    return __builtin_convertvector(value, Float8);
 #endif
 }
 
@@ -259,7 +279,7 @@ void measure(const Rows& rows, Sum sum, const double* x, const int32_t* which, s
     });
 }
 
-uint64_t hash(const double* x, int64_t dim) {
+uint64_t hash_values(const double* x, int64_t dim) {
     uint64_t lanes[8] = {1, 2, 3, 4, 5, 6, 7, 8};
     for (int64_t c = 0; c < padded(dim, 8); c += 8) {
         for (int j = 0; j < 8; ++j) {
@@ -272,73 +292,83 @@ uint64_t hash(const double* x, int64_t dim) {
     return all;
 }
 
-double peak(const double* x, const double* centre, int64_t dim) {
-    double lanes[8] = {};
-    for (int64_t c = 0; c < padded(dim, 8); c += 8) {
+// As hash_values, without widening: vector units multiply 32 bits at once.
+uint64_t hash_floats(const std::byte* p, int64_t dim) {
+    uint32_t lanes[8] = {1, 2, 3, 4, 5, 6, 7, 8};
+    const auto add = [&](const float (&x)[8]) {
         for (int j = 0; j < 8; ++j) {
-            const double v = std::fabs(x[c + j] - centre[c + j]);
-            lanes[j] = v > lanes[j] ? v : lanes[j];
+            const uint32_t bits = bit_copy<uint32_t>(x[j] + 0.0f);
+            lanes[j] = (lanes[j] ^ (bits >> 15) ^ bits) * 0x9e3779b1u;
         }
+    };
+    const int64_t whole = dim / 8 * 8;
+    for (int64_t c = 0; c < dim; c += 8) {
+        float x[8] = {};
+        std::memcpy(x, p + c * sizeof(float), (c < whole ? 8 : dim - whole) * sizeof(float));
+        add(x);
     }
+    uint64_t all = 0;
+    for (uint32_t lane : lanes) all = (all ^ (all >> 29) ^ lane) * 0xbf58476d1ce4e5b9u;
+    return all ^ (all >> 31);
+}
+
+uint64_t hash(const Rows& rows, int64_t row) {
+    const Matrix& m = rows.matrix;
+    if (m.dtype == DType::f32 && m.column_stride == sizeof(float) && !rows.inverse_norms)
+        return hash_floats(rows.at(row), m.dim);
+    thread_local std::vector<double> x;
+    x.resize(padded(m.dim, 8));
+    load(rows, row, x.data());
+    return hash_values(x.data(), m.dim);
+}
+
+// Calls use(first coordinate, eight coordinates less those of the centre) for a row, with zeros at the end.
+template <class T, class Use>
+inline void each_centred(const Rows& rows, int64_t row, const double* centre, Use&& use) {
+    thread_local Gathered gathered;
+    const std::byte* p = gathered.row(rows.matrix, rows.at(row), sizeof(T));
+    const int64_t dim = rows.matrix.dim, whole = dim / 8 * 8;
+    const double factor = rows.inverse_norms ? rows.inverse_norms[row] : 1.0;
+    for (int64_t c = 0; c < whole; c += 8) use(c, load8<T>(p + c * sizeof(T)) * factor - load8(centre + c));
+    if (whole < dim) {
+        use(whole, load_tail<T>(p + whole * sizeof(T), dim - whole) * factor - load8(centre + whole));
+    }
+}
+
+inline double highest_of(const Double8& lanes) {
     double highest = 0;
-    for (double v : lanes) highest = v > highest ? v : highest;
+    for (int j = 0; j < 8; ++j) highest = lanes[j] > highest ? lanes[j] : highest;
     return highest;
+}
+
+double peak(const Rows& rows, int64_t row, const double* centre) {
+    return with_type(rows.matrix.dtype, [&](auto type) {
+        Double8 peaks = {};
+        each_centred<decltype(type)>(rows, row, centre,
+                                     [&](int64_t, const Double8& x) { peaks = higher(magnitude(x), peaks); });
+        return highest_of(peaks);
+    });
+}
+
+CentredRow centre_row(const Rows& rows, int64_t row, const double* centre, double factor, float* out) {
+    return with_type(rows.matrix.dtype, [&](auto type) {
+        Double8 peaks = {}, squares = {};
+        each_centred<decltype(type)>(rows, row, centre, [&](int64_t c, const Double8& x) {
+            peaks = higher(magnitude(x), peaks);
+            const Float8 moved = narrow(x * factor);
+            std::memcpy(out + c, &moved, sizeof moved);
+            const Double8 rounded = widen(moved);
+            squares += rounded * rounded;
+        });
+        return CentredRow{highest_of(peaks), total(squares)};
+    });
 }
 
 void centred(const double* x, const double* centre, double factor, int64_t dim, float* out) {
     for (int64_t c = 0; c < padded(dim, 8); ++c) out[c] = static_cast<float>((x[c] - centre[c]) * factor);
 }
 
-// The vector width, and as many accumulators as the registers hold.
-#if defined(__AVX512F__)
-constexpr int kWide = 16, kTileRows = 4, kTileVectors = 2;
-#elif defined(__AVX2__)
-constexpr int kWide = 8, kTileRows = 4, kTileVectors = 2;
-#elif defined(VICINAL_NEON)
-constexpr int kWide = 4, kTileRows = 4, kTileVectors = 4;
-#else
-constexpr int kWide = 4, kTileRows = 2, kTileVectors = 4;
-#endif
-using Wide = float __attribute__((vector_size(kWide * sizeof(float))));
-constexpr int64_t kPiece = 64;
-static_assert(kProjected % (kTileVectors * kWide) == 0 || kTileVectors * kWide == 2 * kProjected);
-
-template <int kRows, int kVectors>
-inline void project_tile(const float* x, int64_t stride, int64_t dim, const float* directions, int64_t m, float* out) {
-    Wide totals[kRows][kVectors] = {};
-    for (int64_t c = 0; c < dim;) {
-        Wide sums[kRows][kVectors] = {};
-        for (const int64_t end = c + kPiece < dim ? c + kPiece : dim; c < end; ++c, directions += m) {
-            for (int v = 0; v < kVectors; ++v) {
-                Wide own;
-                std::memcpy(&own, directions + v * kWide, sizeof own);
-                for (int r = 0; r < kRows; ++r) sums[r][v] += own * x[r * stride + c];
-            }
-        }
-        for (int r = 0; r < kRows; ++r) {
-            for (int v = 0; v < kVectors; ++v) totals[r][v] += sums[r][v];
-        }
-    }
-    for (int r = 0; r < kRows; ++r) std::memcpy(out + r * m, totals[r], sizeof totals[r]);
-}
-
-void project(const float* x, int64_t n, int64_t stride, int64_t dim, const float* directions, int64_t m, float* out) {
-    for (int64_t row = 0; row < n;) {
-        const bool all = row + kTileRows <= n;
-        for (int64_t j = 0; j < m;) {
-            const bool wide = j + kTileVectors * kWide <= m;
-            const auto tile =
-                all    ? wide ? project_tile<kTileRows, kTileVectors> : project_tile<kTileRows, kTileVectors / 2>
-                : wide ? project_tile<1, kTileVectors>
-                       : project_tile<1, kTileVectors / 2>;
-            tile(x + row * stride, stride, dim, directions + j, m, out + row * m + j);
-            j += (wide ? kTileVectors : kTileVectors / 2) * kWide;
-        }
-        row += all ? kTileRows : 1;
-    }
-}
-
-constexpr RowOps kRowOps = {load,     inverse_norm, measure, hash,     peak,           centred,
+constexpr RowOps kRowOps = {load,     inverse_norm, measure, hash,     peak,           centre_row, centred,
                             quantise, halve,        clip,    products, named_products, project};
 
 }  // namespace

@@ -68,12 +68,19 @@ nb::ndarray<nb::numpy, T> copy_of(const T* data, std::initializer_list<size_t> s
 
 class GraphSearch {
 public:
-    GraphSearch(Graph& graph, int64_t degree, const nb::object& progress) : search_(build(graph, degree, progress)) {}
+    GraphSearch(Graph& graph, int64_t degree, int64_t width, const nb::object& progress)
+        : search_(build(graph, degree, width, progress)) {}
 
-    GraphSearch(int64_t dim, int max_code, double factor, double scale, const Flat<double>& centre,
-                const Flat<int32_t>& rows, const Table<uint8_t>& codes, const Flat<float>& bases,
-                const Table<int32_t>& links, const Flat<int32_t>& starts, int threads, const std::string& isa)
-        : search_(load(dim, max_code, factor, scale, centre, rows, codes, bases, links, starts, threads, isa)) {}
+    GraphSearch(const Array& vectors, int64_t degree, int64_t width, int threads, const std::string& isa,
+                const nb::object& progress)
+        : search_(build(vectors, degree, width, threads, isa, progress)) {}
+
+    GraphSearch(int64_t dim, bool products, int max_code, double factor, const Flat<double>& origin,
+                const Table<float>& centres, const Flat<uint16_t>& regions, const Flat<int32_t>& rows,
+                const Table<uint8_t>& codes, const Table<float>& terms, const Table<int32_t>& links,
+                const Flat<int32_t>& starts, int threads, const std::string& isa)
+        : search_(load(dim, products, max_code, factor, origin, centres, regions, rows, codes, terms, links, starts,
+                       threads, isa)) {}
 
     nb::ndarray<nb::numpy, int64_t> search(const Array& queries, int64_t k, int64_t width,
                                            const std::optional<Flat<uint8_t>>& allowed) {
@@ -100,35 +107,50 @@ public:
         const auto n = static_cast<size_t>(parts.n);
         nb::dict out;
         out["dim"] = parts.dim;
+        const auto centres = static_cast<size_t>(parts.n_centres);
+        out["products"] = parts.products;
         out["max_code"] = parts.max_code;
         out["factor"] = parts.factor;
-        out["scale"] = parts.scale;
-        out["centre"] = copy_of(parts.centre, {static_cast<size_t>(parts.dim)});
+        out["origin"] = copy_of(parts.origin, {static_cast<size_t>(parts.dim)});
+        out["centres"] = copy_of(parts.centres, {centres, (static_cast<size_t>(parts.dim) + 7) / 8 * 8});
+        out["regions"] = copy_of(parts.regions, {centres > 1 ? n : 0});
         out["rows"] = copy_of(parts.rows, {n});
         out["codes"] = copy_of(parts.codes, {n, static_cast<size_t>(parts.row_bytes)});
-        out["bases"] = copy_of(parts.bases, {n});
+        out["terms"] = copy_of(parts.terms, {n, 2});
         out["links"] = copy_of(parts.links, {n, static_cast<size_t>(parts.degree)});
         out["starts"] = copy_of(parts.starts, {static_cast<size_t>(parts.n_starts)});
         return out;
     }
 
     int64_t n() const { return search_.parts().n; }
+    bool products() const { return search_.parts().products; }
     int64_t n_bytes() const { return search_.n_bytes(); }
 
 private:
-    static vicinal::GraphSearch build(Graph& graph, int64_t degree, const nb::object& progress) {
+    static vicinal::GraphSearch build(Graph& graph, int64_t degree, int64_t width, const nb::object& progress) {
         const vicinal::Callbacks callbacks = callbacks_of(progress);
         const nb::gil_scoped_release release;
-        return vicinal::GraphSearch(graph.graph(), degree, callbacks);
+        return vicinal::GraphSearch(graph.graph(), degree, width, callbacks);
     }
 
-    static vicinal::GraphSearch load(int64_t dim, int max_code, double factor, double scale, const Flat<double>& centre,
-                                     const Flat<int32_t>& rows, const Table<uint8_t>& codes, const Flat<float>& bases,
+    static vicinal::GraphSearch build(const Array& vectors, int64_t degree, int64_t width, int threads,
+                                      const std::string& isa, const nb::object& progress) {
+        const vicinal::Matrix matrix = matrix_of(vectors);
+        const vicinal::Callbacks callbacks = callbacks_of(progress);
+        const nb::gil_scoped_release release;
+        return vicinal::GraphSearch(matrix, degree, width, threads, isa, callbacks);
+    }
+
+    static vicinal::GraphSearch load(int64_t dim, bool products, int max_code, double factor,
+                                     const Flat<double>& origin, const Table<float>& centres,
+                                     const Flat<uint16_t>& regions, const Flat<int32_t>& rows,
+                                     const Table<uint8_t>& codes, const Table<float>& terms,
                                      const Table<int32_t>& links, const Flat<int32_t>& starts, int threads,
                                      const std::string& isa) {
         const size_t n = rows.shape(0);
-        if (static_cast<int64_t>(centre.shape(0)) != dim || codes.shape(0) != n || bases.shape(0) != n ||
-            links.shape(0) != n)
+        if (static_cast<int64_t>(origin.shape(0)) != dim || codes.shape(0) != n || terms.shape(0) != n ||
+            links.shape(0) != n || terms.shape(1) != 2 || regions.shape(0) != (centres.shape(0) > 1 ? n : 0) ||
+            static_cast<int64_t>(centres.shape(1)) != (dim + 7) / 8 * 8)
             throw std::invalid_argument("graph: expected arrays of one length");
         vicinal::GraphParts parts;
         parts.n = static_cast<int64_t>(n);
@@ -136,13 +158,16 @@ private:
         parts.row_bytes = static_cast<int64_t>(codes.shape(1));
         parts.degree = static_cast<int64_t>(links.shape(1));
         parts.n_starts = static_cast<int64_t>(starts.shape(0));
+        parts.n_centres = static_cast<int64_t>(centres.shape(0));
+        parts.products = products;
         parts.max_code = max_code;
         parts.factor = factor;
-        parts.scale = scale;
-        parts.centre = centre.data();
+        parts.origin = origin.data();
+        parts.centres = centres.data();
+        parts.regions = regions.data();
         parts.rows = rows.data();
         parts.codes = codes.data();
-        parts.bases = bases.data();
+        parts.terms = terms.data();
         parts.links = links.data();
         parts.starts = starts.data();
         const nb::gil_scoped_release release;
@@ -166,15 +191,20 @@ void add_graph(nb::module_& m) {
         .def("pairs", &Graph::pairs)
         .def("changed", &Graph::changed);
     nb::class_<GraphSearch>(m, "GraphSearch")
-        .def(nb::init<Graph&, int64_t, const nb::object&>(), "graph"_a, "degree"_a, "progress"_a = nb::none())
-        .def(nb::init<int64_t, int, double, double, const Flat<double>&, const Flat<int32_t>&, const Table<uint8_t>&,
-                      const Flat<float>&, const Table<int32_t>&, const Flat<int32_t>&, int, const std::string&>(),
-             "dim"_a, "max_code"_a, "factor"_a, "scale"_a, "centre"_a, "rows"_a, "codes"_a, "bases"_a, "links"_a,
-             "starts"_a, "threads"_a = 0, "isa"_a = "")
+        .def(nb::init<Graph&, int64_t, int64_t, const nb::object&>(), "graph"_a, "degree"_a, "width"_a,
+             "progress"_a = nb::none())
+        .def(nb::init<const Array&, int64_t, int64_t, int, const std::string&, const nb::object&>(), "vectors"_a,
+             "degree"_a, "width"_a, "threads"_a = 0, "isa"_a = "", "progress"_a = nb::none())
+        .def(nb::init<int64_t, bool, int, double, const Flat<double>&, const Table<float>&, const Flat<uint16_t>&,
+                      const Flat<int32_t>&, const Table<uint8_t>&, const Table<float>&, const Table<int32_t>&,
+                      const Flat<int32_t>&, int, const std::string&>(),
+             "dim"_a, "products"_a, "max_code"_a, "factor"_a, "origin"_a, "centres"_a, "regions"_a, "rows"_a, "codes"_a,
+             "terms"_a, "links"_a, "starts"_a, "threads"_a = 0, "isa"_a = "")
         .def("search", &GraphSearch::search, "queries"_a, "k"_a, "width"_a, "allowed"_a = nb::none())
         .def("extend", &GraphSearch::extend, "rows"_a, "width"_a, "progress"_a = nb::none())
         .def("parts", &GraphSearch::parts)
         .def("n", &GraphSearch::n)
+        .def("products", &GraphSearch::products)
         .def("n_bytes", &GraphSearch::n_bytes);
 }
 

@@ -117,6 +117,26 @@ public:
         return nb::make_tuple(distances, rows);
     }
 
+    nb::tuple self_join_share(int64_t k, const std::optional<Limits>& limits, int64_t ranges, bool further,
+                              int64_t first, int64_t last, int64_t of, const std::optional<Labels>& groups,
+                              const nb::object& progress) {
+        const auto n = static_cast<int64_t>(vectors_.shape(0));
+        const int64_t* labels = labels_of(groups, n, "groups");
+        if (limits && static_cast<int64_t>(limits->shape(0)) != n)
+            throw std::invalid_argument("limits: expected one for each row");
+        std::vector<double> none;
+        if (!limits) none.assign(n, std::numeric_limits<double>::infinity());
+        auto [distances, rows] = result(n, k);
+        const vicinal::RawLists lists{distances.data(), rows.data(), limits ? limits->data() : none.data()};
+        const vicinal::Callbacks callbacks = callbacks_of(progress);
+        uint64_t layout = 0;
+        {
+            const nb::gil_scoped_release release;
+            layout = index_.self_join_share(k, labels, {ranges, further, first, last, of}, lists, callbacks);
+        }
+        return nb::make_tuple(distances, rows, layout);
+    }
+
     nb::tuple within(double radius, const std::optional<Array>& queries, const std::optional<Labels>& groups,
                      const std::optional<Labels>& query_groups, const nb::object& progress) {
         vicinal::Matrix matrix;
@@ -179,6 +199,8 @@ void add_index(nb::module_& m) {
         .def("cross_join", &Index::cross_join, "queries"_a, "limits"_a, "stored_limits"_a,
              "stored_distances"_a.noconvert(), "stored_rows"_a.noconvert(), "first_query"_a = 0,
              "groups"_a = nb::none(), "query_groups"_a = nb::none(), "progress"_a = nb::none())
+        .def("self_join_share", &Index::self_join_share, "k"_a, "limits"_a, "ranges"_a, "further"_a, "first"_a,
+             "last"_a, "of"_a, "groups"_a = nb::none(), "progress"_a = nb::none())
         .def("within", &Index::within, "radius"_a, "queries"_a = nb::none(), "groups"_a = nb::none(),
              "query_groups"_a = nb::none(), "progress"_a = nb::none())
         .def("stats", &Index::stats);

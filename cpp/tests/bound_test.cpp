@@ -155,6 +155,9 @@ private:
                 CHECK(lower <= radii[row]);
                 if (upper_bounds && layer_.range().first == 0) {
                     CHECK(coder.upper_bound(rows, row, columns, out[i].score) >= truth[row]);
+                    float upper;
+                    coder.upper_bounds(rows, columns, first, &out[i], 1, &upper);
+                    CHECK(upper >= coder.radius_of(truth[row]));
                 }
             }
         }

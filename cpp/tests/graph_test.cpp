@@ -37,6 +37,12 @@ std::vector<float> clustered(int copies) {
     return rows;
 }
 
+// Rows of three regions far from each other, whose rows one scale of codes does not tell apart.
+std::vector<float> apart(std::vector<float> rows) {
+    for (int i = 0; i < kRows * kDim; ++i) rows[i] += static_cast<float>(i / kDim % 3 * (i % kDim % 5 + 1) * 3000);
+    return rows;
+}
+
 Found graph_of(const std::vector<float>& rows, Metric metric, int threads, const std::string& isa,
                const int64_t* groups) {
     const Matrix matrix{rows.data(), kRows, kDim, kDim * 4, 4, DType::f32};
@@ -114,12 +120,12 @@ void check_arguments() {
 constexpr int kSearched = 5;
 
 // The rows that a graph for searching names for all rows as queries: made of the first `first` rows, then extended.
-std::vector<int64_t> walked(const std::vector<float>& rows, int first, int threads, const std::string& isa,
-                            bool copied) {
+std::vector<int64_t> walked(const std::vector<float>& rows, int first, int threads, const std::string& isa, bool copied,
+                            bool products) {
     const Matrix matrix{rows.data(), first, kDim, kDim * 4, 4, DType::f32};
     Graph graph(matrix, Metric::euclidean, threads, isa, nullptr, 16, 3);
     for (int i = 0; i < 3; ++i) graph.partition(64, 2);
-    GraphSearch made(graph, 12);
+    GraphSearch made = products ? GraphSearch(matrix, 12, 40, threads, isa) : GraphSearch(graph, 12, 40);
     if (first < kRows) {
         made.extend({rows.data() + first * kDim, kRows - first, kDim, kDim * 4, 4, DType::f32}, 32);
     }
@@ -130,11 +136,30 @@ std::vector<int64_t> walked(const std::vector<float>& rows, int first, int threa
     return found;
 }
 
-void check_search(const std::vector<float>& rows, int first, double least) {
-    const std::vector<int64_t> expected = walked(rows, first, 1, "", false);
+void check_walks(const std::vector<float>& rows, int first, bool products) {
+    const std::vector<int64_t> expected = walked(rows, first, 1, "", false, products);
     for (const std::string& isa : isas()) {
-        for (const int threads : {1, 3}) CHECK(walked(rows, first, threads, isa, threads == 3) == expected);
+        for (const int threads : {1, 3}) CHECK(walked(rows, first, threads, isa, threads == 3, products) == expected);
     }
+}
+
+// The row of the highest inner product with each row is found, and rows are the same for all threads and instruction
+// sets.
+void check_products(const std::vector<float>& rows, double least) {
+    check_walks(rows, kRows - 200, true);
+    const Found exact = exact_of(rows, Metric::inner_product, nullptr);
+    const std::vector<int64_t> found = walked(rows, kRows - 200, 1, "", false, true);
+    int first = 0;
+    for (int i = 0; i < kRows; ++i) {
+        const int64_t* const own = &found[i * kSearched];
+        first += std::find(own, own + kSearched, exact.indices[i * kNeighbours]) != own + kSearched;
+    }
+    CHECK(first >= least * kRows);
+}
+
+void check_search(const std::vector<float>& rows, int first, double least) {
+    check_walks(rows, first, false);
+    const std::vector<int64_t> expected = walked(rows, first, 1, "", false, false);
     int own = 0;
     for (int i = 0; i < kRows; ++i) {
         const int64_t* const found = &expected[i * kSearched];
@@ -148,7 +173,7 @@ void check_search(const std::vector<float>& rows, int first, double least) {
     const Matrix matrix{rows.data(), kRows, kDim, kDim * 4, 4, DType::f32};
     Graph graph(matrix, Metric::euclidean, 1, "", nullptr, 16, 3);
     graph.partition(64, 2);
-    GraphSearch search(graph, 12);
+    GraphSearch search(graph, 12, 40);
     std::vector<int64_t> odd(kRows * kSearched);
     search.search(matrix, kSearched, 80, allowed.data(), odd.data());
     for (const int64_t row : odd) CHECK(row == -1 || row % 2 == 1);
@@ -159,7 +184,7 @@ void check_parts(const std::vector<float>& rows) {
     const Matrix matrix{rows.data(), kRows, kDim, kDim * 4, 4, DType::f32};
     Graph graph(matrix, Metric::euclidean, 1, "", nullptr, 16, 3);
     graph.partition(64, 2);
-    const GraphSearch search(graph, 12);
+    const GraphSearch search(graph, 12, 40);
     const GraphParts whole = search.parts();
     const auto with = [&](auto change) {
         GraphParts parts = whole;
@@ -171,12 +196,16 @@ void check_parts(const std::vector<float>& rows) {
     links[5] = kRows;
     wrong[3] = wrong[4];
     const double infinite[kDim] = {std::numeric_limits<double>::infinity()};
+    std::vector<float> terms(whole.terms, whole.terms + 2 * whole.n);
+    terms[3] = std::numeric_limits<float>::quiet_NaN();
     CHECK(!with([](GraphParts&) {}));
     CHECK(with([&](GraphParts& parts) { parts.links = links.data(); }));
     CHECK(with([&](GraphParts& parts) { parts.rows = wrong.data(); }));
-    CHECK(with([&](GraphParts& parts) { parts.centre = infinite; }));
+    CHECK(with([&](GraphParts& parts) { parts.origin = infinite; }));
+    CHECK(with([&](GraphParts& parts) { parts.terms = terms.data(); }));
     CHECK(with([](GraphParts& parts) { parts.n_starts = 0; }));
-    CHECK(with([](GraphParts& parts) { parts.scale = 0; }));
+    CHECK(with([](GraphParts& parts) { parts.factor = 0; }));
+    CHECK(with([](GraphParts& parts) { parts.n_centres = 0; }));
     CHECK(with([](GraphParts& parts) { parts.max_code = 200; }));
     CHECK(with([](GraphParts& parts) { parts.row_bytes = 128; }));
 }
@@ -196,7 +225,11 @@ int main() {
     check_search(rows, kRows, 1);
     check_search(rows, kRows - 200, 0.99);
     check_search(copied, kRows, 1);
+    check_search(apart(rows), kRows - 200, 1);
+    check_products(rows, 0.98);
+    check_products(apart(rows), 0.95);
     check_parts(rows);
+    check_parts(apart(rows));
     std::printf("graphs: %d failures\n", failures);
     return failures ? 1 : 0;
 }

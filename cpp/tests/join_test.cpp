@@ -220,6 +220,48 @@ struct Case {
         });
     }
 
+    // The shares of a self-join by two processes, whose lists are merged; each share knows the limits of those before.
+    void shares(int64_t k, bool grouped, int64_t ranges, const std::vector<int64_t>& cuts) const {
+        Index indices[] = {index(data.n), index(data.n)};
+        const int64_t* own = grouped ? groups.data() : nullptr;
+        std::vector<std::vector<std::pair<double, int>>> lists(data.n);
+        uint64_t layout = 0;
+        int number = 0;
+        const auto run = [&](const Share& share) {
+            std::vector<double> limits(data.n, std::numeric_limits<double>::infinity());
+            for (int i = 0; i < data.n; ++i) {
+                if (static_cast<int64_t>(lists[i].size()) == k) limits[i] = lists[i].back().first;
+            }
+            Result result(data.n, k);
+            const RawLists raw{result.indices.data(), result.distances.data(), limits.data()};
+            const uint64_t made = indices[number++ % 2].self_join_share(k, own, share, raw);
+            CHECK(layout == 0 || made == layout);
+            layout = made;
+            for (int i = 0; i < data.n; ++i) {
+                auto& list = lists[i];
+                for (int64_t j = i * k; j < (i + 1) * k; ++j) {
+                    const auto [distance, row] = get(result, j);
+                    if (row != ~0u && distance <= limits[i]) list.emplace_back(distance, static_cast<int>(row));
+                }
+                std::sort(list.begin(), list.end());
+                list.erase(std::unique(list.begin(), list.end()), list.end());
+                if (static_cast<int64_t>(list.size()) > k) list.resize(k);
+            }
+        };
+        for (int64_t range = 0; range < ranges; ++range) run({ranges, false, range, range + 1, ranges});
+        for (size_t i = 0; i + 1 < cuts.size(); ++i) run({ranges, true, cuts[i], cuts[i + 1], cuts.back()});
+        Result merged(data.n, k);
+        for (int i = 0; i < data.n; ++i) {
+            for (int64_t j = 0; j < k; ++j) {
+                const bool some = j < static_cast<int64_t>(lists[i].size());
+                merged.indices[i * k + j] = some ? lists[i][j].second : -1;
+                merged.distances[i * k + j] =
+                    some ? static_cast<float>(lists[i][j].first) : std::numeric_limits<float>::infinity();
+            }
+        }
+        compare(merged, data.n, k, "shares of a self-join", others(k, own));
+    }
+
     // Queries in two calls, whose lists of the stored rows go on; with limits, only the entries within them are wanted.
     void cross_join(int64_t k, bool grouped, bool limited) const {
         const int stored = data.n - 200, n = 200, half = 90;
@@ -252,14 +294,18 @@ struct Case {
         std::memcpy(&result.distances[i], &row, 4);
     }
 
+    static std::pair<double, uint32_t> get(const Result& result, size_t i) {
+        std::pair<double, uint32_t> entry;
+        std::memcpy(&entry.first, &result.indices[i], 8);
+        std::memcpy(&entry.second, &result.distances[i], 4);
+        return entry;
+    }
+
     // Turns raw lists into results, with the entries within the limit.
     static void finish(Result& result, int64_t n, int64_t k, double limit) {
         for (int64_t i = 0; i < n; ++i) {
             std::vector<std::pair<double, uint32_t>> entries(k);
-            for (int64_t j = 0; j < k; ++j) {
-                std::memcpy(&entries[j].first, &result.indices[i * k + j], 8);
-                std::memcpy(&entries[j].second, &result.distances[i * k + j], 4);
-            }
+            for (int64_t j = 0; j < k; ++j) entries[j] = get(result, i * k + j);
             std::sort(entries.begin(), entries.end());
             for (int64_t j = 0; j < k; ++j) {
                 const bool some = entries[j].second != ~0u && entries[j].first <= limit;
@@ -352,6 +398,7 @@ void test(const Data& data, Metric metric, int sketch) {
             one.search(200, 5, false);
             one.search(3, 60, true);
             one.cross_join(7, false, true);
+            one.shares(7, false, 2, {0, 1, 3});
             continue;
         }
         for (const int64_t k : {1, 5, 40, 130}) one.self_join(k, k == 5);
@@ -363,6 +410,8 @@ void test(const Data& data, Metric metric, int sketch) {
         one.search(9, data.n + 1, false);
         for (const int64_t k : {1, 7, 40}) one.cross_join(k, k == 7, k != 1);
         one.cross_join(5, false, false);
+        one.shares(5, false, 3, {0, 2, 3, 7});
+        one.shares(24, true, 1, {0, 1});
         for (const bool queried : {false, true}) {
             one.within(one.radius(), queried, false);
             one.within(one.radius(), queried, true);

@@ -203,12 +203,15 @@ void log_rows(const RowOps& ops, const Table& table, Log& log) {
             ops.measure(rows, sum, x.data(), all.data(), all.size(), out.data());
             log.put(out.data(), out.size());
         }
-        const uint64_t hash = ops.hash(x.data(), table.dim);
-        const double peak = ops.peak(x.data(), centre.data(), table.dim);
+        const uint64_t hash = ops.hash(rows, 1);
+        const double peak = ops.peak(rows, 1, centre.data());
         log.put(&hash, 1);
         log.put(&peak, 1);
         std::vector<float> moved(wide);
         std::vector<int8_t> code(wide + 64);
+        const CentredRow centred = ops.centre_row(rows, 1, centre.data(), 0.5, moved.data());
+        log.put(&centred, 1);
+        log.put(moved.data(), table.dim);
         ops.centred(x.data(), centre.data(), 0.5, table.dim, moved.data());
         log.put(moved.data(), table.dim);
         const CodedRow coded = ops.quantise(moved.data(), table.dim, static_cast<float>(peak / 2 / 127), code.data());

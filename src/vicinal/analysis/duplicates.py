@@ -129,6 +129,8 @@ def greedy(pairs: NearPairs, priority: np.ndarray | None = None) -> np.ndarray:
     removed = np.zeros(m, dtype=bool)
     standing, nearest = np.arange(m), np.full(m, np.inf, dtype=np.float32)
     for piece in pairs.pieces(order, lambda: removed):
+        # An entry that comes later removes none: of approximate pairs in pieces, one may lack what the other has.
+        piece = piece.among(place[piece.source] < place[piece.near])
         _remove(piece, place, removed)
         _stand(piece, place, removed, standing, nearest)
     stays: np.ndarray = head[standing[pairs.entry]]
@@ -136,7 +138,7 @@ def greedy(pairs: NearPairs, priority: np.ndarray | None = None) -> np.ndarray:
 
 
 def _remove(piece: Piece, place: np.ndarray, removed: np.ndarray) -> None:
-    """Mark the rows near each row that stays, in the order of their places."""
+    """Mark the rows near each row that stays and come after it, in the order of their places."""
     asked = np.flatnonzero(np.diff(piece.indptr))
     asked = asked[np.argsort(place[piece.asked[asked]])]
     starts, ends = piece.indptr[asked].tolist(), piece.indptr[asked + 1].tolist()
@@ -146,9 +148,9 @@ def _remove(piece: Piece, place: np.ndarray, removed: np.ndarray) -> None:
 
 
 def _stand(piece: Piece, place: np.ndarray, removed: np.ndarray, standing: np.ndarray, nearest: np.ndarray) -> None:
-    """Let the nearest row that stays and comes before it stand for each removed row."""
+    """Let the nearest row that stays and comes before it stand for each removed row; a piece holds only such pairs."""
     source = piece.source
-    use = np.flatnonzero(~removed[source] & (place[source] < place[piece.near]))
+    use = np.flatnonzero(~removed[source])
     source, near, distances = source[use], piece.near[use], piece.distances[use]
     order = np.lexsort((place[source], distances, near))
     order = order[np.append(True, np.diff(near[order]) != 0)[: len(order)]]

@@ -12,18 +12,21 @@ from typing import Any, Protocol, cast
 
 import numpy as np
 
+from vicinal.knn.approximate import SEED
+from vicinal.knn.approximate_pairs import NEARLY, ApproximatePairs, FoundPairs, both_ways, within_radius
+from vicinal.knn.arguments import check_threads
 from vicinal.knn.blocks import blocks
 from vicinal.knn.copies import Copies, find_copies
 from vicinal.knn.exact import ExactSearch
 from vicinal.knn.metrics import Metric
 from vicinal.knn.neighbors import Neighbors, RadiusNeighbors
+from vicinal.knn.recall import Recall
 from vicinal.typing import ArrayLike, Progress
 
 SAMPLE = 256
 MOST_PAIRS = 1 << 27
 BLOCK_BYTES = 1 << 24
 MOST_SEARCHED = 0.5  # share of the entries that are searched beside a graph
-NEARLY = 1e-6  # relative; distances in float32 that are so near the radius are measured again
 SMALLEST = 1e-140  # squared differences of float64 values above it do not vanish
 
 
@@ -80,6 +83,8 @@ class NearPairs:
     graph : Neighbors, optional
         The nearest others of each row. Where the last distance is beyond the radius, they are all of its pairs; only
         the other rows are searched.
+    recall : float, optional
+        Most of the pairs will do: so many, as measured on a sample, where that is cheaper.
 
     Attributes
     ----------
@@ -87,6 +92,8 @@ class NearPairs:
         The lowest row of each entry, ascending.
     entry : ndarray of int64, shape (n,)
         The entry of each row.
+    recall : Recall or None
+        Of the pairs, once they are there; None for exact ones that were asked for.
     """
 
     def __init__(
@@ -99,8 +106,11 @@ class NearPairs:
         progress: Progress | None = None,
         search: Callable[[np.ndarray, Metric, int | None], Within] = ExactSearch.of,
         graph: Neighbors | None = None,
+        recall: float | None = None,
     ) -> None:
         n = len(vectors)
+        self._target, self._found = recall, cast(FoundPairs | None, None)
+        self.recall = None if graph is None else graph.recall
         self._search, self._graph = search, graph
         self.vectors, self.radius, self.metric, self.labels = vectors, radius, metric, labels
         self._threads, self._progress, self._whole = threads, progress, None if n else _no_pairs(0)
@@ -117,6 +127,7 @@ class NearPairs:
             self.first, self.entry = self.first[order], number[self.entry]
         if equal is not None:
             self._whole = _no_pairs(len(self.first))
+            self.recall = None if recall is None else Recall.of_exact(recall, 0, 0, SEED, radius)
 
     def part(self, piece: Piece) -> "NearPairs":
         """The same rows with fewer pairs: those of `piece`, which asks every entry."""
@@ -144,17 +155,56 @@ class NearPairs:
         if self._whole is None and self._graph is not None:
             piece = self._of_graph(self._graph)
             self._whole = None if piece is None else self._of_one_label(piece)
+        if self._whole is None and self._target is not None and self._found is None:
+            self._approximate(self._target)
         if self._whole is None:
-            index = self._search(self._rows(np.arange(len(self.first))), self.metric, self._threads)
-            sample = np.arange(len(self.first))[:: max(1, len(self.first) // SAMPLE)]
-            found = len(index.within(self.radius, self._rows(sample)).indices) / len(sample)
-            if found * len(self.first) > MOST_PAIRS:
-                yield from self._in_blocks(index, int(MOST_PAIRS / 4 / found), order, left_out)
+            m, found = len(self.first), self._found
+            asked = np.arange(m) if found is None else found.open
+            index = self._search(self._rows(np.arange(m)), self.metric, self._threads)
+            sample = asked[:: max(1, len(asked) // SAMPLE)]
+            of_one = len(index.within(self.radius, self._rows(sample)).indices) / len(sample)
+            known = 0 if found is None else len(found.source)
+            if of_one * len(asked) + known > MOST_PAIRS:
+                yield from self._in_blocks(index, int(MOST_PAIRS / 4 / max(of_one, known / m)), order, left_out)
                 return
-            pairs = index.within(self.radius, progress=self._progress)
-            piece = Piece(np.arange(len(self.first)), pairs.indptr, pairs.indices, pairs.distances)
-            self._whole = self._of_one_label(piece)
+            self._whole = self._of_one_label(self._all_of(index))
         yield self._whole
+
+    def _approximate(self, target: float) -> None:
+        """Find most of the pairs, where that is cheaper than to find all of them."""
+        m = len(self.first)
+        labels = None if self.labels is None else self.labels[self.first]
+        rows = self._rows(np.arange(m))
+        search = ApproximatePairs(rows, self.radius, self.metric, check_threads(self._threads), labels)
+        found = search.found(target, self._progress)
+        if found is None:
+            self.recall, self._target = Recall.of_exact(target, 0, m, SEED, self.radius), None
+            return
+        self.recall, self._found = found.recall, found
+        if not len(found.open):
+            indptr = np.searchsorted(found.source, np.arange(m + 1))
+            self._whole = Piece(np.arange(m), indptr, found.near, found.distances)
+
+    def _all_of(self, index: Within) -> Piece:
+        """The pairs of all entries."""
+        m, found = len(self.first), self._found
+        if found is None:
+            pairs = index.within(self.radius, progress=self._progress)
+            return Piece(np.arange(m), pairs.indptr, pairs.indices, pairs.distances)
+        full = self._searched(index, found.open)
+        closed = np.ones(m, dtype=bool)
+        closed[found.open] = False
+        # The lists of entries near a full one may lack it.
+        wanted = closed[full.near]
+        both = both_ways(
+            m,
+            np.concatenate([found.source, full.source[wanted]]),
+            np.concatenate([found.near, full.near[wanted]]),
+            np.concatenate([found.distances, full.distances[wanted]]),
+            closed,
+        )
+        source, near, distances = (np.concatenate(two) for two in zip(both, _columns(full), strict=True))
+        return _piece_of(np.arange(m), source, near, distances)
 
     def _of_graph(self, graph: Neighbors) -> Piece | None:
         """All pairs from known neighbours, and a search of the entries whose lists end within the radius.
@@ -170,7 +220,8 @@ class NearPairs:
         there[open_] = False
         source = np.repeat(np.arange(m), there.sum(axis=1))
         near, far = self.entry[indices[there]], distances[there]
-        kept = (near != source) & self._within_it(source, near, far)
+        rows = self.first[source], self.first[near]
+        kept = (near != source) & within_radius(self.vectors, self.metric, self.radius, rows, far)
         source, near, far = source[kept], near[kept], far[kept].astype(np.float32)
         if len(open_):
             index = self._search(self._rows(np.arange(m)), self.metric, self._threads)
@@ -180,22 +231,14 @@ class NearPairs:
             asked, named, at = asked[other], found.indices[other], found.distances[other]
             source, near = np.concatenate([source, asked]), np.concatenate([near, named])
             far = np.concatenate([far, at])
+        if graph.approximate:
+            source, near, far = both_ways(m, source, near, far, np.ones(m, dtype=bool))
         # Copies of one neighbour are one entry, which is named once.
         order = np.lexsort((near, far, source))
         pair = source[order] * m + near[order]
         order = order[np.sort(np.unique(pair, return_index=True)[1])]
         indptr = np.searchsorted(source[order], np.arange(m + 1))
         return Piece(np.arange(m), indptr, near[order], far[order])
-
-    def _within_it(self, source: np.ndarray, near: np.ndarray, distances: np.ndarray) -> np.ndarray:
-        """Which pairs of entries are within the radius; those at its edge are measured in float64."""
-        within = distances <= self.radius
-        edge = np.flatnonzero(np.abs(distances - self.radius) <= NEARLY * abs(self.radius))
-        for block in blocks(len(edge), BLOCK_BYTES // (8 * self.vectors.shape[1])):
-            a, b = self.first[source[edge[block]]], self.first[near[edge[block]]]
-            one, other = (self.metric.ready(np.asarray(self.vectors[rows])) for rows in (a, b))
-            within[edge[block]] = self.metric.finish(self.metric.measure(one, other)) <= self.radius
-        return within
 
     def _in_blocks(
         self, index: Within, step: int, order: np.ndarray | None, left_out: Callable[[], np.ndarray] | None
@@ -207,11 +250,29 @@ class NearPairs:
             if left_out is not None:
                 asked = asked[~left_out()[asked]]
             if len(asked):
-                pairs = index.within(self.radius, self._rows(asked))
-                piece = Piece(asked, pairs.indptr, pairs.indices, pairs.distances)
-                yield self._of_one_label(piece.among(piece.source != piece.near))
+                yield self._of_one_label(self._part_of(index, asked))
             if self._progress is not None:
                 self._progress(block.stop, m)
+
+    def _part_of(self, index: Within, asked: np.ndarray) -> Piece:
+        """The pairs of some entries."""
+        found = self._found
+        if found is None:
+            return self._searched(index, asked)
+        full = np.isin(asked, found.open)
+        places = ranges(*(np.searchsorted(found.source, asked[~full], side) for side in ("left", "right")))
+        known = found.source[places], found.near[places], found.distances[places]
+        if not full.any():
+            return _piece_of(asked, *known)
+        others = _columns(self._searched(index, asked[full]))
+        source, near, distances = (np.concatenate(two) for two in zip(known, others, strict=True))
+        return _piece_of(asked, source, near, distances)
+
+    def _searched(self, index: Within, asked: np.ndarray) -> Piece:
+        """The pairs of some entries, all of them searched."""
+        pairs = index.within(self.radius, self._rows(asked))
+        piece = Piece(asked, pairs.indptr, pairs.indices, pairs.distances)
+        return piece.among(piece.source != piece.near)
 
     def _of_one_label(self, piece: Piece) -> Piece:
         if self.labels is None:
@@ -230,6 +291,30 @@ class NearPairs:
 def _no_pairs(n: int) -> Piece:
     empty = np.zeros(0, dtype=np.int64)
     return Piece(np.arange(n), np.zeros(n + 1, dtype=np.int64), empty, empty.astype(np.float32))
+
+
+def ranges(starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """The numbers from each start to before its end, one range after the other.
+
+    >>> ranges(np.array([5, 0]), np.array([7, 1])).tolist()
+    [5, 6, 0]
+    """
+    counts = ends - starts
+    return np.repeat(starts - (np.cumsum(counts) - counts), counts) + np.arange(counts.sum())
+
+
+def _columns(piece: Piece) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    return piece.source, piece.near, piece.distances
+
+
+def _piece_of(asked: np.ndarray, source: np.ndarray, near: np.ndarray, distances: np.ndarray) -> Piece:
+    """The piece of asked entries that these pairs make up."""
+    place = np.empty(int(asked.max(initial=0)) + 1, dtype=np.int64)
+    place[asked] = np.arange(len(asked))
+    places = place[source]
+    order = np.argsort(places, kind="stable")
+    indptr = np.searchsorted(places[order], np.arange(len(asked) + 1))
+    return Piece(asked, indptr, near[order], distances[order])
 
 
 class _Prepared:

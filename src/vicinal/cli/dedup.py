@@ -27,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     options.add_metric(parser, default=None)
     options.add_neighbors(parser)
+    options.add_recall(parser, "pairs of rows")
     options.add_grouping(parser, also=", or all, which removes only rows close to --against")
     options.add_text(parser)
     parser.add_argument("--against", metavar="DATA", help="another set: rows within the radius of its rows go")
@@ -59,6 +60,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             encoding=arguments.encoding,
             metric=arguments.metric,
             neighbors=arguments.neighbors,
+            recall=options.number(arguments.recall),
             link=arguments.link,
             keep=arguments.keep,
             within=arguments.within,
@@ -85,5 +87,6 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     console.note(
         f"{summary['kept']:,} of {summary['n']:,} rows stay; {summary['duplicates']:,} duplicates went{far}{kinds}"
         f"{against} in {found.seconds:.1f} s: {outputs[0]}{note(found.unusable, found.skipped)}"
+        f"{options.recall_note(found.recall)}"
     )
     return 0

@@ -37,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     options.add_metric(parser, default=None)
     options.add_neighbors(parser)
+    options.add_recall(parser, "pairs of rows")
     options.add_grouping(parser)
     parser.add_argument("--quality", metavar="FIELD", help="the same as --keep best:FIELD")
     options.add_text(parser, "; with --suggest, the one that the sample pairs are shown with")
@@ -65,6 +66,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             encoding=arguments.encoding,
             metric=arguments.metric,
             neighbors=arguments.neighbors,
+            recall=options.number(arguments.recall),
             link=arguments.link,
             keep=arguments.keep,
             quality=arguments.quality,
@@ -72,6 +74,8 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             ids=arguments.ids,
             on_invalid=arguments.on_invalid,
             threads=options.number(arguments.threads),
+            engine=arguments.engine,
+            address=arguments.address,
             device=arguments.device,
             progress=progress,
             output=arguments.output,

@@ -109,12 +109,12 @@ def add_neighbors(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_recall(parser: argparse.ArgumentParser) -> None:
-    """Add --recall."""
+def add_recall(parser: argparse.ArgumentParser, what: str = "neighbours") -> None:
+    """Add --recall; `what` says what may be missing."""
     parser.add_argument(
         "--recall",
         metavar="R",
-        help="approximate neighbours of at least this measured recall, such as 0.99, for less work (default: exact)",
+        help=f"approximate {what} of at least this measured recall, such as 0.99, for less work (default: exact)",
     )
 
 

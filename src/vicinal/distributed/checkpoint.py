@@ -51,6 +51,8 @@ class Tiles:
         elif not self.folder.is_dir() or any(self.folder.iterdir()):
             raise UsageError(f"{self.folder}: exists, and is no checkpoint of a pass; name another folder")
         written = {**self._question, "block_rows": plan.block_rows, "parts": plan.parts}
+        if plan.ranges:
+            written |= {"ranges": plan.ranges, "cuts": plan.cuts}
         with atomic.whole_file(file) as opened:
             opened.write(json.dumps(written, indent=2).encode() + b"\n")
 
@@ -58,7 +60,9 @@ class Tiles:
         """The plan of the work in the folder."""
         try:
             before = json.loads(file.read_text(encoding="utf-8"))
-            made = Plan(int(before["n"]), int(before["block_rows"]), int(before["parts"]))
+            cuts = tuple(int(one) for one in before.get("cuts", ()))
+            ranges = int(before.get("ranges", 0))
+            made = Plan(int(before["n"]), int(before["block_rows"]), int(before["parts"]), ranges, cuts)
             asked = {key: before[key] for key in self._question}
         except (OSError, ValueError, KeyError, TypeError):
             raise self._damaged(file) from None
@@ -95,13 +99,20 @@ class Tiles:
                 invalid={int(row): str(why) for row, why in about["invalid"].items()},
                 digest=str(about["digest"]),
                 engine=str(about["engine"]),
+                layout=int(about.get("layout", 0)),
             )
         except (OSError, ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile):
             raise self._damaged(file) from None
 
     def save(self, tile: Tile, result: Result) -> None:
         """Keep the result of a tile."""
-        about = {"invalid": dict(result.invalid), "digest": result.digest, "engine": result.engine}
+        about: dict[str, Any] = {
+            "invalid": dict(result.invalid),
+            "digest": result.digest,
+            "engine": result.engine,
+        }
+        if result.layout:
+            about["layout"] = result.layout
         arrays = {"about": np.array(json.dumps(about))}
         for side, found in (("stored", result.stored), ("queries", result.queries)):
             if found is not None:

@@ -18,10 +18,12 @@ from vicinal.distributed.plan import Tile
 from vicinal.errors import UsageError, VicinalError, need
 
 AT_ONCE = 2  # tasks that are sent to a slot: one runs, one waits
+AHEAD = 2  # tiles a slot that are left when tiles are no longer sent ahead
 REPEATS = 5  # how often Ray repeats a task whose node died
 WAIT = 10.0  # seconds for an address to answer
 PATIENCE = 1.0  # seconds between two looks at the nodes
-LATE = 1.5  # times the longest tile: a node that is silent for so long has its tiles sent to an idle one, too
+LATE = 1.5  # times what a tile of its size took at most: a node that is silent for so long has its tiles sent elsewhere
+SOON = 0.5  # seconds before which no node is late
 
 
 def connect(address: str | None) -> Any:
@@ -165,7 +167,7 @@ class Queue:
         """All tiles in their order."""
         queue = cls()
         for tile in tiles:
-            queue.waiting.setdefault(tile.stored, deque()).append(tile)
+            queue.waiting.setdefault(tile.home, deque()).append(tile)
         return queue
 
     def __len__(self) -> int:
@@ -200,6 +202,7 @@ class Pass:
     send   : (tile, options of the task) -> reference of its result
     finish : takes a tile and its result
     ready  : whether all that a tile needs is known
+    size   : how much work a tile is, in any unit
     """
 
     def __init__(
@@ -209,13 +212,15 @@ class Pass:
         send: Callable[[Tile, dict[str, Any]], Any],
         finish: Callable[[Tile, Any], None],
         ready: Callable[[Tile], bool],
+        size: Callable[[Tile], int] = lambda tile: 1,
     ) -> None:
+        self._size = size
         self._ray, self._given = ray, num_cpus
         self._send, self._finish, self._ready = send, finish, ready
         self.nodes, self.cores = nodes_of(ray, num_cpus)
         self._looked = time.monotonic()
         self._heard: dict[str, float] = {}  # when a node last gave a result
-        self._longest = 0.0  # seconds that a tile took, as seen from here
+        self._longest = 0.0  # seconds that a unit of work took, as seen from here
         self.ran: list[Ran] = []
 
     def run(self, tiles: Iterable[Tile]) -> None:
@@ -250,26 +255,28 @@ class Pass:
         copies = [one for one in flights.values() if one.tile == flight.tile]
         for one in copies:
             one.wanted = False
-        self._longest = max(self._longest, now - begun)
+        self._longest = max(self._longest, (now - begun) / max(1, self._size(flight.tile)))
         first = min([flight, *copies], key=lambda one: one.sent).node
         self.ran.append(Ran(flight.tile, first, result.node, result.seconds, result.coding, result.processor))
         if result.node and result.node != first:
-            queue.homes[flight.tile.stored] = result.node
+            queue.homes[flight.tile.home] = result.node
         self._finish(flight.tile, result)
 
     def _fill(self, queue: Queue, flights: dict[Any, "Flight"]) -> None:
         """Send tiles until every node has enough, or nothing can be sent."""
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+        # Towards the end no tile waits at a node, so that all nodes end together.
         while True:
+            many = AT_ONCE if len(queue) > AHEAD * sum(node.slots for node in self.nodes) else 1
             load = {node.id: 0 for node in self.nodes}
             for flight in flights.values():
                 load[flight.node] = load.get(flight.node, 0) + 1
             free = sorted(
-                (node for node in self.nodes if load[node.id] < AT_ONCE * node.slots),
+                (node for node in self.nodes if load[node.id] < many * node.slots),
                 key=lambda node: load[node.id] / node.slots,
             )
-            busy = {node.id for node in self.nodes if load[node.id] >= AT_ONCE * node.slots}
+            busy = {node.id for node in self.nodes if load[node.id] >= many * node.slots}
             for node in free:
                 tile = queue.take(node.id, busy, self._ready) or (None if load[node.id] else self._late(flights, node))
                 if tile is not None:
@@ -290,7 +297,8 @@ class Pass:
             sent.setdefault(flight.tile, []).append(flight)
         for tile, (first, *copies) in sent.items():
             begun = max(first.sent, self._heard.get(first.node, 0.0))
-            silent = self._longest > 0 and time.monotonic() - begun > LATE * self._longest
+            usual = self._longest * max(1, self._size(tile))
+            silent = self._longest > 0 and time.monotonic() - begun > max(LATE * usual, SOON)
             if first.wanted and silent and not copies and first.node != idle.id:
                 return tile
         return None

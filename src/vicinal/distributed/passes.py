@@ -16,14 +16,15 @@ from vicinal.distributed.checkpoint import Tiles
 from vicinal.distributed.lists import Lists
 from vicinal.distributed.plan import Plan, Tile, plan
 from vicinal.distributed.remote import Sender, Store
-from vicinal.distributed.rows import Block, cut
+from vicinal.distributed.rows import Block, Piece, cut
 from vicinal.distributed.source import Rows as Source
 from vicinal.distributed.tiles import Question, Result, Rows
 from vicinal.errors import DataError, UsageError, kept_in, unknown
 from vicinal.knn.arguments import as_groups, at_most
 from vicinal.knn.block_join import Found
 from vicinal.knn.checkpoint import sha256_of
-from vicinal.knn.vectors import refuse_invalid
+from vicinal.knn.kernels.native import Native
+from vicinal.knn.vectors import as_rows, refuse_invalid
 from vicinal.storage import locks
 from vicinal.typing import PathLike, Progress
 
@@ -53,6 +54,10 @@ class Options:
 
 class FoundInvalid(Exception):
     """A block has rows without distances, and the pass refuses them."""
+
+
+class OtherTasks(Exception):
+    """A node cuts a self-join into other tasks than another one, so that their shares do not fit together."""
 
 
 @dataclass
@@ -90,16 +95,35 @@ class SelfJoin:
         with cluster.connected(self.options.address) as ray:
             nodes, _ = cluster.nodes_of(ray, self.options.num_cpus)
             slots = sum(node.slots for node in nodes)
-            self._prepare(plan(len(self.source), self.source.dim, slots, self.options.block_rows))
+            size = len(self.source), self.source.dim, slots, self.options.block_rows
+            self._prepare(plan(*size, shared=self._shares()))
             folder = None if self.options.checkpoint is None else Path(self.options.checkpoint)
             with nullcontext() if folder is None else locks.changing(folder), kept_in(folder):
                 try:
-                    self._join(ray)
+                    self._join_again(ray, plan(*size))
                 except FoundInvalid:
                     self._check_all(ray)
 
+    def _join_again(self, ray: Any, apart: Plan) -> None:
+        """Join, and where nodes differ in their tasks, join again in blocks that each node has to itself."""
+        try:
+            self._join(ray)
+        except OtherTasks:
+            if self._tiles is not None:
+                self._tiles.remove()
+            self._prepare(apart)
+            self._join(ray)
+
+    def _shares(self) -> bool:
+        """Whether the kernel of this machine, and so that of nodes like it, makes shares of a self-join."""
+        part, metric = self.source.parts[0], self.question.metric
+        few = part.rows(0, 1).read() if isinstance(part, Piece) else part[:1]
+        return self.question.k > 0 and Native.shares(metric, as_rows(few, metric).dtype)
+
     def _prepare(self, made: Plan) -> None:
         self._tiles: Tiles | None = None
+        self._known, self._done, self._layout, self.invalid, self.found = {}, 0, 0, {}, {}
+        self._first: set[Tile] = set()
         if self.options.checkpoint is not None:
             self._tiles = Tiles(self.options.checkpoint, self._asked(), made)
             made = self._tiles.plan
@@ -111,6 +135,7 @@ class SelfJoin:
         parts = enumerate(itertools.pairwise(cuts))
         self._left_out = {block: left_out[low:high] - self._starts[block] for block, (low, high) in parts if low < high}
         self._pairs = sum(made.pairs(tile) for tile in made.tiles())
+        self._first = {tile for tile in made.tiles() if made.first_share(tile)}
 
     @property
     def starts(self) -> np.ndarray:
@@ -135,7 +160,7 @@ class SelfJoin:
         question = replace(self.question, digest=self._tiles is not None)
         left = list(self.plan.tiles())
         store = Store(ray, self._blocks)
-        work = cluster.Pass(ray, self.options.num_cpus, self._send, self._finish, self._ready)
+        work = cluster.Pass(ray, self.options.num_cpus, self._send, self._finish, self._ready, self.plan.pairs)
         self._sender = Sender(ray, replace(question, threads=work.cores))
         self._store = store
         if self._tiles is not None:
@@ -174,8 +199,12 @@ class SelfJoin:
 
     def _send(self, tile: Tile, options: dict[str, Any]) -> Any:
         assert self.plan is not None
+        refuse = self.options.on_invalid == "error"
+        if tile.shared:
+            limited = not self.plan.first_share(tile)
+            given = [self._rows(tile.stored, limited), refuse, self.plan.share(tile), self._layout]
+            return self._sender.send("share_tile", options, given, [self._store])
         if tile.own:
-            refuse = self.options.on_invalid == "error"
             return self._sender.send("own_tile", options, [self._rows(tile.stored, False), refuse], [self._store])
         limited = self.question.k > 0
         given = [self._rows(tile.stored, limited), self._rows(tile.queries, limited), self.plan.queries(tile)]
@@ -187,6 +216,8 @@ class SelfJoin:
         return Rows(block, Block(()), invalid, groups, self.lists.limits(block) if limited else None)
 
     def _ready(self, tile: Tile) -> bool:
+        if tile.shared:
+            return tile in self._first or not self._first
         return tile.own or (tile.stored in self._known and tile.queries in self._known)
 
     def _finish(self, tile: Tile, result: Result) -> None:
@@ -194,13 +225,24 @@ class SelfJoin:
             first = int(self._starts[tile.stored])
             if any(first + row not in self.options.left_out for row in result.invalid):
                 raise FoundInvalid
+        self._same_tasks(tile, result)
         if self._tiles is not None:
             self._tiles.save(tile, result)
         self._take(tile, result)
 
+    def _same_tasks(self, tile: Tile, result: Result) -> None:
+        """Raise OtherTasks where a share is of other tasks than those before."""
+        if not tile.shared or len(result.invalid) == len(self.source):
+            return
+        self._layout = self._layout or result.layout
+        if not result.layout or result.layout != self._layout:
+            raise OtherTasks
+
     def _take(self, tile: Tile, result: Result) -> None:
         """Take up the result of a tile."""
         assert self.plan is not None
+        self._same_tasks(tile, result)
+        self._first.discard(tile)
         first = int(self._starts[tile.stored])
         if tile.own:
             self._known[tile.stored] = np.array(list(result.invalid), dtype=np.int64)

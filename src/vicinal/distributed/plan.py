@@ -2,6 +2,7 @@
 
     tile (J, J)      block J with itself: the first limits of its rows
     tile (J, I, p)   the p-th part of block I's rows as queries of block J: each pair once, for the lists of both rows
+    tile (0, 0, p)   of a set that every node can code whole: a share of the tasks of one self-join (`Share` in `cpp/`)
 
 A node codes block J once and keeps the codes for its next tile; block I streams past them. The tiles of round r join
 each block with the one r places behind it, so that in a round every block is stored once and queried once: the work is
@@ -10,6 +11,7 @@ even, and the limits that a round finds are known in the next.
 The plan needs no rows. `simulate` runs it for clusters and sizes that are not here.
 """
 
+import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,6 +25,12 @@ TILES_A_SLOT = 4
 LARGE_BLOCK = 1 << 20  # rows; smaller ones lose less with a node, while there are few blocks
 SMALL_BLOCKS = 128
 CODES = 1 << 32  # bytes of codes of one block at most
+SHARED = 1 << 30  # bytes of codes of all rows at most, for every node to code them all
+SHARED_ROWS = 200_000  # rows for each node that codes all of them; with fewer, coding costs more than blocks do
+SHARED_SLOTS = 4  # so few code all rows of any set
+PARTS = 1 << 20  # shares are cut at so many places
+WIDTHS = (1, 1, 2, 2)  # of the first shares a slot, in units of SHARE: limits improve fastest at first
+SHARE = 24  # units of all work a slot
 BYTES_OF_LIMIT = 8
 BYTES_OF_ENTRY = 12  # of a list in the kernel
 BYTES_SENT = 16  # of an entry from a task to the driver: row number and distance
@@ -31,16 +39,25 @@ BYTES_OF_ROW = 72  # order, norms, slacks and the like that the kernel keeps for
 
 @dataclass(frozen=True)
 class Tile:
-    """One task: a part of the rows of a block as queries of a stored block; of equal blocks, the block with itself."""
+    """One task: a part of the rows of a block as queries of a stored block; of equal blocks, the block with itself.
+
+    shared : whether the part is a share of the block's self-join, which any node can make
+    """
 
     stored: int
     queries: int
     part: int = 0
+    shared: bool = False
 
     @property
     def own(self) -> bool:
         """Whether a block is joined with itself."""
         return self.stored == self.queries
+
+    @property
+    def home(self) -> int:
+        """The number of the stored block that is coded for it; of a share, for which all nodes code, one of its own."""
+        return -1 - self.part if self.shared else self.stored
 
     @property
     def name(self) -> str:
@@ -59,11 +76,17 @@ class Plan:
         Rows of a block; the last may have fewer.
     parts : int
         Into how many tiles a pair of blocks is cut.
+    ranges : int
+        Of one block that every node codes: into how many ranges its rows are cut for the first shares; 0 for no shares.
+    cuts : tuple of int
+        Where the further shares begin and end, in parts of PARTS.
     """
 
     n: int
     block_rows: int
     parts: int
+    ranges: int = 0
+    cuts: tuple[int, ...] = ()
 
     @property
     def blocks(self) -> int:
@@ -86,16 +109,40 @@ class Plan:
         return slice(size * tile.part // self.parts, size * (tile.part + 1) // self.parts)
 
     def pairs(self, tile: Tile) -> int:
-        """How many pairs of rows a tile compares."""
+        """How many pairs of rows a tile compares; of a share, about."""
+        if tile.shared:
+            return self._of_share(tile.part + 1) - self._of_share(tile.part)
         if tile.own:
             return self.size(tile.stored) * (self.size(tile.stored) - 1) // 2
         part = self.queries(tile)
         queries: int = part.stop - part.start
         return self.size(tile.stored) * queries
 
+    def _of_share(self, part: int) -> int:
+        """The pairs of all shares before one: a tenth of all for the first ones, the rest by width."""
+        pairs = self.n * (self.n - 1) // 2
+        near = pairs // 10
+        if part <= self.ranges:
+            return near * part // self.ranges
+        return near + (pairs - near) * self.cuts[part - self.ranges] // PARTS
+
+    def share(self, tile: Tile) -> tuple[int, bool, int, int, int]:
+        """Which share a tile is, as `BlockJoin.share` takes it."""
+        if tile.part < self.ranges:
+            return self.ranges, False, tile.part, tile.part + 1, self.ranges
+        first, last = self.cuts[tile.part - self.ranges : tile.part - self.ranges + 2]
+        return self.ranges, True, first, last, PARTS
+
+    def first_share(self, tile: Tile) -> bool:
+        """Whether a tile is a share that gives rows their first limits."""
+        return tile.shared and tile.part < self.ranges
+
     def tiles(self) -> Iterator[Tile]:
         """All tiles, in the order in which they are best begun."""
         blocks = self.blocks
+        if self.ranges:
+            yield from (Tile(0, 0, part, True) for part in range(self.ranges + len(self.cuts) - 1))
+            return
         yield from (Tile(block, block) for block in range(blocks))
         for apart in range(1, blocks // 2 + 1):
             for queries in range(blocks if 2 * apart < blocks else blocks // 2):
@@ -108,10 +155,12 @@ class Plan:
     @property
     def rounds(self) -> int:
         """How many rounds there are, with the first, in which blocks are joined with themselves."""
+        if self.ranges:
+            return 2
         return 1 + self.blocks // 2
 
 
-def plan(n: int, row_bytes: int, slots: int, block_rows: int | None = None) -> Plan:
+def plan(n: int, row_bytes: int, slots: int, block_rows: int | None = None, shared: bool = False) -> Plan:
     """Return the plan for so many rows.
 
     Parameters
@@ -124,6 +173,8 @@ def plan(n: int, row_bytes: int, slots: int, block_rows: int | None = None) -> P
     block_rows : int, optional
         Rows of a block; by default one block a slot, and more where its codes would take more than CODES,
         or where it would be large and blocks are few.
+    shared : bool
+        Whether nodes can make shares of one self-join. They do where the rows are few enough for each node to code all.
 
     Examples
     --------
@@ -132,6 +183,9 @@ def plan(n: int, row_bytes: int, slots: int, block_rows: int | None = None) -> P
     >>> plan(10_000_000_000, 384, slots=1000).blocks
     1000
     """
+    few = n * row_bytes <= SHARED and slots <= max(SHARED_SLOTS, n // SHARED_ROWS)
+    if shared and block_rows is None and few and n >= 2 * SMALLEST_BLOCK:
+        return Plan(n, n, 1, slots, _cuts(slots))
     if block_rows is None:
         most = max(SMALLEST_BLOCK, CODES // max(1, row_bytes))
         blocks = max(1, min(slots, n // SMALLEST_BLOCK), math.ceil(n / most))
@@ -143,6 +197,15 @@ def plan(n: int, row_bytes: int, slots: int, block_rows: int | None = None) -> P
     pairs = max(1, blocks * (blocks - 1) // 2)
     wanted = math.ceil(TILES_A_SLOT * slots / pairs)
     return Plan(n, block_rows, max(1, min(wanted, block_rows // SMALLEST_PART)))
+
+
+def _cuts(slots: int) -> tuple[int, ...]:
+    """Where further shares are cut: small ones first, to have good limits soon, and last, to end together."""
+    ends = [width for width in WIDTHS for _ in range(slots)]
+    widest = [max(WIDTHS) * 2] * max(1, round((SHARE - 2 * sum(WIDTHS)) * slots / (max(WIDTHS) * 2)))
+    widths = ends + widest + ends[::-1]
+    before = [0, *itertools.accumulate(widths)]
+    return tuple(PARTS * one // before[-1] for one in before)
 
 
 def query_blocks(n: int, blocks: int, slots: int) -> list[int]:
@@ -200,7 +263,9 @@ class Simulation:
     waves: int
 
 
-def simulate(n: int, dim: int, nodes: int, k: int = 10, bytes_a_number: int = 4, **options: int) -> Simulation:
+def simulate(
+    n: int, dim: int, nodes: int, k: int = 10, bytes_a_number: int = 4, block_rows: int | None = None
+) -> Simulation:
     """Return what the plan of a self-join costs, from its tiles alone.
 
     Parameters
@@ -211,8 +276,8 @@ def simulate(n: int, dim: int, nodes: int, k: int = 10, bytes_a_number: int = 4,
     k : int
     bytes_a_number : int
         Of the vectors.
-    **options
-        Of `plan`.
+    block_rows : int, optional
+        As in `plan`.
 
     Returns
     -------
@@ -224,8 +289,10 @@ def simulate(n: int, dim: int, nodes: int, k: int = 10, bytes_a_number: int = 4,
     >>> cost.blocks, cost.rounds, cost.pairs == 10_000_000 * 9_999_999 // 2
     (12, 7, True)
     """
-    made = plan(n, dim, nodes, **options)
+    made = plan(n, dim, nodes, block_rows, shared=True)
     row = dim * bytes_a_number
+    if made.ranges:
+        return _of_shares(made, nodes, row, dim, k)
     tiles = sent = limits = pairs = longest = 0
     for tile, times in _kinds(made):
         part = made.queries(tile)
@@ -254,6 +321,27 @@ def simulate(n: int, dim: int, nodes: int, k: int = 10, bytes_a_number: int = 4,
         share_lost=longest / max(1, pairs / nodes),
         pairs=pairs,
         waves=math.ceil(tiles / nodes),
+    )
+
+
+def _of_shares(made: Plan, nodes: int, row: int, dim: int, k: int) -> Simulation:
+    """What shares cost: each node reads and codes all rows."""
+    sizes = [made.pairs(tile) for tile in made.tiles()]
+    n, pairs = made.n, sum(sizes)
+    return Simulation(
+        nodes=nodes,
+        blocks=1,
+        tiles=len(sizes),
+        rounds=made.rounds,
+        sent=nodes * n * row,
+        returned=int(n * k * (math.log(len(sizes)) + 1) * BYTES_SENT),
+        limits=(len(sizes) - made.ranges) * n * BYTES_OF_LIMIT,
+        node_memory=n * (dim + BYTES_OF_ROW + k * BYTES_OF_ENTRY + BYTES_OF_LIMIT),
+        driver_memory=n * k * BYTES_OF_ENTRY,
+        pairs_lost=max(sizes),
+        share_lost=max(sizes) / max(1, pairs / nodes),
+        pairs=pairs,
+        waves=math.ceil(len(sizes) / nodes),
     )
 
 

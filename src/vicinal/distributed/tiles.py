@@ -24,6 +24,7 @@ from vicinal.storage import guard
 LEFT_OUT = "left out"
 KEPT = 1  # coded blocks in a process
 _coded: "OrderedDict[tuple[str, int], tuple[BlockJoin, np.ndarray | None]]" = OrderedDict()
+_checked: dict[tuple[str, int], dict[str, Any]] = {}  # of a block that is coded: what its first task says of the rows
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,8 @@ class Result:
         Where it ran.
     shape : tuple
         Of the block's rows, and their dtype.
+    layout : int
+        Of a share: what identifies the tasks that it is a part of; 0 where this node makes no shares.
     """
 
     stored: Found | None = None
@@ -108,6 +111,7 @@ class Result:
     processor: float = 0.0
     node: str = ""
     shape: tuple[Any, ...] = ()
+    layout: int = 0
 
 
 def own_tile(question: Question, rows: Rows, refuse: bool) -> Result:
@@ -116,12 +120,8 @@ def own_tile(question: Question, rows: Rows, refuse: bool) -> Result:
     refuse : whether a block with invalid rows is not computed, since the pass ends there
     """
     begun = time.perf_counter()
-    vectors = as_rows(rows.block.read(), question.metric)
-    wrong = invalid_rows(vectors, question.metric)
-    refused = refuse and any(row not in rows.invalid for row in wrong)
-    wrong = dict(sorted(({int(row): LEFT_OUT for row in rows.invalid} | wrong).items()))
-    digest = digest_of(rows.block) if question.digest else ""
-    about: dict[str, Any] = {"invalid": wrong, "digest": digest, "shape": (*vectors.shape, vectors.dtype.name)}
+    vectors, about, refused = _first_look(question, rows, refuse)
+    wrong = about["invalid"]
     if refused or len(wrong) == len(vectors):
         return Result(seconds=time.perf_counter() - begun, **about)
     given = Rows(rows.number, rows.block, np.array(list(wrong), np.int64), rows.groups)
@@ -131,6 +131,50 @@ def own_tile(question: Question, rows: Rows, refuse: bool) -> Result:
     guard.refuse_shrunk()
     found = found.renumbered(valid, valid)
     return Result(found, engine=block.engine, seconds=time.perf_counter() - begun, coding=coding, **about)
+
+
+def share_tile(
+    question: Question, rows: Rows, refuse: bool, share: tuple[int, bool, int, int, int], layout: int
+) -> Result:
+    """A share of a block's self-join, by whichever process.
+
+    layout : that of the other shares; 0 where none is known. A process whose tasks are others computes nothing.
+    """
+    begun = time.perf_counter()
+    key = question.run, rows.number
+    if key not in _coded:
+        vectors, about, refused = _first_look(question, rows, refuse)
+        if refused or len(about["invalid"]) == len(vectors):
+            return Result(seconds=time.perf_counter() - begun, **about)
+        given = Rows(rows.number, rows.block, np.array(list(about["invalid"]), np.int64), rows.groups)
+        coded(question, given, vectors)
+        _checked.clear()
+        _checked[key] = about
+    block, valid = coded(question, rows)
+    coding = time.perf_counter() - begun
+    limits = rows.limits if rows.limits is None or valid is None else rows.limits[valid]
+    made = block.share(question.k, share, limits)
+    guard.refuse_shrunk()
+    if made is None or (layout and made[1] != layout):
+        return Result(seconds=time.perf_counter() - begun, coding=coding, **_checked[key])
+    return Result(
+        made[0].renumbered(valid, valid),
+        engine=block.engine,
+        seconds=time.perf_counter() - begun,
+        coding=coding,
+        layout=made[1],
+        **_checked[key],
+    )
+
+
+def _first_look(question: Question, rows: Rows, refuse: bool) -> tuple[np.ndarray, dict[str, Any], bool]:
+    """The rows of a block, what its first task says of them, and whether the pass ends there."""
+    vectors = as_rows(rows.block.read(), question.metric)
+    wrong = invalid_rows(vectors, question.metric)
+    refused = refuse and any(row not in rows.invalid for row in wrong)
+    wrong = dict(sorted(({int(row): LEFT_OUT for row in rows.invalid} | wrong).items()))
+    digest = digest_of(rows.block) if question.digest else ""
+    return vectors, {"invalid": wrong, "digest": digest, "shape": (*vectors.shape, vectors.dtype.name)}, refused
 
 
 def cross_tile(question: Question, stored: Rows, queries: Rows, part: slice) -> Result:

@@ -6,7 +6,7 @@
     2. dim at most TREE_DIM, over TREE_ROWS, euclidean    kdtree: exact but for ties, and n hardly matters
     3. n * dim at most EXACT_AT_MOST                      exact: a query takes milliseconds, and nothing is missed
     4. vectors and graph fit half of the memory           graph; hnsw where the native kernel is missing, or where the
-                                                          graph's codes tell the rows little apart
+                                                          graph's codes tell the rows too little apart
     5. else                                               ivfpq
 """
 
@@ -15,7 +15,7 @@ from typing import Any, Literal, overload
 
 from vicinal.errors import UsageError, unknown
 from vicinal.indexes import BY_NAME, HNSW, IVF, IVFPQ, PQ, Annoy, BallTree, Binary, Exact, Graph, Index, KDTree
-from vicinal.indexes.engines.graph import CoarseCodes
+from vicinal.indexes.engines.graph import LowRecall
 from vicinal.indexes.exact import Comparisons
 from vicinal.indexes.proposals import Backend
 from vicinal.knn.kernels.native import MISSING
@@ -28,7 +28,7 @@ EXACT_AT_MOST = 400_000_000  # coordinates: one query reads a byte of each, 10 t
 TREE_DIM, TREE_ROWS = 8, 100_000
 TREE_METRICS = ("euclidean", "sqeuclidean")
 HNSW_LINKS_BYTES = 280  # of M = 32, a vector
-GRAPH_LINKS_BYTES = 136  # of graph_degree = 32, a vector
+GRAPH_LINKS_BYTES = 140  # of graph_degree = 32, a vector
 
 
 @overload
@@ -166,13 +166,21 @@ class AutoIndex(Index):
         name, why = choose(len(array), array.shape[1], self.metric)
         kind: Any = BY_NAME[name]
         chosen: Index = kind(metric=self.metric, threads=self.threads)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", CoarseCodes)  # what it advises is done here
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
             chosen.fit(array, *arguments, **others)
-        if getattr(getattr(chosen._backend, "engine", None), "coarse", False):
+        coarse = getattr(getattr(chosen._backend, "engine", None), "coarse", False)
+        for warning in said:
+            if not (coarse and issubclass(warning.category, LowRecall)):  # what that one advises is done here
+                warnings.warn(warning.message, warning.category, stacklevel=2)
+        if coarse:
             name, kind = "hnsw", HNSW
             why += ", but its codes of one byte tell these rows little apart, so their float32 values are compared"
-            chosen = HNSW(metric=self.metric, threads=self.threads).fit(array, *arguments, **others)
+            # Of the rows that are there: ids and columns may have been iterators, which are read once.
+            rows, chosen = chosen._rows, HNSW(metric=self.metric, threads=self.threads)
+            chosen._rows = rows
+            chosen._backend = chosen._make_backend()
+            chosen._backend.build()
         chosen.reason = f"{name}: {why}"
         # Changing the class of this object, instead of wrapping another index, keeps the caller's reference valid and
         # makes its type, its repr and its saved folder those of the chosen index.

@@ -65,18 +65,17 @@ class ApproximateJoin:
         """Indices int64 and distances float32 (n, k), and their recall; None where the exact pass is cheaper."""
         n, dim = self._vectors.shape
         require_memory_of_graph(n, k, dim)
-        if n < FEWEST or target >= 1 or Native.covers(self._metric, self._vectors.dtype) or not has_graphs():
+        if target >= 1 or not can_be_approximate(self._vectors, self._metric):
             return None
         sample = np.sort(np.random.default_rng(seed).choice(n, min(n, SAMPLE), replace=False))
-        report = _Report(progress, n)
-        graph = native_graph(self._vectors, self._metric, self._threads, self._groups, _width(k), seed, report)
+        report = Report(progress, n)
+        graph = native_graph(self._vectors, self._metric, self._threads, self._groups, width_of(k), seed, report)
         truth = self.exact_of(sample, k)
-        leaf = int(np.clip(np.sqrt(n), LEAF, MOST_LEAF))
         for step in ("ppp" if target > ONE_LESS else "pp") + AFTER:
             if step == "p":
-                graph.partition(leaf, FANOUT, report)
+                graph.partition(leaf_of(n), FANOUT, report)
             else:
-                graph.refine(min(max(DEGREE, k // 2), _width(k)), CANDIDATES, report)
+                graph.refine(min(max(DEGREE, k // 2), width_of(k)), CANDIDATES, report)
             recall = _recall(graph.neighbours(k, sample), truth, target, k, seed)
             if recall.low >= target:
                 return self._completed(graph, k, recall, report)
@@ -85,7 +84,7 @@ class ApproximateJoin:
         return None
 
     def _completed(
-        self, graph: Any, k: int, recall: Recall, report: "_Report"
+        self, graph: Any, k: int, recall: Recall, report: "Report"
     ) -> tuple[np.ndarray, np.ndarray, Recall] | None:
         """The result of all rows; rows of which too few neighbours were found are searched exactly."""
         indices, distances = graph.neighbours(k, None, report)
@@ -119,7 +118,17 @@ class ApproximateJoin:
         return indices, distances
 
 
-def _width(k: int) -> int:
+def can_be_approximate(vectors: np.ndarray, metric: Metric) -> bool:
+    """Whether the kernel builds graphs of rows, and there are so many rows that it may pay."""
+    return len(vectors) >= FEWEST and not Native.covers(metric, vectors.dtype) and has_graphs()
+
+
+def leaf_of(n: int) -> int:
+    """The rows of a cell of a partition of n rows."""
+    return int(np.clip(np.sqrt(n), LEAF, MOST_LEAF))
+
+
+def width_of(k: int) -> int:
     """The entries of a list that holds k neighbours in spite of the errors of codes."""
     return k + max(SPARE, k // 4)
 
@@ -140,13 +149,14 @@ def _nearest(indices: np.ndarray, distances: np.ndarray, k: int) -> tuple[np.nda
     return np.take_along_axis(indices, order, axis=1), np.take_along_axis(distances, order, axis=1)
 
 
-class _Report:
+class Report:
     """Progress in rows over steps whose number is not known: each step goes half of the way that is left."""
 
     def __init__(self, progress: Progress | None, n: int) -> None:
         self._progress, self._n, self._begin, self._last = progress, n, 0.0, 0
 
     def __call__(self, done: int, total: int) -> None:
+        """Report how much of a step is done."""
         if self._progress is None or total <= 0:
             return
         if done < self._last:

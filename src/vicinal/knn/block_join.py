@@ -96,6 +96,20 @@ class BlockJoin:
         indices, _ = self._kernel.self_join(min(k, max(1, len(self.vectors) - 1)), self.groups, progress)
         return Found.of_lists(indices, self._measured(self.vectors, indices), unlimited, -1)
 
+    def share(
+        self, k: int, share: tuple[int, bool, int, int, int], limits: np.ndarray | None
+    ) -> tuple[Found, int] | None:
+        """What a share of the self-join finds within the limits, and what identifies the tasks that it is a part of.
+
+        None where the kernel makes no shares.
+        """
+        native = self.native
+        if native is None or not native.shares_joins:
+            return None
+        rows, distances, layout = native.shared_lists(k, share, limits, self.groups)
+        within = np.full(len(self.vectors), np.inf) if limits is None else limits
+        return Found.of_lists(rows, distances, within, NO_ROW), layout
+
     def cross_join(
         self,
         queries: np.ndarray,

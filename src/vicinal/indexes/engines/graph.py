@@ -17,34 +17,42 @@ from vicinal.indexes.proposals import Backend, Proposals
 from vicinal.knn.kernels.native import (
     MISSING,
     GraphParts,
+    Native,
     chosen_isa,
     isas,
     loaded_graph_search,
     native_graph,
     native_graph_search,
+    native_product_search,
 )
+from vicinal.knn.measure import measured
 from vicinal.knn.metrics import find
 from vicinal.storage import npy
 from vicinal.typing import MetricLike
 
 FILE = "engine.graph"
-VERSION = 1  # of FILE
+VERSION = 2  # of FILE
 STEPS = "pppr"  # partitions and rounds of refinement that the lists are made by
 LEAF, FANOUT = 512, 2  # rows in a cell of a partition, and cells that a row is in
 REFINED, CANDIDATES = 16, 1024  # neighbours whose neighbours a row is compared with, and the most rows of a block
+BUILD_WIDTH = 128  # of the searches for the neighbours of rows where lists do not say them
 NEW_WIDTH = 128  # of the search for the neighbours of an added row
 REBUILT = 2  # the graph is built anew where more rows are added than 1 / REBUILT of those that it has
 SPARE = 6  # rows proposed beyond k at least, so that the errors of codes cost little
 SAMPLE, NEAREST, VIEW = 200, 10, 128  # rows, neighbours and width of the search that tell how many are needed
+EF = 128  # the default width of a search
+ENOUGH, POOR = 0.98, 0.9  # recall that the default width has to have, and recall that is warned of
+WIDEST = 16  # times as wide at most
 LEAST, FAR = 1e-35, 1e30  # least and highest scale of codes; the highest base
+EQUAL = 1e-3  # rows whose lengths differ by no larger share are ordered by inner products as by distances
 LONGEST = 1e42  # length of rows whose values float32 holds
-EXTRA = 16  # coordinates that make rows of inner_product equally long
-ARRAYS = {"head": ("f8", 1), "centre": ("f8", 1), "rows": ("i4", 1), "codes": ("u1", 2), "bases": ("f4", 1)}
-ARRAYS |= {"links": ("i4", 2), "starts": ("i4", 1)}
+HEAD = ("dim", "products", "max_code", "factor")  # of the numbers of FILE, behind its version
+ARRAYS = {"head": ("f8", 1), "origin": ("f8", 1), "centres": ("f4", 2), "regions": ("u2", 1), "rows": ("i4", 1)}
+ARRAYS |= {"codes": ("u1", 2), "terms": ("f4", 2), "links": ("i4", 2), "starts": ("i4", 1)}
 
 
-class CoarseCodes(UserWarning):
-    """The codes of a graph tell little apart, so that its recall may be low."""
+class LowRecall(UserWarning):
+    """A graph that finds few of the nearest rows, as it has measured on some of its own."""
 
 
 class GraphEngine(Engine):
@@ -53,8 +61,9 @@ class GraphEngine(Engine):
     filters = True
     _search: Any = None
     _spare = SPARE  # rows proposed beyond k
-    coarse = False  # whether the codes tell little apart
-    _length = 0.0  # of every row, with the coordinates that fill it up, under inner_product
+    _wider = 1  # times as wide as asked for a search is
+    coarse = False  # whether codes that tell little apart are why few of the nearest are found
+    _length = 0.0  # of the longest row, under inner_product
 
     @property
     def library(self) -> str:
@@ -78,17 +87,21 @@ class GraphEngine(Engine):
         rows = np.empty((entries.n, entries.dim), dtype=np.float32)
         for block in entries.blocks(entries.n):
             rows[block] = entries.prepared(block)
+        degree = self.settings["graph_degree"]
         if self.metric.product:
-            self._length = float(np.sqrt(_squares(rows).max(initial=0)))
-            rows = self._filled(rows)
-        lists = native_graph(rows, find("euclidean"), self.threads, None, self._width(), 0)
-        for step in STEPS if len(rows) >= 2 * LEAF else "p":
-            if step == "p":
-                lists.partition(LEAF, FANOUT)
-            else:
-                lists.refine(min(REFINED, self._width()), CANDIDATES)
-        self._search = native_graph_search(lists, self.settings["graph_degree"])
-        self._spare = self._needed(rows)
+            lengths = np.sqrt(_squares(rows))
+            self._length = float(lengths.max(initial=0))
+        if self.metric.product and lengths.min(initial=np.inf) < (1 - EQUAL) * self._length:
+            self._search = native_product_search(rows, degree, BUILD_WIDTH, self.threads)
+        else:
+            lists = native_graph(rows, find("euclidean"), self.threads, None, self._width(), 0)
+            for step in STEPS if len(rows) >= 2 * LEAF else "p":
+                if step == "p":
+                    lists.partition(LEAF, FANOUT)
+                else:
+                    lists.refine(min(REFINED, self._width()), CANDIDATES)
+            self._search = native_graph_search(lists, degree, BUILD_WIDTH)
+        self._judge(rows)
 
     def extend(self, entries: Entries, first: int) -> None:
         """Link the entries from `first` on with their neighbours."""
@@ -97,18 +110,16 @@ class GraphEngine(Engine):
             return
         for block in entries.blocks(entries.n, first):
             rows = entries.prepared(block)
-            if self.metric.product:
-                if np.sqrt(_squares(rows).max(initial=0)) > self._length:
-                    self.build(entries)
-                    return
-                rows = self._filled(rows)
+            if self.metric.product and not self._fits(rows):
+                self.build(entries)
+                return
             self._search.extend(rows, NEW_WIDTH)
 
     def propose(self, queries: np.ndarray, k: int, allowed: np.ndarray | None) -> np.ndarray:
         """The entries that a walk towards each query finds, and a few more than k."""
         n = len(allowed) if allowed is not None else int(self._search.n())
         wanted = min(k + max(self._spare, k // 4), n)
-        width = max(wanted, self.settings["ef_search"])
+        width = min(n, max(wanted, self.settings["ef_search"] * self._wider))
         bits = None
         if allowed is not None:
             bits = np.packbits(allowed, bitorder="little")
@@ -125,8 +136,7 @@ class GraphEngine(Engine):
     def write(self, folder: Path) -> None:
         """Write engine.graph: a sequence of `.npy` arrays."""
         parts = self._search.parts()
-        head = [VERSION, parts.pop("dim"), parts.pop("max_code"), parts.pop("factor"), parts.pop("scale")]
-        head += [self._length, self._spare]
+        head = [VERSION, *(parts.pop(name) for name in HEAD), self._length, self._spare, self._wider]
         parts["head"] = np.array(head, dtype=np.float64)
         with open(folder / FILE, "wb") as file:
             for name, (dtype, _) in ARRAYS.items():
@@ -137,84 +147,99 @@ class GraphEngine(Engine):
         path = files[FILE]
         parts = dict(_arrays(path))
         head = parts.pop("head")
-        if len(head) != 7 or head[0] != VERSION:
-            raise _damaged(path, "it is of another version")
         if (
-            not np.isfinite(head).all()
-            or not 0 <= head[5] <= LONGEST
+            len(head) != 8
+            or not np.isfinite(head).all()
             or not 0 <= head[1] < 1 << 31
-            or not 0 <= head[2] < 1 << 31
+            or head[2] not in (0, self.metric.product)
+            or not 0 <= head[3] < 1 << 31
+            or not 0 <= head[5] <= LONGEST
             or not SPARE <= head[6] < 1 << 31
+            or not 1 <= head[7] <= WIDEST
         ):
             raise _damaged(path, "its sizes are no numbers that it can have")
-        dim = entries.dim + (EXTRA if self.metric.product else 0)
-        if (len(parts["rows"]), int(head[1])) != (entries.n, dim):
+        if (len(parts["rows"]), int(head[1])) != (entries.n, entries.dim):
             found = f"found {len(parts['rows'])} entries of dim {int(head[1])}, the manifest says {entries.n} of"
-            raise _damaged(path, f"{found} dim {dim}")
+            raise _damaged(path, f"{found} dim {entries.dim}")
         self._take({"head": head, **parts}, path)
 
     def _take(self, parts: dict[str, np.ndarray], path: Path | str) -> None:
         head = parts["head"]
-        made = GraphParts(dim=int(head[1]), max_code=int(head[2]), factor=float(head[3]), scale=float(head[4]))
+        made = GraphParts(dim=int(head[1]), products=bool(head[2]), max_code=int(head[3]), factor=float(head[4]))
         arrays = {name: parts[name] for name in ARRAYS if name != "head"}
-        bases = arrays["bases"]
+        bases, scales = arrays["terms"][:, 0], arrays["terms"][:, 1:]
         # Links are chosen by sorting distances, which NaN would not order.
-        if not (LEAST <= made.scale <= FAR and ((bases >= 0) & (bases <= np.float32(FAR))).all()):
-            raise _damaged(path, "its scale or bases are no numbers that it can have")
+        known = ((bases >= 0) & (bases <= np.float32(FAR))).all() and ((scales >= LEAST) & (scales <= FAR)).all()
+        if not known:
+            raise _damaged(path, "its terms are no numbers that they can be")
         try:
             self._search = loaded_graph_search(made, arrays, self.threads)
         except (ValueError, TypeError) as error:
             raise _damaged(path, str(error).partition("\n")[0]) from None
-        self._length, self._spare = float(head[5]), int(head[6])
+        self._length, self._spare, self._wider = float(head[5]), int(head[6]), int(head[7])
 
     def frozen(self) -> dict[str, Any]:
         """A copy of the arrays."""
-        return {"parts": self._search.parts(), "length": self._length, "spare": self._spare}
+        return {"parts": self._search.parts(), "rest": (self._length, self._spare, self._wider)}
 
     def thaw(self, frozen: dict[str, Any], entries: Entries) -> None:
         """Take the arrays of a copy."""
-        parts, rest = dict(frozen["parts"]), (frozen["length"], frozen["spare"])
-        head = [VERSION, *(parts.pop(name) for name in ("dim", "max_code", "factor", "scale")), *rest]
+        parts, rest = dict(frozen["parts"]), frozen["rest"]
+        head = [VERSION, *(parts.pop(name) for name in HEAD), *rest]
         self._take({"head": np.array(head, dtype=np.float64), **parts}, "the copy")
 
-    def _needed(self, rows: np.ndarray) -> int:
-        """How many rows beyond k have to be measured, because codes order them in another way than distances do.
+    def _judge(self, rows: np.ndarray) -> None:
+        """Measure on some of the rows how many beyond k have to be measured, and how wide searches have to be.
 
-        Codes of one scale tell little apart where rows form tight groups that lie far from each other.
+        Codes order rows in another way than distances do, and walks do not find all; how much of both depends on the
+        rows.
         """
-        n, deepest = len(rows), []
-        for row in np.unique(np.linspace(0, n - 1, SAMPLE).astype(np.int64)):
-            found = self._search.search(rows[row : row + 1], min(VIEW, n), min(VIEW, n))[0]
-            found = found[found >= 0]
-            far = np.square(rows[found] - rows[row], dtype=np.float64).sum(axis=1)
-            deepest.append(np.argsort(far, kind="stable")[:NEAREST].max(initial=0) + 1)
+        n = len(rows)
+        queries = rows[np.unique(np.linspace(0, n - 1, SAMPLE).astype(np.int64))]
+        metric, view, k = find("inner_product" if self._search.products() else "euclidean"), min(VIEW, n), NEAREST + 1
+        far = measured(metric, rows, queries, self._search.search(queries, view, view), self.threads)
+        deepest = np.argsort(far, axis=1, kind="stable")[:, :NEAREST].max(axis=1) + 1
         needed = int(np.quantile(deepest, 0.99))
-        self.coarse = needed > VIEW // 2 and not self.visits_all(n)
-        if self.coarse:
+        # Where the order of codes is that poor, rows that were not sampled may need more.
+        self._spare = max(SPARE, (needed if needed <= 2 * NEAREST else 2 * needed) - NEAREST)
+        self._wider, self.coarse = 1, False
+        if n <= EF:
+            return
+        true = Native(rows, metric, self.threads).search(queries, k)[1][:, -1:].astype(np.float64)
+        while True:
+            wanted = min(k + self._spare, n)
+            found = self._search.search(queries, wanted, min(n, max(wanted, EF * self._wider)))
+            far = measured(metric, rows, queries, found, self.threads)
+            share = float(((far <= true + np.abs(true) * 1e-6).sum(axis=1).clip(max=k) / k).mean())
+            if share >= ENOUGH or self._wider >= WIDEST or EF * self._wider >= n:
+                break
+            self._wider *= 2
+        if share < POOR and not self.visits_all(n):
+            self.coarse = needed > VIEW // 2
+            remedy = "its codes tell them little apart; take hnsw, which compares float32"
+            raised = "raise ef_search, or take exact"
             warnings.warn(
-                f"graph: of {n} vectors the {NEAREST} nearest lie among the first {needed} by their codes, so the "
-                "recall may be low: codes of one scale tell little apart where lengths differ greatly or groups lie "
-                "far from each other; measure it with `vicinal index evaluate`, or take hnsw, which compares float32",
-                CoarseCodes,
+                f"graph: a search finds about {share:.2f} of the {NEAREST} nearest of these {n} vectors, even at a "
+                f"width of {EF * self._wider}: {remedy if self.coarse else raised}",
+                LowRecall,
                 stacklevel=2,
             )
-        # Where the order of codes is that poor, rows that were not sampled may need more.
-        return max(SPARE, (needed if needed <= 2 * NEAREST else 2 * needed) - NEAREST)
 
     def _width(self) -> int:
         return max(int(self.settings["intermediate_graph_degree"]), int(self.settings["graph_degree"]))
 
-    def _filled(self, rows: np.ndarray) -> np.ndarray:
-        """Rows made equally long by EXTRA coordinates: those nearest to a query have the highest inner products."""
-        rest = np.sqrt(np.maximum(self._length**2 - _squares(rows), 0) / EXTRA)
-        return np.concatenate([rows, np.repeat(rest[:, None], EXTRA, axis=1)], axis=1, dtype=np.float32)
+    def _fits(self, rows: np.ndarray) -> bool:
+        """Whether these rows can be added under inner_product: all are as long as those of a graph of distances."""
+        lengths = np.sqrt(_squares(rows))
+        longest, shortest = float(lengths.max(initial=0)), float(lengths.min(initial=np.inf))
+        return bool(self._search.products()) or (1 - EQUAL) * max(longest, self._length) <= min(shortest, self._length)
 
     def _directed(self, queries: np.ndarray) -> np.ndarray:
-        """Queries as long as the rows, for only their direction matters, with EXTRA zeros."""
+        """Queries as long as the longest row, for only their direction matters."""
         rows = queries.astype(np.float64)
         lengths = np.sqrt(_squares(rows))
         rows *= (self._length / np.where(lengths > 0, lengths, 1))[:, None]
-        return np.concatenate([rows, np.zeros((len(rows), EXTRA))], axis=1, dtype=np.float32)
+        return rows.astype(np.float32)
 
 
 def _squares(rows: np.ndarray) -> np.ndarray:
@@ -237,6 +262,8 @@ def _arrays(path: Path) -> Iterator[tuple[str, np.ndarray]]:
         if found != np.dtype(f"<{dtype}") or len(shape) != ndim or fortran:
             raise _damaged(path, f"{name}: expected {ndim} dimensions of {dtype}, found {len(shape)} of {found}")
         array = np.array(npy.load_npy(path, start, place))
+        if name == "head" and array[:1].tolist() != [VERSION]:
+            raise _damaged(path, f"it is of version {array[:1].sum():.0f}, expected version {VERSION}")
         start = offset + array.nbytes
         yield name, array
     if start != path.stat().st_size:
@@ -262,7 +289,8 @@ class Graph(Index):
         Nearest neighbours of each vector that its links are chosen from; at least graph_degree.
     ef_search : int
         The width of the search of a query; at least k. As many as there are vectors make it exact. May be changed by
-        `set`.
+        `set`. Where the build measures on some of the rows that 128 finds less than .98 of the nearest, searches are
+        up to 16 times as wide.
     threads : int or None
         None for the number of cores.
 
@@ -282,7 +310,7 @@ class Graph(Index):
     parameters = (
         Parameter("graph_degree", 32, "links of each vector", low=2, high=512),
         Parameter("intermediate_graph_degree", 48, "neighbours that links are chosen from", low=2, high=1024),
-        Parameter("ef_search", 128, "width of the search of a query; at least k", searching=True),
+        Parameter("ef_search", EF, "width of the search of a query; at least k", searching=True),
     )
     filters = True
     recall = 0.98
@@ -292,7 +320,7 @@ class Graph(Index):
         metric: MetricLike = "euclidean",
         graph_degree: int = 32,
         intermediate_graph_degree: int = 48,
-        ef_search: int = 128,
+        ef_search: int = EF,
         threads: int | None = None,
     ) -> None:
         degrees = {"graph_degree": graph_degree, "intermediate_graph_degree": intermediate_graph_degree}

@@ -57,6 +57,11 @@ class Native:
             return f"it has no {metric.name}"
         return "" if dtype.name in DTYPES else f"it reads {', '.join(DTYPES)}"
 
+    @classmethod
+    def shares(cls, metric: Metric, dtype: np.dtype) -> bool:
+        """Whether it covers them, and this build has `shared_lists`."""
+        return not cls.covers(metric, dtype) and hasattr(_native.Index, "self_join_share")
+
     def self_join(
         self,
         k: int,
@@ -136,6 +141,22 @@ class Native:
         """
         raw = self._alone(self._index.self_join, k, groups, _Rows(progress, self._n), raw=True)
         return raw[1].view(np.uint32), raw[0].view(np.float64)
+
+    @property
+    def shares_joins(self) -> bool:
+        """Whether this build has `shared_lists`."""
+        return hasattr(self._index, "self_join_share")
+
+    def shared_lists(
+        self, k: int, share: tuple[int, bool, int, int, int], limits: np.ndarray | None, groups: np.ndarray | None
+    ) -> tuple[np.ndarray, np.ndarray, int]:
+        """What a share of a self-join finds within the limits, as `self_lists`; last, what identifies its tasks.
+
+        share  : number of ranges, whether of the further tasks, first, last and number of parts; see Share in `cpp/`
+        limits : float64, of each row the distance beyond which it needs no neighbour; None for none
+        """
+        distances, rows, layout = self._alone(self._index.self_join_share, k, limits, *share, groups)
+        return rows.view(np.uint32), distances.view(np.float64), layout
 
     def cross_lists(
         self,
@@ -246,14 +267,22 @@ class GraphParts:
     """The numbers that a navigable graph consists of beside its arrays: how vectors become codes."""
 
     dim: int
+    products: bool
     max_code: int
     factor: float
-    scale: float
 
 
-def native_graph_search(graph: Any, degree: int) -> Any:
-    """A navigable graph of `degree` links for each row, of the lists of an approximate graph of the extension."""
-    return _native.GraphSearch(graph, degree)
+def native_graph_search(graph: Any, degree: int, width: int) -> Any:
+    """A navigable graph of `degree` links for each row, of the lists of an approximate graph of the extension.
+
+    Where the codes of these lists tell rows little apart, of searches of this width.
+    """
+    return _native.GraphSearch(graph, degree, width)
+
+
+def native_product_search(vectors: np.ndarray, degree: int, width: int, threads: int) -> Any:
+    """A navigable graph of inner products, `degree` links for each row, made by searches of this width."""
+    return _native.GraphSearch(_readable(vectors), degree, width, threads, chosen_isa())
 
 
 def loaded_graph_search(parts: GraphParts, arrays: dict[str, np.ndarray], threads: int) -> Any:

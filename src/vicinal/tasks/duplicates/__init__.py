@@ -17,7 +17,7 @@ from vicinal.errors import UsageError
 from vicinal.tasks import arguments
 from vicinal.tasks.duplicates import texts
 from vicinal.tasks.duplicates.curve import RadiusCurve, add_texts, radius_curve
-from vicinal.tasks.duplicates.grouping import Rules, check_known, distances_between
+from vicinal.tasks.duplicates.grouping import Rules, check_known, distances_between, with_recall
 from vicinal.tasks.duplicates.result import Duplicates, check_groups_file
 from vicinal.tasks.score import kept
 from vicinal.typing import MetricLike, Progress, StartProgress
@@ -34,6 +34,7 @@ def duplicates(
     encoding: object = ...,
     metric: MetricLike | None = ...,
     neighbors: object = ...,
+    recall: float | None = ...,
     link: Literal["greedy", "single"] = ...,
     keep: str = ...,
     quality: object = ...,
@@ -60,6 +61,7 @@ def duplicates(
     encoding: object = ...,
     metric: MetricLike | None = ...,
     neighbors: object = ...,
+    recall: float | None = ...,
     link: Literal["greedy", "single"] = ...,
     keep: str = ...,
     quality: object = ...,
@@ -86,6 +88,7 @@ def duplicates(
     encoding: object = None,
     metric: MetricLike | None = None,
     neighbors: object = None,
+    recall: float | None = None,
     link: Literal["greedy", "single"] = "greedy",
     keep: str = "first",
     quality: object = None,
@@ -106,7 +109,8 @@ def duplicates(
     """Return the near-duplicates of a data set, and which row of each group to keep.
 
     A row stays unless a row that stays lies within `radius`; it then stands for that row, so that every removed row is
-    within the radius of the row that stays for it. The groups are exact: every pair within the radius is found.
+    within the radius of the row that stays for it. The groups are exact: every pair within the radius is found, unless
+    `recall` is given.
 
     Parameters
     ----------
@@ -128,6 +132,10 @@ def duplicates(
         The nearest neighbours of every row, which take the place of a search where a row's list reaches beyond the
         radius: a kept run (`vicinal.score(run=...)`), a folder that `vicinal neighbors` wrote, or the result. Of
         approximate ones, pairs may be missing, and the result has their recall.
+    recall : float, optional
+        Above 0 and at most 1: of the pairs within the radius, at least this share, as measured on a sample of rows; the
+        default is all of them. With radius "auto", of those within the largest one. With radius 0 nothing is searched,
+        and the result is exact.
     link : {"greedy", "single"}
         How groups come about. "greedy": as above. "single": rows that a chain of pairs within the radius joins are one
         group; its rows may be much farther apart than the radius, and `Duplicates.beyond` counts those removed rows
@@ -200,6 +208,7 @@ def duplicates(
     rules = replace(rules, engine=Engine(engine, address))
     if graph is not None and (engine != "local" or address is not None):
         raise UsageError("engine: neighbors are given in place of a pass; leave engine and address out")
+    rules = with_recall(rules, recall, neighbors)
     embeddings = kept.own_embeddings(graph, data, embeddings)
     value, fields_of_text = texts.check_text(text)
     if auto and fields_of_text:

@@ -16,6 +16,7 @@ from vicinal.data.usable import Usable
 from vicinal.errors import UsageError, need
 from vicinal.knn.exact import ExactSearch
 from vicinal.knn.neighbors import Neighbors
+from vicinal.knn.recall import recall_fields, recall_note
 from vicinal.tasks.duplicates.grouping import Rules, pair_distances
 from vicinal.tasks.duplicates.texts import together
 from vicinal.typing import StartProgress
@@ -46,6 +47,8 @@ class RadiusCurve(Columns):
     metric : str
     n : int
         The number of rows.
+    recall : Recall or None
+        Of the pairs within the largest radius, where they are not exact or were asked for with a recall.
     unusable : dict of int to str
     skipped : bool
     seconds : float
@@ -54,6 +57,7 @@ class RadiusCurve(Columns):
     def __init__(self, columns: dict[str, np.ndarray], pairs: list[list[dict[str, Any]]], rules: Rules, use: Usable):
         super().__init__(list(range(len(columns["radius"]))), columns)
         self.pairs, self.metric, self.n = pairs, rules.metric.name, len(use.left)
+        self.recall = rules.found
         self.unusable, self.skipped, self.seconds = use.reasons, use.skip, 0.0
 
     def __repr__(self) -> str:
@@ -63,7 +67,7 @@ class RadiusCurve(Columns):
     def lines(self) -> Iterator[str]:
         """Yield the lines of a table of the curve, with the sample pairs below each radius."""
         header = f"{'radius':>10} {'groups':>9} {'removed':>9} {'share':>7} {'by chains':>10}"
-        yield f"{header}   ({self.metric}, {self.n:,} rows)"
+        yield f"{header}   ({self.metric}, {self.n:,} rows{recall_note(self.recall)})"
         columns = zip(*(self[name].tolist() for name in self), self.pairs, strict=True)
         for radius, groups, removed, single, pairs in columns:
             yield f"{radius:>10.4g} {groups:>9,} {removed:>9,} {removed / self.n:>7.1%} {single:>10,}"
@@ -119,6 +123,7 @@ class RadiusCurve(Columns):
             "unusable": len(self.unusable),
             "seconds": round(self.seconds, 3),
             "steps": list(self.records()),
+            **recall_fields(self.recall),
         }
 
 
@@ -141,8 +146,12 @@ def radius_curve(
     labels = None if within is None else tables.numbered(within)
     radii = _radii(vectors, rules)
     progress = None if start is None else start(f"{rules.metric.name} pairs within {radii[-1]:g}")
-    pairs = NearPairs(vectors, radii[-1], rules.metric, rules.threads, labels, progress, graph=rules.graph)
+    pairs = NearPairs(
+        vectors, radii[-1], rules.metric, rules.threads, labels, progress, graph=rules.graph, recall=rules.recall
+    )
     (whole,) = pairs.pieces()
+    if pairs.recall is not None:
+        rules.recalls.append(pairs.recall)
     worth = None if quality is None else np.array(quality, dtype=np.float64)
     columns: dict[str, list[float]] = {name: [] for name in ("radius", "groups", "removed", "removed_single")}
     samples, before = [], np.zeros(len(whole.near), dtype=bool)

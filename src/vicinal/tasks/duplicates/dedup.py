@@ -18,11 +18,12 @@ from vicinal.data.results import Kept, plain_values
 from vicinal.data.text_keys import text_numbers
 from vicinal.data.usable import Usable, kind_of, usable
 from vicinal.errors import UsageError
+from vicinal.knn.recall import recall_fields, recall_note
 from vicinal.storage import atomic
 from vicinal.tasks import arguments
 from vicinal.tasks.duplicates import texts
 from vicinal.tasks.duplicates.against import Other
-from vicinal.tasks.duplicates.grouping import Rules, check_known, distances_between
+from vicinal.tasks.duplicates.grouping import Rules, check_known, distances_between, with_recall
 from vicinal.tasks.score import kept as known
 from vicinal.typing import Id, MetricLike, StartProgress
 
@@ -51,6 +52,9 @@ class Deduplicated(Kept):
     other_text : int
         With radius 0, the number of rows that stay although a row that stays, or one of the other set, has the same
         vector, because their texts differ.
+    recall : Recall or None
+        Of the pairs within the radius where a recall was given, or of approximate neighbours that were given; None for
+        exact pairs.
     unusable : dict of int to str
         The rows without a usable embedding or value, by number, and why; they stay unless they are skipped.
     skipped : bool
@@ -69,12 +73,13 @@ class Deduplicated(Kept):
         types = {"rule": "string", "match": "string", "because": "int64" if kinds == {int} else "string"}
         super().__init__(use.ids, columns, types, use.of_result, n)
         self.metric, self.radius, self.link, self.beyond = rules.metric.name, rules.radius, rules.link, beyond
+        self.recall = rules.found
         self.unusable, self.skipped, self.seconds = use.reasons, use.skip, 0.0
 
     def __repr__(self) -> str:
         return (
             f"Deduplicated(n={len(self)}, kept={int(self['kept'].sum())}, metric={self.metric!r}, "
-            f"radius={self.radius:g}, link={self.link!r})"
+            f"radius={self.radius:g}, link={self.link!r}{recall_note(self.recall, ', ')})"
         )
 
     def removals(self) -> Iterator[dict[str, Any]]:
@@ -105,6 +110,7 @@ class Deduplicated(Kept):
             "beyond_radius": self.beyond,
             "unusable": len(self.unusable),
             "seconds": round(self.seconds, 3),
+            **recall_fields(self.recall),
         }
 
 
@@ -117,6 +123,7 @@ def dedup(
     encoding: object = None,
     metric: MetricLike | None = None,
     neighbors: object = None,
+    recall: float | None = None,
     link: Literal["greedy", "single"] = "greedy",
     keep: str = "first",
     within: object = None,
@@ -157,6 +164,10 @@ def dedup(
     neighbors : path or Neighbors, optional
         The nearest neighbours of every row, which take the place of a search where a row's list reaches beyond the
         radius: a kept run (`vicinal.score(run=...)`), a folder that `vicinal neighbors` wrote, or the result.
+    recall : float, optional
+        Above 0 and at most 1: of the pairs of rows within the radius, at least this share, as measured on a sample of
+        rows; the default is all of them. Rows close to `against` are all found. With radius 0 nothing is searched, and
+        the result is exact.
     link : {"greedy", "single"}
         "single" removes all but one row of each chain of pairs within the radius, so that rows may go that are farther
         than the radius from the row that stays; `Deduplicated.beyond` counts them.
@@ -222,6 +233,9 @@ def dedup(
     """
     start = time.perf_counter()
     rules, quality, graph = check_known(radius, metric, link, keep, None, threads, neighbors, also="all")
+    rules = with_recall(rules, recall, neighbors)
+    if recall is not None and rules.keep == "all":
+        raise UsageError("recall: keep all searches no pairs of rows, only rows close to against; leave recall out")
     embeddings = known.own_embeddings(graph, data, embeddings)
     value, fields_of_text = texts.check_text(text)
     inputs = [data, embeddings, ids, quality, within, value, against, against_embeddings, neighbors]

@@ -1,9 +1,10 @@
 """How rows are grouped: the rules that `duplicates`, `dedup` and `select` share, checked and applied."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from vicinal import devices
 from vicinal.analysis.duplicates import LINKS, check_radius, crowding, greedy, linked, representatives
 from vicinal.analysis.near_pairs import NearPairs
 from vicinal.distributed.engines import HERE, Engine
@@ -12,6 +13,7 @@ from vicinal.knn.arguments import check_threads
 from vicinal.knn.blocks import blocks
 from vicinal.knn.metrics import Metric, find
 from vicinal.knn.neighbors import Neighbors
+from vicinal.knn.recall import Recall, check_recall
 from vicinal.tasks import arguments
 from vicinal.tasks.score import kept
 from vicinal.typing import Progress
@@ -36,6 +38,10 @@ class Rules:
         Where pairs are searched.
     graph : Neighbors or None
         The nearest others of each row that is grouped, where they are known.
+    recall : float or None
+        Most of the pairs will do: so many of them; None for all.
+    recalls : list of Recall
+        That of the pairs that were used is added to it.
     """
 
     radius: float
@@ -45,6 +51,13 @@ class Rules:
     threads: int | None
     engine: Engine = HERE
     graph: Neighbors | None = None
+    recall: float | None = None
+    recalls: list[Recall] = field(default_factory=list)
+
+    @property
+    def found(self) -> Recall | None:
+        """The recall of the pairs that were used; None for exact ones."""
+        return self.recalls[-1] if self.recalls else None
 
 
 def check_rules(
@@ -104,6 +117,25 @@ def check_known(
     return *check_rules(radius, measure, link, keep, quality, threads, also), graph
 
 
+def with_recall(rules: Rules, recall: object, neighbors: object) -> Rules:
+    """Return the rules with the recall of pairs that will do.
+
+    Raises
+    ------
+    UsageError
+        It is none, or stands beside neighbours, a cluster or a device.
+    """
+    if recall is None:
+        return rules
+    if neighbors is not None:
+        raise UsageError("recall: an approximate pass is a new one, but neighbors are given; leave one of them out")
+    if rules.engine.name != HERE.name:
+        raise UsageError("recall: a cluster finds all pairs; leave recall out, or take engine 'local'")
+    if devices.chosen() not in (None, devices.AUTO):
+        raise UsageError("device: approximate passes run on the processor; leave recall or device out")
+    return replace(rules, recall=check_recall(recall))
+
+
 def group_rows(
     vectors: np.ndarray,
     rules: Rules,
@@ -129,13 +161,16 @@ def group_rows(
     group, representative : ndarray of int64, shape (n,)
     """
     pairs = NearPairs(
-        vectors, rules.radius, rules.metric, rules.threads, labels, progress, rules.engine.pairs, rules.graph
-    )
+        vectors, rules.radius, rules.metric, rules.threads, labels, progress, rules.engine.pairs, rules.graph,
+        rules.recall,
+    )  # fmt: skip
     priority = crowding(pairs) if rules.keep == "most-central" else quality
-    if rules.link == "single":
-        groups = linked(pairs)
-        return groups, representatives(groups, priority)
-    standing = greedy(pairs, priority)
+    groups = linked(pairs) if rules.link == "single" else None
+    standing = greedy(pairs, priority) if groups is None else representatives(groups, priority)
+    if pairs.recall is not None:
+        rules.recalls.append(pairs.recall)
+    if groups is not None:
+        return groups, standing
     lowest = np.arange(len(vectors))
     np.minimum.at(lowest, standing, np.arange(len(vectors)))
     return lowest[standing], standing

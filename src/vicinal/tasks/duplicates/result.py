@@ -12,7 +12,7 @@ from vicinal.data import frames, tables
 from vicinal.data.results import Columns
 from vicinal.data.usable import Usable
 from vicinal.errors import UsageError
-from vicinal.knn.recall import recall_fields
+from vicinal.knn.recall import recall_fields, recall_note
 from vicinal.storage import atomic
 from vicinal.tasks.duplicates.grouping import Rules
 
@@ -54,7 +54,8 @@ class Duplicates(Columns):
         With radius 0, the number of rows that stay although a row that stays has the same vector, because their texts
         differ.
     recall : Recall or None
-        Of the neighbours that were given; None for exact ones.
+        Of the pairs within the radius where a recall was given, or of approximate neighbours that were given; None for
+        exact pairs.
     unusable : dict of int to str
         The rows of the data without a usable embedding or value, by number, and why.
     skipped : bool
@@ -69,14 +70,14 @@ class Duplicates(Columns):
         super().__init__(usable.ids, columns, {"match": "string"})
         self.other_text = other_text
         self.metric, self.radius, self.link, self.beyond = rules.metric.name, rules.radius, rules.link, beyond
-        self.recall = None if rules.graph is None else rules.graph.recall
+        self.recall = rules.found
         self.unusable, self.skipped, self.seconds = usable.reasons, usable.skip, 0.0
         self._data_rows, self._n_data = usable.of_result, n
 
     def __repr__(self) -> str:
         return (
             f"Duplicates(n={len(self)}, groups={self.n_groups}, removed={len(self.removed)}, metric={self.metric!r}, "
-            f"radius={self.radius:g})"
+            f"radius={self.radius:g}{recall_note(self.recall, ', ')})"
         )
 
     @property

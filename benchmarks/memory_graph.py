@@ -32,7 +32,7 @@ def main(path: str, metric: str, k: int, recall: float, memory: str | None = Non
         while not end.wait(EVERY):
             peaks[0] = max(peaks[0], kilobytes("RssAnon"))
 
-    watch = threading.Thread(target=look)
+    watch = threading.Thread(target=look, daemon=True)
     watch.start()
     begin = time.process_time()
     found = ExactSearch.of(vectors, find(metric), invalid={}).neighbors(k, recall=recall)

@@ -79,13 +79,11 @@ sanitize: .venv/installed
 	cmake -S . -B build/sanitize -DVICINAL_SANITIZE=address,undefined
 	cmake --build build/sanitize -j 2
 	ctest --test-dir build/sanitize --output-on-failure
-	cmake -S . -B build/sanitize-thread -DVICINAL_SANITIZE=thread
-	cmake --build build/sanitize-thread -j 2 --target join_test
-	ctest --test-dir build/sanitize-thread --output-on-failure -R join_test
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'nanobind>=3.1,<4'
-	cmake -S . -B build/sanitize-bindings -DSKBUILD=ON -DVICINAL_SANITIZE=thread -DPython_EXECUTABLE=$(abspath $(BIN)/python) -Dnanobind_DIR=$$($(BIN)/python -m nanobind --cmake_dir)
-	cmake --build build/sanitize-bindings -j 2 --target _native
-	LD_PRELOAD=$$(gcc -print-file-name=libtsan.so) OPENBLAS_NUM_THREADS=1 $(BIN)/python tests/races.py build/sanitize-bindings/_native*.so
+	cmake -S . -B build/sanitize-thread -DSKBUILD=ON -DVICINAL_SANITIZE=thread -DPython_EXECUTABLE=$(abspath $(BIN)/python) -Dnanobind_DIR=$$($(BIN)/python -m nanobind --cmake_dir)
+	cmake --build build/sanitize-thread -j 2 --target join_test _native
+	ctest --test-dir build/sanitize-thread --output-on-failure -R join_test
+	LD_PRELOAD=$$(gcc -print-file-name=libtsan.so) OPENBLAS_NUM_THREADS=1 $(BIN)/python tests/races.py build/sanitize-thread/_native*.so
 
 # The C++ tests compiled for 64-bit ARM, under an emulator: on processors without dot products, with them, and with
 # products of byte matrices. Tests of calls run once, with every instruction set.

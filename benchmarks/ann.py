@@ -7,7 +7,9 @@ The 10 nearest by cosine of 1,000 queries, rows that are not stored. Each contes
 the instruction set named where it can be chosen (VICINAL_ISA, FAISS_SIMD_LEVEL). A build is counted in processor
 seconds of all threads, a search in those of one thread, the least of three. The width of the search grows until the
 recall is 0.99; the figures at 0.95 and 0.99 are interpolated between two widths, or those of the first width that
-exceeds it. All graphs have 32 links (64 at the base of HNSW) and are built with a width of 200.
+exceeds it. All graphs have 32 links (64 at the base of HNSW) and are built with a width of 200. faiss builds once, and
+its second row searches the same graph. scalable-vs, whose build takes longest, gets FEWER rows. Of a set that is given
+by path, the builds of faiss and of ours are measured at LARGER rows, too (`mixes.py`).
 """
 
 import argparse
@@ -24,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from benchmarks import peers, sets
+from benchmarks import mixes, peers, sets
 from benchmarks.sets import DataSet
 
 Row = dict[str, Any]
@@ -32,6 +34,9 @@ Search = Callable[[int], np.ndarray]  # the rows of all queries, by the width of
 K, QUERIES, TARGETS = 10, 1_000, (0.95, 0.99)
 WIDTHS = (10, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768)
 LINKS, BUILD_WIDTH = 32, 200
+FEWER = {"svs": 20_000}  # rows of a contestant
+LARGER = 300_000
+Built = Callable[[Path, np.ndarray, np.ndarray, int], tuple[float, Search, str]]
 
 
 def timed(work: Callable[[], Any]) -> tuple[float, Any]:
@@ -41,27 +46,32 @@ def timed(work: Callable[[], Any]) -> tuple[float, Any]:
     return time.process_time() - start, result
 
 
-def vicinal(vectors: np.ndarray, queries: np.ndarray, threads: int) -> tuple[float, Search, str]:
-    """Build seconds, search, and what it runs on."""
+def vicinal(place: Path, vectors: np.ndarray, queries: np.ndarray, threads: int) -> tuple[float, Search, str]:
+    """Build seconds, search, and what it runs on; `place` is a folder of all contestants of this run."""
     from vicinal import Graph
 
     index = Graph("cosine", threads=threads)
     built, _ = timed(lambda: index.fit(vectors))
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=place) as folder:
         index.save(Path(folder) / "graph")
         alone = Graph.load(Path(folder) / "graph", threads=1)
     simd = f"int8, {os.environ.get('VICINAL_ISA') or alone.engine}"
     return built, lambda width: alone.set(ef_search=width).search(queries, K).indices, simd
 
 
-def faiss(vectors: np.ndarray, queries: np.ndarray, threads: int) -> tuple[float, Search, str]:
+def faiss(place: Path, vectors: np.ndarray, queries: np.ndarray, threads: int) -> tuple[float, Search, str]:
     """As `vicinal`."""
     import faiss as library
 
-    index = library.IndexHNSWFlat(vectors.shape[1], LINKS, library.METRIC_INNER_PRODUCT)
-    index.hnsw.efConstruction = BUILD_WIDTH
-    library.omp_set_num_threads(threads)
-    built, _ = timed(lambda: index.add(vectors))
+    kept, seconds = place / "faiss.index", place / "faiss.seconds"
+    if not kept.exists():
+        made = library.IndexHNSWFlat(vectors.shape[1], LINKS, library.METRIC_INNER_PRODUCT)
+        made.hnsw.efConstruction = BUILD_WIDTH
+        library.omp_set_num_threads(threads)
+        seconds.write_text(repr(timed(lambda: made.add(vectors))[0]))
+        library.write_index(made, str(kept))
+        del made
+    built, index = float(seconds.read_text()), library.read_index(str(kept))
     library.omp_set_num_threads(1)
 
     def search(width: int) -> np.ndarray:
@@ -71,7 +81,7 @@ def faiss(vectors: np.ndarray, queries: np.ndarray, threads: int) -> tuple[float
     return built, search, os.environ.get("FAISS_SIMD_LEVEL") or library.get_compile_options().strip()
 
 
-def hnswlib(vectors: np.ndarray, queries: np.ndarray, threads: int) -> tuple[float, Search, str]:
+def hnswlib(place: Path, vectors: np.ndarray, queries: np.ndarray, threads: int) -> tuple[float, Search, str]:
     """As `vicinal`."""
     import hnswlib as library
 
@@ -86,7 +96,7 @@ def hnswlib(vectors: np.ndarray, queries: np.ndarray, threads: int) -> tuple[flo
     return built, search, "as the processor has"
 
 
-def usearch(vectors: np.ndarray, queries: np.ndarray, threads: int) -> tuple[float, Search, str]:
+def usearch(place: Path, vectors: np.ndarray, queries: np.ndarray, threads: int) -> tuple[float, Search, str]:
     """As `vicinal`."""
     from usearch.index import Index
 
@@ -100,7 +110,7 @@ def usearch(vectors: np.ndarray, queries: np.ndarray, threads: int) -> tuple[flo
     return built, search, f"i8, {index.hardware_acceleration}"
 
 
-def voyager(vectors: np.ndarray, queries: np.ndarray, threads: int) -> tuple[float, Search, str]:
+def voyager(place: Path, vectors: np.ndarray, queries: np.ndarray, threads: int) -> tuple[float, Search, str]:
     """As `vicinal`."""
     import voyager as library
 
@@ -113,7 +123,7 @@ def voyager(vectors: np.ndarray, queries: np.ndarray, threads: int) -> tuple[flo
     return built, search, "float32"
 
 
-def glass(vectors: np.ndarray, queries: np.ndarray, threads: int) -> tuple[float, Search, str]:
+def glass(place: Path, vectors: np.ndarray, queries: np.ndarray, threads: int) -> tuple[float, Search, str]:
     """As `vicinal`; its graph needs no vectors beside those of the searcher."""
     import glass as library
 
@@ -131,7 +141,7 @@ def glass(vectors: np.ndarray, queries: np.ndarray, threads: int) -> tuple[float
     return built, search, "SQ8U and FP32"
 
 
-def svs(vectors: np.ndarray, queries: np.ndarray, threads: int) -> tuple[float, Search, str]:
+def svs(place: Path, vectors: np.ndarray, queries: np.ndarray, threads: int) -> tuple[float, Search, str]:
     """As `vicinal`: Vamana over float32, searched over LVQ 4x8 where the processor's maker is Intel."""
     import svs as library
 
@@ -152,7 +162,7 @@ def svs(vectors: np.ndarray, queries: np.ndarray, threads: int) -> tuple[float, 
 
 # Who, the package that is measured, and the environments it runs in.
 ISAS = ("avx512", "avx2")
-CONTESTANTS: dict[str, tuple[Callable[..., tuple[float, Search, str]], str, tuple[dict[str, str], ...]]] = {
+CONTESTANTS: dict[str, tuple[Built, str, tuple[dict[str, str], ...]]] = {
     "vicinal": (vicinal, "vicinal", tuple({"VICINAL_ISA": isa} for isa in ISAS)),
     "faiss": (faiss, "faiss-cpu", tuple({"FAISS_SIMD_LEVEL": isa.upper()} for isa in ISAS)),
     "usearch": (usearch, "usearch", ({},)),
@@ -188,13 +198,17 @@ def at(points: list[Row], target: float) -> float | None:
     return None
 
 
-def one(name: str, folder: Path, threads: int) -> Row:
+def one(name: str, folder: Path, threads: int, build_alone: bool = False) -> Row:
     """The row of a contestant; runs in its own process."""
     make, package, _ = CONTESTANTS[name]
-    vectors, queries, truth = (np.load(folder / f"{part}.npy") for part in ("vectors", "queries", "truth"))
+    few = ".few" if (folder / f"vectors.{name}.npy").exists() else ""
+    vectors = np.load(folder / (f"vectors.{name}.npy" if few else "vectors.npy"))
+    queries, truth = np.load(folder / "queries.npy"), np.load(folder / f"truth{few}.npy")
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
-    built, search, simd = make(vectors, queries, threads)
+    built, search, simd = make(folder, vectors, queries, threads)
+    if build_alone:
+        return {"seconds": built, "n": len(vectors)}
     points = list(curve(search, truth))
     found = {f"queries_a_second_at_{target}": at(points, target) for target in TARGETS}
     try:
@@ -202,6 +216,7 @@ def one(name: str, folder: Path, threads: int) -> Row:
     except metadata.PackageNotFoundError:
         version = "of this source"
     return {
+        "n": len(vectors),
         "version": version,
         "simd": simd,
         "seconds": built,
@@ -211,8 +226,19 @@ def one(name: str, folder: Path, threads: int) -> Row:
     }
 
 
-def rows_of(data: DataSet, threads: int, only: list[str] | None = None) -> Iterator[Row]:
-    """A row for each contestant and instruction set."""
+def asked_alone(name: str, environment: dict[str, str], place: Path, threads: int, *options: str) -> Row:
+    """What a process of its own says of a contestant, or why it says nothing."""
+    command = [sys.executable, "-m", "benchmarks.ann", "--one", name, "--threads", str(threads), *options, str(place)]
+    settings = os.environ | environment | {"OMP_WAIT_POLICY": "passive"}
+    done = subprocess.run(command, env=settings, capture_output=True, text=True, check=False)
+    if done.returncode:
+        return {"absent": (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]}
+    answer: Row = json.loads(done.stdout.splitlines()[-1])
+    return answer
+
+
+def prepared(data: DataSet, threads: int, place: Path) -> None:
+    """Write the rows, the queries and the truth of all contestants, and of those with fewer rows."""
     from vicinal import Exact
 
     vectors = np.unique(np.array(data.vectors, dtype=np.float32), axis=0)
@@ -220,29 +246,46 @@ def rows_of(data: DataSet, threads: int, only: list[str] | None = None) -> Itera
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     order = np.random.default_rng(sets.SEED).permutation(len(vectors))
     stored, queries = vectors[order[QUERIES:]], vectors[order[:QUERIES]]
-    with tempfile.TemporaryDirectory() as place:
-        folder = Path(place)
-        truth = Exact("cosine", threads=threads).fit(stored).search(queries, K).indices
-        for name, array in (("vectors", stored), ("queries", queries), ("truth", truth)):
-            np.save(folder / f"{name}.npy", array)
-        del vectors, stored
+    arrays = {"vectors": stored, "queries": queries}
+    arrays["truth"] = Exact("cosine", threads=threads).fit(stored).search(queries, K).indices
+    for name, few in FEWER.items():
+        if few < len(stored):
+            arrays[f"vectors.{name}"] = stored[:few]
+            arrays["truth.few"] = Exact("cosine", threads=threads).fit(stored[:few]).search(queries, K).indices
+    for title, array in arrays.items():
+        np.save(place / f"{title}.npy", array)
+
+
+def rows_of(data: DataSet, threads: int, only: list[str] | None = None) -> Iterator[Row]:
+    """A row for each contestant and instruction set."""
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        prepared(data, threads, place)
         for name, (_, _, environments) in CONTESTANTS.items():
             for environment in environments if only is None or name in only else ():
                 who = " ".join([name, *(value.lower() for value in environment.values())])
-                command = [sys.executable, "-m", "benchmarks.ann", "--one", name, "--threads", str(threads), place]
-                settings = os.environ | environment | {"OMP_WAIT_POLICY": "passive"}
-                done = subprocess.run(command, env=settings, capture_output=True, text=True, check=False)
-                if done.returncode:
-                    lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
-                    yield {"who": who, "absent": lines[-1]}
-                else:
-                    yield {"who": who, **json.loads(done.stdout.splitlines()[-1])}
+                yield {"who": who, **asked_alone(name, environment, place, threads)}
 
 
-def record(data: DataSet, threads: int, only: list[str] | None = None) -> Row:
+def larger(data: DataSet, threads: int, n: int) -> Row:
+    """The build seconds of ours and of faiss at n rows, mixed of those of the data set."""
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        vectors = np.unique(mixes.unit(np.array(data.vectors, dtype=np.float32)), axis=0)
+        np.save(place / "vectors.npy", mixes.unit(np.array(mixes.mixed(vectors, n, place / "mixed.npy"))))
+        np.save(place / "queries.npy", vectors[:QUERIES])
+        np.save(place / "truth.npy", np.zeros((QUERIES, K), dtype=np.int64))
+        found = {name: asked_alone(name, {}, place, threads, "--build") for name in ("vicinal", "faiss")}
+    return {"n": n, **{name: row.get("seconds", row.get("absent")) for name, row in found.items()}}
+
+
+def record(data: DataSet, threads: int, quick: bool = False) -> Row:
     """The record of one data set."""
     shown = {"data": data.name, "dim": data.vectors.shape[1], "metric": "cosine", "k": K, "threads": threads}
-    return {"work": "ann", **shown, "n": len(data.vectors), "rows": list(rows_of(data, threads, only))}
+    made: Row = {"work": "ann", **shown, "n": len(data.vectors), "rows": list(rows_of(data, threads))}
+    if data.origin.startswith(sets.BY_PATH):
+        made["larger"] = larger(data, threads, 2 * len(data.vectors) if quick else LARGER)
+    return made
 
 
 def main() -> None:
@@ -253,9 +296,10 @@ def main() -> None:
     parser.add_argument("--most", type=int, default=1 << 40, help="rows")
     parser.add_argument("--threads", type=int, default=peers.cores(), help="of building")
     parser.add_argument("--one", choices=CONTESTANTS, help=argparse.SUPPRESS)
+    parser.add_argument("--build", action="store_true", help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.one:
-        print(json.dumps(one(asked.one, Path(asked.embeddings), asked.threads)))
+        print(json.dumps(one(asked.one, Path(asked.embeddings), asked.threads, asked.build)))
         return
     for row in rows_of(sets.by_path(asked.embeddings).sample(asked.most), asked.threads, asked.only):
         print(json.dumps({key: value for key, value in row.items() if key != "curve"}), flush=True)

@@ -180,14 +180,14 @@ def works(data: DataSet, asked: argparse.Namespace) -> Iterator[Work]:
     if "isas" in asked.works and data.vectors.shape[1] >= 384:
         part = data.sample(5_000 if asked.quick else PARTS["isas"])
         yield Work("isas", part, "euclidean", 5, partial(growth.isas, part, asked.threads))
-    graphs: dict[str, tuple[int, Callable[[DataSet, int], Record], int]] = {
+    graphs: dict[str, tuple[int, Callable[[DataSet, int, bool], Record], int]] = {
         "graph": (20_000, graph.record, graph.K),
         "ann": (5_000, ann.record, ann.K),
     }
     for work, (few, record, k) in graphs.items():
         if work in asked.works:
             part = data.sample(few) if asked.quick else data
-            yield Work(work, part, "cosine", k, partial(record, part, asked.threads))
+            yield Work(work, part, "cosine", k, partial(record, part, asked.threads, asked.quick))
 
 
 def identity(record: Record) -> tuple[Any, ...]:

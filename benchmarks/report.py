@@ -46,7 +46,9 @@ def told(row: Record) -> str:
     """One contestant in words."""
     if "absent" in row:
         return f"{row['who']} absent ({row['absent']})"
-    words = f"{row['who']} {seconds(row['seconds'])}"
+    if "missed" in row:
+        return f"{row['who']} recall {row['missed']:.4f}, not {row['target']}"
+    words = f"{row['who']} {seconds(row['seconds'])}" + (f" of {row['n']:,} rows" if "n" in row else "")
     if "times_faiss" in row and "faiss" not in row["who"].lower():
         words += f", {row['times_faiss']:.3g} x"
     if "recall" in row:

@@ -11,6 +11,7 @@ import numpy as np
 
 SEED = 20_26
 QUERIES = 10_000
+BY_PATH = "given by path"  # how the origin of such a set begins
 
 
 class Absent(Exception):
@@ -102,5 +103,5 @@ def by_path(given: str) -> DataSet:
     name, _, paths = given.rpartition("=")
     parts = [np.load(path, mmap_mode="r") for path in paths.split("+")]
     vectors = np.ascontiguousarray(np.concatenate(parts), dtype=np.float32)
-    origin = f"given by path, {' and '.join(sorted({str(part.dtype) for part in parts}))}"
+    origin = f"{BY_PATH}, {' and '.join(sorted({str(part.dtype) for part in parts}))}"
     return DataSet(titled(name or " and ".join(Path(path).stem for path in paths.split("+")), vectors), origin, vectors)

@@ -99,12 +99,15 @@ void Graph::State::neighbours(const int64_t* rows, int64_t n, int64_t k, int64_t
     });
 }
 Graph::Graph(const Matrix& vectors, Metric metric, int threads, const std::string& isa, const int64_t* groups,
-             int64_t width, uint64_t seed, const Callbacks& callbacks) {
+             int64_t width, uint64_t seed, const Callbacks& callbacks, uint8_t* codes) {
     if (width < 1 || width > 4096) {
         throw std::invalid_argument("width: expected from 1 to 4096, got " + std::to_string(width));
     }
-    state_ = std::make_unique<State>(vectors, metric, threads, isa, groups, GraphSettings{width, seed}, callbacks);
+    state_ =
+        std::make_unique<State>(vectors, metric, threads, isa, groups, GraphSettings{width, seed, codes}, callbacks);
 }
+
+int64_t Graph::code_bytes(const Matrix& vectors) { return vectors.n_vectors * padded(vectors.dim, kRowAlign); }
 
 Graph::~Graph() = default;
 Graph::Graph(Graph&&) noexcept = default;

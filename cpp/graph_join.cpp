@@ -39,7 +39,7 @@ GraphJoin::GraphJoin(const Rows& rows, std::vector<int32_t> which, Metric metric
       pool_(pool),
       groups_(groups),
       seed_(mix(settings.seed)),
-      codes_(rows, std::move(which), metric, coder, isa, pool, callbacks),
+      codes_(rows, std::move(which), metric, coder, isa, pool, callbacks, settings.codes),
       lists_(codes_.size(), settings.width) {
     for (int i = 0; i < pool.threads(); ++i) workers_.push_back(std::make_unique<Worker>(codes_));
     sort_nodes(callbacks);

@@ -46,6 +46,7 @@ private:
 struct GraphSettings {
     int64_t width = 16;  // entries of a list
     uint64_t seed = 0;
+    uint8_t* codes = nullptr;  // where the codes are kept, such as a map of a file; null for memory of their own
 };
 
 class GraphJoin {

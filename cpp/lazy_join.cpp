@@ -9,8 +9,9 @@ namespace vicinal {
 namespace {
 
 constexpr int64_t kMostRows = 16384;  // with more, sketches and narrow radii pay
+constexpr int64_t kMostK = 10;        // with a larger k, bounds leave too many pairs
 constexpr size_t kColumns = 4;        // column blocks in a task, so that all threads end together
-constexpr int64_t kMostWaiting = 48;  // pairs a row that wait at most
+constexpr int64_t kMostWaiting = 5;   // pairs that wait at most, times rows and k
 constexpr int64_t kSettled = 256;     // rows whose pairs are measured in a task
 constexpr float kNoBound = std::numeric_limits<float>::infinity();
 
@@ -21,7 +22,7 @@ LazyJoin::Worker::Worker(const LazyJoin& join)
 
 bool LazyJoin::suits(const Context& context, int64_t k) {
     const Callbacks& callbacks = context.callbacks;
-    return k <= kSmall && context.stored.size() <= kMostRows && !callbacks.save && !callbacks.resume &&
+    return k <= kMostK && context.stored.size() <= kMostRows && !callbacks.save && !callbacks.resume &&
            context.sketch <= 0 && !context.stored.rotation();
 }
 
@@ -38,7 +39,7 @@ LazyJoin::LazyJoin(const Context& context, const JoinPlan& plan, const int64_t* 
       unbounded_(stored_.max_block_size(), std::numeric_limits<double>::infinity()),
       block_of_(stored_.size()),
       locks_(stored_.blocks()),
-      most_waiting_(kMostWaiting * stored_.size() / context.pool.threads()) {
+      most_waiting_(kMostWaiting * k_ * stored_.size() / context.pool.threads()) {
     for (int i = 0; i < context.pool.threads(); ++i) workers_.emplace_back(*this);
     for (int64_t block = 0; block < stored_.blocks(); ++block) {
         std::fill_n(&block_of_[stored_.first(block)], stored_.stats(block).size, static_cast<int32_t>(block));
@@ -63,10 +64,12 @@ void LazyJoin::run() {
     const auto all = static_cast<int64_t>(tasks.size());
     context_.pool.run(all, context_.callbacks, [&](int worker, int64_t number) {
         const JoinPlan::Task& task = tasks[number];
-        rows_.load(workers_[worker].filter, task.row_block, 0);
+        Worker& own = workers_[worker];
+        if (own.loaded != task.row_block) rows_.load(own.filter, task.row_block, 0);
+        own.loaded = task.row_block;
         for (const int32_t block : task.column_blocks) {
             if (context_.pool.stopped()) return;
-            scan(workers_[worker], task.row_block, block);
+            scan(own, task.row_block, block);
         }
     });
     settle_all();
@@ -74,16 +77,21 @@ void LazyJoin::run() {
     for (const Worker& worker : workers_) context_.stats.candidates += worker.measure.count();
 }
 
-// The k-th highest of `n` scores, or the lowest number where there are fewer.
-static int32_t kth_highest(const int32_t* scores, int n, int64_t k, int32_t (&best)[kSmall]) {
-    std::fill(best, best + k, std::numeric_limits<int32_t>::min());
-    for (int c = 0; c < n; ++c) {
-        if (scores[c] <= best[0]) continue;
-        int64_t place = 0;
-        for (; place + 1 < k && scores[c] > best[place + 1]; ++place) best[place] = best[place + 1];
-        best[place] = scores[c];
+// The k-th highest of kPanel scores, or one below it where some are equal; destroys them. Without branches, which could
+// not be predicted.
+static int32_t kth_highest(int32_t (&scores)[kPanel], int64_t k) {
+    constexpr int32_t kNone = std::numeric_limits<int32_t>::min();
+    int32_t highest = kNone;
+    for (int64_t round = 0; round < k; ++round) {
+        int32_t lanes[8];
+        std::copy_n(scores, 8, lanes);
+        for (int c = 8; c < kPanel; c += 8) {
+            for (int j = 0; j < 8; ++j) lanes[j] = lanes[j] > scores[c + j] ? lanes[j] : scores[c + j];
+        }
+        highest = *std::max_element(lanes, lanes + 8);
+        for (int32_t& score : scores) score = score == highest ? kNone : score;
     }
-    return best[0];
+    return highest;
 }
 
 // Gives the rows of a block their first radii. Takes the highest score in each of several disjoint sets of columns: the
@@ -96,7 +104,7 @@ void LazyJoin::seed(Worker& worker, int64_t block) {
     const BlockStats& columns = (coarse ? *stored_.coarse() : stored_.layer()).stats(block);
     const int64_t first = stored_.first(block);
     const Coder& coder = stored_.coder();
-    int32_t highest[kPanel], best[kSmall];
+    int32_t highest[kPanel];
     tiles.set_stored_rows(block);
     tiles.scores(block, unbounded_.data(), [&](int i, int32_t* scores) {
         scores[i] = kNone;
@@ -111,7 +119,7 @@ void LazyJoin::seed(Worker& worker, int64_t block) {
             for (int j = 0; j < kPanel; ++j) highest[j] = std::max(highest[j], scores[c + j]);
         }
         for (int j = 0; c + j < columns.size; ++j) highest[j] = std::max(highest[j], scores[c + j]);
-        const int32_t least = kth_highest(highest, kPanel, k_, best);
+        const int32_t least = kth_highest(highest, k_);
         if (least == kNone) return;
         const double upper = coder.upper_bound(tiles.rows(), i, columns, least + tiles.row_base(i));
         lower_radius(radii_, first + i, coder.radius_of(upper));

@@ -35,6 +35,7 @@ private:
         explicit Worker(const LazyJoin& join);
 
         Filter filter;
+        int64_t loaded = -1;  // the block of rows that the filter holds
         Measure measure;
         std::vector<Bounded> found;  // of the current tile
         std::vector<PendingPair> waiting, queue, later;

@@ -35,7 +35,7 @@ double usual_peak(const DotCoder& coder, const Rows& rows, const std::vector<int
 }  // namespace
 
 NodeCodes::NodeCodes(const Rows& rows, std::vector<int32_t> which, Metric metric, const Coder& coder, const Isa& isa,
-                     Pool& pool, const Callbacks& callbacks)
+                     Pool& pool, const Callbacks& callbacks, uint8_t* lent)
     : ops_(*isa.rows),
       metric_(metric),
       jaccard_(metric == Metric::jaccard),
@@ -45,7 +45,7 @@ NodeCodes::NodeCodes(const Rows& rows, std::vector<int32_t> which, Metric metric
       row_bytes_(coder.row_bytes()),
       panel_bytes_(padded(dim_, width_)),
       rows_(std::move(which)),
-      codes_(std::max<int64_t>(1, size()) * row_bytes_),
+      codes_(std::max<int64_t>(1, size()) * row_bytes_, lent),
       bases_(size()) {
     const auto* dot = dynamic_cast<const DotCoder*>(&coder);
     if (dot) sums_.resize(size());

@@ -18,9 +18,9 @@ using Rank = uint32_t;
 
 class NodeCodes {
 public:
-    // `which` are the rows of the nodes.
+    // `which` are the rows of the nodes. The codes are kept in `lent`, if given: row_bytes() for each node.
     NodeCodes(const Rows& rows, std::vector<int32_t> which, Metric metric, const Coder& coder, const Isa& isa,
-              Pool& pool, const Callbacks& callbacks);
+              Pool& pool, const Callbacks& callbacks, uint8_t* lent = nullptr);
 
     int64_t size() const { return static_cast<int64_t>(rows_.size()); }
     int32_t row(int64_t node) const { return rows_[node]; }

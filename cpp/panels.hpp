@@ -12,12 +12,18 @@ namespace vicinal {
 // Uninitialised memory, aligned to 64 bytes.
 class Bytes {
 public:
-    explicit Bytes(size_t size) : data_(static_cast<uint8_t*>(::operator new(size, std::align_val_t{64}))) {}
+    // With `lent`, these bytes of the caller's are used, which must outlive the object.
+    explicit Bytes(size_t size, uint8_t* lent = nullptr)
+        : data_(lent ? lent : static_cast<uint8_t*>(::operator new(size, std::align_val_t{64})),
+                Free{lent != nullptr}) {}
     uint8_t* get() const { return data_.get(); }
 
 private:
     struct Free {
-        void operator()(uint8_t* p) const { ::operator delete(p, std::align_val_t{64}); }
+        bool lent = false;
+        void operator()(uint8_t* p) const {
+            if (!lent) ::operator delete(p, std::align_val_t{64});
+        }
     };
     std::unique_ptr<uint8_t, Free> data_;
 };

@@ -153,8 +153,8 @@ Rotation::Rotation(const std::vector<float>& directions, int64_t dim, int column
 void Rotation::rotate(const RowOps& ops, const float* x, int64_t n, int64_t stride, float* out) const {
     thread_local std::vector<float> products;
     products.resize(n * columns_);
-    ops.project(x, n, stride, dim_, roots_.data(), columns_, products.data());
-    ops.project(products.data(), n, columns_, columns_, weights_.data(), dim_padded(), out);
+    ops.project_fused(x, n, stride, dim_, roots_.data(), columns_, products.data());
+    ops.project_fused(products.data(), n, columns_, columns_, weights_.data(), dim_padded(), out);
     for (int64_t i = 0; i < n; ++i) {
         for (int64_t c = 0; c < dim_; ++c) out[i * dim_padded() + c] = x[i * stride + c] - out[i * dim_padded() + c];
     }

@@ -83,6 +83,9 @@ struct RowOps {
     // the error is within (66 + dim / 64) 2^-24 (1 + 2^-10) of the sum of the absolute products.
     void (*project)(const float* x, int64_t n, int64_t stride, int64_t dim, const float* directions, int64_t m,
                     float* out);
+    // As project; products may be added without being rounded, so that the last bits depend on the instruction set.
+    void (*project_fused)(const float* x, int64_t n, int64_t stride, int64_t dim, const float* directions, int64_t m,
+                          float* out);
 };
 
 const RowOps& portable_rows();

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <limits>
 #include <numeric>
+#include <ranges>
 
 namespace vicinal {
 namespace {
@@ -167,7 +168,14 @@ void TopKJoin::seed_from_survivors(Worker& worker, int64_t row_block, const std:
 void TopKJoin::prepare_sketches() {
     const bool rotated = stored_.rotation() != nullptr;
     const Rows* queries = rows_.self() ? nullptr : &rows_.rows();
-    if (!use_sketches(stored_, queries, k_, context_.sketch, limits_, context_.isa, context_.pool, context_.callbacks))
+    // The distances found in the near tasks are about the final ones.
+    std::vector<double> found(rows_.rows().matrix.n_vectors, kInfinity);
+    for (int64_t p = 0; p < rows_.size(); ++p) found[rows_.row(p)] = row_side_.lists->worst(rows_.row(p));
+    Limits limits = limits_;
+    const auto is_found = [&](int64_t p) { return found[rows_.row(p)] < kInfinity; };
+    const bool all = std::ranges::all_of(std::views::iota(int64_t{0}, rows_.size()), is_found);
+    if (!limits.queries && all) limits.queries = found.data();
+    if (!use_sketches(stored_, queries, k_, context_.sketch, limits, context_.isa, context_.pool, context_.callbacks))
         return;
     if (!rotated && !rows_.self()) {
         context_.pool.run(rows_.blocks(), context_.callbacks, [&](int, int64_t block) { rows_.encode(block); });

@@ -122,9 +122,11 @@ private:
 class Graph {
 public:
     // width is the number of entries of a list: the more above k, the fewer neighbours are lost by the error of codes.
-    // Rows of the same group are not neighbours; groups may be null.
+    // Rows of the same group are not neighbours; groups may be null. The codes of the rows are kept in `codes`, if
+    // given, such as a map of a file: code_bytes(vectors) bytes that outlive the graph, aligned to 64.
     Graph(const Matrix& vectors, Metric metric, int threads, const std::string& isa, const int64_t* groups,
-          int64_t width, uint64_t seed, const Callbacks& callbacks = {});
+          int64_t width, uint64_t seed, const Callbacks& callbacks = {}, uint8_t* codes = nullptr);
+    static int64_t code_bytes(const Matrix& vectors);
     ~Graph();
     Graph(Graph&&) noexcept;
 

@@ -1,6 +1,6 @@
 """Calls of the kernel from many threads at once, under ThreadSanitizer; `make sanitize` runs it.
 
-    LD_PRELOAD=libtsan.so python tests/races.py build/sanitize-bindings/_native*.so
+    LD_PRELOAD=libtsan.so python tests/races.py build/sanitize-thread/_native*.so
 
 The extension is built with ThreadSanitizer and loaded in the place of the installed one. The sanitizer ends the process
 with code 66 where it saw a race in it.

@@ -1,19 +1,23 @@
 """Approximate neighbours: the recall is what it says, and every distance is the true one."""
 
+import ctypes
 import json
+import tempfile
 
 import numpy as np
 import pytest
 
 import vicinal
-from vicinal.cli import main
+from vicinal.cli import COMMANDS, main, parser
 from vicinal.errors import DataError, UsageError
 from vicinal.knn import approximate
 from vicinal.knn.exact import ExactSearch
+from vicinal.knn.kernels import native
 from vicinal.knn.kernels.native import has_graphs, isas
 from vicinal.knn.metrics import METRICS, find
 from vicinal.knn.neighbors import Neighbors
 from vicinal.knn.recall import Recall, wilson
+from vicinal.storage.scratch import scratch
 from vicinal.tasks.score.runs import Kept
 
 needs_graphs = pytest.mark.skipif(not has_graphs(), reason="the extension is not built")
@@ -185,6 +189,53 @@ def test_memory_is_refused_by_name(monkeypatch):
 
 
 @needs_graphs
+def test_codes_on_disk_give_the_same_result(any_size, monkeypatch, tmp_path):
+    rows = clustered(2000, dim=512)
+    expected = ExactSearch.of(rows, threads=2).neighbors(K, recall=0.9)
+    taken = []
+
+    def counted(size):
+        taken.append(size)
+        return scratch(size)
+
+    monkeypatch.setattr(native, "scratch", counted)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setenv("VICINAL_MEMORY", "1M")  # the lists and the result take 0.4 MB, the codes 1 MB
+    found = ExactSearch.of(rows, threads=2).neighbors(K, recall=0.9)
+    assert taken == [2000 * 512] and not list(tmp_path.iterdir())
+    assert np.array_equal(found.indices, expected.indices) and np.array_equal(found.distances, expected.distances)
+    assert found.approximate and found.recall == expected.recall
+
+
+@needs_graphs
+def test_codes_on_disk_take_no_memory():
+    """Counted by the allocator: with codes on disk a graph holds less by its codes, and little beside its lists."""
+    n, dim, width = 20_000, 320, 11
+    rows, held = clustered(n, dim), []
+    for on_disk in (False, True):
+        before = allocated()
+        graph = native.native_graph(rows, find("euclidean"), 1, None, width, 0, None, on_disk)
+        held.append(allocated() - before)
+        del graph
+    assert held[0] - held[1] == pytest.approx((n - n // 20) * dim, rel=0.02)  # of the distinct rows
+    assert held[1] <= n * (8 * width + 40) + (1 << 20)
+
+
+def allocated():
+    """The bytes that this process holds of the allocator."""
+
+    class Info(ctypes.Structure):
+        _fields_ = [(name, ctypes.c_size_t) for name in ["a", "b", "c", "d", "hblkhd", "f", "g", "uordblks", "i", "j"]]
+
+    library = ctypes.CDLL(None)
+    if not hasattr(library, "mallinfo2"):
+        pytest.skip("the C library does not count what it allocates")
+    library.mallinfo2.restype = Info
+    info = library.mallinfo2()
+    return info.hblkhd + info.uordblks
+
+
+@needs_graphs
 def test_every_task_says_that_its_neighbours_are_approximate(any_size, tmp_path):
     rows = clustered(600)
     np.save(tmp_path / "rows.npy", rows)
@@ -202,6 +253,19 @@ def test_every_task_says_that_its_neighbours_are_approximate(any_size, tmp_path)
     assert chosen.summary()["recall"]["low"] >= 0.9
     kept = vicinal.score(None, neighbors=tmp_path / "graph", k=8)
     assert kept.neighbors.recall == nearest.recall and "recall" in kept.summary()
+    novel = vicinal.select(rows, keep=20, strategy="novelsum", metric="cosine", recall=0.9)
+    assert novel.recall is not None and novel.recall.low >= 0.9 and "approximate" in repr(novel)
+    thinned = vicinal.select(rows, np.arange(600), keep=20, dedup=0.5, neighbors=nearest)
+    assert thinned.recall is None and thinned.dedup_recall == nearest.recall
+    assert thinned.summary()["dedup_recall"]["low"] >= 0.9 and "dedup: approximate" in repr(thinned)
+    thinned = vicinal.select(rows, np.arange(600), keep=20, dedup=0.0, recall=0.9)
+    assert thinned.dedup_recall is not None and thinned.dedup_recall.exact
+    labels = np.where(rows[:, 0] > 0, "a", "b").tolist()
+    asked = vicinal.curate(rows, labels=labels, state=tmp_path / "rounds", recall=0.9, metric="euclidean", k=8)
+    assert asked.recall is not None and asked.recall.low >= 0.9 and asked.summary()["recall"]["k"] == 8
+    assert "neighbours: approximate" in str(asked)
+    curve = vicinal.choose_k(rows, labels=labels, max_k=8, neighbors=nearest)
+    assert curve.recall == nearest.recall and "approximate" in repr(curve) and curve.summary()["recall"]["low"] >= 0.9
     again = vicinal.select(rows, keep=20, strategy="facility", neighbors=nearest)
     assert again.recall == nearest.recall
     exact = vicinal.score(rows, by="mean", k=8)
@@ -242,3 +306,30 @@ def test_the_command_prints_the_recall(tmp_path, capsys):
     assert json.loads(printed.out)["recall"]["exact"] and "exact pass is cheaper here" in printed.err
     assert main(["neighbors", rows, "--recall", "2", "-o", str(tmp_path / "other")]) != 0
     assert "--recall: expected a number above 0 and at most 1" in capsys.readouterr().err
+
+
+TAKES = {  # commands that take --recall, and those that take the folder of an approximate graph as --neighbors
+    "neighbors": "recall",
+    "score": "recall neighbors",
+    "outliers": "recall neighbors",
+    "select": "recall neighbors",
+    "diagnose": "recall neighbors",
+    "duplicates": "recall neighbors",
+    "dedup": "recall neighbors",
+    "curate": "recall",
+    "choose-k": "neighbors",
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_command_takes_a_recall_or_refuses_it_by_name(command, capsys):
+    """What takes neighbours takes a recall or an approximate graph; an option that is not there is named."""
+    _, parsers = parser((command,))
+    taken = {one for action in parsers[command]._actions for one in action.option_strings}
+    graphs = "--neighbors" in taken and command != "diversity"  # there it is a number
+    wanted = TAKES.get(command, "").split()
+    assert ("--recall" in taken, graphs) == ("recall" in wanted, "neighbors" in wanted)
+    if "recall" not in wanted:
+        words = {"index": ["index", "build"], "lm": ["lm", "build"]}.get(command, [command])
+        assert main([*words, "--recall=0.9"]) == 2
+        assert "unknown option --recall" in capsys.readouterr().err

@@ -21,6 +21,7 @@ from benchmarks import (
     environment,
     faiss_settings,
     gpu,
+    graph,
     graph_tables,
     learning,
     report,
@@ -73,6 +74,39 @@ def test_queries_a_second_at_a_recall_lie_between_two_widths() -> None:
     points = [{"recall": 0.9, "queries_a_second": 400.0}, {"recall": 0.98, "queries_a_second": 100.0}]
     assert ann.at(points, 0.94) == pytest.approx(200)  # half way, of the logarithms
     assert ann.at(points, 0.85) == 400 and ann.at(points, 0.99) is None
+
+
+def test_a_peer_of_the_graph_is_timed_at_the_least_width_that_reaches_the_recall() -> None:
+    rows = np.random.default_rng(0).normal(size=(400, 4)).astype(np.float32)
+    exact = np.argsort(-(rows @ rows.T), axis=1, kind="stable")
+    truth = np.array([[other for other in line if other != i][: graph.K] for i, line in enumerate(exact)])
+    asked = []
+
+    def search(width: int, some: np.ndarray) -> np.ndarray:
+        asked.append((width, len(some)))
+        found = np.argsort(-(some @ rows.T), axis=1, kind="stable")[:, : graph.K + 1]
+        return found if width >= 32 else np.where(np.arange(graph.K + 1) < 5, found, -1)
+
+    sample = np.arange(50)
+    made = list(graph.searched(("peer, ef", 1.0, search), rows, sample, truth[sample]))
+    assert [(row["who"], row["target"], row["recall"]) for row in made] == [
+        ("peer, ef 32", t, 1.0) for t in graph.TARGETS
+    ]
+    assert asked == [(16, 50), (24, 50), (32, 50), (32, 80), (32, 80)] and all(row["seconds"] >= 1 for row in made)
+
+
+def test_the_table_of_graphs_compares_more_rows_in_proportion() -> None:
+    def row(who: str, n: int, seconds: float, **more: float) -> dict[str, object]:
+        return {"who": who, "n": n, "seconds": seconds, "recall": 0.96, "target": 0.95, **more}
+
+    rows = [row("vicinal, recall 0.95", n, n / 1e4) for n in (10_000, 40_000)]
+    rows += [row("peer, ef 32", 10_000, 7.0), {"who": "exact peer", "absent": "no module"}]
+    rows.append({"who": "vicinal, exact", "seconds": 3.0, "recall": 1.0, "n": 10_000})
+    told = {"data": "texts", "metric": "cosine", "k": 10, "threads": 2, "load_average": 1.0, "at": "2026-01-02 03:04"}
+    text = graph_tables.graph_table({**told, "cpu": "a cpu", "n": 10_000, "rows": rows})
+    assert "| 0.95 | peer, ef 32 | 0.960 | 7 | 7.0 |" in text and "- exact peer: no module" in text
+    assert "| 40,000 | 0.95 | 0.960 | 4 | 7.0 | 12.0 |" in text  # 7 x 4 / 4, and 3 x 4^2 / 4
+    assert "grow with the power 1.00 of the number of rows; the fastest of the others at 10,000 rows is peer" in text
 
 
 def test_the_benchmark_clears_the_variables_that_choose_kernels() -> None:

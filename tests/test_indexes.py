@@ -170,8 +170,10 @@ def test_a_metric_that_it_does_not_serve_is_refused_with_those_that_it_does(
 ) -> None:
     for other in METRICS:
         if other.name not in kind.metrics:
-            with pytest.raises(UsageError, match=f"found metric '{other.name}', expected one of .*{metric}"):
+            with pytest.raises(UsageError, match=f"found metric '{other.name}', expected one of .*{metric}") as said:
                 kind(metric=other)
+            for name in str(said.value).partition(f"; indexes of {other.name}: ")[2].split(", "):
+                assert BY_NAME[name](metric=other).metric is other
 
 
 @each

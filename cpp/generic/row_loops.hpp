@@ -294,21 +294,24 @@ uint64_t hash_values(const double* x, int64_t dim) {
 
 // As hash_values, without widening: vector units multiply 32 bits at once.
 uint64_t hash_floats(const std::byte* p, int64_t dim) {
-    uint32_t lanes[8] = {1, 2, 3, 4, 5, 6, 7, 8};
-    const auto add = [&](const float (&x)[8]) {
-        for (int j = 0; j < 8; ++j) {
-            const uint32_t bits = bit_copy<uint32_t>(x[j] + 0.0f);
-            lanes[j] = (lanes[j] ^ (bits >> 15) ^ bits) * 0x9e3779b1u;
-        }
+    UInt32x8 lanes = {1, 2, 3, 4, 5, 6, 7, 8};
+    const auto add = [&](Float8 x) {
+        const auto bits = bit_copy<UInt32x8>(x + 0.0f);
+        lanes = (lanes ^ (bits >> 15) ^ bits) * 0x9e3779b1u;
     };
     const int64_t whole = dim / 8 * 8;
-    for (int64_t c = 0; c < dim; c += 8) {
-        float x[8] = {};
-        std::memcpy(x, p + c * sizeof(float), (c < whole ? 8 : dim - whole) * sizeof(float));
+    Float8 x;
+    for (int64_t c = 0; c < whole; c += 8) {
+        std::memcpy(&x, p + c * sizeof(float), sizeof x);
+        add(x);
+    }
+    if (whole < dim) {
+        x = Float8{};
+        std::memcpy(&x, p + whole * sizeof(float), (dim - whole) * sizeof(float));
         add(x);
     }
     uint64_t all = 0;
-    for (uint32_t lane : lanes) all = (all ^ (all >> 29) ^ lane) * 0xbf58476d1ce4e5b9u;
+    for (int j = 0; j < 8; ++j) all = (all ^ (all >> 29) ^ lanes[j]) * 0xbf58476d1ce4e5b9u;
     return all ^ (all >> 31);
 }
 
@@ -368,8 +371,9 @@ void centred(const double* x, const double* centre, double factor, int64_t dim, 
     for (int64_t c = 0; c < padded(dim, 8); ++c) out[c] = static_cast<float>((x[c] - centre[c]) * factor);
 }
 
-constexpr RowOps kRowOps = {load,     inverse_norm, measure, hash,     peak,           centre_row, centred,
-                            quantise, halve,        clip,    products, named_products, project};
+constexpr RowOps kRowOps = {
+    load,     inverse_norm, measure, hash,     peak,           centre_row,          centred,
+    quantise, halve,        clip,    products, named_products, project_rows<false>, project_rows<true>};
 
 }  // namespace
 }  // namespace vicinal

@@ -6,11 +6,18 @@
 namespace vicinal::python {
 namespace {
 
+using Bytes = nb::ndarray<uint8_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+
 class Graph {
 public:
     Graph(Array vectors, const std::string& metric, int threads, const std::string& isa,
-          const std::optional<Labels>& groups, int64_t width, uint64_t seed, const nb::object& progress)
-        : vectors_(std::move(vectors)), graph_(build(vectors_, metric, threads, isa, groups, width, seed, progress)) {}
+          const std::optional<Labels>& groups, int64_t width, uint64_t seed, const nb::object& progress,
+          std::optional<Bytes> codes)
+        : vectors_(std::move(vectors)),
+          codes_(std::move(codes)),
+          graph_(build(vectors_, metric, threads, isa, groups, width, seed, progress, codes_)) {}
+
+    static int64_t code_bytes(const Array& vectors) { return vicinal::Graph::code_bytes(matrix_of(vectors)); }
 
     void partition(int64_t leaf, int64_t fanout, const nb::object& progress) {
         const vicinal::Callbacks callbacks = callbacks_of(progress);
@@ -39,16 +46,20 @@ public:
 private:
     static vicinal::Graph build(const Array& vectors, const std::string& metric, int threads, const std::string& isa,
                                 const std::optional<Labels>& groups, int64_t width, uint64_t seed,
-                                const nb::object& progress) {
+                                const nb::object& progress, const std::optional<Bytes>& codes) {
         const vicinal::Matrix matrix = matrix_of(vectors);
         const Metric which = metric_of(metric);
+        if (codes && static_cast<int64_t>(codes->shape(0)) < vicinal::Graph::code_bytes(matrix))
+            throw std::invalid_argument("codes: expected a byte for each code");
+        uint8_t* const kept = codes ? codes->data() : nullptr;
         const int64_t* labels = labels_of(groups, matrix.n_vectors, "groups");
         const vicinal::Callbacks callbacks = callbacks_of(progress);
         const nb::gil_scoped_release release;
-        return vicinal::Graph(matrix, which, threads, isa, labels, width, seed, callbacks);
+        return vicinal::Graph(matrix, which, threads, isa, labels, width, seed, callbacks, kept);
     }
 
     Array vectors_;
+    std::optional<Bytes> codes_;
     vicinal::Graph graph_;
 };
 
@@ -182,9 +193,10 @@ private:
 void add_graph(nb::module_& m) {
     nb::class_<Graph>(m, "Graph")
         .def(nb::init<Array, const std::string&, int, const std::string&, const std::optional<Labels>&, int64_t,
-                      uint64_t, const nb::object&>(),
+                      uint64_t, const nb::object&, std::optional<Bytes>>(),
              "vectors"_a, "metric"_a, "threads"_a = 0, "isa"_a = "", "groups"_a = nb::none(), "width"_a = 16,
-             "seed"_a = 0, "progress"_a = nb::none())
+             "seed"_a = 0, "progress"_a = nb::none(), "codes"_a = nb::none())
+        .def_static("code_bytes", &Graph::code_bytes, "vectors"_a)
         .def("partition", &Graph::partition, "leaf"_a, "fanout"_a, "progress"_a = nb::none())
         .def("refine", &Graph::refine, "degree"_a, "most"_a, "progress"_a = nb::none())
         .def("neighbours", &Graph::neighbours, "k"_a, "rows"_a = nb::none(), "progress"_a = nb::none())

@@ -9,6 +9,7 @@ from vicinal.knn.blocks import blocks
 from vicinal.knn.copies import find_copies
 from vicinal.knn.exact import ExactSearch
 from vicinal.knn.metrics import Metric, find
+from vicinal.knn.recall import Recall
 from vicinal.typing import Progress
 
 BLOCK, PART = 4096, 64
@@ -27,6 +28,8 @@ def novelsum(
     threads: int | None = None,
     progress: Progress | None = None,
     choosing: Progress | None = None,
+    recall: float | None = None,
+    recalls: list[Recall] | None = None,
 ) -> Choice:
     """Return the rows of the largest novelty, one after the other.
 
@@ -56,6 +59,10 @@ def novelsum(
         Called with (rows done, rows in all) in the neighbour pass.
     choosing : callable, optional
         Called with (rows chosen, rows to choose) after it.
+    recall : float, optional
+        Of the neighbours of the densities; exact by default.
+    recalls : list of Recall, optional
+        That of approximate neighbours is added to it.
 
     Returns
     -------
@@ -74,7 +81,7 @@ def novelsum(
     [0, 4]
     """
     metric, n = find(metric), len(vectors)
-    density = densities(vectors, k, metric, threads, progress)
+    density = densities(vectors, k, metric, threads, progress, recall, recalls)
     objective = _Novelty(vectors, np.ones(n) if weight is None else weight, density, min(NEAR, keep))
     quota = Quota(n, groups, seats)
     first = first if quota.open[first] else int(np.flatnonzero(quota.open)[0])
@@ -85,7 +92,13 @@ def novelsum(
 
 
 def densities(
-    vectors: np.ndarray, k: int, metric: Metric, threads: int | None = None, progress: Progress | None = None
+    vectors: np.ndarray,
+    k: int,
+    metric: Metric,
+    threads: int | None = None,
+    progress: Progress | None = None,
+    recall: float | None = None,
+    recalls: list[Recall] | None = None,
 ) -> np.ndarray:
     """Return 1 / sqrt(mean squared length to the k nearest distinct rows + 1e-9) of each row, float64 (n,)."""
     copies = find_copies(vectors)
@@ -93,7 +106,9 @@ def densities(
     if len(distinct) < 2:
         return np.ones(len(vectors))
     index = ExactSearch.of(distinct, metric, threads, invalid={})
-    found = index.neighbors(min(k, len(distinct) - 1), progress=progress)
+    found = index.neighbors(min(k, len(distinct) - 1), progress=progress, recall=recall)
+    if recalls is not None and found.recall is not None:
+        recalls.append(found.recall)
     squares = metric.length(found.distances.astype(np.float64)) ** 2
     density: np.ndarray = (1 / np.sqrt(squares.mean(axis=1) + REGULAR))[copies.group]
     return density

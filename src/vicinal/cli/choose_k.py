@@ -66,6 +66,6 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     k, weights = curve.best
     console.note(
         f"best: k = {k}, {weights} weights, leave-one-out {curve.score} {curve.best_score:.4f}; {curve.n:,} rows in "
-        f"{curve.seconds:.1f} s{note(curve.unusable, skip=True)}"
+        f"{curve.seconds:.1f} s{note(curve.unusable, skip=True)}{options.recall_note(curve.recall)}"
     )
     return 0

@@ -34,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--evaluation", metavar="SHARE", default="0.5", help="of the pairs, for evaluation (default 0.5)"
     )
     parser.add_argument("-k", "--k", metavar="K", default="20", help="neighbours that are looked at (default 20)")
+    options.add_recall(parser)
     parser.add_argument("--clusters", metavar="N", default="10", help="clusters of a label (default 10)")
     parser.add_argument("--metric", metavar="NAME", default="cosine", help="default cosine")
     parser.add_argument(
@@ -68,6 +69,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         count=options.number(arguments.count),
         evaluation=options.number(arguments.evaluation),
         k=options.number(arguments.k),
+        recall=options.number(arguments.recall),
         clusters=options.number(arguments.clusters),
         metric=arguments.metric,
         tolerance=options.number(arguments.tolerance),

@@ -118,9 +118,9 @@ def add_recall(parser: argparse.ArgumentParser, what: str = "neighbours") -> Non
     )
 
 
-def recall_note(recall: object) -> str:
+def recall_note(recall: object, before: str = "; ") -> str:
     """The recall at the end of a line about the result; empty for an exact result that was asked for."""
-    return "" if recall is None else f"; {recall}"
+    return "" if recall is None else f"{before}{recall}"
 
 
 def add_threads(parser: argparse.ArgumentParser) -> None:

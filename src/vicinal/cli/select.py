@@ -146,6 +146,7 @@ def _select(arguments: argparse.Namespace, console: Console) -> int:
     console.note(
         f"{summary['kept']:,} of {summary['n']:,} rows kept in {found.seconds:.1f} s: {arguments.output}"
         f"{_dropped(summary)}{note(found.unusable, arguments.on_invalid == 'skip')}{options.recall_note(found.recall)}"
+        f"{options.recall_note(found.dedup_recall, '; dedup: ')}"
     )
     return 0
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from vicinal.knn.arguments import require_memory_of_graph
+from vicinal.knn.arguments import codes_on_disk, require_memory
 from vicinal.knn.blocks import blocks, nothing, padded
 from vicinal.knn.kernels import Kernel, pick
 from vicinal.knn.kernels.native import Native, has_graphs, native_graph
@@ -56,20 +56,23 @@ class ApproximateJoin:
         found = self.graph(k, target, seed, progress)
         if found is not None:
             return found
+        n, dim = self._vectors.shape
+        require_memory(n, k, n, dim)
         exact = kernel().self_join(k, self._groups, progress)
-        return *exact, Recall.of_exact(target, k, len(self._vectors), seed)
+        return *exact, Recall.of_exact(target, k, n, seed)
 
     def graph(
         self, k: int, target: float, seed: int = SEED, progress: Progress | None = None
     ) -> tuple[np.ndarray, np.ndarray, Recall] | None:
         """Indices int64 and distances float32 (n, k), and their recall; None where the exact pass is cheaper."""
         n, dim = self._vectors.shape
-        require_memory_of_graph(n, k, dim)
+        on_disk = codes_on_disk(n, k, dim)
         if target >= 1 or not can_be_approximate(self._vectors, self._metric):
             return None
         sample = np.sort(np.random.default_rng(seed).choice(n, min(n, SAMPLE), replace=False))
         report = Report(progress, n)
-        graph = native_graph(self._vectors, self._metric, self._threads, self._groups, width_of(k), seed, report)
+        how = width_of(k), seed, report, on_disk
+        graph = native_graph(self._vectors, self._metric, self._threads, self._groups, *how)
         truth = self.exact_of(sample, k)
         for step in ("ppp" if target > ONE_LESS else "pp") + AFTER:
             if step == "p":

@@ -24,7 +24,7 @@ from vicinal.knn.approximate import (
     leaf_of,
     width_of,
 )
-from vicinal.knn.arguments import require_memory_of_graph
+from vicinal.knn.arguments import codes_on_disk
 from vicinal.knn.blocks import blocks
 from vicinal.knn.kernels import Kernel, pick
 from vicinal.knn.kernels.native import native_graph
@@ -93,9 +93,8 @@ class ApproximatePairs:
         k = self._length(all_of)
         if k is None:
             return None
-        require_memory_of_graph(n, k, dim)
-        report = Report(progress, n)
-        graph = native_graph(self._vectors, self._metric, self._threads, None, width_of(k), seed, report)
+        report, on_disk = Report(progress, n), codes_on_disk(n, k, dim)
+        graph = native_graph(self._vectors, self._metric, self._threads, None, width_of(k), seed, report, on_disk)
         for step in ("ppp" if target > ONE_LESS else "pp") + AFTER:
             if step == "p":
                 graph.partition(leaf_of(n), FANOUT, report)

@@ -81,15 +81,20 @@ def require_memory(n: int, k: int, stored: int, dim: int, made: bool = False) ->
     memory.require(result + codes, what, f"{remedy}, or free or allow more memory")
 
 
-def require_memory_of_graph(n: int, k: int, dim: int) -> None:
-    """Raise UsageError where an approximate pass cannot fit the memory: its codes, its lists and the result.
+def codes_on_disk(n: int, k: int, dim: int) -> bool:
+    """Whether the codes of an approximate pass must lie on disk, for the rest to fit the memory: lists and result.
 
     The vectors themselves may be a memory map, and do not count.
+
+    Raises
+    ------
+    UsageError
+        The rest does not fit either.
     """
-    lists = n * (8 * (k + max(6, k // 4)) + 4 * max(10, k // 2) + 24)
-    what = f"an approximate pass for {k} neighbours of {n} rows of dim {dim}: codes, lists and result"
-    remedy = "lower k, take fewer rows, or free or allow more memory: the codes are not left on disk"
-    memory.require(n * dim + lists + n * k * BYTES_OF_ONE, what, remedy)
+    rest = n * (8 * (k + max(6, k // 4)) + 4 * max(10, k // 2) + 24) + n * k * BYTES_OF_ONE
+    what = f"an approximate pass for {k} neighbours of {n} rows of dim {dim}: lists and result, with codes on disk,"
+    memory.require(rest, what, "lower k, take fewer rows, or free or allow more memory")
+    return not memory.fits(rest + n * dim)
 
 
 def too_large(n: int, k: int) -> UsageError:

@@ -187,7 +187,8 @@ class ExactSearch:
         if self.n_valid < 2:
             raise DataError(f"found {self.n_valid} usable row, expected at least 2: a single row has no neighbours")
         k = at_most(check_k(k), self.n_valid - 1)
-        require_memory(len(self), k, self.n_valid, self.vectors.shape[1])
+        if recall is None:
+            require_memory(len(self), k, self.n_valid, self.vectors.shape[1])
         row_groups = self._groups(groups)
         if recall is not None:
             target = check_recall(recall)
@@ -197,18 +198,17 @@ class ExactSearch:
                 raise UsageError("device: approximate passes run on the processor; leave recall or device out")
             join = ApproximateJoin(self._valid_vectors, self.metric, self.threads, row_groups)
             return self._of_all_rows(*join.neighbors(k, target, lambda: self.kernel, progress=progress))
-        kernel = self.kernel
         resuming: dict[str, Any] = {}
         if checkpoint is not None:
-            if not kernel.resumable:
+            if not self.kernel.resumable:
                 raise UsageError(
-                    f"checkpoint: {self.metric.name} runs on the {kernel.name} kernel here, which cannot resume; "
+                    f"checkpoint: {self.metric.name} runs on the {self.kernel.name} kernel here, which cannot resume; "
                     "leave the checkpoint out"
                 )
             asked = question(self._valid_vectors, self.metric.name, k, row_groups)
             resuming["checkpoint"] = Checkpoint(checkpoint, asked)
         try:
-            return self._of_all_rows(*kernel.self_join(k, row_groups, progress, **resuming))
+            return self._of_all_rows(*self.kernel.self_join(k, row_groups, progress, **resuming))
         except MemoryError:
             raise too_large(self.n_valid, k) from None
 

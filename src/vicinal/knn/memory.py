@@ -80,6 +80,11 @@ def require(n_bytes: int, what: str, remedy: str) -> None:
         )
 
 
+def fits(n_bytes: int) -> bool:
+    """Whether work of so many bytes passes `require`."""
+    return (n_bytes < SMALL and not os.environ.get(VARIABLE)) or n_bytes <= available()
+
+
 def _of_machine() -> int | None:
     """What the machine has free."""
     try:

@@ -6,8 +6,7 @@ agreement, and asks for the next rows or says why to stop. A folder keeps what w
 
 import hashlib
 import json
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,15 +16,17 @@ import numpy as np
 from vicinal import devices
 from vicinal.analysis.agreement import cohen_kappa
 from vicinal.analysis.curation import Round, pairs_between_clusters, why_to_stop
-from vicinal.data import dataset, labels, tables
+from vicinal.data import dataset, labels
 from vicinal.data.embeddings import OnInvalid, load
 from vicinal.data.results import Columns
 from vicinal.data.usable import Usable, kind_of, usable
-from vicinal.errors import DataError, UsageError, some
+from vicinal.errors import DataError, UsageError
 from vicinal.indexes.exact import Exact
+from vicinal.knn.recall import Recall, check_recall, recall_fields
 from vicinal.storage import atomic, manifests
 from vicinal.storage.manifests import FolderKind
 from vicinal.tasks import arguments
+from vicinal.tasks.experts import Judge, codes_of, judges_of
 from vicinal.typing import Id, LearnedMetricLike, PathLike
 
 STATE = FolderKind("vicinal.curation", 1, "the rounds of a curation", "vicinal curate", "begin again")
@@ -34,7 +35,6 @@ ROUND = {"labelled": int, "model": (int, float), "experts": (int, float)}
 EXHAUSTED = "exhausted"
 TRAIN, EVALUATION = "train", "evaluation"
 MOST_CLUSTERS, LARGEST_SEED = 50, 2**32 - 1  # clusters of one label; the largest seed that scikit-learn takes
-Judge = str | Mapping[Any, labels.Label]
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +56,8 @@ class Curation:
         Rows that were asked before and that an expert has not labelled; nothing was measured while there are some.
     unusable : dict of int to str
         For every row that has no usable embedding or no label of the model, why; none where nothing was measured.
+    recall : Recall or None
+        Of the neighbours that the rows to label come from, where they were asked for with a recall.
     """
 
     to_label: Columns
@@ -64,6 +66,7 @@ class Curation:
     stop: str = ""
     waiting: int = 0
     unusable: dict[int, str] = field(default_factory=dict)
+    recall: Recall | None = None
 
     def summary(self) -> dict[str, Any]:
         """Return the state as JSON can hold it."""
@@ -74,6 +77,7 @@ class Curation:
             "to_label": len(self.to_label),
             "train": len(self.train),
             "unusable": len(self.unusable),
+            **recall_fields(self.recall),
         }
 
     def __str__(self) -> str:
@@ -87,6 +91,8 @@ class Curation:
             lines.append(f"stop: {self.stop}")
         else:
             lines.append(f"label next: {len(self.to_label):,} rows")
+        if self.recall is not None:
+            lines.append(f"neighbours: {self.recall}")
         return "\n".join(lines)
 
 
@@ -113,6 +119,7 @@ def curate(
     evaluation: float = 0.5,
     k: int = 20,
     clusters: int = 10,
+    recall: float | None = None,
     metric: LearnedMetricLike = "cosine",
     tolerance: float = 0.01,
     patience: int = 2,
@@ -149,6 +156,8 @@ def curate(
         The share of pairs for evaluation, above 0 and at most 1.
     k, clusters : int
         The number of neighbours among which a row of another label is looked for; the clusters of a label, at most 50.
+    recall : float, optional
+        Above 0 and at most 1: approximate neighbours of at least this measured recall; exact by default.
     metric : str
         A name of `vicinal.METRICS`.
     tolerance, patience : float, int
@@ -199,6 +208,7 @@ def curate(
         metric=metric,
         seed=arguments.seed_of(seed, most=LARGEST_SEED),
         threads=threads,
+        recall=None if recall is None else check_recall(recall),
     )
     arguments.number(tolerance, "tolerance", "a finite number of at least 0", lambda number: 0 <= number < np.inf)
     arguments.whole_number(patience, "patience")
@@ -208,21 +218,22 @@ def curate(
     if "labels" not in rows.values:
         raise UsageError("labels: missing; name the column of the model's labels (in Python: labels=...)")
     asked, rounds = _read(Path(state), rows.ids)
-    judges = _judges(experts, len(asked) if rounds else 0, on_invalid)
+    judges = judges_of(experts, len(asked) if rounds else 0, on_invalid)
     open_rows = [one for one in asked if any(one.id not in judge for judge in judges)]
     if open_rows:
         found = Curation(_table(open_rows), _train(asked, judges), rounds, waiting=len(open_rows))
     else:
         stored = load(rows.embeddings, rows=rows, metric=metric, on_invalid=on_invalid, at_least=2)
         use = usable(rows, stored, on_invalid, at_least=2)
-        model = _codes(use.rows.values["labels"], judges)
+        model = codes_of(use.rows.values["labels"], judges)
         place = {one: row for row, one in enumerate(use.rows.ids)}
         if asked:
             measured = _measured(asked, judges, model, place)
             rounds = [one for one in rounds if one.labelled != measured.labelled] + [measured]
         stop = why_to_stop(rounds, tolerance, patience)
-        new = [] if stop else _next(use, model, asked, judges, place, settings)
-        found = Curation(_table(new), _train(asked, judges), rounds, stop or ("" if new else EXHAUSTED), 0, use.reasons)
+        new, used = ([], None) if stop else _next(use, model, asked, judges, place, settings)
+        stop = stop or ("" if new else EXHAUSTED)
+        found = Curation(_table(new), _train(asked, judges), rounds, stop, 0, use.reasons, used)
         _save(Path(state), rows.ids, [*asked, *new], rounds)
     for columns, path in ((found.to_label, output), (found.train, train)):
         if path is not None:
@@ -241,6 +252,7 @@ class _Settings:
     metric: LearnedMetricLike
     seed: int
     threads: int | None
+    recall: float | None
 
 
 def _digest(ids: list[Id]) -> str:
@@ -268,41 +280,6 @@ def _save(state: Path, ids: list[Id], asked: list[_Asked], rounds: list[Round]) 
     fields = {"ids": _digest(ids), "asked": [asdict(one) for one in asked], "rounds": [asdict(one) for one in rounds]}
     with atomic.whole_folder(state, overwrite=True) as part:
         manifests.write(part, STATE, fields)
-
-
-def _judges(experts: Sequence[Judge] | None, known: int, on_invalid: OnInvalid) -> list[dict[Id, labels.Label]]:
-    """The labels of the two experts, by id; they must be given where `known` rows, not 0, were measured."""
-    if experts is None:
-        if known:
-            raise UsageError(
-                f"experts: missing; {known} rows were asked, so give two experts' labels of them: --experts "
-                "ONE:FIELD TWO:FIELD (in Python: experts=(...))"
-            )
-        return [{}, {}]
-    if isinstance(experts, str) or len(experts) != 2:
-        raise UsageError("experts: expected the labels of two experts, each FILE:FIELD (in Python also a mapping)")
-    found = []
-    for judge in experts:
-        place = "experts"
-        if isinstance(judge, str | os.PathLike):
-            path, name = labels.parse(os.fspath(judge), "experts")
-            place = f"{path}:{name}"
-            ids, _, columns = tables.read_columns(path, wanted={name: kind_of("label", on_invalid)})
-            judge = dict(zip(ids, columns[name], strict=True))
-        if on_invalid != "error":
-            judge = {one: label for one, label in judge.items() if label is not None}
-        found.append(dict(judge))
-        labels.from_values(list(judge.values()), list(judge), place, several=False)
-    return found
-
-
-def _codes(model: list[labels.Label], judges: list[dict[Id, labels.Label]]) -> np.ndarray:
-    """The model's labels, which must be among those that experts use and of one kind."""
-    known = set(model)
-    strange = sorted({str(label) for judge in judges for label in judge.values() if label not in known})
-    if strange and judges and not known & {label for judge in judges for label in judge.values()}:
-        raise DataError(f"experts: none of their labels ({some(strange)}) is one of the model's ({some(list(known))})")
-    return np.array(model)
 
 
 def _measured(
@@ -335,8 +312,8 @@ def _next(
     judges: list[dict[Id, labels.Label]],
     place: dict[Id, int],
     settings: _Settings,
-) -> list[_Asked]:
-    """The pairs of the next round, from the model's labels with the experts' where they agree."""
+) -> tuple[list[_Asked], Recall | None]:
+    """The pairs of the next round, from the model's labels with the experts' where they agree; their recall."""
     from sklearn.cluster import MiniBatchKMeans
     from threadpoolctl import threadpool_limits
 
@@ -363,7 +340,7 @@ def _next(
         with threadpool_limits(1):  # the same clusters on every machine
             clusters[own] = number * MOST_CLUSTERS + means.fit_predict(vectors)
     index = Exact(settings.metric, settings.threads).fit(use.vectors.vectors)  # type: ignore[arg-type]
-    neighbors = index.neighbors(min(settings.k, len(codes) - 1))
+    neighbors = index.neighbors(min(settings.k, len(codes) - 1), recall=settings.recall)
     pairs = pairs_between_clusters(neighbors, codes, clusters, free, settings.count, settings.evaluation)
     turn = 1 + max((one.round for one in asked), default=0)
     first = 1 + max((one.pair for one in asked), default=0)
@@ -371,7 +348,7 @@ def _next(
         _Asked(use.rows.ids[row], first + number, turn, _split(first + number, settings.evaluation))
         for number in range(len(pairs))
         for row in (int(pairs.first[number]), int(pairs.second[number]))
-    ]
+    ], neighbors.recall
 
 
 def _split(pair: int, evaluation: float) -> str:

@@ -16,6 +16,7 @@ from vicinal.errors import UsageError, kept_in, unknown
 from vicinal.knn.checkpoint import Checkpoint
 from vicinal.knn.metrics import Metric
 from vicinal.locks import Mutex
+from vicinal.storage.scratch import scratch
 from vicinal.typing import Progress
 
 _native: Any = None
@@ -253,13 +254,16 @@ def native_graph(
     width: int,
     seed: int,
     progress: Progress | None = None,
+    on_disk: bool = False,
 ) -> Any:
     """An empty approximate graph of the extension: `partition`, `refine`, `neighbours`, `pairs`, `changed`.
 
-    width : entries of a row's list
+    width   : entries of a row's list
+    on_disk : whether the codes lie in a file, which is gone when the graph is
     """
-    isa = chosen_isa()
-    return _native.Graph(_readable(vectors), _native_name(metric), threads, isa, groups, width, seed, progress)
+    isa, rows = chosen_isa(), _readable(vectors)
+    kept = {"codes": scratch(_native.Graph.code_bytes(rows))} if on_disk else {}
+    return _native.Graph(rows, _native_name(metric), threads, isa, groups, width, seed, progress, **kept)
 
 
 @dataclass(frozen=True)

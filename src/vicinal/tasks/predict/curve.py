@@ -10,6 +10,7 @@ from vicinal.data.labels import Labels
 from vicinal.errors import need
 from vicinal.indexes.exact import Exact
 from vicinal.knn.neighbors import Neighbors
+from vicinal.knn.recall import Recall, recall_fields, recall_note
 from vicinal.tasks.predict.classes import refuse_lone_classes
 from vicinal.typing import Progress
 
@@ -34,6 +35,8 @@ class Curve:
         How long the neighbour pass and the scores took.
     unusable : dict of int to str
         The rows that were left out, by number, and why.
+    recall : Recall or None
+        Of approximate neighbours that were given; None for exact ones.
     """
 
     score: str
@@ -43,6 +46,7 @@ class Curve:
     metric: str
     seconds: float = 0.0
     unusable: dict[int, str] = field(default_factory=dict)
+    recall: Recall | None = None
 
     @property
     def best(self) -> tuple[int, str]:
@@ -105,11 +109,13 @@ class Curve:
             "best_weights": weights,
             "ks": self.ks,
             "scores": {name: [round(float(one), 6) for one in values] for name, values in self.scores.items()},
+            **recall_fields(self.recall),
         }
 
     def __repr__(self) -> str:
         k, weights = self.best
-        return f"Curve(best k={k}, weights={weights!r}, {self.score}={self.best_score:.4f}, n={self.n})"
+        said = recall_note(self.recall, ", ")
+        return f"Curve(best k={k}, weights={weights!r}, {self.score}={self.best_score:.4f}, n={self.n}{said})"
 
 
 def leave_one_out(
@@ -149,6 +155,6 @@ def leave_one_out(
     ks = list(range(1, neighbors.k + 1))
     if isinstance(known, Labels):
         scores = {name: accuracy_by_k(neighbors, known.codes, ks, name) for name in weightings}
-        return Curve("accuracy", ks, scores, len(neighbors), index.metric.name)
+        return Curve("accuracy", ks, scores, len(neighbors), index.metric.name, recall=neighbors.recall)
     scores = {name: r2_by_k(neighbors, known, ks, name) for name in weightings}
-    return Curve("R2", ks, scores, len(neighbors), index.metric.name)
+    return Curve("R2", ks, scores, len(neighbors), index.metric.name, recall=neighbors.recall)

@@ -107,8 +107,8 @@ def select(
     k : int, optional
         The number of neighbours that facility, qdit and novelsum search; 10 by default.
     recall : float, optional
-        Of facility and qdit, above 0 and at most 1: approximate neighbours of at least this measured recall; exact by
-        default.
+        Of facility, qdit, novelsum and of dedup, above 0 and at most 1: approximate neighbours, and pairs within the
+        radius of dedup, of at least this measured recall; exact by default.
     metric : str or Metric, optional
         A name or alias of the table of metrics, such as "euclidean" or "cosine"; by default that of `neighbors`, else
         "euclidean". novelsum and logdet are defined for
@@ -200,6 +200,7 @@ def select(
     tiers = deduplicate(candidates, plan)
     selection = explain(candidates, tiers, choose(candidates, tiers, plan), plan)
     selection.recall = plan.recalls[0] if plan.recalls else None
+    selection.dedup_recall = None if plan.rules is None else plan.rules.found
     write(selection, candidates.data.path, plan)
     selection.seconds = time.perf_counter() - start
     return selection

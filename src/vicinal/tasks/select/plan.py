@@ -18,7 +18,7 @@ from vicinal.knn.arguments import check_k, check_threads
 from vicinal.knn.metrics import Metric, find
 from vicinal.knn.recall import Recall, check_recall
 from vicinal.tasks.arguments import check_copy, check_outputs, choice, number, seed_of, whole_number
-from vicinal.tasks.duplicates.grouping import Rules
+from vicinal.tasks.duplicates.grouping import Rules, with_recall
 from vicinal.tasks.score import kept
 from vicinal.tasks.select.question import THRESHOLD, Settings
 from vicinal.tasks.select.strategies import BY_NAME, Strategy
@@ -179,7 +179,8 @@ def _rules(arguments: Arguments, metric: Metric, threads: int | None) -> Rules |
     choice(arguments.link, "link", LINKS)
     if arguments.dedup is not None:
         radius = check_radius(arguments.dedup, metric, "dedup")
-        return Rules(radius, metric, arguments.link, "first" if arguments.quality is None else "best", threads)
+        rules = Rules(radius, metric, arguments.link, "first" if arguments.quality is None else "best", threads)
+        return with_recall(rules, arguments.recall, arguments.neighbors)
     if arguments.link != "greedy":
         raise UsageError("link: says how dedup groups rows, but dedup is missing; give a radius, or leave link out")
     return None
@@ -245,7 +246,7 @@ def _check_arguments(arguments: Arguments, strategy: Strategy) -> None:
         if getattr(arguments, name) is None:
             raise UsageError(f"{name}: missing, but strategy {strategy.name!r} needs it; {REMEDIES[name]}")
     for name in OPTIONS:
-        if name == "neighbors" and arguments.dedup is not None:
+        if name in ("neighbors", "recall") and arguments.dedup is not None:
             continue
         if getattr(arguments, name) is not None and name not in strategy.takes:
             others = [other.name for other in BY_NAME.values() if name in other.takes]

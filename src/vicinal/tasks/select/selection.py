@@ -11,7 +11,7 @@ import numpy as np
 from vicinal.analysis.selection import Choice
 from vicinal.data import tables
 from vicinal.data.results import Kept, plain_values
-from vicinal.knn.recall import Recall, recall_fields
+from vicinal.knn.recall import Recall, recall_fields, recall_note
 from vicinal.storage import atomic
 from vicinal.tasks.select.candidates import Candidates
 from vicinal.tasks.select.plan import Plan
@@ -52,6 +52,8 @@ class Selection(Kept):
         With dedup 0, the number of rows that take part although their vector is there, because their texts differ.
     recall : Recall or None
         Of the neighbours that the strategy used, where they are not exact or were asked for with a recall.
+    dedup_recall : Recall or None
+        The same of the pairs that dedup used.
     labels : dict of int to str, int or float
         The labels of `marks`, by row number; the decisions hold them.
     """
@@ -63,11 +65,13 @@ class Selection(Kept):
         self.strategy, self.unusable, self.skipped = strategy, unusable, skipped
         self.seconds = 0.0
         self.recall: Recall | None = None
+        self.dedup_recall: Recall | None = None
         self.labels: dict[int, Any] = {}
         self.other_text = 0
 
     def __repr__(self) -> str:
-        return f"Selection(n={len(self)}, kept={len(self.rows)}, strategy={self.strategy!r})"
+        said = f"{recall_note(self.recall, ', ')}{recall_note(self.dedup_recall, ', dedup: ')}"
+        return f"Selection(n={len(self)}, kept={len(self.rows)}, strategy={self.strategy!r}{said})"
 
     def decisions(self) -> Iterator[dict[str, Any]]:
         """Yield the decision on each row as the command writes it, with ids in place of row numbers."""
@@ -115,6 +119,7 @@ class Selection(Kept):
             "other_text": self.other_text,
             "seconds": round(self.seconds, 3),
             **recall_fields(self.recall),
+            **({} if self.dedup_recall is None else {"dedup_recall": self.dedup_recall.as_json()}),
         }
 
 

@@ -151,6 +151,8 @@ def _novelsum(question: Question) -> selection.Choice:
         question.threads,
         question.start(f"{question.metric.name} neighbours"),
         question.start("novelsum"),
+        question.settings.recall,
+        question.recalls,
     )
 
 
@@ -278,7 +280,7 @@ STRATEGIES = (
         "each next row the newest, dense regions first",
         "embeddings",
         _novelsum,
-        ("quality", "k", "seed"),
+        ("quality", "k", "seed", "recall"),
         metrics=("cosine",),
     ),
     Strategy("logdet", "the rows of the largest determinant", "embeddings", _logdet, metrics=("cosine",)),

@@ -18,6 +18,7 @@ from vicinal.errors import DataError, UsageError
 from vicinal.knn.exact import ExactSearch
 from vicinal.knn.joined import Joined, chosen
 from vicinal.knn.metrics import Metric, find
+from vicinal.knn.vectors import as_rows
 
 ENDS = [90, 91, 240]
 GROUPS = (np.arange(300) % 4).tolist()
@@ -127,6 +128,18 @@ def test_shards_that_become_one_array_are_copied_once(tmp_path: Path) -> None:
     opened = open_source(write(tmp_path / "emb", rows_of()), "data")
     one, other = (load(opened, metric=metric).vectors for metric in ("euclidean", "cosine"))
     assert one is other and one.tolist() == rows_of().tolist()
+
+
+def test_a_metric_that_whitens_sees_all_rows_at_once(tmp_path: Path) -> None:
+    metric = vicinal.mahalanobis(np.cov(rows_of().T))
+    (part,) = open_rows(load(write(tmp_path / "emb", rows_of()), in_place=True).vectors, metric).parts
+    assert isinstance(part, np.ndarray) and part.tobytes() == as_rows(rows_of(), metric).tobytes()
+
+
+def test_masked_values_are_refused_as_here() -> None:
+    masked = np.ma.masked_greater(rows_of(), 1)
+    with pytest.raises(DataError, match="masked values"):
+        load(masked, in_place=True)
 
 
 def test_changes_of_a_private_map_are_kept(tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ class Opened:
 
     def in_place(self) -> "Opened":
         """The same with the rows of one array as a `Joined`, whose rows are chosen without a copy."""
-        if isinstance(self.values, Joined) or self.values.ndim != 2:
+        if isinstance(self.values, Joined) or self.values.ndim != 2 or np.ma.isMaskedArray(self.values):
             return self
         return replace(self, values=cast(np.ndarray, Joined([self.values])))
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from vicinal.data.embeddings import Embeddings
 from vicinal.data.opening import open_source
-from vicinal.distributed.rows import Part, part_of
+from vicinal.distributed.rows import Part, Piece, part_of
 from vicinal.errors import DataError
 from vicinal.knn.joined import Joined
 from vicinal.knn.metrics import Metric
@@ -76,9 +76,11 @@ def open_rows(source: object, metric: Metric, name: str = "source") -> Rows:
                 "shards need one type and one dim"
             )
         if len(rows):
-            parts.append(_part(array, rows, chosen, metric))
+            parts.append(_part(array, rows, chosen))
     if first is None or not parts:
         raise DataError(f"{name}: found 0 rows, expected at least 1")
+    if metric.whiten is not None:
+        parts = [_whitened(parts, metric)]
     return Rows(parts, name, parts[0].shape[1])
 
 
@@ -91,10 +93,15 @@ def _arrays(opened: Iterable[np.ndarray | Joined]) -> Iterator[tuple[np.ndarray,
             yield one, None
 
 
-def _part(given: np.ndarray, rows: np.ndarray, chosen: np.ndarray | None, metric: Metric) -> Part:
-    """The rows where they lie; a metric that whitens has them whitened here, all at once as on one machine."""
+def _part(given: np.ndarray, rows: np.ndarray, chosen: np.ndarray | None) -> Part:
+    """The rows where they lie."""
     found = part_of(given)
-    if metric.whiten is not None or isinstance(found, np.ndarray):
-        here = rows if chosen is None else rows[chosen]
-        return here if metric.whiten is None else as_rows(here, metric)
+    if isinstance(found, np.ndarray):
+        return rows if chosen is None else rows[chosen]
     return found if chosen is None else found.only(chosen)
+
+
+def _whitened(parts: list[Part], metric: Metric) -> np.ndarray:
+    """All rows as a metric whitens them, at once as on one machine: the bits of a row depend on the array around it."""
+    read = [part.read() if isinstance(part, Piece) else part for part in parts]
+    return as_rows(read[0] if len(read) == 1 else np.concatenate(read), metric)

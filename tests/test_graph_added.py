@@ -1,4 +1,4 @@
-"""Rows added to a graph index far from those that it was built from are found, or said to be lost."""
+"""Regions of a graph index far from most rows, at the build and later, are searched as the others."""
 
 import warnings
 
@@ -42,3 +42,14 @@ def test_rows_like_the_others_are_not_warned_of():
         warnings.simplefilter("error")
         for seed in range(70):
             index.add(np.random.default_rng(seed + 1).normal(size=(1 + seed % 3, 16)).astype(np.float32))
+
+
+@pytest.mark.parametrize("n", [1000, 2500])
+def test_a_region_far_from_most_rows_has_a_centre(n):
+    rows = np.concatenate([rows_around_zero(), rows_around_zero(n) * 0.01 + 500]).astype(np.float32)
+    queries = np.concatenate([rows[:100], rows[-100:]])
+    exact = vicinal.index("exact").fit(rows).search(queries, 10)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = vicinal.index("graph").fit(rows).search(queries, 10)
+    assert (found.distances <= exact.distances[:, -1:] * (1 + 1e-6)).mean() > 0.98

@@ -125,9 +125,9 @@ void choose_centres(Navigable& graph, const RowOps& ops, const Rows& rows) {
     }
     std::vector<float> sample(n * width);
     for (int64_t i = 0; i < n; ++i) take(graph, ops, rows, i * rows.matrix.n_vectors / n, &sample[i * width]);
+    // The first centre stays: the drawn ones are far from it, and may leave the rows around it without one.
     const std::vector<int64_t> drawn = draw_centres(sample, centres);
-    if (drawn.size() < 2) return;
-    centres.centres.clear();
+    if (drawn.empty()) return;
     for (const int64_t i : drawn) {
         centres.centres.insert(centres.centres.end(), sample.begin() + i * width, sample.begin() + (i + 1) * width);
     }

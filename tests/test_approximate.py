@@ -121,13 +121,33 @@ def test_equal_rows_and_one_coordinate_end(any_size):
     assert true_recall(search.neighbors(2, recall=0.9), search.neighbors(2)) >= 0.9
 
 
+@needs_graphs
+def test_lists_too_long_for_a_graph_end_in_the_exact_pass(any_size, monkeypatch):
+    rows, euclidean = clustered(), find("euclidean")
+    join = approximate.ApproximateJoin(rows, euclidean, 2, None)
+    widest = approximate.WIDEST
+    with pytest.raises(ValueError, match=f"from 1 to {widest}, got {widest + 1}"):
+        native.native_graph(rows[:8], euclidean, 1, None, widest + 1, 0)
+    monkeypatch.setattr(approximate, "WIDEST", 64)
+    assert approximate.width_of(48) == 60 and join.graph(48, 0.5) is not None
+    assert approximate.width_of(52) == 65 and join.graph(52, 0.5) is None
+
+
+@needs_graphs
+def test_neighbours_of_many_neighbours_cost_more_than_the_exact_pass(any_size, monkeypatch):
+    join = approximate.ApproximateJoin(clustered(), find("euclidean"), 2, None)
+    assert join.graph(200, 0.5) is not None
+    monkeypatch.setattr(approximate, "EXACT_SHARE", 0.7)  # 100^2 for each row, of 1,500 pairs
+    assert join.graph(200, 0.5) is None
+
+
 def test_the_exact_pass_where_it_is_cheaper():
     rows = clustered(200)
     search = ExactSearch.of(rows)
     found, exact = search.neighbors(K, recall=0.9), search.neighbors(K)
     assert np.array_equal(found.indices, exact.indices) and exact.recall is None
     assert found.recall == Recall(1.0, 1.0, 1.0, 200, 0, 0.9, K, exact=True) and not found.approximate
-    assert "exact pass is cheaper" in str(found.recall)
+    assert "no approximate pass is cheaper" in str(found.recall)
 
 
 def test_the_interval_is_wilsons_and_wider_where_rows_differ():
@@ -303,7 +323,7 @@ def test_the_command_prints_the_recall(tmp_path, capsys):
     rows, graph = str(tmp_path / "rows.npy"), str(tmp_path / "graph")
     main(["neighbors", rows, "-k", "3", "--recall", "0.9", "-o", graph, "--json"])
     printed = capsys.readouterr()
-    assert json.loads(printed.out)["recall"]["exact"] and "exact pass is cheaper here" in printed.err
+    assert json.loads(printed.out)["recall"]["exact"] and "no approximate pass is cheaper here" in printed.err
     assert main(["neighbors", rows, "--recall", "2", "-o", str(tmp_path / "other")]) != 0
     assert "--recall: expected a number above 0 and at most 1" in capsys.readouterr().err
 

@@ -133,7 +133,7 @@ def test_too_few_pairs_and_dense_rows_are_left_to_the_exact_pass(monkeypatch):
     for rows, radius in ((rng.normal(size=(1500, DIM)), 0.1), (rng.normal(size=(800, 3)), 3.0)):
         _, expected, found, pairs = both(rows, radius=radius)
         assert found.recall is not None and found.recall.exact and np.array_equal(pairs, expected)
-        assert str(found.recall) == "exact, recall 1: the exact pass is cheaper here"
+        assert str(found.recall) == "exact, recall 1: no approximate pass is cheaper here"
 
 
 def test_the_recall_of_pairs_is_the_lower_of_two_shares():

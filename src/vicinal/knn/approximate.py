@@ -23,6 +23,7 @@ FEWEST = 20_000  # rows; with fewer the exact pass is always cheaper
 SAMPLE = 1_000  # rows whose exact neighbours are computed
 SEED = 0
 BLOCK = 1 << 17  # stored rows at a time while the sample is searched
+WIDEST = 4096  # entries of a list that the kernel keeps
 SPARE = 6  # entries of a list beyond k
 LEAF, MOST_LEAF = 512, 2048  # rows in a cell
 FANOUT = 2  # cells of a partition that a row is in
@@ -67,8 +68,12 @@ class ApproximateJoin:
         """Indices int64 and distances float32 (n, k), and their recall; None where the exact pass is cheaper."""
         n, dim = self._vectors.shape
         on_disk = codes_on_disk(n, k, dim)
-        if target >= 1 or not can_be_approximate(self._vectors, self._metric):
+        degree, exact = min(max(DEGREE, k // 2), width_of(k)), EXACT_SHARE * n * (n - 1) / 2
+        named = n * (degree**2 - DEGREE**2)  # what a round costs beyond the pairs that it measures
+        too_long = width_of(k) > WIDEST or named > exact
+        if target >= 1 or too_long or not can_be_approximate(self._vectors, self._metric):
             return None
+        rounds = 0
         sample = np.sort(np.random.default_rng(seed).choice(n, min(n, SAMPLE), replace=False))
         report = Report(progress, n)
         how = width_of(k), seed, report, on_disk
@@ -78,11 +83,12 @@ class ApproximateJoin:
             if step == "p":
                 graph.partition(leaf_of(n), FANOUT, report)
             else:
-                graph.refine(min(max(DEGREE, k // 2), width_of(k)), CANDIDATES, report)
+                graph.refine(degree, CANDIDATES, report)
+                rounds += 1
             recall = _recall(graph.neighbours(k, sample), truth, target, k, seed)
             if recall.low >= target:
                 return self._completed(graph, k, recall, report)
-            if graph.pairs() > EXACT_SHARE * n * (n - 1) / 2:
+            if graph.pairs() + rounds * named > exact:
                 break
         return None
 

@@ -60,7 +60,7 @@ class Recall:
 
     def __str__(self) -> str:
         if self.exact:
-            why = "the exact pass is cheaper here" if self.sample else "equal rows need no search, so no recall"
+            why = "no approximate pass is cheaper here" if self.sample else "equal rows need no search, so no recall"
             return f"exact, recall 1: {why}"
         of = "recall" if self.radius is None else f"recall of pairs within {self.radius:g}:"
         return f"approximate, {of} {self.estimate:.4f} ({self.low:.4f} to {self.high:.4f}, from {self.sample:,} rows)"

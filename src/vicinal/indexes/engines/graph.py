@@ -42,6 +42,8 @@ SPARE = 6  # rows proposed beyond k at least, so that the errors of codes cost l
 SAMPLE, NEAREST, VIEW = 200, 10, 128  # rows, neighbours and width of the search that tell how many are needed
 EF = 128  # the default width of a search
 ENOUGH, POOR = 0.98, 0.9  # recall that the default width has to have, and recall that is warned of
+WATCHED, UNORDERED = 50, 0.2  # added rows that are judged together, and the share of them that may be told little apart
+GROWN = 16  # the graph is then built anew, if it has grown by 1 / GROWN of its rows
 WIDEST = 16  # times as wide at most
 LEAST, FAR = 1e-35, 1e30  # least and highest scale of codes; the highest base
 EQUAL = 1e-3  # rows whose lengths differ by no larger share are ordered by inner products as by distances
@@ -64,6 +66,7 @@ class GraphEngine(Engine):
     _wider = 1  # times as wide as asked for a search is
     coarse = False  # whether codes that tell little apart are why few of the nearest are found
     _length = 0.0  # of the longest row, under inner_product
+    _added = _watched = _unordered = 0  # rows since the build; those judged of late; those told little apart
 
     @property
     def library(self) -> str:
@@ -101,6 +104,7 @@ class GraphEngine(Engine):
                 else:
                     lists.refine(min(REFINED, self._width()), CANDIDATES)
             self._search = native_graph_search(lists, degree, BUILD_WIDTH)
+        self._added = self._watched = self._unordered = 0
         self._judge(rows)
 
     def extend(self, entries: Entries, first: int) -> None:
@@ -114,6 +118,20 @@ class GraphEngine(Engine):
                 self.build(entries)
                 return
             self._search.extend(rows, NEW_WIDTH)
+            self._added += len(rows)
+            self._watch(entries, rows)
+        if self._watched >= WATCHED:
+            poor = self._unordered > UNORDERED * self._watched
+            self._watched = self._unordered = 0
+            if poor and self._added * GROWN >= entries.n:
+                self.build(entries)
+            elif poor:
+                warnings.warn(
+                    "graph: its codes tell the added vectors little apart, which lie unlike those that it was built "
+                    "from: searches near them find few of the nearest; build it anew with all rows",
+                    LowRecall,
+                    stacklevel=2,
+                )
 
     def propose(self, queries: np.ndarray, k: int, allowed: np.ndarray | None) -> np.ndarray:
         """The entries that a walk towards each query finds, and a few more than k."""
@@ -224,6 +242,23 @@ class GraphEngine(Engine):
                 LowRecall,
                 stacklevel=2,
             )
+
+    def _watch(self, entries: Entries, rows: np.ndarray) -> None:
+        """Count on some of the last rows whether the order of codes hides more of the nearest than at the build.
+
+        Codes begin at centres that were chosen at the build: rows of a new region may have equal ones.
+        """
+        queries = rows[np.unique(np.linspace(0, len(rows) - 1, SAMPLE).astype(np.int64))]
+        view = min(VIEW, int(self._search.n()))
+        found = self._search.search(queries, view, view)
+        named, places = np.unique(found, return_inverse=True)
+        near = entries.prepared(named[named >= 0])
+        places = places.reshape(found.shape) - int(np.count_nonzero(named < 0))
+        metric = find("inner_product" if self._search.products() else "euclidean")
+        far = measured(metric, near, queries, places, self.threads)
+        deepest = np.argsort(far, axis=1, kind="stable")[:, :NEAREST].max(axis=1) + 1
+        self._watched += len(queries)
+        self._unordered += int(np.count_nonzero(deepest > NEAREST + self._spare))
 
     def _width(self) -> int:
         return max(int(self.settings["intermediate_graph_degree"]), int(self.settings["graph_degree"]))

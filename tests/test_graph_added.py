@@ -1,0 +1,55 @@
+"""Regions of a graph index far from most rows, at the build and later, are searched as the others."""
+
+import warnings
+
+import numpy as np
+import pytest
+
+import vicinal
+from vicinal.indexes.engines.graph import LowRecall
+from vicinal.knn.kernels.native import has_graphs
+
+pytestmark = pytest.mark.skipif(not has_graphs(), reason="the extension is not built")
+
+
+def clump(n, seed):
+    """Rows so near each other that codes of the others' range are equal."""
+    return (np.random.default_rng(seed).normal(size=(n, 16)) * 1e-3 + 5).astype(np.float32)
+
+
+def rows_around_zero(n=3000):
+    return np.random.default_rng(0).normal(size=(n, 16)).astype(np.float32)
+
+
+def test_many_rows_of_a_new_region_are_found():
+    rows, added = rows_around_zero(), clump(1000, 1)
+    index = vicinal.index("graph").fit(rows)
+    index.add(added)
+    exact = vicinal.index("exact").fit(np.concatenate([rows, added])).search(added[:200], 10)
+    found = index.search(added[:200], 10)
+    assert (found.distances <= exact.distances[:, -1:] * (1 + 1e-6)).mean() > 0.95  # 0.016 without a new build
+
+
+def test_few_rows_of_a_new_region_are_warned_of():
+    index = vicinal.index("graph").fit(rows_around_zero())
+    with pytest.warns(LowRecall, match="tell the added vectors little apart"):
+        index.add(clump(150, 1))
+
+
+def test_rows_like_the_others_are_not_warned_of():
+    index = vicinal.index("graph").fit(rows_around_zero())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for seed in range(70):
+            index.add(np.random.default_rng(seed + 1).normal(size=(1 + seed % 3, 16)).astype(np.float32))
+
+
+@pytest.mark.parametrize("n", [1000, 2500])
+def test_a_region_far_from_most_rows_has_a_centre(n):
+    rows = np.concatenate([rows_around_zero(), rows_around_zero(n) * 0.01 + 500]).astype(np.float32)
+    queries = np.concatenate([rows[:100], rows[-100:]])
+    exact = vicinal.index("exact").fit(rows).search(queries, 10)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = vicinal.index("graph").fit(rows).search(queries, 10)
+    assert (found.distances <= exact.distances[:, -1:] * (1 + 1e-6)).mean() > 0.98

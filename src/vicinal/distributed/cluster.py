@@ -4,6 +4,7 @@ Ray places, runs and repeats the tasks; the loop only says which tile comes next
 stored block is coded already.
 """
 
+import math
 import os
 import re
 import socket
@@ -22,7 +23,8 @@ AHEAD = 2  # tiles a slot that are left when tiles are no longer sent ahead
 REPEATS = 5  # how often Ray repeats a task whose node died
 WAIT = 10.0  # seconds for an address to answer
 PATIENCE = 1.0  # seconds between two looks at the nodes
-LATE = 1.5  # times what a tile of its size took at most: a node that is silent for so long has its tiles sent elsewhere
+LATE = 1.5  # times what a tile of its size took lately: a node that is silent for so long has its tiles sent elsewhere
+RECENT = 8  # tiles whose times are compared: those of near rows, which come first, take longer a pair
 SOON = 0.5  # seconds before which no node is late
 
 
@@ -220,7 +222,9 @@ class Pass:
         self.nodes, self.cores = nodes_of(ray, num_cpus)
         self._looked = time.monotonic()
         self._heard: dict[str, float] = {}  # when a node last gave a result
-        self._longest = 0.0  # seconds that a unit of work took, as seen from here
+        self._units: deque[float] = deque(maxlen=RECENT)  # seconds a unit of work took, without the coding
+        self._coding = 0.0  # seconds that the coding of a block took
+        self._coded: dict[str, int] = {}  # the block that a node coded last
         self.ran: list[Ran] = []
 
     def run(self, tiles: Iterable[Tile]) -> None:
@@ -255,7 +259,10 @@ class Pass:
         copies = [one for one in flights.values() if one.tile == flight.tile]
         for one in copies:
             one.wanted = False
-        self._longest = max(self._longest, (now - begun) / max(1, self._size(flight.tile)))
+        compared = max(0.0, now - begun - result.coding)
+        self._units.append(compared / max(1, self._size(flight.tile)))
+        self._coding = max(self._coding, result.coding)
+        self._coded[flight.node] = flight.tile.stored
         first = min([flight, *copies], key=lambda one: one.sent).node
         self.ran.append(Ran(flight.tile, first, result.node, result.seconds, result.coding, result.processor))
         if result.node and result.node != first:
@@ -297,8 +304,9 @@ class Pass:
             sent.setdefault(flight.tile, []).append(flight)
         for tile, (first, *copies) in sent.items():
             begun = max(first.sent, self._heard.get(first.node, 0.0))
-            usual = self._longest * max(1, self._size(tile))
-            silent = self._longest > 0 and time.monotonic() - begun > max(LATE * usual, SOON)
+            usual = max(self._units, default=math.inf) * max(1, self._size(tile))
+            usual += self._coding if self._coded.get(first.node) != tile.stored else 0.0
+            silent = time.monotonic() - begun > max(LATE * usual, SOON)
             if first.wanted and silent and not copies and first.node != idle.id:
                 return tile
         return None

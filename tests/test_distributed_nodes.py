@@ -17,7 +17,7 @@ def late_after(monkeypatch: pytest.MonkeyPatch, seconds: float) -> Tile | None:
     results = [Result(node="a", coding=30.0, seconds=50.0)] + [Result(node="a", seconds=1.0)] * cluster.RECENT
     monkeypatch.setattr(cluster, "nodes_of", lambda ray, cores: ([cluster.Node("a", 1), cluster.Node("b", 1)], 1))
     monkeypatch.setattr(cluster, "outcome", lambda ray, reference: results[reference])
-    monkeypatch.setattr(cluster.time, "monotonic", lambda: now)
+    monkeypatch.setattr("vicinal.distributed.cluster.time.monotonic", lambda: now)
     work = cluster.Pass(None, 1, lambda tile, options: None, lambda tile, result: None, lambda tile: True)
     flights: dict[Any, cluster.Flight] = {}
     for number, result in enumerate(results):

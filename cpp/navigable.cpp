@@ -79,10 +79,6 @@ bool see(Walk& walk, int32_t node) {
     return true;
 }
 
-}  // namespace
-
-namespace {
-
 // Calls take(step) for each of walk.named.
 template <class Take>
 void each_step(const Navigable& graph, const RowOps& ops, Walk& walk, Take&& take) {

@@ -10,7 +10,7 @@
 
 namespace vicinal {
 
-class Rotation;
+class Projection;
 
 // Statistics of a block of coded rows, from which thresholds and bounds are computed.
 struct BlockStats {
@@ -52,27 +52,30 @@ struct RowStats {
     BlockStats stats;
 };
 
-// Codes of rows, one after the other. Rotated rows have sketches too (sketch.hpp).
+// Sketches of rows (sketch.hpp), one after the other.
+struct Sketches : RowStats {
+    std::vector<int8_t> codes;
+};
+
+// Codes of rows, one after the other.
 struct CodedBlock : RowStats {
     std::vector<int8_t> codes;
-    std::vector<int32_t> tails;  // of each row the four further codes of its sketch; empty where there are no sketches
-    RowStats coarse;  // of the coarse codes (coarse.hpp), where the coder has them; also those of the sketches then
-    RowStats sketch;
+    RowStats coarse;  // of the coarse codes (coarse.hpp), where the coder has them
+    Sketches sketch;
 };
 
 // A coder that subtracts one centre from all rows, scales and rounds. Its rows can be compared in float32 before
-// coding, and may be rotated.
+// coding, and may have sketches.
 class CentredCoder {
 public:
     // Writes factor * (x - centre) in float32, with zeros up to the next multiple of 8.
     virtual void centred(const Rows& rows, int64_t row, float* out) const = 0;
-    // Whether rows can be rotated before coding (rotation.hpp): distances are Euclidean, and the sums over codes of a
-    // rotated row and of a sketch fit in 32 bits.
-    virtual bool can_rotate() const = 0;
-    // Codes rotated rows and their sketches at one common scale. `rotated` is working memory for n x
-    // rotation.dim_padded() values.
-    virtual void encode_rotated(const Rows& rows, const int32_t* which, int n, const Rotation& rotation, float* rotated,
-                                CodedBlock& out) const = 0;
+    // Whether rows can have sketches: distances are Euclidean, and codes have their full range.
+    virtual bool can_sketch() const = 0;
+    // Makes the sketches of rows at one scale. With coarse codes the statistics are those of the coarse codes of the
+    // sketches.
+    virtual void sketch(const Rows& rows, const int32_t* which, int n, const Projection& projection,
+                        Sketches& out) const = 0;
 
 protected:
     ~CentredCoder() = default;

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <limits>
 
 #include "centre.hpp"
@@ -80,33 +79,27 @@ static void put_slack(double slack, int i, RowStats& out) {
     out.stats.max_slack = std::max<double>(out.stats.max_slack, out.slacks[i]);
 }
 
-void DotCoder::put_row(const float* x, double lost, int i, CodedBlock& block) const {
-    if (!(lost < kInfinity)) return put_slack(kInfinity, i, block);
-    BlockStats& stats = block.stats;
-    // A row has room for the zeros that follow the last coordinate.
-    const CodedRow row = ops_.quantise(x, dim_, static_cast<float>(stats.scale), &block.codes[i * row_bytes()]);
-    block.squared_norms[i] = row.squared_norm;
-    block.sums[i] = row.sum;
-    const double length = stats.scale * std::sqrt(static_cast<double>(row.squared_norm));
-    // The error of a float32 sum of dim / 8 terms, then the rounding errors of the coordinates.
-    put_slack(lost + row.residual * (1 + (static_cast<double>(dim_) / 8 + 32) * 0x1p-23) +
-                  (length + row.residual) * 0x1p-20 + std::sqrt(static_cast<double>(dim_)) * 0x1p-70,
-              i, block);
-    stats.max_length = std::max(stats.max_length, length * (1 + 1e-12));
-    if (coarse_) put_coarse(x, lost, i, block);
-}
-
-// Stores the statistics of the coarse codes of row i, which put_row has coded.
-void DotCoder::put_coarse(const float* x, double lost, int i, CodedBlock& block) const {
-    RowStats& out = block.coarse;
-    const CodedRow row = ops_.halve(x, dim_, static_cast<float>(out.stats.scale), &block.codes[i * row_bytes()]);
+// Stores the statistics of row i. `terms` coordinates in float32, of whose residuals eight sums are added.
+void DotCoder::put_stats(const CodedRow& row, int64_t terms, double lost, int i, RowStats& out) const {
     out.squared_norms[i] = row.squared_norm;
     out.sums[i] = row.sum;
     const double length = out.stats.scale * std::sqrt(square_of(out.stats, i));
-    put_slack(lost + row.residual * (1 + (static_cast<double>(dim_) / 8 + 32) * 0x1p-23) +
-                  (length + row.residual) * 0x1p-20 + std::sqrt(static_cast<double>(dim_)) * 0x1p-70,
+    // The error of a float32 sum of terms / 8 terms, then the rounding errors of the coordinates.
+    put_slack(lost + row.residual * (1 + (static_cast<double>(terms) / 8 + 32) * 0x1p-23) +
+                  (length + row.residual) * 0x1p-20 + std::sqrt(static_cast<double>(terms)) * 0x1p-70,
               i, out);
     out.stats.max_length = std::max(out.stats.max_length, length * (1 + 1e-12));
+}
+
+void DotCoder::put_row(const float* x, int64_t terms, double lost, int i, int8_t* code, RowStats& out) const {
+    if (!(lost < kInfinity)) return put_slack(kInfinity, i, out);
+    // A row has room for the zeros that follow the last coordinate.
+    put_stats(ops_.quantise(x, terms, static_cast<float>(out.stats.scale), code), terms, lost, i, out);
+}
+
+void DotCoder::put_coarse(const float* x, int64_t terms, double lost, int i, const int8_t* code, RowStats& out) const {
+    if (!(lost < kInfinity)) return put_slack(kInfinity, i, out);
+    put_stats(ops_.halve(x, terms, static_cast<float>(out.stats.scale), code), terms, lost, i, out);
 }
 
 // Gives the coarse codes what does not depend on the codes.
@@ -160,7 +153,6 @@ void DotCoder::encode(const Rows& rows, const int32_t* which, int n, int region,
     start(out, n, dim_, usable_scale(round_up(highest_peak * factor_ / max_code_ * (1 + 1e-6))), false);
     if (coarse_) start(out.coarse, n, dim_, out.stats.scale, true);
     out.codes.assign(coded_rows(n) * row_bytes(), 0);
-    out.tails.clear();
     out.lengths.clear();
     BlockStats& stats = out.stats;
     stats.region = region;
@@ -171,7 +163,9 @@ void DotCoder::encode(const Rows& rows, const int32_t* which, int n, int region,
     for (int i = 0; i < n; ++i) {
         const CentredRow row = ops_.centre_row(rows, which[i], centre, factor_, moved.data());
         const bool within = row.peak * factor_ <= stats.scale * max_code_;
-        put_row(moved.data(), within ? 0 : kInfinity, i, out);
+        int8_t* code = &out.codes[i * row_bytes()];
+        put_row(moved.data(), dim_, within ? 0 : kInfinity, i, code, out);
+        if (coarse_) put_coarse(moved.data(), dim_, within ? 0 : kInfinity, i, code, out.coarse);
         if (metric_ != Metric::inner_product) {
             put_length(row.square, i, out);
             continue;
@@ -196,91 +190,78 @@ void DotCoder::encode(const Rows& rows, const int32_t* which, int n, int region,
     if (coarse_) share(out);
 }
 
-void DotCoder::encode_rotated(const Rows& rows, const int32_t* which, int n, const Rotation& rotation, float* rotated,
-                              CodedBlock& out) const {
-    std::vector<double> squares(n), remainders(n);
-    const double highest = rotate_rows(rows, which, n, rotation, rotated, squares.data(), remainders.data());
-    start(out, n, dim_, usable_scale(round_up(highest / max_code_ * (1 + 1e-6))), false);
-    if (coarse_) start(out.coarse, n, dim_, out.stats.scale, true);
-    start(out.sketch, n, rotation.kept() + 4, out.stats.scale, coarse_);
-    out.codes.assign(coded_rows(n) * row_bytes(), 0);
-    out.tails.assign(coded_rows(n), 0);
-    out.lengths.assign(padded(n, kRowStep), 0);
-    for (int i = 0; i < n; ++i) {
-        const float* own = &rotated[i * rotation.dim_padded()];
-        const double lost = squares[i] < 1e30 ? rotation.error() * std::sqrt(squares[i]) * (1 + 1e-12) +
-                                                    std::sqrt(static_cast<double>(dim_)) * 0x1p-69
-                                              : kInfinity;
-        put_row(own, lost, i, out);
-        put_length(squares[i], i, out);
-        if (lost < kInfinity) put_sketch(own, rotation, squares[i], remainders[i], lost, i, out);
-        else put_slack(kInfinity, i, out.sketch);
-    }
-    out.stats.lengths = out.lengths.data();
-    if (coarse_) share(out);
-}
-
-// Rotates the rows, in chunks that fit in the cache. Returns the largest absolute coordinate, and for each row the
-// square of its length and the length of all but the last coordinates.
-double DotCoder::rotate_rows(const Rows& rows, const int32_t* which, int n, const Rotation& rotation, float* rotated,
-                             double* squares, double* remainders) const {
-    constexpr int64_t kChunk = 64;
-    const int64_t stride = padded(dim_, 8), rotated_stride = rotation.dim_padded();
-    thread_local std::vector<float> given;
+// Computes the coordinates of sketches in float32, padded(kept + 4, 8) a row, and an upper bound of their error.
+// Returns the largest absolute value, without the last four.
+float DotCoder::project(const Rows& rows, const int32_t* which, int n, const Projection& projection, float* out,
+                        double* lost) const {
+    constexpr int kChunk = 64;  // rows that stay in the cache
+    const int kept = projection.kept();
+    const int64_t stride = padded(dim_, 8), wide = padded(kept + 4, 8);
+    thread_local std::vector<float> given, projected;
     given.assign(kChunk * stride, 0);
-    double highest = 0;
+    float highest = 0;
     for (int begin = 0; begin < n; begin += kChunk) {
-        const int64_t taken = std::min<int64_t>(kChunk, n - begin);
-        for (int64_t i = 0; i < taken; ++i) {
+        const int taken = std::min(kChunk, n - begin);
+        double squares[kChunk];
+        for (int i = 0; i < taken; ++i) {
             float* own = &given[i * stride];
-            const double square = ops_.centre_row(rows, which[begin + i], centres_[0].data(), factor_, own).square;
-            squares[begin + i] = square;
-            if (!(square < 1e30)) std::fill(own, own + dim_, 0.0f);
+            squares[i] = ops_.centre_row(rows, which[begin + i], centres_[0].data(), factor_, own).square;
+            if (!(squares[i] < 1e30)) std::fill(own, own + dim_, 0.0f);
         }
-        rotation.rotate(ops_, given.data(), taken, stride, &rotated[begin * rotated_stride]);
-        for (int64_t i = begin; i < begin + taken; ++i) {
-            const float* own = &rotated[i * rotated_stride];
-            double remainder = 0;
-            float peak = 0;
-            for (int64_t c = 0; c < dim_; ++c) {
-                if (c < rotation.first()) remainder += static_cast<double>(own[c]) * own[c];
-                peak = std::max(peak, std::abs(own[c]));
+        projection.project(ops_, given.data(), taken, stride, projected);
+        for (int i = 0; i < taken; ++i) {
+            const float* own = &projected[i * projection.columns()];
+            float* x = &out[(begin + i) * wide];
+            double square = 0;
+            for (int j = 0; j < kept; ++j) {
+                square += static_cast<double>(own[j]) * own[j];
+                highest = std::max(highest, std::abs(own[j]));
+                x[j] = own[j];
             }
-            remainders[i] = std::sqrt(remainder);
-            highest = std::max<double>(highest, peak);
+            // The remainder, less a typical one, is coded as four equal coordinates of half its value, so that the
+            // common scale suffices.
+            const double remainder = std::sqrt(std::max(0.0, squares[i] - square));
+            std::fill_n(x + kept, 4, static_cast<float>((remainder - projection.typical_remainder()) / 2));
+            const double error = projection.error() * (1 + 1e-6), off = 2.01 * error * squares[i];
+            const double length = std::sqrt(squares[i]);
+            lost[begin + i] = squares[i] < 1e30 ? length * (error + 0x1p-20) +
+                                                      std::min(std::sqrt(off), off / std::max(remainder, 1e-300)) +
+                                                      std::sqrt(static_cast<double>(dim_)) * 0x1p-69
+                                                : kInfinity;
         }
     }
     return highest;
 }
 
-// Codes the sketch of row i: the last coordinates, which put_row has coded, and the length of the others.
-void DotCoder::put_sketch(const float* x, const Rotation& rotation, double square, double remainder, double lost, int i,
-                          CodedBlock& block) const {
-    const double fine = block.stats.scale, scale = block.sketch.stats.scale, middle = block.sketch.stats.middle;
-    const auto own = [&](int8_t code) { return coarse_ ? halved(code) : code; };
-    // The remainder, less a typical one, is coded as four equal coordinates of half its value, so that the common scale
-    // suffices.
-    const double quarter = (remainder - rotation.typical_remainder()) / 2;
-    const auto tail = static_cast<int8_t>(std::clamp(std::round(quarter / fine), -127.0, 127.0));
-    const int8_t tails[4] = {tail, tail, tail, tail};
-    std::memcpy(&block.tails[i], tails, 4);
-    const double left = quarter - scale * (own(tail) + middle);
-    double residual = 4 * left * left;
-    int32_t squared_norm = 4 * own(tail) * own(tail), sum = 4 * own(tail);
-    const int8_t* code = &block.codes[i * row_bytes()];
-    for (int64_t c = rotation.first(); c < dim_; ++c) {
-        const double off = x[c] - scale * (own(code[c]) + middle);
-        residual += off * off;
-        squared_norm += own(code[c]) * own(code[c]);
-        sum += own(code[c]);
+void DotCoder::sketch(const Rows& rows, const int32_t* which, int n, const Projection& projection,
+                      Sketches& out) const {
+    const int kept = projection.kept(), terms = kept + 4;
+    const int64_t wide = padded(terms, 8), row_bytes = padded(terms, kRowAlign);
+    thread_local std::vector<float> coordinates;
+    std::vector<double> lost(n);
+    coordinates.assign(n * wide, 0);
+    const float highest = project(rows, which, n, projection, coordinates.data(), lost.data());
+    const double scale = usable_scale(round_up(highest / 127.0 * (1 + 1e-6)));
+    start(out, n, terms, scale, coarse_);
+    out.codes.assign(coded_rows(n) * row_bytes, 0);
+    const auto most = static_cast<float>(127 * scale * (1 - 1e-6));
+    for (int i = 0; i < n; ++i) {
+        float* x = &coordinates[i * wide];
+        int8_t* code = &out.codes[i * row_bytes];
+        // What exceeds the range of the codes is lost.
+        const float quarter = x[kept], within = std::clamp(quarter, -most, most);
+        lost[i] += 2 * std::abs(static_cast<double>(quarter) - within);
+        std::fill_n(x + kept, 4, within);
+        if (!(lost[i] < kInfinity)) {
+            put_slack(kInfinity, i, out);
+        } else if (coarse_) {
+            // The statistics are those of the coarse codes.
+            ops_.quantise(x, terms, static_cast<float>(scale), code);
+            put_coarse(x, terms, lost[i], i, code, out);
+        } else {
+            put_row(x, terms, lost[i], i, code, out);
+        }
     }
-    block.sketch.squared_norms[i] = squared_norm;
-    block.sketch.sums[i] = sum;
-    const double length = scale * std::sqrt(square_of(block.sketch.stats, i));
-    put_slack(lost + std::sqrt(residual) * (1 + rotation.kept() * 0x1p-50) + (std::sqrt(square) + length) * 0x1p-20 +
-                  std::sqrt(static_cast<double>(dim_)) * 0x1p-70,
-              i, block.sketch);
-    block.sketch.stats.max_length = std::max(block.sketch.stats.max_length, length * (1 + 1e-12));
 }
 
 }  // namespace vicinal

@@ -37,7 +37,7 @@
 
 #include "centre.hpp"
 #include "coder.hpp"
-#include "rotation.hpp"
+#include "projection.hpp"
 
 namespace vicinal {
 
@@ -48,9 +48,9 @@ public:
 
     const CentredCoder* centred_coder() const override { return regions() == 1 ? this : nullptr; }
     void centred(const Rows& rows, int64_t row, float* out) const override;
-    bool can_rotate() const override { return sum() == Sum::squares && full_range(); }
-    void encode_rotated(const Rows& rows, const int32_t* which, int n, const Rotation& rotation, float* rotated,
-                        CodedBlock& out) const override;
+    bool can_sketch() const override { return sum() == Sum::squares && max_code_ == 127; }
+    void sketch(const Rows& rows, const int32_t* which, int n, const Projection& projection,
+                Sketches& out) const override;
     int regions() const override { return static_cast<int>(centres_.size()); }
     int region(const Rows& rows, int64_t row) const override;
     double peak(const Rows& rows, int64_t row, int region) const override;
@@ -81,17 +81,15 @@ public:
     double shift(const Rows& rows, int64_t row) const;
 
 private:
-    // Whether codes use their full range, and sums of products of eight more coordinates fit.
-    bool full_range() const { return max_code_ == 127 && dim_ + 8 <= (1 << 28) / (127 * 255); }
-    // Codes row i of a block. `lost` is an upper bound of the errors of x, without those listed above. If it is
-    // infinite, the codes stay 0 and the slack is infinite.
-    void put_row(const float* x, double lost, int i, CodedBlock& block) const;
-    void put_coarse(const float* x, double lost, int i, CodedBlock& block) const;
+    // Codes row i of a block, of `terms` coordinates, and returns its statistics. `lost` is an upper bound of the
+    // errors of x, without those listed above. If it is infinite, the codes stay 0 and the slack is infinite.
+    void put_row(const float* x, int64_t terms, double lost, int i, int8_t* code, RowStats& out) const;
+    // Stores the statistics of the coarse codes of row i, which is coded already.
+    void put_coarse(const float* x, int64_t terms, double lost, int i, const int8_t* code, RowStats& out) const;
+    void put_stats(const CodedRow& row, int64_t terms, double lost, int i, RowStats& out) const;
     void put_length(double square, int i, CodedBlock& block) const;
-    void put_sketch(const float* x, const Rotation& rotation, double square, double remainder, double lost, int i,
-                    CodedBlock& block) const;
-    double rotate_rows(const Rows& rows, const int32_t* which, int n, const Rotation& rotation, float* rotated,
-                       double* squares, double* remainders) const;
+    float project(const Rows& rows, const int32_t* which, int n, const Projection& projection, float* out,
+                  double* lost) const;
     double allowance(const BlockStats& rows, int row, const BlockStats& columns) const;
     double centre_distance(const BlockStats& rows, const BlockStats& columns) const {
         return centre_distances_[rows.region * centres_.size() + columns.region];

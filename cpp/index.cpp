@@ -88,7 +88,6 @@ struct Index::State {
     template <class Call>
     auto run(const int64_t* groups, const Callbacks& callbacks, Call&& call) {
         const Run run(*this);
-        if (stored->rotation_unfinished()) stored->rotate(nullptr, pool, callbacks);
         if (groups && stored->copies().any()) {
             Stored separate(vectors.rows, *coder, groups, isa, pool, callbacks);
             return call(Context{separate, isa, sketch, pool, callbacks, stats});
@@ -156,7 +155,6 @@ uint64_t Index::self_join_share(int64_t k, const int64_t* groups, const Share& s
     const State::Run run(*state_);
     state_->share(groups, callbacks);
     Stored& stored = state_->shared.separate ? *state_->shared.separate : *state_->stored;
-    if (stored.rotation_unfinished()) stored.rotate(nullptr, state_->pool, callbacks);
     const Context context{stored, state_->isa, state_->sketch, state_->pool, callbacks, state_->stats};
     vicinal::self_join_share(context, *state_->shared.plan, share, groups, lists, k);
     return state_->shared.layout;

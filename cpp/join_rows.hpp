@@ -29,6 +29,10 @@ public:
     void encode(int64_t block) const {
         if (queries_) queries_->encode(block);
     }
+    // Makes the sketches of a coded block of queries.
+    void sketch(int64_t block) const {
+        if (queries_) queries_->sketch(block);
+    }
     // The region from whose centre a block must be coded to be compared with a block of columns. Stored rows have one
     // code only.
     int region(int64_t column_block) const { return queries_ ? stored_.stats(column_block).region : 0; }

@@ -5,6 +5,8 @@
 #include <limits>
 #include <numeric>
 
+#include "sketch.hpp"
+
 namespace vicinal {
 namespace {
 
@@ -22,8 +24,7 @@ LazyJoin::Worker::Worker(const LazyJoin& join)
 
 bool LazyJoin::suits(const Context& context, int64_t k) {
     const Callbacks& callbacks = context.callbacks;
-    return k <= kMostK && context.stored.size() <= kMostRows && !callbacks.save && !callbacks.resume &&
-           context.sketch <= 0 && !context.stored.rotation();
+    return k <= kMostK && context.stored.size() <= kMostRows && !callbacks.save && !callbacks.resume;
 }
 
 LazyJoin::LazyJoin(const Context& context, const JoinPlan& plan, const int64_t* groups, Lists& lists)
@@ -52,6 +53,7 @@ void LazyJoin::run() {
                       [&](int worker, int64_t block) { seed(workers_[worker], block); });
     context_.stats.seconds_seed = seeding.seconds();
     const Timer scanning;
+    prepare_sketches();
     std::vector<JoinPlan::Task> tasks;
     for (int64_t number = 0; number < plan_.size(); ++number) {
         const JoinPlan::Task task = plan_.task(number);
@@ -75,6 +77,14 @@ void LazyJoin::run() {
     settle_all();
     context_.stats.seconds_scan = scanning.seconds();
     for (const Worker& worker : workers_) context_.stats.candidates += worker.measure.count();
+}
+
+void LazyJoin::prepare_sketches() {
+    if (!use_sketches(context_.stored, nullptr, k_, context_.sketch, {}, context_.isa, context_.pool,
+                      context_.callbacks))
+        return;
+    context_.stats.sketch = static_cast<int>(stored_.sketches().bytes());
+    for (Worker& worker : workers_) worker.filter.use_sketches(stored_, context_.isa);
 }
 
 // The k-th highest of kPanel scores, or one below it where some are equal; destroys them. Without branches, which could

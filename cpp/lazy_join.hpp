@@ -52,6 +52,7 @@ private:
     }
 
     void seed(Worker& worker, int64_t block);
+    void prepare_sketches();
     void scan(Worker& worker, int64_t row_block, int64_t column_block);
     void take(Worker& worker, int64_t row_block, int64_t column_block);
     void lower(int64_t position, float upper);

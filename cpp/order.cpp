@@ -88,7 +88,6 @@ void place_by_pivots(const Rows& rows, const std::vector<int32_t>& which, int re
     CodedBlock columns;
     coder.encode(rows, picked.data(), pivots, region, highest, columns);
     const Panels panels(columns, layout_of(coder, rows.matrix.dim));
-    const Range all{0, panels.layout().bytes};
     const std::vector<double> radii(std::max(pivots, kChunk), 0);
     const auto score = [&](const CodedBlock& coded, std::vector<int32_t>& out) {
         const auto size = static_cast<int>(padded(coded.stats.size, kRowStep));
@@ -99,8 +98,8 @@ void place_by_pivots(const Rows& rows, const std::vector<int32_t>& which, int re
             const ScanJob job = {coded.codes.data(),
                                  coder.row_bytes(),
                                  size,
-                                 panels.at(first / kPanel, all),
-                                 panels.groups(all),
+                                 panels.at(first / kPanel),
+                                 panels.groups(),
                                  row_thresholds.base.data(),
                                  row_thresholds.least_score.data(),
                                  &column_thresholds.base[first],

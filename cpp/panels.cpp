@@ -10,10 +10,9 @@ namespace vicinal {
 
 Panels::Panels(int64_t panels, const Layout& layout)
     : layout_(layout),
-      packed_(layout.bytes + layout.tail),
       // The scan may read up to 64 bytes a column beyond the last panel; the rows have zeros there.
-      bytes_(panels * kPanel * packed_ + 64 * kPanel) {
-    std::memset(bytes_.get() + panels * kPanel * packed_, 0, 64 * kPanel);
+      bytes_(panels * kPanel * layout.bytes + 64 * kPanel) {
+    std::memset(bytes_.get() + panels * kPanel * layout.bytes, 0, 64 * kPanel);
 }
 
 template <int kWidth>
@@ -66,34 +65,27 @@ static void unpack_panel(const uint8_t* in, int64_t count, int64_t row_bytes, in
     }
 }
 
-void Panels::pack(int64_t panel, const CodedBlock& coded) {
+void Panels::pack(int64_t panel, const int8_t* codes, int size) {
     const auto run = layout_.width == 4 ? pack_panel<4> : pack_panel<8>;
-    for (int64_t first = 0; first < coded.stats.size; first += kPanel) {
-        uint8_t* out = bytes_.get() + (panel + first / kPanel) * kPanel * packed_;
-        run(&coded.codes[first * layout_.row_bytes], layout_.row_bytes, layout_.bytes / layout_.width, layout_.offset,
-            out);
-        if (layout_.tail == 0) continue;
-        uint8_t* tail = out + kPanel * layout_.bytes;
-        std::memset(tail, 0, kPanel * layout_.tail);
-        if (!coded.tails.empty()) {
-            run(reinterpret_cast<const int8_t*>(&coded.tails[first]), layout_.tail, 1, layout_.offset, tail);
-        }
+    for (int first = 0; first < size; first += kPanel, ++panel) {
+        run(codes + first * layout_.row_bytes, layout_.row_bytes, groups(), layout_.offset,
+            bytes_.get() + panel * kPanel * layout_.bytes);
     }
 }
 
-void Panels::unpack(int64_t panel, int64_t size, const Range& range, int8_t* out) const {
+void Panels::unpack(int64_t panel, int64_t size, int8_t* out) const {
     const auto run = layout_.width == 4 ? unpack_panel<4> : unpack_panel<8>;
-    std::memset(out, 0, padded(size, kRowStep) * range.row_bytes());
+    std::memset(out, 0, padded(size, kRowStep) * layout_.row_bytes);
     for (int64_t first = 0; first < size; first += kPanel) {
-        run(at(panel + first / kPanel, range), std::min<int64_t>(kPanel, size - first), range.row_bytes(),
-            groups(range), layout_.offset, out + first * range.row_bytes());
+        run(at(panel + first / kPanel), std::min<int64_t>(kPanel, size - first), layout_.row_bytes, groups(),
+            layout_.offset, out + first * layout_.row_bytes);
     }
 }
 
-void Panels::unpack_columns(int64_t panel, const Range& range, uint8_t* out) const {
-    const int64_t row_bytes = range.row_bytes();
-    for (int c = 0; c < kPanel; ++c) std::memset(out + c * row_bytes + range.bytes, 0, row_bytes - range.bytes);
-    columns_of_four(at(panel, range), row_bytes, groups(range), out);
+void Panels::unpack_columns(int64_t panel, uint8_t* out) const {
+    const int64_t row_bytes = layout_.row_bytes, bytes = layout_.bytes;
+    for (int c = 0; c < kPanel; ++c) std::memset(out + c * row_bytes + bytes, 0, row_bytes - bytes);
+    columns_of_four(at(panel), row_bytes, groups(), out);
 }
 
 static std::vector<int64_t> panels_before(const std::vector<int64_t>& firsts) {
@@ -107,10 +99,10 @@ Blocks::Blocks(std::vector<int64_t> firsts) : firsts_(std::move(firsts)), first_
     for (int64_t b = 0; b < count(); ++b) highest_ = std::max(highest_, size(b));
 }
 
-Layer::Layer(const Blocks& blocks, const Panels& panels, const Range& range, bool shifts, bool lengths, bool coarse)
+Layer::Layer(const Blocks& blocks, const Panels& panels, Of of, bool shifts, bool lengths, bool coarse)
     : blocks_(&blocks),
       panels_(&panels),
-      range_(range),
+      of_(of),
       coarse_(coarse),
       squared_norms_(blocks.size()),
       sums_(blocks.size()),
@@ -121,8 +113,8 @@ Layer::Layer(const Blocks& blocks, const Panels& panels, const Range& range, boo
 
 void Layer::unpack(int64_t block, int8_t* out) const {
     const int64_t size = block_stats_[block].size;
-    panels_->unpack(blocks_->panel(block), size, range_, out);
-    if (coarse_) halve(out, size * range_.row_bytes());
+    panels_->unpack(blocks_->panel(block), size, out);
+    if (coarse_) halve(out, size * row_bytes());
 }
 
 void Layer::put(int64_t block, const RowStats& coded) {

@@ -1,8 +1,9 @@
-// Codes packed as the scan reads them: blocks of rows, their panels, and layers of a panel.
+// Codes packed as the scan reads them: blocks of rows, their panels, and layers.
 #pragma once
 
 #include <memory>
 #include <new>
+#include <optional>
 #include <vector>
 
 #include "coder.hpp"
@@ -31,48 +32,36 @@ private:
 // The layout of the codes of a row in a panel.
 struct Layout {
     int64_t bytes;      // a multiple of width
-    int64_t tail;       // further bytes that only sketches use: one group or none
-    int64_t row_bytes;  // of a row in a CodedBlock
+    int64_t row_bytes;  // of a row that is not packed
     int width;          // bytes in a group
     uint8_t offset;     // added to each code
 };
 
-inline Layout layout_of(const Coder& coder, int64_t dim, bool tail = false) {
+inline Layout layout_of(const Coder& coder, int64_t dim) {
     const int width = coder.group_bytes();
-    return {padded(dim, width), tail ? width : 0, coder.row_bytes(), width, coder.offset()};
+    return {padded(dim, width), coder.row_bytes(), width, coder.offset()};
 }
-
-// A range of the bytes of each row in a panel, in whole groups: all but the tail, or some coordinate up to the end of
-// the tail.
-struct Range {
-    int64_t first, bytes;
-
-    int64_t row_bytes() const { return padded(bytes, kRowAlign); }
-};
 
 // The packed codes of all rows.
 class Panels {
 public:
     Panels(int64_t panels, const Layout& layout);
     Panels(const CodedBlock& coded, const Layout& layout) : Panels((coded.stats.size + kPanel - 1) / kPanel, layout) {
-        pack(0, coded);
+        pack(0, coded.codes.data(), coded.stats.size);
     }
 
     const Layout& layout() const { return layout_; }
-    int groups(const Range& range) const { return static_cast<int>(range.bytes / layout_.width); }
-    const uint8_t* at(int64_t panel, const Range& range) const {
-        return bytes_.get() + kPanel * (panel * packed_ + range.first);
-    }
-    // Packs rows into panels, from the first row of a panel on.
-    void pack(int64_t panel, const CodedBlock& coded);
+    int groups() const { return static_cast<int>(layout_.bytes / layout_.width); }
+    const uint8_t* at(int64_t panel) const { return bytes_.get() + kPanel * panel * layout_.bytes; }
+    // Packs rows into panels, from the first row of a panel on. The codes are padded with rows up to a whole panel.
+    void pack(int64_t panel, const int8_t* codes, int size);
     // Unpacks rows, from the first row of a panel on, into the rows of a ScanJob.
-    void unpack(int64_t panel, int64_t size, const Range& range, int8_t* out) const;
+    void unpack(int64_t panel, int64_t size, int8_t* out) const;
     // Unpacks the columns of a panel of the dot kernel, without subtracting the offset, with zeros up to row_bytes.
-    void unpack_columns(int64_t panel, const Range& range, uint8_t* out) const;
+    void unpack_columns(int64_t panel, uint8_t* out) const;
 
 private:
     Layout layout_;
-    int64_t packed_;  // bytes of a row in a panel
     Bytes bytes_;
 };
 
@@ -96,30 +85,48 @@ private:
     int highest_ = 192;
 };
 
-// A range of bytes of all coded rows, with the statistics of the blocks: the whole codes, or the sketches.
+// Codes of all rows, with the statistics of the blocks: the whole codes, or the sketches.
 class Layer {
 public:
+    enum class Of { codes, sketches };
     // `coarse`: the scan reads the codes as coarse codes (coarse.hpp).
-    Layer(const Blocks& blocks, const Panels& panels, const Range& range, bool shifts, bool lengths, bool coarse);
+    Layer(const Blocks& blocks, const Panels& panels, Of of, bool shifts, bool lengths, bool coarse);
 
     const Blocks& blocks() const { return *blocks_; }
     const BlockStats& stats(int64_t block) const { return block_stats_[block]; }
-    const Range& range() const { return range_; }
+    Of of() const { return of_; }
     bool coarse() const { return coarse_; }
-    int groups() const { return panels_->groups(range_); }
+    int64_t bytes() const { return panels_->layout().bytes; }
+    int64_t row_bytes() const { return panels_->layout().row_bytes; }
+    int groups() const { return panels_->groups(); }
     // The packed codes of the panel that contains a column of a block.
-    const uint8_t* at(int64_t block, int column) const { return panels_->at(blocks_->panel(block, column), range_); }
-    // Unpacks that panel, or all rows of a block as the scan reads them.
-    void unpack_columns(int64_t block, int column, uint8_t* out) const {
-        panels_->unpack_columns(blocks_->panel(block, column), range_, out);
+    const uint8_t* at(int64_t block, int column) const { return panels_->at(blocks_->panel(block, column)); }
+    // The columns of that panel one after the other, as Panels::unpack_columns writes them: kept, or unpacked into
+    // `room`.
+    const uint8_t* columns(int64_t block, int column, std::vector<uint8_t>& room) const {
+        const int64_t panel = blocks_->panel(block, column), size = kPanel * row_bytes();
+        if (kept_) return kept_->get() + panel * size;
+        room.resize(size);
+        panels_->unpack_columns(panel, room.data());
+        return room.data();
     }
+    // Keeps the columns of all panels so.
+    void keep_columns() {
+        const int64_t size = kPanel * row_bytes();
+        kept_.emplace(blocks_->panels() * size);
+        for (int64_t panel = 0; panel < blocks_->panels(); ++panel) {
+            panels_->unpack_columns(panel, kept_->get() + panel * size);
+        }
+    }
+    // Unpacks all rows of a block as the scan reads them.
     void unpack(int64_t block, int8_t* out) const;
     void put(int64_t block, const RowStats& rows);
 
 private:
     const Blocks* blocks_;
     const Panels* panels_;
-    Range range_;
+    Of of_;
+    std::optional<Bytes> kept_;
     bool coarse_;
     std::vector<int32_t> squared_norms_, sums_;
     std::vector<float> slacks_, lengths_;

@@ -75,4 +75,8 @@ void QueryBlocks::encode(int64_t block) {
     }
 }
 
+void QueryBlocks::sketch(int64_t block) {
+    stored_.sketch(queries_, &order_[first(block)], size(block), blocks_[block].sketch);
+}
+
 }  // namespace vicinal

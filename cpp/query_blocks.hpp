@@ -36,6 +36,7 @@ public:
     }
 
     void encode(int64_t block);
+    void sketch(int64_t block);
     // The codes of a block from the centre of a region.
     const CodedBlock& at(int64_t block, int region) const { return blocks_[block * coder_.regions() + region]; }
 

@@ -7,23 +7,26 @@
 #include <mutex>
 #include <optional>
 
-#include "rotation.hpp"
+#include "projection.hpp"
 #include "tile.hpp"
 
 namespace vicinal {
 namespace {
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
-constexpr int64_t kSmallest = 16384;         // rows; with fewer, the choice of a size takes too long
-constexpr int64_t kFewestPairs = 128 << 20;  // pairs; with fewer, likewise
-constexpr double kSlowest = 16;              // products a cycle; in slower scans products do not dominate the cost
-constexpr int kLargest = 192;                // coordinates of a sketch
-constexpr int64_t kSample = 1024;
-constexpr int64_t kTried = 384;    // rows whose pairs are compared, besides the sample
-constexpr int64_t kMeasured = 96;  // rows among them whose radius is estimated
-constexpr int kIterations = 4;
-constexpr double kScale = 1.2;  // scale of rotated codes relative to others
-constexpr int64_t kChunk = 64;  // rows in a task
+// With fewer rows and pairs, or rows and products of all pairs, the choice of a size takes too long.
+constexpr int64_t kSmallest = 16384, kFewestPairs = 128 << 20;
+constexpr int64_t kSmallestWide = 4096;
+constexpr double kFewestProducts = 1LL << 35;
+constexpr double kSlowest = 16;                   // products a cycle; in slower scans products do not dominate the cost
+constexpr int kLargest = 192;                     // coordinates of a sketch
+constexpr int64_t kSample = 2048, kFewer = 1024;  // rows of a sample, and of one of a small set
+constexpr int64_t kTried = 384;                   // rows whose pairs are compared, besides the sample
+constexpr int64_t kMeasured = 96;                 // rows among them whose radius is estimated
+constexpr int kIterations = 3;                    // one less of a small set
+constexpr int64_t kFew = 16384;                   // rows of a small set, in which the time for directions shows
+constexpr double kScale = 0.8;                    // error of sketches relative to that of codes
+constexpr int64_t kChunk = 64;                    // rows in a task
 // Estimated costs, in processor cycles: of a pair in the scan besides its products, and of a pair that passes.
 constexpr double kPairCycles = 0.4;
 constexpr double kPassedCycles = 70;
@@ -41,12 +44,8 @@ int largest_size(const Stored& stored) {
     return static_cast<int>(std::min<int64_t>(stored.rows().matrix.dim / 2, kLargest) / kProjected * kProjected);
 }
 
-// Number of directions in a sketch of `size` coordinates: without the padding to groups of four and the four
-// coordinates of the remainder.
-int sketch_directions(const Stored& stored, int size) {
-    const int64_t dim = stored.rows().matrix.dim;
-    return static_cast<int>(size - 4 - (padded(dim, 4) - dim));
-}
+// Number of directions in a sketch of `size` coordinates: without the four coordinates of the remainder.
+int sketch_directions(int size) { return size - 4; }
 
 // Codes of rows too far from the centre would be equal.
 bool all_rows_close(const Stored& stored) {
@@ -76,7 +75,8 @@ public:
     void find_directions(int columns) {
         columns_ = columns;
         const int64_t n = stored_.size();
-        sampled_ = std::min(kSample, std::max<int64_t>(n / 64, std::min<int64_t>(n, 2 * columns_)));
+        const bool few = n < kFew;
+        sampled_ = std::min(n, few ? kFewer : kSample);
         sample_.assign(sampled_ * stride_, 0);
         each(sampled_,
              [&](int64_t i) { read_centred(stored_.rows(), stored_.row(i * n / sampled_), &sample_[i * stride_]); });
@@ -88,19 +88,19 @@ public:
             value = static_cast<float>(static_cast<int32_t>(state >> 32)) * 0x1p-31f;
         }
         std::vector<float> products(sampled_ * columns);
-        for (int i = 0; i < kIterations; ++i) {
+        for (int i = few; i < kIterations; ++i) {
             project(sample_, sampled_, stride_, dim_, directions, products);
             std::vector<float> next(directions.size());
             project_across(products, next);
             directions.swap(next);
-            orthonormalise(directions, dim_, columns);
+            orthonormalise(ops_, directions, dim_, columns);
         }
     }
 
-    // Takes the directions that the stored rows are rotated by.
-    void use_directions(const Rotation& rotation) {
-        columns_ = rotation.columns();
-        directions_ = rotation.directions();
+    // Takes the directions of the sketches that there are.
+    void use_directions(const Projection& projection) {
+        columns_ = projection.columns();
+        directions_ = projection.directions();
     }
 
     // The size of least estimated cost, or 0 for no sketches.
@@ -109,15 +109,15 @@ public:
         const double rate = (coarse() ? *isa_.coarse : stored_.coder().scan(isa_)).products_a_cycle;
         const double passed_rate =
             std::min(kPassedBytesACycle, kPassedAProduct * stored_.coder().scan(isa_).products_a_cycle);
-        const auto rotated = static_cast<double>(stored_.size() + (queries_ ? queries_->matrix.n_vectors : 0));
+        const auto projected = static_cast<double>(stored_.size() + (queries_ ? queries_->matrix.n_vectors : 0));
         double least = 0.85 * (static_cast<double>(dim_) / rate + kPairCycles);
         int best = 0;
         for (size_t s = 0; s < sizes.size(); ++s) {
-            const double rotation = stored_.rotation() ? 0
-                                                       : 8 * static_cast<double>(dim_) * sizes[s] / rate * rotated /
-                                                             pair_count(stored_, queries_);
+            const double projection = stored_.projection() ? 0
+                                                           : 4 * static_cast<double>(dim_) * sizes[s] / rate *
+                                                                 projected / pair_count(stored_, queries_);
             const double passed = shares[s] * (kPassedCycles + static_cast<double>(dim_) / passed_rate);
-            const double cost = sizes[s] / rate + kPairCycles + rotation + passed;
+            const double cost = sizes[s] / rate + kPairCycles + projection + passed;
             if (cost >= least) continue;
             least = cost;
             best = sizes[s];
@@ -125,13 +125,14 @@ public:
         return best;
     }
 
-    // The rotation for sketches of this size. The last call: it releases the sample.
-    std::unique_ptr<const Rotation> rotation(int size) {
+    // The projection for sketches of this size. The last call: it releases the sample.
+    std::unique_ptr<const Projection> projection(int size) {
         const Part some = part_of(nullptr);
         double typical = 0;
         for (double one : remainders_of(some, {size})) typical += one / static_cast<double>(some.squares.size());
         sample_ = {};
-        return std::make_unique<Rotation>(directions_, dim_, columns_, sketch_directions(stored_, size), typical);
+        return std::make_unique<Projection>(directions_, dim_, columns_, sketch_directions(size), typical,
+                                            stored_.coder().scan(isa_));
     }
 
 private:
@@ -146,7 +147,9 @@ private:
                                                                   : std::vector<double>{0};
         const std::vector<double> stored_remainders = remainders_of(stored, sizes),
                                   remainders = remainders_of(rows, sizes);
-        const double scale = (coarse() ? 2 : 1) * kScale * stored_.stats(stored_.blocks() / 2).scale;
+        // The length of the errors of sketches does not depend on their size.
+        const double error = (coarse() ? 2 : 1) * kScale * stored_.stats(stored_.blocks() / 2).scale *
+                             std::sqrt(static_cast<double>(dim_) / 12);
         std::vector<int64_t> passing(sizes.size());
         int64_t pairs = 0;
         for (size_t a = 0; a < rows.squares.size(); ++a) {
@@ -154,12 +157,12 @@ private:
                 const double radius = std::max(radii[a % radii.size()], stored_radii[b % stored_radii.size()]);
                 double square = 0;
                 for (size_t s = 0, j = 0; s < sizes.size(); ++s) {
-                    for (; static_cast<int>(j) < sketch_directions(stored_, sizes[s]); ++j) {
+                    for (; static_cast<int>(j) < sketch_directions(sizes[s]); ++j) {
                         const double off = rows.products[a * columns_ + j] - stored.products[b * columns_ + j];
                         square += off * off;
                     }
                     const double off = remainders[a * sizes.size() + s] - stored_remainders[b * sizes.size() + s];
-                    const double bound = radius + 2 * scale * std::sqrt(sizes[s] / 12.0);
+                    const double bound = radius + 2 * error;
                     if (square + off * off > bound * bound) break;  // larger sketches exclude the pair too
                     ++passing[s];
                 }
@@ -203,7 +206,7 @@ private:
         for (size_t a = 0; a < part.squares.size(); ++a) {
             double square = part.squares[a];
             for (size_t s = 0, j = 0; s < sizes.size(); ++s) {
-                for (; static_cast<int>(j) < sketch_directions(stored_, sizes[s]); ++j) {
+                for (; static_cast<int>(j) < sketch_directions(sizes[s]); ++j) {
                     square -= static_cast<double>(part.products[a * columns_ + j]) * part.products[a * columns_ + j];
                 }
                 left[a * sizes.size() + s] = std::sqrt(std::max(0.0, square));
@@ -273,8 +276,8 @@ private:
         const int64_t m = columns_;
         pool_.run((n + kChunk - 1) / kChunk, callbacks_, [&](int, int64_t task) {
             const int64_t first = task * kChunk;
-            ops_.project(&x[first * stride], std::min(kChunk, n - first), stride, dim, directions.data(), m,
-                         &out[first * m]);
+            ops_.project_fused(&x[first * stride], std::min(kChunk, n - first), stride, dim, directions.data(), m,
+                               &out[first * m]);
         });
     }
 
@@ -288,7 +291,7 @@ private:
             for (int64_t i = 0; i < sampled_; ++i) {
                 for (int64_t c = 0; c < n; ++c) across[c * sampled_ + i] = sample_[i * stride_ + first + c];
             }
-            ops_.project(across.data(), n, sampled_, sampled_, products.data(), m, &out[first * m]);
+            ops_.project_fused(across.data(), n, sampled_, sampled_, products.data(), m, &out[first * m]);
         });
     }
 
@@ -309,21 +312,24 @@ private:
 
 bool sketches_may_help(const Stored& stored, const Rows* queries, int64_t k, int size, const Isa& isa) {
     const CentredCoder* coder = stored.coder().centred_coder();
-    if (!coder || !coder->can_rotate() || size == 0) return false;
-    if (size > 0) return sketch_directions(stored, size) > 0 && size <= padded(stored.rows().matrix.dim, 4);
+    if (!coder || !coder->can_sketch() || size == 0) return false;
+    if (size > 0) return size <= padded(stored.rows().matrix.dim, 4);
     if (stored.coder().scan(isa).products_a_cycle < kSlowest) return false;
-    return k <= stored.sketch_max_k() || (largest_size(stored) >= 2 * kProjected && stored.size() >= kSmallest &&
-                                          pair_count(stored, queries) >= kFewestPairs && all_rows_close(stored));
+    if (k <= stored.sketch_max_k()) return true;
+    const double pairs = pair_count(stored, queries), products = pairs * static_cast<double>(stored.rows().matrix.dim);
+    const bool many = (stored.size() >= kSmallest && pairs >= kFewestPairs) ||
+                      (stored.size() >= kSmallestWide && products >= kFewestProducts);
+    return many && largest_size(stored) >= 2 * kProjected && all_rows_close(stored);
 }
 
 bool use_sketches(Stored& stored, const Rows* queries, int64_t k, int size, const Limits& limits, const Isa& isa,
                   Pool& pool, const Callbacks& callbacks) {
     if (!sketches_may_help(stored, queries, k, size, isa)) return false;
-    if (k <= stored.sketch_max_k() || (size > 0 && stored.rotation())) return true;
+    if (k <= stored.sketch_max_k() || (size > 0 && stored.projection())) return true;
     std::optional<Sketcher> sketcher(std::in_place, stored, queries, limits, isa, pool, callbacks);
-    if (stored.rotation()) {
-        sketcher->use_directions(*stored.rotation());
-        if (!sketcher->choose(k, {static_cast<int>(stored.sketches().range().bytes)})) return false;
+    if (stored.projection()) {
+        sketcher->use_directions(*stored.projection());
+        if (!sketcher->choose(k, {static_cast<int>(stored.sketches().bytes())})) return false;
     } else {
         const int largest = largest_size(stored);
         sketcher->find_directions(size > 0 ? static_cast<int>(padded(size, kProjected)) : largest);
@@ -331,9 +337,9 @@ bool use_sketches(Stored& stored, const Rows* queries, int64_t k, int size, cons
         for (int one = 2 * kProjected; one <= largest; one += kProjected) sizes.push_back(one);
         if (size < 0) size = sketcher->choose(k, sizes);
         if (size == 0) return false;
-        auto rotation = sketcher->rotation(size);
-        sketcher.reset();  // free its memory before the rotation
-        stored.rotate(std::move(rotation), pool, callbacks);
+        auto projection = sketcher->projection(size);
+        sketcher.reset();  // free its memory before the sketches are made
+        stored.add_sketches(std::move(projection), pool, callbacks);
     }
     stored.raise_sketch_max_k(k);
     return true;

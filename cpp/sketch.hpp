@@ -1,23 +1,20 @@
 // Sketches of rows: a few coordinates that exclude most pairs, so that few pairs need their full codes.
 //
-// Let y = f (x - c) be a row as the dot coder centres and scales it. The stored rows are rotated (rotation.hpp) to z =
-// Q'y, whose last m coordinates are those in which the rows vary most, and coded so. With rho the length of the other
-// coordinates, the sketch
-//     s(x) = (z_last, rho)
-// brings no pair farther apart: |y - y'|^2 = |z_last - z'_last|^2 + |z_others - z'_others|^2, and |rho - rho'| is at
-// most |z_others - z'_others|. So a lower bound of |s - s'| is a lower bound of the distance. A sketch is the end of a
-// row's codes followed by rho, coded as four equal coordinates (less a typical rho, the same for all rows, which shifts
-// all sketches alike). Only rho takes additional memory: the scan of the sketches reads the end of the panels, that of
-// the codes all but rho. A sketch has a `slack` of its own for the errors of rounding and of the rotation.
+// Let y = f (x - c) be a row as the dot coder centres and scales it, and A and B the maps of projection.hpp. With rho
+// the length of B y, the sketch
+//     s(y) = (A y, rho)
+// brings no pair farther apart, so that a lower bound of |s(y) - s(y')| is a lower bound of the distance. Rho is coded
+// as four equal coordinates (less a typical rho, the same for all rows, which shifts all sketches alike). Sketches have
+// a `slack` of their own for the errors of rounding and of the projection. They are stored beside the codes.
 //
-// The directions in which the rows vary most are computed by a few steps of orthogonal iteration on a sample. For most
-// embeddings a third of the coordinates excludes almost every pair; the pairs that pass are checked again with the full
-// codes, one at a time.
+// The directions are those in which the rows vary most, computed by a few steps of orthogonal iteration on a sample.
+// For most embeddings a third of the coordinates excludes almost every pair; the pairs that pass are checked again with
+// the full codes, one at a time.
 //
 // Choice of the size. Codes give approximate distances to the k-th neighbour for a sample of the queries, where no
 // limits are known. Pairs of the sample with a sample of the stored rows then give the share of pairs that sketches of
-// each size would let pass. The size of least estimated cost is taken, or none. The choice affects speed only. Rows are
-// rotated once; later calls use the sketches or ignore them.
+// each size would let pass. The size of least estimated cost is taken, or none. The choice affects speed only. Sketches
+// are made once; later calls use or ignore them.
 #pragma once
 
 #include "pool.hpp"
@@ -36,7 +33,7 @@ struct Limits {
     const double* stored = nullptr;
 };
 
-// Decides whether a join uses sketches, and rotates the stored rows if they have none yet.
+// Decides whether a join uses sketches, and gives the stored rows sketches if they have none yet.
 bool use_sketches(Stored& stored, const Rows* queries, int64_t k, int size, const Limits& limits, const Isa& isa,
                   Pool& pool, const Callbacks& callbacks);
 

@@ -9,6 +9,7 @@ namespace {
 constexpr int kBlockStep = 192;             // a multiple of kPanel and kRowStep
 constexpr int64_t kBlockBytes = 320 << 10;  // the codes of a block stay in the second-level cache
 constexpr int kMaxBlock = 768;
+constexpr int64_t kFew = 16384;  // rows whose codes are kept one after the other too, for the pairs that pass a sketch
 
 int choose_block(int64_t size, int64_t row_bytes) {
     const int64_t by_cache = kBlockBytes / row_bytes, by_count = size / 16;
@@ -47,9 +48,9 @@ Stored::Stored(const Rows& rows, const Coder& coder, Copies&& copies, Order&& or
       coder_(&coder),
       copies_(std::move(copies)),
       blocks_(choose_firsts(order, coder)),
-      panels_(blocks_.panels(), layout_of(coder, rows.matrix.dim, coder.sum() == Sum::squares)),
-      layer_(blocks_, panels_, {0, panels_.layout().bytes},
-             coder.sum() == Sum::products || coder.sum() == Sum::absolutes, coder.sum() == Sum::squares, false),
+      panels_(blocks_.panels(), layout_of(coder, rows.matrix.dim)),
+      layer_(blocks_, panels_, Layer::Of::codes, coder.sum() == Sum::products || coder.sum() == Sum::absolutes,
+             coder.sum() == Sum::squares, false),
       order_(std::move(order.rows)),
       ops_(isa.rows),
       columns_(padded(blocks(), kProjected)),
@@ -58,7 +59,7 @@ Stored::Stored(const Rows& rows, const Coder& coder, Copies&& copies, Order&& or
     const int64_t n = size(), dim = rows.matrix.dim;
     if (coder.coarse()) {
         const bool products = coder.sum() == Sum::products;
-        coarse_ = std::make_unique<Layer>(blocks_, panels_, layer_.range(), products, !products, true);
+        coarse_ = std::make_unique<Layer>(blocks_, panels_, Layer::Of::codes, products, !products, true);
     }
     pool.run(blocks(), callbacks, [&](int, int64_t b) {
         CodedBlock coded;
@@ -89,45 +90,36 @@ Stored::Stored(const Rows& rows, const Coder& coder, Copies&& copies, Order&& or
 }
 
 void Stored::put(int64_t block, const CodedBlock& coded) {
-    panels_.pack(blocks_.panel(block), coded);
+    panels_.pack(blocks_.panel(block), coded.codes.data(), coded.stats.size);
     layer_.put(block, coded);
     if (coarse_) coarse_->put(block, coded.coarse);
-    if (sketches_) sketches_->put(block, coded.sketch);
 }
 
 void Stored::encode(const Rows& rows, const int32_t* which, int n, int region, CodedBlock& out) const {
-    if (rotation_) {
-        const auto buffer = std::make_unique_for_overwrite<float[]>(n * rotation_->dim_padded());
-        return encode_rotated(rows, which, n, buffer.get(), out);
-    }
     double highest = 0;
     for (int i = 0; i < n; ++i) highest = std::max(highest, coder_->peak(rows, which[i], region));
     coder_->encode(rows, which, n, region, highest, out);
+    if (projection_) sketch(rows, which, n, out.sketch);
 }
 
-void Stored::encode_rotated(const Rows& rows, const int32_t* which, int n, float* buffer, CodedBlock& out) const {
-    coder_->centred_coder()->encode_rotated(rows, which, n, *rotation_, buffer, out);
+void Stored::sketch(const Rows& rows, const int32_t* which, int n, Sketches& out) const {
+    coder_->centred_coder()->sketch(rows, which, n, *projection_, out);
 }
 
-void Stored::rotate(std::unique_ptr<const Rotation> rotation, Pool& pool, const Callbacks& callbacks) {
-    // One allocation for all threads, so that the memory is returned to the system; allocations of the threads would
-    // stay with the process. Before anything changes, because it may fail.
-    const int64_t each = max_block_size() * (rotation ? *rotation : *rotation_).dim_padded();
-    const auto buffer = std::make_unique_for_overwrite<float[]>(pool.threads() * each);
-    if (rotation) {
-        const Layout& layout = panels_.layout();
-        const Range range{rotation->first(), layout.bytes - rotation->first() + layout.tail};
-        auto sketches = std::make_unique<Layer>(blocks_, panels_, range, false, false, coder_->coarse());
-        rotation_ = std::move(rotation);
-        sketches_ = std::move(sketches);
-    }
-    rotation_unfinished_ = true;
-    pool.run(blocks(), callbacks, [&](int worker, int64_t b) {
-        CodedBlock coded;
-        encode_rotated(rows_, &order_[blocks_.first(b)], blocks_.size(b), &buffer[worker * each], coded);
-        put(b, coded);
+void Stored::add_sketches(std::unique_ptr<const Projection> projection, Pool& pool, const Callbacks& callbacks) {
+    const int64_t bytes = projection->kept() + 4;
+    auto panels = std::make_unique<Panels>(blocks_.panels(), Layout{bytes, padded(bytes, kRowAlign), 4, 128});
+    auto sketches = std::make_unique<Layer>(blocks_, *panels, Layer::Of::sketches, false, false, coder_->coarse());
+    pool.run(blocks(), callbacks, [&](int, int64_t block) {
+        Sketches made;
+        coder_->centred_coder()->sketch(rows_, &order_[blocks_.first(block)], blocks_.size(block), *projection, made);
+        panels->pack(blocks_.panel(block), made.codes.data(), made.stats.size);
+        sketches->put(block, made);
     });
-    rotation_unfinished_ = false;
+    if (size() < kFew) layer_.keep_columns();
+    projection_ = std::move(projection);
+    sketch_panels_ = std::move(panels);
+    sketches_ = std::move(sketches);
 }
 
 void Stored::distances_to_means(const float* rows, int64_t n, int64_t stride, std::vector<float>& out) const {

@@ -8,7 +8,7 @@
 #include "copies.hpp"
 #include "order.hpp"
 #include "panels.hpp"
-#include "rotation.hpp"
+#include "projection.hpp"
 
 namespace vicinal {
 
@@ -25,15 +25,15 @@ public:
     int64_t first(int64_t block) const { return blocks_.first(block); }
     int64_t blocks() const { return blocks_.count(); }
     const BlockStats& stats(int64_t block) const { return layer_.stats(block); }
-    // Rotates the rows permanently and adds sketches. If the call is interrupted, the codes are inconsistent until it
-    // is called again with null, which finishes the rotation.
-    void rotate(std::unique_ptr<const Rotation> rotation, Pool& pool, const Callbacks& callbacks);
-    bool rotation_unfinished() const { return rotation_unfinished_; }
-    const Rotation* rotation() const { return rotation_.get(); }
+    // Adds sketches. If the call is interrupted, there are none.
+    void add_sketches(std::unique_ptr<const Projection> projection, Pool& pool, const Callbacks& callbacks);
+    const Projection* projection() const { return projection_.get(); }
+    // Makes the sketches of other rows, as `encode` does with their codes if the stored rows have sketches.
+    void sketch(const Rows& rows, const int32_t* which, int n, Sketches& out) const;
     // The highest k for which sketches are known to be faster; 0 if unknown.
     int64_t sketch_max_k() const { return sketch_max_k_; }
     void raise_sketch_max_k(int64_t k) { sketch_max_k_ = std::max(sketch_max_k_, k); }
-    // Only of rotated rows.
+    // Only after add_sketches.
     const Layer& sketches() const { return *sketches_; }
     // The coarse codes; null where the coder has none.
     const Layer* coarse() const { return coarse_.get(); }
@@ -61,7 +61,6 @@ private:
            const Callbacks& callbacks);
 
     void put(int64_t block, const CodedBlock& coded);
-    void encode_rotated(const Rows& rows, const int32_t* which, int n, float* buffer, CodedBlock& out) const;
 
     Rows rows_;
     const Coder* coder_;
@@ -69,9 +68,10 @@ private:
     Blocks blocks_;
     Panels panels_;
     Layer layer_;
-    std::unique_ptr<const Rotation> rotation_;
-    std::unique_ptr<Layer> sketches_, coarse_;
-    bool rotation_unfinished_ = false;
+    std::unique_ptr<Layer> coarse_;
+    std::unique_ptr<const Projection> projection_;
+    std::unique_ptr<Panels> sketch_panels_;
+    std::unique_ptr<Layer> sketches_;
     int64_t sketch_max_k_ = 0;
     std::vector<int32_t> order_;
     std::vector<int32_t> class_of_;  // index in copies_ of the row at each position; empty where there are no copies

@@ -1,8 +1,6 @@
 // See tile.hpp.
 #include "tile.hpp"
 
-#include <cstring>
-
 #include "coarse.hpp"
 
 namespace vicinal {
@@ -18,27 +16,18 @@ Tiles::Tiles(const Layer& layer, const Coder& coder, const Isa& isa)
           std::make_unique_for_overwrite<Survivor[]>(padded(layer.blocks().max_block_size(), kRowStep) * kPanel)) {}
 
 void Tiles::set_rows(const CodedBlock& coded) {
-    const Range& range = layer_.range();
-    const bool sketch = range.first > 0;
-    if (!sketch && !layer_.coarse()) {
-        row_stats_ = coded.stats;
-        codes_ = coded.codes.data();
-        return;
-    }
-    row_stats_ = sketch ? coded.sketch.stats : coded.coarse.stats;
-    const int64_t row_bytes = range.row_bytes(), all_bytes = coder_.row_bytes(),
-                  own = range.bytes - (sketch ? sizeof coded.tails[0] : 0);
-    unpacked_.assign(row_thresholds_.base.size() * row_bytes, 0);
-    for (int i = 0; i < row_stats_.size; ++i) {
-        std::copy_n(&coded.codes[i * all_bytes + range.first], own, &unpacked_[i * row_bytes]);
-        if (sketch) std::memcpy(&unpacked_[i * row_bytes + own], &coded.tails[i], sizeof coded.tails[i]);
-    }
-    if (layer_.coarse()) halve(unpacked_.data(), static_cast<int64_t>(unpacked_.size()));
+    const bool sketch = layer_.of() == Layer::Of::sketches;
+    const std::vector<int8_t>& codes = sketch ? coded.sketch.codes : coded.codes;
+    row_stats_ = sketch ? coded.sketch.stats : layer_.coarse() ? coded.coarse.stats : coded.stats;
+    codes_ = codes.data();
+    if (!layer_.coarse()) return;
+    unpacked_.assign(codes.begin(), codes.end());
+    halve(unpacked_.data(), static_cast<int64_t>(unpacked_.size()));
     codes_ = unpacked_.data();
 }
 
 void Tiles::set_stored_rows(int64_t block) {
-    unpacked_.resize(row_thresholds_.base.size() * layer_.range().row_bytes());
+    unpacked_.resize(row_thresholds_.base.size() * layer_.row_bytes());
     layer_.unpack(block, unpacked_.data());
     row_stats_ = layer_.stats(block);
     codes_ = unpacked_.data();
@@ -47,7 +36,7 @@ void Tiles::set_stored_rows(int64_t block) {
 ScanJob Tiles::job() const {
     ScanJob job = {};
     job.rows = codes_;
-    job.row_bytes = layer_.range().row_bytes();
+    job.row_bytes = layer_.row_bytes();
     job.n_rows = static_cast<int>(padded(row_stats_.size, scan_.row_step));
     job.groups = layer_.groups();
     job.row_base = row_thresholds_.base.data();
@@ -68,11 +57,9 @@ void Tiles::begin(int64_t block, const double* row_radii, const double* column_r
 }
 
 size_t Tiles::narrow(int first_column, Survivor* pairs, size_t n) {
-    const int64_t row_bytes = layer_.range().row_bytes();
-    columns_.resize(kPanel * row_bytes);
+    const int64_t row_bytes = layer_.row_bytes();
     products_.resize(n);
-    layer_.unpack_columns(block_, first_column, columns_.data());
-    row_ops_.products(codes_, columns_.data(), row_bytes, pairs, n, products_.data());
+    row_ops_.products(codes_, layer_.columns(block_, first_column, columns_), row_bytes, pairs, n, products_.data());
     size_t kept = 0;
     for (size_t i = 0; i < n; ++i) {
         Survivor s = pairs[i];

@@ -166,7 +166,7 @@ void TopKJoin::seed_from_survivors(Worker& worker, int64_t row_block, const std:
 }
 
 void TopKJoin::prepare_sketches() {
-    const bool rotated = stored_.rotation() != nullptr;
+    const bool sketched = stored_.projection() != nullptr;
     const Rows* queries = rows_.self() ? nullptr : &rows_.rows();
     // The distances found in the near tasks are about the final ones.
     std::vector<double> found(rows_.rows().matrix.n_vectors, kInfinity);
@@ -177,10 +177,10 @@ void TopKJoin::prepare_sketches() {
     if (!limits.queries && all) limits.queries = found.data();
     if (!use_sketches(stored_, queries, k_, context_.sketch, limits, context_.isa, context_.pool, context_.callbacks))
         return;
-    if (!rotated && !rows_.self()) {
-        context_.pool.run(rows_.blocks(), context_.callbacks, [&](int, int64_t block) { rows_.encode(block); });
+    if (!sketched && !rows_.self()) {
+        context_.pool.run(rows_.blocks(), context_.callbacks, [&](int, int64_t block) { rows_.sketch(block); });
     }
-    context_.stats.sketch = static_cast<int>(stored_.sketches().range().bytes);
+    context_.stats.sketch = static_cast<int>(stored_.sketches().bytes());
     for (Worker& worker : workers_) worker.filter.use_sketches(stored_, context_.isa);
 }
 

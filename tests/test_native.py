@@ -239,13 +239,13 @@ assert (index.self_join(3)[0] == alone).all()
 assert 1 <= index.stats()["threads"] < 100, index.stats()
 print("well")
 """
-NO_ROOM_TO_TURN = """
+NO_ROOM_FOR_SKETCHES = """
 vectors = np.random.default_rng(0).normal(size=(2_000, 4_096)).astype(np.float32)
 index = native.Index(vectors, "euclidean", threads=64, sketch=16)
 before = index.within(87.0, queries=vectors[:3])[1].tolist()
 used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 most = resource.getrlimit(resource.RLIMIT_AS)
-resource.setrlimit(resource.RLIMIT_AS, (used + (100 << 20), most[1]))
+resource.setrlimit(resource.RLIMIT_AS, (used + (16 << 20), most[1]))
 try:
     index.self_join(1)
 except MemoryError:
@@ -266,11 +266,11 @@ def wide_stacks() -> None:
 
 @pytest.mark.parametrize(
     ("does", "before"),
-    [(FORKED, None), (FEW_THREADS, wide_stacks), (NO_ROOM_TO_TURN, None)],
+    [(FORKED, None), (FEW_THREADS, wide_stacks), (NO_ROOM_FOR_SKETCHES, None)],
     ids=[
         "a forked child has threads of its own",
         "as many threads as the machine gives",
-        "a turn that memory refuses changes nothing",
+        "sketches that memory refuses change nothing",
     ],
 )
 def test_a_process_where(does: str, before: Callable[[], None] | None) -> None:

@@ -177,11 +177,21 @@ inline int32_t neon_product(const int8_t* x, const uint8_t* y, int64_t bytes) {
 // The inner product of signed and unsigned bytes, whose number is a multiple of 64.
 inline int32_t product(const int8_t* x, const uint8_t* y, int64_t bytes) {
 #if defined(__AVX512VNNI__)
-    __m512i sum = _mm512_setzero_si512();
-    for (int64_t c = 0; c < bytes; c += 64) {
-        sum = _mm512_dpbusd_epi32(sum, _mm512_loadu_si512(y + c), _mm512_loadu_si512(x + c));
+    // Several sums, since one would wait for each of its additions.
+    __m512i sums[4] = {};
+    int64_t c = 0;
+    for (; c + 256 <= bytes; c += 256) {
+#pragma GCC unroll 4
+        for (int i = 0; i < 4; ++i) {
+            sums[i] =
+                _mm512_dpbusd_epi32(sums[i], _mm512_loadu_si512(y + c + 64 * i), _mm512_loadu_si512(x + c + 64 * i));
+        }
     }
-    return _mm512_reduce_add_epi32(sum);
+    for (; c < bytes; c += 64) {
+        sums[0] = _mm512_dpbusd_epi32(sums[0], _mm512_loadu_si512(y + c), _mm512_loadu_si512(x + c));
+    }
+    return _mm512_reduce_add_epi32(
+        _mm512_add_epi32(_mm512_add_epi32(sums[0], sums[1]), _mm512_add_epi32(sums[2], sums[3])));
 #elif defined(__AVX2__)
     __m256i sums[2] = {};
     for (int64_t c = 0; c < bytes; c += 32) {

@@ -15,7 +15,7 @@ namespace {
 
 // The vector width, and as many accumulators as the registers hold.
 #if defined(__AVX512F__)
-constexpr int kWide = 16, kTileRows = 4, kTileVectors = 2;
+constexpr int kWide = 16, kTileRows = 8, kTileVectors = 2;
 #elif defined(__AVX2__)
 constexpr int kWide = 8, kTileRows = 4, kTileVectors = 2;
 #elif defined(VICINAL_NEON)

@@ -1,0 +1,186 @@
+// See projection.hpp.
+#include "projection.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+#include <numeric>
+#include <utility>
+
+#include "panels.hpp"
+
+namespace vicinal {
+namespace {
+
+using Columns = std::vector<double>;  // columns of `dim` values, one after the other
+
+double product(const double* a, const double* b, int64_t n) {
+    double lanes[8] = {};
+    int64_t c = 0;
+    for (; c + 8 <= n; c += 8) {
+        for (int l = 0; l < 8; ++l) lanes[l] += a[c + l] * b[c + l];
+    }
+    for (; c < n; ++c) lanes[0] += a[c] * b[c];
+    return ((lanes[0] + lanes[4]) + (lanes[2] + lanes[6])) + ((lanes[1] + lanes[5]) + (lanes[3] + lanes[7]));
+}
+
+void subtract(double factor, const double* x, double* from, int64_t n) {
+    for (int64_t c = 0; c < n; ++c) from[c] -= factor * x[c];
+}
+
+double frobenius(const Columns& a) { return std::sqrt(product(a.data(), a.data(), static_cast<int64_t>(a.size()))); }
+
+Columns squared(const Columns& a, int m) {  // of a symmetric matrix
+    Columns out(static_cast<size_t>(m) * m);
+    for (int i = 0; i < m; ++i) {
+        for (int j = 0; j <= i; ++j) out[i * m + j] = out[j * m + i] = product(&a[i * m], &a[j * m], m);
+    }
+    return out;
+}
+
+// An upper bound of the largest eigenvalue of a Gram matrix.
+double largest_eigenvalue(const Columns& gram, int m) {
+    double trace = 0;
+    for (int i = 0; i < m; ++i) trace += gram[i * m + i];
+    if (!(trace > 0)) return 0;
+    Columns near = gram;
+    for (double& value : near) value *= m / trace;
+    for (int i = 0; i < m; ++i) near[i * m + i] -= 1;
+    const double off = std::pow(frobenius(squared(squared(near, m), m)), 0.25);
+    if (off < 0.25) return trace / m * (1 + off) * (1 + 1e-9);
+    Columns power = gram;
+    for (double& value : power) value /= trace;
+    for (int i = 0; i < 4; ++i) power = squared(power, m);
+    return trace * std::pow(frobenius(power), 1.0 / 16) * (1 + 1e-9);
+}
+
+// A cosine transform of the shuffled columns: each new column combines all of them.
+Columns mixed(const std::vector<float>& directions, int64_t dim, int columns, int m) {
+    std::vector<int> shuffled(m);
+    std::iota(shuffled.begin(), shuffled.end(), 0);
+    uint64_t state = 1;
+    for (int j = m - 1; j > 0; --j) {
+        state = state * 6364136223846793005u + 1442695040888963407u;
+        std::swap(shuffled[j], shuffled[(state >> 33) % (j + 1)]);
+    }
+    Columns out(dim * m);
+    std::vector<double> own(dim);
+    for (int k = 0; k < m; ++k) {
+        for (int64_t c = 0; c < dim; ++c) own[c] = directions[c * columns + shuffled[k]];
+        for (int j = 0; j < m; ++j) {
+            const double share = std::sqrt((k ? 2.0 : 1.0) / m) * std::cos(std::numbers::pi * (j + 0.5) * k / m);
+            subtract(-share, own.data(), &out[j * dim], dim);
+        }
+    }
+    return out;
+}
+
+}  // namespace
+
+// By the Cholesky factor L of the Gram matrix: the columns times the transposed inverse of L are orthonormal.
+void orthonormalise(const RowOps& ops, std::vector<float>& directions, int64_t dim, int columns) {
+    constexpr double kDependent = 1e-6;
+    const int64_t m = columns;
+    std::vector<float> across(m * dim), gram(m * m), factor(m * m), out(directions.size());
+    for (int64_t c = 0; c < dim; ++c) {
+        for (int64_t j = 0; j < m; ++j) across[j * dim + c] = directions[c * m + j];
+    }
+    ops.project_fused(across.data(), m, dim, dim, directions.data(), m, gram.data());
+    Columns lower(m * m), inverse(m * m);
+    for (int64_t j = 0; j < m; ++j) {
+        double* own = &lower[j * m];
+        for (int64_t i = 0; i < j; ++i) {
+            const double diagonal = lower[i * m + i];
+            own[i] = diagonal > 0 ? (gram[j * m + i] - product(own, &lower[i * m], i)) / diagonal : 0;
+        }
+        const double square = gram[j * m + j] - product(own, own, j);
+        if (!(square > kDependent * gram[j * m + j])) {  // the column depends on those before it, and becomes zero
+            std::fill_n(own, j, 0.0);
+            continue;
+        }
+        own[j] = std::sqrt(square);
+        double* row = &inverse[j * m];
+        row[j] = 1;
+        for (int64_t i = 0; i < j; ++i) subtract(own[i], &inverse[i * m], row, i + 1);
+        for (int64_t i = 0; i <= j; ++i) factor[i * m + j] = static_cast<float>(row[i] /= own[j]);
+    }
+    ops.project_fused(directions.data(), dim, m, m, factor.data(), m, out.data());
+    directions.swap(out);
+}
+
+namespace {
+
+// The first `kept` columns of directions[coordinate][column] as rows of whole numbers of a byte.
+std::vector<int8_t> rounded(const std::vector<float>& directions, int64_t dim, int columns, int kept) {
+    const int64_t row_bytes = padded(dim, kRowAlign);
+    std::vector<int8_t> out(coded_rows(kept) * row_bytes);
+    float peak = 0;
+    for (const float value : directions) peak = std::max(peak, std::abs(value));
+    if (!(peak > 0)) return out;
+    for (int j = 0; j < kept; ++j) {
+        for (int64_t c = 0; c < dim; ++c) {
+            out[j * row_bytes + c] = static_cast<int8_t>(std::round(directions[c * columns + j] / peak * 127));
+        }
+    }
+    return out;
+}
+
+// The products of all pairs of rows.
+Columns gram_of(const std::vector<int8_t>& rows, int64_t dim, int n, const ScanOps& scan) {
+    const int64_t row_bytes = padded(dim, kRowAlign), all = padded(n, kRowStep), stride = padded(n, kPanel);
+    Panels panels(stride / kPanel, {padded(dim, 4), row_bytes, 4, 128});
+    panels.pack(0, rows.data(), n);
+    const std::vector<int32_t> none(std::max<int64_t>(all, kPanel));
+    std::vector<int32_t> raised(all * stride);
+    for (int64_t first = 0; first < stride; first += kPanel) {
+        const ScanJob job = {rows.data(),     row_bytes,   static_cast<int>(all), panels.at(first / kPanel),
+                             panels.groups(), none.data(), none.data(),           none.data(),
+                             none.data()};
+        scan.scores(job, raised.data() + first, stride);
+    }
+    Columns gram(static_cast<size_t>(n) * n);
+    for (int i = 0; i < n; ++i) {
+        const int8_t* own = &rows[i * row_bytes];
+        const int32_t offset = 128 * std::accumulate(own, own + dim, 0);
+        for (int j = 0; j < n; ++j) gram[i * n + j] = raised[i * stride + j] - offset;
+    }
+    return gram;
+}
+
+}  // namespace
+
+Projection::Projection(const std::vector<float>& directions, int64_t dim, int columns, int kept,
+                       double typical_remainder, const ScanOps& scan)
+    : dim_(dim),
+      kept_(kept),
+      columns_(static_cast<int>(padded(kept, kProjected))),
+      typical_remainder_(typical_remainder),
+      directions_(dim * columns_),
+      whole_(dim * columns_) {
+    const Columns chosen = mixed(directions, dim, columns, kept);
+    for (int j = 0; j < kept; ++j) {
+        for (int64_t c = 0; c < dim; ++c) directions_[c * columns_ + j] = static_cast<float>(chosen[j * dim + c]);
+    }
+    const std::vector<int8_t> rows = rounded(directions_, dim, columns_, kept);
+    double squares = 0;
+    for (int j = 0; j < kept; ++j) {
+        for (int64_t c = 0; c < dim; ++c) {
+            const int8_t value = rows[j * padded(dim, kRowAlign) + c];
+            whole_[c * columns_ + j] = value;
+            squares += value * value;
+        }
+    }
+    const double largest = largest_eigenvalue(gram_of(rows, dim, kept, scan), kept);
+    if (!(largest > 0)) return;
+    unit_ = static_cast<float>(1 / std::sqrt(largest) * (1 - 0x1p-22));  // still below when rounded
+    error_ = (66 + static_cast<double>(dim) / 64) * 0x1p-24 * (1 + 0x1p-10) * std::sqrt(squares) * unit_ + 0x1p-22;
+}
+
+void Projection::project(const RowOps& ops, const float* rows, int64_t n, int64_t stride,
+                         std::vector<float>& out) const {
+    out.resize(n * columns_);
+    ops.project_fused(rows, n, stride, dim_, whole_.data(), columns_, out.data());
+    for (float& value : out) value *= unit_;
+}
+
+}  // namespace vicinal

@@ -69,6 +69,20 @@ public:
         return true;
     }
 
+    // Adds entries, which are reordered and changed, to a list, which is then in descending order.
+    void fill(int64_t list, std::vector<Neighbour>& entries) {
+        for (int64_t i = list * k_; i < (list + 1) * k_; ++i) {
+            const Neighbour own = get(i);
+            if (own.row != kNoNeighbour.row) entries.push_back(own);
+        }
+        const auto n = std::min(k_, static_cast<int64_t>(entries.size()));
+        if (n < static_cast<int64_t>(entries.size())) {
+            std::nth_element(entries.begin(), entries.begin() + (n - 1), entries.end());
+        }
+        std::sort(entries.begin(), entries.begin() + n);
+        for (int64_t i = 0; i < k_; ++i) put(list * k_ + k_ - 1 - i, i < n ? entries[i] : kNoNeighbour);
+    }
+
     // Makes a list equal to another one.
     void copy(int64_t from, int64_t to) {
         for (int64_t i = 0; i < k_; ++i) put(to * k_ + i, get(from * k_ + i));
@@ -91,7 +105,8 @@ public:
             const Neighbour entry = get(i);
             if (entry.row != kNoNeighbour.row) out.push_back(entry);
         }
-        std::sort(out.begin(), out.end());
+        std::reverse(out.begin(), out.end());  // what `fill` has made is sorted then
+        if (!std::is_sorted(out.begin(), out.end())) std::sort(out.begin(), out.end());
     }
 
     // Overwrites the list with the result: indices and distances, -1 and infinity where there are fewer than k.

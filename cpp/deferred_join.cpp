@@ -12,8 +12,8 @@ namespace {
 
 constexpr int64_t kLeastK = 11;            // with a smaller k, narrow radii save more
 constexpr int64_t kMostK = 1024;           // with a larger k, too many pairs wait
-constexpr int64_t kMostEntries = 1 << 25;  // of all lists
-constexpr int64_t kWaiting = 5;            // pairs that wait at most, times rows and k
+constexpr int64_t kMostEntries = 1 << 24;  // of all lists
+constexpr int64_t kWaiting = 4;            // pairs that wait at most, times rows and k
 constexpr int64_t kMostWaiting = 1 << 24;  // and all together
 constexpr float kNoBound = std::numeric_limits<float>::infinity();
 
@@ -44,7 +44,10 @@ DeferredJoin::DeferredJoin(const Context& context, const JoinRows& rows, const J
       block_of_(rows.size()),
       locks_(rows.blocks()),
       most_waiting_(std::min(kWaiting * k_ * rows.size(), kMostWaiting) / context.pool.threads()) {
-    for (int i = 0; i < context.pool.threads(); ++i) workers_.emplace_back(*this);
+    for (int i = 0; i < context.pool.threads(); ++i) {
+        workers_.emplace_back(*this);
+        workers_.back().waiting.reserve(most_waiting_);  // growth would touch its pages several times
+    }
     for (int64_t block = 0; block < rows.blocks(); ++block) {
         std::fill_n(&block_of_[rows.first(block)], rows.size(block), static_cast<int32_t>(block));
     }
@@ -111,7 +114,7 @@ void DeferredJoin::scan(Worker& worker, int64_t row_block, int64_t column_block)
     if (rows_.self()) read_radii(rows_, column_block, worker.column_radii);
     const double* columns = rows_.self() ? worker.column_radii.data() : none_.data();
     const auto keep = [&](int row, int column) { return allowed(first_row + row, first_column + column); };
-    worker.found.clear();
+    worker.estimates.clear();
     const auto find = [&](int first, const Survivor* pairs, size_t n) {
         const Candidate* candidates = tiles.candidates(first, pairs, n);
         worker.uppers.assign(n, kNoBound);
@@ -121,31 +124,34 @@ void DeferredJoin::scan(Worker& worker, int64_t row_block, int64_t column_block)
         }
         for (size_t i = 0; i < n; ++i) {
             const Candidate& c = candidates[i];
-            worker.found.push_back({PendingPair::of(first_row + c.row, first_column + c.column, c.lower),
-                                    estimate_of(c.lower, worker.uppers[i])});
+            worker.waiting.push_back(PendingPair::of(first_row + c.row, first_column + c.column, c.lower));
+            worker.estimates.push_back(estimate_of(c.lower, worker.uppers[i]));
         }
     };
     worker.filter.scan(column_block, worker.row_radii.data(), columns, rows_.self() && row_block == column_block, keep,
                        find);
 }
 
-// Lowers the radii by the estimates of the tile's pairs, and keeps the pairs.
+// Lowers the radii by the estimates of the tile's pairs.
 void DeferredJoin::take(Worker& worker, int64_t row_block, int64_t column_block) {
-    if (worker.found.empty()) return;
+    const size_t n = worker.estimates.size();
+    const PendingPair* pairs = worker.waiting.data() + (worker.waiting.size() - n);
+    if (n == 0) return;
     {
         const std::lock_guard lock(locks_[row_block]);
-        for (const Found& one : worker.found) add(one.pair.row, one.estimate);
+        for (size_t i = 0; i < n; ++i) add(pairs[i].row, worker.estimates[i]);
     }
     if (rows_.self()) {
         const std::lock_guard lock(locks_[column_block]);
-        for (const Found& one : worker.found) add(one.pair.column, one.estimate);
-    }
-    for (const Found& one : worker.found) {
-        if (near_enough(one.pair)) worker.waiting.push_back(one.pair);
+        for (size_t i = 0; i < n; ++i) add(pairs[i].column, worker.estimates[i]);
     }
     if (worker.waiting.size() < most_waiting_) return;
+    prune(worker);
+    if (worker.waiting.size() >= most_waiting_ / 8 * 7) settle(worker);
+}
+
+void DeferredJoin::prune(Worker& worker) {
     std::erase_if(worker.waiting, [&](const PendingPair& pair) { return !near_enough(pair); });
-    if (worker.waiting.size() >= most_waiting_ / 2) settle(worker);
 }
 
 void DeferredJoin::add(int64_t position, float estimate) {
@@ -156,6 +162,7 @@ void DeferredJoin::add(int64_t position, float estimate) {
 
 // Measures the pairs that wait, because they are too many.
 void DeferredJoin::settle(Worker& worker) {
+    settled_ = true;
     auto& starts = worker.starts;
     starts.assign(rows_.size() + 1, 0);
     for (const PendingPair& pair : worker.waiting) ++starts[pair.row + 1];

@@ -12,6 +12,7 @@
 // are the k nearest. Else the radius was too low; the few such rows are searched again, with proven radii.
 #pragma once
 
+#include <atomic>
 #include <cmath>
 #include <limits>
 #include <memory>
@@ -38,27 +39,22 @@ public:
 private:
     static constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
-    struct Found {
-        PendingPair pair;
-        float estimate;  // of the radius
-    };
     struct Worker {
         explicit Worker(const DeferredJoin& join);
 
         Filter filter;
         Measure measure;
-        std::vector<Found> found;  // of the current tile
         std::vector<PendingPair> waiting, sorted;
+        std::vector<float> estimates;  // of the pairs of the current tile, which wait last
         std::vector<uint32_t> starts;
         std::vector<double> row_radii, column_radii, distances;
         std::vector<float> uppers;
         std::vector<Neighbour> entries;
     };
-    // The distances of the pairs that waited, one entry for each of their rows.
+    // The pairs that waited and are within the radius of a row, one entry for each such row.
     struct Measured {
-        std::unique_ptr<double[]> distances;
-        std::unique_ptr<uint32_t[]> others;
-        std::vector<uint32_t> ends;  // of the entries of each position
+        std::unique_ptr<Neighbour[]> entries;
+        std::vector<uint32_t> starts, ends;  // of the entries of each position
     };
 
     // What is taken for the radius of a pair, rather too high than too low.
@@ -82,6 +78,7 @@ private:
     void take(Worker& worker, int64_t row_block, int64_t column_block);
     void add(int64_t position, float estimate);
     void read_radii(const JoinRows& rows, int64_t block, std::vector<double>& out);
+    void prune(Worker& worker);
     void settle(Worker& worker);
     void offer(int64_t position, double distance, int64_t other);
 
@@ -91,7 +88,7 @@ private:
     void make_room(Measured& measured) const;
     void measure_all(Measured& measured);
     void measure(Worker& worker, const PendingPair* pairs, size_t n, Measured& measured);
-    bool fill(Worker& worker, const Measured& measured, int64_t position);
+    bool fill(Worker& worker, Measured& measured, int64_t position);
     void repeat(const std::vector<int64_t>& positions);
 
     const Context& context_;
@@ -108,6 +105,7 @@ private:
     std::vector<std::mutex> locks_;  // one for each block
     std::vector<Worker> workers_;
     size_t most_waiting_;
+    std::atomic<bool> settled_ = false;  // whether lists have entries already
 };
 
 }  // namespace vicinal

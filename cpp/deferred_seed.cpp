@@ -154,8 +154,7 @@ void DeferredJoin::repeat(const std::vector<int64_t>& positions) {
         lists.sorted(i, entries);
         if (rows_.self())
             std::erase_if(entries, [&](const Neighbour& e) { return e.row == static_cast<uint32_t>(row); });
-        lists_.clear(row, row + 1);
-        lists_.fill(row, entries);
+        lists_.fill(row, entries.data(), entries.data() + entries.size());
     }
 }
 

@@ -28,9 +28,8 @@ void DeferredJoin::settle_all() {
     each_range([&](Worker&, int64_t first, int64_t last) {
         for (int64_t p = first; p < last; ++p) lower_radius(radii_, p, nearest_.highest(p));
     });
-    context_.pool.run(context_.pool.threads(), context_.callbacks, [&](int, int64_t worker) {
-        std::erase_if(workers_[worker].waiting, [&](const PendingPair& pair) { return !near_enough(pair); });
-    });
+    context_.pool.run(context_.pool.threads(), context_.callbacks,
+                      [&](int, int64_t worker) { prune(workers_[worker]); });
     Measured measured;
     make_room(measured);
     measure_all(measured);
@@ -59,12 +58,12 @@ void DeferredJoin::make_room(Measured& measured) const {
         }
     }
     std::partial_sum(ends.begin(), ends.end(), ends.begin());
-    measured.distances = std::make_unique_for_overwrite<double[]>(ends.back());
-    measured.others = std::make_unique_for_overwrite<uint32_t[]>(ends.back());
+    measured.entries = std::make_unique_for_overwrite<Neighbour[]>(ends.back());
+    ends.pop_back();
+    measured.starts = ends;
 }
 
-// Measures all pairs that wait, and moves the ends of the entries of each position to where they begin: while entries
-// are added, each end is where the next entry comes.
+// Measures all pairs that wait. While entries are added, each end is where the next entry comes.
 void DeferredJoin::measure_all(Measured& measured) {
     size_t n = 0;
     for (const Worker& worker : workers_) n += worker.waiting.size();
@@ -90,34 +89,36 @@ void DeferredJoin::measure(Worker& worker, const PendingPair* pairs, size_t n, M
     std::partial_sum(starts.begin(), starts.end(), starts.begin());
     worker.sorted.resize(n);
     for (size_t i = 0; i < n; ++i) worker.sorted[starts[pairs[i].column]++] = pairs[i];
-    const auto add = [&](int64_t position, double distance, int32_t other) {
-        const uint32_t at = std::atomic_ref(measured.ends[position]).fetch_add(1, std::memory_order_relaxed);
-        measured.distances[at] = distance;
-        measured.others[at] = static_cast<uint32_t>(other);
-    };
-    worker.distances.resize(n);
-    double* out = worker.distances.data();
+    worker.distances.clear();
     worker.measure.run_by_column(worker.sorted.data(), n, [&](int32_t, int32_t, double distance) {
-        *out++ = distance < kInfinity ? distance : kInfinity;
+        worker.distances.push_back(distance < kInfinity ? distance : kInfinity);
     });
+    const auto add = [&](int64_t position, double radius, double distance, int32_t other) {
+        if (!(radius <= read_radius(radii_, position))) return;
+        const uint32_t at = std::atomic_ref(measured.ends[position]).fetch_add(1, std::memory_order_relaxed);
+        measured.entries[at] = {distance, static_cast<uint32_t>(other)};
+    };
     for (size_t i = 0; i < n; ++i) {
         const auto [row, column, unused] = worker.sorted[i];
-        add(row, worker.distances[i], stored_.row(column));
-        if (rows_.self()) add(column, worker.distances[i], stored_.row(row));
+        const double distance = worker.distances[i], radius = stored_.coder().radius_of(distance);
+        add(row, radius, distance, stored_.row(column));
+        if (rows_.self()) add(column, radius, distance, stored_.row(row));
     }
 }
 
 // Makes the list of a position. Returns false where the radius was too low, so that some of its pairs may be missing.
-bool DeferredJoin::fill(Worker& worker, const Measured& measured, int64_t position) {
+bool DeferredJoin::fill(Worker& worker, Measured& measured, int64_t position) {
     const int64_t list = rows_.row(position);
-    const double radius = read_radius(radii_, position);
-    auto& entries = worker.entries;
-    entries.clear();
-    for (uint32_t i = position > 0 ? measured.ends[position - 1] : 0; i < measured.ends[position]; ++i) {
-        entries.push_back({measured.distances[i], measured.others[i]});
+    Neighbour* first = &measured.entries[measured.starts[position]];
+    Neighbour* last = &measured.entries[measured.ends[position]];
+    if (settled_) {
+        lists_.sorted(list, worker.entries);
+        worker.entries.insert(worker.entries.end(), first, last);
+        first = worker.entries.data();
+        last = first + worker.entries.size();
     }
-    lists_.fill(list, entries);
-    const double worst = lists_.worst(list);
+    lists_.fill(list, first, last);
+    const double worst = lists_.worst(list), radius = read_radius(radii_, position);
     return !(radius < kInfinity) || (worst < kInfinity && stored_.coder().radius_of(worst) <= radius);
 }
 

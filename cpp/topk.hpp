@@ -69,18 +69,12 @@ public:
         return true;
     }
 
-    // Adds entries, which are reordered and changed, to a list, which is then in descending order.
-    void fill(int64_t list, std::vector<Neighbour>& entries) {
-        for (int64_t i = list * k_; i < (list + 1) * k_; ++i) {
-            const Neighbour own = get(i);
-            if (own.row != kNoNeighbour.row) entries.push_back(own);
-        }
-        const auto n = std::min(k_, static_cast<int64_t>(entries.size()));
-        if (n < static_cast<int64_t>(entries.size())) {
-            std::nth_element(entries.begin(), entries.begin() + (n - 1), entries.end());
-        }
-        std::sort(entries.begin(), entries.begin() + n);
-        for (int64_t i = 0; i < k_; ++i) put(list * k_ + k_ - 1 - i, i < n ? entries[i] : kNoNeighbour);
+    // Makes a list of the k nearest of these entries, which are reordered, in descending order.
+    void fill(int64_t list, Neighbour* first, Neighbour* last) {
+        const auto n = std::min<int64_t>(k_, last - first);
+        if (n < last - first) std::nth_element(first, first + (n - 1), last);
+        std::sort(first, first + n);
+        for (int64_t i = 0; i < k_; ++i) put(list * k_ + k_ - 1 - i, i < n ? first[i] : kNoNeighbour);
     }
 
     // Makes a list equal to another one.

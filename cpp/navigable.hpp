@@ -1,11 +1,11 @@
 // A flat graph for searching: each node has links to nodes near it in several directions, and a query walks along them.
 //
 // The links are chosen from the lists of an approximate neighbour graph (graph_join.hpp). Of a node's list those are
-// taken to which the fewest others lead by two shorter steps (CAGRA, Ootomo et al. 2024). Of these, and of the nodes that
-// took this one, those are kept that no kept one is nearer to than the node itself (the rule of NSG, Fu et al. 2019, and
-// of HNSW); the nearest of the others take the rest of the places. Most links go both ways. There are no levels: a search
-// begins at the nearest of some nodes spread over all rows. A node that no path from these leads to is linked from its
-// nearest node that one leads to.
+// taken to which the fewest others lead by two shorter steps (CAGRA, Ootomo et al. 2024). Of these, and of the nodes
+// that took this one, those are kept that no kept one is nearer to than the node itself (the rule of NSG, Fu et al.
+// 2019, and of HNSW); the nearest of the others take the rest of the places. Most links go both ways. There are no
+// levels: a search begins at the nearest of some nodes spread over all rows. A node that no path from these leads to is
+// linked from its nearest node that one leads to.
 //
 // Each node is coded at a scale of its own, from the centre of its region (navigable_codes.cpp); so is a query, from
 // the centre of each region that it comes to. A search compares codes only; the caller measures what it returns.

@@ -30,9 +30,6 @@ struct Context {
 // Fill the result arrays. groups, one for each given row, may be null.
 void self_join(const Context& context, const int64_t* groups, Lists& lists);
 
-// `plan` is that of the stored rows (stored_plan).
-void self_join_share(const Context& context, const SelfJoinPlan& plan, const Share& share, const int64_t* groups,
-                     const RawLists& lists, int64_t k);
 std::unique_ptr<const SelfJoinPlan> stored_plan(const Stored& stored, Pool& pool, const Callbacks& callbacks);
 
 class QueryBlocks;

@@ -117,16 +117,18 @@ struct Case {
             for (int i = 0; i < data.n; ++i) {
                 if (static_cast<int64_t>(lists[i].size()) == k) limits[i] = lists[i].back().first;
             }
-            Result result(data.n, k);
-            const RawLists raw{result.indices.data(), result.distances.data(), limits.data()};
-            const uint64_t made = indices[number++ % 2].self_join_share(k, own, share, raw);
+            Index& one = indices[number++ % 2];
+            if (number == 4) one.prepare_shares(k, own);
+            uint64_t made = 0;
+            const Entries found = one.self_join_share(k, own, share, limits.data(), made);
             CHECK(layout == 0 || made == layout);
             layout = made;
+            size_t place = 0;
             for (int i = 0; i < data.n; ++i) {
                 auto& list = lists[i];
-                for (int64_t j = i * k; j < (i + 1) * k; ++j) {
-                    const auto [distance, row] = get(result, j);
-                    if (row != ~0u && distance <= limits[i]) list.emplace_back(distance, static_cast<int>(row));
+                for (const size_t end = place + found.counts[i]; place < end; ++place) {
+                    CHECK(found.distances[place] <= limits[i]);
+                    list.emplace_back(found.distances[place], static_cast<int>(found.rows[place]));
                 }
                 std::sort(list.begin(), list.end());
                 list.erase(std::unique(list.begin(), list.end()), list.end());

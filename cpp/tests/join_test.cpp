@@ -16,6 +16,8 @@ namespace {
 
 using namespace vicinal;
 
+bool quick = false;  // whether the portable loops are left out
+
 struct Case {
     const Data& data;
     Metric metric;
@@ -237,38 +239,45 @@ struct Case {
     }
 };
 
+// The calls that are compared for data without sketches.
+void whole(const Case& one) {
+    for (const int64_t k : {1, 5, 40, 130}) one.self_join(k, k == 5);
+    one.self_join(20, true);
+    one.self_join(one.data.n + 3, false);
+    one.resumed(24, one.metric == Metric::cosine);
+    for (const int queries : {1, 3, 200}) one.search(queries, 5, queries == 3);
+    one.search(200, 60, true);
+    one.search(9, one.data.n + 1, false);
+    for (const int64_t k : {1, 7, 40}) one.cross_join(k, k == 7, k != 1);
+    one.cross_join(5, false, false);
+    one.shares(5, false, 3, {0, 2, 3, 7});
+    one.shares(24, true, 1, {0, 1});
+    for (const bool queried : {false, true}) {
+        one.within(one.radius(), queried, false);
+        one.within(one.radius(), queried, true);
+    }
+}
+
+// And for data that a sketch is asked for.
+void sketched(const Case& one) {
+    one.self_join(5, false);
+    one.self_join(40, true);
+    one.resumed(7, false);
+    one.search(200, 5, false);
+    one.search(3, 60, true);
+    one.cross_join(7, false, true);
+    one.shares(7, false, 2, {0, 1, 3});
+}
+
 void test(const Data& data, Metric metric, int sketch) {
     const Truth truth(data, metric);
     std::vector<int64_t> groups(data.n);
     for (int i = 0; i < data.n; ++i) groups[i] = i * 7 % 5 - 2;
     const int before = failures;
     for (const std::string& isa : isas()) {
+        if (quick && isa == "portable") continue;
         const Case one{data, metric, truth, groups, isa, 3, sketch};
-        if (sketch > 0) {
-            one.self_join(5, false);
-            one.self_join(40, true);
-            one.resumed(7, false);
-            one.search(200, 5, false);
-            one.search(3, 60, true);
-            one.cross_join(7, false, true);
-            one.shares(7, false, 2, {0, 1, 3});
-            continue;
-        }
-        for (const int64_t k : {1, 5, 40, 130}) one.self_join(k, k == 5);
-        one.self_join(20, true);
-        one.self_join(data.n + 3, false);
-        one.resumed(24, metric == Metric::cosine);
-        for (const int queries : {1, 3, 200}) one.search(queries, 5, queries == 3);
-        one.search(200, 60, true);
-        one.search(9, data.n + 1, false);
-        for (const int64_t k : {1, 7, 40}) one.cross_join(k, k == 7, k != 1);
-        one.cross_join(5, false, false);
-        one.shares(5, false, 3, {0, 2, 3, 7});
-        one.shares(24, true, 1, {0, 1});
-        for (const bool queried : {false, true}) {
-            one.within(one.radius(), queried, false);
-            one.within(one.radius(), queried, true);
-        }
+        sketch > 0 ? sketched(one) : whole(one);
         if (failures > before)
             std::printf("  with %s, %s, metric %d\n", isa.c_str(), data.name, static_cast<int>(metric));
     }
@@ -276,7 +285,8 @@ void test(const Data& data, Metric metric, int sketch) {
 
 }  // namespace
 
-int main() {
+int main(int count, char** arguments) {
+    quick = count > 1 && std::strcmp(arguments[1], "quick") == 0;
     const Data some = clusters("clusters", 640, 37, false), ties = clusters("ties", 500, 9, true);
     for (const Metric metric : {Metric::euclidean, Metric::sqeuclidean, Metric::inner_product, Metric::manhattan}) {
         test(some, metric, 0);

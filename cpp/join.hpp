@@ -32,6 +32,9 @@ void self_join(const Context& context, const int64_t* groups, Lists& lists);
 
 std::unique_ptr<const SelfJoinPlan> stored_plan(const Stored& stored, Pool& pool, const Callbacks& callbacks);
 
+class QueryBlocks;
+// The tasks of a search.
+JoinPlan search_plan(const Context& context, const QueryBlocks& queries, int64_t k);
 void search(const Context& context, const Rows& queries, int64_t k, const int64_t* groups, const int64_t* query_groups,
             int64_t* indices, float* distances);
 

@@ -5,6 +5,7 @@
 #include <memory>
 #include <stdexcept>
 
+#include "deferred_join.hpp"
 #include "lazy_join.hpp"
 #include "merge.hpp"
 #include "topk_join.hpp"
@@ -40,6 +41,14 @@ void self_join(const Context& context, const int64_t* groups, Lists& lists) {
     if (LazyJoin::suits(context, k)) {
         lists.clear(0, n);
         LazyJoin(context, plan, groups, lists).run();
+        const Timer finishing;
+        finish_self_join(context, groups, lists);
+        context.stats.seconds_finish = finishing.seconds();
+        return;
+    }
+    if (DeferredJoin::suits(context, rows, k)) {
+        lists.clear(0, n);
+        DeferredJoin(context, rows, plan, {groups, groups}, lists).run();
         const Timer finishing;
         finish_self_join(context, groups, lists);
         context.stats.seconds_finish = finishing.seconds();

@@ -69,6 +69,14 @@ public:
         return true;
     }
 
+    // Makes a list of the k nearest of these entries, which are reordered, in descending order.
+    void fill(int64_t list, Neighbour* first, Neighbour* last) {
+        const auto n = std::min<int64_t>(k_, last - first);
+        if (n < last - first) std::nth_element(first, first + (n - 1), last);
+        std::sort(first, first + n);
+        for (int64_t i = 0; i < k_; ++i) put(list * k_ + k_ - 1 - i, i < n ? first[i] : kNoNeighbour);
+    }
+
     // Entries can carry a mark: a bit of their row number, which is below it. Calls use(entry) for those without one,
     // and marks them. Marked entries are after others of the same distance, so they are the first that leave.
     template <class Use>
@@ -107,7 +115,8 @@ public:
             const Neighbour entry = get(i);
             if (entry.row != kNoNeighbour.row) out.push_back(entry);
         }
-        std::sort(out.begin(), out.end());
+        std::reverse(out.begin(), out.end());  // what `fill` has made is sorted then
+        if (!std::is_sorted(out.begin(), out.end())) std::sort(out.begin(), out.end());
     }
 
     // Overwrites the list with the result: indices and distances, -1 and infinity where there are fewer than k.

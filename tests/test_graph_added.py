@@ -1,11 +1,13 @@
 """Regions of a graph index far from most rows, at the build and later, are searched as the others."""
 
 import warnings
+from typing import Any
 
 import numpy as np
 import pytest
 
 import vicinal
+from vicinal.indexes.engines import graph
 from vicinal.indexes.engines.graph import LowRecall
 from vicinal.knn.kernels.native import has_graphs
 
@@ -53,3 +55,21 @@ def test_a_region_far_from_most_rows_has_a_centre(n):
         warnings.simplefilter("error")
         found = vicinal.index("graph").fit(rows).search(queries, 10)
     assert (found.distances <= exact.distances[:, -1:] * (1 + 1e-6)).mean() > 0.98
+
+
+def test_a_small_region_far_from_most_rows_is_found():
+    rows = np.concatenate([rows_around_zero(), rows_around_zero(40) * 0.01 + 500]).astype(np.float32)
+    exact = vicinal.index("exact").fit(rows).search(rows[-40:], 10)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = vicinal.index("graph").fit(rows).search(rows[-40:], 10)
+    assert (found.distances <= exact.distances[:, -1:] * (1 + 1e-6)).mean() > 0.98  # less by one centre
+
+
+def test_a_small_region_whose_rows_are_not_found_is_warned_of(monkeypatch):
+    monkeypatch.setattr(graph, "WIDEST", 2)
+    few = rows_around_zero(20) * 1e-4 + 500  # too few for a centre, and of equal codes
+    rows = np.concatenate([rows_around_zero(12000), few]).astype(np.float32)
+    with pytest.warns(LowRecall, match=r"of the 0\.\d% of these 12020 vectors that are near row 120[012]\d"):
+        index: Any = vicinal.index("graph").fit(rows)
+    assert index._backend.engine._wider == 1  # the others are searched as before

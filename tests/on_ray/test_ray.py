@@ -211,9 +211,13 @@ def test_blocks_that_the_object_store_spills(start: Any) -> None:
 def test_progress_of_all_nodes_is_one(start: Any) -> None:
     start(2)
     rows = rows_of("euclidean", 9000)
-    for how in ({"block_rows": 1500}, {}):
+    for block_rows in (1500, None):
         seen: list[tuple[int, int]] = []
-        distributed.neighbors(rows, 5, progress=lambda done, total, seen=seen: seen.append((done, total)), **how)
+
+        def progress(done: int, total: int, seen: list[tuple[int, int]] = seen) -> None:
+            seen.append((done, total))
+
+        distributed.neighbors(rows, 5, block_rows=block_rows, progress=progress)
         assert seen == sorted(seen) and len(seen) > 6 and {total for _, total in seen} == {9000}
         assert seen[-1] == (9000, 9000)
 

@@ -17,26 +17,33 @@ from benchmarks.sets import DataSet
 
 Row = dict[str, Any]
 ONE_BY_ONE, LONG = 200, 40.0
+SHORT, MOST = 1.0, 20  # seconds below which turns are added, and their number at most
+PAUSE = 0.2  # seconds; OpenBLAS's and OpenMP's threads wait for work in a loop at first
 
 
 def timed(work: Callable[[], Any]) -> tuple[float, Any]:
-    """Seconds of one call, and what it gave."""
+    """Seconds of one call, and what it gave; starts once the idle threads of what ran before have ceased to spin."""
     gc.collect()
+    time.sleep(PAUSE)
     start = time.perf_counter()
     found = work()
     return time.perf_counter() - start, found
 
 
 def alternating(first: Callable[[], Any], second: Callable[[], Any], repeats: int) -> tuple[float, Any, float, Any]:
-    """The best seconds of each of two, run by turns (once where a turn takes over LONG), and what each gave last."""
+    """The best seconds of each of two, run by turns, and what each gave last.
+
+    Where a turn takes over LONG there is one; where `repeats` take less than SHORT, more until SHORT, MOST in all.
+    """
     best, found = [np.inf, np.inf], [None, None]
-    start = time.perf_counter()
-    for turn in range(repeats):
-        if turn and time.perf_counter() - start > LONG:
+    spent = 0.0
+    for turn in range(max(repeats, MOST)):
+        if turn and spent > (LONG if turn < repeats else SHORT):
             break
         for i, work in enumerate((first, second)):
             seconds, found[i] = timed(work)
             best[i] = min(best[i], seconds)
+            spent += seconds
     return best[0], found[0], best[1], found[1]
 
 

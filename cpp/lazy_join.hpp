@@ -39,7 +39,7 @@ private:
         Measure measure;
         std::vector<Bounded> found;  // of the current tile
         std::vector<PendingPair> waiting, queue, later;
-        std::vector<double> row_radii, column_radii, distances;
+        std::vector<double> row_radii, column_radii;
         std::vector<float> uppers;
         std::vector<uint32_t> starts;
     };

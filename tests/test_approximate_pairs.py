@@ -196,10 +196,14 @@ def test_what_a_recall_of_pairs_excludes(function, given, words):
         function([[0.0], [1.0]], 0.5, **given)
 
 
-def test_a_cluster_and_rows_of_another_set_take_no_recall():
-    pytest.importorskip("ray")
-    with pytest.raises(UsageError, match="recall: a cluster finds all pairs"):
-        vicinal.duplicates([[0.0], [1.0]], 0.5, recall=0.9, engine="ray")
+def test_a_cluster_takes_no_recall():
+    """Whether Ray is installed or not: that is not the remedy."""
+    rows = [[0.0], [1.0]]
+    with pytest.raises(UsageError, match="recall: a cluster makes exact passes alone; leave recall out"):
+        vicinal.duplicates(rows, 0.5, recall=0.9, engine="ray")
+    for function in (vicinal.neighbors, vicinal.score):
+        with pytest.raises(UsageError, match="recall: a cluster makes exact passes alone; leave recall out"):
+            function(rows, k=1, recall=0.9, engine="ray")
 
 
 def test_keep_all_takes_no_recall():

@@ -73,6 +73,18 @@ def test_the_recall_of_pairs_is_what_it_says(metric, clump):
         assert np.array_equal(pairs[counts[pairs // len(rows)]], expected[counts[expected // len(rows)]])
 
 
+def test_a_clump_that_codes_do_not_resolve_is_whole():
+    """Its rows differ by less than a step of the codes, and only some of its pairs lie within the radius."""
+    rng, radius, size = np.random.default_rng(3), 0.02, 100
+    rows = 2 * rng.normal(size=(N, DIM))
+    rows[: N // 4] = rows[N // 4 : N // 2] + 0.6 * radius / np.sqrt(DIM) * rng.normal(size=(N // 4, DIM))
+    rows[-size:] = rows[-1] + 1.3 * radius / np.sqrt(2 * DIM) * rng.normal(size=(size, DIM))
+    _, expected, found, pairs = both(rows.astype(np.float32), radius=radius, recall=0.9)
+    assert found.recall is not None and not found.recall.exact and len(found._found.open) >= size
+    clump = expected // N >= N - size
+    assert 0.02 < clump.sum() / size**2 < 0.3 and np.isin(expected[clump], pairs).all()
+
+
 def test_pairs_in_pieces_are_those_in_one_piece(monkeypatch):
     rows = near_copies(clump=500)
     _, _, found, pairs = both(rows)

@@ -126,7 +126,8 @@ from vicinal import distributed
 
 ray.init(address=sys.argv[1], logging_level="ERROR", log_to_driver=False)
 done = lambda now, total: print(now, flush=True)
-found = distributed.neighbors(sys.argv[2], 10, block_rows=int(sys.argv[5]) or None, checkpoint=sys.argv[3], progress=done)
+how = {"block_rows": int(sys.argv[5]) or None, "checkpoint": sys.argv[3], "progress": done}
+found = distributed.neighbors(sys.argv[2], 10, **how)
 found.save(sys.argv[4], overwrite=True)
 print("ran", len(found.ran), len(list(found.plan.tiles())))
 """

@@ -79,7 +79,7 @@ struct GraphSearch::State {
 
     // Answers a query: the nearest rows that its walk finds.
     void search_one(const Rows& queries, int64_t offset, int64_t i, int64_t k, int64_t width, const uint8_t* allowed,
-                    const Begun& begun, Walk& walk, int64_t* out) const {
+                    int32_t hidden, const Begun& begun, Walk& walk, int64_t* out) const {
         if (graph.regions.empty()) {
             walk.query.forget(1);
             begun.coded.get(i, walk.query.of[0]);
@@ -88,6 +88,7 @@ struct GraphSearch::State {
         }
         const auto own = begun.nodes.begin() + i * kBegin;
         walk.begin.assign(own, std::find(own, own + kBegin, kNoNode));
+        walk.hidden = hidden;
         walk_to(graph, *isa.rows, width, walk);
         int64_t found = 0;
         for (const Step step : walk.pool) {
@@ -99,9 +100,22 @@ struct GraphSearch::State {
         std::fill(out + found, out + k, -1);
     }
 
-    void search(const Matrix& matrix, int64_t k, int64_t width, const uint8_t* allowed, int64_t* out) {
+    // The nodes of named rows.
+    std::vector<int32_t> nodes_of(const int64_t* named, int64_t n) const {
+        std::vector<int32_t> node(graph.size()), out;
+        for (int64_t i = 0; i < graph.size(); ++i) node[graph.rows[i]] = static_cast<int32_t>(i);
+        for (int64_t i = 0; i < n; ++i) {
+            check(named[i] >= 0 && named[i] < graph.size(), "hidden rows");
+            out.push_back(node[named[i]]);
+        }
+        return out;
+    }
+
+    void search(const Matrix& matrix, int64_t k, int64_t width, const uint8_t* allowed, int64_t* out,
+                const int64_t* named) {
         const Rows queries = rows_of(matrix);
         const int64_t n = matrix.n_vectors;
+        const std::vector<int32_t> hidden = named ? nodes_of(named, n) : std::vector<int32_t>();
         Begun begun;
         begun.nodes.resize(std::min(n, kBlock) * kBegin);
         if (graph.regions.empty()) begun.coded.resize(std::min(n, kBlock), graph.row_bytes);
@@ -122,8 +136,9 @@ struct GraphSearch::State {
             run(tasks, n <= kAlone, [&](int64_t task) {
                 thread_local Walk walk;
                 for (int64_t i = task * kTask; i < std::min(count, (task + 1) * kTask); ++i) {
-                    search_one(queries, offset, order[i], k, width, allowed, begun, walk,
-                               out + (offset + order[i]) * k);
+                    const int64_t query = offset + order[i];
+                    search_one(queries, offset, order[i], k, width, allowed, named ? hidden[query] : kNoNode, begun,
+                               walk, out + query * k);
                 }
             });
         }
@@ -309,9 +324,10 @@ GraphSearch::GraphSearch(const GraphParts& parts, int threads, const std::string
 GraphSearch::~GraphSearch() = default;
 GraphSearch::GraphSearch(GraphSearch&&) noexcept = default;
 
-void GraphSearch::search(const Matrix& queries, int64_t k, int64_t width, const uint8_t* allowed, int64_t* rows) {
+void GraphSearch::search(const Matrix& queries, int64_t k, int64_t width, const uint8_t* allowed, int64_t* rows,
+                         const int64_t* hidden) {
     if (k < 1 || width < k) throw std::invalid_argument("width: expected at least k, and k at least 1");
-    state_->search(queries, k, std::min(width, state_->graph.size()), allowed, rows);
+    state_->search(queries, k, std::min(width, state_->graph.size()), allowed, rows, hidden);
 }
 
 void GraphSearch::extend(const Matrix& rows, int64_t width, const Callbacks& callbacks) {

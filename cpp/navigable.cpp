@@ -122,6 +122,7 @@ void walk_to(const Navigable& graph, const RowOps& ops, int64_t width, Walk& wal
     walk.pool.clear();
     walk.pool.reserve(width);
     walk.named.clear();
+    if (walk.hidden != kNoNode) see(walk, walk.hidden);
     for (const int32_t node : walk.begin) {
         if (see(walk, node)) walk.named.push_back(node);
     }

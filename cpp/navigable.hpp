@@ -119,6 +119,7 @@ struct Walk {
     std::vector<int32_t> touched, named, products;
     std::vector<float> near;
     std::vector<int32_t> begin;
+    int32_t hidden = kNoNode;  // a node that is passed over, as if it were not there
 };
 
 // Leaves the `width` nodes nearest to the query that it finds in walk.pool; walk.begin holds the nodes to begin at.

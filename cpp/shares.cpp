@@ -2,6 +2,7 @@
 #include "shares.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <memory>
 
 #include "merge.hpp"
@@ -74,8 +75,12 @@ Entries Shares::run(const Context& context, int64_t k, const Share& share, const
     const Timer finishing;
     if (stored.copies().any()) finish_self_join(context, groups, lists);
     made.push_back(share);
+    const auto fresh = std::count_if(rows_.begin(), rows_.end(),
+                                     [](float row) { return (std::bit_cast<uint32_t>(row) & Lists::kMark) == 0; });
     Entries out;
     out.counts.resize(n);
+    out.rows.reserve(fresh);
+    out.distances.reserve(fresh);
     for (int64_t list = 0; list < n; ++list) {
         lists.mark(list, [&](const Neighbour& entry) {
             if (entry.distance <= limits[list]) out.add(list, entry.distance, entry.row);

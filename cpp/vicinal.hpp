@@ -195,8 +195,10 @@ public:
     GraphSearch(GraphSearch&&) noexcept;
 
     // The rows near each query, n_queries x k, nearest first as far as codes tell; -1 where fewer are found. `width` is
-    // how many rows a search keeps in view, at least k. allowed, one bit for each row, may be null.
-    void search(const Matrix& queries, int64_t k, int64_t width, const uint8_t* allowed, int64_t* rows);
+    // how many rows a search keeps in view, at least k. allowed, one bit for each row, may be null. Of each query the
+    // row `hidden`, if given, is passed over as if it were not there: so stored rows stand for new ones.
+    void search(const Matrix& queries, int64_t k, int64_t width, const uint8_t* allowed, int64_t* rows,
+                const int64_t* hidden = nullptr);
     // Adds rows after the others; `width` is that of the searches for their neighbours.
     void extend(const Matrix& rows, int64_t width, const Callbacks& callbacks = {});
     GraphParts parts() const;

@@ -470,3 +470,45 @@ def test_limits_are_sent_in_half_the_bytes_and_never_lower() -> None:
     assert (short.astype(np.float64) >= limits).all()
     near = np.abs(limits) < 1e30
     np.testing.assert_allclose(short[near], limits[near], rtol=2.0**-22, atol=1e-44)
+
+
+@pytest.mark.parametrize("made", [Plan(600, 250, 2), Plan(600, 600, 1, 2, (0, 1 << 20))])
+def test_tasks_change_no_array_that_they_are_given(made: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Arrays from an object store are read-only."""
+    if made.ranges and not Native.shares(find("cosine"), np.dtype("float32")):
+        pytest.skip("the kernel was not built here")
+    rows, groups = rows_of("cosine", 600), np.arange(600) % 7
+    work = InOneProcess(rows, "cosine", 4, made, groups)
+    for array in (rows, groups, *(part for block in work.blocks for part in block.parts)):
+        array.setflags(write=False)
+    limits = work.lists.limits
+
+    def read_only(block: int) -> np.ndarray:
+        found = limits(block)
+        found.setflags(write=False)
+        return found
+
+    monkeypatch.setattr(work.lists, "limits", read_only)
+    work.run()
+    assert same(work.lists.result(4), ExactSearch.of(rows, "cosine", on_invalid="null").neighbors(4, groups))
+    result = tiles.search_tile(work.question, work.rows(0), work.rows(0), slice(0, 20))
+    assert result.queries is not None and len(result.queries.rows) >= 19
+
+
+def test_a_column_of_lists_is_read_as_rows() -> None:
+    rows = rows_of("euclidean", 40)
+    column = np.empty(40, dtype=object)  # what numpy batches of Ray hold
+    column[:] = list(rows)
+    (part,) = open_rows(column, find("euclidean")).parts
+    assert isinstance(part, np.ndarray) and part.dtype == np.float32 and part.tobytes() == rows.tobytes()
+
+
+@pytest.mark.skipif(not Native.shares(find("euclidean"), np.dtype("float32")), reason="the kernel was not built here")
+def test_a_task_takes_the_threads_of_its_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # as Ray sets it in its processes
+    rows = rows_of("manhattan", 300)[6:]
+    for threads in (1, 3):
+        question = Question(uuid.uuid4().hex, find("manhattan"), 3, threads=threads)
+        block, _ = tiles.coded(question, Rows(0, Block((rows,))))
+        block.self_join(3)
+        assert block.native is not None and block.native.stats()["threads"] == threads

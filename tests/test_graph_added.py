@@ -9,7 +9,9 @@ import pytest
 import vicinal
 from vicinal.indexes.engines import graph
 from vicinal.indexes.engines.graph import LowRecall
+from vicinal.indexes.engines.judging import Judge
 from vicinal.knn.kernels.native import has_graphs
+from vicinal.knn.metrics import find
 
 pytestmark = pytest.mark.skipif(not has_graphs(), reason="the extension is not built")
 
@@ -73,3 +75,19 @@ def test_a_small_region_whose_rows_are_not_found_is_warned_of(monkeypatch):
     with pytest.warns(LowRecall, match=r"of the 0\.\d% of these 12020 vectors that are near row 120[012]\d"):
         index: Any = vicinal.index("graph").fit(rows)
     assert index._backend.engine._wider == 1  # the others are searched as before
+
+
+def test_what_the_build_measures_is_what_new_queries_find():
+    random = np.random.default_rng(0)
+    rows, new = (random.normal(size=(n, 32)).astype(np.float32) for n in (4000, 200))
+    index: Any = vicinal.index("graph", graph_degree=24).fit(rows)
+    search, exact = index._backend.engine._search, vicinal.index("exact").fit(rows)
+    far = np.take_along_axis(exact.search(new, 10).distances, np.full((200, 1), 9), axis=1)
+    found = np.linalg.norm(rows[search.search(new, 16, 32)] - new[:, None], axis=2)
+    true = (found <= far * (1 + 1e-5)).sum(axis=1).mean() / 10
+    judge = Judge(rows, [np.arange(0, 4000, 20)], find("euclidean"), 1)
+    hidden = search.search(judge.queries, 16, 32, hidden=judge.hidden)
+    assert not (hidden == judge.hidden[:, None]).any()
+    stored = search.search(judge.queries, 17, 32)
+    assert -0.05 < judge.recalls(hidden)[0] - true < 0.02  # 0.907 for 0.939: a little less, never more
+    assert judge.recalls(stored)[0] > true + 0.02  # because links were chosen for stored rows

@@ -194,10 +194,31 @@ def test_a_task_that_raises_ends_the_pass_with_its_error(start: Any, tmp_path: P
 
 
 def test_blocks_that_the_object_store_spills(start: Any) -> None:
-    start(2, store=80 << 20)
+    nodes = start(2, store=80 << 20)
+    session = Path(nodes.cluster.head_node.get_session_dir_path())
+    spilled: set[Path] = set()
     rows = np.random.default_rng(1).normal(size=(60_000, 512)).astype(np.float32)  # 123 MB in stores of 84 MB
-    found = distributed.neighbors(rows, 4, block_rows=10_000)
+
+    def progress(done: int, total: int) -> None:
+        spilled.update(session.glob("ray_spilled_objects*/*"))
+
+    found = distributed.neighbors(rows, 4, block_rows=10_000, progress=progress)
+    assert spilled
     assert same(found, ExactSearch(rows).neighbors(4))
+
+
+def test_progress_of_all_nodes_is_one(start: Any) -> None:
+    start(2)
+    rows = rows_of("euclidean", 9000)
+    for block_rows in (1500, None):
+        seen: list[tuple[int, int]] = []
+
+        def progress(done: int, total: int, seen: list[tuple[int, int]] = seen) -> None:
+            seen.append((done, total))
+
+        distributed.neighbors(rows, 5, block_rows=block_rows, progress=progress)
+        assert seen == sorted(seen) and len(seen) > 6 and {total for _, total in seen} == {9000}
+        assert seen[-1] == (9000, 9000)
 
 
 def test_two_runs_beside_each_other(start: Any) -> None:

@@ -217,7 +217,7 @@ class GraphEngine(Engine):
         n = len(rows)
         sample = np.unique(np.linspace(0, n - 1, SAMPLE).astype(np.int64))
         queries = rows[sample]
-        metric, view, k = find("inner_product" if self._search.products() else "euclidean"), min(VIEW, n), NEAREST + 1
+        metric, view = find("inner_product" if self._search.products() else "euclidean"), min(VIEW, n)
         far = measured(metric, rows, queries, self._search.search(queries, view, view), self.threads)
         deepest = np.argsort(far, axis=1, kind="stable")[:, :NEAREST].max(axis=1) + 1
         needed = int(np.quantile(deepest, 0.99))
@@ -228,32 +228,35 @@ class GraphEngine(Engine):
             return
         apart = regions(rows, self.threads)
         judge = Judge(rows, [sample, *(region.rows for region in apart)], metric, self.threads)
-        wanted = min(k + self._spare, n)
-        first: tuple[int, list[float]] | None = None  # the least width that is enough for the rows as a whole
+        wanted = min(NEAREST + self._spare, n)
+        first = 0  # the least width that is enough for the rows as a whole
         while True:
-            found = self._search.search(judge.queries, wanted, min(n, max(wanted, EF * self._wider)))
+            width = min(n, max(wanted, EF * self._wider))
+            found = self._search.search(judge.queries, wanted, width, hidden=judge.hidden)
             share, *shares = judge.recalls(found)
-            if share >= ENOUGH and first is None:
-                first = self._wider, [share, *shares]
+            if share >= ENOUGH:
+                first = first or self._wider
             enough = share >= ENOUGH and min(shares, default=1.0) >= POOR
             if enough or self._wider >= WIDEST or EF * self._wider >= n:
                 break
             self._wider *= 2
-        if first is not None and min(shares, default=1.0) < POOR:  # no width helps this region, and it costs all others
-            self._wider, (share, *shares) = first
+        tried = self._wider
+        if first and min(shares, default=1.0) < POOR:  # no width helps this region, and it costs all others
+            self._wider = first
         if min([share, *shares]) >= POOR or self.visits_all(n):
             return
         self.coarse = needed > VIEW // 2
-        named = f"these {n} vectors"
+        named, remedy = f"these {n} vectors", "raise ef_search, or take exact"
+        if self.coarse:
+            remedy = "its codes tell them little apart; take hnsw, which compares float32"
         if share >= POOR:
             poorest = int(np.argmin(shares))
             share, region = shares[poorest], apart[poorest]
             named = f"the {region.share:.1%} of these {n} vectors that are near row {numbers[region.rows[0]]}"
-        remedy = "its codes tell them little apart; take hnsw, which compares float32"
-        raised = "raise ef_search, or take exact"
+            remedy = "take hnsw, which compares float32, or exact"
         warnings.warn(
             f"graph: a search finds about {share:.2f} of the {NEAREST} nearest of {named}, even at a width of "
-            f"{EF * self._wider}: {remedy if self.coarse else raised}",
+            f"{EF * tried}: {remedy}",
             LowRecall,
             stacklevel=2,
         )
@@ -339,9 +342,9 @@ class Graph(Index):
         Nearest neighbours of each vector that its links are chosen from; at least graph_degree.
     ef_search : int
         The width of the search of a query; at least k. As many as there are vectors make it exact. May be changed by
-        `set`. Where the build measures that 128 finds less than .98 of the nearest of stored rows, or less than .9 in
-        one region of them, searches are up to 16 times as wide, if that helps; else LowRecall says so. New queries may
-        find less than stored rows do, where they lie in directions that no stored row does.
+        `set`. Where the build measures that 128 finds less than .98 of the 10 nearest of stored rows, each left out of
+        its own search, or less than .9 in one region of them, searches are up to 16 times as wide, if that helps; else
+        LowRecall says so.
     threads : int or None
         None for the number of cores.
 

@@ -52,7 +52,10 @@ def regions(rows: np.ndarray, threads: int) -> list[Region]:
 
 
 class Judge:
-    """Stored rows as queries, whose true neighbours are known.
+    """Stored rows as queries, whose nearest others are known.
+
+    A search for one has to pass over the row itself, `hidden`, because links were chosen for it: so it stands for a
+    new row.
 
     Parameters
     ----------
@@ -67,12 +70,15 @@ class Judge:
     def __init__(self, rows: np.ndarray, parts: Sequence[np.ndarray], metric: Metric, threads: int) -> None:
         self._rows, self._metric, self._threads = rows, metric, threads
         self._ends = np.cumsum([len(part) for part in parts])[:-1]
-        self.queries = rows[np.concatenate(parts)]
-        far = Native(rows, metric, threads).search(self.queries, NEAREST + 1)[1][:, -1:].astype(np.float64)
-        self._limits = far + np.abs(far) * 1e-6
+        self.hidden = np.concatenate(parts)
+        self.queries = rows[self.hidden]
+        near, far = Native(rows, metric, threads).search(self.queries, NEAREST + 1)
+        itself = (near == self.hidden[:, None]).any(axis=1)
+        last = np.where(itself, far[:, NEAREST], far[:, NEAREST - 1]).astype(np.float64)[:, None]
+        self._limits = last + np.abs(last) * 1e-6
 
     def recalls(self, found: np.ndarray) -> list[float]:
-        """The share of the true neighbours, itself among them, of the queries of each part that `found` names."""
+        """The share of the 10 nearest others of the queries of each part that `found` names."""
         near = measured(self._metric, self._rows, self.queries, found, self._threads) <= self._limits
-        share = near.sum(axis=1).clip(max=NEAREST + 1) / (NEAREST + 1)
+        share = near.sum(axis=1).clip(max=NEAREST) / NEAREST
         return [float(part.mean()) for part in np.split(share, self._ends)]

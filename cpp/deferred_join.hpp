@@ -47,7 +47,7 @@ private:
         std::vector<PendingPair> waiting, sorted;
         std::vector<float> estimates;  // of the pairs of the current tile, which wait last
         std::vector<uint32_t> starts;
-        std::vector<double> row_radii, column_radii;
+        std::vector<double> row_radii, column_radii, distances;
         std::vector<float> uppers;
         std::vector<Neighbour> entries;
     };

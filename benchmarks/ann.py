@@ -8,8 +8,8 @@ the instruction set named where it can be chosen (VICINAL_ISA, FAISS_SIMD_LEVEL)
 seconds of all threads, a search in those of one thread, the least of three. The width of the search grows until the
 recall is 0.99; the figures at 0.95 and 0.99 are interpolated between two widths, or those of the first width that
 exceeds it. All graphs have 32 links (64 at the base of HNSW) and are built with a width of 200. faiss builds once, and
-its second row searches the same graph. scalable-vs, whose build takes longest, gets FEWER rows. Of a set that is given
-by path, the builds of faiss and of ours are measured at LARGER rows, too (`mixes.py`).
+its second row searches the same graph. Of a set that is given by path, the builds of faiss and of ours are measured at
+LARGER rows, too (`mixes.py`).
 """
 
 import argparse
@@ -34,7 +34,6 @@ Search = Callable[[int], np.ndarray]  # the rows of all queries, by the width of
 K, QUERIES, TARGETS = 10, 1_000, (0.95, 0.99)
 WIDTHS = (10, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768)
 LINKS, BUILD_WIDTH = 32, 200
-FEWER = {"svs": 20_000}  # rows of a contestant
 LARGER = 300_000
 Built = Callable[[Path, np.ndarray, np.ndarray, int], tuple[float, Search, str]]
 
@@ -201,9 +200,7 @@ def at(points: list[Row], target: float) -> float | None:
 def one(name: str, folder: Path, threads: int, build_alone: bool = False) -> Row:
     """The row of a contestant; runs in its own process."""
     make, package, _ = CONTESTANTS[name]
-    few = ".few" if (folder / f"vectors.{name}.npy").exists() else ""
-    vectors = np.load(folder / (f"vectors.{name}.npy" if few else "vectors.npy"))
-    queries, truth = np.load(folder / "queries.npy"), np.load(folder / f"truth{few}.npy")
+    vectors, queries, truth = (np.load(folder / f"{title}.npy") for title in ("vectors", "queries", "truth"))
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
     built, search, simd = make(folder, vectors, queries, threads)
@@ -238,7 +235,7 @@ def asked_alone(name: str, environment: dict[str, str], place: Path, threads: in
 
 
 def prepared(data: DataSet, threads: int, place: Path) -> None:
-    """Write the rows, the queries and the truth of all contestants, and of those with fewer rows."""
+    """Write the rows, the queries and the truth."""
     from vicinal import Exact
 
     vectors = np.unique(np.array(data.vectors, dtype=np.float32), axis=0)
@@ -248,10 +245,6 @@ def prepared(data: DataSet, threads: int, place: Path) -> None:
     stored, queries = vectors[order[QUERIES:]], vectors[order[:QUERIES]]
     arrays = {"vectors": stored, "queries": queries}
     arrays["truth"] = Exact("cosine", threads=threads).fit(stored).search(queries, K).indices
-    for name, few in FEWER.items():
-        if few < len(stored):
-            arrays[f"vectors.{name}"] = stored[:few]
-            arrays["truth.few"] = Exact("cosine", threads=threads).fit(stored[:few]).search(queries, K).indices
     for title, array in arrays.items():
         np.save(place / f"{title}.npy", array)
 

@@ -9,7 +9,7 @@
 
 #include "dot_codes.hpp"
 #include "graph_state.hpp"
-#include "navigable.hpp"
+#include "navigable_starts.hpp"
 
 namespace vicinal {
 namespace {
@@ -30,6 +30,7 @@ struct GraphSearch::State {
     Pool pool;
     std::mutex turn;  // of the pool
     Navigable graph;
+    PackedStarts starts;
 
     State(int threads, const std::string& name) : isa(find_isa(name)), pool(threads) {}
     State(int threads, const Isa& isa) : isa(isa), pool(threads) {}
@@ -52,48 +53,92 @@ struct GraphSearch::State {
         }
     }
 
-    void search_one(int64_t query, int64_t k, int64_t width, const uint8_t* allowed, Walk& walk, int64_t* out) const {
+    // What is known of queries before they are answered.
+    struct Begun {
+        CodedQueries coded;          // where there is one region
+        std::vector<int32_t> nodes;  // kBegin of each
+    };
+
+    // Codes queries [first, last), and names the nodes that their searches begin at.
+    void begin(const Rows& queries, int64_t offset, int64_t first, int64_t last, Begun& begun) const {
+        thread_local Walk walk;
+        const RowOps& ops = *isa.rows;
+        const bool alone = graph.regions.empty();
+        for (int64_t i = first; i < last; ++i) {
+            ask_row(graph, ops, queries, offset + i, walk.query);
+            if (alone) {
+                begun.coded.put(i, code_query(graph, ops, walk.query, 0));
+                continue;
+            }
+            nearest_starts(graph, ops, kBegin, walk);
+            walk.begin.resize(kBegin, kNoNode);
+            std::copy_n(walk.begin.begin(), kBegin, &begun.nodes[i * kBegin]);
+        }
+        if (alone) starts.nearest(*isa.dot, begun.coded, first, last - first, &begun.nodes[first * kBegin]);
+    }
+
+    // Answers a query: the nearest rows that its walk finds.
+    void search_one(const Rows& queries, int64_t offset, int64_t i, int64_t k, int64_t width, const uint8_t* allowed,
+                    int32_t hidden, const Begun& begun, Walk& walk, int64_t* out) const {
+        if (graph.regions.empty()) {
+            walk.query.forget(1);
+            begun.coded.get(i, walk.query.of[0]);
+        } else {
+            ask_row(graph, *isa.rows, queries, offset + i, walk.query);
+        }
+        const auto own = begun.nodes.begin() + i * kBegin;
+        walk.begin.assign(own, std::find(own, own + kBegin, kNoNode));
+        walk.hidden = hidden;
         walk_to(graph, *isa.rows, width, walk);
         int64_t found = 0;
         for (const Step step : walk.pool) {
             const int32_t row = graph.rows[node_of_step(step)];
             if (allowed && !(allowed[row >> 3] >> (row & 7) & 1)) continue;
-            out[query * k + found++] = row;
+            out[found++] = row;
             if (found == k) break;
         }
-        std::fill(out + query * k + found, out + (query + 1) * k, -1);
+        std::fill(out + found, out + k, -1);
     }
 
-    void search(const Matrix& matrix, int64_t k, int64_t width, const uint8_t* allowed, int64_t* out) {
+    // The nodes of named rows.
+    std::vector<int32_t> nodes_of(const int64_t* named, int64_t n) const {
+        std::vector<int32_t> node(graph.size()), out;
+        for (int64_t i = 0; i < graph.size(); ++i) node[graph.rows[i]] = static_cast<int32_t>(i);
+        for (int64_t i = 0; i < n; ++i) {
+            check(named[i] >= 0 && named[i] < graph.size(), "hidden rows");
+            out.push_back(node[named[i]]);
+        }
+        return out;
+    }
+
+    void search(const Matrix& matrix, int64_t k, int64_t width, const uint8_t* allowed, int64_t* out,
+                const int64_t* named) {
         const Rows queries = rows_of(matrix);
         const int64_t n = matrix.n_vectors;
-        std::vector<int32_t> begin(std::min(n, kBlock) * kBegin), order(std::min(n, kBlock));
-        for (int64_t first = 0; first < n; first += kBlock) {
-            const int64_t count = std::min(kBlock, n - first), tasks = (count + kTask - 1) / kTask;
+        const std::vector<int32_t> hidden = named ? nodes_of(named, n) : std::vector<int32_t>();
+        Begun begun;
+        begun.nodes.resize(std::min(n, kBlock) * kBegin);
+        if (graph.regions.empty()) begun.coded.resize(std::min(n, kBlock), graph.row_bytes);
+        std::vector<int32_t> order(std::min(n, kBlock));
+        for (int64_t offset = 0; offset < n; offset += kBlock) {
+            const int64_t count = std::min(kBlock, n - offset), tasks = (count + kTask - 1) / kTask;
             run(tasks, n <= kAlone, [&](int64_t task) {
-                thread_local Walk walk;
-                for (int64_t i = task * kTask; i < std::min(count, (task + 1) * kTask); ++i) {
-                    ask_row(graph, *isa.rows, queries, first + i, walk.query);
-                    nearest_starts(graph, *isa.rows, kBegin, walk);
-                    walk.begin.resize(kBegin, kNoNode);
-                    std::copy_n(walk.begin.begin(), kBegin, &begin[i * kBegin]);
-                }
+                begin(queries, offset, task * kTask, std::min(count, (task + 1) * kTask), begun);
             });
             // Queries that begin near each other are answered one after the other, so that they find nodes in the
             // cache.
             order.resize(count);
             std::iota(order.begin(), order.end(), 0);
             std::sort(order.begin(), order.end(), [&](int32_t a, int32_t b) {
-                return begin[a * kBegin] < begin[b * kBegin] || (begin[a * kBegin] == begin[b * kBegin] && a < b);
+                const int32_t first = begun.nodes[a * kBegin], second = begun.nodes[b * kBegin];
+                return first < second || (first == second && a < b);
             });
             run(tasks, n <= kAlone, [&](int64_t task) {
                 thread_local Walk walk;
                 for (int64_t i = task * kTask; i < std::min(count, (task + 1) * kTask); ++i) {
-                    const int64_t query = order[i];
-                    ask_row(graph, *isa.rows, queries, first + query, walk.query);
-                    const auto own = begin.begin() + query * kBegin;
-                    walk.begin.assign(own, std::find(own, own + kBegin, kNoNode));
-                    search_one(first + query, k, width, allowed, walk, out);
+                    const int64_t query = offset + order[i];
+                    search_one(queries, offset, order[i], k, width, allowed, named ? hidden[query] : kNoNode, begun,
+                               walk, out + query * k);
                 }
             });
         }
@@ -209,6 +254,7 @@ GraphSearch::GraphSearch(Graph& given, int64_t degree, int64_t width, const Call
         link_again(graph, clipped, width, ops, from.pool, callbacks);
     }
     add_copies(graph, rows, ops, from.pool, callbacks);
+    state_->starts.pack(graph);
 }
 
 GraphSearch::GraphSearch(const Matrix& vectors, int64_t degree, int64_t width, int threads, const std::string& isa,
@@ -223,6 +269,7 @@ GraphSearch::GraphSearch(const Matrix& vectors, int64_t degree, int64_t width, i
     add_rows(graph, std::move(all));
     code_nodes(graph, 0, rows, ops, state_->pool, callbacks);
     link_new_nodes(graph, 0, width, ops, state_->pool, callbacks);
+    state_->starts.pack(graph);
 }
 
 GraphSearch::GraphSearch(const GraphParts& parts, int threads, const std::string& isa) {
@@ -271,14 +318,16 @@ GraphSearch::GraphSearch(const GraphParts& parts, int threads, const std::string
     graph.terms.resize(n);
     for (int64_t i = 0; i < n; ++i) graph.terms[i] = {parts.terms[2 * i], parts.terms[2 * i + 1]};
     copy(graph.links, parts.links, n * parts.degree);
+    state_->starts.pack(graph);
 }
 
 GraphSearch::~GraphSearch() = default;
 GraphSearch::GraphSearch(GraphSearch&&) noexcept = default;
 
-void GraphSearch::search(const Matrix& queries, int64_t k, int64_t width, const uint8_t* allowed, int64_t* rows) {
+void GraphSearch::search(const Matrix& queries, int64_t k, int64_t width, const uint8_t* allowed, int64_t* rows,
+                         const int64_t* hidden) {
     if (k < 1 || width < k) throw std::invalid_argument("width: expected at least k, and k at least 1");
-    state_->search(queries, k, std::min(width, state_->graph.size()), allowed, rows);
+    state_->search(queries, k, std::min(width, state_->graph.size()), allowed, rows, hidden);
 }
 
 void GraphSearch::extend(const Matrix& rows, int64_t width, const Callbacks& callbacks) {
@@ -295,6 +344,7 @@ void GraphSearch::extend(const Matrix& rows, int64_t width, const Callbacks& cal
         }
     });
     link_new_nodes(graph, first, std::min(width, n), *state_->isa.rows, state_->pool, callbacks);
+    state_->starts.pack(graph);
 }
 
 GraphParts GraphSearch::parts() const {

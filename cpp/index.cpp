@@ -6,6 +6,8 @@
 
 #include "join.hpp"
 #include "prepared.hpp"
+#include "shares.hpp"
+#include "sketch.hpp"
 
 namespace vicinal {
 namespace {
@@ -29,12 +31,12 @@ struct Index::State {
     std::unique_ptr<Stored> stored;
     int sketch;
     Stats stats;
-    // Of shares of a self-join: the plan, and the rows with copies apart by group, where that is another order.
+    // Of shares of a self-join: the rows with copies apart by group, where that is another order.
     struct Shared {
         bool grouped = false;
-        uint64_t groups = 0, layout = 0;
+        uint64_t groups = 0;
         std::unique_ptr<Stored> separate;
-        std::unique_ptr<const SelfJoinPlan> plan;
+        std::unique_ptr<Shares> shares;
     } shared;
 
     State(const Matrix& matrix, Metric metric, int threads, const std::string& name, int sketch,
@@ -66,22 +68,26 @@ struct Index::State {
         const Timer timer_;
     };
 
-    // Makes the plan that shares belong to, unless it is there.
-    void share(const int64_t* groups, const Callbacks& callbacks) {
+    // Makes what the shares of a self-join have in common, unless it is there.
+    Context share(const int64_t* groups, const Callbacks& callbacks) {
         uint64_t name = 0;
-        const bool grouped = groups && stored->copies().any();
-        for (int64_t i = 0; grouped && i < vectors.rows.matrix.n_vectors; ++i) {
+        for (int64_t i = 0; groups && i < vectors.rows.matrix.n_vectors; ++i) {
             name = (name ^ static_cast<uint64_t>(groups[i])) * 0x9e3779b97f4a7c15u;
         }
-        if (shared.plan && shared.grouped == grouped && shared.groups == name) return;
-        shared = {};
-        if (grouped) shared.separate = std::make_unique<Stored>(vectors.rows, *coder, groups, isa, pool, callbacks);
-        const Stored& used = grouped ? *shared.separate : *stored;
-        auto plan = stored_plan(used, pool, callbacks);
-        shared.layout = plan->layout(used.fingerprint(), pool, callbacks);
-        shared.plan = std::move(plan);
-        shared.grouped = grouped;
-        shared.groups = name;
+        if (!shared.shares || shared.grouped != (groups != nullptr) || shared.groups != name) {
+            shared = {};
+            if (groups && stored->copies().any())
+                shared.separate = std::make_unique<Stored>(vectors.rows, *coder, groups, isa, pool, callbacks);
+            const Stored& used = shared.separate ? *shared.separate : *stored;
+            auto plan = stored_plan(used, pool, callbacks);
+            const uint64_t layout = plan->layout(used.fingerprint(), pool, callbacks);
+            shared.shares = std::make_unique<Shares>(std::move(plan), layout);
+            shared.grouped = groups != nullptr;
+            shared.groups = name;
+        }
+        Stored& used = shared.separate ? *shared.separate : *stored;
+        if (used.rotation_unfinished()) used.rotate(nullptr, pool, callbacks);
+        return {used, isa, sketch, pool, callbacks, stats};
     }
 
     // With groups, copies of different groups must be stored separately.
@@ -146,20 +152,24 @@ void Index::cross_join(const Matrix& queries, int64_t k, const int64_t* groups, 
     });
 }
 
-uint64_t Index::self_join_share(int64_t k, const int64_t* groups, const Share& share, const RawLists& lists,
-                                const Callbacks& callbacks) {
+Entries Index::self_join_share(int64_t k, const int64_t* groups, const Share& share, const double* limits,
+                               uint64_t& layout, const Callbacks& callbacks) {
     check_k(k);
     constexpr int64_t kParts = 1 << 20;
     const bool valid = share.ranges > 0 && share.ranges <= kParts && share.of <= kParts && share.first >= 0 &&
                        share.first < share.last && share.last <= (share.further ? share.of : share.ranges);
     if (!valid) throw std::invalid_argument("share: expected 0 <= first < last <= of, and a range that there is");
     const State::Run run(*state_);
-    state_->share(groups, callbacks);
-    Stored& stored = state_->shared.separate ? *state_->shared.separate : *state_->stored;
-    if (stored.rotation_unfinished()) stored.rotate(nullptr, state_->pool, callbacks);
-    const Context context{stored, state_->isa, state_->sketch, state_->pool, callbacks, state_->stats};
-    vicinal::self_join_share(context, *state_->shared.plan, share, groups, lists, k);
-    return state_->shared.layout;
+    const Context context = state_->share(groups, callbacks);
+    layout = state_->shared.shares->layout();
+    return state_->shared.shares->run(context, k, share, groups, limits);
+}
+
+void Index::prepare_shares(int64_t k, const int64_t* groups, const Callbacks& callbacks) {
+    check_k(k);
+    const State::Run run(*state_);
+    const Context context = state_->share(groups, callbacks);
+    use_sketches(context.stored, nullptr, k, context.sketch, {}, context.isa, context.pool, callbacks);
 }
 
 RadiusResult Index::within(double radius, const Matrix* queries, const int64_t* groups, const int64_t* query_groups,

@@ -30,11 +30,11 @@ struct Context {
 // Fill the result arrays. groups, one for each given row, may be null.
 void self_join(const Context& context, const int64_t* groups, Lists& lists);
 
-// `plan` is that of the stored rows (stored_plan).
-void self_join_share(const Context& context, const SelfJoinPlan& plan, const Share& share, const int64_t* groups,
-                     const RawLists& lists, int64_t k);
 std::unique_ptr<const SelfJoinPlan> stored_plan(const Stored& stored, Pool& pool, const Callbacks& callbacks);
 
+class QueryBlocks;
+// The tasks of a search.
+JoinPlan search_plan(const Context& context, const QueryBlocks& queries, int64_t k);
 void search(const Context& context, const Rows& queries, int64_t k, const int64_t* groups, const int64_t* query_groups,
             int64_t* indices, float* distances);
 

@@ -7,6 +7,13 @@
 
 namespace vicinal {
 
+// The group of each row and of each stored row. A row and a stored row of the same group are not neighbours. Both null
+// where there are no groups.
+struct Groups {
+    const int64_t* rows;
+    const int64_t* columns;
+};
+
 class JoinRows {
 public:
     // queries null: a self-join.

@@ -4,21 +4,12 @@
 #include <sys/mman.h>
 
 #include <algorithm>
-#include <bit>
 #include <cstring>
 
 namespace vicinal {
 namespace {
 
 constexpr size_t kHuge = 1 << 21;  // bytes of a huge page
-
-// Floats as whole numbers in the same order.
-uint32_t ordered(float value) {
-    const auto bits = std::bit_cast<uint32_t>(value + 0.0f);
-    return bits & 0x80000000u ? ~bits : bits | 0x80000000u;
-}
-
-Step step_of(float distance, int32_t node) { return Step{ordered(distance)} << 32 | static_cast<uint32_t>(node) << 1; }
 
 }  // namespace
 
@@ -54,6 +45,13 @@ template class Lines<int32_t>;
 
 namespace {
 
+constexpr Step kExpanded = 1;
+
+void fetch_links(const Navigable& graph, int32_t node) {
+    const int32_t* const links = graph.links_of(node);
+    for (int64_t i = 0; i < graph.degree; i += 16) __builtin_prefetch(links + i);
+}
+
 // Inserts a step into the sorted pool of at most `width`; returns its place, or `width` where it is too far.
 int64_t insert_step(std::vector<Step>& pool, int64_t width, Step step) {
     auto size = static_cast<int64_t>(pool.size());
@@ -77,6 +75,19 @@ bool see(Walk& walk, int32_t node) {
     if (!word) walk.touched.push_back(node >> 6);
     word |= bit;
     return true;
+}
+
+// Names the nodes that a node leads to and that were not seen before, and fetches what they are compared by.
+void name_links(const Navigable& graph, int32_t node, Walk& walk) {
+    walk.named.clear();
+    const int32_t* const links = graph.links_of(node);
+    for (int64_t i = 0; i < graph.degree && links[i] != kNoNode; ++i) {
+        if (!see(walk, links[i])) continue;
+        __builtin_prefetch(&graph.terms[links[i]]);
+        const uint8_t* const code = graph.code(links[i]);
+        for (int64_t c = 0; c < graph.row_bytes; c += 64) __builtin_prefetch(code + c);
+        walk.named.push_back(links[i]);
+    }
 }
 
 // Calls take(step) for each of walk.named.
@@ -106,12 +117,12 @@ void nearest_starts(const Navigable& graph, const RowOps& ops, int64_t count, Wa
 }
 
 void walk_to(const Navigable& graph, const RowOps& ops, int64_t width, Walk& walk) {
-    constexpr Step kExpanded = 1;
     const auto words = static_cast<size_t>((graph.size() + 63) / 64);
     if (walk.seen.size() < words) walk.seen.resize(words);
     walk.pool.clear();
     walk.pool.reserve(width);
     walk.named.clear();
+    if (walk.hidden != kNoNode) see(walk, walk.hidden);
     for (const int32_t node : walk.begin) {
         if (see(walk, node)) walk.named.push_back(node);
     }
@@ -123,19 +134,15 @@ void walk_to(const Navigable& graph, const RowOps& ops, int64_t width, Walk& wal
         }
         const int32_t node = node_of_step(walk.pool[next]);
         walk.pool[next] |= kExpanded;
-        if (next + 1 < static_cast<int64_t>(walk.pool.size())) {
-            const auto* ahead = graph.links_of(node_of_step(walk.pool[next + 1]));
-            for (int64_t i = 0; i < graph.degree; i += 16) __builtin_prefetch(ahead + i);
-        }
-        walk.named.clear();
-        const int32_t* const links = graph.links_of(node);
-        for (int64_t i = 0; i < graph.degree && links[i] != kNoNode; ++i) {
-            if (!see(walk, links[i])) continue;
-            __builtin_prefetch(&graph.terms[links[i]]);
-            walk.named.push_back(links[i]);
-        }
+        if (next + 1 < static_cast<int64_t>(walk.pool.size())) fetch_links(graph, node_of_step(walk.pool[next + 1]));
+        name_links(graph, node, walk);
         int64_t lowest = next + 1;
-        each_step(graph, ops, walk, [&](Step step) { lowest = std::min(lowest, insert_step(walk.pool, width, step)); });
+        each_step(graph, ops, walk, [&](Step step) {
+            const int64_t place = insert_step(walk.pool, width, step);
+            if (place >= lowest) return;
+            lowest = place;
+            fetch_links(graph, node_of_step(step));
+        });
         next = lowest;
     }
     for (const int32_t word : walk.touched) walk.seen[word] = 0;

@@ -1,14 +1,17 @@
 // A flat graph for searching: each node has links to nodes near it in several directions, and a query walks along them.
 //
-// The links are chosen from the lists of an approximate neighbour graph (graph_join.hpp): of a node's neighbours those
-// are kept that no kept one is nearer to than the node itself (the rule of NSG, Fu et al. 2019, and of HNSW), and most
-// links go both ways. There are no levels: a search begins at the nearest of some nodes spread over all rows. A node
-// that no path from these leads to is linked from its nearest node that one leads to.
+// The links are chosen from the lists of an approximate neighbour graph (graph_join.hpp). Of a node's list those are
+// taken to which the fewest others lead by two shorter steps (CAGRA, Ootomo et al. 2024). Of these, and of the nodes
+// that took this one, those are kept that no kept one is nearer to than the node itself (the rule of NSG, Fu et al.
+// 2019, and of HNSW); the nearest of the others take the rest of the places. Most links go both ways. There are no
+// levels: a search begins at the nearest of some nodes spread over all rows. A node that no path from these leads to is
+// linked from its nearest node that one leads to.
 //
 // Each node is coded at a scale of its own, from the centre of its region (navigable_codes.cpp); so is a query, from
 // the centre of each region that it comes to. A search compares codes only; the caller measures what it returns.
 #pragma once
 
+#include <bit>
 #include <memory>
 #include <vector>
 
@@ -80,6 +83,11 @@ struct Navigable {
     void resize(int64_t n);  // all but the links
 };
 
+// How near a node is to a query, by the product of their codes; lower is nearer.
+inline float nearness(NodeTerms node, float factor, int32_t product) {
+    return node.base - factor * node.scale * static_cast<float>(product);
+}
+
 // A query from the centre of a region: gap + base of a node - factor * scale of the node * product of codes, lower is
 // nearer.
 struct CodedQuery {
@@ -88,9 +96,7 @@ struct CodedQuery {
     int32_t offset = 0;  // what the 128 of the nodes' codes adds to each product
     bool coded = false;
 
-    float to(NodeTerms node, int32_t product) const {
-        return node.base - factor * node.scale * static_cast<float>(product - offset);
-    }
+    float to(NodeTerms node, int32_t product) const { return nearness(node, factor, product - offset); }
 };
 
 // A query, coded for each region that it is compared with.
@@ -113,6 +119,7 @@ struct Walk {
     std::vector<int32_t> touched, named, products;
     std::vector<float> near;
     std::vector<int32_t> begin;
+    int32_t hidden = kNoNode;  // a node that is passed over, as if it were not there
 };
 
 // Leaves the `width` nodes nearest to the query that it finds in walk.pool; walk.begin holds the nodes to begin at.
@@ -130,6 +137,14 @@ void compare(const Navigable& graph, const RowOps& ops, Asked& query, const std:
 // Chooses the centres of the nodes that are to come, from rows alone; codes a row as a node.
 void choose_centres(Navigable& graph, const RowOps& ops, const Rows& rows);
 void code_node(Navigable& graph, const RowOps& ops, const Rows& rows, int64_t row, int64_t node);
+inline Step step_of(float distance, int32_t node) {
+    const auto bits = std::bit_cast<uint32_t>(distance + 0.0f);
+    return Step{bits & 0x80000000u ? ~bits : bits | 0x80000000u} << 32 | static_cast<uint32_t>(node) << 1;
+}
+inline float distance_of_step(Step step) {
+    const auto bits = static_cast<uint32_t>(step >> 32);
+    return std::bit_cast<float>(bits & 0x80000000u ? bits & 0x7fffffffu : ~bits);
+}
 inline int32_t node_of_step(Step step) { return static_cast<int32_t>(step >> 1 & 0x7fffffff); }
 
 // Chooses the links of all nodes from their lists, and where searches begin.

@@ -22,6 +22,9 @@ constexpr double kUsual = 0.9;        // share of the rows that have to be neare
 constexpr double kNearlyAll = 0.999;  // share of the rows that have to be near one of several centres
 constexpr double kNearer = 1.0 / 4;   // how much nearer they have to be, else there is one centre
 constexpr double kEnough = 2;         // fewer centres are taken where the rows are so many times as far
+// Where most rows need no centre of their own, a small region far from them may.
+constexpr int64_t kFarDrawn = 64;        // so many centres are looked at
+constexpr double kFarNearer = 1.0 / 16;  // how much nearer to it the rows around it have to be
 
 float distance(const float* a, const float* b, int64_t width) {
     float lanes[8] = {};
@@ -73,6 +76,32 @@ double quantile(std::vector<float> values, double share) {
     return *at;
 }
 
+// Those of the drawn centres whose rows are so near to them that codes from the given centre may not tell them apart.
+std::vector<int64_t> far_centres(const std::vector<float>& sample, const NodeCentres& centres,
+                                 std::vector<int64_t> drawn) {
+    const int64_t width = centres.width(), n = static_cast<int64_t>(sample.size()) / width;
+    drawn.resize(std::min<size_t>(drawn.size(), kFarDrawn));
+    std::vector<std::vector<float>> shares(drawn.size());  // of rows by the nearest centre: how near, of how far
+    for (int64_t i = 0; i < n; ++i) {
+        const float alone = distance(&sample[i * width], centres.of(0), width);
+        float least = alone;
+        size_t nearest = drawn.size();
+        for (size_t d = 0; d < drawn.size(); ++d) {
+            const float own = distance(&sample[i * width], &sample[drawn[d] * width], width);
+            if (own >= least) continue;
+            least = own;
+            nearest = d;
+        }
+        if (nearest < drawn.size()) shares[nearest].push_back(least / alone);
+    }
+    std::vector<int64_t> out;
+    for (size_t d = 0; d < drawn.size(); ++d) {
+        if (static_cast<int64_t>(shares[d].size()) < kRowsOfCentre) continue;
+        if (quantile(shares[d], kUsual) <= kFarNearer * kFarNearer) out.push_back(drawn[d]);
+    }
+    return out;
+}
+
 // Rows of the sample that are far from each other, as the first part of a list; the first of all is the given centre.
 std::vector<int64_t> draw_centres(const std::vector<float>& sample, const NodeCentres& centres) {
     const int64_t width = centres.width(), n = static_cast<int64_t>(sample.size()) / width;
@@ -94,7 +123,8 @@ std::vector<int64_t> draw_centres(const std::vector<float>& sample, const NodeCe
             nearest[i] = std::min(nearest[i], distance(&sample[i * width], &sample[next * width], width));
         far.push_back(quantile(nearest, kNearlyAll));
     }
-    if (far.empty() || quantile(nearest, kUsual) > kNearer * kNearer * alone) return {};
+    if (far.empty()) return {};
+    if (quantile(nearest, kUsual) > kNearer * kNearer * alone) return far_centres(sample, centres, std::move(drawn));
     const auto enough =
         std::find_if(far.begin(), far.end(), [&](double d) { return d <= kEnough * kEnough * far.back(); });
     drawn.resize(enough - far.begin() + 1);

@@ -185,22 +185,45 @@ void connect(Navigable& graph, const RowOps& ops) {
     }
 }
 
+// Takes of each node's list the nodes to which the fewest others of the list lead by two shorter steps.
+void take_few_detours(Navigable& graph, const NodeLists& lists, Pool& pool, const Callbacks& callbacks) {
+    const int64_t n = graph.size(), tasks = (n + kChunk - 1) / kChunk, width = lists.width();
+    std::vector<std::vector<int32_t>> places(pool.threads());
+    pool.run(tasks, callbacks, [&](int worker, int64_t task) {
+        std::vector<int32_t>& place = places[worker];
+        place.resize(n, -1);
+        std::vector<int32_t> own, detours, order, out;
+        for (int64_t node = task * kChunk; node < std::min(n, (task + 1) * kChunk); ++node) {
+            own.clear();
+            const Key* const list = lists.at(node);
+            for (int64_t i = 0; i < width && list[i] != kNoKey; ++i) own.push_back(node_of(list[i]));
+            for (size_t i = 0; i < own.size(); ++i) place[own[i]] = static_cast<int32_t>(i);
+            detours.assign(own.size(), 0);
+            for (size_t i = 0; i < own.size(); ++i) {
+                const Key* const other = lists.at(own[i]);
+                for (int64_t p = 0; p < width && other[p] != kNoKey; ++p) {
+                    const int32_t j = place[node_of(other[p])];
+                    if (j > static_cast<int32_t>(i) && p < j) ++detours[j];
+                }
+            }
+            order.resize(own.size());
+            std::iota(order.begin(), order.end(), 0);
+            std::stable_sort(order.begin(), order.end(), [&](int32_t a, int32_t b) { return detours[a] < detours[b]; });
+            out.clear();
+            for (size_t i = 0; i < order.size() && static_cast<int64_t>(i) < graph.degree; ++i)
+                out.push_back(own[order[i]]);
+            for (const int32_t other : own) place[other] = -1;
+            put_links(graph, node, out);
+        }
+    });
+}
+
 }  // namespace
 
 void link_nodes(Navigable& graph, const NodeLists& lists, const RowOps& ops, Pool& pool, const Callbacks& callbacks) {
     const int64_t n = graph.size(), tasks = (n + kChunk - 1) / kChunk;
     graph.links.resize(n * graph.degree);
-    pool.run(tasks, callbacks, [&](int, int64_t task) {
-        Chooser chooser(graph, ops);
-        std::vector<int32_t> candidates;
-        for (int64_t node = task * kChunk; node < std::min(n, (task + 1) * kChunk); ++node) {
-            candidates.clear();
-            const Key* const list = lists.at(node);
-            for (int64_t i = 0; i < lists.width() && list[i] != kNoKey; ++i) candidates.push_back(node_of(list[i]));
-            chooser.keep(static_cast<int32_t>(node), candidates, graph.degree, false);
-            put_links(graph, node, candidates);
-        }
-    });
+    take_few_detours(graph, lists, pool, callbacks);
     const Incoming incoming(graph);
     pool.run(tasks, callbacks, [&](int, int64_t task) {
         Chooser chooser(graph, ops);

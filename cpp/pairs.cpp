@@ -11,6 +11,7 @@ namespace vicinal {
 namespace {
 
 constexpr int64_t kSerialWork = 1 << 21;  // coordinates; below it, one thread is faster
+constexpr int64_t kFetched = 1 << 17;     // bytes of the rows of a query that are fetched during the query before
 
 Sum sum_of(Metric metric) {
     switch (metric) {
@@ -68,12 +69,25 @@ void measure_pairs(const Matrix& vectors, const double* inverse_norms, Metric me
             }
         }
     };
+    const bool whole = vectors.column_stride > 0 && vectors.column_stride <= 8;
+    const int64_t bytes = whole ? vectors.dim * vectors.column_stride : 1;
+    const auto fetch = [&](int64_t query) {
+        if (m * bytes > kFetched) return;
+        for (int64_t j = 0; j < m; ++j) {
+            if (rows[query * m + j] < 0) continue;
+            const std::byte* const row = stored.at(rows[query * m + j]);
+            for (int64_t b = 0; b < bytes; b += 64) __builtin_prefetch(row + b, 0, 2);
+        }
+    };
     const int64_t work = n * m * vectors.dim;
     const int64_t tasks = work < kSerialWork || threads == 1 ? 1 : std::min<int64_t>(n, 8 * std::max(1, threads));
     const auto part = [&](int, int64_t task) {
         std::vector<double> x(padded(vectors.dim, 8)), out;
         std::vector<int32_t> stored_rows;
-        for (int64_t query = n * task / tasks; query < n * (task + 1) / tasks; ++query) one(query, x, stored_rows, out);
+        for (int64_t query = n * task / tasks, last = n * (task + 1) / tasks; query < last; ++query) {
+            if (query + 1 < last) fetch(query + 1);
+            one(query, x, stored_rows, out);
+        }
     };
     if (tasks == 1) {
         part(0, 0);

@@ -4,14 +4,14 @@
 // near the queries are scanned first without sketches.
 #include <algorithm>
 
+#include "deferred_join.hpp"
 #include "merge.hpp"
 #include "sketch.hpp"
 #include "topk_join.hpp"
 
 namespace vicinal {
-namespace {
 
-JoinPlan plan_tasks(const Context& context, const QueryBlocks& queries, int64_t k) {
+JoinPlan search_plan(const Context& context, const QueryBlocks& queries, int64_t k) {
     JoinPlan plan;
     for (int64_t block = 0; block < queries.count(); ++block) plan.seeds.push_back(queries.near(block));
     std::vector<std::vector<int32_t>> near(queries.count());
@@ -25,19 +25,21 @@ JoinPlan plan_tasks(const Context& context, const QueryBlocks& queries, int64_t 
     return plan;
 }
 
-}  // namespace
-
 void search(const Context& context, const Rows& queries, int64_t k, const int64_t* groups, const int64_t* query_groups,
             int64_t* indices, float* distances) {
     const int64_t n = queries.matrix.n_vectors;
     context.stats.pairs = n * context.stored.rows().matrix.n_vectors;
     QueryBlocks blocks(context, queries);
     const JoinRows rows(context.stored, &blocks);
-    const JoinPlan plan = plan_tasks(context, blocks, k);
+    const JoinPlan plan = search_plan(context, blocks, k);
     Lists lists(indices, distances, k);
     lists.clear(0, n);
-    int64_t finished = 0;
-    TopKJoin(context, rows, plan, {query_groups, groups}, lists).run(finished);
+    if (DeferredJoin::suits(context, rows, k)) {
+        DeferredJoin(context, rows, plan, {query_groups, groups}, lists).run();
+    } else {
+        int64_t finished = 0;
+        TopKJoin(context, rows, plan, {query_groups, groups}, lists).run(finished);
+    }
     const Timer finishing;
     finish_search(context, n, lists);
     context.stats.seconds_finish = finishing.seconds();

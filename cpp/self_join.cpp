@@ -5,7 +5,7 @@
 #include <memory>
 #include <stdexcept>
 
-#include "lazy_join.hpp"
+#include "deferred_join.hpp"
 #include "merge.hpp"
 #include "topk_join.hpp"
 
@@ -21,54 +21,11 @@ void check(const Checkpoint& saved, uint64_t layout, const JoinPlan& plan, const
     if (!valid) throw std::invalid_argument("the checkpoint is damaged");
 }
 
-// The tasks of a share. What is near, but in another range, comes before the further tasks of the plan.
-JoinPlan part_of(const JoinPlan& plan, const Share& share, int64_t blocks) {
-    const auto range = [&](int64_t block) { return ((block + 1) * share.ranges - 1) / blocks; };
-    JoinPlan part;
-    part.seeds.resize(blocks);
-    auto apart = std::make_shared<std::vector<JoinPlan::Task>>();
-    for (const JoinPlan::Task& task : plan.near) {
-        JoinPlan::Task here{task.row_block, {}}, there = here;
-        for (const int32_t block : task.column_blocks) {
-            (range(block) == range(task.row_block) ? here : there).column_blocks.push_back(block);
-        }
-        if (!there.column_blocks.empty()) apart->push_back(std::move(there));
-        if (share.further || here.column_blocks.empty() || range(task.row_block) != share.first) continue;
-        part.seeds[task.row_block] = plan.seeds[task.row_block];
-        part.near.push_back(std::move(here));
-    }
-    if (!share.further) return part;
-    const auto n_apart = static_cast<int64_t>(apart->size());
-    const int64_t all = n_apart + plan.n_further, first = all * share.first / share.of;
-    part.n_further = all * share.last / share.of - first;
-    part.further = [&plan, apart, n_apart, first](int64_t number) {
-        number += first;
-        return number < n_apart ? (*apart)[number] : plan.further(number - n_apart);
-    };
-    return part;
-}
-
 }  // namespace
 
 std::unique_ptr<const SelfJoinPlan> stored_plan(const Stored& stored, Pool& pool, const Callbacks& callbacks) {
     const auto distances = [&](int64_t block, std::vector<float>& out) { stored.distances_between(block, out); };
     return std::make_unique<const SelfJoinPlan>(stored.blocks(), distances, pool, callbacks);
-}
-
-void self_join_share(const Context& context, const SelfJoinPlan& plan, const Share& share, const int64_t* groups,
-                     const RawLists& raw, int64_t k) {
-    const Stored& stored = context.stored;
-    const JoinRows rows(stored, nullptr);
-    const JoinPlan part = part_of(plan.plan(), share, stored.blocks());
-    Lists lists(raw.distances, raw.rows, k, true);
-    lists.clear(0, stored.rows().matrix.n_vectors);
-    TopKJoin join(context, rows, part, {groups, groups}, lists);
-    join.limit({raw.limits, raw.limits});
-    int64_t finished = 0;
-    join.run(finished);
-    const Timer finishing;
-    if (stored.copies().any()) finish_self_join(context, groups, lists);
-    context.stats.seconds_finish = finishing.seconds();
 }
 
 void self_join(const Context& context, const int64_t* groups, Lists& lists) {
@@ -80,9 +37,9 @@ void self_join(const Context& context, const int64_t* groups, Lists& lists) {
     const JoinRows rows(stored, nullptr);
     const std::unique_ptr<const SelfJoinPlan> tasks = stored_plan(stored, context.pool, callbacks);
     const JoinPlan& plan = tasks->plan();
-    if (LazyJoin::suits(context, k)) {
+    if (DeferredJoin::suits(context, rows, k)) {
         lists.clear(0, n);
-        LazyJoin(context, plan, groups, lists).run();
+        DeferredJoin(context, rows, plan, {groups, groups}, lists).run();
         const Timer finishing;
         finish_self_join(context, groups, lists);
         context.stats.seconds_finish = finishing.seconds();

@@ -88,6 +88,15 @@ Stored::Stored(const Rows& rows, const Coder& coder, Copies&& copies, Order&& or
     for (int32_t row : order_) fingerprint_ = (fingerprint_ ^ static_cast<uint64_t>(row)) * 0x9e3779b97f4a7c15u;
 }
 
+int64_t Stored::block_of(int64_t position) const {
+    int64_t low = 0, high = blocks();
+    while (high - low > 1) {
+        const int64_t middle = (low + high) / 2;
+        (first(middle) <= position ? low : high) = middle;
+    }
+    return low;
+}
+
 void Stored::put(int64_t block, const CodedBlock& coded) {
     panels_.pack(blocks_.panel(block), coded);
     layer_.put(block, coded);

@@ -39,6 +39,9 @@ public:
     const Layer* coarse() const { return coarse_.get(); }
     // Codes other rows, such as queries, in the same way, from the centre of a region.
     void encode(const Rows& rows, const int32_t* which, int n, int region, CodedBlock& out) const;
+    // The block that a position is in, and the layout of a panel.
+    int64_t block_of(int64_t position) const;
+    const Layout& layout() const { return panels_.layout(); }
     // The number of the given row at a position: the first of its copies.
     int32_t row(int64_t position) const { return order_[position]; }
     // All copies of the row at a position, with itself.

@@ -7,15 +7,14 @@
 
 namespace vicinal {
 
-Tiles::Tiles(const Layer& layer, const Coder& coder, const Isa& isa)
+Tiles::Tiles(const Layer& layer, const Coder& coder, const Isa& isa, int64_t max_rows)
     : layer_(layer),
       coder_(coder),
       scan_(layer.coarse() ? *isa.coarse : coder.scan(isa)),
       row_ops_(*isa.rows),
-      row_thresholds_(static_cast<int>(padded(layer.blocks().max_block_size(), kRowStep))),
+      row_thresholds_(static_cast<int>(padded(std::max<int64_t>(layer.blocks().max_block_size(), max_rows), kRowStep))),
       column_thresholds_(static_cast<int>(padded(layer.blocks().max_block_size(), kPanel))),
-      survivors_(
-          std::make_unique_for_overwrite<Survivor[]>(padded(layer.blocks().max_block_size(), kRowStep) * kPanel)) {}
+      survivors_(std::make_unique_for_overwrite<Survivor[]>(row_thresholds_.base.size() * kPanel)) {}
 
 void Tiles::set_rows(const CodedBlock& coded) {
     const Range& range = layer_.range();
@@ -37,10 +36,10 @@ void Tiles::set_rows(const CodedBlock& coded) {
     codes_ = unpacked_.data();
 }
 
-void Tiles::set_stored_rows(int64_t block) {
-    unpacked_.resize(row_thresholds_.base.size() * layer_.range().row_bytes());
-    layer_.unpack(block, unpacked_.data());
-    row_stats_ = layer_.stats(block);
+void Tiles::set_stored_rows(const Layer& layer, int64_t block) {
+    unpacked_.resize(row_thresholds_.base.size() * layer.range().row_bytes());
+    layer.unpack(block, unpacked_.data());
+    row_stats_ = layer.stats(block);
     codes_ = unpacked_.data();
 }
 

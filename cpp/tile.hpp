@@ -31,11 +31,14 @@ inline void lower_radius(Radii& radii, int64_t i, double value) {
 
 class Tiles {
 public:
-    Tiles(const Layer& layer, const Coder& coder, const Isa& isa);
+    // `max_rows`: the highest number of rows, if it is above that of a block of the layer.
+    Tiles(const Layer& layer, const Coder& coder, const Isa& isa, int64_t max_rows = 0);
 
     // The coded rows must outlive the scan.
     void set_rows(const CodedBlock& coded);
-    void set_stored_rows(int64_t block);
+    void set_stored_rows(int64_t block) { set_stored_rows(layer_, block); }
+    // The rows of a layer of the same range.
+    void set_stored_rows(const Layer& layer, int64_t block);
     const BlockStats& rows() const { return row_stats_; }
 
     // Sets the current block of columns and its thresholds. A pair passes if it can be within the radius of its row or

@@ -27,6 +27,7 @@ inline constexpr Neighbour kNoNeighbour = {std::numeric_limits<double>::infinity
 class Lists {
 public:
     static constexpr int64_t kChildren = 4;  // of a node of the heap
+    static constexpr uint32_t kMark = 1u << 31;
 
     // With `raw`, `finish` leaves entries as they are, so that the lists can be filled further.
     Lists(int64_t* indices, float* distances, int64_t k, bool raw = false)
@@ -64,9 +65,32 @@ public:
         scratch.insert(scratch.end(), entries.begin(), entries.end());
         std::nth_element(scratch.begin(), scratch.begin() + (k_ - 1), scratch.end());
         for (int64_t i = 0; i < k_; ++i) put(root + i, scratch[k_ - 1 - i]);
-        for (int64_t place = (k_ - 2 + kChildren) / kChildren - 1; place > 0; --place)
-            sink(list, place, get(root + place));
+        order(list, 1);
         return true;
+    }
+
+    // Makes a list of the k nearest of these entries, which are reordered, in descending order.
+    void fill(int64_t list, Neighbour* first, Neighbour* last) {
+        const auto n = std::min<int64_t>(k_, last - first);
+        if (n < last - first) std::nth_element(first, first + (n - 1), last);
+        std::sort(first, first + n);
+        for (int64_t i = 0; i < k_; ++i) put(list * k_ + k_ - 1 - i, i < n ? first[i] : kNoNeighbour);
+    }
+
+    // Entries can carry a mark: a bit of their row number, which is below it. Calls use(entry) for those without one,
+    // and marks them. Marked entries are after others of the same distance, so they are the first that leave.
+    template <class Use>
+    void mark(int64_t list, Use&& use) {
+        bool any = false;
+        for (int64_t i = list * k_; i < (list + 1) * k_; ++i) {
+            Neighbour entry = get(i);
+            if (entry.row & kMark) continue;  // also where there is no entry
+            use(entry);
+            entry.row |= kMark;
+            put(i, entry);
+            any = true;
+        }
+        if (any) order(list, 0);
     }
 
     // Makes a list equal to another one.
@@ -91,7 +115,8 @@ public:
             const Neighbour entry = get(i);
             if (entry.row != kNoNeighbour.row) out.push_back(entry);
         }
-        std::sort(out.begin(), out.end());
+        std::reverse(out.begin(), out.end());  // what `fill` has made is sorted then
+        if (!std::is_sorted(out.begin(), out.end())) std::sort(out.begin(), out.end());
     }
 
     // Overwrites the list with the result: indices and distances, -1 and infinity where there are fewer than k.
@@ -110,6 +135,12 @@ public:
     }
 
 private:
+    // Makes a heap of the entries, whose places before `first` are in order.
+    void order(int64_t list, int64_t first) {
+        for (int64_t place = (k_ - 2 + kChildren) / kChildren - 1; place >= first; --place)
+            sink(list, place, get(list * k_ + place));
+    }
+
     // Puts an entry at a place of the heap and moves larger children up.
     void sink(int64_t list, int64_t place, Neighbour entry) {
         const int64_t root = list * k_;

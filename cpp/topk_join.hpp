@@ -20,13 +20,6 @@
 
 namespace vicinal {
 
-// The group of each row and of each stored row. A row and a stored row of the same group are not neighbours. Both null
-// where there are no groups.
-struct Groups {
-    const int64_t* rows;
-    const int64_t* columns;
-};
-
 // The lists of the stored rows in a cross join, one for each given row, and the number by which they name the first
 // query.
 struct ColumnLists {

@@ -72,6 +72,19 @@ struct RawLists {
     const double* limits;  // of each row, the distance beyond which no entry is wanted
 };
 
+// The entries of lists one after the other; those of a list are in no order.
+struct Entries {
+    std::vector<int64_t> counts;  // of each list
+    std::vector<uint32_t> rows;
+    std::vector<double> distances;
+
+    void add(int64_t list, double distance, uint32_t row) {
+        ++counts[list];
+        rows.push_back(row);
+        distances.push_back(distance);
+    }
+};
+
 // A part of the tasks of a self-join, so that several processes make one together. The blocks of rows lie in `ranges`
 // ranges. A first share compares the blocks of range `first` with those of them that are near. The further shares
 // compare all other blocks: of `of` equal parts, those from `first` to before `last`.
@@ -102,11 +115,14 @@ public:
     void cross_join(const Matrix& queries, int64_t k, const int64_t* groups, const int64_t* query_groups,
                     const RawLists& query_lists, const RawLists& stored_lists, int64_t first_query,
                     const Callbacks& callbacks = {});
-    // Runs a share of the tasks of a self-join and leaves the k nearest that it finds within the limits in the lists.
-    // All shares, the first ones and the further ones, name each pair at least once. Returns what identifies the
-    // tasks: shares of different numbers belong to different joins, and may leave pairs out.
-    uint64_t self_join_share(int64_t k, const int64_t* groups, const Share& share, const RawLists& lists,
-                             const Callbacks& callbacks = {});
+    // Runs a share of the tasks of a self-join. Returns the neighbours within the limits, one for each row, that the
+    // k nearest of all shares of this index so far did not have before. All shares, the first ones and the further
+    // ones, name each pair at least once. `layout` identifies the tasks: shares of different numbers belong to
+    // different joins, and may leave pairs out.
+    Entries self_join_share(int64_t k, const int64_t* groups, const Share& share, const double* limits,
+                            uint64_t& layout, const Callbacks& callbacks = {});
+    // Does the work that the further shares have in common, which the first of them would do.
+    void prepare_shares(int64_t k, const int64_t* groups, const Callbacks& callbacks = {});
     // queries null: the neighbours of each stored row, without itself.
     RadiusResult within(double radius, const Matrix* queries, const int64_t* groups, const int64_t* query_groups,
                         const Callbacks& callbacks = {});
@@ -182,8 +198,10 @@ public:
     GraphSearch(GraphSearch&&) noexcept;
 
     // The rows near each query, n_queries x k, nearest first as far as codes tell; -1 where fewer are found. `width` is
-    // how many rows a search keeps in view, at least k. allowed, one bit for each row, may be null.
-    void search(const Matrix& queries, int64_t k, int64_t width, const uint8_t* allowed, int64_t* rows);
+    // how many rows a search keeps in view, at least k. allowed, one bit for each row, may be null. Of each query the
+    // row `hidden`, if given, is passed over as if it were not there: so stored rows stand for new ones.
+    void search(const Matrix& queries, int64_t k, int64_t width, const uint8_t* allowed, int64_t* rows,
+                const int64_t* hidden = nullptr);
     // Adds rows after the others; `width` is that of the searches for their neighbours.
     void extend(const Matrix& rows, int64_t width, const Callbacks& callbacks = {});
     GraphParts parts() const;

@@ -20,7 +20,7 @@ if [ -z "$python" ]; then
   python3 -m venv "$folder/venv"
   python="$folder/venv/bin/python"
   "$python" -m pip install --quiet --disable-pip-version-check "numpy==2.4.6"
-  "$python" -m pip install --quiet --disable-pip-version-check --index-url https://download.pytorch.org/whl/cpu "torch==2.13.0"
+  "$python" -m pip install --quiet --disable-pip-version-check "torch==2.13.0"
 fi
 product() {
   env "$@" "$python" -c '

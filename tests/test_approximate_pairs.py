@@ -118,6 +118,9 @@ def test_an_approximate_graph_lists_each_pair_from_both_rows():
     graph = Neighbors(indices, np.array([[1, 2.5], [1.5, 8], [1.5, 6.5], [6.5, 8]]), recall=recall)
     pairs = NearPairs(line, 1.6, find("euclidean"), graph=graph)
     assert greedy(pairs).tolist() == [0, 0, 2, 3] and pairs.recall == recall
+    # Most lists end within 8, so that all pairs are searched and none is missing.
+    pairs = NearPairs(line, 8, find("euclidean"), graph=graph)
+    assert greedy(pairs).tolist() == [0, 0, 0, 3] and pairs.recall is None
 
 
 def test_labels_keep_pairs_apart():

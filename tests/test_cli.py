@@ -276,8 +276,10 @@ def test_a_wrong_configuration_is_said_with_its_place(work: Workplace) -> None:
         (("neighbors", "none.npy", "-o", "g"), 'DATA: expected a file, got "none.npy": there is nothing at '),
         (("neighbors", "emb.npy", "-o", "g", "-k", "0"), "-k: expected a whole number above 0, got 0"),
         (("neighbors", "emb.npy", "-o", "g", "--threads", "x"), "--threads: expected a whole number above 0"),
-        (("neighbors", "emb.npy", "-o", "g", "--metric", "cosin"), "unknown metric 'cosin': did you mean 'cosine'?"),
-        (("neighbors", "emb.npy", "-o", "g", "--metric", "mahalanobis"), "metric 'mahalanobis' needs a matrix: give"),
+        (("neighbors", "emb.npy", "-o", "g", "--metric", "cosin"), "--metric: unknown metric 'cosin': did you mean"),
+        (("outliers", "emb.npy", "--metric", "cosin"), "--metric: unknown metric 'cosin': did you mean 'cosine'?"),
+        (("duplicates", "emb.npy", "--radius", "1", "--metric", "cosin"), "--metric: unknown metric 'cosin': did you"),
+        (("neighbors", "emb.npy", "-o", "g", "--metric", "mahalanobis"), "--metric: 'mahalanobis' needs a matrix"),
     ],
 )
 def test_a_wrong_option_is_named(work: Workplace, arguments: tuple, said: str) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from vicinal import distributed
-from vicinal.distributed import tiles
+from vicinal.distributed import passes, tiles
 from vicinal.distributed.checkpoint import Tiles
 from vicinal.distributed.cluster import Queue
 from vicinal.distributed.engines import ClusterExact, Engine
@@ -25,6 +25,7 @@ from vicinal.errors import DataError, MissingExtra, UsageError
 from vicinal.knn import block_join
 from vicinal.knn.block_join import BlockJoin, Found
 from vicinal.knn.exact import ExactSearch
+from vicinal.knn.kernels import native
 from vicinal.knn.kernels.brute import Brute
 from vicinal.knn.kernels.native import Native
 from vicinal.knn.metrics import METRICS, find
@@ -391,3 +392,123 @@ def test_rows_in_memory_need_no_copy() -> None:
     (block,) = cut([rows], [0, 6])
     assert np.shares_memory(block.read(), rows)
     assert Block((rows[:2], rows[2:])).read().shape == (6, 2)
+
+
+@pytest.mark.skipif(not hasattr(native._native, "merge_entries"), reason="the kernel was not built here")
+@pytest.mark.parametrize("total", [500, 2**32])
+def test_the_kernel_merges_as_numpy_does(monkeypatch: pytest.MonkeyPatch, total: int) -> None:
+    """Ties, infinite distances, entries that are there already or come twice, lists that are full or empty."""
+    rng = np.random.default_rng(5)
+    ours, theirs = (Lists(np.array([0, 40, 90]), 4, total) for _ in range(2))
+    for number in range(30):
+        rows = np.flatnonzero(rng.random(50) < 0.6)
+        counts = rng.integers(0, 9, len(rows))
+        others = rng.integers(0, 30, counts.sum()).astype(np.uint32)
+        far = np.where(others == 7, np.inf, (others % 5) / 4)  # a pair has one distance
+        found = pickle.loads(pickle.dumps(Found(rows, counts, others, far)))
+        first = (number % 3) * 30 + (total - 100 if total > 500 else 0)
+        ours.merge(1, found, first)
+        with monkeypatch.context() as patched:
+            patched.delattr(native._native, "merge_entries")
+            theirs.merge(1, found, first)
+        assert np.array_equal(ours.limits(1), theirs.limits(1))
+    for found_here, expected in zip(ours.result(4), theirs.result(4), strict=True):
+        assert found_here.tobytes() == expected.tobytes()
+
+
+@pytest.mark.skipif(not hasattr(native._native, "entries_within"), reason="the kernel was not built here")
+def test_the_kernel_takes_entries_within_limits_as_numpy_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(6)
+    others = rng.integers(0, 99, (60, 5)).astype(np.uint32)
+    others[rng.random((60, 5)) < 0.3] = native.NO_ROW
+    far = np.where(others == native.NO_ROW, np.inf, (others % 10) / 8)
+    limits = np.where(np.arange(60) % 3, rng.integers(0, 10, 60) / 8, np.inf)
+    found = Found.of_lists(others, far, limits, native.NO_ROW)
+    monkeypatch.delattr(native._native, "entries_within")
+    expected = Found.of_lists(others, far, limits, native.NO_ROW)
+    for name in ("rows", "counts", "others", "distances"):
+        assert getattr(found, name).tolist() == getattr(expected, name).tolist()
+
+
+@pytest.mark.skipif(not hasattr(native._native, "merge_entries"), reason="the kernel was not built here")
+def test_the_kernel_refuses_entries_that_do_not_fit_the_lists() -> None:
+    lists = Lists(np.array([0, 2]), 2, 100)
+    one = np.array([1])
+    for rows, counts in (([2], one), ([-1], one), ([0], 2 * one), ([0], -one), ([0, 1], one), ([0], 0 * one)):
+        with pytest.raises(ValueError, match="entries: expected"):
+            lists.merge(0, Found(np.array(rows), counts, np.array([1], np.uint32), np.array([1.0])), 0)
+
+
+def test_a_share_gives_what_is_new_and_preparing_is_counted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = np.random.default_rng(2).normal(size=(2500, 12)).astype(np.float32)
+    work = InOneProcess(rows, "euclidean", 6, Plan(2500, 2500, 1, 1, (0, 1 << 19, 1 << 20)))
+    first, second, third = work.plan.tiles()
+    assert tiles.prepare_tile(work.question, work.rows(0)) == Result()  # nothing is coded here yet
+    assert tiles._prepared == []
+    if not Native.shares(find("euclidean"), rows.dtype):
+        return
+    work.take(first, work.result(first))
+    monkeypatch.setattr(tiles, "_prepared", [(7.0, 5.0), (1.0, 1.0)])
+    result = work.result(second)
+    assert result.coding >= 8 and result.processor == 6.0 and tiles._prepared == []
+    work.lists = Lists(np.array([0, 2500]), 6, 2500)  # the driver has lost all: with no limits, new entries alone come
+    again = work.result(third)
+    assert again.stored is not None and result.stored is not None
+    named = [
+        set(zip(np.repeat(one.stored.rows, one.stored.counts).tolist(), one.stored.others.tolist(), strict=True))
+        for one in (result, again)
+        if one.stored is not None
+    ]
+    assert named[0].isdisjoint(named[1]) and len(again.stored.others) < 2500 * 6 / 2
+    assert again.coding < 1
+
+
+def test_limits_are_sent_in_half_the_bytes_and_never_lower() -> None:
+    limits = np.array([0.1, -0.1, 1.0, 1e300, -1e300, np.inf, 1 + 2.0**-40, 3e-320])
+    short = passes._rounded_up(limits)
+    assert short is not None and short.dtype == np.float32 and passes._rounded_up(None) is None
+    assert (short.astype(np.float64) >= limits).all()
+    near = np.abs(limits) < 1e30
+    np.testing.assert_allclose(short[near], limits[near], rtol=2.0**-22, atol=1e-44)
+
+
+@pytest.mark.parametrize("made", [Plan(600, 250, 2), Plan(600, 600, 1, 2, (0, 1 << 20))])
+def test_tasks_change_no_array_that_they_are_given(made: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Arrays from an object store are read-only."""
+    if made.ranges and not Native.shares(find("cosine"), np.dtype("float32")):
+        pytest.skip("the kernel was not built here")
+    rows, groups = rows_of("cosine", 600), np.arange(600) % 7
+    work = InOneProcess(rows, "cosine", 4, made, groups)
+    for array in (rows, groups, *(part for block in work.blocks for part in block.parts)):
+        array.setflags(write=False)
+    limits = work.lists.limits
+
+    def read_only(block: int) -> np.ndarray:
+        found = limits(block)
+        found.setflags(write=False)
+        return found
+
+    monkeypatch.setattr(work.lists, "limits", read_only)
+    work.run()
+    assert same(work.lists.result(4), ExactSearch.of(rows, "cosine", on_invalid="null").neighbors(4, groups))
+    result = tiles.search_tile(work.question, work.rows(0), work.rows(0), slice(0, 20))
+    assert result.queries is not None and len(result.queries.rows) >= 19
+
+
+def test_a_column_of_lists_is_read_as_rows() -> None:
+    rows = rows_of("euclidean", 40)
+    column = np.empty(40, dtype=object)  # what numpy batches of Ray hold
+    column[:] = list(rows)
+    (part,) = open_rows(column, find("euclidean")).parts
+    assert isinstance(part, np.ndarray) and part.dtype == np.float32 and part.tobytes() == rows.tobytes()
+
+
+@pytest.mark.skipif(not Native.shares(find("euclidean"), np.dtype("float32")), reason="the kernel was not built here")
+def test_a_task_takes_the_threads_of_its_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # as Ray sets it in its processes
+    rows = rows_of("manhattan", 300)[6:]
+    for threads in (1, 3):
+        question = Question(uuid.uuid4().hex, find("manhattan"), 3, threads=threads)
+        block, _ = tiles.coded(question, Rows(0, Block((rows,))))
+        block.self_join(3)
+        assert block.native is not None and block.native.stats()["threads"] == threads

@@ -273,7 +273,7 @@ def test_an_invalid_row_is_kept_and_is_in_no_group() -> None:
         ({"radius": None}, "radius: expected a number in the unit of euclidean (input units), got None"),
         ({"radius": True}, "radius: expected a number in the unit of euclidean (input units), got True"),
         ({"radius": -1}, "radius: expected a number >= 0, got -1"),
-        ({"radius": 1, "metric": "cosin"}, "unknown metric 'cosin': did you mean 'cosine'"),
+        ({"radius": 1, "metric": "cosin"}, "metric: unknown metric 'cosin': did you mean 'cosine'"),
         ({"radius": 1, "threads": 0}, "threads: expected a whole number above 0, got 0"),
         ({"radius": 1, "on_invalid": "drop"}, "on_invalid: unknown choice 'drop'"),
         ({"radius": "0.1"}, 'radius: expected a number in the unit of euclidean (input units), got "0.1"'),

@@ -624,13 +624,13 @@ def test_a_graph_that_finds_few_of_the_nearest_is_searched_wider_or_says_so(monk
     vectors = np.random.default_rng(0).normal(size=(2_000, 96))
     true, _ = brute_force(vectors, vectors[:200], K, "euclidean")
     monkeypatch.setattr(graph, "EF", 12)  # as if this were the default width
-    index: Any = BY_NAME["graph"](metric="euclidean", ef_search=12).fit(vectors)
+    index: Any = BY_NAME["graph"](metric="euclidean", graph_degree=12, ef_search=12).fit(vectors)
     assert index._backend.engine._wider > 1
     assert recall(index.search(vectors[:200], K).indices, true) >= 0.97
     monkeypatch.setattr(graph, "WIDEST", 1)
     monkeypatch.setattr(graph, "POOR", 0.98)
-    with pytest.warns(graph.LowRecall, match=r"finds about 0\.9\d of the 10 nearest .* width of 12: raise ef_search"):
-        narrow = BY_NAME["graph"](metric="euclidean", ef_search=12).fit(vectors)
+    with pytest.warns(graph.LowRecall, match=r"about 0\.\d\d of the 10 nearest .* width of 12: raise ef_search"):
+        narrow = BY_NAME["graph"](metric="euclidean", graph_degree=12, ef_search=12).fit(vectors)
     assert recall(narrow.search(vectors[:200], K).indices, true) < 0.98
     assert recall(narrow.set(ef_search=400).search(vectors[:200], K).indices, true) > 0.99
 

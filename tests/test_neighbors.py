@@ -325,6 +325,14 @@ def test_a_sparse_matrix_with_each_row_itself_and_both_directions() -> None:
     assert found.to_csr(symmetric=True).nnz == 4 and found.to_csr(own=True).nnz == 6
 
 
+def test_copies_are_joined_in_a_symmetric_matrix_though_not_in_a_sum_with_the_transpose() -> None:
+    from scipy.sparse.csgraph import connected_components
+
+    found = made([[1], [0], [3], [2]], [[0.0]] * 4)
+    graphs = found.to_csr(symmetric=True), found.to_csr() + found.to_csr().T
+    assert [connected_components(graph, directed=False)[0] for graph in graphs] == [2, 4]
+
+
 def test_scikit_learn_takes_the_sparse_matrix_as_precomputed() -> None:
     from sklearn.cluster import DBSCAN
     from sklearn.neighbors import KNeighborsClassifier

@@ -264,7 +264,7 @@ def test_what_lies_in_no_file_cannot_be_kept(chats: Workplace, options: dict[str
         ({"by": "lfo"}, "^by: unknown scorer 'lfo': did you mean 'lof'"),
         ({"by": 5}, "^by: expected text, got 5"),
         ({"metric": "cosin"}, "^metric: unknown metric 'cosin': did you mean 'cosine'"),
-        ({"metric": "mahalanobis"}, "^metric: metric 'mahalanobis' needs a matrix"),
+        ({"metric": "mahalanobis"}, "^metric: 'mahalanobis' needs a matrix"),
         ({"threads": 0}, "^threads: expected a whole number above 0, got 0"),
         ({"on_invalid": "drop"}, "^on_invalid: unknown choice 'drop'"),
         ({"embeddings": "emb.npy"}, "^embeddings: data holds embeddings already"),

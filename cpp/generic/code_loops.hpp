@@ -210,56 +210,74 @@ void products(const int8_t* rows, const uint8_t* columns, int64_t row_bytes, con
     }
 }
 
-#if defined(__AVX2__) && !defined(__AVX512VNNI__)
-constexpr int64_t kWidened = 4096;  // codes of a row that is widened once for many products
-
-// The inner product of bytes with codes that are widened already.
-inline int32_t widened_product(const int16_t* x, const uint8_t* y, int64_t bytes) {
-    __m256i sums[2] = {};
+// The inner products of one row of signed bytes and four of unsigned ones.
+#if defined(__AVX512VNNI__)
+inline void four_products(const int8_t* x, const uint8_t* const (&rows)[4], int64_t bytes, int32_t* out) {
+    __m512i sums[4] = {};
+    for (int64_t c = 0; c < bytes; c += 64) {
+        const __m512i own = _mm512_loadu_si512(x + c);
+#pragma GCC unroll 4
+        for (int r = 0; r < 4; ++r) sums[r] = _mm512_dpbusd_epi32(sums[r], _mm512_loadu_si512(rows[r] + c), own);
+    }
+    const __m512i first =
+        _mm512_add_epi32(_mm512_unpacklo_epi32(sums[0], sums[1]), _mm512_unpackhi_epi32(sums[0], sums[1]));
+    const __m512i last =
+        _mm512_add_epi32(_mm512_unpacklo_epi32(sums[2], sums[3]), _mm512_unpackhi_epi32(sums[2], sums[3]));
+    const __m512i all = _mm512_add_epi32(_mm512_unpacklo_epi64(first, last), _mm512_unpackhi_epi64(first, last));
+    const __m256i half = _mm256_add_epi32(_mm512_castsi512_si256(all), _mm512_extracti64x4_epi64(all, 1));
+    const __m128i quarter = _mm_add_epi32(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(out), quarter);
+}
+#elif defined(__AVX2__)
+// Unsigned times signed bytes are added in pairs of 16 bits, which holds 127 * 127 twice: so the rows are made signed,
+// and take the signs of x.
+inline void four_products(const int8_t* x, const uint8_t* const (&rows)[4], int64_t bytes, int32_t* out) {
+    __m256i sums[4] = {};
+    __m256i total = {};
+    const __m256i ones = _mm256_set1_epi16(1), offset = _mm256_set1_epi8(-128);
     for (int64_t c = 0; c < bytes; c += 32) {
-        for (int half = 0; half < 2; ++half) {
-            const auto* own = reinterpret_cast<const __m256i*>(x + c + 16 * half);
-            const auto* other = reinterpret_cast<const __m128i*>(y + c + 16 * half);
-            sums[half] = _mm256_add_epi32(sums[half], _mm256_madd_epi16(_mm256_load_si256(own),
-                                                                        _mm256_cvtepu8_epi16(_mm_loadu_si128(other))));
+        const __m256i own = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(x + c));
+        const __m256i size = _mm256_abs_epi8(own);
+        total = _mm256_add_epi32(total, _mm256_madd_epi16(_mm256_maddubs_epi16(_mm256_set1_epi8(1), own), ones));
+#pragma GCC unroll 4
+        for (int r = 0; r < 4; ++r) {
+            const __m256i row = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(rows[r] + c));
+            const __m256i pairs = _mm256_maddubs_epi16(size, _mm256_sign_epi8(_mm256_xor_si256(row, offset), own));
+            sums[r] = _mm256_add_epi32(sums[r], _mm256_madd_epi16(pairs, ones));
         }
     }
-    const __m256i both = _mm256_add_epi32(sums[0], sums[1]);
-    __m128i all = _mm_add_epi32(_mm256_castsi256_si128(both), _mm256_extracti128_si256(both, 1));
-    all = _mm_add_epi32(all, _mm_shuffle_epi32(all, 0x4e));
-    return _mm_cvtsi128_si32(_mm_add_epi32(all, _mm_shuffle_epi32(all, 0xb1)));
+    total = _mm256_slli_epi32(total, 7);
+    for (__m256i& sum : sums) sum = _mm256_add_epi32(sum, total);
+    const __m256i first =
+        _mm256_add_epi32(_mm256_unpacklo_epi32(sums[0], sums[1]), _mm256_unpackhi_epi32(sums[0], sums[1]));
+    const __m256i last =
+        _mm256_add_epi32(_mm256_unpacklo_epi32(sums[2], sums[3]), _mm256_unpackhi_epi32(sums[2], sums[3]));
+    const __m256i all = _mm256_add_epi32(_mm256_unpacklo_epi64(first, last), _mm256_unpackhi_epi64(first, last));
+    const __m128i half = _mm_add_epi32(_mm256_castsi256_si128(all), _mm256_extracti128_si256(all, 1));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(out), half);
+}
+#else
+inline void four_products(const int8_t* x, const uint8_t* const (&rows)[4], int64_t bytes, int32_t* out) {
+    for (int r = 0; r < 4; ++r) out[r] = product(x, rows[r], bytes);
 }
 #endif
 
 // Some rows are fetched ahead, for they are rarely in the cache.
-template <class Product>
-inline void fetched_products(const uint8_t* rows, int64_t row_bytes, const int32_t* which, size_t n, int32_t* out,
-                             Product&& product_with) {
-    constexpr size_t kAhead = 4;
+void named_products(const int8_t* x, const uint8_t* rows, int64_t row_bytes, const int32_t* which, size_t n,
+                    int32_t* out) {
     const auto fetch = [&](size_t i) {
         for (int64_t c = 0; c < row_bytes; c += 64) __builtin_prefetch(rows + which[i] * row_bytes + c);
     };
-    for (size_t i = 0; i < (n < kAhead ? n : kAhead); ++i) fetch(i);
-    for (size_t i = 0; i < n; ++i) {
-        if (i + kAhead < n) fetch(i + kAhead);
-        out[i] = product_with(rows + which[i] * row_bytes);
-    }
-}
-
-void named_products(const int8_t* x, const uint8_t* rows, int64_t row_bytes, const int32_t* which, size_t n,
-                    int32_t* out) {
-#if defined(__AVX2__) && !defined(__AVX512VNNI__)
-    if (row_bytes <= kWidened) {
-        alignas(32) int16_t wide[kWidened];
-        for (int64_t c = 0; c < row_bytes; c += 16) {
-            const auto* own = reinterpret_cast<const __m128i*>(x + c);
-            _mm256_store_si256(reinterpret_cast<__m256i*>(wide + c), _mm256_cvtepi8_epi16(_mm_loadu_si128(own)));
+    for (size_t i = 0; i < n; i += 4) {
+        const uint8_t* four[4];
+        int32_t sums[4];
+        for (size_t r = 0; r < 4; ++r) {
+            if (i + 4 + r < n) fetch(i + 4 + r);
+            four[r] = rows + which[i + r < n ? i + r : n - 1] * row_bytes;
         }
-        return fetched_products(rows, row_bytes, which, n, out,
-                                [&](const uint8_t* row) { return widened_product(wide, row, row_bytes); });
+        four_products(x, four, row_bytes, sums);
+        for (size_t r = 0; r < 4 && i + r < n; ++r) out[i + r] = sums[r];
     }
-#endif
-    fetched_products(rows, row_bytes, which, n, out, [&](const uint8_t* row) { return product(x, row, row_bytes); });
 }
 
 }  // namespace

@@ -104,6 +104,7 @@ inline std::pair<nb::ndarray<nb::numpy, int64_t>, nb::ndarray<nb::numpy, float>>
 // Each adds the classes and functions of its file to the module.
 void add_index(nb::module_& m);
 void add_graph(nb::module_& m);
+void add_parts(nb::module_& m);
 void add_strings(nb::module_& m);
 
 }  // namespace vicinal::python

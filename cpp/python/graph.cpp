@@ -99,14 +99,18 @@ public:
                        threads, isa)) {}
 
     nb::ndarray<nb::numpy, int64_t> search(const Array& queries, int64_t k, int64_t width,
-                                           const std::optional<Flat<uint8_t>>& allowed) {
+                                           const std::optional<Flat<uint8_t>>& allowed,
+                                           const std::optional<Flat<int64_t>>& hidden) {
         const vicinal::Matrix matrix = matrix_of(queries);
+        if (hidden && static_cast<int64_t>(hidden->shape(0)) != matrix.n_vectors)
+            throw std::invalid_argument("hidden: expected one row for each query");
         if (allowed && 8 * static_cast<int64_t>(allowed->shape(0)) < search_.parts().n)
             throw std::invalid_argument("allowed: expected one bit for each row");
         auto [rows, distances] = result(matrix.n_vectors, k);
         {
             const nb::gil_scoped_release release;
-            search_.search(matrix, k, width, allowed ? allowed->data() : nullptr, rows.data());
+            search_.search(matrix, k, width, allowed ? allowed->data() : nullptr, rows.data(),
+                           hidden ? hidden->data() : nullptr);
         }
         return rows;
     }
@@ -219,7 +223,8 @@ void add_graph(nb::module_& m) {
                       const Flat<int32_t>&, int, const std::string&>(),
              "dim"_a, "products"_a, "max_code"_a, "factor"_a, "origin"_a, "centres"_a, "regions"_a, "rows"_a, "codes"_a,
              "terms"_a, "links"_a, "starts"_a, "threads"_a = 0, "isa"_a = "")
-        .def("search", &GraphSearch::search, "queries"_a, "k"_a, "width"_a, "allowed"_a = nb::none())
+        .def("search", &GraphSearch::search, "queries"_a, "k"_a, "width"_a, "allowed"_a = nb::none(),
+             "hidden"_a = nb::none())
         .def("extend", &GraphSearch::extend, "rows"_a, "width"_a, "progress"_a = nb::none())
         .def("parts", &GraphSearch::parts)
         .def("n", &GraphSearch::n)

@@ -126,15 +126,24 @@ public:
             throw std::invalid_argument("limits: expected one for each row");
         std::vector<double> none;
         if (!limits) none.assign(n, std::numeric_limits<double>::infinity());
-        auto [distances, rows] = result(n, k);
-        const vicinal::RawLists lists{distances.data(), rows.data(), limits ? limits->data() : none.data()};
         const vicinal::Callbacks callbacks = callbacks_of(progress);
+        vicinal::Entries found;
         uint64_t layout = 0;
         {
             const nb::gil_scoped_release release;
-            layout = index_.self_join_share(k, labels, {ranges, further, first, last, of}, lists, callbacks);
+            found = index_.self_join_share(k, labels, {ranges, further, first, last, of},
+                                           limits ? limits->data() : none.data(), layout, callbacks);
         }
-        return nb::make_tuple(distances, rows, layout);
+        return nb::make_tuple(array_of(std::move(found.counts)), array_of(std::move(found.rows)),
+                              array_of(std::move(found.distances)), layout);
+    }
+
+    void prepare_shares(int64_t k, const std::optional<Labels>& groups) {
+        const int64_t* labels = labels_of(groups, static_cast<int64_t>(vectors_.shape(0)), "groups");
+        const nb::object nothing = nb::none();
+        const vicinal::Callbacks callbacks = callbacks_of(nothing);
+        const nb::gil_scoped_release release;
+        index_.prepare_shares(k, labels, callbacks);
     }
 
     nb::tuple within(double radius, const std::optional<Array>& queries, const std::optional<Labels>& groups,
@@ -199,7 +208,8 @@ void add_index(nb::module_& m) {
         .def("cross_join", &Index::cross_join, "queries"_a, "limits"_a, "stored_limits"_a,
              "stored_distances"_a.noconvert(), "stored_rows"_a.noconvert(), "first_query"_a = 0,
              "groups"_a = nb::none(), "query_groups"_a = nb::none(), "progress"_a = nb::none())
-        .def("self_join_share", &Index::self_join_share, "k"_a, "limits"_a, "ranges"_a, "further"_a, "first"_a,
+        .def("prepare_shares", &Index::prepare_shares, "k"_a, "groups"_a = nb::none())
+        .def("share_self_join", &Index::self_join_share, "k"_a, "limits"_a, "ranges"_a, "further"_a, "first"_a,
              "last"_a, "of"_a, "groups"_a = nb::none(), "progress"_a = nb::none())
         .def("within", &Index::within, "radius"_a, "queries"_a = nb::none(), "groups"_a = nb::none(),
              "query_groups"_a = nb::none(), "progress"_a = nb::none())

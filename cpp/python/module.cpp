@@ -21,4 +21,5 @@ NB_MODULE(_native, m) {
     vicinal::python::add_index(m);
     vicinal::python::add_strings(m);
     vicinal::python::add_graph(m);
+    vicinal::python::add_parts(m);
 }

@@ -192,6 +192,12 @@ void check_search(const std::vector<float>& rows, int first, double least) {
     std::vector<int64_t> odd(kRows * kSearched);
     search.search(matrix, kSearched, 80, allowed.data(), odd.data());
     for (const int64_t row : odd) CHECK(row == -1 || row % 2 == 1);
+    std::vector<int64_t> itself(kRows), others(kRows * kSearched);
+    for (int i = 0; i < kRows; ++i) itself[i] = i;
+    search.search(matrix, kSearched, 80, nullptr, others.data(), itself.data());
+    for (int i = 0; i < kRows * kSearched; ++i) CHECK(others[i] != i / kSearched);
+    itself[7] = kRows;
+    CHECK(refused([&] { search.search(matrix, kSearched, 80, nullptr, others.data(), itself.data()); }));
 }
 
 // Arrays of a file that was changed are refused.

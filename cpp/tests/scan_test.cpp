@@ -243,6 +243,12 @@ void log_products(const RowOps& ops, const Block& block, Log& log) {
     std::vector<int32_t> out(pairs.size());
     ops.products(block.rows.data(), block.panel.data(), block.row_bytes, pairs.data(), pairs.size(), out.data());
     log.put(out.data(), out.size());
+    for (const size_t n : {0, 1, 3, 4, 5, 31}) {
+        std::vector<int32_t> named(n), products(n);
+        for (size_t i = 0; i < n; ++i) named[i] = static_cast<int32_t>(i * 7 % kPanel);
+        ops.named_products(block.rows.data(), block.panel.data(), block.row_bytes, named.data(), n, products.data());
+        log.put(products.data(), n);
+    }
 }
 
 void log_projections(const RowOps& ops, const std::vector<float>& numbers, Log& log) {

@@ -121,14 +121,13 @@ def test_a_node_that_dies_in_the_middle_changes_nothing(start: Any, tmp_path: Pa
 
 DRIVER = """
 import sys
-import numpy as np
 import ray
 from vicinal import distributed
-from vicinal.cli import main
 
 ray.init(address=sys.argv[1], logging_level="ERROR", log_to_driver=False)
 done = lambda now, total: print(now, flush=True)
-found = distributed.neighbors(sys.argv[2], 10, block_rows=eval(sys.argv[5]), checkpoint=sys.argv[3], progress=done)
+how = {"block_rows": int(sys.argv[5]) or None, "checkpoint": sys.argv[3], "progress": done}
+found = distributed.neighbors(sys.argv[2], 10, **how)
 found.save(sys.argv[4], overwrite=True)
 print("ran", len(found.ran), len(list(found.plan.tiles())))
 """
@@ -137,7 +136,7 @@ print("ran", len(found.ran), len(list(found.plan.tiles())))
 def driver(nodes: Any, tmp_path: Path, block_rows: int | None) -> "subprocess.Popen[str]":
     command = [sys.executable, "-c", DRIVER, nodes.cluster.address]
     command += [str(tmp_path / name) for name in ("rows.npy", "kept", "graph")]
-    command.append(str(block_rows))
+    command.append(str(block_rows or 0))
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
@@ -195,10 +194,31 @@ def test_a_task_that_raises_ends_the_pass_with_its_error(start: Any, tmp_path: P
 
 
 def test_blocks_that_the_object_store_spills(start: Any) -> None:
-    start(2, store=80 << 20)
+    nodes = start(2, store=80 << 20)
+    session = Path(nodes.cluster.head_node.get_session_dir_path())
+    spilled: set[Path] = set()
     rows = np.random.default_rng(1).normal(size=(60_000, 512)).astype(np.float32)  # 123 MB in stores of 84 MB
-    found = distributed.neighbors(rows, 4, block_rows=10_000)
+
+    def progress(done: int, total: int) -> None:
+        spilled.update(session.glob("ray_spilled_objects*/*"))
+
+    found = distributed.neighbors(rows, 4, block_rows=10_000, progress=progress)
+    assert spilled
     assert same(found, ExactSearch(rows).neighbors(4))
+
+
+def test_progress_of_all_nodes_is_one(start: Any) -> None:
+    start(2)
+    rows = rows_of("euclidean", 9000)
+    for block_rows in (1500, None):
+        seen: list[tuple[int, int]] = []
+
+        def progress(done: int, total: int, seen: list[tuple[int, int]] = seen) -> None:
+            seen.append((done, total))
+
+        distributed.neighbors(rows, 5, block_rows=block_rows, progress=progress)
+        assert seen == sorted(seen) and len(seen) > 6 and {total for _, total in seen} == {9000}
+        assert seen[-1] == (9000, 9000)
 
 
 def test_two_runs_beside_each_other(start: Any) -> None:

@@ -155,7 +155,10 @@ class NearPairs:
         """
         if self._whole is None and self._graph is not None:
             piece = self._of_graph(self._graph)
-            self._whole = None if piece is None else self._of_one_label(piece)
+            if piece is None:
+                self.recall = None
+            else:
+                self._whole = self._of_one_label(piece)
         if self._whole is None and self._target is not None and self._found is None:
             self._approximate(self._target)
         if self._whole is None:

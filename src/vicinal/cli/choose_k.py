@@ -41,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Score every k and print the curve."""
     from vicinal.data.usable import note
+    from vicinal.knn.recall import recall_note
     from vicinal.tasks.predict.choose_k import choose_k
 
     with console.progress() as progress:
@@ -66,6 +67,6 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     k, weights = curve.best
     console.note(
         f"best: k = {k}, {weights} weights, leave-one-out {curve.score} {curve.best_score:.4f}; {curve.n:,} rows in "
-        f"{curve.seconds:.1f} s{note(curve.unusable, skip=True)}{options.recall_note(curve.recall)}"
+        f"{curve.seconds:.1f} s{note(curve.unusable, skip=True)}{recall_note(curve.recall)}"
     )
     return 0

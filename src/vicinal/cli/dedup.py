@@ -47,6 +47,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     """Remove the duplicates; print a summary."""
     from vicinal.data.usable import note
     from vicinal.errors import UsageError
+    from vicinal.knn.recall import recall_note
     from vicinal.tasks.duplicates.dedup import dedup
 
     outputs = [name for name in (arguments.output, arguments.add_to, arguments.removed) if name is not None]
@@ -87,6 +88,6 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     console.note(
         f"{summary['kept']:,} of {summary['n']:,} rows stay; {summary['duplicates']:,} duplicates went{far}{kinds}"
         f"{against} in {found.seconds:.1f} s: {outputs[0]}{note(found.unusable, found.skipped)}"
-        f"{options.recall_note(found.recall)}"
+        f"{recall_note(found.recall)}"
     )
     return 0

@@ -48,6 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Diagnose the data set and print the diagnosis."""
     from vicinal.data.usable import note
+    from vicinal.knn.recall import recall_note
     from vicinal.tasks.arguments import whole_number
     from vicinal.tasks.diagnose.diagnose import diagnose
 
@@ -80,7 +81,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         seen.show(diagnosed.lines(diagnosis, seen, top, _texts(diagnosis, arguments, top)))
     else:
         print(json.dumps(diagnosis.summary()) if arguments.json else diagnosis.text(top))
-    recall = options.recall_note(diagnosis.neighbors.recall)
+    recall = recall_note(diagnosis.neighbors.recall)
     left_out = note(diagnosis.unusable, skip=True)
     console.note(f"{diagnosis.n:,} rows diagnosed in {diagnosis.seconds:.1f} s{left_out}{recall}")
     return 0

@@ -56,6 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Find the duplicates; print the groups and a summary."""
     from vicinal.data.usable import note
+    from vicinal.knn.recall import recall_note
     from vicinal.tasks.duplicates import Duplicates, RadiusCurve, duplicates
 
     with console.progress() as progress:
@@ -106,7 +107,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     console.note(
         f"{summary['groups']:,} groups of {summary['rows']:,} rows; {summary['removable']:,} could go{far}"
         f"{kinds_of(summary)} ({found.seconds:.1f} s){note(found.unusable, found.skipped)}"
-        f"{options.recall_note(found.recall)}"
+        f"{recall_note(found.recall)}"
     )
     return 0
 

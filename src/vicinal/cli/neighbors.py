@@ -48,6 +48,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     """Search, save, print."""
     from vicinal.data.usable import note
     from vicinal.errors import UsageError
+    from vicinal.knn.recall import recall_note
     from vicinal.tasks.neighbors import neighbors
 
     k: Any = options.number(arguments.k)  # the function refuses what is no whole number
@@ -80,6 +81,6 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     left_out = note(nearest.unusable, nearest.skipped)
     console.note(
         f"{nearest.k} neighbours of {len(nearest):,} rows in {nearest.seconds:.1f} s: "
-        f"{arguments.output or arguments.add_to}{left_out}{options.recall_note(nearest.recall)}"
+        f"{arguments.output or arguments.add_to}{left_out}{recall_note(nearest.recall)}"
     )
     return 0

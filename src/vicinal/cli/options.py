@@ -118,11 +118,6 @@ def add_recall(parser: argparse.ArgumentParser, what: str = "neighbours") -> Non
     )
 
 
-def recall_note(recall: object, before: str = "; ") -> str:
-    """The recall at the end of a line about the result; empty for an exact result that was asked for."""
-    return "" if recall is None else f"{before}{recall}"
-
-
 def add_threads(parser: argparse.ArgumentParser) -> None:
     """Add --threads."""
     parser.add_argument("--threads", metavar="N", help="threads (default: the machine's cores)")

@@ -47,6 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Score the rows and print the scores."""
     from vicinal.data.usable import note
+    from vicinal.knn.recall import recall_note
     from vicinal.tasks.predict.outliers import outliers
 
     with console.progress() as progress:
@@ -79,7 +80,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     console.note(
         f"{int(result.outlier.sum()):,} of {len(result):,} rows are outliers ({result.by} above {result.limit:.6g}, "
         f"k = {result.k}), in {result.seconds:.1f} s"
-        f"{note(result.unusable, result.skipped)}{options.recall_note(result.neighbors.recall)}"
+        f"{note(result.unusable, result.skipped)}{recall_note(result.neighbors.recall)}"
     )
     return 0
 

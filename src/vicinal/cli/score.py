@@ -156,6 +156,7 @@ def _add_outputs(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Score and print."""
     from vicinal.data.usable import note
+    from vicinal.knn.recall import recall_note
     from vicinal.tasks.score import score
     from vicinal.tasks.score.config import check_unused
 
@@ -208,7 +209,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         metric = one.scorer.metric.name
         console.detail(f"{one.label}: k = {one.k}, {metric}, {one.engine}, {one.seconds:.2f} s")
     left_out = f"; {scores.skipped:,} rows without a usable value were left out" if scores.skipped else ""
-    null = note(scores.errors) + (options.recall_note(scores.neighbors.recall) if scores.scored else "")
+    null = note(scores.errors) + (recall_note(scores.neighbors.recall) if scores.scored else "")
     if written is not None or left_out or null:
         place = "" if written is None else f": {written}"
         console.note(f"{len(scores):,} rows scored in {scores.seconds:.1f} s{place}{null}{left_out}")

@@ -105,6 +105,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 
 def _select(arguments: argparse.Namespace, console: Console) -> int:
     from vicinal.data.usable import note
+    from vicinal.knn.recall import recall_note
     from vicinal.tasks.select import select
 
     with console.progress() as progress:
@@ -145,8 +146,8 @@ def _select(arguments: argparse.Namespace, console: Console) -> int:
         print(json.dumps({**summary, "output": arguments.output}))
     console.note(
         f"{summary['kept']:,} of {summary['n']:,} rows kept in {found.seconds:.1f} s: {arguments.output}"
-        f"{_dropped(summary)}{note(found.unusable, arguments.on_invalid == 'skip')}{options.recall_note(found.recall)}"
-        f"{options.recall_note(found.dedup_recall, '; dedup: ')}"
+        f"{_dropped(summary)}{note(found.unusable, arguments.on_invalid == 'skip')}{recall_note(found.recall)}"
+        f"{recall_note(found.dedup_recall, '; dedup: ')}"
     )
     return 0
 

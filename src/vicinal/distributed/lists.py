@@ -8,6 +8,7 @@ import numpy as np
 
 from vicinal.knn.block_join import Found
 from vicinal.knn.blocks import blocks
+from vicinal.knn.kernels.native import merge_entries
 
 BYTES = 1 << 22  # of the entries that are sorted at a time
 
@@ -27,7 +28,9 @@ class Lists:
 
     def merge(self, block: int, found: Found, first: int) -> None:
         """Take up neighbours of rows of a block; `first` is the number of the first row that they name."""
-        others, distances = self._of(block)
+        others, distances = lists = self._of(block)
+        if merge_entries(lists, found.rows, found.counts, found.others, found.distances, first):
+            return
         width = self._k + int(found.counts.max(initial=0))
         step = max(1, BYTES // (24 * width))
         ends = np.append(0, np.cumsum(found.counts))

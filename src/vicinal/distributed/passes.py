@@ -124,6 +124,7 @@ class SelfJoin:
         self._tiles: Tiles | None = None
         self._known, self._done, self._layout, self.invalid, self.found = {}, 0, 0, {}, {}
         self._first: set[Tile] = set()
+        self._beside: list[Any] = []  # tasks whose end is not waited for
         if self.options.checkpoint is not None:
             self._tiles = Tiles(self.options.checkpoint, self._asked(), made)
             made = self._tiles.plan
@@ -165,7 +166,11 @@ class SelfJoin:
         self._store = store
         if self._tiles is not None:
             left = self._resumed(ray, work, left, self._tiles)
-        work.run(left)
+        try:
+            work.run(left)
+        finally:
+            for reference in self._beside:
+                ray.cancel(reference)
         self.ran = tuple(work.ran)
         self.engine = f"{self.engine} on Ray"
         if self._tiles is not None:
@@ -201,9 +206,13 @@ class SelfJoin:
         assert self.plan is not None
         refuse = self.options.on_invalid == "error"
         if tile.shared:
-            limited = not self.plan.first_share(tile)
-            given = [self._rows(tile.stored, limited), refuse, self.plan.share(tile), self._layout]
-            return self._sender.send("share_tile", options, given, [self._store])
+            rows = self._rows(tile.stored, not self.plan.first_share(tile))
+            rows = replace(rows, limits=_rounded_up(rows.limits))
+            given = [rows, refuse, self.plan.share(tile), self._layout]
+            sent = self._sender.send("share_tile", options, given, [self._store])
+            if tile in self._first:
+                self._beside.append(self._sender.send("prepare_tile", options, [Rows(tile.stored, Block(()))], []))
+            return sent
         if tile.own:
             return self._sender.send("own_tile", options, [self._rows(tile.stored, False), refuse], [self._store])
         limited = self.question.k > 0
@@ -280,6 +289,15 @@ class SelfJoin:
         cluster.Pass(ray, self.options.num_cpus, send, taken, lambda tile: True).run(blocks)
         refuse_invalid(dict(sorted(wrong.items())), range(len(self.source)), self.source.name)
         raise DataError(f"{self.source.name}: a node found invalid rows that another one did not; see `ray logs`")
+
+
+def _rounded_up(limits: np.ndarray | None) -> np.ndarray | None:
+    """Limits in half the bytes, none of them lower."""
+    if limits is None:
+        return None
+    with np.errstate(over="ignore"):
+        short = limits.astype(np.float32)
+    return np.where(short < limits, np.nextafter(short, np.float32(np.inf)), short)
 
 
 def self_join(

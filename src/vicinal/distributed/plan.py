@@ -29,8 +29,7 @@ SHARED = 1 << 30  # bytes of codes of all rows at most, for every node to code t
 SHARED_ROWS = 200_000  # rows for each node that codes all of them; with fewer, coding costs more than blocks do
 SHARED_SLOTS = 4  # so few code all rows of any set
 PARTS = 1 << 20  # shares are cut at so many places
-WIDTHS = (1, 1, 2, 2)  # of the first shares a slot, in units of SHARE: limits improve fastest at first
-SHARE = 24  # units of all work a slot
+WIDTHS = (2, 4, 4, 4, 4, 3, 2, 1)  # of the further shares a slot, in any unit
 BYTES_OF_LIMIT = 8
 BYTES_OF_ENTRY = 12  # of a list in the kernel
 BYTES_SENT = 16  # of an entry from a task to the driver: row number and distance
@@ -201,11 +200,8 @@ def plan(n: int, row_bytes: int, slots: int, block_rows: int | None = None, shar
 
 
 def _cuts(slots: int) -> tuple[int, ...]:
-    """Where further shares are cut: small ones first, to have good limits soon, and last, to end together."""
-    ends = [width for width in WIDTHS for _ in range(slots)]
-    widest = [max(WIDTHS) * 2] * max(1, round((SHARE - 2 * sum(WIDTHS)) * slots / (max(WIDTHS) * 2)))
-    widths = ends + widest + ends[::-1]
-    before = [0, *itertools.accumulate(widths)]
+    """Where further shares are cut: a small one first, to have good limits soon, and last, to end together."""
+    before = [0, *itertools.accumulate(width for width in WIDTHS for _ in range(slots))]
     return tuple(PARTS * one // before[-1] for one in before)
 
 
@@ -336,7 +332,7 @@ def _of_shares(made: Plan, nodes: int, row: int, dim: int, k: int) -> Simulation
         rounds=made.rounds,
         sent=nodes * n * row,
         returned=int(n * k * (math.log(len(sizes)) + 1) * BYTES_SENT),
-        limits=(len(sizes) - made.ranges) * n * BYTES_OF_LIMIT,
+        limits=(len(sizes) - made.ranges) * n * BYTES_OF_LIMIT // 2,
         node_memory=n * (dim + BYTES_OF_ROW + k * BYTES_OF_ENTRY + BYTES_OF_LIMIT),
         driver_memory=n * k * BYTES_OF_ENTRY,
         pairs_lost=max(sizes),

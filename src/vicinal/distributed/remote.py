@@ -25,7 +25,7 @@ def run(kind: str, question: Question, given: tuple[Any, ...], *held: np.ndarray
     busy = time.process_time()
     result: Result = getattr(tiles, kind)(question, *(_filled(one, held) for one in given))
     busy = time.process_time() - busy
-    return replace(result, node=ray.get_runtime_context().get_node_id(), processor=busy)
+    return replace(result, node=ray.get_runtime_context().get_node_id(), processor=busy + result.processor)
 
 
 def _filled(argument: Any, held: tuple[np.ndarray, ...]) -> Any:

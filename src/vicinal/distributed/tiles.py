@@ -24,6 +24,7 @@ from vicinal.storage import guard
 LEFT_OUT = "left out"
 KEPT = 1  # coded blocks in a process
 _coded: "OrderedDict[tuple[str, int], tuple[BlockJoin, np.ndarray | None]]" = OrderedDict()
+_prepared: list[tuple[float, float]] = []  # seconds, and those of the processor, that no task has reported
 _checked: dict[tuple[str, int], dict[str, Any]] = {}  # of a block that is coded: what its first task says of the rows
 
 
@@ -151,8 +152,10 @@ def share_tile(
         _checked.clear()
         _checked[key] = about
     block, valid = coded(question, rows)
-    coding = time.perf_counter() - begun
-    limits = rows.limits if rows.limits is None or valid is None else rows.limits[valid]
+    before = [sum(one) for one in zip(*_prepared, strict=True)] or [0.0, 0.0]
+    _prepared.clear()
+    coding = time.perf_counter() - begun + before[0]
+    limits = None if rows.limits is None else np.asarray(rows.limits if valid is None else rows.limits[valid], float)
     made = block.share(question.k, share, limits)
     guard.refuse_shrunk()
     if made is None or (layout and made[1] != layout):
@@ -160,11 +163,25 @@ def share_tile(
     return Result(
         made[0].renumbered(valid, valid),
         engine=block.engine,
-        seconds=time.perf_counter() - begun,
+        seconds=time.perf_counter() - begun + before[0],
         coding=coding,
+        processor=before[1],
         layout=made[1],
         **_checked[key],
     )
+
+
+def prepare_tile(question: Question, rows: Rows) -> Result:
+    """Do what further shares have in common, while the driver waits for the first ones; nothing without codes here.
+
+    The next share of this process reports the time.
+    """
+    begun, busy = time.perf_counter(), time.process_time()
+    if (question.run, rows.number) in _coded:
+        block, _ = coded(question, rows)
+        block.prepare_shares(question.k)
+        _prepared.append((time.perf_counter() - begun, time.process_time() - busy))
+    return Result()
 
 
 def _first_look(question: Question, rows: Rows, refuse: bool) -> tuple[np.ndarray, dict[str, Any], bool]:

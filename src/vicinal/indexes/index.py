@@ -60,10 +60,8 @@ class Index(Described, ABC):
     def __init__(self, metric: MetricLike = "euclidean", threads: int | None = None, **parameters: Any) -> None:
         self.metric = find(metric)
         if self.metric.name not in self.metrics:
-            known, others = (
-                some(list(self.metrics), 9),
-                [one.name for one in self.kinds if self.metric.name in one.metrics],
-            )
+            known = some(list(self.metrics), 9)
+            others = [one.name for one in self.kinds if self.metric.name in one.metrics]
             said = f"{type(self).__name__}: found metric {self.metric.name!r}, expected one of {known}"
             raise UsageError(f"{said}; indexes of {self.metric.name}: {some(others, 9)}" if others else said)
         self.threads = check_threads(threads)

@@ -9,11 +9,12 @@ is farther can be in no result.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from vicinal.knn.kernels import Kernel, over
-from vicinal.knn.kernels.native import NO_ROW, Native
+from vicinal.knn.kernels.native import NO_ROW, Native, entries_within
 from vicinal.knn.measure import inverse_lengths, measured
 from vicinal.knn.metrics import Metric
 from vicinal.typing import Progress
@@ -37,11 +38,21 @@ class Found:
     @classmethod
     def of_lists(cls, others: np.ndarray, distances: np.ndarray, limits: np.ndarray, none: int) -> "Found":
         """The entries of lists (n, k) that are within the limit of their row; `none` is the number of no row."""
+        within = entries_within((others, distances), limits) if none == NO_ROW else None
+        if within is not None:
+            counts, named, far = within
+            rows = np.flatnonzero(counts)
+            return cls(rows, counts[rows], named, far)
         kept = distances <= limits[:, None]
         kept &= others != none
         counts = kept.sum(axis=1)
         rows = np.flatnonzero(counts)
         return cls(rows, counts[rows], others[kept].astype(np.uint32, copy=False), distances[kept])
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Sent and saved in few bytes: numbers of rows fit in 32 bits, and counts often in 8."""
+        few = np.min_scalar_type(int(self.counts.max(initial=0)))
+        return _unpacked, (self.rows.astype(np.uint32), self.counts.astype(few), self.others, self.distances)
 
     def renumbered(self, rows: np.ndarray | None, others: np.ndarray | None) -> "Found":
         """The same with other numbers: row i becomes rows[i], and neighbour j others[j]; None leaves them."""
@@ -99,16 +110,22 @@ class BlockJoin:
     def share(
         self, k: int, share: tuple[int, bool, int, int, int], limits: np.ndarray | None
     ) -> tuple[Found, int] | None:
-        """What a share of the self-join finds within the limits, and what identifies the tasks that it is a part of.
+        """What a share of the self-join adds within the limits to what the shares before it in this process found.
 
-        None where the kernel makes no shares.
+        Also what identifies the tasks that it is a part of. None where the kernel makes no shares.
         """
         native = self.native
         if native is None or not native.shares_joins:
             return None
-        rows, distances, layout = native.shared_lists(k, share, limits, self.groups)
-        within = np.full(len(self.vectors), np.inf) if limits is None else limits
-        return Found.of_lists(rows, distances, within, NO_ROW), layout
+        counts, others, distances, layout = native.share(k, share, limits, self.groups)
+        rows = np.flatnonzero(counts)
+        return Found(rows, counts[rows], others, distances), layout
+
+    def prepare_shares(self, k: int) -> None:
+        """Do the work that all but the first shares have in common, which the first of them would do."""
+        native = self.native
+        if native is not None and native.shares_joins:
+            native.prepare_shares(k, self.groups)
 
     def cross_join(
         self,
@@ -181,6 +198,10 @@ class BlockJoin:
         if not hasattr(self, "_lengths"):
             self._lengths = inverse_lengths(self.vectors) if self.metric.nonzero else None
         return measured(self.metric, self.vectors, queries, rows, self.threads, self._lengths)
+
+
+def _unpacked(rows: np.ndarray, counts: np.ndarray, others: np.ndarray, distances: np.ndarray) -> Found:
+    return Found(rows.astype(np.int64), counts.astype(np.int64), others, distances)
 
 
 def _from(progress: Progress, first: int, n: int) -> Progress:

@@ -75,6 +75,7 @@ class Joined:
     def __getitem__(self, which: Any) -> np.ndarray:
         if isinstance(which, slice):
             start, stop, step = which.indices(len(self))
+            stop = max(start, stop) if step > 0 else stop
             inside = self._inside(start, stop) if step == 1 and self._rows is None else None
             if inside is not None:
                 return inside

@@ -338,7 +338,7 @@ def find(name: str | Metric) -> Metric:
         return BY_NAME[name]
     if name == "mahalanobis":
         raise UsageError(
-            "metric 'mahalanobis' needs a matrix: give vicinal.mahalanobis(M) in Python, or whiten the vectors "
+            "metric: 'mahalanobis' needs a matrix: give vicinal.mahalanobis(M) in Python, or whiten the vectors "
             "(the transform of a learner of vicinal.learn does) and take euclidean"
         )
-    raise UsageError(unknown("metric", name, BY_NAME))
+    raise UsageError(f"metric: {unknown('metric', name, BY_NAME)}")

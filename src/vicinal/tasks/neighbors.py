@@ -13,7 +13,6 @@ from vicinal.data.dataset import Dataset
 from vicinal.data.embeddings import OnInvalid, load
 from vicinal.data.usable import Usable, kind_of, usable
 from vicinal.distributed.engines import engine_of
-from vicinal.errors import UsageError
 from vicinal.knn.arguments import check_k
 from vicinal.knn.metrics import find
 from vicinal.knn.neighbors import Neighbors
@@ -181,10 +180,7 @@ def neighbors(
     """
     start = time.perf_counter()
     k = check_k(k)
-    try:
-        measure = find(metric)
-    except UsageError as error:
-        raise UsageError(f"metric: {error}") from None
+    measure = find(metric)
     place = engine_of(engine, address, recall)
     index = place.exact(measure, threads)
     recall = None if recall is None else check_recall(recall)

@@ -10,6 +10,7 @@ import numpy as np
 from vicinal.errors import DataError, UsageError
 from vicinal.indexes.engine import Engine
 from vicinal.indexes.engines.faiss import METRICS
+from vicinal.indexes.engines.judging import NEAREST, Judge, regions
 from vicinal.indexes.entries import Entries
 from vicinal.indexes.index import Index
 from vicinal.indexes.parameters import Parameter
@@ -17,7 +18,6 @@ from vicinal.indexes.proposals import Backend, Proposals
 from vicinal.knn.kernels.native import (
     MISSING,
     GraphParts,
-    Native,
     chosen_isa,
     isas,
     loaded_graph_search,
@@ -39,7 +39,7 @@ BUILD_WIDTH = 128  # of the searches for the neighbours of rows where lists do n
 NEW_WIDTH = 128  # of the search for the neighbours of an added row
 REBUILT = 2  # the graph is built anew where more rows are added than 1 / REBUILT of those that it has
 SPARE = 6  # rows proposed beyond k at least, so that the errors of codes cost little
-SAMPLE, NEAREST, VIEW = 200, 10, 128  # rows, neighbours and width of the search that tell how many are needed
+SAMPLE, VIEW = 200, 128  # rows, and width of the search, that tell how many are needed
 EF = 128  # the default width of a search
 ENOUGH, POOR = 0.98, 0.9  # recall that the default width has to have, and recall that is warned of
 WATCHED, UNORDERED = 50, 0.2  # added rows that are judged together, and the share of them that may be told little apart
@@ -54,7 +54,7 @@ ARRAYS |= {"codes": ("u1", 2), "terms": ("f4", 2), "links": ("i4", 2), "starts":
 
 
 class LowRecall(UserWarning):
-    """A graph that finds few of the nearest rows, as it has measured on some of its own."""
+    """A graph that finds few of the nearest rows, of all or of one region, as it has measured on some of its own."""
 
 
 class GraphEngine(Engine):
@@ -105,7 +105,7 @@ class GraphEngine(Engine):
                     lists.refine(min(REFINED, self._width()), CANDIDATES)
             self._search = native_graph_search(lists, degree, BUILD_WIDTH)
         self._added = self._watched = self._unordered = 0
-        self._judge(rows)
+        self._judge(rows, entries.rows)
 
     def extend(self, entries: Entries, first: int) -> None:
         """Link the entries from `first` on with their neighbours."""
@@ -206,15 +206,18 @@ class GraphEngine(Engine):
         head = [VERSION, *(parts.pop(name) for name in HEAD), *rest]
         self._take({"head": np.array(head, dtype=np.float64), **parts}, "the copy")
 
-    def _judge(self, rows: np.ndarray) -> None:
+    def _judge(self, rows: np.ndarray, numbers: np.ndarray) -> None:
         """Measure on some of the rows how many beyond k have to be measured, and how wide searches have to be.
 
         Codes order rows in another way than distances do, and walks do not find all; how much of both depends on the
         rows.
+
+        numbers : what the user knows the rows by
         """
         n = len(rows)
-        queries = rows[np.unique(np.linspace(0, n - 1, SAMPLE).astype(np.int64))]
-        metric, view, k = find("inner_product" if self._search.products() else "euclidean"), min(VIEW, n), NEAREST + 1
+        sample = np.unique(np.linspace(0, n - 1, SAMPLE).astype(np.int64))
+        queries = rows[sample]
+        metric, view = find("inner_product" if self._search.products() else "euclidean"), min(VIEW, n)
         far = measured(metric, rows, queries, self._search.search(queries, view, view), self.threads)
         deepest = np.argsort(far, axis=1, kind="stable")[:, :NEAREST].max(axis=1) + 1
         needed = int(np.quantile(deepest, 0.99))
@@ -223,25 +226,40 @@ class GraphEngine(Engine):
         self._wider, self.coarse = 1, False
         if n <= EF:
             return
-        true = Native(rows, metric, self.threads).search(queries, k)[1][:, -1:].astype(np.float64)
+        apart = regions(rows, self.threads)
+        judge = Judge(rows, [sample, *(region.rows for region in apart)], metric, self.threads)
+        wanted = min(NEAREST + self._spare, n)
+        first = 0  # the least width that is enough for the rows as a whole
         while True:
-            wanted = min(k + self._spare, n)
-            found = self._search.search(queries, wanted, min(n, max(wanted, EF * self._wider)))
-            far = measured(metric, rows, queries, found, self.threads)
-            share = float(((far <= true + np.abs(true) * 1e-6).sum(axis=1).clip(max=k) / k).mean())
-            if share >= ENOUGH or self._wider >= WIDEST or EF * self._wider >= n:
+            width = min(n, max(wanted, EF * self._wider))
+            found = self._search.search(judge.queries, wanted, width, hidden=judge.hidden)
+            share, *shares = judge.recalls(found)
+            if share >= ENOUGH:
+                first = first or self._wider
+            enough = share >= ENOUGH and min(shares, default=1.0) >= POOR
+            if enough or self._wider >= WIDEST or EF * self._wider >= n:
                 break
             self._wider *= 2
-        if share < POOR and not self.visits_all(n):
-            self.coarse = needed > VIEW // 2
+        tried = self._wider
+        if first and min(shares, default=1.0) < POOR:  # no width helps this region, and it costs all others
+            self._wider = first
+        if min([share, *shares]) >= POOR or self.visits_all(n):
+            return
+        self.coarse = needed > VIEW // 2
+        named, remedy = f"these {n} vectors", "raise ef_search, or take exact"
+        if self.coarse:
             remedy = "its codes tell them little apart; take hnsw, which compares float32"
-            raised = "raise ef_search, or take exact"
-            warnings.warn(
-                f"graph: a search finds about {share:.2f} of the {NEAREST} nearest of these {n} vectors, even at a "
-                f"width of {EF * self._wider}: {remedy if self.coarse else raised}",
-                LowRecall,
-                stacklevel=2,
-            )
+        if share >= POOR:
+            poorest = int(np.argmin(shares))
+            share, region = shares[poorest], apart[poorest]
+            named = f"the {region.share:.1%} of these {n} vectors that are near row {numbers[region.rows[0]]}"
+            remedy = "take hnsw, which compares float32, or exact"
+        warnings.warn(
+            f"graph: a search finds about {share:.2f} of the {NEAREST} nearest of {named}, even at a width of "
+            f"{EF * tried}: {remedy}",
+            LowRecall,
+            stacklevel=2,
+        )
 
     def _watch(self, entries: Entries, rows: np.ndarray) -> None:
         """Count on some of the last rows whether the order of codes hides more of the nearest than at the build.
@@ -324,8 +342,9 @@ class Graph(Index):
         Nearest neighbours of each vector that its links are chosen from; at least graph_degree.
     ef_search : int
         The width of the search of a query; at least k. As many as there are vectors make it exact. May be changed by
-        `set`. Where the build measures on some of the rows that 128 finds less than .98 of the nearest, searches are
-        up to 16 times as wide.
+        `set`. Where the build measures that 128 finds less than .98 of the 10 nearest of stored rows, each left out of
+        its own search, or less than .9 in one region of them, searches are up to 16 times as wide, if that helps; else
+        LowRecall says so.
     threads : int or None
         None for the number of cores.
 

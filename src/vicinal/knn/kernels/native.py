@@ -60,8 +60,8 @@ class Native:
 
     @classmethod
     def shares(cls, metric: Metric, dtype: np.dtype) -> bool:
-        """Whether it covers them, and this build has `shared_lists`."""
-        return not cls.covers(metric, dtype) and hasattr(_native.Index, "self_join_share")
+        """Whether it covers them, and this build has `share`."""
+        return not cls.covers(metric, dtype) and hasattr(_native.Index, "share_self_join")
 
     def self_join(
         self,
@@ -145,19 +145,27 @@ class Native:
 
     @property
     def shares_joins(self) -> bool:
-        """Whether this build has `shared_lists`."""
-        return hasattr(self._index, "self_join_share")
+        """Whether this build has `share`."""
+        return hasattr(self._index, "share_self_join")
 
-    def shared_lists(
+    def share(
         self, k: int, share: tuple[int, bool, int, int, int], limits: np.ndarray | None, groups: np.ndarray | None
-    ) -> tuple[np.ndarray, np.ndarray, int]:
-        """What a share of a self-join finds within the limits, as `self_lists`; last, what identifies its tasks.
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
+        """What a share of a self-join adds, within the limits, to the k nearest of the shares that were made here.
+
+        How many entries each row's list gets, their rows uint32 and distances float64, list by list; last, what
+        identifies the tasks.
 
         share  : number of ranges, whether of the further tasks, first, last and number of parts; see Share in `cpp/`
         limits : float64, of each row the distance beyond which it needs no neighbour; None for none
         """
-        distances, rows, layout = self._alone(self._index.self_join_share, k, limits, *share, groups)
-        return rows.view(np.uint32), distances.view(np.float64), layout
+        found: tuple[np.ndarray, np.ndarray, np.ndarray, int]
+        found = self._alone(self._index.share_self_join, k, limits, *share, groups, None)
+        return found
+
+    def prepare_shares(self, k: int, groups: np.ndarray | None) -> None:
+        """Do the work that the further shares have in common."""
+        self._alone(self._index.prepare_shares, k, groups)
 
     def cross_lists(
         self,
@@ -239,6 +247,35 @@ def pairs(
         _readable(vectors), inverse_norms, _native_name(metric), readable, named, threads, isa
     )
     return ranks
+
+
+def entries_within(found: Found, limits: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+    """How many entries of each of the `self_lists` are within its limit, and their rows and distances, list by list.
+
+    None where the extension is not built or is older than this source.
+    """
+    if not hasattr(_native, "entries_within"):
+        return None
+    rows, distances = found
+    within: tuple[np.ndarray, np.ndarray, np.ndarray] = _native.entries_within(
+        distances.view(np.int64), rows.view(np.float32), np.ascontiguousarray(limits)
+    )
+    return within
+
+
+def merge_entries(
+    lists: Found, named: np.ndarray, counts: np.ndarray, rows: np.ndarray, distances: np.ndarray, first: int
+) -> bool:
+    """Take up entries in lists sorted by (distance, row), in place; False where the extension cannot.
+
+    lists           : rows uint32 or uint64, their highest number for none, and distances float64, both (n, k)
+    named, counts   : int64, the lists that entries are for, and how many each
+    rows, distances : uint32 and float64, the entries; rows are numbered from `first` on
+    """
+    if not hasattr(_native, "merge_entries"):
+        return False
+    _native.merge_entries(lists[1], lists[0], named, counts, rows, distances, first)
+    return True
 
 
 def has_graphs() -> bool:

@@ -287,7 +287,7 @@ def _metric(setting: Setting | None) -> metrics.Metric:
     try:
         return metrics.find(name)
     except UsageError as error:
-        raise UsageError(f"{setting.place}: {error}") from None
+        raise UsageError(f"{setting.place}: {str(error).removeprefix('metric: ')}") from None
 
 
 def _groups(setting: Setting | None) -> str | None:

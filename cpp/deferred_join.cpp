@@ -61,15 +61,9 @@ void DeferredJoin::run() {
     });
     context_.stats.seconds_seed = seeding.seconds();
     const Timer scanning;
-    int64_t finished = 0;
-    const auto run_to = [&](int64_t last) {
-        context_.pool.run(
-            finished, last, context_.callbacks,
-            [&](int worker, int64_t task) { join(workers_[worker], plan_.task(task)); }, {}, plan_.size());
-    };
-    run_to(plan_.n_near());
-    if (plan_.n_further > 0) prepare_sketches();
-    run_to(plan_.size());
+    prepare_sketches();
+    context_.pool.run(plan_.size(), context_.callbacks,
+                      [&](int worker, int64_t task) { join(workers_[worker], plan_.task(task)); });
     settle_all();
     context_.stats.seconds_scan = scanning.seconds();
     for (const Worker& worker : workers_) context_.stats.candidates += worker.measure.count();

@@ -24,7 +24,7 @@ constexpr int64_t kSample = 2048, kFewer = 1024;  // rows of a sample, and of on
 constexpr int64_t kTried = 384;                   // rows whose pairs are compared, besides the sample
 constexpr int64_t kMeasured = 96;                 // rows among them whose radius is estimated
 constexpr int kIterations = 3;                    // one less of a small set
-constexpr int64_t kFew = 16384;                   // rows of a small set, in which the time for directions shows
+constexpr int64_t kFew = 32768;                   // rows of a small set, in which the time for directions shows
 constexpr double kScale = 0.8;                    // error of sketches relative to that of codes
 constexpr int64_t kChunk = 64;                    // rows in a task
 // Estimated costs, in processor cycles: of a pair in the scan besides its products, and of a pair that passes.

@@ -10,7 +10,7 @@
 namespace vicinal {
 namespace {
 
-constexpr int64_t kLeastK = 11;            // with a smaller k, narrow radii save more
+constexpr int64_t kLeastQueries = 512;     // with fewer, samples take too long
 constexpr int64_t kMostK = 1024;           // with a larger k, too many pairs wait
 constexpr int64_t kMostEntries = 1 << 24;  // of all lists
 constexpr int64_t kWaiting = 4;            // pairs that wait at most, times rows and k
@@ -24,8 +24,8 @@ DeferredJoin::Worker::Worker(const DeferredJoin& join)
 
 bool DeferredJoin::suits(const Context& context, const JoinRows& rows, int64_t k) {
     const Callbacks& callbacks = context.callbacks;
-    return k >= kLeastK && k <= kMostK && rows.size() * k <= kMostEntries && context.stored.size() > 0 &&
-           !callbacks.save && !callbacks.resume;
+    return k <= kMostK && rows.size() * k <= kMostEntries && context.stored.size() > 0 &&
+           (rows.self() || rows.size() >= kLeastQueries) && !callbacks.save && !callbacks.resume;
 }
 
 DeferredJoin::DeferredJoin(const Context& context, const JoinRows& rows, const JoinPlan& plan, const Groups& groups,
@@ -55,9 +55,9 @@ DeferredJoin::DeferredJoin(const Context& context, const JoinRows& rows, const J
 
 void DeferredJoin::run() {
     const Timer seeding;
-    context_.pool.run(rows_.blocks(), context_.callbacks, [&](int worker, int64_t block) {
+    context_.pool.run(rows_.blocks(), context_.callbacks, [&](int, int64_t block) {
         rows_.encode(block);
-        seed(workers_[worker], block);
+        seed(block);
     });
     context_.stats.seconds_seed = seeding.seconds();
     const Timer scanning;

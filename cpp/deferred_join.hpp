@@ -1,4 +1,4 @@
-// A self-join or search that measures pairs last, for k that is not small.
+// A self-join or search that measures pairs last.
 //
 // Codes give bounds of the distance of a pair. Its errors of rounding hardly ever all point in one direction, as the
 // bounds allow, so the distance is about halfway. The k-th lowest such estimate of a row is its radius: pairs whose
@@ -70,8 +70,8 @@ private:
                (rows_.self() && pair.lower <= read_radius(radii_, pair.column));
     }
 
-    void seed(Worker& worker, int64_t row_block);
-    void seed_from_sample(Worker& worker, int64_t row_block, const std::vector<int32_t>& sample, double share);
+    void seed(int64_t row_block);
+    void seed_from_sample(int64_t row_block, const std::vector<int32_t>& sample, double share);
     void prepare_sketches();
     void join(Worker& worker, const JoinPlan::Task& task);
     void scan(Worker& worker, int64_t row_block, int64_t column_block);

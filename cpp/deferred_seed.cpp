@@ -56,7 +56,7 @@ int64_t bytes_of(DType type) {
 }  // namespace
 
 // Gives the rows of a block their first radii, from a sample of the blocks near them.
-void DeferredJoin::seed(Worker& worker, int64_t row_block) {
+void DeferredJoin::seed(int64_t row_block) {
     std::vector<int32_t> sample;  // positions
     int64_t near = 0;
     const std::vector<int32_t>& blocks = plan_.seeds[row_block];
@@ -68,13 +68,12 @@ void DeferredJoin::seed(Worker& worker, int64_t row_block) {
         }
     }
     if (static_cast<int64_t>(sample.size()) < kLeastSample) return;
-    seed_from_sample(worker, row_block, sample, static_cast<double>(sample.size()) / static_cast<double>(near));
+    seed_from_sample(row_block, sample, static_cast<double>(sample.size()) / static_cast<double>(near));
 }
 
 // Where a row's k nearest of the near blocks are spread over them by chance, hardly ever more than `rank` are in the
 // sample. So the distance of that rank in the sample is likely above that of the k-th neighbour.
-void DeferredJoin::seed_from_sample(Worker& worker, int64_t row_block, const std::vector<int32_t>& sample,
-                                    double share) {
+void DeferredJoin::seed_from_sample(int64_t row_block, const std::vector<int32_t>& sample, double share) {
     constexpr int32_t kNone = std::numeric_limits<int32_t>::min();
     const Coder& coder = stored_.coder();
     const auto n = static_cast<int>(sample.size());
@@ -91,11 +90,13 @@ void DeferredJoin::seed_from_sample(Worker& worker, int64_t row_block, const std
     const Layout& layout = stored_.layout();
     Panels panels((n + kPanel - 1) / kPanel, layout);
     panels.pack(0, coded.codes.data(), n);
+    const bool coarse = stored_.coarse() != nullptr;
     Layer layer(blocks, panels, Layer::Of::codes, coder.sum() == Sum::products || coder.sum() == Sum::absolutes,
-                coder.sum() == Sum::squares, false);
-    layer.put(0, coded);
+                coder.sum() == Sum::squares, coarse);
+    if (coarse) layer.put(0, coded.coarse);
+    else layer.put(0, coded);
     Tiles tiles(layer, coder, context_.isa, rows_.max_block_size());
-    if (rows_.self()) tiles.set_stored_rows(stored_.layer(), row_block);
+    if (rows_.self()) tiles.set_stored_rows(coarse ? *stored_.coarse() : stored_.layer(), row_block);
     else tiles.set_rows(rows_.queries()->at(row_block, region));
     const int64_t first_row = rows_.first(row_block);
     const std::vector<double> any(std::max<int64_t>(n, rows_.max_block_size()), kInfinity);

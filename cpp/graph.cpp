@@ -60,6 +60,25 @@ void Graph::State::measure(int64_t node, std::vector<double>& x, std::vector<int
     std::sort(out.begin(), out.end());
 }
 
+double Graph::State::reach(int64_t node, const std::vector<double>& sums) const {
+    const NodeCodes& codes = join.codes();
+    const int64_t width = join.lists().width();
+    const Key* const list = join.lists().at(node);
+    constexpr double kInfinity = std::numeric_limits<double>::infinity();
+    if (std::binary_search(codes.uncoded().begin(), codes.uncoded().end(), static_cast<int32_t>(node)))
+        return -kInfinity;
+    if (list[width - 1] == kNoKey) return kInfinity;
+    double low = kInfinity, high = -kInfinity;
+    for (int64_t i = 0; i < width; ++i) {
+        const double error =
+            sums[i] - codes.sum_of_rank() * (static_cast<double>(rank_of(list[i])) - rank_of(list[width - 1]));
+        low = std::min(low, error);
+        high = std::max(high, error);
+    }
+    const double sum = codes.sum_of_rank() == 0 ? high : low - (high - low);
+    return coder->distance_of(metric == Metric::inner_product ? sum : std::max(0.0, sum));
+}
+
 void Graph::State::expand(const std::vector<Neighbour>& distinct, int64_t limit, std::vector<Neighbour>& out) const {
     out.clear();
     for (const Neighbour& entry : distinct) {
@@ -73,7 +92,7 @@ void Graph::State::expand(const std::vector<Neighbour>& distinct, int64_t limit,
 }
 
 void Graph::State::neighbours(const int64_t* rows, int64_t n, int64_t k, int64_t* indices, float* distances,
-                              const Callbacks& callbacks) {
+                              double* reaches, const Callbacks& callbacks) {
     Lists result(indices, distances, k);
     // In the order of the nodes, so that rows near each other are read together.
     std::vector<int64_t> order(n);
@@ -88,6 +107,7 @@ void Graph::State::neighbours(const int64_t* rows, int64_t n, int64_t k, int64_t
         for (int64_t place = task * kChunk; place < std::min(n, (task + 1) * kChunk); ++place) {
             const int64_t i = order[place], row = rows ? rows[i] : i;
             measure(node(i), x, named, sums, distinct);
+            if (reaches) reaches[i] = reach(node(i), sums);
             if (copies.any()) {
                 expand(distinct, k + 1, entries);
                 std::erase_if(entries, [&](const Neighbour& e) { return e.row == static_cast<uint32_t>(row); });
@@ -122,14 +142,16 @@ void Graph::refine(int64_t degree, int64_t most, const Callbacks& callbacks) {
     state_->join.refine(degree, most, callbacks);
 }
 
+void Graph::release() { state_->join.release(); }
+
 void Graph::neighbours(const int64_t* rows, int64_t n, int64_t k, int64_t* indices, float* distances,
-                       const Callbacks& callbacks) {
+                       const Callbacks& callbacks, double* reaches) {
     const int64_t all = state_->vectors.rows.matrix.n_vectors;
     if (!rows && n != all) throw std::invalid_argument("rows: expected one line for each row");
     if (rows && std::any_of(rows, rows + n, [&](int64_t row) { return row < 0 || row >= all; })) {
         throw std::invalid_argument("rows: expected numbers from 0 to " + std::to_string(all - 1));
     }
-    state_->neighbours(rows, n, k, indices, distances, callbacks);
+    state_->neighbours(rows, n, k, indices, distances, reaches, callbacks);
 }
 
 int64_t Graph::pairs() const { return state_->join.pairs(); }

@@ -2,6 +2,7 @@
 #include "graph_join.hpp"
 
 #include <numeric>
+#include <stdexcept>
 
 #include "graph_worker.hpp"
 
@@ -12,6 +13,7 @@ constexpr int64_t kBlock = 64;            // nodes that lie near each other
 constexpr int64_t kSortLeaders = 256;     // of the first level of the order of nodes
 constexpr int64_t kChunk = 4 * kRowStep;  // nodes in a task
 constexpr int64_t kSplitLeaders = kPanel;
+constexpr const char* kReleased = "graph: its codes were given back; make another one";
 
 // A hash of a few numbers (splitmix64).
 uint64_t mix(uint64_t x) {
@@ -46,6 +48,13 @@ GraphJoin::GraphJoin(const Rows& rows, std::vector<int32_t> which, Metric metric
 }
 
 GraphJoin::~GraphJoin() = default;
+
+void GraphJoin::release() {
+    released_ = true;
+    codes_.release();
+    links_ = {};
+    workers_.clear();
+}
 
 // Calls use(row, leader keys) with the `fanout` nearest leaders of each of the patch's rows, nearest first.
 void GraphJoin::nearest_leaders(Worker& worker, const Patch& leaders, int64_t fanout) const {
@@ -156,6 +165,7 @@ void GraphJoin::sort_nodes(const Callbacks& callbacks) {
 }
 
 void GraphJoin::partition(int64_t leaf, int64_t fanout, const Callbacks& callbacks) {
+    if (released_) throw std::logic_error(kReleased);
     const int64_t n = codes_.size(), leaders = std::max<int64_t>(1, n / leaf);
     const uint64_t salt = mix(seed_ + ++calls_);
     changed_ = 0;
@@ -205,6 +215,7 @@ void GraphJoin::join_cell(Worker& worker, const std::vector<int32_t>& nodes) {
 }
 
 void GraphJoin::refine(int64_t degree, int64_t most, const Callbacks& callbacks) {
+    if (released_) throw std::logic_error(kReleased);
     const int64_t n = codes_.size();
     degree = std::min(degree, lists_.width());
     if (degree_ != degree) {

@@ -63,6 +63,9 @@ public:
     // new since the last round.
     void refine(int64_t degree, int64_t most, const Callbacks& callbacks);
 
+    // Gives back what further steps need, codes above all: the lists and the rows of the nodes remain.
+    void release();
+
     const NodeCodes& codes() const { return codes_; }
     const NodeLists& lists() const { return lists_; }
     int64_t pairs() const { return pairs_; }      // compared so far
@@ -97,6 +100,7 @@ private:
     Pool& pool_;
     const int64_t* groups_;
     uint64_t seed_;
+    bool released_ = false;
     NodeCodes codes_;
     NodeLists lists_;
     int64_t degree_ = 0;

@@ -27,7 +27,10 @@ struct Graph::State {
                  std::vector<Neighbour>& out) const;
     // The first `limit` rows that a list of distinct rows stands for.
     void expand(const std::vector<Neighbour>& distinct, int64_t limit, std::vector<Neighbour>& out) const;
-    void neighbours(const int64_t* rows, int64_t n, int64_t k, int64_t* indices, float* distances,
+    // How near rows may be that the node's list lacks only because codes tell distances no better: about five standard
+    // deviations of their error below its last entry. sums: of the entries, as `measure` leaves them.
+    double reach(int64_t node, const std::vector<double>& sums) const;
+    void neighbours(const int64_t* rows, int64_t n, int64_t k, int64_t* indices, float* distances, double* reaches,
                     const Callbacks& callbacks);
 };
 

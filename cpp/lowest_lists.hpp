@@ -11,7 +11,10 @@ namespace vicinal {
 class LowestLists {
 public:
     LowestLists(int64_t lists, int64_t k)
-        : k_(k), room_(k + k / 2), sizes_(lists), values_(std::make_unique_for_overwrite<float[]>(lists * room_)) {}
+        : k_(k),
+          room_(k + (k + 1) / 2),
+          sizes_(lists),
+          values_(std::make_unique_for_overwrite<float[]>(lists * room_)) {}
 
     // Adds a value. Returns the k-th lowest where it has been found anew, else infinity.
     float add(int64_t list, float value) {

@@ -50,6 +50,7 @@ NodeCodes::NodeCodes(const Rows& rows, std::vector<int32_t> which, Metric metric
     const auto* dot = dynamic_cast<const DotCoder*>(&coder);
     if (dot) sums_.resize(size());
     const double scale = scale_ = dot ? usual_peak(*dot, rows, rows_) / dot->max_code() : 1;
+    if (dot) sum_of_rank_ = (metric == Metric::inner_product ? 1 : 2) * std::pow(scale / dot->factor(), 2);
     std::mutex mutex;
     pool.run((size() + kChunk - 1) / kChunk, callbacks, [&](int, int64_t task) {
         const int64_t first = task * kChunk, last = std::min(size(), first + kChunk);
@@ -61,6 +62,7 @@ NodeCodes::NodeCodes(const Rows& rows, std::vector<int32_t> which, Metric metric
         } else {
             CodedBlock coded;
             coder.encode(rows, &rows_[first], static_cast<int>(last - first), 0, 0, coded);
+            if (first == 0 && metric == Metric::manhattan) sum_of_rank_ = scale_ = coded.stats.scale;
             std::memcpy(codes_.get() + first * row_bytes_, coded.codes.data(), (last - first) * row_bytes_);
             if (jaccard_) std::copy_n(coded.squared_norms.begin(), last - first, bases_.begin() + first);
             for (int64_t i = first; i < last; ++i) {
@@ -128,6 +130,12 @@ void NodeCodes::pack(int64_t node, uint8_t* panel, int column) const {
     } else {
         for (int64_t c = 0; c < panel_bytes_; c += 8) std::memcpy(panel + c * kPanel + 8 * column, own + c, 8);
     }
+}
+
+void NodeCodes::release() {
+    codes_.free();
+    bases_ = {};
+    sums_ = {};
 }
 
 void NodeCodes::renumber(const std::vector<int32_t>& order) {

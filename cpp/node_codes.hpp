@@ -39,8 +39,10 @@ public:
     // The threshold of a scan that no pair of at most this rank fails. `row_base` is that of a row of the scan, 0 for a
     // column.
     int32_t threshold(Rank worst, int32_t row_base) const;
-    // What codes are multiples of, of the dot kernel.
+    // What codes are multiples of, but for bits.
     double scale() const { return scale_; }
+    // What a rank adds to the sum of a pair (coder.hpp), but for the error of codes; 0 where codes have none.
+    double sum_of_rank() const { return sum_of_rank_; }
     // Half of a node's squared length in units of scale^2, of the dot kernel's distances.
     int32_t half_square(int64_t node) const { return -bases_[node]; }
     // Whether ranks and thresholds are shares of the sum of both bases (bits_codes.hpp).
@@ -51,6 +53,8 @@ public:
 
     // Packs the code of a node into a column of a panel.
     void pack(int64_t node, uint8_t* panel, int column) const;
+    // Gives the memory of the codes back: only the rows of the nodes and the scale remain.
+    void release();
     // Renumbers the nodes: order[i] becomes node i.
     void renumber(const std::vector<int32_t>& order);
 
@@ -66,7 +70,7 @@ private:
     int width_;
     uint8_t offset_;
     int64_t dim_, row_bytes_, panel_bytes_;
-    double scale_ = 1;
+    double scale_ = 1, sum_of_rank_ = 0;
     std::vector<int32_t> rows_;
     Bytes codes_;
     std::vector<int32_t> bases_, sums_, uncoded_;

@@ -18,6 +18,7 @@ public:
         : data_(lent ? lent : static_cast<uint8_t*>(::operator new(size, std::align_val_t{64})),
                 Free{lent != nullptr}) {}
     uint8_t* get() const { return data_.get(); }
+    void free() { data_.reset(); }
 
 private:
     struct Free {

@@ -6,7 +6,6 @@
 #include <stdexcept>
 
 #include "deferred_join.hpp"
-#include "lazy_join.hpp"
 #include "merge.hpp"
 #include "topk_join.hpp"
 
@@ -38,14 +37,6 @@ void self_join(const Context& context, const int64_t* groups, Lists& lists) {
     const JoinRows rows(stored, nullptr);
     const std::unique_ptr<const SelfJoinPlan> tasks = stored_plan(stored, context.pool, callbacks);
     const JoinPlan& plan = tasks->plan();
-    if (LazyJoin::suits(context, k)) {
-        lists.clear(0, n);
-        LazyJoin(context, plan, groups, lists).run();
-        const Timer finishing;
-        finish_self_join(context, groups, lists);
-        context.stats.seconds_finish = finishing.seconds();
-        return;
-    }
     if (DeferredJoin::suits(context, rows, k)) {
         lists.clear(0, n);
         DeferredJoin(context, rows, plan, {groups, groups}, lists).run();

@@ -150,10 +150,13 @@ public:
     void partition(int64_t leaf, int64_t fanout, const Callbacks& callbacks = {});
     // Compares each row with at most `most` neighbours of the `degree` nearest neighbours of the rows near it.
     void refine(int64_t degree, int64_t most, const Callbacks& callbacks = {});
+    // Gives back the codes and what else only these two need; they throw std::logic_error from then on.
+    void release();
     // The k nearest found of the named rows, or of all for null, with their distances in float64; -1 and infinity where
-    // fewer were found.
+    // fewer were found. reaches, one for each row, may be null: the distance from which on a row may be missing because
+    // codes tell distances no better; infinity where the list is not full.
     void neighbours(const int64_t* rows, int64_t n, int64_t k, int64_t* indices, float* distances,
-                    const Callbacks& callbacks = {});
+                    const Callbacks& callbacks = {}, double* reaches = nullptr);
     int64_t pairs() const;    // pairs compared so far
     int64_t changed() const;  // entries of lists that the last call inserted
 

@@ -73,6 +73,18 @@ def test_the_recall_of_pairs_is_what_it_says(metric, clump):
         assert np.array_equal(pairs[counts[pairs // len(rows)]], expected[counts[expected // len(rows)]])
 
 
+def test_a_clump_that_codes_do_not_resolve_is_whole():
+    """Its rows differ by less than a step of the codes, and only some of its pairs lie within the radius."""
+    rng, radius, size = np.random.default_rng(3), 0.02, 100
+    rows = 2 * rng.normal(size=(N, DIM))
+    rows[: N // 4] = rows[N // 4 : N // 2] + 0.6 * radius / np.sqrt(DIM) * rng.normal(size=(N // 4, DIM))
+    rows[-size:] = rows[-1] + 1.3 * radius / np.sqrt(2 * DIM) * rng.normal(size=(size, DIM))
+    _, expected, found, pairs = both(rows.astype(np.float32), radius=radius, recall=0.9)
+    assert found.recall is not None and not found.recall.exact and len(found._found.open) >= size
+    clump = expected // N >= N - size
+    assert 0.02 < clump.sum() / size**2 < 0.3 and np.isin(expected[clump], pairs).all()
+
+
 def test_pairs_in_pieces_are_those_in_one_piece(monkeypatch):
     rows = near_copies(clump=500)
     _, _, found, pairs = both(rows)
@@ -199,10 +211,14 @@ def test_what_a_recall_of_pairs_excludes(function, given, words):
         function([[0.0], [1.0]], 0.5, **given)
 
 
-def test_a_cluster_and_rows_of_another_set_take_no_recall():
-    pytest.importorskip("ray")
-    with pytest.raises(UsageError, match="recall: a cluster finds all pairs"):
-        vicinal.duplicates([[0.0], [1.0]], 0.5, recall=0.9, engine="ray")
+def test_a_cluster_takes_no_recall():
+    """Whether Ray is installed or not: that is not the remedy."""
+    rows = [[0.0], [1.0]]
+    with pytest.raises(UsageError, match="recall: a cluster makes exact passes alone; leave recall out"):
+        vicinal.duplicates(rows, 0.5, recall=0.9, engine="ray")
+    for function in (vicinal.neighbors, vicinal.score):
+        with pytest.raises(UsageError, match="recall: a cluster makes exact passes alone; leave recall out"):
+            function(rows, k=1, recall=0.9, engine="ray")
 
 
 def test_keep_all_takes_no_recall():

@@ -10,6 +10,8 @@ import vicinal
 from vicinal.analysis.agreement import cohen_kappa
 from vicinal.analysis.curation import Round, why_to_stop
 from vicinal.errors import DataError, UsageError
+from vicinal.knn.neighbors import Neighbors
+from vicinal.knn.recall import Recall
 from workplace import Workplace
 
 RANDOM = np.random.default_rng(3)
@@ -103,6 +105,33 @@ def test_it_stops_when_the_model_agrees_as_experts_do_or_no_longer_gains(tmp_pat
         [[0.0], [1.0]], labels=["a", "b"], state=tmp_path / "u", metric="euclidean", k=1, experts=judges
     )
     assert (end.stop, len(end.to_label)) == ("exhausted", 0)
+
+
+def test_known_neighbours_take_the_place_of_a_pass(work: Workplace) -> None:
+    """The rows to ask are those of the pass; the neighbours give the metric and their recall, or are refused."""
+    known = vicinal.neighbors(POINTS, 25, metric="euclidean")
+    expected = call(work.folder / "a")
+    found = call(work.folder / "b", neighbors=known, metric=None)
+    assert found.to_label.ids == expected.to_label.ids and found.recall is None
+    measured = Recall(0.99, 0.98, 0.995, 300, 0, 0.98, 25)
+    partly = Neighbors(known.indices, known.distances, "euclidean", 2, recall=measured)
+    assert call(work.folder / "c", neighbors=partly).summary()["recall"]["low"] == 0.98
+    for given, words in (
+        ({"recall": 0.9}, "recall: an approximate pass is a new one, but neighbors are given"),
+        ({"k": 26}, "holds 25 neighbours a row, expected at least k = 26"),
+        ({"metric": "cosine"}, "metric: the neighbours of neighbors are those of euclidean, got cosine"),
+    ):
+        with pytest.raises(UsageError, match=words):
+            call(work.folder / "d", neighbors=known, **given)
+    with pytest.raises(DataError, match="neighbors: row 0 has other distances"):
+        vicinal.curate(POINTS * 2, labels=MODEL, state=work.folder / "d", neighbors=known)
+    known.save(work.folder / "graph")
+    work.save("points.npy", POINTS)
+    work.lines("points.jsonl", [{"id": one, "model": label} for one, label in zip(IDS, MODEL, strict=True)])
+    ask: list[Any] = ["curate", "points.jsonl", "--embeddings", "points.npy", "--labels", "model", "--state", "s"]
+    work(*ask, "--count", 10, "--clusters", 3, "--neighbors", "graph", "-o", "next.jsonl")
+    lines = [json.loads(line) for line in (work.folder / "next.jsonl").read_text("utf-8").splitlines()]
+    assert [line["id"] for line in lines] == expected.to_label.ids
 
 
 def test_the_command_reads_and_writes_files(work: Workplace) -> None:

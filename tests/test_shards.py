@@ -19,6 +19,7 @@ from vicinal.knn.exact import ExactSearch
 from vicinal.knn.joined import Joined, chosen
 from vicinal.knn.metrics import Metric, find
 from vicinal.knn.vectors import as_rows
+from vicinal.storage.scratch import scratch
 
 ENDS = [90, 91, 240]
 GROUPS = (np.arange(300) % 4).tolist()
@@ -128,6 +129,32 @@ def test_shards_that_become_one_array_are_copied_once(tmp_path: Path) -> None:
     opened = open_source(write(tmp_path / "emb", rows_of()), "data")
     one, other = (load(opened, metric=metric).vectors for metric in ("euclidean", "cosine"))
     assert one is other and one.tolist() == rows_of().tolist()
+
+
+@pytest.mark.parametrize("byteorder", ["<", ">"])
+def test_shards_that_do_not_fit_the_memory_become_a_file(
+    byteorder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The copy lies in the folder for temporary files, and neighbours of it are those of the array."""
+    rows = rows_of().astype(f"{byteorder}f4")
+    taken: list[int] = []
+
+    def counted(size: int) -> np.ndarray:
+        taken.append(size)
+        return scratch(size)
+
+    monkeypatch.setattr("vicinal.knn.joined.scratch", counted)
+    monkeypatch.setattr("vicinal.knn.joined.BLOCK_BYTES", 1000)
+    folder, expected = write(tmp_path / "emb", rows), vicinal.neighbors(rows_of(), 3)
+    monkeypatch.setenv("VICINAL_MEMORY", "36K")
+    opened = load(folder).vectors
+    assert taken == [rows.nbytes] and opened.dtype == np.float32 and opened.tolist() == rows_of().tolist()
+    found = vicinal.neighbors(folder, 3)
+    assert found.indices.tolist() == expected.indices.tolist()
+    taken.clear()
+    monkeypatch.setenv("VICINAL_MEMORY", "20K")
+    left = np.arange(300) % 3 > 0
+    assert chosen(rows, left).tolist() == rows_of()[left].tolist() and taken == [200 * rows[0].nbytes]
 
 
 def test_a_metric_that_whitens_sees_all_rows_at_once(tmp_path: Path) -> None:

@@ -29,16 +29,21 @@ public:
         const nb::gil_scoped_release release;
         graph_.refine(degree, most, callbacks);
     }
-    nb::tuple neighbours(int64_t k, const std::optional<Labels>& rows, const nb::object& progress) {
+    nb::tuple neighbours(int64_t k, const std::optional<Labels>& rows, const nb::object& progress, bool reach) {
         const auto n = static_cast<int64_t>(rows ? rows->shape(0) : vectors_.shape(0));
         auto [indices, distances] = result(n, k);
+        const size_t size = reach ? static_cast<size_t>(n) : 0;
+        auto reaches = array_of(new double[std::max<size_t>(1, size)], {size});
         const vicinal::Callbacks callbacks = callbacks_of(progress);
         {
             const nb::gil_scoped_release release;
-            graph_.neighbours(rows ? rows->data() : nullptr, n, k, indices.data(), distances.data(), callbacks);
+            graph_.neighbours(rows ? rows->data() : nullptr, n, k, indices.data(), distances.data(), callbacks,
+                              reach ? reaches.data() : nullptr);
         }
+        if (reach) return nb::make_tuple(indices, distances, reaches);
         return nb::make_tuple(indices, distances);
     }
+    void release() { graph_.release(); }
     int64_t pairs() const { return graph_.pairs(); }
     int64_t changed() const { return graph_.changed(); }
     vicinal::Graph& graph() { return graph_; }
@@ -203,7 +208,9 @@ void add_graph(nb::module_& m) {
         .def_static("code_bytes", &Graph::code_bytes, "vectors"_a)
         .def("partition", &Graph::partition, "leaf"_a, "fanout"_a, "progress"_a = nb::none())
         .def("refine", &Graph::refine, "degree"_a, "most"_a, "progress"_a = nb::none())
-        .def("neighbours", &Graph::neighbours, "k"_a, "rows"_a = nb::none(), "progress"_a = nb::none())
+        .def("neighbours", &Graph::neighbours, "k"_a, "rows"_a = nb::none(), "progress"_a = nb::none(),
+             "reach"_a = false)
+        .def("release", &Graph::release)
         .def("pairs", &Graph::pairs)
         .def("changed", &Graph::changed);
     nb::class_<GraphSearch>(m, "GraphSearch")

@@ -115,6 +115,21 @@ void check_arguments() {
     const int64_t first = 0;
     graph.neighbours(&first, 1, 1, &index, &far);
     CHECK(index == -1 && far == std::numeric_limits<float>::infinity());
+    double reach = 0;
+    graph.neighbours(&first, 1, 1, &index, &far, {}, &reach);
+    CHECK(reach == std::numeric_limits<double>::infinity());  // nothing was cut off its list
+    graph.release();
+    const auto gone = [](auto&& call) {
+        try {
+            call();
+        } catch (const std::logic_error&) {
+            return true;
+        }
+        return false;
+    };
+    CHECK(gone([&] { graph.partition(8, 1); }) && gone([&] { graph.refine(1, 8); }));
+    graph.neighbours(&first, 1, 1, &index, &far);
+    CHECK(index == -1);
 }
 
 constexpr int kSearched = 5;

@@ -121,14 +121,13 @@ def test_a_node_that_dies_in_the_middle_changes_nothing(start: Any, tmp_path: Pa
 
 DRIVER = """
 import sys
-import numpy as np
 import ray
 from vicinal import distributed
-from vicinal.cli import main
 
 ray.init(address=sys.argv[1], logging_level="ERROR", log_to_driver=False)
 done = lambda now, total: print(now, flush=True)
-found = distributed.neighbors(sys.argv[2], 10, block_rows=eval(sys.argv[5]), checkpoint=sys.argv[3], progress=done)
+how = {"block_rows": int(sys.argv[5]) or None, "checkpoint": sys.argv[3], "progress": done}
+found = distributed.neighbors(sys.argv[2], 10, **how)
 found.save(sys.argv[4], overwrite=True)
 print("ran", len(found.ran), len(list(found.plan.tiles())))
 """
@@ -137,7 +136,7 @@ print("ran", len(found.ran), len(list(found.plan.tiles())))
 def driver(nodes: Any, tmp_path: Path, block_rows: int | None) -> "subprocess.Popen[str]":
     command = [sys.executable, "-c", DRIVER, nodes.cluster.address]
     command += [str(tmp_path / name) for name in ("rows.npy", "kept", "graph")]
-    command.append(str(block_rows))
+    command.append(str(block_rows or 0))
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 

@@ -8,6 +8,7 @@ from vicinal.analysis.lazy_greedy import UnitRows, lazy_greedy, nearest_chosen
 from vicinal.knn.blocks import blocks
 from vicinal.knn.copies import find_copies
 from vicinal.knn.exact import ExactSearch
+from vicinal.knn.joined import chosen
 from vicinal.knn.metrics import Metric, find
 from vicinal.knn.recall import Recall
 from vicinal.typing import Progress
@@ -102,7 +103,7 @@ def densities(
 ) -> np.ndarray:
     """Return 1 / sqrt(mean squared length to the k nearest distinct rows + 1e-9) of each row, float64 (n,)."""
     copies = find_copies(vectors)
-    distinct = vectors[copies.first] if copies.any else vectors
+    distinct = chosen(vectors, copies.first) if copies.any else vectors
     if len(distinct) < 2:
         return np.ones(len(vectors))
     index = ExactSearch.of(distinct, metric, threads, invalid={})

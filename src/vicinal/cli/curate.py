@@ -35,8 +35,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("-k", "--k", metavar="K", default="20", help="neighbours that are looked at (default 20)")
     options.add_recall(parser)
+    options.add_neighbors(parser)
     parser.add_argument("--clusters", metavar="N", default="10", help="clusters of a label (default 10)")
-    parser.add_argument("--metric", metavar="NAME", default="cosine", help="default cosine")
+    parser.add_argument("--metric", metavar="NAME", help="default that of --neighbors, else cosine")
     parser.add_argument(
         "--tolerance", metavar="X", default="0.01", help="what counts as a rise of kappa (default 0.01)"
     )
@@ -70,6 +71,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         evaluation=options.number(arguments.evaluation),
         k=options.number(arguments.k),
         recall=options.number(arguments.recall),
+        neighbors=arguments.neighbors,
         clusters=options.number(arguments.clusters),
         metric=arguments.metric,
         tolerance=options.number(arguments.tolerance),

@@ -13,7 +13,7 @@ from vicinal.data import frames, sources
 from vicinal.data.sources.found import copied
 from vicinal.errors import DataError, UsageError, some
 from vicinal.knn import arrays
-from vicinal.knn.joined import Joined
+from vicinal.knn.joined import Joined, copy_of
 from vicinal.typing import Id
 
 
@@ -52,11 +52,11 @@ class Opened:
 
     @cached_property
     def whole(self) -> "Opened":
-        """The same with shards copied into one array, once."""
+        """The same with shards copied into one array, once; in a file where they would fill much of the memory."""
         if not isinstance(self.values, Joined):
             return self
-        copied(self.path, "its shards become one array", self.values.nbytes)
-        return replace(self, values=np.asarray(self.values))
+        copied(self.path, "its shards become one array")
+        return replace(self, values=copy_of(self.values))
 
     def in_place(self) -> "Opened":
         """The same with the rows of one array as a `Joined`, whose rows are chosen without a copy."""

@@ -73,6 +73,19 @@ class Engine:
 HERE = Engine()
 
 
+def engine_of(name: str, address: str | None, recall: object) -> Engine:
+    """The engine of that name, for passes of a recall; None for exact ones.
+
+    Raises
+    ------
+    UsageError
+        It is none that can be used, or gives exact passes alone.
+    """
+    if name == "ray" and recall is not None:
+        raise UsageError("recall: a cluster makes exact passes alone; leave recall out, or take engine 'local'")
+    return Engine(name, address)
+
+
 class Encoder(Protocol):
     """Embeds texts block by block."""
 
@@ -126,9 +139,7 @@ class ClusterExact:
     ) -> Neighbors:
         """Each row's k nearest others."""
         if recall is not None:
-            raise UsageError(
-                "recall: a cluster computes exact neighbours alone; leave recall out, or take engine 'local'"
-            )
+            raise UsageError("recall: a cluster makes exact passes alone; leave recall out, or take engine 'local'")
         found = distributed.neighbors(
             self._rows, k, self.metric, groups=groups, progress=progress, checkpoint=checkpoint, **self._how()
         )

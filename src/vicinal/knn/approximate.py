@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from vicinal import devices
+from vicinal.errors import UsageError
 from vicinal.knn.arguments import codes_on_disk, require_memory
 from vicinal.knn.blocks import blocks, nothing, padded
 from vicinal.knn.kernels import Kernel, pick
@@ -31,6 +33,8 @@ DEGREE = 10  # neighbours of a row whose neighbours it is compared with
 CANDIDATES = 1024  # rows that a block of 64 is compared with in a round
 ONE_LESS = 0.96  # up to this recall, one partition less is made before the first round
 EXACT_SHARE = 0.7  # a pair of the graph costs as much as 1 / 0.7 pairs of the exact pass
+PAIRS_OF_NEIGHBOUR = 37_000  # over dim: what a neighbour of a row costs beyond what it costs the exact pass, in pairs
+LOWEST_DIM = 128  # below it a pair costs the exact pass little less
 MOST_SHORT = 0.02  # share of the rows that may be searched exactly because too few neighbours of them were found
 AFTER = "rr" + "pr" * 60  # rounds of refinement and partitions, after the first partitions
 
@@ -70,15 +74,16 @@ class ApproximateJoin:
         on_disk = codes_on_disk(n, k, dim)
         degree, exact = min(max(DEGREE, k // 2), width_of(k)), EXACT_SHARE * n * (n - 1) / 2
         named = n * (degree**2 - DEGREE**2)  # what a round costs beyond the pairs that it measures
-        too_long = width_of(k) > WIDEST or named > exact
+        least = n * (EXACT_SHARE * FEWEST / 2 + k * PAIRS_OF_NEIGHBOUR / max(dim, LOWEST_DIM))
+        too_long = width_of(k) > WIDEST or max(named, least) > exact
         if target >= 1 or too_long or not can_be_approximate(self._vectors, self._metric):
             return None
         rounds = 0
         sample = np.sort(np.random.default_rng(seed).choice(n, min(n, SAMPLE), replace=False))
         report = Report(progress, n)
         how = width_of(k), seed, report, on_disk
+        truth = self.exact_of(sample, k, report)  # before the graph takes memory
         graph = native_graph(self._vectors, self._metric, self._threads, self._groups, *how)
-        truth = self.exact_of(sample, k)
         for step in ("ppp" if target > ONE_LESS else "pp") + AFTER:
             if step == "p":
                 graph.partition(leaf_of(n), FANOUT, report)
@@ -96,6 +101,7 @@ class ApproximateJoin:
         self, graph: Any, k: int, recall: Recall, report: "Report"
     ) -> tuple[np.ndarray, np.ndarray, Recall] | None:
         """The result of all rows; rows of which too few neighbours were found are searched exactly."""
+        graph.release()  # the codes: the result takes their place
         indices, distances = graph.neighbours(k, None, report)
         short = np.flatnonzero(indices[:, -1] < 0)
         if len(short) > MOST_SHORT * len(indices) + SAMPLE:
@@ -105,7 +111,7 @@ class ApproximateJoin:
         report.end()
         return indices, distances, recall
 
-    def exact_of(self, rows: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    def exact_of(self, rows: np.ndarray, k: int, report: "Report | None" = None) -> tuple[np.ndarray, np.ndarray]:
         """The exact neighbours of some rows: int64 and float32 (len(rows), k), -1 and inf where there are fewer.
 
         The stored rows are searched in blocks, so that the kernel's codes of all of them are never in memory at once.
@@ -124,7 +130,17 @@ class ApproximateJoin:
             indices, distances = _nearest(
                 np.concatenate([indices, near], axis=1), np.concatenate([distances, far], axis=1), k
             )
+            if report is not None:
+                report(block.stop, len(self._vectors))
         return indices, distances
+
+
+def refuse_beside_recall(checkpoint: object, device: str | None) -> None:
+    """Raise UsageError where an approximate pass is to keep a checkpoint, or to run on a device."""
+    if checkpoint is not None:
+        raise UsageError("checkpoint: an approximate pass (recall) keeps none; leave the checkpoint out")
+    if device not in (None, devices.AUTO):
+        raise UsageError("device: approximate passes run on the processor; leave recall or device out")
 
 
 def can_be_approximate(vectors: np.ndarray, metric: Metric) -> bool:

@@ -2,7 +2,8 @@
 
 The recall is that of pairs: all pairs of a random sample of rows are counted by the exact kernel. Rows without any pair
 say nothing, so the sample grows until enough of its rows have one. The sample also says how long lists must be. Rows
-whose lists are full within the radius, as those of a clump of thousands of near copies, are left to an exact search.
+whose lists are full within the radius, as those of a clump of thousands of near copies, are left to an exact search; so
+are those whose lists may lack rows within it, since codes do not tell such small distances.
 """
 
 from dataclasses import dataclass
@@ -68,12 +69,10 @@ class ApproximatePairs:
 
     Parameters
     ----------
-    vectors : ndarray, shape (n, dim)
-        Checked rows, all valid.
+    vectors, metric, threads
+        As for `ApproximateJoin`.
     radius : float
         In the metric's unit.
-    metric : Metric
-    threads : int
     labels : ndarray of int64, shape (n,), or None
         Only pairs of rows of one label count.
     """
@@ -100,9 +99,12 @@ class ApproximatePairs:
                 graph.partition(leaf_of(n), FANOUT, report)
             else:
                 graph.refine(min(max(DEGREE, k // 2), width_of(k)), CANDIDATES, report)
-            recall = self._recall(graph.neighbours(k, sample), sample, of, (target, k, seed))
+            recall = self._recall(graph.neighbours(k, sample, reach=True), sample, of, (target, k, seed))
             if recall.low >= target:
-                return self._completed(graph.neighbours(k, None, report), recall, report)
+                graph.release()  # the codes: the result takes their place
+                lists = graph.neighbours(k, None, report, reach=True)
+                del graph
+                return self._completed(lists, recall, report)
             if graph.pairs() / EXACT_SHARE + len(sample) * n > n * (n - 1) / 2:
                 break
         return None
@@ -160,7 +162,7 @@ class ApproximatePairs:
         return k if k and n * costs[k] + spent < n * (n - 1) / 2 else None
 
     def _recall(
-        self, lists: tuple[np.ndarray, np.ndarray], sample: np.ndarray, of: np.ndarray, asked: tuple[float, int, int]
+        self, lists: tuple[np.ndarray, ...], sample: np.ndarray, of: np.ndarray, asked: tuple[float, int, int]
     ) -> Recall:
         """The recall of the sample's rows; those with full lists have all their pairs, and count for one list."""
         target, k, seed = asked
@@ -170,7 +172,7 @@ class ApproximatePairs:
         of = np.where(is_open, np.minimum(of, k), of)
         return Recall.of_pairs(np.where(is_open, of, np.minimum(hits, of)), of, target, k, seed, self._radius)
 
-    def _completed(self, lists: tuple[np.ndarray, np.ndarray], recall: Recall, report: Report) -> FoundPairs | None:
+    def _completed(self, lists: tuple[np.ndarray, ...], recall: Recall, report: Report) -> FoundPairs | None:
         """The pairs of all rows; None where too many lists are full."""
         n = len(self._vectors)
         source, near, distances, is_open = self._within(*lists)
@@ -181,11 +183,14 @@ class ApproximatePairs:
         report.end()
         return FoundPairs(*both, np.flatnonzero(is_open), recall)
 
-    def _within(self, indices: np.ndarray, distances: np.ndarray) -> tuple[np.ndarray, ...]:
-        """The line, entry and distance of the pairs in lists that are or may be within the radius; which are full."""
+    def _within(self, indices: np.ndarray, distances: np.ndarray, reaches: np.ndarray) -> tuple[np.ndarray, ...]:
+        """The line, entry and distance of the pairs in lists that are or may be within the radius; which are open.
+
+        A list is open that is full within the radius, or would be if the codes had told distances better.
+        """
         limit = self._radius + NEARLY * abs(self._radius)
         there = (indices >= 0) & (distances <= limit)
-        is_open = there[:, -1].copy()
+        is_open = there[:, -1] | (reaches <= limit)
         there[is_open] = False
         return np.nonzero(there)[0], indices[there], distances[there], is_open
 

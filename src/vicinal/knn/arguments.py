@@ -91,10 +91,11 @@ def codes_on_disk(n: int, k: int, dim: int) -> bool:
     UsageError
         The rest does not fit either.
     """
-    rest = n * (8 * (k + max(6, k // 4)) + 4 * max(10, k // 2) + 24) + n * k * BYTES_OF_ONE
+    lists, links, result = n * (8 * (k + max(6, k // 4)) + 24), n * (4 * max(10, k // 2) + 16), n * k * BYTES_OF_ONE
+    rest = lists + max(links, result)  # the links and the codes are gone when the result is made
     what = f"an approximate pass for {k} neighbours of {n} rows of dim {dim}: lists and result, with codes on disk,"
     memory.require(rest, what, "lower k, take fewer rows, or free or allow more memory")
-    return not memory.fits(rest + n * dim)
+    return not memory.fits(max(rest, lists + links + n * dim))
 
 
 def too_large(n: int, k: int) -> UsageError:

@@ -10,7 +10,7 @@ import numpy as np
 
 from vicinal import devices
 from vicinal.errors import DataError, UsageError
-from vicinal.knn.approximate import ApproximateJoin
+from vicinal.knn.approximate import ApproximateJoin, refuse_beside_recall
 from vicinal.knn.arguments import (
     as_groups,
     as_radius,
@@ -25,6 +25,7 @@ from vicinal.knn.arguments import (
 from vicinal.knn.blocks import nothing
 from vicinal.knn.checkpoint import Checkpoint, question
 from vicinal.knn.grow import GrownJoin, renumbered
+from vicinal.knn.joined import chosen
 from vicinal.knn.kernels import Kernel, over
 from vicinal.knn.measure import inverse_lengths, measured
 from vicinal.knn.metrics import find
@@ -134,7 +135,7 @@ class ExactSearch:
     @cached_property
     def _valid_vectors(self) -> np.ndarray:
         """The valid vectors: the given array itself where all are valid."""
-        return self.vectors if self.valid is None else self.vectors[self.valid]
+        return self.vectors if self.valid is None else chosen(self.vectors, self.valid)
 
     @property
     def kernel(self) -> Kernel:
@@ -190,16 +191,11 @@ class ExactSearch:
         if recall is None:
             require_memory(len(self), k, self.n_valid, self.vectors.shape[1])
         row_groups = self._groups(groups)
-        if recall is not None:
-            target = check_recall(recall)
-            if checkpoint is not None:
-                raise UsageError("checkpoint: an approximate pass (recall) keeps none; leave the checkpoint out")
-            if self.device not in (None, devices.AUTO):
-                raise UsageError("device: approximate passes run on the processor; leave recall or device out")
-            join = ApproximateJoin(self._valid_vectors, self.metric, self.threads, row_groups)
-            return self._of_all_rows(*join.neighbors(k, target, lambda: self.kernel, progress=progress))
         resuming: dict[str, Any] = {}
-        if checkpoint is not None:
+        if recall is not None:
+            recall = check_recall(recall)
+            refuse_beside_recall(checkpoint, self.device)
+        elif checkpoint is not None:
             if not self.kernel.resumable:
                 raise UsageError(
                     f"checkpoint: {self.metric.name} runs on the {self.kernel.name} kernel here, which cannot resume; "
@@ -208,6 +204,9 @@ class ExactSearch:
             asked = question(self._valid_vectors, self.metric.name, k, row_groups)
             resuming["checkpoint"] = Checkpoint(checkpoint, asked)
         try:
+            if recall is not None:
+                join = ApproximateJoin(self._valid_vectors, self.metric, self.threads, row_groups)
+                return self._of_all_rows(*join.neighbors(k, recall, lambda: self.kernel, progress=progress))
             return self._of_all_rows(*self.kernel.self_join(k, row_groups, progress, **resuming))
         except MemoryError:
             raise too_large(self.n_valid, k) from None

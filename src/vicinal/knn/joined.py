@@ -5,7 +5,13 @@ from typing import Any, cast
 
 import numpy as np
 
+from vicinal.knn import memory
+from vicinal.knn.blocks import blocks
 from vicinal.storage.npy import let_go
+from vicinal.storage.scratch import scratch
+
+PART_OF_MEMORY = 4  # a copy that would take more than a quarter of the memory lies on disk
+BLOCK_BYTES = 1 << 26
 
 
 class Joined:
@@ -114,5 +120,26 @@ def chosen(vectors: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """Return some rows, ascending: a copy of an array, and the places of rows of a `Joined`."""
     if isinstance(vectors, Joined):
         return cast(np.ndarray, vectors.chosen(rows))
-    found: np.ndarray = vectors[rows]
-    return found
+    return copy_of(vectors, np.flatnonzero(rows) if rows.dtype.kind == "b" else rows)
+
+
+def copy_of(vectors: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
+    """Return a copy of some rows, by number: in memory, or in a file without a name where they would fill much of it.
+
+    Without rows, all of them, of which no copy is made where they are one array already.
+
+    Raises
+    ------
+    DiskFull
+        Neither has room.
+    """
+    n, dim = len(vectors) if rows is None else len(rows), int(vectors.shape[1])
+    of_row = dim * vectors.dtype.itemsize
+    if memory.fits(PART_OF_MEMORY * n * of_row):
+        found: np.ndarray = np.asarray(vectors) if rows is None else vectors[rows]
+        return found
+    out = scratch(n * of_row).view(vectors.dtype.newbyteorder("=")).reshape(n, dim)
+    for block in blocks(n, BLOCK_BYTES // of_row):
+        out[block] = vectors[block if rows is None else rows[block]]
+        let_go(vectors)
+    return out

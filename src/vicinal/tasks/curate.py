@@ -27,6 +27,7 @@ from vicinal.storage import atomic, manifests
 from vicinal.storage.manifests import FolderKind
 from vicinal.tasks import arguments
 from vicinal.tasks.experts import Judge, codes_of, judges_of
+from vicinal.tasks.score import kept
 from vicinal.typing import Id, LearnedMetricLike, PathLike
 
 STATE = FolderKind("vicinal.curation", 1, "the rounds of a curation", "vicinal curate", "begin again")
@@ -57,7 +58,7 @@ class Curation:
     unusable : dict of int to str
         For every row that has no usable embedding or no label of the model, why; none where nothing was measured.
     recall : Recall or None
-        Of the neighbours that the rows to label come from, where they were asked for with a recall.
+        Of the neighbours that the rows to label come from, where they were asked for with a recall, or are not exact.
     """
 
     to_label: Columns
@@ -120,7 +121,8 @@ def curate(
     k: int = 20,
     clusters: int = 10,
     recall: float | None = None,
-    metric: LearnedMetricLike = "cosine",
+    neighbors: object = None,
+    metric: LearnedMetricLike | None = None,
     tolerance: float = 0.01,
     patience: int = 2,
     ids: object = None,
@@ -158,8 +160,10 @@ def curate(
         The number of neighbours among which a row of another label is looked for; the clusters of a label, at most 50.
     recall : float, optional
         Above 0 and at most 1: approximate neighbours of at least this measured recall; exact by default.
-    metric : str
-        A name of `vicinal.METRICS`.
+    neighbors : Neighbors or path, optional
+        Neighbours that are known already, in place of a pass: a kept run, or the folder of saved ones.
+    metric : str, optional
+        A name of `vicinal.METRICS`; by default that of `neighbors`, else "cosine".
     tolerance, patience : float, int
         By how much kappa must rise to count as a rise, and after how many rounds without a rise to stop.
     ids : str or sequence, optional
@@ -200,19 +204,24 @@ def curate(
     >>> found.to_label.ids, found.to_label["split"]
     ([2, 3], ['evaluation', 'evaluation'])
     """
+    measure, graph = _measure(metric, neighbors, recall)
     settings = _Settings(
         count=arguments.whole_number(count, "count"),
         evaluation=arguments.number(evaluation, "evaluation", "a share above 0", lambda share: 0 < share <= 1),
         k=arguments.whole_number(k, "k"),
         clusters=min(arguments.whole_number(clusters, "clusters"), MOST_CLUSTERS),
-        metric=metric,
+        metric=measure,
         seed=arguments.seed_of(seed, most=LARGEST_SEED),
         threads=threads,
         recall=None if recall is None else check_recall(recall),
+        graph=graph,
     )
     arguments.number(tolerance, "tolerance", "a finite number of at least 0", lambda number: 0 <= number < np.inf)
     arguments.whole_number(patience, "patience")
-    arguments.check_outputs({"output": output, "train": train}, (data, embeddings, labels, experts), overwrite)
+    arguments.check_outputs(
+        {"output": output, "train": train}, (data, embeddings, labels, experts, *kept.paths_of(neighbors)), overwrite
+    )
+    embeddings = kept.own_embeddings(graph, data, embeddings)
     fields = {"labels": (labels, kind_of("label", on_invalid))}
     rows = dataset.read(data, embeddings, ids=ids, fields=fields, unique_ids=True, encoding=encoding)
     if "labels" not in rows.values:
@@ -223,7 +232,9 @@ def curate(
     if open_rows:
         found = Curation(_table(open_rows), _train(asked, judges), rounds, waiting=len(open_rows))
     else:
-        stored = load(rows.embeddings, rows=rows, metric=metric, on_invalid=on_invalid, at_least=2)
+        stored = load(rows.embeddings, rows=rows, metric=measure, on_invalid=on_invalid, at_least=2)
+        if graph is not None:
+            graph.of(rows, stored)
         use = usable(rows, stored, on_invalid, at_least=2)
         model = codes_of(use.rows.values["labels"], judges)
         place = {one: row for row, one in enumerate(use.rows.ids)}
@@ -253,6 +264,16 @@ class _Settings:
     seed: int
     threads: int | None
     recall: float | None
+    graph: kept.Graph | None
+
+
+def _measure(metric: LearnedMetricLike | None, neighbors: object, recall: object) -> tuple[Any, kept.Graph | None]:
+    """The metric, by default that of the neighbours, else cosine; and the neighbours, if given."""
+    if neighbors is None:
+        return "cosine" if metric is None else metric, None
+    choice, graph = kept.choose(metric, None, neighbors, recall)
+    devices.refuse("neighbors are given, so that no pass runs")
+    return choice.reading, graph
 
 
 def _digest(ids: list[Id]) -> str:
@@ -339,8 +360,11 @@ def _next(
         vectors = np.asarray(use.vectors.vectors[own], dtype=np.float32)
         with threadpool_limits(1):  # the same clusters on every machine
             clusters[own] = number * MOST_CLUSTERS + means.fit_predict(vectors)
-    index = Exact(settings.metric, settings.threads).fit(use.vectors.vectors)  # type: ignore[arg-type]
-    neighbors = index.neighbors(min(settings.k, len(codes) - 1), recall=settings.recall)
+    if settings.graph is None:
+        index = Exact(settings.metric, settings.threads).fit(use.vectors.vectors)  # type: ignore[arg-type]
+        neighbors = index.neighbors(min(settings.k, len(codes) - 1), recall=settings.recall)
+    else:
+        neighbors = kept.complete(settings.graph, use.left, settings.k)
     pairs = pairs_between_clusters(neighbors, codes, clusters, free, settings.count, settings.evaluation)
     turn = 1 + max((one.round for one in asked), default=0)
     first = 1 + max((one.pair for one in asked), default=0)

@@ -12,7 +12,7 @@ from vicinal.data import adding, dataset, tables
 from vicinal.data.dataset import Dataset
 from vicinal.data.embeddings import OnInvalid, load
 from vicinal.data.usable import Usable, kind_of, usable
-from vicinal.distributed.engines import Engine
+from vicinal.distributed.engines import engine_of
 from vicinal.knn.arguments import check_k
 from vicinal.knn.metrics import find
 from vicinal.knn.neighbors import Neighbors
@@ -181,7 +181,7 @@ def neighbors(
     start = time.perf_counter()
     k = check_k(k)
     measure = find(metric)
-    place = Engine(engine, address)
+    place = engine_of(engine, address, recall)
     index = place.exact(measure, threads)
     recall = None if recall is None else check_recall(recall)
     if output is not None:

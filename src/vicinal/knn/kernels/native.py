@@ -293,7 +293,7 @@ def native_graph(
     progress: Progress | None = None,
     on_disk: bool = False,
 ) -> Any:
-    """An empty approximate graph of the extension: `partition`, `refine`, `neighbours`, `pairs`, `changed`.
+    """An empty approximate graph of the extension: `partition`, `refine`, `release`, `neighbours`, `pairs`, `changed`.
 
     width   : entries of a row's list
     on_disk : whether the codes lie in a file, which is gone when the graph is

@@ -12,7 +12,7 @@ from vicinal.data import adding, dataset, tables
 from vicinal.data.embeddings import OnInvalid, load
 from vicinal.data.text_keys import text_numbers
 from vicinal.data.usable import Usable, kind_of, usable
-from vicinal.distributed.engines import Engine
+from vicinal.distributed.engines import engine_of
 from vicinal.errors import UsageError
 from vicinal.tasks import arguments
 from vicinal.tasks.duplicates import texts
@@ -205,7 +205,7 @@ def duplicates(
     start = time.perf_counter()
     auto = isinstance(radius, str) and radius == "auto"
     rules, quality, graph = check_known(0.0 if auto else radius, metric, link, keep, quality, threads, neighbors)
-    place = Engine(engine, address)
+    place = engine_of(engine, address, recall)
     rules = replace(rules, engine=place, threads=threads if place.in_place else rules.threads)
     if graph is not None and (engine != "local" or address is not None):
         raise UsageError("engine: neighbors are given in place of a pass; leave engine and address out")

@@ -123,14 +123,12 @@ def with_recall(rules: Rules, recall: object, neighbors: object) -> Rules:
     Raises
     ------
     UsageError
-        It is none, or stands beside neighbours, a cluster or a device.
+        It is none, or stands beside neighbours or a device.
     """
     if recall is None:
         return rules
     if neighbors is not None:
         raise UsageError("recall: an approximate pass is a new one, but neighbors are given; leave one of them out")
-    if rules.engine.name != HERE.name:
-        raise UsageError("recall: a cluster finds all pairs; leave recall out, or take engine 'local'")
     if devices.chosen() not in (None, devices.AUTO):
         raise UsageError("device: approximate passes run on the processor; leave recall or device out")
     return replace(rules, recall=check_recall(recall))

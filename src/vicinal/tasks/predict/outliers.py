@@ -19,6 +19,7 @@ from vicinal.errors import DataError, UsageError, some
 from vicinal.indexes.exact import Exact
 from vicinal.knn.arguments import at_most
 from vicinal.knn.copies import Copies
+from vicinal.knn.joined import chosen
 from vicinal.knn.neighbors import Neighbors
 from vicinal.knn.recall import check_recall, recall_fields
 from vicinal.tasks import arguments
@@ -211,7 +212,7 @@ def outliers(
     copies = equal_rows(vectors, index.metric) if by == "lof" else None
     if copies is not None and copies.any and len(copies.first) > 2:
         if graph is None:
-            distinct = index.fit(vectors[copies.first], invalid={}).neighbors(k, progress=report, recall=recall)
+            distinct = index.fit(chosen(vectors, copies.first), invalid={}).neighbors(k, progress=report, recall=recall)
         else:
             graph.at_least(k, len(rows))
             distinct = _distinct(kept.renumbered(graph.neighbors, use.left), copies, k, vectors, index)

@@ -23,7 +23,7 @@ from vicinal.data.dataset import Dataset
 from vicinal.data.embeddings import ON_INVALID, OnInvalid
 from vicinal.data.sources import is_data_file, split
 from vicinal.data.usable import kind_of
-from vicinal.distributed.engines import Engine
+from vicinal.distributed.engines import engine_of
 from vicinal.errors import UsageError, unknown
 from vicinal.knn.neighbors import Neighbors
 from vicinal.knn.recall import check_recall
@@ -186,7 +186,7 @@ def score(
         raise UsageError(f"on_invalid: {unknown('choice', on_invalid, ON_INVALID)}")
     if neighbors is not None and (engine != "local" or address is not None):
         raise UsageError("engine: neighbors are given, so that no pass runs; leave engine and address out")
-    place = Engine(engine, address)
+    place = engine_of(engine, address, recall)
     if append is not None and place.in_place:
         raise UsageError("engine: new rows are compared in this process; leave engine and address out with append")
     options = Options(
@@ -208,7 +208,7 @@ def score(
         given |= {"embeddings": embeddings, "output": output, "threads": threads}
         held = data is not None and (not is_data_file(data) or bool(split(str(data))[1]))
         plan = read_plan(_path(config), given, neighbors is not None, held, skip_unknown)
-        plan = replace(plan, recall=_checked(recall, neighbors, checkpoint))
+        plan = replace(plan, recall=_checked(recall, neighbors, checkpoint, plan, reference))
         if plan.skipped:
             warnings.warn(f"skipped, as vicinal does not have them: {', '.join(plan.skipped)}", stacklevel=2)
         if neighbors is not None:
@@ -219,14 +219,19 @@ def score(
     return scores
 
 
-def _checked(recall: float | None, neighbors: object, checkpoint: object) -> float | None:
-    """The recall of a new pass, which cannot be given beside neighbours or a checkpoint."""
+def _checked(
+    recall: float | None, neighbors: object, checkpoint: object, plan: Plan, reference: object
+) -> float | None:
+    """The recall of a new pass among the rows, which cannot be given beside neighbours or a checkpoint."""
     if recall is None:
         return None
     for name, given in (("neighbors", neighbors), ("checkpoint", checkpoint)):
         if given is not None:
             why = "keeps no checkpoint" if name == "checkpoint" else "is a new one, but neighbors are given"
             raise UsageError(f"recall: an approximate pass {why}; leave one of them out")
+    if reference is not None or all(question.reference is not None for question in plan.questions):
+        what = "a reference is searched exactly" if plan.questions else "measures of the whole set are computed exactly"
+        raise UsageError(f"recall: {what}, and no score of the rows among themselves is asked for; leave recall out")
     return check_recall(recall)
 
 

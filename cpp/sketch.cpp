@@ -76,7 +76,7 @@ public:
         columns_ = columns;
         const int64_t n = stored_.size();
         const bool few = n < kFew;
-        sampled_ = std::min(n, few ? kFewer : kSample);
+        sampled_ = few ? std::min(n, kFewer) : std::min(kSample, n / 32);
         sample_.assign(sampled_ * stride_, 0);
         each(sampled_,
              [&](int64_t i) { read_centred(stored_.rows(), stored_.row(i * n / sampled_), &sample_[i * stride_]); });

@@ -375,7 +375,7 @@ def test_what_a_cluster_cannot_do_is_refused_by_name() -> None:
         Engine("rai")
     with pytest.raises(UsageError, match="address: names a Ray cluster, and engine is local"):
         Engine("local", "auto")
-    with pytest.raises(UsageError, match="recall: a cluster computes exact neighbours alone"):
+    with pytest.raises(UsageError, match="recall: a cluster makes exact passes alone"):
         ClusterExact(find("cosine"), None, None).fit(np.eye(3)).neighbors(1, recall=0.9)
 
 

@@ -230,7 +230,7 @@ def memory_of_nodes(file: Path, repeats: int) -> dict[str, Any]:
     taken = max(peak - before.get(process, 0) for process, peak in watch.peaks.items() if process in before)
     needed = plan.block_rows * (dim + 12 * K)
     return {
-        "codes and lists of a block": memory.as_text(needed),
+        "codes and lists of its rows": memory.as_text(needed),
         "taken by a task": memory.as_text(taken),
         "times (at most 1.5)": round(taken / needed, 2),
     }

@@ -134,9 +134,15 @@ def test_where_nodes_differ_in_their_tasks_the_pass_begins_again_in_blocks(
     shared, apart = Plan(700, 700, 1, 2, (0, 1 << 20)), Plan(700, 350, 1)
     work._prepare(shared)
     ran: list[Plan | None] = []
+    whole = tiles.coded(work.question, Rows(0, Block((rows,))))
+    joined: list[int] = []
 
     def join(ray: Any) -> None:
         ran.append(work.plan)
+        if work.plan == apart:  # in a process that has coded all rows as block 0 of the shares
+            half = Rows(0, Block((rows[:350],)))
+            found = tiles.own_tile(work.question, half, refuse=True).stored
+            joined.append(0 if found is None else len(found.rows))
         if work.plan == shared:
             one, other, *_ = shared.tiles()
             found = Found(np.array([1]), np.array([1]), np.array([2]), np.array([0.5]))
@@ -146,7 +152,8 @@ def test_where_nodes_differ_in_their_tasks_the_pass_begins_again_in_blocks(
 
     monkeypatch.setattr(work, "_join", join)
     work._join_again(None, apart)
-    assert ran == [shared, apart]
+    assert ran == [shared, apart] and len(whole[0].vectors) == 700
+    assert joined == [350]  # the block itself
     assert np.isinf(work.lists.limits(0)).all() and work._done == 0  # nothing of the shares is left
     assert [file.name for file in (tmp_path / "kept").iterdir()] == ["question.json"]
 
@@ -444,13 +451,13 @@ def test_a_share_gives_what_is_new_and_preparing_is_counted_once(monkeypatch: py
     work = InOneProcess(rows, "euclidean", 6, Plan(2500, 2500, 1, 1, (0, 1 << 19, 1 << 20)))
     first, second, third = work.plan.tiles()
     assert tiles.prepare_tile(work.question, work.rows(0)) == Result()  # nothing is coded here yet
-    assert tiles._prepared == []
+    assert not tiles._prepared
     if not Native.shares(find("euclidean"), rows.dtype):
         return
     work.take(first, work.result(first))
-    monkeypatch.setattr(tiles, "_prepared", [(7.0, 5.0), (1.0, 1.0)])
+    monkeypatch.setattr(tiles, "_prepared", {(work.question.run, 0): (8.0, 6.0)})
     result = work.result(second)
-    assert result.coding >= 8 and result.processor == 6.0 and tiles._prepared == []
+    assert result.coding >= 8 and result.processor == 6.0 and not tiles._prepared
     work.lists = Lists(np.array([0, 2500]), 6, 2500)  # the driver has lost all: with no limits, new entries alone come
     again = work.result(third)
     assert again.stored is not None and result.stored is not None

@@ -111,6 +111,7 @@ class SelfJoin:
         except OtherTasks:
             if self._tiles is not None:
                 self._tiles.remove()
+            self.question = replace(self.question, run=uuid.uuid4().hex)  # what nodes have coded are other blocks
             self._prepare(apart)
             self._join(ray)
 

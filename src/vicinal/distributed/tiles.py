@@ -24,7 +24,7 @@ from vicinal.storage import guard
 LEFT_OUT = "left out"
 KEPT = 1  # coded blocks in a process
 _coded: "OrderedDict[tuple[str, int], tuple[BlockJoin, np.ndarray | None]]" = OrderedDict()
-_prepared: list[tuple[float, float]] = []  # seconds, and those of the processor, that no task has reported
+_prepared: dict[tuple[str, int], tuple[float, float]] = {}  # of a block: seconds and processor's that no task reported
 _checked: dict[tuple[str, int], dict[str, Any]] = {}  # of a block that is coded: what its first task says of the rows
 
 
@@ -152,8 +152,7 @@ def share_tile(
         _checked.clear()
         _checked[key] = about
     block, valid = coded(question, rows)
-    before = [sum(one) for one in zip(*_prepared, strict=True)] or [0.0, 0.0]
-    _prepared.clear()
+    before = _prepared.pop(key, (0.0, 0.0))
     coding = time.perf_counter() - begun + before[0]
     limits = None if rows.limits is None else np.asarray(rows.limits if valid is None else rows.limits[valid], float)
     made = block.share(question.k, share, limits)
@@ -180,7 +179,7 @@ def prepare_tile(question: Question, rows: Rows) -> Result:
     if (question.run, rows.number) in _coded:
         block, _ = coded(question, rows)
         block.prepare_shares(question.k)
-        _prepared.append((time.perf_counter() - begun, time.process_time() - busy))
+        _prepared[question.run, rows.number] = time.perf_counter() - begun, time.process_time() - busy
     return Result()
 
 

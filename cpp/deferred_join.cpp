@@ -10,7 +10,9 @@
 namespace vicinal {
 namespace {
 
-constexpr int64_t kLeastQueries = 512;     // with fewer, samples take too long
+constexpr int64_t kLeastQueries = 512;  // with fewer, samples take too long
+constexpr int64_t kFewNearest = 10;     // of this k, a self-join of more rows saves more by radii from distances
+constexpr int64_t kFewRows = 32768;
 constexpr int64_t kMostK = 1024;           // with a larger k, too many pairs wait
 constexpr int64_t kMostEntries = 1 << 24;  // of all lists
 constexpr int64_t kWaiting = 4;            // pairs that wait at most, times rows and k
@@ -24,7 +26,8 @@ DeferredJoin::Worker::Worker(const DeferredJoin& join)
 
 bool DeferredJoin::suits(const Context& context, const JoinRows& rows, int64_t k) {
     const Callbacks& callbacks = context.callbacks;
-    return k <= kMostK && rows.size() * k <= kMostEntries && context.stored.size() > 0 &&
+    return k <= kMostK && (k > kFewNearest || !rows.self() || rows.size() <= kFewRows) &&
+           rows.size() * k <= kMostEntries && context.stored.size() > 0 &&
            (rows.self() || rows.size() >= kLeastQueries) && !callbacks.save && !callbacks.resume;
 }
 

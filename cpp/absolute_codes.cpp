@@ -135,6 +135,7 @@ void AbsoluteCoder::encode(const Rows& rows, const int32_t* which, int n, int, d
     std::vector<double> x(padded(dim_, 8));
     std::vector<uint8_t> code(x.size());
     for (int i = 0; i < n; ++i) {
+        prefetch_next(rows, which, i, n);
         ops_.load(rows, which[i], x.data());
         const ClippedRow row = ops_.clip(x.data(), range_.low.data(), 1 / range_.scale, max_code_, dim_, code.data());
         const auto dim = static_cast<double>(dim_);

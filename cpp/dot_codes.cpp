@@ -161,6 +161,7 @@ void DotCoder::encode(const Rows& rows, const int32_t* which, int n, int region,
     std::vector<double> x(padded(dim_, 8));
     std::vector<float> moved(x.size());
     for (int i = 0; i < n; ++i) {
+        prefetch_next(rows, which, i, n);
         const CentredRow row = ops_.centre_row(rows, which[i], centre, factor_, moved.data());
         const bool within = row.peak * factor_ <= stats.scale * max_code_;
         int8_t* code = &out.codes[i * row_bytes()];
@@ -190,8 +191,8 @@ void DotCoder::encode(const Rows& rows, const int32_t* which, int n, int region,
     if (coarse_) share(out);
 }
 
-// Computes the coordinates of sketches in float32, padded(kept + 4, 8) a row, and an upper bound of their error.
-// Returns the largest absolute value, without the last four.
+// Computes the coordinates of sketches, a multiple of four, in float32, padded(kept + 4, 8) a row, and an upper bound
+// of their error. Returns the largest absolute value, without the last four.
 float DotCoder::project(const Rows& rows, const int32_t* which, int n, const Projection& projection, float* out,
                         double* lost) const {
     constexpr int kChunk = 64;  // rows that stay in the cache
@@ -199,38 +200,48 @@ float DotCoder::project(const Rows& rows, const int32_t* which, int n, const Pro
     const int64_t stride = padded(dim_, 8), wide = padded(kept + 4, 8);
     thread_local std::vector<float> given, projected;
     given.assign(kChunk * stride, 0);
-    float highest = 0;
+    float highest[4] = {};
     for (int begin = 0; begin < n; begin += kChunk) {
         const int taken = std::min(kChunk, n - begin);
         double squares[kChunk];
+        float scales[kChunk];
         for (int i = 0; i < taken; ++i) {
+            prefetch_next(rows, which, begin + i, n);
             float* own = &given[i * stride];
-            squares[i] = ops_.centre_row(rows, which[begin + i], centres_[0].data(), factor_, own).square;
-            if (!(squares[i] < 1e30)) std::fill(own, own + dim_, 0.0f);
+            auto [peak, square] = ops_.centre_row(rows, which[begin + i], centres_[0].data(), factor_, own);
+            squares[i] = square;
+            if (!(square < 1e30)) {
+                std::fill(own, own + dim_, 0.0f);
+                peak = square = 0;
+            }
+            scales[i] = projection.scale(peak * factor_, std::sqrt(square));
         }
-        projection.project(ops_, given.data(), taken, stride, projected);
+        projection.project(ops_, given.data(), taken, scales, projected);
         for (int i = 0; i < taken; ++i) {
             const float* own = &projected[i * projection.columns()];
             float* x = &out[(begin + i) * wide];
-            double square = 0;
-            for (int j = 0; j < kept; ++j) {
-                square += static_cast<double>(own[j]) * own[j];
-                highest = std::max(highest, std::abs(own[j]));
-                x[j] = own[j];
+            std::copy_n(own, kept, x);
+            double lanes[4] = {};
+            for (int j = 0; j < kept; j += 4) {
+                for (int l = 0; l < 4; ++l) {
+                    lanes[l] += static_cast<double>(own[j + l]) * own[j + l];
+                    highest[l] = std::max(highest[l], std::abs(own[j + l]));
+                }
             }
+            const double square = (lanes[0] + lanes[1]) + (lanes[2] + lanes[3]);
             // The remainder, less a typical one, is coded as four equal coordinates of half its value, so that the
             // common scale suffices.
             const double remainder = std::sqrt(std::max(0.0, squares[i] - square));
             std::fill_n(x + kept, 4, static_cast<float>((remainder - projection.typical_remainder()) / 2));
-            const double error = projection.error() * (1 + 1e-6), off = 2.01 * error * squares[i];
             const double length = std::sqrt(squares[i]);
-            lost[begin + i] = squares[i] < 1e30 ? length * (error + 0x1p-20) +
+            const double error = projection.error(scales[i], length), off = 2.01 * error * length;
+            lost[begin + i] = squares[i] < 1e30 ? length * 0x1p-20 + error +
                                                       std::min(std::sqrt(off), off / std::max(remainder, 1e-300)) +
                                                       std::sqrt(static_cast<double>(dim_)) * 0x1p-69
                                                 : kInfinity;
         }
     }
-    return highest;
+    return *std::max_element(highest, highest + 4);
 }
 
 void DotCoder::sketch(const Rows& rows, const int32_t* which, int n, const Projection& projection,

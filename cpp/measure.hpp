@@ -54,10 +54,7 @@ void in_rounds(std::vector<PendingPair>& queue, std::vector<PendingPair>& later,
 class Measure {
 public:
     Measure(const Stored& stored, const JoinRows& rows, const Isa& isa)
-        : stored_(stored), rows_(rows), ops_(*isa.rows), x_(padded(stored.rows().matrix.dim, 8)) {
-        const Matrix& m = stored.rows().matrix;
-        if (m.column_stride > 0 && m.column_stride <= 8) row_bytes_ = m.dim * m.column_stride;
-    }
+        : stored_(stored), rows_(rows), ops_(*isa.rows), x_(padded(stored.rows().matrix.dim, 8)) {}
 
     // Calls use(row, column, distance) for every pair. Fastest where the pairs of a row are adjacent.
     template <class Use>
@@ -65,7 +62,11 @@ public:
         constexpr size_t kTogether = 4, kPrefetch = 8;
         constexpr size_t kBatch = 64;
         count_ += n;
-        for (size_t i = 0; i < std::min(kPrefetch, n); ++i) fetch(pairs[i].column);
+        const auto fetch = [&](size_t i) {
+            prefetch(stored_.rows(), stored_.row(pairs[i].column));
+            if (i > 0 && pairs[i].row != pairs[i - 1].row) prefetch(rows_.rows(), rows_.row(pairs[i].row));
+        };
+        for (size_t i = 0; i < std::min(kPrefetch, n); ++i) fetch(i);
         for (size_t i = 0; i < n;) {
             const int32_t row = pairs[i].row;
             ops_.load(rows_.rows(), rows_.row(row), x_.data());
@@ -77,7 +78,7 @@ public:
             }
             for (size_t t = 0; t < together; t += kTogether) {
                 for (size_t ahead = i + t + kPrefetch; ahead < std::min(n, i + t + kPrefetch + kTogether); ++ahead) {
-                    fetch(pairs[ahead].column);
+                    fetch(ahead);
                 }
                 const size_t now = std::min(kTogether, together - t);
                 ops_.measure(stored_.rows(), stored_.coder().sum(), x_.data(), which + t, now, sums + t);
@@ -97,7 +98,7 @@ public:
         for (size_t i = 0, next = 0, columns = 0; i < n;) {
             for (; next < n && columns < kAhead; ++next) {
                 if (next > 0 && pairs[next].column == pairs[next - 1].column) continue;
-                fetch(pairs[next].column);
+                prefetch(stored_.rows(), stored_.row(pairs[next].column));
                 ++columns;
             }
             const int32_t column = pairs[i].column;
@@ -122,16 +123,10 @@ public:
     int64_t count() const { return count_; }
 
 private:
-    void fetch(int32_t column) const {
-        const std::byte* p = stored_.rows().at(stored_.row(column));
-        for (int64_t b = 0; b < row_bytes_; b += 64) __builtin_prefetch(p + b);
-    }
-
     const Stored& stored_;
     const JoinRows& rows_;
     const RowOps& ops_;
     std::vector<double> x_;
-    int64_t row_bytes_ = 1;  // to prefetch of a stored row; 1 where the row is not contiguous
     int64_t count_ = 0;
 };
 

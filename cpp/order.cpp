@@ -4,7 +4,8 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <tuple>
+#include <map>
+#include <numeric>
 
 #include "stored.hpp"
 
@@ -44,9 +45,12 @@ struct Magnitudes {
     bool spread;
 
     explicit Magnitudes(std::vector<double> peaks) {
-        std::sort(peaks.begin(), peaks.end());
-        usual = peaks[peaks.size() / 2];
-        spread = peaks[peaks.size() * 9 / 10] > 8 * peaks[peaks.size() / 10];
+        const auto ranked = [&](size_t rank) {
+            std::nth_element(peaks.begin(), peaks.begin() + static_cast<int64_t>(rank), peaks.end());
+            return peaks[rank];
+        };
+        usual = ranked(peaks.size() / 2);
+        spread = ranked(peaks.size() * 9 / 10) > 8 * ranked(peaks.size() / 10);
     }
 
     int32_t of(double peak) const {
@@ -68,11 +72,36 @@ struct Place {
     int32_t pivot;
     int32_t row;
     double peak;
-
-    bool operator<(const Place& other) const {
-        return std::tie(magnitude, pivot, row) < std::tie(other.magnitude, other.pivot, other.row);
-    }
 };
+
+// Sorts places, which are in the order of their rows, by magnitude and pivot.
+void sort_places(std::vector<Place>& placed, int pivots) {
+    std::map<int32_t, int64_t> magnitudes;
+    for (const Place& one : placed) magnitudes.try_emplace(one.magnitude);
+    int64_t classes = 0;
+    for (auto& [magnitude, number] : magnitudes) number = classes++;
+    pivots = std::max(pivots, 1);
+    const auto class_of = [&](const Place& one) { return magnitudes[one.magnitude] * pivots + one.pivot; };
+    std::vector<int64_t> next(classes * pivots + 1);
+    for (const Place& one : placed) ++next[class_of(one) + 1];
+    std::partial_sum(next.begin(), next.end(), next.begin());
+    std::vector<Place> sorted(placed.size());
+    for (const Place& one : placed) sorted[next[class_of(one)]++] = one;
+    placed.swap(sorted);
+}
+
+// The place of the first highest of n scores, a multiple of kLanes.
+int first_highest(const int32_t* scores, int n) {
+    constexpr int kLanes = 16;  // compared at once
+    static_assert(kPanel % kLanes == 0);
+    int32_t highest[kLanes];
+    std::copy_n(scores, kLanes, highest);
+    for (int i = kLanes; i < n; i += kLanes) {
+        for (int lane = 0; lane < kLanes; ++lane) highest[lane] = std::max(highest[lane], scores[i + lane]);
+    }
+    const int32_t most = *std::max_element(highest, highest + kLanes);
+    return static_cast<int>(std::find(scores, scores + n, most) - scores);
+}
 
 // Sets the pivot of each row: the place of the nearest pivot in the chain.
 void place_by_pivots(const Rows& rows, const std::vector<int32_t>& which, int region, const std::vector<double>& peaks,
@@ -121,7 +150,7 @@ void place_by_pivots(const Rows& rows, const std::vector<int32_t>& which, int re
         score(coded, own);
         for (int i = 0; i < count; ++i) {
             const int32_t* row_scores = &own[static_cast<size_t>(i) * pivots];
-            placed[first + i].pivot = place[std::max_element(row_scores, row_scores + pivots) - row_scores];
+            placed[first + i].pivot = place[first_highest(row_scores, pivots)];
         }
     });
 }
@@ -140,7 +169,7 @@ Order order_region(const Rows& rows, const std::vector<int32_t>& which, int regi
     std::vector<Place> placed(n);
     for (int64_t i = 0; i < n; ++i) placed[i] = {magnitudes.of(peaks[i]), 0, which[i], peaks[i]};
     if (pivots > 0) place_by_pivots(rows, which, region, peaks, pivots, coder, isa, pool, callbacks, placed);
-    std::sort(placed.begin(), placed.end());
+    sort_places(placed, pivots);
     Order order;
     order.rows.resize(n);
     order.peaks.resize(n);

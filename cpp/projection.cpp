@@ -156,31 +156,56 @@ Projection::Projection(const std::vector<float>& directions, int64_t dim, int co
       columns_(static_cast<int>(padded(kept, kProjected))),
       typical_remainder_(typical_remainder),
       directions_(dim * columns_),
-      whole_(dim * columns_) {
+      pairs_(padded(dim, 8) / 2 * columns_) {
     const Columns chosen = mixed(directions, dim, columns, kept);
     for (int j = 0; j < kept; ++j) {
         for (int64_t c = 0; c < dim; ++c) directions_[c * columns_ + j] = static_cast<float>(chosen[j * dim + c]);
     }
     const std::vector<int8_t> rows = rounded(directions_, dim, columns_, kept);
-    double squares = 0;
     for (int j = 0; j < kept; ++j) {
+        double square = 0;
         for (int64_t c = 0; c < dim; ++c) {
-            const int8_t value = rows[j * padded(dim, kRowAlign) + c];
-            whole_[c * columns_ + j] = value;
-            squares += value * value;
+            const int32_t value = rows[j * padded(dim, kRowAlign) + c];
+            int32_t& pair = pairs_[c / 2 * columns_ + j];
+            pair |= c % 2 ? value << 16 : value & 0xffff;
+            square += value * value;
         }
+        longest_ = std::max(longest_, std::sqrt(square));
     }
     const double largest = largest_eigenvalue(gram_of(rows, dim, kept, scan), kept);
     if (!(largest > 0)) return;
     unit_ = static_cast<float>(1 / std::sqrt(largest) * (1 - 0x1p-22));  // still below when rounded
-    error_ = (66 + static_cast<double>(dim) / 64) * 0x1p-24 * (1 + 0x1p-10) * std::sqrt(squares) * unit_ + 0x1p-22;
 }
 
-void Projection::project(const RowOps& ops, const float* rows, int64_t n, int64_t stride,
+float Projection::scale(double peak, double length) const {
+    // A sum is at most longest_ |z|, and |z| at most |y| / s + sqrt(dim).
+    const double most = 0x1p31 - longest_ * std::sqrt(static_cast<double>(dim_));
+    return static_cast<float>(std::max({peak / 32767, length * longest_ / most, 0x1p-100}) * (1 + 0x1p-20));
+}
+
+double Projection::error(float scale, double length) const {
+    // A coordinate is rounded by half of the scale, and before that in the product with 1 / s and the sum with 2^23.
+    return 0.51 * scale * std::sqrt(static_cast<double>(dim_)) + length * 0x1p-22;
+}
+
+void Projection::project(const RowOps& ops, float* rows, int64_t n, const float* scales,
                          std::vector<float>& out) const {
+    const int64_t stride = padded(dim_, 8);
+    thread_local std::vector<int32_t> whole, sums;
+    whole.resize(n * stride / 2);
+    sums.resize(n * columns_);
+    for (int64_t i = 0; i < n; ++i) {
+        ops.round_rows(rows + i * stride, stride, 1 / scales[i],
+                       reinterpret_cast<int16_t*>(whole.data() + i * stride / 2));
+    }
+    ops.project_pairs(whole.data(), n, stride / 2, stride / 2, pairs_.data(), columns_, sums.data());
     out.resize(n * columns_);
-    ops.project_fused(rows, n, stride, dim_, whole_.data(), columns_, out.data());
-    for (float& value : out) value *= unit_;
+    for (int64_t i = 0; i < n; ++i) {
+        const float unit = unit_ * scales[i];
+        for (int64_t j = 0; j < columns_; ++j) {
+            out[i * columns_ + j] = static_cast<float>(sums[i * columns_ + j]) * unit;
+        }
+    }
 }
 
 }  // namespace vicinal

@@ -11,9 +11,9 @@
 // diagonal, and l = c (1 + |E|) with |E|^4 <= |E^4|, in the Frobenius norm. Otherwise l^32 = |(P'P)^16|^2. Both are
 // raised by 1e-9 of themselves, which exceeds the errors of float64.
 //
-// Errors. A y takes m dim products a row, in float32. With g = (66 + dim / 64) 2^-24 (1 + 2^-10) the error of a float32
-// sum of dim products in pieces of 64, relative to the sum of their absolute values, the error of A y is at most
-// g |y| |P|_F / sqrt(l), and that of |A y|^2 at most 2 + 2^-10 times as much times |y|.
+// Errors. A y takes m dim products a row, of whole numbers: y is rounded to s z with whole numbers z of two bytes,
+// where s is the least for which neither these nor the sums P'z overflow. The error of A y is at most |y - s z| and the
+// rounding of the sums to float32, and that of |A y|^2 at most 2 + 2^-10 times as much times |y|.
 #pragma once
 
 #include <cstdint>
@@ -38,17 +38,20 @@ public:
     // The directions after mixing: dim x columns(), zeros from kept() on.
     const std::vector<float>& directions() const { return directions_; }
     int columns() const { return columns_; }
-    // Upper bound of the error of A y, relative to |y|.
-    double error() const { return error_; }
-    // A y of n rows that are `stride` apart: out is n x columns().
-    void project(const RowOps& ops, const float* rows, int64_t n, int64_t stride, std::vector<float>& out) const;
+    // The scale s of a row with that largest absolute coordinate and length.
+    float scale(double peak, double length) const;
+    // Upper bound of the error of A y.
+    double error(float scale, double length) const;
+    // A y of n rows of padded(dim, 8) coordinates, which change: out is n x columns().
+    void project(const RowOps& ops, float* rows, int64_t n, const float* scales, std::vector<float>& out) const;
 
 private:
     int64_t dim_;
     int kept_, columns_;
-    double typical_remainder_, error_ = 0;
-    float unit_ = 0;                         // 1 / sqrt(l)
-    std::vector<float> directions_, whole_;  // dim x columns_, before and after rounding
+    double typical_remainder_, longest_ = 0;  // column after rounding
+    float unit_ = 0;                          // 1 / sqrt(l)
+    std::vector<float> directions_;           // dim x columns_
+    std::vector<int32_t> pairs_;              // the same after rounding, two coordinates in each value
 };
 
 }  // namespace vicinal

@@ -72,6 +72,8 @@ struct RowOps {
     CodedRow (*halve)(const float* x, int64_t dim, float scale, const int8_t* code);
     // Codes round((x - low) * inverse), clipped to [0, highest]; x and low are padded to a multiple of 8.
     ClippedRow (*clip)(const double* x, const double* low, double inverse, double highest, int64_t dim, uint8_t* code);
+    // Writes round(x * inverse) of n coordinates, a multiple of 8; |x * inverse| < 32767.5.
+    void (*round_rows)(const float* x, int64_t n, float inverse, int16_t* out);
     // Inner products of pairs of rows and columns of row_bytes, a multiple of 64.
     void (*products)(const int8_t* rows, const uint8_t* columns, int64_t row_bytes, const Survivor* pairs, size_t n,
                      int32_t* out);
@@ -86,6 +88,9 @@ struct RowOps {
     // As project; products may be added without being rounded, so that the last bits depend on the instruction set.
     void (*project_fused)(const float* x, int64_t n, int64_t stride, int64_t dim, const float* directions, int64_t m,
                           float* out);
+    // As project, of whole numbers of two bytes, two coordinates in each value: without error if no sum needs 32 bits.
+    void (*project_pairs)(const int32_t* x, int64_t n, int64_t stride, int64_t pairs, const int32_t* directions,
+                          int64_t m, int32_t* out);
 };
 
 const RowOps& portable_rows();
@@ -94,6 +99,20 @@ const RowOps& avx512_rows();
 const RowOps& neon_rows();
 const RowOps& dotprod_rows();
 const RowOps& i8mm_rows();
+
+// Asks for the bytes of a row that is read soon, if they are contiguous. Rows are read in the order of the codes, which
+// no processor foresees.
+inline void prefetch(const Rows& rows, int64_t row) {
+    const Matrix& m = rows.matrix;
+    const int64_t bytes = m.column_stride > 0 && m.column_stride <= 8 ? m.dim * m.column_stride : 1;
+    for (int64_t b = 0; b < bytes; b += 64) __builtin_prefetch(rows.at(row) + b);
+}
+
+// The same, from a loop over n named rows that is at the i-th.
+inline void prefetch_next(const Rows& rows, const int32_t* which, int i, int n) {
+    constexpr int kAhead = 4;
+    if (i + kAhead < n) prefetch(rows, which[i + kAhead]);
+}
 
 // Throws where queries have another number of coordinates than the stored vectors.
 inline void check_dim(const Matrix& queries, const Matrix& vectors) {

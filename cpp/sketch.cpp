@@ -237,29 +237,45 @@ private:
         CodedBlock coded;
         stored_.encode(rows, which.data(), n, 0, coded);
         const std::vector<double> any(std::max(n, stored_.max_block_size()), 0);
-        std::vector<std::vector<float>> squared(n);  // squared distances
+        struct Nearest {
+            std::vector<float> squared;  // distances
+            float worst = std::numeric_limits<float>::infinity();
+        };
+        std::vector<Nearest> nearest(n);
         std::vector<std::mutex> locks(n);
+        const size_t kept = k + 1;  // includes a stored row itself
+        const auto cut = [&](Nearest& own) {
+            std::nth_element(own.squared.begin(), own.squared.begin() + (kept - 1), own.squared.end());
+            own.squared.resize(kept);
+            own.worst = own.squared.back();
+        };
         pool_.run(stored_.blocks(), callbacks_, [&](int, int64_t block) {
             Tiles tiles(stored_.layer(), stored_.coder(), isa_);
             tiles.set_rows(coded);
             const BlockStats& columns = stored_.stats(block);
-            const size_t kept = std::min<int64_t>(k + 1, columns.size);  // includes a stored row itself
+            const double unit = -2 * coded.stats.scale * columns.scale;
             tiles.scores(block, any.data(), [&](int i, int32_t* scores) {
-                std::nth_element(scores, scores + (kept - 1), scores + columns.size, std::greater<>());
                 const std::lock_guard lock(locks[i]);
-                for (size_t j = 0; j < kept; ++j) {
-                    const double score = static_cast<double>(scores[j]) + tiles.row_base(i);
-                    squared[i].push_back(
-                        static_cast<float>(std::max(0.0, -2 * coded.stats.scale * columns.scale * score)));
+                Nearest& own = nearest[i];
+                const double base = tiles.row_base(i);
+                const auto least = [&] { return std::max(own.worst / unit - base, -0x1p31); };
+                double lowest = least();
+                for (int j = 0; j < columns.size; ++j) {
+                    if (scores[j] <= lowest) continue;
+                    own.squared.push_back(static_cast<float>(std::max(0.0, unit * (scores[j] + base))));
+                    if (own.squared.size() < 2 * kept) continue;
+                    cut(own);
+                    lowest = least();
                 }
             });
         });
         std::vector<double> radii(n, kInfinity);
         for (int i = 0; i < n; ++i) {
-            if (squared[i].empty()) continue;
-            const size_t rank = std::min<size_t>(k, squared[i].size() - 1);
-            std::nth_element(squared[i].begin(), squared[i].begin() + rank, squared[i].end());
-            radii[i] = std::sqrt(static_cast<double>(squared[i][rank]));
+            auto& squared = nearest[i].squared;
+            if (squared.empty()) continue;
+            const size_t rank = std::min<size_t>(k, squared.size() - 1);
+            std::nth_element(squared.begin(), squared.begin() + rank, squared.end());
+            radii[i] = std::sqrt(static_cast<double>(squared[rank]));
         }
         return radii;
     }

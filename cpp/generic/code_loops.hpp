@@ -87,6 +87,18 @@ CodedRow quantise(const float* x, int64_t dim, float scale, int8_t* code) {
     return coded_row(norms, sums, squares);
 }
 
+void round_rows(const float* x, int64_t n, float inverse, int16_t* out) {
+    using Int16x8 = int16_t __attribute__((vector_size(16)));
+    const Float8 round = Float8{} + 12582912.0f;
+    for (int64_t c = 0; c < n; c += 8) {
+        Float8 own;
+        std::memcpy(&own, x + c, sizeof own);
+        const Int32x8 whole = bit_copy<Int32x8>(own * inverse + round) - bit_copy<Int32x8>(round);
+        const auto narrow = __builtin_convertvector(whole, Int16x8);
+        std::memcpy(out + c, &narrow, sizeof narrow);
+    }
+}
+
 // The coarse codes of a row that has been coded (coarse.hpp); `scale` is theirs.
 CodedRow halve(const float* x, int64_t dim, float scale, const int8_t* code) {
     int32_t norms[8] = {}, sums[8] = {};

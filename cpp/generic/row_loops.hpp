@@ -371,9 +371,22 @@ void centred(const double* x, const double* centre, double factor, int64_t dim, 
     for (int64_t c = 0; c < padded(dim, 8); ++c) out[c] = static_cast<float>((x[c] - centre[c]) * factor);
 }
 
-constexpr RowOps kRowOps = {
-    load,     inverse_norm, measure, hash,     peak,           centre_row,          centred,
-    quantise, halve,        clip,    products, named_products, project_rows<false>, project_rows<true>};
+constexpr RowOps kRowOps = {load,
+                            inverse_norm,
+                            measure,
+                            hash,
+                            peak,
+                            centre_row,
+                            centred,
+                            quantise,
+                            halve,
+                            clip,
+                            round_rows,
+                            products,
+                            named_products,
+                            project_rows<Rounded>,
+                            project_rows<Fused>,
+                            project_rows<Pairs>};
 
 }  // namespace
 }  // namespace vicinal

@@ -259,6 +259,37 @@ void log_projections(const RowOps& ops, const std::vector<float>& numbers, Log& 
     }
 }
 
+// Also holds the sums of pairs of whole numbers to sums in 64 bits.
+void log_pairs(const RowOps& ops, const std::vector<float>& numbers, const Isa& isa, Log& log) {
+    for (const auto& [n, dim, m] : {std::tuple{1, 8, 16}, {13, 64, 32}, {7, 136, 48}, {25, 200, 96}}) {
+        std::vector<int16_t> rows(n * dim), columns(dim * m);
+        float peak = 0;
+        for (int i = 0; i < n * dim; ++i) peak = std::max(peak, std::abs(numbers[i]));
+        ops.round_rows(numbers.data(), n * dim, 32767 / peak * (1 - 0x1p-20f), rows.data());
+        for (int i = 0; i < n * dim; ++i) {
+            check(std::abs(rows[i] - numbers[i] / peak * 32767) < 0.54f, isa, "rounded rows", i);
+        }
+        for (int i = 0; i < dim * m; ++i)
+            columns[i] = static_cast<int16_t>(numbers[2000 + i] > 0 ? 127 : i % 255 - 127);
+        std::vector<int32_t> directions(dim / 2 * m), pairs(n * dim / 2), out(n * m);
+        std::memcpy(pairs.data(), rows.data(), rows.size() * sizeof rows[0]);
+        for (int c = 0; c < dim; ++c) {
+            for (int j = 0; j < m; ++j) {
+                std::memcpy(reinterpret_cast<int16_t*>(&directions[c / 2 * m + j]) + c % 2, &columns[c * m + j], 2);
+            }
+        }
+        ops.project_pairs(pairs.data(), n, dim / 2, dim / 2, directions.data(), m, out.data());
+        for (int i = 0; i < n; ++i) {
+            for (int j = 0; j < m; ++j) {
+                int64_t sum = 0;
+                for (int c = 0; c < dim; ++c) sum += rows[i * dim + c] * columns[c * m + j];
+                check(out[i * m + j] == sum, isa, "projections of pairs", i * m + j);
+            }
+        }
+        log.put(out.data(), out.size());
+    }
+}
+
 void log_strings(const StringOps& ops, int n, const std::vector<uint8_t>& x, const std::vector<uint8_t>& y, Log& log) {
     for (const int format : {1, 4, 5}) {
         float sums[3];
@@ -322,6 +353,9 @@ void loops(const Isa& isa, const Isa& portable) {
     log_projections(*isa.rows, numbers, own);
     log_projections(*portable.rows, numbers, theirs);
     check(same(own.bytes, theirs.bytes), isa, "projections", 0);
+    log_pairs(*isa.rows, numbers, isa, own);
+    log_pairs(*portable.rows, numbers, portable, theirs);
+    check(same(own.bytes, theirs.bytes), isa, "projections of pairs", 0);
 }
 
 }  // namespace

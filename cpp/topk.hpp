@@ -39,6 +39,9 @@ public:
         for (int64_t i = first * k_; i < last * k_; ++i) put(i, kNoNeighbour);
     }
 
+    // Asks for the worst entry of a list that is read soon.
+    void prefetch(int64_t list) const { __builtin_prefetch(indices_ + list * k_); }
+
     // The distance of the worst entry; infinity until the list has k entries.
     double worst(int64_t list) const { return get(list * k_).distance; }
 

@@ -48,13 +48,16 @@ TopKJoin::TopKJoin(const Context& context, const JoinRows& rows, const JoinPlan&
 }
 
 void TopKJoin::resume() {
-    for (int64_t position = 0; position < rows_.size(); ++position) {
-        update_radius(row_side_, position, rows_.row(position));
-    }
+    const auto update = [&](Side& side, int64_t n, auto&& list_of) {
+        constexpr int64_t kAhead = 16;  // lists are in another order than positions
+        for (int64_t position = 0; position < n; ++position) {
+            if (position + kAhead < n) side.lists->prefetch(list_of(position + kAhead));
+            update_radius(side, position, list_of(position));
+        }
+    };
+    update(row_side_, rows_.size(), [&](int64_t position) { return rows_.row(position); });
     if (column_side_ != &own_column_side_) return;
-    for (int64_t position = 0; position < stored_.size(); ++position) {
-        update_radius(*column_side_, position, stored_.row(position));
-    }
+    update(*column_side_, stored_.size(), [&](int64_t position) { return stored_.row(position); });
 }
 
 void TopKJoin::limit(const Limits& limits) {

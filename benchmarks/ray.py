@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 from benchmarks import environment
 
-from vicinal.distributed.plan import described, simulate
+from vicinal.distributed.plan import BYTES_OF_ENTRY, LARGEST_SKETCH, described, simulate
 from vicinal.errors import need
 from vicinal.knn import memory
 
@@ -36,13 +36,27 @@ MARK, END = "<!-- table: ray -->\n", "<!-- end -->"
 PARTS = ("speed", "memory", "lost", "overhead", "driver", "simulation")
 DRIVER = """
 import sys
+import threading
+import time
+
 import ray
 from vicinal import distributed
 
+peak = 0
+
+def look():
+    global peak
+    while True:
+        lines = open("/proc/self/status").read().splitlines()
+        peak = max(peak, next(int(line.split()[1]) * 1024 for line in lines if line.startswith("RssAnon")))
+        time.sleep(0.01)
+
 ray.init(address=sys.argv[1], logging_level="ERROR", log_to_driver=False)
+threading.Thread(target=look, daemon=True).start()
+time.sleep(0.1)
+idle = peak
 found = distributed.neighbors(sys.argv[2], int(sys.argv[3]), "euclidean")
-peak = next(int(line.split()[1]) * 1024 for line in open("/proc/self/status") if line.startswith("VmHWM"))
-print(peak, found.indices.nbytes + found.distances.nbytes)
+print(peak, idle, found.indices.nbytes + found.distances.nbytes)
 """
 
 
@@ -218,7 +232,7 @@ def private() -> dict[int, int]:
 
 
 def memory_of_nodes(file: Path, repeats: int) -> dict[str, Any]:
-    """The memory that a node's task takes beyond an idle worker, against codes and lists of its block."""
+    """The memory that a node's task takes beyond an idle worker, against codes, sketches and lists of its block."""
     dim = np.load(file, mmap_mode="r").shape[1]
     small = file.with_name("small.npy")
     np.save(small, np.load(file, mmap_mode="r")[:2000])
@@ -228,11 +242,13 @@ def memory_of_nodes(file: Path, repeats: int) -> dict[str, Any]:
         with Watch() as watch:
             plan = on_nodes(file).plan
     taken = max(peak - before.get(process, 0) for process, peak in watch.peaks.items() if process in before)
-    needed = plan.block_rows * (dim + 12 * K)
+    lists = plan.block_rows * BYTES_OF_ENTRY * K
+    codes, sketches = plan.block_rows * dim, plan.block_rows * min(dim // 2, LARGEST_SKETCH)
     return {
-        "codes and lists of its rows": memory.as_text(needed),
+        "codes, sketches and lists of its rows": memory.as_text(codes + sketches + lists),
         "taken by a task": memory.as_text(taken),
-        "times (at most 1.5)": round(taken / needed, 2),
+        "times (at most 1.5)": round(taken / (codes + sketches + lists), 2),
+        "times, sketches not counted": round(taken / (codes + lists), 2),
     }
 
 
@@ -248,12 +264,13 @@ def driver(folder: Path, n: int) -> dict[str, Any]:
     with nodes(2) as cluster:
         command = [sys.executable, "-c", DRIVER, cluster.address, str(shards), str(K)]
         seconds, output = timed(lambda: subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-    peak, result = (int(one) for one in output.split()[-2:])
+    peak, idle, result = (int(one) for one in output.split()[-3:])
     return {
         "rows": n,
         "embeddings": memory.as_text(n * 128 * 4),
         "result": memory.as_text(result),
-        "peak of the driver": memory.as_text(peak),
+        "private memory of the driver": memory.as_text(peak),
+        "of that, Ray and Python at rest": memory.as_text(idle),
         "beyond the result (at most 200 MB)": f"{(peak - result) / 1e6:.0f} MB",
         "seconds": round(seconds, 1),
     }

@@ -33,7 +33,8 @@ WIDTHS = (2, 4, 4, 4, 4, 3, 2, 1)  # of the further shares a slot, in any unit
 BYTES_OF_LIMIT = 8
 BYTES_OF_ENTRY = 12  # of a list in the kernel
 BYTES_SENT = 16  # of an entry from a task to the driver: row number and distance
-BYTES_OF_ROW = 72  # order, norms, slacks and the like that the kernel keeps for a row
+LARGEST_SKETCH = 192  # bytes of a row; a sketch has at most half of its coordinates
+BYTES_OF_ROW = 112  # order, norms, slacks and the like that the kernel keeps for a row, and a part of a result
 
 
 @dataclass(frozen=True)
@@ -232,7 +233,8 @@ class Simulation:
     limits : int
         Bytes of limits that the driver sends, in all.
     node_memory : int
-        Codes, lists and limits of a task, in bytes; the vectors themselves are mapped, and leave when memory is short.
+        Codes, sketches, lists and limits of a task, in bytes; the vectors themselves are mapped, and leave when memory
+        is short.
     driver_memory : int
         The lists, in whose place the result comes.
     pairs_lost : int
@@ -258,6 +260,11 @@ class Simulation:
     share_lost: float
     pairs: int
     waves: int
+
+
+def bytes_of_row(dim: int, k: int) -> int:
+    """The memory that a node needs for a row: its code, its sketch, its list, and what the kernel keeps besides."""
+    return dim + min(dim // 2, LARGEST_SKETCH) + k * BYTES_OF_ENTRY + BYTES_OF_LIMIT + BYTES_OF_ROW
 
 
 def simulate(
@@ -303,7 +310,6 @@ def simulate(
     # A round over r blocks improves about k / r entries of a list, so that all rounds send k (1 + 1/2 + 1/3 + ...).
     entries = k * (math.log(made.blocks) + 1)
     step = min(QUERY_STEP, made.block_rows)
-    per_row = dim + BYTES_OF_ROW + k * BYTES_OF_ENTRY + BYTES_OF_LIMIT
     return Simulation(
         nodes=nodes,
         blocks=made.blocks,
@@ -312,7 +318,7 @@ def simulate(
         sent=sent,
         returned=int(n * entries * BYTES_SENT),
         limits=limits,
-        node_memory=(made.block_rows + step) * per_row,
+        node_memory=(made.block_rows + step) * bytes_of_row(dim, k),
         driver_memory=n * k * BYTES_OF_ENTRY,
         pairs_lost=longest,
         share_lost=longest / max(1, pairs / nodes),
@@ -333,7 +339,7 @@ def _of_shares(made: Plan, nodes: int, row: int, dim: int, k: int) -> Simulation
         sent=nodes * n * row,
         returned=int(n * k * (math.log(len(sizes)) + 1) * BYTES_SENT),
         limits=(len(sizes) - made.ranges) * n * BYTES_OF_LIMIT // 2,
-        node_memory=n * (dim + BYTES_OF_ROW + k * BYTES_OF_ENTRY + BYTES_OF_LIMIT),
+        node_memory=n * bytes_of_row(dim, k),
         driver_memory=n * k * BYTES_OF_ENTRY,
         pairs_lost=max(sizes),
         share_lost=max(sizes) / max(1, pairs / nodes),

@@ -188,7 +188,7 @@ double Projection::error(float scale, double length) const {
     return 0.51 * scale * std::sqrt(static_cast<double>(dim_)) + length * 0x1p-22;
 }
 
-void Projection::project(const RowOps& ops, float* rows, int64_t n, const float* scales,
+void Projection::project(const RowOps& ops, const float* rows, int64_t n, const float* scales,
                          std::vector<float>& out) const {
     const int64_t stride = padded(dim_, 8);
     thread_local std::vector<int32_t> whole, sums;

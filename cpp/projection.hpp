@@ -42,8 +42,8 @@ public:
     float scale(double peak, double length) const;
     // Upper bound of the error of A y.
     double error(float scale, double length) const;
-    // A y of n rows of padded(dim, 8) coordinates, which change: out is n x columns().
-    void project(const RowOps& ops, float* rows, int64_t n, const float* scales, std::vector<float>& out) const;
+    // A y of n rows of padded(dim, 8) coordinates: out is n x columns().
+    void project(const RowOps& ops, const float* rows, int64_t n, const float* scales, std::vector<float>& out) const;
 
 private:
     int64_t dim_;

@@ -88,7 +88,7 @@ struct RowOps {
     // As project; products may be added without being rounded, so that the last bits depend on the instruction set.
     void (*project_fused)(const float* x, int64_t n, int64_t stride, int64_t dim, const float* directions, int64_t m,
                           float* out);
-    // As project, of whole numbers of two bytes, two coordinates in each value: without error if no sum needs 32 bits.
+    // As project, of whole numbers of two bytes, two coordinates in each value: without error if sums fit in 32 bits.
     void (*project_pairs)(const int32_t* x, int64_t n, int64_t stride, int64_t pairs, const int32_t* directions,
                           int64_t m, int32_t* out);
 };

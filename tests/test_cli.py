@@ -280,6 +280,7 @@ def test_a_wrong_configuration_is_said_with_its_place(work: Workplace) -> None:
         (("outliers", "emb.npy", "--metric", "cosin"), "--metric: unknown metric 'cosin': did you mean 'cosine'?"),
         (("duplicates", "emb.npy", "--radius", "1", "--metric", "cosin"), "--metric: unknown metric 'cosin': did you"),
         (("neighbors", "emb.npy", "-o", "g", "--metric", "mahalanobis"), "--metric: 'mahalanobis' needs a matrix"),
+        ((*SCORE, "-o", "run/"), " run: expected a name that ends in .jsonl"),  # a file, not the option --run
     ],
 )
 def test_a_wrong_option_is_named(work: Workplace, arguments: tuple, said: str) -> None:

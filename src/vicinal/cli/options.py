@@ -7,6 +7,7 @@ its message as the option that the user typed.
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -26,6 +27,8 @@ OUTPUTS = (
     "write_pairs",
 )
 """The arguments that name what a command writes."""
+FILES = ("DATA", "FILE", "FOLDER", "HTML", "INDEX", "NPY", "PATH", "PICTURE", "RUN", "SCORES", "STORE")
+"""How the help shows arguments that name files or folders."""
 PATHS = "a .npy, FILE:KEY of other formats, or a folder of shards"
 
 
@@ -59,10 +62,23 @@ def in_options(message: str, parser: argparse.ArgumentParser, command: argparse.
         What was parsed; `action` names the action of a command that has several.
     """
     name, colon, rest = message.partition(": ")
-    for action in _actions(parser, command):
+    actions = _actions(parser, command)
+    if name in _paths(actions, command):  # the message is of that file
+        return message
+    for action in actions:
         if colon and action.dest == name:
             return f"{_shown(action)}: {rest}"
     return message
+
+
+def _paths(actions: list[argparse.Action], command: argparse.Namespace) -> set[str]:
+    """The files and folders that were given."""
+    given: list[Any] = []
+    for action in actions:
+        if action.metavar in FILES or action.dest in OUTPUTS:
+            value = getattr(command, action.dest, None)
+            given += value if isinstance(value, list) else [value]
+    return {os.path.normpath(one) for one in given if isinstance(one, str) and one}
 
 
 def _actions(parser: argparse.ArgumentParser, command: argparse.Namespace) -> list[argparse.Action]:

@@ -107,6 +107,20 @@ def test_address_of_another_cluster_is_refused(ray: OneConnection, address: str)
     assert ray.is_initialized()
 
 
+def test_errors_of_the_tasks_that_a_failed_pass_cancels_are_taken_up() -> None:
+    """Ray prints those that none asks for."""
+    cancelled: list[int] = []
+    taken: list[int] = []
+
+    def get(reference: int) -> None:
+        taken.append(reference)
+        raise OSError("as the task that failed first")
+
+    ended = lambda left, num_returns, timeout: (left[:2], left[2:])  # noqa: E731
+    cluster.cancel(SimpleNamespace(cancel=cancelled.append, wait=ended, get=get), iter([1, 2, 3]), 1.0)
+    assert cancelled == [1, 2, 3] and taken == [1, 2]
+
+
 @pytest.mark.parametrize("answer", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"", b"\0\0"])
 def test_what_listens_at_an_address_and_is_no_ray_is_refused_at_once(ray: OneConnection, answer: bytes) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:

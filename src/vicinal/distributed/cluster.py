@@ -12,7 +12,7 @@ import threading
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -197,6 +197,17 @@ def outcome(ray: Any, reference: Any) -> Any:
     ) from cause
 
 
+def cancel(ray: Any, references: Iterable[Any], seconds: float = 0.0) -> None:
+    """Cancel tasks, and take up the errors of those that end within so many seconds, which Ray would print."""
+    left = list(references)
+    for reference in left:
+        ray.cancel(reference)
+    if left:
+        for reference in ray.wait(left, num_returns=len(left), timeout=seconds)[0]:
+            with suppress(Exception):
+                ray.get(reference)
+
+
 @dataclass
 class Flight:
     """A task that was sent to a node, and whether its result is still wanted."""
@@ -306,9 +317,10 @@ class Pass:
                 for reference in done:
                     self._land(queue, flights, reference)
                 self._look(queue)
-        finally:
-            for reference in flights:
-                self._ray.cancel(reference)
+        except BaseException:
+            cancel(self._ray, flights, PATIENCE)
+            raise
+        cancel(self._ray, flights)
 
     def _land(self, queue: Queue, flights: dict[Any, "Flight"], reference: Any) -> None:
         """Take up a result, unless another copy of its task was first."""

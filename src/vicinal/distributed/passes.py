@@ -169,8 +169,7 @@ class SelfJoin:
         try:
             work.run(left)
         finally:
-            for reference in self._beside:
-                ray.cancel(reference)
+            cluster.cancel(ray, self._beside)
         self.ran = tuple(work.ran)
         self.engine = f"{self.engine} on Ray"
         if self._tiles is not None:

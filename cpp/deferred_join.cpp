@@ -5,7 +5,7 @@
 #include <limits>
 #include <numeric>
 
-#include "sketch.hpp"
+#include "join_tasks.hpp"
 
 namespace vicinal {
 namespace {
@@ -13,9 +13,9 @@ namespace {
 constexpr int64_t kLeastQueries = 512;  // with fewer, samples take too long
 constexpr int64_t kFewNearest = 10;     // of this k, a self-join of more rows saves more by radii from distances
 constexpr int64_t kFewRows = 32768;
-constexpr int64_t kMostK = 1024;           // with a larger k, too many pairs wait
+constexpr int64_t kMostK = 4096;           // with a larger k, too many pairs wait
 constexpr int64_t kMostEntries = 1 << 24;  // of all lists
-constexpr int64_t kWaiting = 4;            // pairs that wait at most, times rows and k
+constexpr int64_t kWaiting = 6;            // pairs that wait at most, times rows and k
 constexpr int64_t kMostWaiting = 1 << 24;  // and all together
 constexpr float kNoBound = std::numeric_limits<float>::infinity();
 
@@ -64,37 +64,18 @@ void DeferredJoin::run() {
     });
     context_.stats.seconds_seed = seeding.seconds();
     const Timer scanning;
-    prepare_sketches();
-    context_.pool.run(plan_.size(), context_.callbacks,
-                      [&](int worker, int64_t task) { join(workers_[worker], plan_.task(task)); });
+    prepare_sketches(context_, rows_, k_, {}, workers_);
+    context_.pool.run(plan_.size(), context_.callbacks, [&](int number, int64_t n) {
+        Worker& worker = workers_[number];
+        const JoinPlan::Task task = plan_.task(n);
+        each_block(context_, rows_, task, worker.filter, [&](int32_t block) {
+            scan(worker, task.row_block, block);
+            take(worker, task.row_block, block);
+        });
+    });
     settle_all();
     context_.stats.seconds_scan = scanning.seconds();
     for (const Worker& worker : workers_) context_.stats.candidates += worker.measure.count();
-}
-
-void DeferredJoin::prepare_sketches() {
-    const bool sketched = stored_.projection() != nullptr;
-    const Rows* queries = rows_.self() ? nullptr : &rows_.rows();
-    if (!use_sketches(stored_, queries, k_, context_.sketch, {}, context_.isa, context_.pool, context_.callbacks))
-        return;
-    if (!sketched && !rows_.self()) {
-        context_.pool.run(rows_.blocks(), context_.callbacks, [&](int, int64_t block) { rows_.sketch(block); });
-    }
-    context_.stats.sketch = static_cast<int>(stored_.sketches().bytes());
-    for (Worker& worker : workers_) worker.filter.use_sketches(stored_, context_.isa);
-}
-
-void DeferredJoin::join(Worker& worker, const JoinPlan::Task& task) {
-    int loaded = -1;  // the region whose centre the loaded rows are coded from
-    for (const int32_t block : task.column_blocks) {
-        if (context_.pool.stopped()) return;
-        if (const int region = rows_.region(block); region != loaded) {
-            rows_.load(worker.filter, task.row_block, region);
-            loaded = region;
-        }
-        scan(worker, task.row_block, block);
-        take(worker, task.row_block, block);
-    }
 }
 
 // A copy, because other threads lower the radii meanwhile.

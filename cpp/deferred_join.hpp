@@ -72,8 +72,6 @@ private:
 
     void seed(int64_t row_block);
     void seed_from_sample(int64_t row_block, const std::vector<int32_t>& sample, double share);
-    void prepare_sketches();
-    void join(Worker& worker, const JoinPlan::Task& task);
     void scan(Worker& worker, int64_t row_block, int64_t column_block);
     void take(Worker& worker, int64_t row_block, int64_t column_block);
     void add(int64_t position, float estimate);

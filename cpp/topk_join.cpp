@@ -6,6 +6,8 @@
 #include <numeric>
 #include <ranges>
 
+#include "join_tasks.hpp"
+
 namespace vicinal {
 namespace {
 
@@ -169,8 +171,6 @@ void TopKJoin::seed_from_survivors(Worker& worker, int64_t row_block, const std:
 }
 
 void TopKJoin::prepare_sketches() {
-    const bool sketched = stored_.projection() != nullptr;
-    const Rows* queries = rows_.self() ? nullptr : &rows_.rows();
     // The distances found in the near tasks are about the final ones.
     std::vector<double> found(rows_.rows().matrix.n_vectors, kInfinity);
     for (int64_t p = 0; p < rows_.size(); ++p) found[rows_.row(p)] = row_side_.lists->worst(rows_.row(p));
@@ -178,26 +178,15 @@ void TopKJoin::prepare_sketches() {
     const auto is_found = [&](int64_t p) { return found[rows_.row(p)] < kInfinity; };
     const bool all = std::ranges::all_of(std::views::iota(int64_t{0}, rows_.size()), is_found);
     if (!limits.queries && all) limits.queries = found.data();
-    if (!use_sketches(stored_, queries, k_, context_.sketch, limits, context_.isa, context_.pool, context_.callbacks))
-        return;
-    if (!sketched && !rows_.self()) {
-        context_.pool.run(rows_.blocks(), context_.callbacks, [&](int, int64_t block) { rows_.sketch(block); });
-    }
-    context_.stats.sketch = static_cast<int>(stored_.sketches().bytes());
-    for (Worker& worker : workers_) worker.filter.use_sketches(stored_, context_.isa);
+    vicinal::prepare_sketches(context_, rows_, k_, limits, workers_);
 }
 
 void TopKJoin::join(Worker& worker, const JoinPlan::Task& task) {
-    int loaded = -1;  // the region whose centre the loaded rows are coded from
-    for (const int32_t block : task.column_blocks) {
-        if (context_.pool.stopped()) return;
-        if (const int region = rows_.region(block); region != loaded) {
-            rows_.load(worker.filter, task.row_block, region);
-            loaded = region;
-        }
+    each_block(context_, rows_, task, worker.filter, [&](int32_t block) {
         scan(worker, task.row_block, block);
         if (k_ <= kSmall || !column_side_) measure(worker, task.row_block);
-    }
+    });
+    if (context_.pool.stopped()) return;
     measure(worker, task.row_block);
 }
 

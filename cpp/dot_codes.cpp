@@ -259,9 +259,9 @@ void DotCoder::sketch(const Rows& rows, const int32_t* which, int n, const Proje
     for (int i = 0; i < n; ++i) {
         float* x = &coordinates[i * wide];
         int8_t* code = &out.codes[i * row_bytes];
-        // What exceeds the range of the codes is lost.
+        // What exceeds the range of the codes is lost, with the rounding of the quarter to float32.
         const float quarter = x[kept], within = std::clamp(quarter, -most, most);
-        lost[i] += 2 * std::abs(static_cast<double>(quarter) - within);
+        lost[i] += 2 * (1 + 0x1p-20) * std::abs(static_cast<double>(quarter) - within);
         std::fill_n(x + kept, 4, within);
         if (!(lost[i] < kInfinity)) {
             put_slack(kInfinity, i, out);

@@ -13,7 +13,8 @@
 //
 // Errors. A y takes m dim products a row, of whole numbers: y is rounded to s z with whole numbers z of two bytes,
 // where s is the least for which neither these nor the sums P'z overflow. The error of A y is at most |y - s z| and the
-// rounding of the sums to float32, and that of |A y|^2 at most 2 + 2^-10 times as much times |y|.
+// rounding of the sums to float32. With up to 8289 coordinates this is less than |y| / 100, so that the error of
+// |A y|^2 is at most 2.01 times as much times |y|; of rows so short that s has its least value, it is below 2^-138 dim.
 #pragma once
 
 #include <cstdint>

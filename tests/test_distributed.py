@@ -1,8 +1,11 @@
 """The parts of a distributed pass without Ray: the plan, the tiles as functions, the lists, the checkpoint."""
 
+import fcntl
 import itertools
+import json
 import pickle
 import sys
+import threading
 import uuid
 from pathlib import Path
 from typing import Any
@@ -12,7 +15,7 @@ import pytest
 
 from vicinal import distributed
 from vicinal.distributed import passes, tiles
-from vicinal.distributed.checkpoint import Tiles
+from vicinal.distributed.checkpoint import Tiles, held
 from vicinal.distributed.cluster import Queue
 from vicinal.distributed.engines import ClusterExact, Engine
 from vicinal.distributed.lists import Lists
@@ -29,6 +32,7 @@ from vicinal.knn.kernels import native
 from vicinal.knn.kernels.brute import Brute
 from vicinal.knn.kernels.native import Native
 from vicinal.knn.metrics import METRICS, find
+from vicinal.storage import locks
 
 METRIC_NAMES = [metric.name for metric in METRICS]
 
@@ -360,6 +364,63 @@ def test_a_checkpoint_keeps_each_tile_whole(tmp_path: Path) -> None:
     (tmp_path / "other" / "mine.txt").write_text("x")
     with pytest.raises(UsageError, match="no checkpoint"):
         Tiles(tmp_path / "other", question, made)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"block_rows": 0},
+        {"parts": 0},
+        {"n": -1},
+        {"cuts": [0, 1 << 20]},
+        {"ranges": 1},
+        {"ranges": 1, "block_rows": 9, "cuts": [0, 5]},
+        {"ranges": 1, "block_rows": 9, "cuts": [0, 7, 7, 1 << 20]},
+        {"ranges": -1, "block_rows": 9, "cuts": [0, 1 << 20]},
+    ],
+)
+def test_a_checkpoint_with_numbers_of_no_plan_is_damaged(tmp_path: Path, change: dict[str, Any]) -> None:
+    Tiles(tmp_path / "kept", {"k": 2}, Plan(9, 4, 1))
+    file = tmp_path / "kept" / "question.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "n": 9, **change}))
+    with pytest.raises(UsageError, match="damaged, or written by another version; remove the folder"):
+        Tiles(tmp_path / "kept", {"k": 2}, Plan(9, 4, 1))
+
+
+def test_a_second_pass_waits_for_the_folder_of_the_first_and_makes_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, order, waiting = tmp_path / "kept", [], threading.Event()
+
+    def wait(path: Path, descriptor: int) -> None:
+        waiting.set()
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+
+    def second() -> None:
+        with held(folder):
+            order.append(f"second, empty: {not list(folder.iterdir())}")
+
+    other = threading.Thread(target=second)
+    with held(folder):
+        first = Tiles(folder, {"k": 2}, Plan(9, 4, 1))
+        monkeypatch.setattr(locks, "_wait", wait)
+        other.start()
+        waiting.wait()
+        order.append("first")
+        first.remove()
+    other.join()
+    assert order == ["first", "second, empty: True"]
+
+
+def test_a_resumed_pass_refuses_the_invalid_rows_that_an_earlier_one_allowed() -> None:
+    """Those of a finished tile too: the same command may have been run with on_invalid="null" before."""
+    work = SelfJoin(open_rows(np.eye(9), find("euclidean")), Question("run", find("euclidean"), 2), None, Options())
+    work._prepare(Plan(9, 4, 1))
+    with pytest.raises(passes.FoundInvalid):
+        work._take(Tile(1, 1), Result(invalid={2: "NaN"}))
+    work.options = Options(left_out={6: "left out"})
+    work._take(Tile(1, 1), Result(invalid={2: "NaN"}))
+    assert work.invalid == {6: "left out"}
 
 
 @pytest.mark.parametrize("metric", ["euclidean", "cosine", "hamming"])

@@ -180,6 +180,46 @@ def test_a_checkpoint_of_other_values_is_refused(start: Any, tmp_path: Path) -> 
     assert same(found, ExactSearch(rows).neighbors(5))
 
 
+def test_a_resumed_pass_refuses_what_an_earlier_one_allowed(start: Any, tmp_path: Path) -> None:
+    start(2)
+    rows = rows_of("euclidean")
+    rows[[3, 2000]] = np.nan
+    for block_rows in (1000, None):
+        seen: list[int] = []
+
+        def stop(done: int, total: int, seen: list[int] = seen) -> None:
+            seen.append(done)
+            if done > total * 0.8:
+                raise KeyboardInterrupt
+
+        how: dict[str, Any] = {"block_rows": block_rows, "checkpoint": tmp_path / "kept"}
+        with pytest.raises(KeyboardInterrupt):
+            distributed.neighbors(rows, 5, on_invalid="null", progress=stop, **how)
+        with pytest.raises(DataError, match=r"2 rows cannot be used .*3, 2000"):
+            distributed.neighbors(rows, 5, **how)
+        found = distributed.neighbors(rows, 5, on_invalid="null", **how)  # what was finished is still there
+        assert same(found, ExactSearch.of(rows, on_invalid="null").neighbors(5))
+
+
+def test_rows_that_are_left_out_are_not_refused(start: Any) -> None:
+    start(1)
+    rows = rows_of("euclidean", 500)
+    rows[[3, 200]] = np.nan
+    expected = ExactSearch.of(rows, on_invalid="null")
+    for left_out in ({3: "mine", 200: "mine"}, {3: "mine"}):
+        for call in (distributed.neighbors, lambda given, k, **how: distributed.search(given, rows[:3], k, **how)):
+            if len(left_out) == 1:
+                with pytest.raises(DataError, match=r"1 row cannot be used .*: 200\)"):
+                    call(rows, 4, block_rows=200, left_out=left_out)
+                continue
+            found = call(rows, 4, block_rows=200, left_out=left_out)
+            assert found.unusable == left_out
+            assert same(found, expected.neighbors(4) if call is distributed.neighbors else expected.search(rows[:3], 4))
+    for few in (np.full((2, 2), np.nan), np.array([[np.nan, 0], [1, 2]])):
+        assert same(distributed.within(few, 1.0, on_invalid="null"), ExactSearch.of(few, on_invalid="null").within(1.0))
+    assert same(distributed.within(np.eye(1), 1.0), ExactSearch(np.eye(1)).within(1.0))
+
+
 def test_a_task_that_raises_ends_the_pass_with_its_error(start: Any, tmp_path: Path) -> None:
     start(2)
     np.save(tmp_path / "rows.npy", large(12_000))
@@ -238,6 +278,35 @@ def test_two_runs_beside_each_other(start: Any) -> None:
     assert len(found) == 2
 
 
+def test_two_runs_of_threads_that_are_not_connected() -> None:
+    rows, found = rows_of("euclidean", 900), {}
+
+    def run(n: int) -> None:
+        found[n] = distributed.neighbors(rows[:n], 6, block_rows=300, num_cpus=1)
+
+    threads = [threading.Thread(target=run, args=(n,)) for n in (700, 900)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert {n: same(one, ExactSearch(rows[:n]).neighbors(6)) for n, one in found.items()} == {700: True, 900: True}
+    assert not ray.is_initialized()
+
+
+@pytest.mark.parametrize("sets", [("portable", "avx2"), ("avx2", "")])
+def test_nodes_of_several_instruction_sets(start: Any, sets: tuple[str, ...]) -> None:
+    nodes = start(1)
+    for name in sets:
+        nodes.cluster.add_node(
+            num_cpus=1, object_store_memory=100 << 20, env_vars={"VICINAL_ISA": name} if name else {}
+        )
+    for metric in ("euclidean", "manhattan", "hamming"):
+        rows = rows_of(metric, 9000)
+        found = distributed.neighbors(rows, 6, find(metric))
+        assert same(found, ExactSearch(rows, find(metric)).neighbors(6))
+        assert same(distributed.neighbors(rows, 6, find(metric), block_rows=2500), found)
+
+
 def test_an_interrupted_pass_leaves_no_task_behind(start: Any, tmp_path: Path) -> None:
     start(1)
     np.save(tmp_path / "rows.npy", large(60_000))
@@ -281,6 +350,18 @@ def test_a_cancelled_task_stops_inside_the_kernel(start: Any, tmp_path: Path) ->
     assert ray.get(ray.remote(num_cpus=1)(lambda: 1).remote(), timeout=60) == 1  # the node's only core is free
     what, done = ended.read_text().split()
     assert what == "interrupted" and int(done) < 60_000
+
+
+def test_the_address_of_another_cluster_is_refused(start: Any, tmp_path: Path) -> None:
+    nodes = start(1)
+    host, _, port = nodes.cluster.address.rpartition(":")
+    rows = rows_of("euclidean", 300)
+    assert same(distributed.neighbors(rows, 3, address=nodes.cluster.address), ExactSearch(rows).neighbors(3))
+    with pytest.raises(UsageError, match="this process is connected to the Ray cluster at"):
+        distributed.neighbors(rows, 3, address=f"{host}:{int(port) + 1}")
+    ray.shutdown()
+    assert same(distributed.neighbors(rows, 3, address=nodes.cluster.address), ExactSearch(rows).neighbors(3))
+    assert not ray.is_initialized()
 
 
 def test_an_address_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:

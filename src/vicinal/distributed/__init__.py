@@ -76,7 +76,7 @@ def neighbors(
     metric : str or Metric
     address : str, optional
         Of the cluster: HOST:PORT, or "auto" on one of its nodes. Without it, the cluster that the process is connected
-        to, else a new one of this machine alone.
+        to, else a new one of this machine alone. Another one than that is refused.
     groups : array_like of int, shape (n,), optional
         Rows of one group are not each other's neighbours.
     on_invalid : {"error", "null"}
@@ -88,7 +88,7 @@ def neighbors(
         The rows of a block; see `plan`. The result does not depend on it.
     checkpoint : path, optional
         A folder of the driver that keeps finished tiles, one file each. The same call resumes from it and removes it at
-        the end.
+        the end; a second one waits until then.
     progress : callable, optional
         Called with (rows done, rows in all), of all nodes together.
     left_out : mapping of int to str, optional

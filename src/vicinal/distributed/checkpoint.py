@@ -5,23 +5,44 @@ J-I-P.npz           the result of a tile; of a block's first, with the checksum 
 """
 
 import contextlib
+import itertools
 import json
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from vicinal.distributed.plan import Plan, Tile
+from vicinal.distributed.plan import PARTS, Plan, Tile
 from vicinal.distributed.tiles import Result
 from vicinal.errors import UsageError
 from vicinal.knn.block_join import Found
-from vicinal.storage import atomic
+from vicinal.storage import atomic, locks
 from vicinal.typing import PathLike
 
 QUESTION = "question.json"
 FORMAT = "vicinal.distributed.checkpoint"
 ARRAYS = ("rows", "counts", "others", "distances")
+
+
+@contextlib.contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Hold the folder of a pass, made where there is none, so that a second pass waits until the first has removed it.
+
+    Raises
+    ------
+    UsageError
+        It cannot be made.
+    """
+    while True:
+        if not folder.exists():
+            atomic.check_folder(folder, overwrite=False)
+            folder.mkdir(exist_ok=True)
+        with locks.changing(folder):
+            if folder.exists():
+                yield
+                return
 
 
 class Tiles:
@@ -63,6 +84,8 @@ class Tiles:
             cuts = tuple(int(one) for one in before.get("cuts", ()))
             ranges = int(before.get("ranges", 0))
             made = Plan(int(before["n"]), int(before["block_rows"]), int(before["parts"]), ranges, cuts)
+            if not _can_be(made):
+                raise ValueError("no plan")
             asked = {key: before[key] for key in self._question}
         except (OSError, ValueError, KeyError, TypeError):
             raise self._damaged(file) from None
@@ -120,14 +143,28 @@ class Tiles:
         with atomic.whole_file(self.folder / f"{tile.name}.npz", overwrite=True) as opened:
             np.savez(opened, **arrays)  # type: ignore[arg-type]
 
-    def remove(self) -> None:
-        """Remove the folder, once the work is done."""
+    def clear(self) -> None:
+        """Remove the files, to begin again."""
         for tile in self.plan.tiles():
             (self.folder / f"{tile.name}.npz").unlink(missing_ok=True)
             atomic.remove_leftovers(self.folder / f"{tile.name}.npz")
         (self.folder / QUESTION).unlink(missing_ok=True)
+
+    def remove(self) -> None:
+        """Remove the folder, once the work is done."""
+        self.clear()
         with contextlib.suppress(OSError):  # a file of the user lies there
             self.folder.rmdir()
+
+
+def _can_be(made: Plan) -> bool:
+    """Whether the numbers of a file are those of a plan."""
+    if made.n < 1 or made.block_rows < 1 or made.parts < 1:
+        return False
+    if not made.ranges:
+        return not made.cuts
+    whole = made.ranges > 0 and made.block_rows == made.n and made.cuts[:1] == (0,) and made.cuts[-1] == PARTS
+    return whole and all(low < high for low, high in itertools.pairwise(made.cuts))
 
 
 def _found(saved: Any, side: str) -> Found | None:

@@ -8,10 +8,11 @@ import math
 import os
 import re
 import socket
+import threading
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +23,9 @@ AT_ONCE = 2  # tasks that are sent to a slot: one runs, one waits
 AHEAD = 2  # tiles a slot that are left when tiles are no longer sent ahead
 REPEATS = 5  # how often Ray repeats a task whose node died
 WAIT = 10.0  # seconds for an address to answer
+SETTINGS = bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])  # a frame of HTTP/2: no bytes of type 4, which are settings (RFC 9113)
+GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + SETTINGS
+LOOPBACK = {"127.0.0.1", "::1"}
 PATIENCE = 1.0  # seconds between two looks at the nodes
 LATE = 1.5  # times what a tile of its size took lately: a node that is silent for so long has its tiles sent elsewhere
 RECENT = 8  # tiles whose times are compared: those of near rows, which come first, take longer a pair
@@ -36,10 +40,11 @@ def connect(address: str | None) -> Any:
     MissingExtra
         Ray is not installed.
     UsageError
-        No cluster answers at the address.
+        No cluster answers at the address, or the process is connected to another one.
     """
     ray = need("ray", extra="ray")
     if ray.is_initialized():
+        _check_same(ray, address)
         return ray
     _probe(address)
     try:
@@ -51,35 +56,92 @@ def connect(address: str | None) -> Any:
     return ray
 
 
+@dataclass
+class _Own:
+    """The connection that a pass made and ends: its thread, and a lock that is held as long as there is one."""
+
+    lock: Any = field(default_factory=threading.Lock)
+    thread: int | None = None
+
+
+_own = _Own()
+
+
 @contextmanager
 def connected(address: str | None) -> Iterator[Any]:
-    """Ray, connected; a connection that was made here is ended here."""
+    """Ray, connected; a connection that is made here is ended here, and other threads wait until then.
+
+    They cannot share it: the processes that Ray starts end with the thread that started them.
+    """
     ray = need("ray", extra="ray")
-    before = ray.is_initialized()
-    connect(address)
+    if ray.is_initialized() and _own.thread in (None, threading.get_ident()):
+        yield connect(address)
+        return
+    with _own.lock:
+        before = ray.is_initialized()
+        _own.thread = None if before else threading.get_ident()
+        try:
+            connect(address)
+            yield ray
+        finally:
+            if not before:
+                ray.shutdown()
+            _own.thread = None
+
+
+def _check_same(ray: Any, address: str | None) -> None:
+    """Raise UsageError where the address names another cluster than the one that the process is connected to."""
+    if address in (None, "auto") or str(address).startswith("ray://"):
+        return
+    now = str(ray.get_runtime_context().gcs_address)
+    (host, _, port), (own_host, _, own_port) = str(address).rpartition(":"), now.rpartition(":")
+    same = port == own_port and (host == own_host or not _addresses(host).isdisjoint(_addresses(own_host) | LOOPBACK))
+    if not same:
+        raise UsageError(
+            f"address: this process is connected to the Ray cluster at {now}, not to {address}; leave the address out "
+            "to use that one, or call ray.shutdown() first"
+        )
+
+
+def _addresses(host: str) -> set[str]:
+    """The numeric addresses of a host; none where its name is not known."""
     try:
-        yield ray
-    finally:
-        if not before:
-            ray.shutdown()
+        return {str(one[4][0]) for one in socket.getaddrinfo(host.strip("[]"), None)}
+    except OSError:
+        return set()
 
 
 def _probe(address: str | None) -> None:
-    """Raise UsageError where nothing listens at HOST:PORT; Ray itself would try for minutes."""
+    """Raise UsageError where no server of gRPC listens at HOST:PORT; Ray itself would try for minutes."""
     named = address if address not in (None, "auto") else os.environ.get("RAY_ADDRESS", "")
     host, colon, port = str(named).removeprefix("ray://").rpartition(":")
     if not colon or not port.isdigit():
         return
     try:
-        with socket.create_connection((host.strip("[]"), int(port)), timeout=WAIT):
-            pass
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=WAIT) as opened:
+            if os.environ.get("RAY_USE_TLS", "0") not in ("1", "true", "True"):
+                _greet(opened)
     except (OSError, OverflowError) as error:
         raise _no_answer(str(named), getattr(error, "strerror", None) or str(error)) from None
 
 
+def _greet(opened: socket.socket) -> None:
+    """Raise OSError unless a server greets as HTTP/2 does, which gRPC runs on: with its settings."""
+    opened.sendall(GREETING)
+    answer = b""
+    while len(answer) < len(SETTINGS):
+        more = opened.recv(len(SETTINGS) - len(answer))
+        if not more:
+            break
+        answer += more
+    if answer[3:4] != SETTINGS[3:4] or len(answer) < len(SETTINGS):
+        raise OSError("what listens there is no Ray; `ray start --head` takes port 6379 unless it is given another")
+
+
 def _no_answer(address: str | None, reason: str) -> UsageError:
+    shown = "this machine" if address is None else address
     return UsageError(
-        f"address: no Ray cluster answers at {address or 'this machine'!r} ({reason}); start one with `ray start "
+        f"address: no Ray cluster answers at {shown!r} ({reason}); start one with `ray start "
         "--head`, give its address (HOST:PORT, or auto on one of its nodes), or leave the address out to use this "
         "machine alone"
     )
@@ -133,6 +195,17 @@ def outcome(ray: Any, reference: Any) -> Any:
         f"the cluster lost a task or its data for good ({type(cause).__name__}: {reason}); see `ray status` and "
         "`ray logs`, and give smaller blocks (block_rows) where a node has too little memory"
     ) from cause
+
+
+def cancel(ray: Any, references: Iterable[Any], seconds: float = 0.0) -> None:
+    """Cancel tasks, and take up the errors of those that end within so many seconds, which Ray would print."""
+    left = list(references)
+    for reference in left:
+        ray.cancel(reference)
+    if left:
+        for reference in ray.wait(left, num_returns=len(left), timeout=seconds)[0]:
+            with suppress(Exception):
+                ray.get(reference)
 
 
 @dataclass
@@ -244,9 +317,10 @@ class Pass:
                 for reference in done:
                     self._land(queue, flights, reference)
                 self._look(queue)
-        finally:
-            for reference in flights:
-                self._ray.cancel(reference)
+        except BaseException:
+            cancel(self._ray, flights, PATIENCE)
+            raise
+        cancel(self._ray, flights)
 
     def _land(self, queue: Queue, flights: dict[Any, "Flight"], reference: Any) -> None:
         """Take up a result, unless another copy of its task was first."""

@@ -66,8 +66,7 @@ class ClusterEncoder:
                     yield cluster.outcome(ray, flights[0])
                     flights.popleft()
             finally:
-                for reference in flights:
-                    ray.cancel(reference)
+                cluster.cancel(ray, flights, cluster.PATIENCE)
 
     def _on_gpus(self, ray: Any) -> bool:
         """Whether each task takes a GPU of a node."""

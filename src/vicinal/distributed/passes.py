@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from vicinal.distributed import cluster
-from vicinal.distributed.checkpoint import Tiles
+from vicinal.distributed.checkpoint import Tiles, held
 from vicinal.distributed.lists import Lists
 from vicinal.distributed.plan import Plan, Tile, plan
 from vicinal.distributed.remote import Sender, Store
@@ -25,7 +25,6 @@ from vicinal.knn.block_join import Found
 from vicinal.knn.checkpoint import sha256_of
 from vicinal.knn.kernels.native import Native
 from vicinal.knn.vectors import as_rows, refuse_invalid
-from vicinal.storage import locks
 from vicinal.typing import PathLike, Progress
 
 ON_INVALID = ("error", "null")
@@ -96,9 +95,9 @@ class SelfJoin:
             nodes, _ = cluster.nodes_of(ray, self.options.num_cpus)
             slots = sum(node.slots for node in nodes)
             size = len(self.source), self.source.dim, slots, self.options.block_rows
-            self._prepare(plan(*size, shared=self._shares()))
             folder = None if self.options.checkpoint is None else Path(self.options.checkpoint)
-            with nullcontext() if folder is None else locks.changing(folder), kept_in(folder):
+            with nullcontext() if folder is None else held(folder), kept_in(folder):
+                self._prepare(plan(*size, shared=self._shares()))
                 try:
                     self._join_again(ray, plan(*size))
                 except FoundInvalid:
@@ -110,7 +109,7 @@ class SelfJoin:
             self._join(ray)
         except OtherTasks:
             if self._tiles is not None:
-                self._tiles.remove()
+                self._tiles.clear()
             self.question = replace(self.question, run=uuid.uuid4().hex)  # what nodes have coded are other blocks
             self._prepare(apart)
             self._join(ray)
@@ -170,8 +169,7 @@ class SelfJoin:
         try:
             work.run(left)
         finally:
-            for reference in self._beside:
-                ray.cancel(reference)
+            cluster.cancel(ray, self._beside)
         self.ran = tuple(work.ran)
         self.engine = f"{self.engine} on Ray"
         if self._tiles is not None:
@@ -231,14 +229,18 @@ class SelfJoin:
         return tile.own or (tile.stored in self._known and tile.queries in self._known)
 
     def _finish(self, tile: Tile, result: Result) -> None:
-        if tile.own and self.options.on_invalid == "error":
-            first = int(self._starts[tile.stored])
-            if any(first + row not in self.options.left_out for row in result.invalid):
-                raise FoundInvalid
+        self._refuse_invalid(tile, result)
         self._same_tasks(tile, result)
         if self._tiles is not None:
             self._tiles.save(tile, result)
         self._take(tile, result)
+
+    def _refuse_invalid(self, tile: Tile, result: Result) -> None:
+        """Raise FoundInvalid where the pass refuses rows of a block."""
+        if tile.own and self.options.on_invalid == "error":
+            first = int(self._starts[tile.stored])
+            if any(first + row not in self.options.left_out for row in result.invalid):
+                raise FoundInvalid
 
     def _same_tasks(self, tile: Tile, result: Result) -> None:
         """Raise OtherTasks where a share is of other tasks than those before."""
@@ -251,6 +253,7 @@ class SelfJoin:
     def _take(self, tile: Tile, result: Result) -> None:
         """Take up the result of a tile."""
         assert self.plan is not None
+        self._refuse_invalid(tile, result)  # a pass that did not refuse them may have left the checkpoint
         self._same_tasks(tile, result)
         self._first.discard(tile)
         first = int(self._starts[tile.stored])
@@ -284,7 +287,8 @@ class SelfJoin:
 
         def taken(tile: Tile, result: Result) -> None:
             first = int(self._starts[tile.stored])
-            wrong.update({first + row: why for row, why in result.invalid.items()})
+            found = {first + row: why for row, why in result.invalid.items()}
+            wrong.update({row: why for row, why in found.items() if row not in self.options.left_out})
 
         blocks = (Tile(block, block) for block in range(self.plan.blocks))
         cluster.Pass(ray, self.options.num_cpus, send, taken, lambda tile: True).run(blocks)
@@ -304,15 +308,20 @@ def _rounded_up(limits: np.ndarray | None) -> np.ndarray | None:
 def self_join(
     source: Source, question: Question, groups: object, options: Options, k: int
 ) -> tuple[SelfJoin, int, float]:
-    """Run a self-join; also the number of neighbours that a row can have, and the seconds."""
+    """Run a self-join; also the number of neighbours that a row can have, and the seconds.
+
+    Of a radius one row is enough, and has none.
+    """
     begun = time.perf_counter()
-    if len(source) < 2:
+    if question.k and len(source) < 2:
         raise DataError(f"found {len(source)} usable row, expected at least 2: a single row has no neighbours")
     work = SelfJoin(source, replace(question, run=uuid.uuid4().hex), as_groups(groups, len(source)), options)
     work.run()
+    if not question.k:
+        return work, 0, time.perf_counter() - begun
     valid = len(source) - len(work.invalid)
     if valid == 0:
         raise DataError(f"none of the {len(source)} rows can be used: {next(iter(work.invalid.values()))}")
     if valid < 2:
         raise DataError(f"found {valid} usable row, expected at least 2: a single row has no neighbours")
-    return work, at_most(k, valid - 1) if k else 0, time.perf_counter() - begun
+    return work, at_most(k, valid - 1), time.perf_counter() - begun

@@ -88,7 +88,8 @@ class Search:
         wrong = self.queries.wrong()
         refuse_invalid(wrong, range(len(self.queries.source)), self.queries.source.name, remedy="")
         if self._options.on_invalid == "error":
-            refuse_invalid(self.stored.wrong(), range(len(self.stored.source)), self.stored.source.name)
+            wrong = {row: why for row, why in self.stored.wrong().items() if row not in self._options.left_out}
+            refuse_invalid(wrong, range(len(self.stored.source)), self.stored.source.name)
 
     def _check_side(self, ray: Any, side: Side, store: Store) -> None:
         def send(tile: Tile, options: dict[str, Any]) -> Any:

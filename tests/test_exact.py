@@ -39,6 +39,14 @@ def test_memory_mapped_vectors_are_read_in_place(tmp_path: Path) -> None:
     agree(Exact().fit(mapped).neighbors(3), *brute_force(vectors, None, 3, "euclidean"))
 
 
+@pytest.mark.parametrize("metric", ["euclidean", "cosine", "inner_product"])
+def test_float16_rows_whose_squares_leave_the_range_of_float16(metric: MetricName) -> None:
+    vectors = np.random.default_rng(0).normal(size=(60, 32))
+    lengths = np.repeat([0.005, 300, 1000], 20) / np.linalg.norm(vectors, axis=1)
+    halves = (vectors * lengths[:, None]).astype(np.float16)
+    agree(vicinal.neighbors(halves, 3, metric=metric), *brute_force(halves, None, 3, metric))
+
+
 def test_more_copies_than_k_give_the_lowest_other_rows_at_distance_0() -> None:
     vectors = np.array([[5.0], [1], [5], [5], [1], [5]])
     found = vicinal.neighbors(vectors, 2)

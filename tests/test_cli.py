@@ -280,11 +280,14 @@ def test_a_wrong_configuration_is_said_with_its_place(work: Workplace) -> None:
         (("outliers", "emb.npy", "--metric", "cosin"), "--metric: unknown metric 'cosin': did you mean 'cosine'?"),
         (("duplicates", "emb.npy", "--radius", "1", "--metric", "cosin"), "--metric: unknown metric 'cosin': did you"),
         (("neighbors", "emb.npy", "-o", "g", "--metric", "mahalanobis"), "--metric: 'mahalanobis' needs a matrix"),
-        ((*SCORE, "-o", "run/"), " run: expected a name that ends in .jsonl"),  # a file, not the option --run
     ],
 )
 def test_a_wrong_option_is_named(work: Workplace, arguments: tuple, said: str) -> None:
     assert said in work.refuses(2, *arguments)
+
+
+def test_a_file_with_the_name_of_an_option_is_not_called_the_option(work: Workplace) -> None:
+    assert work.refuses(2, *SCORE, "-o", "run/").startswith("run: expected a name that ends in .jsonl")
 
 
 def test_what_is_no_plain_file_is_not_called_nothing(work: Workplace) -> None:

@@ -52,16 +52,19 @@ struct RowStats {
     BlockStats stats;
 };
 
-// Sketches of rows (sketch.hpp), one after the other.
-struct Sketches : RowStats {
+// Sketches of rows (sketch.hpp) of several sizes. The codes of a row have the remainders of all sizes, four bytes each,
+// that of the largest first, and then the coordinates of the largest, of which each size has a part (Layer).
+struct Sketches {
+    int64_t row_bytes = 0;
     std::vector<int8_t> codes;
+    std::vector<RowStats> sizes;
 };
 
 // Codes of rows, one after the other.
 struct CodedBlock : RowStats {
     std::vector<int8_t> codes;
     RowStats coarse;  // of the coarse codes (coarse.hpp), where the coder has them
-    Sketches sketch;
+    Sketches sketches;
 };
 
 // A coder that subtracts one centre from all rows, scales and rounds. Its rows can be compared in float32 before

@@ -42,11 +42,13 @@ DeferredJoin::DeferredJoin(const Context& context, const JoinRows& rows, const J
       k_(lists.k()),
       radii_(rows.size(), kInfinity),
       nearest_(rows.size(), k_),
+      list_of_(rows.size()),
       none_(stored_.max_block_size(), stored_.coder().empty_radius()),
       unbounded_(std::max<int64_t>(rows.max_block_size(), stored_.max_block_size()), kInfinity),
       block_of_(rows.size()),
       locks_(rows.blocks()),
       most_waiting_(std::min(kWaiting * k_ * rows.size(), kMostWaiting) / context.pool.threads()) {
+    std::iota(list_of_.begin(), list_of_.end(), 0);
     for (int i = 0; i < context.pool.threads(); ++i) {
         workers_.emplace_back(*this);
         workers_.back().waiting.reserve(most_waiting_);  // growth would touch its pages several times
@@ -64,18 +66,40 @@ void DeferredJoin::run() {
     });
     context_.stats.seconds_seed = seeding.seconds();
     const Timer scanning;
-    prepare_sketches(context_, rows_, k_, {}, workers_);
-    context_.pool.run(plan_.size(), context_.callbacks, [&](int number, int64_t n) {
-        Worker& worker = workers_[number];
-        const JoinPlan::Task task = plan_.task(n);
-        each_block(context_, rows_, task, worker.filter, [&](int32_t block) {
-            scan(worker, task.row_block, block);
-            take(worker, task.row_block, block);
-        });
-    });
+    int64_t finished = 0;
+    const auto run = [&](int64_t last) {
+        const auto join = [&](int number, int64_t n) {
+            Worker& worker = workers_[number];
+            const JoinPlan::Task task = plan_.task(n);
+            each_block(context_, rows_, task, worker.filter, [&](int32_t block) {
+                scan(worker, task.row_block, block);
+                take(worker, task.row_block, block);
+            });
+        };
+        context_.pool.run(finished, last, context_.callbacks, join, {}, plan_.size());
+    };
+    run(plan_.n_near());
+    if (plan_.n_further > 0) move(prepare_sketches(context_, rows_, k_, radii_, nullptr, workers_));
+    run(plan_.size());
     settle_all();
     context_.stats.seconds_scan = scanning.seconds();
     for (const Worker& worker : workers_) context_.stats.candidates += worker.measure.count();
+}
+
+// Rows have other positions than before.
+void DeferredJoin::move(const std::vector<int32_t>& places) {
+    if (places.empty()) return;
+    std::vector<int32_t> now(places.size());
+    for (size_t position = 0; position < places.size(); ++position) {
+        now[places[position]] = static_cast<int32_t>(position);
+    }
+    for (Worker& worker : workers_) {
+        for (PendingPair& pair : worker.waiting) {
+            pair.row = now[pair.row];
+            if (rows_.self()) pair.column = now[pair.column];
+        }
+    }
+    arrange(list_of_.data(), places);
 }
 
 // A copy, because other threads lower the radii meanwhile.
@@ -134,7 +158,7 @@ void DeferredJoin::prune(Worker& worker) {
 
 void DeferredJoin::add(int64_t position, float estimate) {
     if (!(estimate < read_radius(radii_, position))) return;
-    if (const float radius = nearest_.add(position, estimate); radius < kNoBound)
+    if (const float radius = nearest_.add(list_of_[position], estimate); radius < kNoBound)
         lower_radius(radii_, position, radius);
 }
 

@@ -75,6 +75,7 @@ private:
     void scan(Worker& worker, int64_t row_block, int64_t column_block);
     void take(Worker& worker, int64_t row_block, int64_t column_block);
     void add(int64_t position, float estimate);
+    void move(const std::vector<int32_t>& places);
     void read_radii(const JoinRows& rows, int64_t block, std::vector<double>& out);
     void prune(Worker& worker);
     void settle(Worker& worker);
@@ -96,8 +97,9 @@ private:
     Groups groups_;
     Lists& lists_;
     int64_t k_;
-    Radii radii_;          // by position
-    LowestLists nearest_;  // the estimates of the nearest pairs of each position
+    Radii radii_;                   // by position
+    LowestLists nearest_;           // the estimates of the nearest pairs of each position
+    std::vector<int32_t> list_of_;  // the number of these of each position
     std::vector<double> none_, unbounded_;
     std::vector<int32_t> block_of_;  // each position
     std::vector<std::mutex> locks_;  // one for each block

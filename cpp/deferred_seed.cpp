@@ -91,7 +91,7 @@ void DeferredJoin::seed_from_sample(int64_t row_block, const std::vector<int32_t
     Panels panels((n + kPanel - 1) / kPanel, layout);
     panels.pack(0, coded.codes.data(), n);
     const bool coarse = stored_.coarse() != nullptr;
-    Layer layer(blocks, panels, Layer::Of::codes, coder.sum() == Sum::products || coder.sum() == Sum::absolutes,
+    Layer layer(blocks, panels, coder.sum() == Sum::products || coder.sum() == Sum::absolutes,
                 coder.sum() == Sum::squares, coarse);
     if (coarse) layer.put(0, coded.coarse);
     else layer.put(0, coded);
@@ -146,7 +146,7 @@ void DeferredJoin::repeat(const std::vector<int64_t>& positions) {
     lists.clear(0, n);
     QueryBlocks blocks(context_, some);
     const JoinRows rows(stored_, &blocks);
-    const JoinPlan plan = search_plan(context_, blocks, wanted);
+    const JoinPlan plan = search_plan(context_, blocks);
     int64_t finished = 0;
     TopKJoin(context_, rows, plan, {groups_.rows ? groups.data() : nullptr, groups_.columns}, lists).run(finished);
     std::vector<Neighbour> entries;

@@ -26,7 +26,7 @@ void DeferredJoin::each_range(Use&& use) {
 
 void DeferredJoin::settle_all() {
     each_range([&](Worker&, int64_t first, int64_t last) {
-        for (int64_t p = first; p < last; ++p) lower_radius(radii_, p, nearest_.highest(p));
+        for (int64_t p = first; p < last; ++p) lower_radius(radii_, p, nearest_.highest(list_of_[p]));
     });
     context_.pool.run(context_.pool.threads(), context_.callbacks,
                       [&](int, int64_t worker) { prune(workers_[worker]); });

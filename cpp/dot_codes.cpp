@@ -191,13 +191,31 @@ void DotCoder::encode(const Rows& rows, const int32_t* which, int n, int region,
     if (coarse_) share(out);
 }
 
-// Computes the coordinates of sketches, a multiple of four, in float32, padded(kept + 4, 8) a row, and an upper bound
-// of their error. Returns the largest absolute value, without the last four.
-float DotCoder::project(const Rows& rows, const int32_t* which, int n, const Projection& projection, float* out,
-                        double* lost) const {
+// The coordinates of sketches.
+struct DotCoder::Projected {
+    // What the sketches of one size have of their own.
+    struct Size {
+        std::vector<double> lost;       // an upper bound of the error of each row
+        std::vector<float> remainders;  // less a typical one
+    };
+    float highest = 0;               // absolute value of a coordinate
+    std::vector<float> coordinates;  // of the largest size
+    std::vector<Size> sizes;
+};
+
+// Sizes are multiples of four.
+void DotCoder::project(const Rows& rows, const int32_t* which, int n, const Projection& projection,
+                       Projected& out) const {
     constexpr int kChunk = 64;  // rows that stay in the cache
+    const std::vector<Projection::Size>& sizes = projection.sizes();
+    const int64_t stride = padded(dim_, 8);
     const int kept = projection.kept();
-    const int64_t stride = padded(dim_, 8), wide = padded(kept + 4, 8);
+    out.coordinates.resize(static_cast<size_t>(n) * kept);
+    out.sizes.resize(sizes.size());
+    for (Projected::Size& size : out.sizes) {
+        size.lost.resize(n);
+        size.remainders.resize(n);
+    }
     thread_local std::vector<float> given, projected;
     given.assign(kChunk * stride, 0);
     float highest[4] = {};
@@ -219,58 +237,72 @@ float DotCoder::project(const Rows& rows, const int32_t* which, int n, const Pro
         projection.project(ops_, given.data(), taken, scales, projected);
         for (int i = 0; i < taken; ++i) {
             const float* own = &projected[i * projection.columns()];
-            float* x = &out[(begin + i) * wide];
-            std::copy_n(own, kept, x);
-            double lanes[4] = {};
-            for (int j = 0; j < kept; j += 4) {
-                for (int l = 0; l < 4; ++l) {
-                    lanes[l] += static_cast<double>(own[j + l]) * own[j + l];
-                    highest[l] = std::max(highest[l], std::abs(own[j + l]));
-                }
-            }
-            const double square = (lanes[0] + lanes[1]) + (lanes[2] + lanes[3]);
-            // The remainder, less a typical one, is coded as four equal coordinates of half its value, so that the
-            // common scale suffices.
-            const double remainder = std::sqrt(std::max(0.0, squares[i] - square));
-            std::fill_n(x + kept, 4, static_cast<float>((remainder - projection.typical_remainder()) / 2));
+            std::copy_n(own, kept, &out.coordinates[static_cast<size_t>(begin + i) * kept]);
             const double length = std::sqrt(squares[i]);
             const double error = projection.error(scales[i], length), off = 2.01 * error * length;
-            lost[begin + i] = squares[i] < 1e30 ? length * 0x1p-20 + error +
-                                                      std::min(std::sqrt(off), off / std::max(remainder, 1e-300)) +
-                                                      std::sqrt(static_cast<double>(dim_)) * 0x1p-69
-                                                : kInfinity;
+            double lanes[4] = {};
+            for (size_t s = 0, j = 0; s < sizes.size(); ++s) {
+                for (; j < static_cast<size_t>(sizes[s].columns); j += 4) {
+                    for (int l = 0; l < 4; ++l) {
+                        lanes[l] += static_cast<double>(own[j + l]) * own[j + l];
+                        highest[l] = std::max(highest[l], std::abs(own[j + l]));
+                    }
+                }
+                const double square = (lanes[0] + lanes[1]) + (lanes[2] + lanes[3]);
+                const double remainder = std::sqrt(std::max(0.0, squares[i] - square));
+                Projected::Size& size = out.sizes[s];
+                size.remainders[begin + i] = static_cast<float>(remainder - sizes[s].typical_remainder);
+                size.lost[begin + i] = squares[i] < 1e30
+                                           ? length * 0x1p-20 + error +
+                                                 std::min(std::sqrt(off), off / std::max(remainder, 1e-300)) +
+                                                 std::sqrt(static_cast<double>(dim_)) * 0x1p-69
+                                           : kInfinity;
+            }
         }
     }
-    return *std::max_element(highest, highest + 4);
+    out.highest = *std::max_element(highest, highest + 4);
 }
 
 void DotCoder::sketch(const Rows& rows, const int32_t* which, int n, const Projection& projection,
                       Sketches& out) const {
-    const int kept = projection.kept(), terms = kept + 4;
-    const int64_t wide = padded(terms, 8), row_bytes = padded(terms, kRowAlign);
-    thread_local std::vector<float> coordinates;
-    std::vector<double> lost(n);
-    coordinates.assign(n * wide, 0);
-    const float highest = project(rows, which, n, projection, coordinates.data(), lost.data());
-    const double scale = usable_scale(round_up(highest / 127.0 * (1 + 1e-6)));
-    start(out, n, terms, scale, coarse_);
-    out.codes.assign(coded_rows(n) * row_bytes, 0);
+    thread_local Projected projected;
+    thread_local std::vector<float> x;
+    thread_local std::vector<int8_t> code;
+    project(rows, which, n, projection, projected);
+    const auto sizes = static_cast<int64_t>(projection.sizes().size()), kept = int64_t{projection.kept()};
+    const double scale = usable_scale(round_up(projected.highest / 127.0 * (1 + 1e-6)));
     const auto most = static_cast<float>(127 * scale * (1 - 1e-6));
-    for (int i = 0; i < n; ++i) {
-        float* x = &coordinates[i * wide];
-        int8_t* code = &out.codes[i * row_bytes];
-        // What exceeds the range of the codes is lost, with the rounding of the quarter to float32.
-        const float quarter = x[kept], within = std::clamp(quarter, -most, most);
-        lost[i] += 2 * (1 + 0x1p-20) * std::abs(static_cast<double>(quarter) - within);
-        std::fill_n(x + kept, 4, within);
-        if (!(lost[i] < kInfinity)) {
-            put_slack(kInfinity, i, out);
-        } else if (coarse_) {
-            // The statistics are those of the coarse codes.
-            ops_.quantise(x, terms, static_cast<float>(scale), code);
-            put_coarse(x, terms, lost[i], i, code, out);
-        } else {
-            put_row(x, terms, lost[i], i, code, out);
+    x.assign(padded(kept + 4, 8), 0);
+    code.assign(padded(kept + 4, kRowAlign), 0);
+    out.row_bytes = padded(kept + 4 * sizes, kRowAlign);
+    out.codes.assign(coded_rows(n) * out.row_bytes, 0);
+    out.sizes.resize(sizes);
+    for (int64_t s = 0; s < sizes; ++s) {
+        const Projected::Size& size = projected.sizes[s];
+        const int64_t columns = projection.sizes()[s].columns, terms = columns + 4;
+        start(out.sizes[s], n, terms, scale, coarse_);
+        for (int i = 0; i < n; ++i) {
+            // The remainder, less a typical one, is coded as four equal coordinates of half its value, so that the
+            // common scale suffices. What exceeds the range of the codes is lost, with the rounding of the quarter to
+            // float32.
+            const float quarter = size.remainders[i] / 2, within = std::clamp(quarter, -most, most);
+            const double lost = size.lost[i] + 2 * (1 + 0x1p-20) * std::abs(static_cast<double>(quarter) - within);
+            if (!(lost < kInfinity)) {
+                put_slack(kInfinity, i, out.sizes[s]);
+                continue;
+            }
+            std::copy_n(&projected.coordinates[i * kept], columns, x.data());
+            std::fill_n(x.data() + columns, 4, within);
+            if (coarse_) {
+                // The statistics are those of the coarse codes.
+                ops_.quantise(x.data(), terms, static_cast<float>(scale), code.data());
+                put_coarse(x.data(), terms, lost, i, code.data(), out.sizes[s]);
+            } else {
+                put_row(x.data(), terms, lost, i, code.data(), out.sizes[s]);
+            }
+            int8_t* own = &out.codes[i * out.row_bytes];
+            std::copy_n(&code[columns], 4, own + 4 * (sizes - 1 - s));
+            if (s == sizes - 1) std::copy_n(code.data(), columns, own + 4 * sizes);
         }
     }
 }

@@ -81,6 +81,8 @@ public:
     double shift(const Rows& rows, int64_t row) const;
 
 private:
+    struct Projected;
+
     // Codes row i of a block, of `terms` coordinates, and returns its statistics. `lost` is an upper bound of the
     // errors of x, without those listed above. If it is infinite, the codes stay 0 and the slack is infinite.
     void put_row(const float* x, int64_t terms, double lost, int i, int8_t* code, RowStats& out) const;
@@ -88,8 +90,7 @@ private:
     void put_coarse(const float* x, int64_t terms, double lost, int i, const int8_t* code, RowStats& out) const;
     void put_stats(const CodedRow& row, int64_t terms, double lost, int i, RowStats& out) const;
     void put_length(double square, int i, CodedBlock& block) const;
-    float project(const Rows& rows, const int32_t* which, int n, const Projection& projection, float* out,
-                  double* lost) const;
+    void project(const Rows& rows, const int32_t* which, int n, const Projection& projection, Projected& out) const;
     double allowance(const BlockStats& rows, int row, const BlockStats& columns) const;
     double centre_distance(const BlockStats& rows, const BlockStats& columns) const {
         return centre_distances_[rows.region * centres_.size() + columns.region];

@@ -167,7 +167,8 @@ void Index::prepare_shares(int64_t k, const int64_t* groups, const Callbacks& ca
     check_k(k);
     const State::Run run(*state_);
     const Context context = state_->share(groups, callbacks);
-    use_sketches(context.stored, nullptr, k, context.sketch, {}, context.isa, context.pool, callbacks);
+    use_sketches(context.stored, JoinRows(context.stored, nullptr), k, context.sketch, {}, context.isa, context.pool,
+                 callbacks);
 }
 
 RadiusResult Index::within(double radius, const Matrix* queries, const int64_t* groups, const int64_t* query_groups,

@@ -34,7 +34,7 @@ std::unique_ptr<const SelfJoinPlan> stored_plan(const Stored& stored, Pool& pool
 
 class QueryBlocks;
 // The tasks of a search.
-JoinPlan search_plan(const Context& context, const QueryBlocks& queries, int64_t k);
+JoinPlan search_plan(const Context& context, QueryBlocks& queries);
 void search(const Context& context, const Rows& queries, int64_t k, const int64_t* groups, const int64_t* query_groups,
             int64_t* indices, float* distances);
 

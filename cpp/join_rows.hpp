@@ -48,8 +48,7 @@ public:
         else tiles.set_stored_rows(block);
     }
     void load(Filter& filter, int64_t block, int region) const {
-        load(filter.tiles, block, region);
-        if (filter.first) load(*filter.first, block, region);
+        filter.load([&](Tiles& tiles) { load(tiles, block, region); });
     }
     // The given rows equal to the row at a position, with itself. Equal queries are not merged.
     std::pair<const int32_t*, const int32_t*> copies(int64_t position) const {

@@ -73,13 +73,25 @@ void Panels::pack(int64_t panel, const int8_t* codes, int size) {
     }
 }
 
-void Panels::unpack(int64_t panel, int64_t size, int8_t* out) const {
+void Panels::unpack(int64_t panel, int64_t size, int64_t first_group, int64_t groups, int64_t row_bytes,
+                    int8_t* out) const {
     const auto run = layout_.width == 4 ? unpack_panel<4> : unpack_panel<8>;
-    std::memset(out, 0, padded(size, kRowStep) * layout_.row_bytes);
+    std::memset(out, 0, padded(size, kRowStep) * row_bytes);
     for (int64_t first = 0; first < size; first += kPanel) {
-        run(at(panel + first / kPanel), std::min<int64_t>(kPanel, size - first), layout_.row_bytes, groups(),
-            layout_.offset, out + first * layout_.row_bytes);
+        run(at(panel + first / kPanel) + first_group * kPanel * layout_.width, std::min<int64_t>(kPanel, size - first),
+            row_bytes, groups, layout_.offset, out + first * row_bytes);
     }
+}
+
+void Panels::arrange(int64_t panel, const std::vector<int32_t>& order) {
+    const auto size = static_cast<int64_t>(order.size());
+    const int64_t row_bytes = layout_.row_bytes;
+    thread_local std::vector<int8_t> rows, arranged;
+    rows.resize(padded(size, kRowStep) * row_bytes);
+    arranged.assign(coded_rows(size) * row_bytes, 0);
+    unpack(panel, size, 0, groups(), row_bytes, rows.data());
+    for (int64_t i = 0; i < size; ++i) std::memcpy(&arranged[i * row_bytes], &rows[order[i] * row_bytes], row_bytes);
+    pack(panel, arranged.data(), static_cast<int>(size));
 }
 
 void Panels::unpack_columns(int64_t panel, uint8_t* out) const {
@@ -99,10 +111,11 @@ Blocks::Blocks(std::vector<int64_t> firsts) : firsts_(std::move(firsts)), first_
     for (int64_t b = 0; b < count(); ++b) highest_ = std::max(highest_, size(b));
 }
 
-Layer::Layer(const Blocks& blocks, const Panels& panels, Of of, bool shifts, bool lengths, bool coarse)
+Layer::Layer(const Blocks& blocks, const Panels& panels, bool shifts, bool lengths, bool coarse)
     : blocks_(&blocks),
       panels_(&panels),
-      of_(of),
+      groups_(panels.groups()),
+      row_bytes_(panels.layout().row_bytes),
       coarse_(coarse),
       squared_norms_(blocks.size()),
       sums_(blocks.size()),
@@ -111,10 +124,33 @@ Layer::Layer(const Blocks& blocks, const Panels& panels, Of of, bool shifts, boo
       shifts_(shifts ? blocks.size() : 0),
       block_stats_(blocks.count()) {}
 
+Layer::Layer(const Blocks& blocks, const Panels& panels, int sketch, int sizes, int64_t bytes, bool coarse)
+    : Layer(blocks, panels, false, false, coarse) {
+    sketch_ = sketch;
+    first_group_ = sizes - 1 - sketch;
+    groups_ = static_cast<int>(bytes / 4);
+    row_bytes_ = padded(bytes, kRowAlign);
+}
+
+// Clears the remainders of smaller sizes.
+void Layer::finish(int64_t rows, int8_t* out) const {
+    for (int64_t i = 0; sketch_ > 0 && i < rows; ++i) std::memset(out + i * row_bytes_ + 4, 0, 4 * sketch_);
+    if (coarse_) halve(out, rows * row_bytes_);
+}
+
 void Layer::unpack(int64_t block, int8_t* out) const {
-    const int64_t size = block_stats_[block].size;
-    panels_->unpack(blocks_->panel(block), size, out);
-    if (coarse_) halve(out, size * row_bytes());
+    const int64_t rows = block_stats_[block].size;
+    panels_->unpack(blocks_->panel(block), rows, first_group_, groups_, row_bytes_, out);
+    finish(rows, out);
+}
+
+void Layer::unpack(const Sketches& sketches, int8_t* out) const {
+    const int64_t rows = sketches.sizes[sketch_].stats.size;
+    std::memset(out, 0, padded(rows, kRowStep) * row_bytes_);
+    for (int64_t i = 0; i < rows; ++i) {
+        std::memcpy(out + i * row_bytes_, &sketches.codes[i * sketches.row_bytes + 4 * first_group_], bytes());
+    }
+    finish(rows, out);
 }
 
 void Layer::put(int64_t block, const RowStats& coded) {
@@ -131,6 +167,18 @@ void Layer::put(int64_t block, const RowStats& coded) {
     stats.shifts = shifts_.data() + (shifts_.empty() ? 0 : first);
     stats.lengths = lengths_.empty() || coded.lengths.empty() ? nullptr : &lengths_[first];
     block_stats_[block] = stats;
+}
+
+void Layer::arrange(int64_t block, const std::vector<int32_t>& order) {
+    const int64_t first = blocks_->first(block);
+    const auto arrange = [&](auto& values) {
+        if (!values.empty()) vicinal::arrange(&values[first], order);
+    };
+    arrange(squared_norms_);
+    arrange(sums_);
+    arrange(slacks_);
+    arrange(lengths_);
+    arrange(shifts_);
 }
 
 }  // namespace vicinal

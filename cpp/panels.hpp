@@ -1,8 +1,10 @@
 // Codes packed as the scan reads them: blocks of rows, their panels, and layers.
 #pragma once
 
+#include <algorithm>
 #include <memory>
 #include <new>
+#include <numeric>
 #include <optional>
 #include <vector>
 
@@ -30,6 +32,21 @@ private:
     std::unique_ptr<uint8_t, Free> data_;
 };
 
+// Puts values in another order: order[i] is the number of the value that comes to place i.
+template <class T>
+void arrange(T* values, const std::vector<int32_t>& order) {
+    const std::vector<T> given(values, values + order.size());
+    for (size_t i = 0; i < order.size(); ++i) values[i] = given[order[i]];
+}
+
+// The order that sorts values.
+inline std::vector<int32_t> order_by(const double* values, int64_t n) {
+    std::vector<int32_t> order(n);
+    std::iota(order.begin(), order.end(), 0);
+    std::stable_sort(order.begin(), order.end(), [&](int32_t a, int32_t b) { return values[a] < values[b]; });
+    return order;
+}
+
 // The layout of the codes of a row in a panel.
 struct Layout {
     int64_t bytes;      // a multiple of width
@@ -56,8 +73,11 @@ public:
     const uint8_t* at(int64_t panel) const { return bytes_.get() + kPanel * panel * layout_.bytes; }
     // Packs rows into panels, from the first row of a panel on. The codes are padded with rows up to a whole panel.
     void pack(int64_t panel, const int8_t* codes, int size);
-    // Unpacks rows, from the first row of a panel on, into the rows of a ScanJob.
-    void unpack(int64_t panel, int64_t size, int8_t* out) const;
+    // Unpacks `groups` groups of rows, from the first row of a panel on, into the rows of a ScanJob, row_bytes apart.
+    void unpack(int64_t panel, int64_t size, int64_t first_group, int64_t groups, int64_t row_bytes, int8_t* out) const;
+    // Puts the rows of a block, whose first panel this is, in another order: order[i] is the number of the row that
+    // comes to place i.
+    void arrange(int64_t panel, const std::vector<int32_t>& order);
     // Unpacks the columns of a panel of the dot kernel, without subtracting the offset, with zeros up to row_bytes.
     void unpack_columns(int64_t panel, uint8_t* out) const;
 
@@ -86,22 +106,30 @@ private:
     int highest_ = 192;
 };
 
-// Codes of all rows, with the statistics of the blocks: the whole codes, or the sketches.
+// Codes of all rows, with the statistics of the blocks: the whole codes, or the sketches of one size.
+//
+// Sketches of all sizes share their panels (Sketches). Those of size number s have, of the groups of four bytes, their
+// remainder and all that follows it up to their last coordinate. The s remainders of smaller sizes are among these; the
+// codes of rows are zero there, so that they add nothing to a product.
 class Layer {
 public:
-    enum class Of { codes, sketches };
-    // `coarse`: the scan reads the codes as coarse codes (coarse.hpp).
-    Layer(const Blocks& blocks, const Panels& panels, Of of, bool shifts, bool lengths, bool coarse);
+    static constexpr int kCodes = -1;
+    // The whole codes. `coarse`: the scan reads them as coarse codes (coarse.hpp).
+    Layer(const Blocks& blocks, const Panels& panels, bool shifts, bool lengths, bool coarse);
+    // Sketches of size number `sketch` of `sizes`, of so many bytes.
+    Layer(const Blocks& blocks, const Panels& panels, int sketch, int sizes, int64_t bytes, bool coarse);
 
     const Blocks& blocks() const { return *blocks_; }
     const BlockStats& stats(int64_t block) const { return block_stats_[block]; }
-    Of of() const { return of_; }
+    int sketch() const { return sketch_; }
     bool coarse() const { return coarse_; }
-    int64_t bytes() const { return panels_->layout().bytes; }
-    int64_t row_bytes() const { return panels_->layout().row_bytes; }
-    int groups() const { return panels_->groups(); }
+    int64_t bytes() const { return groups_ * panels_->layout().width; }
+    int64_t row_bytes() const { return row_bytes_; }
+    int groups() const { return groups_; }
     // The packed codes of the panel that contains a column of a block.
-    const uint8_t* at(int64_t block, int column) const { return panels_->at(blocks_->panel(block, column)); }
+    const uint8_t* at(int64_t block, int column) const {
+        return panels_->at(blocks_->panel(block, column)) + first_group_ * kPanel * panels_->layout().width;
+    }
     // The columns of that panel one after the other, as Panels::unpack_columns writes them: kept, or unpacked into
     // `room`.
     const uint8_t* columns(int64_t block, int column, std::vector<uint8_t>& room) const {
@@ -111,6 +139,7 @@ public:
         panels_->unpack_columns(panel, room.data());
         return room.data();
     }
+    bool keeps_columns() const { return kept_.has_value(); }
     // Keeps the columns of all panels so.
     void keep_columns() {
         const int64_t size = kPanel * row_bytes();
@@ -121,12 +150,21 @@ public:
     }
     // Unpacks all rows of a block as the scan reads them.
     void unpack(int64_t block, int8_t* out) const;
+    // The same from the sketches of other rows.
+    void unpack(const Sketches& sketches, int8_t* out) const;
     void put(int64_t block, const RowStats& rows);
+    // As Panels::arrange, of the statistics of the rows.
+    void arrange(int64_t block, const std::vector<int32_t>& order);
 
 private:
+    void finish(int64_t rows, int8_t* out) const;
+
     const Blocks* blocks_;
     const Panels* panels_;
-    Of of_;
+    int sketch_ = kCodes;
+    int64_t first_group_ = 0;
+    int groups_;
+    int64_t row_bytes_;
     std::optional<Bytes> kept_;
     bool coarse_;
     std::vector<int32_t> squared_norms_, sums_;

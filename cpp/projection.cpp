@@ -54,25 +54,24 @@ double largest_eigenvalue(const Columns& gram, int m) {
     return trace * std::pow(frobenius(power), 1.0 / 16) * (1 + 1e-9);
 }
 
-// A cosine transform of the shuffled columns: each new column combines all of them.
-Columns mixed(const std::vector<float>& directions, int64_t dim, int columns, int m) {
+// A cosine transform of the shuffled columns from `first` on: each of the m new columns, written to `out`, combines all
+// of them.
+void mix(const std::vector<float>& directions, int64_t dim, int columns, int first, int m, double* out) {
     std::vector<int> shuffled(m);
-    std::iota(shuffled.begin(), shuffled.end(), 0);
+    std::iota(shuffled.begin(), shuffled.end(), first);
     uint64_t state = 1;
     for (int j = m - 1; j > 0; --j) {
         state = state * 6364136223846793005u + 1442695040888963407u;
         std::swap(shuffled[j], shuffled[(state >> 33) % (j + 1)]);
     }
-    Columns out(dim * m);
     std::vector<double> own(dim);
     for (int k = 0; k < m; ++k) {
         for (int64_t c = 0; c < dim; ++c) own[c] = directions[c * columns + shuffled[k]];
         for (int j = 0; j < m; ++j) {
             const double share = std::sqrt((k ? 2.0 : 1.0) / m) * std::cos(std::numbers::pi * (j + 0.5) * k / m);
-            subtract(-share, own.data(), &out[j * dim], dim);
+            subtract(-share, own.data(), out + j * dim, dim);
         }
     }
-    return out;
 }
 
 }  // namespace
@@ -110,16 +109,16 @@ void orthonormalise(const RowOps& ops, std::vector<float>& directions, int64_t d
 
 namespace {
 
-// The first `kept` columns of directions[coordinate][column] as rows of whole numbers of a byte.
-std::vector<int8_t> rounded(const std::vector<float>& directions, int64_t dim, int columns, int kept) {
+// Columns of `dim` values as rows of whole numbers of a byte.
+std::vector<int8_t> rounded(const Columns& columns, int64_t dim, int n) {
     const int64_t row_bytes = padded(dim, kRowAlign);
-    std::vector<int8_t> out(coded_rows(kept) * row_bytes);
-    float peak = 0;
-    for (const float value : directions) peak = std::max(peak, std::abs(value));
+    std::vector<int8_t> out(coded_rows(n) * row_bytes);
+    double peak = 0;
+    for (const double value : columns) peak = std::max(peak, std::abs(value));
     if (!(peak > 0)) return out;
-    for (int j = 0; j < kept; ++j) {
+    for (int j = 0; j < n; ++j) {
         for (int64_t c = 0; c < dim; ++c) {
-            out[j * row_bytes + c] = static_cast<int8_t>(std::round(directions[c * columns + j] / peak * 127));
+            out[j * row_bytes + c] = static_cast<int8_t>(std::round(columns[j * dim + c] / peak * 127));
         }
     }
     return out;
@@ -149,19 +148,19 @@ Columns gram_of(const std::vector<int8_t>& rows, int64_t dim, int n, const ScanO
 
 }  // namespace
 
-Projection::Projection(const std::vector<float>& directions, int64_t dim, int columns, int kept,
-                       double typical_remainder, const ScanOps& scan)
+Projection::Projection(const std::vector<float>& directions, int64_t dim, int columns, std::vector<Size> sizes,
+                       const ScanOps& scan)
     : dim_(dim),
-      kept_(kept),
-      columns_(static_cast<int>(padded(kept, kProjected))),
-      typical_remainder_(typical_remainder),
-      directions_(dim * columns_),
+      sizes_(std::move(sizes)),
+      columns_(static_cast<int>(padded(kept(), kProjected))),
       pairs_(padded(dim, 8) / 2 * columns_) {
-    const Columns chosen = mixed(directions, dim, columns, kept);
-    for (int j = 0; j < kept; ++j) {
-        for (int64_t c = 0; c < dim; ++c) directions_[c * columns_ + j] = static_cast<float>(chosen[j * dim + c]);
+    const int kept = this->kept();
+    Columns chosen(dim * kept);
+    for (int first = 0; const Size& size : sizes_) {
+        mix(directions, dim, columns, first, size.columns - first, &chosen[first * dim]);
+        first = size.columns;
     }
-    const std::vector<int8_t> rows = rounded(directions_, dim, columns_, kept);
+    const std::vector<int8_t> rows = rounded(chosen, dim, kept);
     for (int j = 0; j < kept; ++j) {
         double square = 0;
         for (int64_t c = 0; c < dim; ++c) {

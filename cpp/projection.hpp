@@ -4,8 +4,9 @@
 // sqrt(l) no product of a vector with A is longer than the vector, so that I - A'A = B'B for some B and
 //     |y - y'|^2  =  |A y - A y'|^2  +  |B y - B y'|^2  >=  |A y - A y'|^2  +  (|B y| - |B y'|)^2,
 // where |B y|^2 = |y|^2 - |A y|^2. Nothing else is required of the columns: the errors of their computation only make
-// the bound less tight. They are mixed with each other first, so that all coordinates have similar sizes and one scale
-// serves their codes, and rounded to whole numbers of a byte, so that P'P is computed without error.
+// the bound less tight. The same holds of the first columns alone, with the same l. The columns between two sizes are
+// mixed with each other first, so that their coordinates have similar sizes and one scale serves their codes, and
+// rounded to whole numbers of a byte, so that P'P is computed without error.
 //
 // The bound l. Where the columns are nearly orthogonal and equally long, E = P'P / c - I is small for the mean c of the
 // diagonal, and l = c (1 + |E|) with |E|^4 <= |E^4|, in the Frobenius norm. Otherwise l^32 = |(P'P)^16|^2. Both are
@@ -29,15 +30,17 @@ void orthonormalise(const RowOps& ops, std::vector<float>& directions, int64_t d
 
 class Projection {
 public:
-    // directions: dim x columns, nearly orthonormal; the first `kept` are used. typical_remainder: an estimate of |B
-    // v|; results do not depend on it.
-    Projection(const std::vector<float>& directions, int64_t dim, int columns, int kept, double typical_remainder,
+    // The first `columns` of a projection, and an estimate of |B v|, on which results do not depend.
+    struct Size {
+        int columns;
+        double typical_remainder;
+    };
+    // directions: dim x columns, nearly orthonormal, of which as many are used as the last of the ascending sizes says.
+    Projection(const std::vector<float>& directions, int64_t dim, int columns, std::vector<Size> sizes,
                const ScanOps& scan);
 
-    int kept() const { return kept_; }
-    double typical_remainder() const { return typical_remainder_; }
-    // The directions after mixing: dim x columns(), zeros from kept() on.
-    const std::vector<float>& directions() const { return directions_; }
+    const std::vector<Size>& sizes() const { return sizes_; }
+    int kept() const { return sizes_.back().columns; }
     int columns() const { return columns_; }
     // The scale s of a row with that largest absolute coordinate and length.
     float scale(double peak, double length) const;
@@ -48,11 +51,11 @@ public:
 
 private:
     int64_t dim_;
-    int kept_, columns_;
-    double typical_remainder_, longest_ = 0;  // column after rounding
-    float unit_ = 0;                          // 1 / sqrt(l)
-    std::vector<float> directions_;           // dim x columns_
-    std::vector<int32_t> pairs_;              // the same after rounding, two coordinates in each value
+    std::vector<Size> sizes_;
+    int columns_;
+    double longest_ = 0;          // column after rounding
+    float unit_ = 0;              // 1 / sqrt(l)
+    std::vector<int32_t> pairs_;  // the columns after rounding, dim x columns_, two coordinates in each value
 };
 
 }  // namespace vicinal

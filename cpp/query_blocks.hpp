@@ -37,6 +37,8 @@ public:
 
     void encode(int64_t block);
     void sketch(int64_t block);
+    // Sorts the queries of each block by these radii of their positions. Returns the earlier place of each position.
+    std::vector<int32_t> arrange(const std::vector<double>& radii);
     // The codes of a block from the centre of a region.
     const CodedBlock& at(int64_t block, int region) const { return blocks_[block * coder_.regions() + region]; }
 

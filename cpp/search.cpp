@@ -11,11 +11,11 @@
 
 namespace vicinal {
 
-JoinPlan search_plan(const Context& context, const QueryBlocks& queries, int64_t k) {
+JoinPlan search_plan(const Context& context, QueryBlocks& queries) {
     JoinPlan plan;
     for (int64_t block = 0; block < queries.count(); ++block) plan.seeds.push_back(queries.near(block));
     std::vector<std::vector<int32_t>> near(queries.count());
-    if (sketches_may_help(context.stored, &queries.rows(), k, context.sketch, context.isa)) {
+    if (sketches_may_help(context.stored, JoinRows(context.stored, &queries), context.sketch, context.isa)) {
         for (int64_t block = 0; block < queries.count(); ++block) {
             near[block] = queries.near(block);
             plan.near.push_back({static_cast<int32_t>(block), near[block]});
@@ -31,7 +31,7 @@ void search(const Context& context, const Rows& queries, int64_t k, const int64_
     context.stats.pairs = n * context.stored.rows().matrix.n_vectors;
     QueryBlocks blocks(context, queries);
     const JoinRows rows(context.stored, &blocks);
-    const JoinPlan plan = search_plan(context, blocks, k);
+    const JoinPlan plan = search_plan(context, blocks);
     Lists lists(indices, distances, k);
     lists.clear(0, n);
     if (DeferredJoin::suits(context, rows, k)) {

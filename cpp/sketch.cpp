@@ -27,6 +27,9 @@ constexpr int kIterations = 3;                    // one less of a small set
 constexpr int64_t kFew = 32768;                   // rows of a small set, in which the time for directions shows
 constexpr double kScale = 0.8;                    // error of sketches relative to that of codes
 constexpr int64_t kChunk = 64;                    // rows in a task
+constexpr size_t kBands = 24;                     // of pairs of similar radii
+constexpr double kMostCost = 0.9;                 // of a scan with sketches, of that without
+constexpr double kSizeCost = 0.005;               // of each size, of the cost without sketches
 // Estimated costs, in processor cycles: of a pair in the scan besides its products, and of a pair that passes.
 constexpr double kPairCycles = 0.4;
 constexpr double kPassedCycles = 70;
@@ -35,17 +38,18 @@ constexpr double kPassedCycles = 70;
 constexpr double kPassedBytesACycle = 20;
 constexpr double kPassedAProduct = 0.25;
 
-double pair_count(const Stored& stored, const Rows* queries) {
+double pair_count(const Stored& stored, const JoinRows& rows) {
     const auto n = static_cast<double>(stored.size());
-    return queries ? n * static_cast<double>(queries->matrix.n_vectors) : n * n / 2;
+    return rows.self() ? n * n / 2 : n * static_cast<double>(rows.size());
 }
 
 int largest_size(const Stored& stored) {
     return static_cast<int>(std::min<int64_t>(stored.rows().matrix.dim / 2, kLargest) / kProjected * kProjected);
 }
 
-// Number of directions in a sketch of `size` coordinates: without the four coordinates of the remainder.
-int sketch_directions(int size) { return size - 4; }
+// Number of directions in a sketch of `size` coordinates, of which four are those of the remainder and as many those of
+// each of `smaller` sizes.
+int sketch_directions(int size, int smaller = 0) { return size - 4 - 4 * smaller; }
 
 // Codes of rows too far from the centre would be equal.
 bool all_rows_close(const Stored& stored) {
@@ -55,14 +59,21 @@ bool all_rows_close(const Stored& stored) {
     return true;
 }
 
-// Computes the directions and chooses the size.
+// What sketches of some sizes, in ascending order, are expected to cost.
+struct Choice {
+    double cost = kInfinity;
+    std::vector<int> sizes;
+    std::vector<double> highest_radii;  // of each size, that of the pairs that it is used for
+};
+
+// Computes the directions and chooses the sizes.
 class Sketcher {
 public:
-    Sketcher(const Stored& stored, const Rows* queries, const Limits& limits, const Isa& isa, Pool& pool,
+    Sketcher(const Stored& stored, const JoinRows& rows, const JoinRadii& radii, const Isa& isa, Pool& pool,
              const Callbacks& callbacks)
         : stored_(stored),
-          queries_(queries),
-          limits_(limits),
+          rows_(rows),
+          radii_(radii),
           coder_(*stored.coder().centred_coder()),
           ops_(*isa.rows),
           isa_(isa),
@@ -97,102 +108,146 @@ public:
         }
     }
 
-    // Takes the directions of the sketches that there are.
-    void use_directions(const Projection& projection) {
-        columns_ = projection.columns();
-        directions_ = projection.directions();
-    }
-
-    // The size of least estimated cost, or 0 for no sketches.
-    int choose(int64_t k, const std::vector<int>& sizes) const {
-        const std::vector<double> shares = passing_shares(k, sizes);
+    // The sizes of least estimated cost, none where sketches would not help.
+    Choice choose(int64_t k, const std::vector<int>& sizes) const {
+        const std::vector<Band> bands = bands_of(k, sizes);
         const double rate = (coarse() ? *isa_.coarse : stored_.coder().scan(isa_)).products_a_cycle;
         const double passed_rate =
             std::min(kPassedBytesACycle, kPassedAProduct * stored_.coder().scan(isa_).products_a_cycle);
-        const auto projected = static_cast<double>(stored_.size() + (queries_ ? queries_->matrix.n_vectors : 0));
-        double least = 0.85 * (static_cast<double>(dim_) / rate + kPairCycles);
-        int best = 0;
-        for (size_t s = 0; s < sizes.size(); ++s) {
-            const double projection = stored_.projection() ? 0
-                                                           : 4 * static_cast<double>(dim_) * sizes[s] / rate *
-                                                                 projected / pair_count(stored_, queries_);
-            const double passed = shares[s] * (kPassedCycles + static_cast<double>(dim_) / passed_rate);
-            const double cost = sizes[s] / rate + kPairCycles + projection + passed;
-            if (cost >= least) continue;
-            least = cost;
-            best = sizes[s];
+        const double passed = kPassedCycles + static_cast<double>(dim_) / passed_rate;
+        const auto projected = static_cast<double>(stored_.size() + (rows_.self() ? 0 : rows_.size()));
+        const double making = 4 * static_cast<double>(dim_) / rate * projected / pair_count(stored_, rows_);
+        const double without = static_cast<double>(dim_) / rate + kPairCycles;
+        const auto n = static_cast<int>(sizes.size());
+        const auto cost = [&](const Band& band, int size) {
+            return size == n ? without : sizes[size] / rate + kPairCycles + band.passing[size] * passed;
+        };
+        Choice best;
+        best.cost = kMostCost * without;
+        const auto consider = [&](const std::vector<int>& chosen) {
+            Choice choice{making * sizes[chosen.back()] + kSizeCost * without * static_cast<double>(chosen.size()),
+                          {},
+                          std::vector<double>(chosen.size(), -kInfinity)};
+            size_t from = 0;  // a higher radius never takes a smaller size
+            for (const Band& band : bands) {
+                size_t least = from;
+                double lowest = kInfinity;
+                for (size_t s = from; s <= chosen.size(); ++s) {
+                    const double own = cost(band, s < chosen.size() ? chosen[s] : n);
+                    if (own >= lowest) continue;
+                    lowest = own;
+                    least = s;
+                }
+                from = least;
+                choice.cost += band.share * lowest;
+                for (size_t s = from; s < chosen.size(); ++s) choice.highest_radii[s] = band.highest;
+            }
+            if (choice.cost >= best.cost) return;
+            for (const int s : chosen) choice.sizes.push_back(sizes[s]);
+            best = std::move(choice);
+        };
+        for (int a = 0; a < n; ++a) {
+            consider({a});
+            for (int b = a + 1; b < n; ++b) {
+                consider({a, b});
+                for (int c = b + 1; c < n; ++c) consider({a, b, c});
+            }
         }
         return best;
     }
 
-    // The projection for sketches of this size. The last call: it releases the sample.
-    std::unique_ptr<const Projection> projection(int size) {
+    // The projection for sketches of these sizes. The last call: it releases the sample.
+    std::unique_ptr<const Projection> projection(const std::vector<int>& sizes) {
         const Part some = part_of(nullptr);
-        double typical = 0;
-        for (double one : remainders_of(some, {size})) typical += one / static_cast<double>(some.squares.size());
+        const std::vector<double> remainders = remainders_of(some, sizes);
+        std::vector<Projection::Size> made;
+        for (size_t s = 0; s < sizes.size(); ++s) made.push_back({sketch_directions(sizes[s], static_cast<int>(s)), 0});
+        for (size_t i = 0; i < remainders.size(); ++i) {
+            made[i % sizes.size()].typical_remainder += remainders[i] / static_cast<double>(some.squares.size());
+        }
         sample_ = {};
-        return std::make_unique<Projection>(directions_, dim_, columns_, sketch_directions(size), typical,
-                                            stored_.coder().scan(isa_));
+        return std::make_unique<Projection>(directions_, dim_, columns_, std::move(made), stored_.coder().scan(isa_));
     }
 
 private:
-    // The share of pairs that sketches of each size let pass, estimated from a part of the rows and of the stored rows:
-    // in a self-join the same part.
-    std::vector<double> passing_shares(int64_t k, const std::vector<int>& sizes) const {
-        const Part stored = part_of(nullptr), rows = queries_ ? part_of(queries_) : stored;
-        const std::vector<double> radii =
-            queries_ && limits_.queries ? limited(rows.measured, limits_.queries) : final_radii(rows.measured, k);
-        const std::vector<double> stored_radii = !queries_        ? radii
-                                                 : limits_.stored ? limited(stored.measured, limits_.stored)
+    // Pairs of similar radii, the higher one of row and stored row.
+    struct Band {
+        double highest;               // radius
+        double share;                 // of all pairs
+        std::vector<double> passing;  // of these pairs, the share that sketches of each size let pass
+    };
+
+    // Estimated from a part of the rows and of the stored rows: in a self-join the same part.
+    std::vector<Band> bands_of(int64_t k, const std::vector<int>& sizes) const {
+        const Part stored = part_of(nullptr), rows = rows_.self() ? stored : part_of(&rows_);
+        const std::vector<double> radii = radii_.rows ? some_of(*radii_.rows, rows) : final_radii(rows, k);
+        const std::vector<double> stored_radii = rows_.self()     ? radii
+                                                 : radii_.columns ? some_of(*radii_.columns, stored)
                                                                   : std::vector<double>{0};
         const std::vector<double> stored_remainders = remainders_of(stored, sizes),
                                   remainders = remainders_of(rows, sizes);
         // The length of the errors of sketches does not depend on their size.
         const double error = (coarse() ? 2 : 1) * kScale * stored_.stats(stored_.blocks() / 2).scale *
                              std::sqrt(static_cast<double>(dim_) / 12);
-        std::vector<int64_t> passing(sizes.size());
-        int64_t pairs = 0;
+        struct Pair {
+            double radius;
+            size_t passes;  // sketches of so many sizes
+        };
+        std::vector<Pair> pairs;
         for (size_t a = 0; a < rows.squares.size(); ++a) {
-            for (size_t b = 0; b < (queries_ ? stored.squares.size() : a); ++b, ++pairs) {
+            for (size_t b = 0; b < (rows_.self() ? a : stored.squares.size()); ++b) {
                 const double radius = std::max(radii[a % radii.size()], stored_radii[b % stored_radii.size()]);
+                const double bound = radius + 2 * error;
                 double square = 0;
-                for (size_t s = 0, j = 0; s < sizes.size(); ++s) {
+                size_t s = 0;
+                for (size_t j = 0; s < sizes.size(); ++s) {
                     for (; static_cast<int>(j) < sketch_directions(sizes[s]); ++j) {
                         const double off = rows.products[a * columns_ + j] - stored.products[b * columns_ + j];
                         square += off * off;
                     }
                     const double off = remainders[a * sizes.size() + s] - stored_remainders[b * sizes.size() + s];
-                    const double bound = radius + 2 * error;
                     if (square + off * off > bound * bound) break;  // larger sketches exclude the pair too
-                    ++passing[s];
                 }
+                pairs.push_back({radius, s});
             }
         }
-        std::vector<double> shares;
-        for (int64_t count : passing) shares.push_back(static_cast<double>(count) / static_cast<double>(pairs));
-        return shares;
+        std::sort(pairs.begin(), pairs.end(), [](const Pair& a, const Pair& b) { return a.radius < b.radius; });
+        std::vector<Band> bands;
+        for (size_t first = 0, end; first < pairs.size(); first = end) {
+            end = pairs.size() * (bands.size() + 1) / kBands;
+            if (end <= first) end = first + 1;
+            const double highest = pairs[end - 1].radius;
+            while (end < pairs.size() && pairs[end].radius == highest) ++end;
+            Band band{highest, static_cast<double>(end - first) / static_cast<double>(pairs.size()),
+                      std::vector<double>(sizes.size())};
+            for (size_t i = first; i < end; ++i) {
+                for (size_t s = 0; s < pairs[i].passes; ++s) band.passing[s] += 1.0 / static_cast<double>(end - first);
+            }
+            bands.push_back(std::move(band));
+        }
+        return bands;
     }
 
     // A few hundred rows at even distances.
     struct Part {
-        std::vector<int32_t> measured;  // rows whose radius is estimated
-        std::vector<float> products;    // inner products with the directions
+        std::vector<int64_t> positions;
+        std::vector<int32_t> rows;
+        std::vector<float> products;  // inner products with the directions
         std::vector<double> squares;
     };
 
     // Takes stored rows if rows is null. They differ from the sample, to which the directions are fitted.
-    Part part_of(const Rows* rows) const {
-        const int64_t n = rows ? rows->matrix.n_vectors : stored_.size(), size = std::min(kTried, n);
-        const int64_t measured = std::min(kMeasured, size);
+    Part part_of(const JoinRows* rows) const {
+        const int64_t n = rows ? rows->size() : stored_.size(), size = std::min(kTried, n);
         Part out;
         out.squares.resize(size);
         std::vector<float> moved(size * stride_);
         for (int64_t a = 0; a < size; ++a) {
-            const int64_t i = (2 * a + 1) * n / (2 * size);
-            const int32_t row = rows ? static_cast<int32_t>(i) : stored_.row(i);
-            if (a * measured % size < measured) out.measured.push_back(row);
+            const int64_t position = (2 * a + 1) * n / (2 * size);
+            out.positions.push_back(position);
+            out.rows.push_back(rows ? rows->row(position) : stored_.row(position));
             float* own = &moved[a * stride_];
-            read_centred(rows ? *rows : stored_.rows(), row, own);
+            read_centred(rows ? rows->rows() : stored_.rows(), out.rows.back(), own);
             for (int64_t c = 0; c < dim_; ++c) out.squares[a] += static_cast<double>(own[c]) * own[c];
         }
         out.products.resize(size * columns_);
@@ -224,16 +279,21 @@ private:
         }
     }
 
-    std::vector<double> limited(const std::vector<int32_t>& which, const double* limits) const {
-        std::vector<double> radii;
-        for (const int32_t row : which) radii.push_back(stored_.coder().radius_of(limits[row]));
-        return radii;
+    std::vector<double> some_of(const Radii& radii, const Part& part) const {
+        std::vector<double> some;
+        for (const int64_t position : part.positions) some.push_back(radii[position]);
+        return some;
     }
 
-    // Approximate radius of the k-th neighbour of some rows, from codes only.
-    std::vector<double> final_radii(const std::vector<int32_t>& which, int64_t k) const {
+    // Approximate radius of the k-th neighbour of some rows of a part, from codes only.
+    std::vector<double> final_radii(const Part& part, int64_t k) const {
+        std::vector<int32_t> which;
+        const auto size = static_cast<int64_t>(part.rows.size()), measured = std::min(kMeasured, size);
+        for (int64_t a = 0; a < size; ++a) {
+            if (a * measured % size < measured) which.push_back(part.rows[a]);
+        }
         const auto n = static_cast<int>(which.size());
-        const Rows& rows = queries_ ? *queries_ : stored_.rows();
+        const Rows& rows = rows_.rows();
         CodedBlock coded;
         stored_.encode(rows, which.data(), n, 0, coded);
         const std::vector<double> any(std::max(n, stored_.max_block_size()), 0);
@@ -312,8 +372,8 @@ private:
     }
 
     const Stored& stored_;
-    const Rows* queries_;
-    Limits limits_;
+    const JoinRows& rows_;
+    JoinRadii radii_;
     const CentredCoder& coder_;
     const RowOps& ops_;
     const Isa& isa_;
@@ -326,38 +386,42 @@ private:
 
 }  // namespace
 
-bool sketches_may_help(const Stored& stored, const Rows* queries, int64_t k, int size, const Isa& isa) {
+bool sketches_may_help(const Stored& stored, const JoinRows& rows, int size, const Isa& isa) {
     const CentredCoder* coder = stored.coder().centred_coder();
     if (!coder || !coder->can_sketch() || size == 0) return false;
     if (size > 0) return size <= padded(stored.rows().matrix.dim, 4);
     if (stored.coder().scan(isa).products_a_cycle < kSlowest) return false;
-    if (k <= stored.sketch_max_k()) return true;
-    const double pairs = pair_count(stored, queries), products = pairs * static_cast<double>(stored.rows().matrix.dim);
+    if (stored.projection()) return true;
+    const double pairs = pair_count(stored, rows), products = pairs * static_cast<double>(stored.rows().matrix.dim);
     const bool many = (stored.size() >= kSmallest && pairs >= kFewestPairs) ||
                       (stored.size() >= kSmallestWide && products >= kFewestProducts);
     return many && largest_size(stored) >= 2 * kProjected && all_rows_close(stored);
 }
 
-bool use_sketches(Stored& stored, const Rows* queries, int64_t k, int size, const Limits& limits, const Isa& isa,
+bool use_sketches(Stored& stored, const JoinRows& rows, int64_t k, int size, const JoinRadii& radii, const Isa& isa,
                   Pool& pool, const Callbacks& callbacks) {
-    if (!sketches_may_help(stored, queries, k, size, isa)) return false;
-    if (k <= stored.sketch_max_k() || (size > 0 && stored.projection())) return true;
-    std::optional<Sketcher> sketcher(std::in_place, stored, queries, limits, isa, pool, callbacks);
-    if (stored.projection()) {
-        sketcher->use_directions(*stored.projection());
-        if (!sketcher->choose(k, {static_cast<int>(stored.sketches().bytes())})) return false;
-    } else {
-        const int largest = largest_size(stored);
-        sketcher->find_directions(size > 0 ? static_cast<int>(padded(size, kProjected)) : largest);
+    if (!sketches_may_help(stored, rows, size, isa)) return false;
+    if (stored.projection()) return true;
+    std::optional<Sketcher> sketcher(std::in_place, stored, rows, radii, isa, pool, callbacks);
+    const int largest = largest_size(stored);
+    sketcher->find_directions(size > 0 ? static_cast<int>(padded(size, kProjected)) : largest);
+    Choice choice{0, {size}, {kInfinity}};
+    if (size >= 2 * kProjected && radii.rows) {
+        // A smaller size for half of the rows.
+        std::vector<double> sorted = *radii.rows;
+        const auto middle = sorted.begin() + static_cast<int64_t>(sorted.size() / 2);
+        std::nth_element(sorted.begin(), middle, sorted.end());
+        choice.sizes = {size / (2 * kProjected) * kProjected, size};
+        choice.highest_radii = {*middle, kInfinity};
+    } else if (size < 0) {
         std::vector<int> sizes;
         for (int one = 2 * kProjected; one <= largest; one += kProjected) sizes.push_back(one);
-        if (size < 0) size = sketcher->choose(k, sizes);
-        if (size == 0) return false;
-        auto projection = sketcher->projection(size);
-        sketcher.reset();  // free its memory before the sketches are made
-        stored.add_sketches(std::move(projection), pool, callbacks);
+        choice = sketcher->choose(k, sizes);
     }
-    stored.raise_sketch_max_k(k);
+    if (choice.sizes.empty()) return false;
+    auto projection = sketcher->projection(choice.sizes);
+    sketcher.reset();  // free its memory before the sketches are made
+    stored.add_sketches(std::move(projection), std::move(choice.highest_radii), pool, callbacks);
     return true;
 }
 

@@ -11,30 +11,33 @@
 // For most embeddings a third of the coordinates excludes almost every pair; the pairs that pass are checked again with
 // the full codes, one at a time.
 //
-// Choice of the size. Codes give approximate distances to the k-th neighbour for a sample of the queries, where no
-// limits are known. Pairs of the sample with a sample of the stored rows then give the share of pairs that sketches of
-// each size would let pass. The size of least estimated cost is taken, or none. The choice affects speed only. Sketches
-// are made once; later calls use or ignore them.
+// Choice of the sizes. The farther apart pairs may be, the more coordinates are needed to exclude most of them, and the
+// distances to the k-th neighbour of different rows differ much: so rows have sketches of up to three sizes, and a pair
+// takes the one that is made for its radius, or none (Filter). Pairs of a sample of the rows and of the stored rows
+// give the share that each size would let pass of the pairs of similar radii; where no radii are known, codes give
+// approximate ones for a part of the sample. The sizes and limits of least estimated cost are taken, or none. The
+// choice affects speed only. Sketches are made once, for all later calls.
 #pragma once
 
+#include "join_rows.hpp"
 #include "pool.hpp"
-#include "stored.hpp"
 
 namespace vicinal {
 
-// Whether sketches are possible and the join is large enough to choose their size. `queries` null: a self-join. `size`
-// is a number of coordinates, 0 for none, -1 to choose.
-bool sketches_may_help(const Stored& stored, const Rows* queries, int64_t k, int size, const Isa& isa);
+// Whether sketches are possible and there are some, or the join is large enough to choose their sizes. `size` is a
+// number of coordinates, 0 for none, -1 to choose; where a number is given, half of the rows have sketches of half of
+// it.
+bool sketches_may_help(const Stored& stored, const JoinRows& rows, int size, const Isa& isa);
 
-// Distances beyond which a cross join wants no pair: of each given query and each given stored row. Null where they are
-// not known.
-struct Limits {
-    const double* queries = nullptr;
-    const double* stored = nullptr;
+// The radii of the rows of a join and of the stored rows, by position; null where they are not known, and in a
+// self-join those of the stored rows.
+struct JoinRadii {
+    const Radii* rows = nullptr;
+    const Radii* columns = nullptr;
 };
 
 // Decides whether a join uses sketches, and gives the stored rows sketches if they have none yet.
-bool use_sketches(Stored& stored, const Rows* queries, int64_t k, int size, const Limits& limits, const Isa& isa,
+bool use_sketches(Stored& stored, const JoinRows& rows, int64_t k, int size, const JoinRadii& radii, const Isa& isa,
                   Pool& pool, const Callbacks& callbacks);
 
 }  // namespace vicinal

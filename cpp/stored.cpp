@@ -49,7 +49,7 @@ Stored::Stored(const Rows& rows, const Coder& coder, Copies&& copies, Order&& or
       copies_(std::move(copies)),
       blocks_(choose_firsts(order, coder)),
       panels_(blocks_.panels(), layout_of(coder, rows.matrix.dim)),
-      layer_(blocks_, panels_, Layer::Of::codes, coder.sum() == Sum::products || coder.sum() == Sum::absolutes,
+      layer_(blocks_, panels_, coder.sum() == Sum::products || coder.sum() == Sum::absolutes,
              coder.sum() == Sum::squares, false),
       order_(std::move(order.rows)),
       ops_(isa.rows),
@@ -59,7 +59,7 @@ Stored::Stored(const Rows& rows, const Coder& coder, Copies&& copies, Order&& or
     const int64_t n = size(), dim = rows.matrix.dim;
     if (coder.coarse()) {
         const bool products = coder.sum() == Sum::products;
-        coarse_ = std::make_unique<Layer>(blocks_, panels_, Layer::Of::codes, products, !products, true);
+        coarse_ = std::make_unique<Layer>(blocks_, panels_, products, !products, true);
     }
     pool.run(blocks(), callbacks, [&](int, int64_t b) {
         CodedBlock coded;
@@ -108,27 +108,55 @@ void Stored::encode(const Rows& rows, const int32_t* which, int n, int region, C
     double highest = 0;
     for (int i = 0; i < n; ++i) highest = std::max(highest, coder_->peak(rows, which[i], region));
     coder_->encode(rows, which, n, region, highest, out);
-    if (projection_) sketch(rows, which, n, out.sketch);
+    if (projection_) sketch(rows, which, n, out.sketches);
 }
 
 void Stored::sketch(const Rows& rows, const int32_t* which, int n, Sketches& out) const {
     coder_->centred_coder()->sketch(rows, which, n, *projection_, out);
 }
 
-void Stored::add_sketches(std::unique_ptr<const Projection> projection, Pool& pool, const Callbacks& callbacks) {
-    const int64_t bytes = projection->kept() + 4;
+void Stored::add_sketches(std::unique_ptr<const Projection> projection, std::vector<double> highest_radii, Pool& pool,
+                          const Callbacks& callbacks) {
+    const std::vector<Projection::Size>& sizes = projection->sizes();
+    const auto n_sizes = static_cast<int>(sizes.size());
+    const int64_t bytes = projection->kept() + 4 * n_sizes;
     auto panels = std::make_unique<Panels>(blocks_.panels(), Layout{bytes, padded(bytes, kRowAlign), 4, 128});
-    auto sketches = std::make_unique<Layer>(blocks_, *panels, Layer::Of::sketches, false, false, coder_->coarse());
+    std::vector<Layer> sketches;
+    for (int s = 0; s < n_sizes; ++s) {
+        sketches.emplace_back(blocks_, *panels, s, n_sizes, sizes[s].columns + 4 * (s + 1), coder_->coarse());
+    }
     pool.run(blocks(), callbacks, [&](int, int64_t block) {
         Sketches made;
         coder_->centred_coder()->sketch(rows_, &order_[blocks_.first(block)], blocks_.size(block), *projection, made);
-        panels->pack(blocks_.panel(block), made.codes.data(), made.stats.size);
-        sketches->put(block, made);
+        panels->pack(blocks_.panel(block), made.codes.data(), blocks_.size(block));
+        for (int s = 0; s < n_sizes; ++s) sketches[s].put(block, made.sizes[s]);
     });
     if (size() < kFew) layer_.keep_columns();
     projection_ = std::move(projection);
     sketch_panels_ = std::move(panels);
     sketches_ = std::move(sketches);
+    highest_radii_ = std::move(highest_radii);
+}
+
+std::vector<int32_t> Stored::arrange(const std::vector<double>& radii, Pool& pool) {
+    if (arranged_) return {};
+    std::vector<int32_t> places(size());
+    // Without callbacks, which could interrupt it.
+    pool.run(blocks(), {}, [&](int, int64_t block) {
+        const int64_t first = blocks_.first(block), n = blocks_.size(block), panel = blocks_.panel(block);
+        const std::vector<int32_t> order = order_by(&radii[first], n);
+        for (int64_t i = 0; i < n; ++i) places[first + i] = static_cast<int32_t>(first) + order[i];
+        vicinal::arrange(&order_[first], order);
+        if (!class_of_.empty()) vicinal::arrange(&class_of_[first], order);
+        panels_.arrange(panel, order);
+        layer_.arrange(block, order);
+        if (coarse_) coarse_->arrange(block, order);
+        if (sketch_panels_) sketch_panels_->arrange(panel, order);
+        for (Layer& layer : sketches_) layer.arrange(block, order);
+    });
+    if (layer_.keeps_columns()) layer_.keep_columns();
+    arranged_ = true;
+    return places;
 }
 
 void Stored::distances_to_means(const float* rows, int64_t n, int64_t stride, std::vector<float>& out) const {

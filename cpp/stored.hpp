@@ -25,16 +25,21 @@ public:
     int64_t first(int64_t block) const { return blocks_.first(block); }
     int64_t blocks() const { return blocks_.count(); }
     const BlockStats& stats(int64_t block) const { return layer_.stats(block); }
-    // Adds sketches. If the call is interrupted, there are none.
-    void add_sketches(std::unique_ptr<const Projection> projection, Pool& pool, const Callbacks& callbacks);
+    // Adds sketches of each size of the projection; highest_radii: of each, that of the pairs that it is used for. If
+    // the call is interrupted, there are none.
+    void add_sketches(std::unique_ptr<const Projection> projection, std::vector<double> highest_radii, Pool& pool,
+                      const Callbacks& callbacks);
     const Projection* projection() const { return projection_.get(); }
     // Makes the sketches of other rows, as `encode` does with their codes if the stored rows have sketches.
     void sketch(const Rows& rows, const int32_t* which, int n, Sketches& out) const;
-    // The highest k for which sketches are known to be faster; 0 if unknown.
-    int64_t sketch_max_k() const { return sketch_max_k_; }
-    void raise_sketch_max_k(int64_t k) { sketch_max_k_ = std::max(sketch_max_k_, k); }
-    // Only after add_sketches.
-    const Layer& sketches() const { return *sketches_; }
+    // The sketches in ascending order of their sizes; empty before add_sketches.
+    size_t sketches() const { return sketches_.size(); }
+    const Layer& sketch(size_t number) const { return sketches_[number]; }
+    double highest_radius(size_t number) const { return highest_radii_[number]; }
+    // Sorts the rows of each block by these radii of their positions, and the radii with them, if it was not done
+    // before. Returns the earlier place of each position, or nothing if it was done before.
+    bool arranged() const { return arranged_; }
+    std::vector<int32_t> arrange(const std::vector<double>& radii, Pool& pool);
     // The coarse codes; null where the coder has none.
     const Layer* coarse() const { return coarse_.get(); }
     // Codes other rows, such as queries, in the same way, from the centre of a region.
@@ -74,8 +79,9 @@ private:
     std::unique_ptr<Layer> coarse_;
     std::unique_ptr<const Projection> projection_;
     std::unique_ptr<Panels> sketch_panels_;
-    std::unique_ptr<Layer> sketches_;
-    int64_t sketch_max_k_ = 0;
+    std::vector<Layer> sketches_;        // of each size
+    std::vector<double> highest_radii_;  // of the pairs that each size is used for
+    bool arranged_ = false;
     std::vector<int32_t> order_;
     std::vector<int32_t> class_of_;  // index in copies_ of the row at each position; empty where there are no copies
     const RowOps* ops_;

@@ -15,12 +15,17 @@ Tiles::Tiles(const Layer& layer, const Coder& coder, const Isa& isa, int64_t max
       survivors_(std::make_unique_for_overwrite<Survivor[]>(row_thresholds_.base.size() * kPanel)) {}
 
 void Tiles::set_rows(const CodedBlock& coded) {
-    const bool sketch = layer_.of() == Layer::Of::sketches;
-    const std::vector<int8_t>& codes = sketch ? coded.sketch.codes : coded.codes;
-    row_stats_ = sketch ? coded.sketch.stats : layer_.coarse() ? coded.coarse.stats : coded.stats;
-    codes_ = codes.data();
+    if (layer_.sketch() != Layer::kCodes) {
+        row_stats_ = coded.sketches.sizes[layer_.sketch()].stats;
+        unpacked_.resize(row_thresholds_.base.size() * layer_.row_bytes());
+        layer_.unpack(coded.sketches, unpacked_.data());
+        codes_ = unpacked_.data();
+        return;
+    }
+    row_stats_ = layer_.coarse() ? coded.coarse.stats : coded.stats;
+    codes_ = coded.codes.data();
     if (!layer_.coarse()) return;
-    unpacked_.assign(codes.begin(), codes.end());
+    unpacked_.assign(coded.codes.begin(), coded.codes.end());
     halve(unpacked_.data(), static_cast<int64_t>(unpacked_.size()));
     codes_ = unpacked_.data();
 }
@@ -32,21 +37,18 @@ void Tiles::set_stored_rows(const Layer& layer, int64_t block) {
     codes_ = unpacked_.data();
 }
 
-ScanJob Tiles::job() const {
+ScanJob Tiles::job(int first_row, int end, int first_column) const {
     ScanJob job = {};
-    job.rows = codes_;
+    job.rows = codes_ + first_row * layer_.row_bytes();
     job.row_bytes = layer_.row_bytes();
-    job.n_rows = static_cast<int>(padded(row_stats_.size, scan_.row_step));
+    job.n_rows = static_cast<int>(padded(end - first_row, scan_.row_step));
     job.groups = layer_.groups();
-    job.row_base = row_thresholds_.base.data();
-    job.row_threshold = row_thresholds_.least_score.data();
-    return job;
-}
-
-void Tiles::set_panel(ScanJob& job, int first_column) const {
+    job.row_base = &row_thresholds_.base[first_row];
+    job.row_threshold = &row_thresholds_.least_score[first_row];
     job.panel = layer_.at(block_, first_column);
     job.column_base = &column_thresholds_.base[first_column];
     job.column_threshold = &column_thresholds_.least_score[first_column];
+    return job;
 }
 
 void Tiles::begin(int64_t block, const double* row_radii, const double* column_radii) {
@@ -85,15 +87,20 @@ const Candidate* Tiles::candidates(int first_column, const Survivor* pairs, size
 void Tiles::fill_scores(int first_row) {
     const int64_t stride = padded(layer_.stats(block_).size, kPanel);
     scores_.resize(kRowStep * stride);
-    ScanJob job = this->job();
-    job.rows += first_row * job.row_bytes;
-    job.row_base += first_row;
-    job.row_threshold += first_row;
-    job.n_rows = static_cast<int>(padded(std::min(kRowStep, row_stats_.size - first_row), scan_.row_step));
+    const int end = std::min(first_row + kRowStep, row_stats_.size);
     for (int column = 0; column < layer_.stats(block_).size; column += kPanel) {
-        set_panel(job, column);
-        scan_.scores(job, scores_.data() + column, stride);
+        scan_.scores(job(first_row, end, column), scores_.data() + column, stride);
     }
+}
+
+// The tiles of sketches of this size, or of coarse codes or codes, with the thresholds of the block.
+Tiles& Filter::begin(size_t size, int64_t block, const double* row_radii, const double* column_radii) {
+    if (size == sketches_.size() && !coarse_) return tiles;
+    Tiles& of = size < sketches_.size() ? sketches_[size].tiles : *coarse_;
+    bool& begun = size < sketches_.size() ? sketches_[size].begun : coarse_begun_;
+    if (!begun) of.begin(block, row_radii, column_radii);
+    begun = true;
+    return of;
 }
 
 }  // namespace vicinal

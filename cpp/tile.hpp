@@ -48,10 +48,20 @@ public:
     // occurs once. keep(row, column) excludes pairs.
     template <class Keep, class Use>
     void scan(bool diagonal, Keep&& keep, Use&& use);
+    // The same of one panel and the rows [first_row, end); first_row is a multiple of row_step().
+    template <class Keep, class Use>
+    void scan(int first_column, int first_row, int end, bool diagonal, Keep&& keep, Use&& use);
+    int row_step() const { return scan_.row_step; }
+    // The rows of which some are paired with a panel: on the diagonal, those beyond its last column are paired with
+    // its columns in their own panel.
+    int rows_of(int first_column, bool diagonal) const {
+        return diagonal ? std::min(first_column + kPanel, row_stats_.size) : row_stats_.size;
+    }
     // Filters a panel's pairs by the scores of this layer and returns how many are left.
     size_t narrow(int first_column, Survivor* pairs, size_t n);
     // The panel's pairs with the bounds that the scores of this layer give.
     const Candidate* candidates(int first_column, const Survivor* pairs, size_t n);
+    int columns() const { return layer_.stats(block_).size; }
     // Whether any pair of the rows and the current block can pass.
     bool any() const { return row_thresholds_.any || column_thresholds_.any; }
     // Whether the scores of the current block give upper bounds of distances.
@@ -64,11 +74,10 @@ public:
     int32_t row_base(int row) const { return row_thresholds_.base[row]; }
 
 private:
-    ScanJob job() const;
+    // The rows [first_row, end) and a panel of the current block.
+    ScanJob job(int first_row, int end, int first_column) const;
     // Computes the scores of kRowStep rows from first_row on.
     void fill_scores(int first_row);
-    // Sets the job's columns to a panel of the current block.
-    void set_panel(ScanJob& job, int first_column) const;
 
     const Layer& layer_;
     const Coder& coder_;
@@ -88,50 +97,122 @@ private:
 };
 
 // Finds the pairs that can be within a radius: by the codes alone, or first by a layer whose scan is faster, the coarse
-// codes or the sketches, and then, pair by pair, by the codes.
+// codes or sketches, and then, pair by pair, by the codes.
+//
+// The higher the radii, the more coordinates a sketch needs to exclude most pairs. Each pair takes the smallest sketch
+// that is made for its radius, the higher one of row and column, or none. Rows of a block are sorted by their radii
+// (Stored::arrange), so that a few ranges of rows share a size.
 class Filter {
 public:
     Filter(const Stored& stored, const Isa& isa) : tiles(stored.layer(), stored.coder(), isa) {
-        if (stored.coarse()) first.emplace(*stored.coarse(), stored.coder(), isa);
+        if (stored.coarse()) coarse_.emplace(*stored.coarse(), stored.coder(), isa);
     }
-    void use_sketches(const Stored& stored, const Isa& isa) { first.emplace(stored.sketches(), stored.coder(), isa); }
+    void use_sketches(const Stored& stored, const Isa& isa) {
+        sketches_.clear();
+        for (size_t s = 0; s < stored.sketches(); ++s) {
+            sketches_.push_back({Tiles(stored.sketch(s), stored.coder(), isa), stored.highest_radius(s)});
+        }
+        const int step = tiles.row_step();
+        step_ = kRows % step == 0 ? kRows : kRowStep;
+    }
+
+    // Calls load(tiles) for each layer.
+    template <class Load>
+    void load(Load&& load) {
+        load(tiles);
+        if (coarse_) load(*coarse_);
+        for (Sketch& sketch : sketches_) load(sketch.tiles);
+    }
 
     // As Tiles::begin and Tiles::scan.
     template <class Keep, class Use>
     void scan(int64_t block, const double* row_radii, const double* column_radii, bool diagonal, Keep&& keep,
-              Use&& use) {
-        tiles.begin(block, row_radii, column_radii);
-        if (!tiles.any()) return;
-        if (!first) return tiles.scan(diagonal, keep, use);
-        first->begin(block, row_radii, column_radii);
-        first->scan(diagonal, keep, [&](int column, Survivor* pairs, size_t n) {
-            n = tiles.narrow(column, pairs, n);
-            if (n > 0) use(column, pairs, n);
-        });
-    }
+              Use&& use);
 
     Tiles tiles;
-    std::optional<Tiles> first;
+
+private:
+    static constexpr int kRows = 24;  // share a size; a multiple of the rows of a tile of most scans
+
+    struct Sketch {
+        Tiles tiles;
+        double highest_radius;  // of the pairs it is used for
+        bool begun = false;
+    };
+    // The number of the sketches for pairs of this radius, or the number of sizes.
+    uint8_t size_for(double radius) const {
+        uint8_t size = 0;
+        while (size < sketches_.size() && !(radius <= sketches_[size].highest_radius)) ++size;
+        return size;
+    }
+    // The size that `n` rows need, `step` at a time.
+    void choose_sizes(const double* radii, int n, int step, std::vector<uint8_t>& out) const {
+        out.clear();
+        for (int first = 0; first < n; first += step) {
+            out.push_back(size_for(*std::max_element(radii + first, radii + std::min(n, first + step))));
+        }
+    }
+    Tiles& begin(size_t size, int64_t block, const double* row_radii, const double* column_radii);
+
+    std::optional<Tiles> coarse_;
+    std::vector<Sketch> sketches_;
+    bool coarse_begun_ = false;
+    int step_ = kRowStep;
+    std::vector<uint8_t> row_sizes_, column_sizes_;
 };
 
 template <class Keep, class Use>
 void Tiles::scan(bool diagonal, Keep&& keep, Use&& use) {
-    const BlockStats& columns = layer_.stats(block_);
-    if (!row_thresholds_.any && !column_thresholds_.any) return;
-    ScanJob job = this->job();
-    for (int first = 0; first < columns.size; first += kPanel) {
-        set_panel(job, first);
-        // Rows beyond the panel's last column are paired with these columns in their own panel.
-        if (diagonal) job.n_rows = static_cast<int>(padded(std::min(first + kPanel, row_stats_.size), scan_.row_step));
-        const size_t passed = scan_.survivors(job, survivors_.get());
-        size_t kept = 0;
-        for (size_t i = 0; i < passed; ++i) {
-            const Survivor s = survivors_[i];
-            const int column = first + s.column;
-            if (s.row >= row_stats_.size || column >= columns.size || (diagonal && s.row >= column)) continue;
-            if (keep(s.row, column)) survivors_[kept++] = s;
+    if (!any()) return;
+    for (int first = 0; first < layer_.stats(block_).size; first += kPanel) {
+        scan(first, 0, rows_of(first, diagonal), diagonal, keep, use);
+    }
+}
+
+template <class Keep, class Use>
+void Tiles::scan(int first_column, int first_row, int end, bool diagonal, Keep&& keep, Use&& use) {
+    const int n_columns = layer_.stats(block_).size;
+    const size_t passed = scan_.survivors(job(first_row, end, first_column), survivors_.get());
+    size_t kept = 0;
+    for (size_t i = 0; i < passed; ++i) {
+        Survivor s = survivors_[i];
+        s.row += static_cast<uint16_t>(first_row);
+        const int column = first_column + s.column;
+        if (s.row >= row_stats_.size || column >= n_columns || (diagonal && s.row >= column)) continue;
+        if (keep(s.row, column)) survivors_[kept++] = s;
+    }
+    if (kept > 0) use(first_column, survivors_.get(), kept);
+}
+
+template <class Keep, class Use>
+void Filter::scan(int64_t block, const double* row_radii, const double* column_radii, bool diagonal, Keep&& keep,
+                  Use&& use) {
+    tiles.begin(block, row_radii, column_radii);
+    if (!tiles.any()) return;
+    coarse_begun_ = false;
+    for (Sketch& sketch : sketches_) sketch.begun = false;
+    const auto check = [&](int column, Survivor* pairs, size_t n) {
+        n = tiles.narrow(column, pairs, n);
+        if (n > 0) use(column, pairs, n);
+    };
+    if (sketches_.empty()) {
+        if (!coarse_) return tiles.scan(diagonal, keep, use);
+        return begin(0, block, row_radii, column_radii).scan(diagonal, keep, check);
+    }
+    const int n_columns = tiles.columns();
+    choose_sizes(row_radii, tiles.rows().size, step_, row_sizes_);
+    choose_sizes(column_radii, n_columns, kPanel, column_sizes_);
+    for (int column = 0; column < n_columns; column += kPanel) {
+        const int all = tiles.rows_of(column, diagonal);
+        const uint8_t least = column_sizes_[column / kPanel];
+        for (int first = 0, end; first < all; first = end) {
+            const uint8_t size = std::max(least, row_sizes_[first / step_]);
+            end = first;
+            while (end < all && std::max(least, row_sizes_[end / step_]) == size) end = std::min(all, end + step_);
+            Tiles& of = begin(size, block, row_radii, column_radii);
+            if (&of == &tiles) tiles.scan(column, first, end, diagonal, keep, use);
+            else if (of.any()) of.scan(column, first, end, diagonal, keep, check);
         }
-        if (kept > 0) use(first, survivors_.get(), kept);
     }
 }
 

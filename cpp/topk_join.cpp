@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <limits>
 #include <numeric>
-#include <ranges>
 
 #include "join_tasks.hpp"
 
@@ -63,7 +62,6 @@ void TopKJoin::resume() {
 }
 
 void TopKJoin::limit(const Limits& limits) {
-    limits_ = limits;
     const Coder& coder = stored_.coder();
     for (int64_t position = 0; !rows_.self() && position < rows_.size(); ++position) {
         lower_radius(row_side_.radii, position, coder.radius_of(limits.queries[rows_.row(position)]));
@@ -92,7 +90,10 @@ void TopKJoin::run(int64_t& finished, const std::function<void()>& save) {
             [&](int worker, int64_t task) { join(workers_[worker], plan_.task(task)); }, save, all);
     };
     run(plan_.n_near());
-    if (plan_.n_further > 0) prepare_sketches();
+    if (plan_.n_further > 0) {
+        Radii* columns = column_side_ == &own_column_side_ ? &own_column_side_.radii : nullptr;
+        prepare_sketches(context_, rows_, k_, row_side_.radii, columns, workers_);
+    }
     run(all);
     context_.stats.seconds_scan = scanning.seconds();
     for (const Worker& worker : workers_) context_.stats.candidates += worker.measure.count();
@@ -168,17 +169,6 @@ void TopKJoin::seed_from_survivors(Worker& worker, int64_t row_block, const std:
             lower_radius(row_side_.radii, first_row + static_cast<int64_t>(i), coder.radius_of(own.back()));
         }
     }
-}
-
-void TopKJoin::prepare_sketches() {
-    // The distances found in the near tasks are about the final ones.
-    std::vector<double> found(rows_.rows().matrix.n_vectors, kInfinity);
-    for (int64_t p = 0; p < rows_.size(); ++p) found[rows_.row(p)] = row_side_.lists->worst(rows_.row(p));
-    Limits limits = limits_;
-    const auto is_found = [&](int64_t p) { return found[rows_.row(p)] < kInfinity; };
-    const bool all = std::ranges::all_of(std::views::iota(int64_t{0}, rows_.size()), is_found);
-    if (!limits.queries && all) limits.queries = found.data();
-    vicinal::prepare_sketches(context_, rows_, k_, limits, workers_);
 }
 
 void TopKJoin::join(Worker& worker, const JoinPlan::Task& task) {

@@ -16,9 +16,14 @@
 #include "join_rows.hpp"
 #include "measure.hpp"
 #include "plan.hpp"
-#include "sketch.hpp"
 
 namespace vicinal {
+
+// Distances beyond which a join wants no pair: of each given query and each given stored row.
+struct Limits {
+    const double* queries;
+    const double* stored;
+};
 
 // The lists of the stored rows in a cross join, one for each given row, and the number by which they name the first
 // query.
@@ -74,7 +79,6 @@ private:
     void seed(Worker& worker, int64_t row_block);
     void seed_from_scores(Worker& worker, int64_t row_block, int64_t column_block);
     void seed_from_survivors(Worker& worker, int64_t row_block, const std::vector<int32_t>& column_blocks);
-    void prepare_sketches();
     void join(Worker& worker, const JoinPlan::Task& task);
     void scan(Worker& worker, int64_t row_block, int64_t column_block);
     const double* row_radii(Worker& worker, int64_t block);
@@ -97,7 +101,6 @@ private:
     Side row_side_, own_column_side_;
     Side* column_side_;  // that of the rows in a self-join; null in a search: no pair counts for the columns
     int64_t first_query_;
-    Limits limits_;
     std::vector<double> none_;  // the radii of columns in a search
     std::vector<double> unbounded_;
     std::vector<int32_t> blocks_from_;  // where pairs count for columns: the block of every kPanel-th position

@@ -14,7 +14,7 @@
 namespace vicinal {
 namespace {
 
-constexpr int kRows = 4;
+constexpr int kRows = 3;
 constexpr int kVectors = 2;
 constexpr int kWidth = 8 * kVectors;
 constexpr int kStrip = 4 * kWidth;  // bytes of a group of the columns of a tile

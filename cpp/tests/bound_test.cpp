@@ -153,7 +153,7 @@ private:
                 float lower;
                 coder.lower_bounds(rows, columns, first, &out[i], 1, &lower);
                 CHECK(lower <= radii[row]);
-                if (upper_bounds && layer_.of() == Layer::Of::codes) {
+                if (upper_bounds && layer_.sketch() == Layer::kCodes) {
                     CHECK(coder.upper_bound(rows, row, columns, out[i].score) >= truth[row]);
                     float upper;
                     coder.upper_bounds(rows, columns, first, &out[i], 1, &upper);
@@ -178,8 +178,22 @@ int64_t test(const Coder& coder, const Rows& rows, const Isa& isa) {
     if (stored.coarse()) pairs += LayerTest(stored, *stored.coarse(), isa).run();
     for (const int size : {16, 32, 96}) {
         Stored sketched(rows, coder, nullptr, isa, pool, {});
-        if (!use_sketches(sketched, nullptr, 1, size, {}, isa, pool, {})) continue;
-        pairs += LayerTest(sketched, sketched.sketches(), isa).run();
+        Radii radii(sketched.size());
+        for (size_t i = 0; i < radii.size(); ++i) radii[i] = static_cast<double>(i * 7919 % radii.size());
+        const JoinRows joined(sketched, nullptr);
+        if (!use_sketches(sketched, joined, 1, size, {&radii}, isa, pool, {})) continue;
+        CHECK(sketched.sketches() == (size < 32 ? 1 : 2));
+        if (size == 96) {
+            const std::vector<int32_t> places = sketched.arrange(radii, pool);
+            arrange(radii.data(), places);
+            for (int64_t block = 0; block < sketched.blocks(); ++block) {
+                const auto first = radii.begin() + sketched.first(block);
+                CHECK(std::is_sorted(first, first + sketched.stats(block).size));
+            }
+            pairs += LayerTest(sketched, sketched.layer(), isa).run();
+            if (sketched.coarse()) pairs += LayerTest(sketched, *sketched.coarse(), isa).run();
+        }
+        for (size_t s = 0; s < sketched.sketches(); ++s) pairs += LayerTest(sketched, sketched.sketch(s), isa).run();
         ++sketches;
     }
     return pairs;
@@ -210,15 +224,16 @@ void test_stopped_sketches() {
             if (ticks++ == allowed) throw std::runtime_error("stop");
         };
         try {
-            use_sketches(stored, nullptr, 1, 128, {}, isa, pool, callbacks);
-            CHECK(stored.projection() && stored.sketches().bytes() == 128);
+            use_sketches(stored, JoinRows(stored, nullptr), 1, 128, {}, isa, pool, callbacks);
+            CHECK(stored.projection() && stored.sketch(0).bytes() == 128);
             return;
         } catch (const std::runtime_error&) {
         }
-        CHECK(!stored.projection() && stored.sketch_max_k() == 0);
+        CHECK(!stored.projection() && stored.sketches() == 0);
         ++stopped_sketches;
         if (allowed % 16) continue;
-        CHECK(use_sketches(stored, nullptr, 1, 128, {}, isa, pool, {}) && stored.sketches().bytes() == 128);
+        CHECK(use_sketches(stored, JoinRows(stored, nullptr), 1, 128, {}, isa, pool, {}) &&
+              stored.sketch(0).bytes() == 128);
     }
 }
 

@@ -58,20 +58,10 @@ void Tiles::begin(int64_t block, const double* row_radii, const double* column_r
 }
 
 size_t Tiles::narrow(int first_column, Survivor* pairs, size_t n) {
-    const int64_t row_bytes = layer_.row_bytes();
     products_.resize(n);
-    row_ops_.products(codes_, layer_.columns(block_, first_column, columns_), row_bytes, pairs, n, products_.data());
-    size_t kept = 0;
-    for (size_t i = 0; i < n; ++i) {
-        Survivor s = pairs[i];
-        const int column = first_column + s.column;
-        const int32_t rest = products_[i] + column_thresholds_.base[column], base = row_thresholds_.base[s.row];
-        if (rest < std::min(row_thresholds_.least_score[s.row], column_thresholds_.least_score[column] - base))
-            continue;
-        s.score = rest + base;
-        pairs[kept++] = s;
-    }
-    return kept;
+    const uint8_t* columns = layer_.columns(block_, first_column, columns_);
+    row_ops_.products(codes_, row_stats_.sums, columns, layer_.row_bytes(), pairs, n, products_.data());
+    return row_ops_.passing(job(0, row_stats_.size, first_column), products_.data(), pairs, n);
 }
 
 const Candidate* Tiles::candidates(int first_column, const Survivor* pairs, size_t n) {

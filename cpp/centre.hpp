@@ -26,11 +26,17 @@ Centre find_centre(const Rows& rows, const RowOps& ops, const Sampled& sampled =
 // one centre for all, the rows of a region would have equal codes.
 std::vector<std::vector<double>> find_regions(const Rows& rows, const RowOps& ops);
 
+// The floor of a value of 31 bits, without the call that std::floor is.
+inline int32_t floored(double value) {
+    const auto whole = static_cast<int32_t>(value);
+    return whole - (value < whole);
+}
+
 // The highest threshold that is surely not above the value; kPassAll where the value is too low for 32 bits.
 inline int32_t to_threshold(double value) {
     constexpr double kLimit = 1 << 29;
-    if (!(value > -kLimit)) return kPassAll;
-    return value >= kLimit ? static_cast<int32_t>(kLimit) : static_cast<int32_t>(std::floor(value)) - 2;
+    const bool within = value > -kLimit;
+    return within ? floored(std::min(within ? value : 0, kLimit)) - 2 : kPassAll;
 }
 
 inline float round_up(double value) {

@@ -52,7 +52,8 @@ constexpr double kShortest = 0x1p-60;     // below it the error of float32 may b
 
 // A base of at least -`value`, or what cannot be a base where the row has no length.
 int32_t negated(double value) {
-    return value > -kBaseLimit ? -static_cast<int32_t>(std::floor(std::min(value, kBaseLimit))) : 0;
+    const bool within = value > -kBaseLimit;
+    return within ? -floored(std::min(within ? value : 0, kBaseLimit)) : 0;
 }
 
 // Whether the bound from the lengths is better than that of the triangle inequality.

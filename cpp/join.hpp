@@ -21,7 +21,7 @@ private:
 struct Context {
     Stored& stored;
     const Isa& isa;
-    int sketch;  // coordinates of a sketch; 0 for none, -1 to choose
+    int sketch;  // coordinates of the largest sketch; 0 for none, -1 to choose
     Pool& pool;
     const Callbacks& callbacks;
     Stats& stats;

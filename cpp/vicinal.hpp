@@ -45,7 +45,7 @@ struct Callbacks {
 struct Stats {
     std::string isa;
     int threads = 0;
-    int sketch = 0;          // coordinates of a sketch; 0 where none were used
+    int sketch = 0;          // coordinates of the largest sketch; 0 where none were used
     int64_t pairs = 0;       // pairs of a row and a stored row
     int64_t candidates = 0;  // pairs whose distance was computed
     double seconds = 0;
@@ -97,8 +97,8 @@ struct Share {
 class Index {
 public:
     // isa "" takes VICINAL_ISA from the environment, or else the best instruction set. threads 0 takes all processors.
-    // sketch is the number of coordinates of a sketch (sketch.hpp): a multiple of 16 up to 4096, 0 for no sketches, -1
-    // to choose.
+    // sketch is the number of coordinates of the largest sketch (sketch.hpp): a multiple of 16 up to 4096, 0 for no
+    // sketches, -1 to choose.
     Index(const Matrix& vectors, Metric metric, int threads, const std::string& isa, int sketch = -1,
           const Callbacks& callbacks = {});
     ~Index();

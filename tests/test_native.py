@@ -297,19 +297,27 @@ def test_mixed_dtypes() -> None:
 @pytest.mark.parametrize("isa", ISAS)
 @pytest.mark.parametrize("kind", HARD)
 @pytest.mark.parametrize("metric", ["euclidean", "cosine"])
-def test_a_sketch_changes_nothing(kind: str, metric: str, isa: str) -> None:
-    """Enough blocks that some are far from each other; all rows are held against the scan of the whole codes."""
+@pytest.mark.parametrize("sketch", [16, 32])
+def test_a_sketch_changes_nothing(kind: str, metric: str, isa: str, sketch: int) -> None:
+    """Enough blocks that some are far from each other; all rows are held against the scan of the whole codes. With 32
+    coordinates there are two sizes, and rows are sorted by their radii in the first join.
+    """
     vectors = fit_for(metric, hard_data(kind, 2_600, 40))
     vectors = vectors if vectors.dtype.name in DTYPE_NAMES else vectors.astype(np.float64)
     groups = np.arange(len(vectors)) % 700
     plain = native.Index(vectors, metric, isa=isa, sketch=0)
-    sketched = native.Index(vectors, metric, isa=isa, sketch=16)
-    for members in (None, groups):
+    sketched = native.Index(vectors, metric, isa=isa, sketch=sketch)
+    for members in (None, groups, None):
         want = plain.self_join(7, groups=members)
         for got, expected in zip(sketched.self_join(7, groups=members), want, strict=True):
             np.testing.assert_array_equal(got, expected)
     queries = vectors[::7][::-1]
-    for got, expected in zip(sketched.search(queries, 7), plain.search(queries, 7), strict=True):
+    for k in (7, 30):
+        for got, expected in zip(sketched.search(queries, k), plain.search(queries, k), strict=True):
+            np.testing.assert_array_equal(got, expected)
+    radius = float(np.median(want[1][:, 0]))
+    pairs = [index.within(radius) for index in (sketched, plain)]
+    for got, expected in zip(*pairs, strict=True):
         np.testing.assert_array_equal(got, expected)
 
 

@@ -125,7 +125,7 @@ void Stored::add_sketches(std::unique_ptr<const Projection> projection, Pool& po
         panels->pack(blocks_.panel(block), made.codes.data(), made.stats.size);
         sketches->put(block, made);
     });
-    if (size() < kFew) layer_.keep_columns();
+    if (size() < kFew) layer_.keep_columns(*ops_);
     projection_ = std::move(projection);
     sketch_panels_ = std::move(panels);
     sketches_ = std::move(sketches);

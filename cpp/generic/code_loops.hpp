@@ -398,6 +398,67 @@ void products(const int8_t* rows, const int32_t*, const uint8_t* columns, int64_
 }
 #endif
 
+// Transposes blocks of 8 x 8 or 4 x 4 groups of four bytes, with zeros after the last group.
+#if defined(__AVX2__)
+constexpr int kBlock = 8;
+using Groups = __m256i;
+
+inline void transpose(Groups (&x)[kBlock]) {
+    Groups twos[8], fours[8];
+#pragma GCC unroll 4
+    for (int i = 0; i < 8; i += 2) {
+        twos[i] = _mm256_unpacklo_epi32(x[i], x[i + 1]);
+        twos[i + 1] = _mm256_unpackhi_epi32(x[i], x[i + 1]);
+    }
+#pragma GCC unroll 2
+    for (int i = 0; i < 8; i += 4) {
+        fours[i] = _mm256_unpacklo_epi64(twos[i], twos[i + 2]);
+        fours[i + 1] = _mm256_unpackhi_epi64(twos[i], twos[i + 2]);
+        fours[i + 2] = _mm256_unpacklo_epi64(twos[i + 1], twos[i + 3]);
+        fours[i + 3] = _mm256_unpackhi_epi64(twos[i + 1], twos[i + 3]);
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i) {
+        x[i] = _mm256_permute2x128_si256(fours[i], fours[i + 4], 0x20);
+        x[i + 4] = _mm256_permute2x128_si256(fours[i], fours[i + 4], 0x31);
+    }
+}
+#else
+constexpr int kBlock = 4;
+using Groups = uint32_t __attribute__((vector_size(16)));
+
+inline void transpose(Groups (&x)[kBlock]) {
+    const Groups low[] = {__builtin_shuffle(x[0], x[1], Groups{0, 4, 1, 5}),
+                          __builtin_shuffle(x[2], x[3], Groups{0, 4, 1, 5})};
+    const Groups high[] = {__builtin_shuffle(x[0], x[1], Groups{2, 6, 3, 7}),
+                           __builtin_shuffle(x[2], x[3], Groups{2, 6, 3, 7})};
+    x[0] = __builtin_shuffle(low[0], low[1], Groups{0, 1, 4, 5});
+    x[1] = __builtin_shuffle(low[0], low[1], Groups{2, 3, 6, 7});
+    x[2] = __builtin_shuffle(high[0], high[1], Groups{0, 1, 4, 5});
+    x[3] = __builtin_shuffle(high[0], high[1], Groups{2, 3, 6, 7});
+}
+#endif
+
+void unpack_columns(const uint8_t* panel, int64_t groups, int64_t row_bytes, uint8_t* out) {
+    const auto block = [&](int64_t first, int count) {
+        for (int c = 0; c < kPanel; c += kBlock) {
+            Groups x[kBlock] = {};
+#pragma GCC unroll 8
+            for (int i = 0; i < count; ++i) std::memcpy(&x[i], panel + ((first + i) * kPanel + c) * 4, sizeof x[i]);
+            transpose(x);
+#pragma GCC unroll 8
+            for (int j = 0; j < kBlock; ++j) std::memcpy(out + (c + j) * row_bytes + 4 * first, &x[j], sizeof x[j]);
+        }
+    };
+    for (int64_t g = 0; 4 * g < row_bytes; g += kBlock) {
+        if (g + kBlock <= groups) {
+            block(g, kBlock);
+        } else {
+            block(g, static_cast<int>(std::max<int64_t>(groups - g, 0)));
+        }
+    }
+}
+
 size_t passing(const ScanJob& job, const int32_t* products, Survivor* pairs, size_t n) {
     size_t kept = 0;
 #if defined(__AVX512VNNI__)
@@ -420,14 +481,14 @@ size_t passing(const ScanJob& job, const int32_t* products, Survivor* pairs, siz
             return _mm512_mask_mov_epi32(_mm512_permutex2var_epi32(values[0], columns, values[1]), last_half,
                                          _mm512_permutex2var_epi32(values[2], columns, values[3]));
         };
-        // The rows of sixteen pairs are few.
+        // The rows of sixteen pairs are few: each is set from its first pair on.
+        const __m512i before = _mm512_alignr_epi32(rows, rows, 15);
         __m512i base = _mm512_setzero_si512(), threshold = base;
-        for (__mmask16 rest = own; rest;) {
-            const int row = pairs[i + __builtin_ctz(rest)].row;
-            const __mmask16 same = _mm512_cmpeq_epi32_mask(rows, _mm512_set1_epi32(row));
-            base = _mm512_mask_set1_epi32(base, same, job.row_base[row]);
-            threshold = _mm512_mask_set1_epi32(threshold, same, job.row_threshold[row]);
-            rest &= ~same;
+        for (uint32_t starts = (_mm512_cmpneq_epi32_mask(rows, before) | 1u) & own; starts; starts &= starts - 1) {
+            const int first = __builtin_ctz(starts), row = pairs[i + first].row;
+            const auto from = static_cast<__mmask16>(0xffffu << first);
+            base = _mm512_mask_set1_epi32(base, from, job.row_base[row]);
+            threshold = _mm512_mask_set1_epi32(threshold, from, job.row_threshold[row]);
         }
         const __m512i sums =
             _mm512_add_epi32(_mm512_maskz_loadu_epi32(own, products + i), of_columns(column_base));

@@ -212,8 +212,8 @@ inline __attribute__((always_inline)) __m512i totals(const __m512i (&sums)[16]) 
     return halves(eights[0], eights[1]);
 }
 
-// Products over kVectors vectors of each row and column, added to `out` or stored. Loads limit the speed, so the vectors
-// of the current row stay in registers.
+// Products over kVectors vectors of each row and column, added to `out` or stored. Loads limit the speed, so the
+// vectors of the current row stay in registers.
 template <int kVectors>
 void add_products(const int8_t* rows, const uint8_t* columns, int64_t row_bytes, const Survivor* pairs, size_t n,
                   bool add, int32_t* out) {
@@ -264,11 +264,11 @@ void products(const int8_t* rows, const int32_t*, const uint8_t* columns, int64_
     }
 }
 #elif defined(__AVX2__)
-// Writes eight sums whose total is the product of a row and each of kCount columns. Unsigned times signed bytes are added
-// in pairs of 16 bits, which holds 127 * 128 twice: so the columns are made signed, by subtracting 128, and take the
-// signs of the row. `missing` is added to the first sum: for one column 128 times the sum of the row. Several columns
-// take a sign by inverting all bits, for which one exclusive-or suffices: -c - 1 in the place of -c, so that the sum of
-// what is below zero in the row is missing too.
+// Writes eight sums whose total is the product of a row and each of kCount columns. Unsigned times signed bytes are
+// added in pairs of 16 bits, which holds 127 * 128 twice: so the columns are made signed, by subtracting 128, and take
+// the signs of the row. `missing` is added to the first sum: for one column 128 times the sum of the row. Several
+// columns take a sign by inverting all bits, for which one exclusive-or suffices: -c - 1 in the place of -c, so that
+// the sum of what is below zero in the row is missing too.
 template <int kCount>
 inline __attribute__((always_inline)) void part_products(const int8_t* row, int32_t missing, const uint8_t* columns,
                                                          int64_t row_bytes, const Survivor* pairs, __m256i* out) {
@@ -441,7 +441,10 @@ inline void transpose(Groups (&x)[kBlock]) {
 
 void unpack_columns(const uint8_t* panel, int64_t groups, int64_t row_bytes, uint8_t* out) {
     const auto block = [&](int64_t first, int count) {
+        // Asks for bytes that are read two blocks later, since the panel is rarely in the cache.
+        const uint8_t* ahead = panel + (first + 2 * kBlock) * kPanel * 4;
         for (int c = 0; c < kPanel; c += kBlock) {
+            for (int i = 0; i < kBlock * kBlock / 16; ++i) __builtin_prefetch(ahead + kBlock * 4 * c + 64 * i);
             Groups x[kBlock] = {};
 #pragma GCC unroll 8
             for (int i = 0; i < count; ++i) std::memcpy(&x[i], panel + ((first + i) * kPanel + c) * 4, sizeof x[i]);
@@ -490,8 +493,7 @@ size_t passing(const ScanJob& job, const int32_t* products, Survivor* pairs, siz
             base = _mm512_mask_set1_epi32(base, from, job.row_base[row]);
             threshold = _mm512_mask_set1_epi32(threshold, from, job.row_threshold[row]);
         }
-        const __m512i sums =
-            _mm512_add_epi32(_mm512_maskz_loadu_epi32(own, products + i), of_columns(column_base));
+        const __m512i sums = _mm512_add_epi32(_mm512_maskz_loadu_epi32(own, products + i), of_columns(column_base));
         const __m512i least = _mm512_min_epi32(threshold, _mm512_sub_epi32(of_columns(column_threshold), base));
         const __mmask16 passed = _mm512_mask_cmpge_epi32_mask(own, sums, least);
         const __m512i scores = _mm512_maskz_compress_epi32(passed, _mm512_add_epi32(sums, base));

@@ -473,7 +473,18 @@ size_t passing(const ScanJob& job, const int32_t* products, Survivor* pairs, siz
     }
     const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
     const __m512i low = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
-    const __m512i high = _mm512_add_epi32(low, _mm512_set1_epi32(8));
+    const __m512i odd = _mm512_add_epi32(even, _mm512_set1_epi32(1)),
+                  high = _mm512_add_epi32(low, _mm512_set1_epi32(8));
+    // The base and the threshold of each row one after the other.
+    thread_local std::vector<int64_t> of_row;
+    of_row.resize(padded(job.n_rows, 16));
+    for (int row = 0; row < job.n_rows; row += 16) {
+        const auto own = static_cast<__mmask16>((1u << std::min(16, job.n_rows - row)) - 1);
+        const __m512i bases = _mm512_maskz_loadu_epi32(own, job.row_base + row);
+        const __m512i thresholds = _mm512_maskz_loadu_epi32(own, job.row_threshold + row);
+        _mm512_storeu_si512(&of_row[row], _mm512_permutex2var_epi32(bases, low, thresholds));
+        _mm512_storeu_si512(&of_row[row + 8], _mm512_permutex2var_epi32(bases, high, thresholds));
+    }
     for (size_t i = 0; i < n; i += 16) {
         const auto own = static_cast<__mmask16>((1u << std::min<size_t>(16, n - i)) - 1);
         const __m512i keys = _mm512_permutex2var_epi32(_mm512_maskz_loadu_epi64(own & 0xff, pairs + i), even,
@@ -484,15 +495,11 @@ size_t passing(const ScanJob& job, const int32_t* products, Survivor* pairs, siz
             return _mm512_mask_mov_epi32(_mm512_permutex2var_epi32(values[0], columns, values[1]), last_half,
                                          _mm512_permutex2var_epi32(values[2], columns, values[3]));
         };
-        // The rows of sixteen pairs are few: each is set from its first pair on.
-        const __m512i before = _mm512_alignr_epi32(rows, rows, 15);
-        __m512i base = _mm512_setzero_si512(), threshold = base;
-        for (uint32_t starts = (_mm512_cmpneq_epi32_mask(rows, before) | 1u) & own; starts; starts &= starts - 1) {
-            const int first = __builtin_ctz(starts), row = pairs[i + first].row;
-            const auto from = static_cast<__mmask16>(0xffffu << first);
-            base = _mm512_mask_set1_epi32(base, from, job.row_base[row]);
-            threshold = _mm512_mask_set1_epi32(threshold, from, job.row_threshold[row]);
-        }
+        const auto of_rows = [&](__m256i eight) { return _mm512_i32gather_epi64(eight, of_row.data(), 8); };
+        const __m512i first_rows = of_rows(_mm512_castsi512_si256(rows));
+        const __m512i last_rows = of_rows(_mm512_extracti64x4_epi64(rows, 1));
+        const __m512i base = _mm512_permutex2var_epi32(first_rows, even, last_rows);
+        const __m512i threshold = _mm512_permutex2var_epi32(first_rows, odd, last_rows);
         const __m512i sums = _mm512_add_epi32(_mm512_maskz_loadu_epi32(own, products + i), of_columns(column_base));
         const __m512i least = _mm512_min_epi32(threshold, _mm512_sub_epi32(of_columns(column_threshold), base));
         const __mmask16 passed = _mm512_mask_cmpge_epi32_mask(own, sums, least);

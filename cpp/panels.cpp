@@ -25,34 +25,6 @@ static void pack_panel(const int8_t* rows, int64_t row_bytes, int64_t groups, ui
     }
 }
 
-// Unpacks the columns of a panel by transposing blocks of 4 x 4 groups.
-static void columns_of_four(const uint8_t* in, int64_t row_bytes, int64_t groups, uint8_t* out) {
-    using Words = uint32_t __attribute__((vector_size(16)));
-    int64_t g = 0;
-    for (; g + 4 <= groups; g += 4) {
-        for (int c = 0; c < kPanel; c += 4) {
-            Words a, b, d, e;
-            const uint8_t* from = in + (g * kPanel + c) * 4;
-            std::memcpy(&a, from, 16);
-            std::memcpy(&b, from + 4 * kPanel, 16);
-            std::memcpy(&d, from + 8 * kPanel, 16);
-            std::memcpy(&e, from + 12 * kPanel, 16);
-            const Words ab = __builtin_shuffle(a, b, Words{0, 4, 1, 5}),
-                        de = __builtin_shuffle(d, e, Words{0, 4, 1, 5});
-            const Words AB = __builtin_shuffle(a, b, Words{2, 6, 3, 7}),
-                        DE = __builtin_shuffle(d, e, Words{2, 6, 3, 7});
-            const Words columns[4] = {__builtin_shuffle(ab, de, Words{0, 1, 4, 5}),
-                                      __builtin_shuffle(ab, de, Words{2, 3, 6, 7}),
-                                      __builtin_shuffle(AB, DE, Words{0, 1, 4, 5}),
-                                      __builtin_shuffle(AB, DE, Words{2, 3, 6, 7})};
-            for (int j = 0; j < 4; ++j) std::memcpy(out + (c + j) * row_bytes + 4 * g, &columns[j], 16);
-        }
-    }
-    for (; g < groups; ++g) {
-        for (int c = 0; c < kPanel; ++c) std::memcpy(out + c * row_bytes + 4 * g, in + (g * kPanel + c) * 4, 4);
-    }
-}
-
 template <int kWidth>
 static void unpack_panel(const uint8_t* in, int64_t count, int64_t row_bytes, int64_t groups, uint8_t offset,
                          int8_t* rows) {
@@ -92,12 +64,6 @@ void Panels::arrange(int64_t panel, const std::vector<int32_t>& order) {
     unpack(panel, size, 0, groups(), row_bytes, rows.data());
     for (int64_t i = 0; i < size; ++i) std::memcpy(&arranged[i * row_bytes], &rows[order[i] * row_bytes], row_bytes);
     pack(panel, arranged.data(), static_cast<int>(size));
-}
-
-void Panels::unpack_columns(int64_t panel, uint8_t* out) const {
-    const int64_t row_bytes = layout_.row_bytes, bytes = layout_.bytes;
-    for (int c = 0; c < kPanel; ++c) std::memset(out + c * row_bytes + bytes, 0, row_bytes - bytes);
-    columns_of_four(at(panel), row_bytes, groups(), out);
 }
 
 static std::vector<int64_t> panels_before(const std::vector<int64_t>& firsts) {

@@ -79,7 +79,9 @@ public:
     // comes to place i.
     void arrange(int64_t panel, const std::vector<int32_t>& order);
     // Unpacks the columns of a panel of the dot kernel, without subtracting the offset, with zeros up to row_bytes.
-    void unpack_columns(int64_t panel, uint8_t* out) const;
+    void unpack_columns(const RowOps& ops, int64_t panel, uint8_t* out) const {
+        ops.unpack_columns(at(panel), groups(), layout_.row_bytes, out);
+    }
 
 private:
     Layout layout_;
@@ -132,22 +134,22 @@ public:
     }
     // The columns of that panel one after the other, as Panels::unpack_columns writes them: kept, or unpacked into
     // `room`.
-    const uint8_t* columns(int64_t block, int column, std::vector<uint8_t>& room) const {
+    const uint8_t* columns(const RowOps& ops, int64_t block, int column, std::vector<uint8_t>& room) const {
         const int64_t panel = blocks_->panel(block, column), size = kPanel * row_bytes();
         if (kept_) return kept_->get() + panel * size;
         room.resize(size + 64);
         // Loads of a column that are not aligned take twice the time.
         uint8_t* out = room.data() + -reinterpret_cast<uintptr_t>(room.data()) % 64;
-        panels_->unpack_columns(panel, out);
+        panels_->unpack_columns(ops, panel, out);
         return out;
     }
     bool keeps_columns() const { return kept_.has_value(); }
     // Keeps the columns of all panels so.
-    void keep_columns() {
+    void keep_columns(const RowOps& ops) {
         const int64_t size = kPanel * row_bytes();
         kept_.emplace(blocks_->panels() * size);
         for (int64_t panel = 0; panel < blocks_->panels(); ++panel) {
-            panels_->unpack_columns(panel, kept_->get() + panel * size);
+            panels_->unpack_columns(ops, panel, kept_->get() + panel * size);
         }
     }
     // Unpacks all rows of a block as the scan reads them.

@@ -76,12 +76,15 @@ struct RowOps {
     ClippedRow (*clip)(const double* x, const double* low, double inverse, double highest, int64_t dim, uint8_t* code);
     // Writes round(x * inverse) of n coordinates, a multiple of 8; |x * inverse| < 32767.5.
     void (*round_rows)(const float* x, int64_t n, float inverse, int16_t* out);
+    // Writes the 64 columns of a panel of groups of four bytes (scan.hpp) one after the other, with zeros up to
+    // row_bytes, a multiple of 64.
+    void (*unpack_columns)(const uint8_t* panel, int64_t groups, int64_t row_bytes, uint8_t* out);
     // Inner products of pairs of rows, whose sums are given, and columns of row_bytes, a multiple of 64. Fastest where
     // pairs of one row follow each other.
     void (*products)(const int8_t* rows, const int32_t* row_sums, const uint8_t* columns, int64_t row_bytes,
                      const Survivor* pairs, size_t n, int32_t* out);
-    // Of pairs of the job's rows and columns with their products, keeps those that pass, in order, with their scores, and
-    // returns their number.
+    // Of pairs of the job's rows and columns with their products, keeps those that pass, in order, with their scores,
+    // and returns their number.
     size_t (*passing)(const ScanJob&, const int32_t* products, Survivor* pairs, size_t n);
     // Inner products of one row of signed codes and n named rows of unsigned ones.
     void (*named_products)(const int8_t* x, const uint8_t* rows, int64_t row_bytes, const int32_t* which, size_t n,

@@ -131,7 +131,7 @@ void Stored::add_sketches(std::unique_ptr<const Projection> projection, std::vec
         panels->pack(blocks_.panel(block), made.codes.data(), blocks_.size(block));
         for (int s = 0; s < n_sizes; ++s) sketches[s].put(block, made.sizes[s]);
     });
-    if (size() < kFew) layer_.keep_columns();
+    if (size() < kFew) layer_.keep_columns(*ops_);
     projection_ = std::move(projection);
     sketch_panels_ = std::move(panels);
     sketches_ = std::move(sketches);
@@ -154,7 +154,7 @@ std::vector<int32_t> Stored::arrange(const std::vector<double>& radii, Pool& poo
         if (sketch_panels_) sketch_panels_->arrange(panel, order);
         for (Layer& layer : sketches_) layer.arrange(block, order);
     });
-    if (layer_.keeps_columns()) layer_.keep_columns();
+    if (layer_.keeps_columns()) layer_.keep_columns(*ops_);
     arranged_ = true;
     return places;
 }

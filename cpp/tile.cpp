@@ -59,7 +59,7 @@ void Tiles::begin(int64_t block, const double* row_radii, const double* column_r
 
 size_t Tiles::narrow(int first_column, Survivor* pairs, size_t n) {
     products_.resize(n);
-    const uint8_t* columns = layer_.columns(block_, first_column, columns_);
+    const uint8_t* columns = layer_.columns(row_ops_, block_, first_column, columns_);
     row_ops_.products(codes_, row_stats_.sums, columns, layer_.row_bytes(), pairs, n, products_.data());
     return row_ops_.passing(job(0, row_stats_.size, first_column), products_.data(), pairs, n);
 }

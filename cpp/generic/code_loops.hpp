@@ -212,8 +212,8 @@ inline __attribute__((always_inline)) __m512i totals(const __m512i (&sums)[16]) 
     return halves(eights[0], eights[1]);
 }
 
-// Products over kVectors vectors of each row and column, added to `out` or stored. Loads limit the speed, so the vectors
-// of the current row stay in registers.
+// Products over kVectors vectors of each row and column, added to `out` or stored. Loads limit the speed, so the
+// vectors of the current row stay in registers.
 template <int kVectors>
 void add_products(const int8_t* rows, const uint8_t* columns, int64_t row_bytes, const Survivor* pairs, size_t n,
                   bool add, int32_t* out) {
@@ -264,11 +264,11 @@ void products(const int8_t* rows, const int32_t*, const uint8_t* columns, int64_
     }
 }
 #elif defined(__AVX2__)
-// Writes eight sums whose total is the product of a row and each of kCount columns. Unsigned times signed bytes are added
-// in pairs of 16 bits, which holds 127 * 128 twice: so the columns are made signed, by subtracting 128, and take the
-// signs of the row. `missing` is added to the first sum: for one column 128 times the sum of the row. Several columns
-// take a sign by inverting all bits, for which one exclusive-or suffices: -c - 1 in the place of -c, so that the sum of
-// what is below zero in the row is missing too.
+// Writes eight sums whose total is the product of a row and each of kCount columns. Unsigned times signed bytes are
+// added in pairs of 16 bits, which holds 127 * 128 twice: so the columns are made signed, by subtracting 128, and take
+// the signs of the row. `missing` is added to the first sum: for one column 128 times the sum of the row. Several
+// columns take a sign by inverting all bits, for which one exclusive-or suffices: -c - 1 in the place of -c, so that
+// the sum of what is below zero in the row is missing too.
 template <int kCount>
 inline __attribute__((always_inline)) void part_products(const int8_t* row, int32_t missing, const uint8_t* columns,
                                                          int64_t row_bytes, const Survivor* pairs, __m256i* out) {
@@ -398,6 +398,70 @@ void products(const int8_t* rows, const int32_t*, const uint8_t* columns, int64_
 }
 #endif
 
+// Transposes blocks of 8 x 8 or 4 x 4 groups of four bytes, with zeros after the last group.
+#if defined(__AVX2__)
+constexpr int kBlock = 8;
+using Groups = __m256i;
+
+inline void transpose(Groups (&x)[kBlock]) {
+    Groups twos[8], fours[8];
+#pragma GCC unroll 4
+    for (int i = 0; i < 8; i += 2) {
+        twos[i] = _mm256_unpacklo_epi32(x[i], x[i + 1]);
+        twos[i + 1] = _mm256_unpackhi_epi32(x[i], x[i + 1]);
+    }
+#pragma GCC unroll 2
+    for (int i = 0; i < 8; i += 4) {
+        fours[i] = _mm256_unpacklo_epi64(twos[i], twos[i + 2]);
+        fours[i + 1] = _mm256_unpackhi_epi64(twos[i], twos[i + 2]);
+        fours[i + 2] = _mm256_unpacklo_epi64(twos[i + 1], twos[i + 3]);
+        fours[i + 3] = _mm256_unpackhi_epi64(twos[i + 1], twos[i + 3]);
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i) {
+        x[i] = _mm256_permute2x128_si256(fours[i], fours[i + 4], 0x20);
+        x[i + 4] = _mm256_permute2x128_si256(fours[i], fours[i + 4], 0x31);
+    }
+}
+#else
+constexpr int kBlock = 4;
+using Groups = uint32_t __attribute__((vector_size(16)));
+
+inline void transpose(Groups (&x)[kBlock]) {
+    const Groups low[] = {__builtin_shuffle(x[0], x[1], Groups{0, 4, 1, 5}),
+                          __builtin_shuffle(x[2], x[3], Groups{0, 4, 1, 5})};
+    const Groups high[] = {__builtin_shuffle(x[0], x[1], Groups{2, 6, 3, 7}),
+                           __builtin_shuffle(x[2], x[3], Groups{2, 6, 3, 7})};
+    x[0] = __builtin_shuffle(low[0], low[1], Groups{0, 1, 4, 5});
+    x[1] = __builtin_shuffle(low[0], low[1], Groups{2, 3, 6, 7});
+    x[2] = __builtin_shuffle(high[0], high[1], Groups{0, 1, 4, 5});
+    x[3] = __builtin_shuffle(high[0], high[1], Groups{2, 3, 6, 7});
+}
+#endif
+
+void unpack_columns(const uint8_t* panel, int64_t groups, int64_t row_bytes, uint8_t* out) {
+    const auto block = [&](int64_t first, int count) {
+        // Asks for bytes that are read two blocks later, since the panel is rarely in the cache.
+        const uint8_t* ahead = panel + (first + 2 * kBlock) * kPanel * 4;
+        for (int c = 0; c < kPanel; c += kBlock) {
+            for (int i = 0; i < kBlock * kBlock / 16; ++i) __builtin_prefetch(ahead + kBlock * 4 * c + 64 * i);
+            Groups x[kBlock] = {};
+#pragma GCC unroll 8
+            for (int i = 0; i < count; ++i) std::memcpy(&x[i], panel + ((first + i) * kPanel + c) * 4, sizeof x[i]);
+            transpose(x);
+#pragma GCC unroll 8
+            for (int j = 0; j < kBlock; ++j) std::memcpy(out + (c + j) * row_bytes + 4 * first, &x[j], sizeof x[j]);
+        }
+    };
+    for (int64_t g = 0; 4 * g < row_bytes; g += kBlock) {
+        if (g + kBlock <= groups) {
+            block(g, kBlock);
+        } else {
+            block(g, static_cast<int>(std::max<int64_t>(groups - g, 0)));
+        }
+    }
+}
+
 size_t passing(const ScanJob& job, const int32_t* products, Survivor* pairs, size_t n) {
     size_t kept = 0;
 #if defined(__AVX512VNNI__)
@@ -409,7 +473,18 @@ size_t passing(const ScanJob& job, const int32_t* products, Survivor* pairs, siz
     }
     const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
     const __m512i low = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
-    const __m512i high = _mm512_add_epi32(low, _mm512_set1_epi32(8));
+    const __m512i odd = _mm512_add_epi32(even, _mm512_set1_epi32(1)),
+                  high = _mm512_add_epi32(low, _mm512_set1_epi32(8));
+    // The base and the threshold of each row one after the other.
+    thread_local std::vector<int64_t> of_row;
+    of_row.resize(padded(job.n_rows, 16));
+    for (int row = 0; row < job.n_rows; row += 16) {
+        const auto own = static_cast<__mmask16>((1u << std::min(16, job.n_rows - row)) - 1);
+        const __m512i bases = _mm512_maskz_loadu_epi32(own, job.row_base + row);
+        const __m512i thresholds = _mm512_maskz_loadu_epi32(own, job.row_threshold + row);
+        _mm512_storeu_si512(&of_row[row], _mm512_permutex2var_epi32(bases, low, thresholds));
+        _mm512_storeu_si512(&of_row[row + 8], _mm512_permutex2var_epi32(bases, high, thresholds));
+    }
     for (size_t i = 0; i < n; i += 16) {
         const auto own = static_cast<__mmask16>((1u << std::min<size_t>(16, n - i)) - 1);
         const __m512i keys = _mm512_permutex2var_epi32(_mm512_maskz_loadu_epi64(own & 0xff, pairs + i), even,
@@ -420,17 +495,12 @@ size_t passing(const ScanJob& job, const int32_t* products, Survivor* pairs, siz
             return _mm512_mask_mov_epi32(_mm512_permutex2var_epi32(values[0], columns, values[1]), last_half,
                                          _mm512_permutex2var_epi32(values[2], columns, values[3]));
         };
-        // The rows of sixteen pairs are few.
-        __m512i base = _mm512_setzero_si512(), threshold = base;
-        for (__mmask16 rest = own; rest;) {
-            const int row = pairs[i + __builtin_ctz(rest)].row;
-            const __mmask16 same = _mm512_cmpeq_epi32_mask(rows, _mm512_set1_epi32(row));
-            base = _mm512_mask_set1_epi32(base, same, job.row_base[row]);
-            threshold = _mm512_mask_set1_epi32(threshold, same, job.row_threshold[row]);
-            rest &= ~same;
-        }
-        const __m512i sums =
-            _mm512_add_epi32(_mm512_maskz_loadu_epi32(own, products + i), of_columns(column_base));
+        const auto of_rows = [&](__m256i eight) { return _mm512_i32gather_epi64(eight, of_row.data(), 8); };
+        const __m512i first_rows = of_rows(_mm512_castsi512_si256(rows));
+        const __m512i last_rows = of_rows(_mm512_extracti64x4_epi64(rows, 1));
+        const __m512i base = _mm512_permutex2var_epi32(first_rows, even, last_rows);
+        const __m512i threshold = _mm512_permutex2var_epi32(first_rows, odd, last_rows);
+        const __m512i sums = _mm512_add_epi32(_mm512_maskz_loadu_epi32(own, products + i), of_columns(column_base));
         const __m512i least = _mm512_min_epi32(threshold, _mm512_sub_epi32(of_columns(column_threshold), base));
         const __mmask16 passed = _mm512_mask_cmpge_epi32_mask(own, sums, least);
         const __m512i scores = _mm512_maskz_compress_epi32(passed, _mm512_add_epi32(sums, base));

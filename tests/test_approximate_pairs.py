@@ -154,8 +154,9 @@ def test_too_few_pairs_and_dense_rows_are_left_to_the_exact_pass(monkeypatch):
 
 def test_the_sample_and_the_open_rows_report_their_progress(monkeypatch):
     """The sample has several rounds of several parts each."""
-    rows, seen, rounds = near_copies(clump=500), [], []
-    count = ApproximatePairs._counts
+    seen: list[tuple[int, int]] = []
+    rounds: list[list[tuple[int, int]]] = []
+    rows, count = near_copies(clump=500), ApproximatePairs._counts
 
     def counted(self, asked, report):
         before = len(seen)
@@ -166,7 +167,8 @@ def test_the_sample_and_the_open_rows_report_their_progress(monkeypatch):
     monkeypatch.setattr(ApproximatePairs, "_counts", counted)
     monkeypatch.setattr("vicinal.knn.approximate_pairs.SAMPLE", 200)
     pairs = NearPairs(rows, RADIUS, find("euclidean"), 2, recall=0.95, progress=lambda *done: seen.append(done))
-    assert sum(len(piece.source) for piece in pairs.pieces()) and len(pairs._found.open)
+    assert sum(len(piece.source) for piece in pairs.pieces())
+    assert pairs._found is not None and len(pairs._found.open)
     assert len(rounds) > 1 and all(len(one) > 1 for one in rounds)
     m, first = len(pairs.first), [done for one in rounds for done, _ in one]
     assert all(total == m for one in rounds for _, total in one)

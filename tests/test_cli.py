@@ -393,6 +393,69 @@ def test_what_the_command_does_not_know_is_named_with_what_was_meant(
 
 
 @pytest.mark.parametrize(
+    ("command", "python"),
+    [
+        (("select", "--strategy", "k-center", "--metric", "cosine", "--keep", "3"), "Selection.take_from"),
+        (("dedup", "--radius", "0.1"), "Deduplicated.take_from"),
+    ],
+    ids=lambda one: one if isinstance(one, str) else one[0],
+)
+def test_rows_of_embeddings_alone_cannot_be_copied_and_the_remedy_works(
+    work: Workplace, command: tuple, python: str
+) -> None:
+    name, *options = command
+    said = work.refuses(2, name, "emb.npy", *options, "-o", "o.jsonl")
+    assert said == (
+        "-o: lines are copied from a data set file, but data is emb.npy; give a data set file, and this one by "
+        f"--embeddings emb.npy (in Python also: leave output out, and take the rows with {python})"
+    )
+    assert work(name, "data.jsonl", "--embeddings", "emb.npy", *options, "-o", "o.jsonl").code == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "remedy"),
+    [
+        (
+            ("filter", "emb.npy", "--where", "a > 1", "-o", "o.jsonl"),
+            "give a data set file (in Python also: leave output",
+        ),
+        (("neighbors", "emb.npy", "-o", "g", "--address", "a:1"), "give --engine ray (in Python: engine='ray'), or"),
+        (
+            ("neighbors", "emb.npy", "-o", "g", "--engine", "ray", "--recall", "0.9"),
+            "or take --engine local (in Python: engine='local')",
+        ),
+        (("outliers", "emb.npy", "--matrix", "emb.npy"), "give --metric mahalanobis (in Python: metric='mahalanobis')"),
+        (("learn", "emb.npy", "-o", "h"), "give one of --labels, --pairs and --joint (in Python: labels=, pairs= and"),
+        (("diversity", "emb.npy", "--subset", "emb.npy"), "add one to --by (in Python: by=) that does: facility"),
+        (("score", "data.jsonl", "--append", "data.jsonl"), "give both --append and --previous (in Python: append="),
+        (
+            ("dedup", "emb.npy", "--radius", "1", "--keep", "all", "-o", "o.jsonl"),
+            "give --against (in Python: against=)",
+        ),
+        (
+            ("dedup", "emb.npy", "--radius", "1", "--against-embeddings", "emb.npy", "-o", "o.jsonl"),
+            "give --against too (in Python: against=)",
+        ),
+        (
+            (*("select", "data.jsonl", "data.jsonl", "--by", "id", "--keep", "3", "-o", "o.jsonl"), "--link", "single"),
+            "give --dedup RADIUS (in Python: dedup=), or leave link out",
+        ),
+        (
+            ("index", "build", "emb.npy", "-o", "i", "--set", "M=8"),
+            "name an index by --type (in Python: type=) to give M",
+        ),
+        (
+            ("score", "emb.npy", "--run", "r", "-o", "o.jsonl"),
+            "give a data set file with --embeddings (in Python: embed",
+        ),
+    ],
+    ids=lambda one: one[0] + one[-2] if isinstance(one, tuple) else "",
+)
+def test_the_remedy_is_one_of_the_command_line(work: Workplace, arguments: tuple, remedy: str) -> None:
+    assert remedy in work.refuses(2, *arguments)
+
+
+@pytest.mark.parametrize(
     ("arguments", "example"),
     [
         (("-v", *SCORE), ("score", "-v", *SCORE[1:])),

@@ -141,6 +141,11 @@ class Parser(argparse.ArgumentParser):
                     self.error(self.unknown_option(word))
         return super().parse_known_args(args, namespace)
 
+    def parse_known_intermixed_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse options between the words; where Python does so without `parse_known_args`, too."""
+        self._given, self._taken = list(args or ()), {}
+        return super().parse_known_intermixed_args(args, namespace)
+
     def refuse_misplaced(self, given: Sequence[str]) -> None:
         """Raise UsageError where an option stands before the command, or action, that it belongs to."""
         place = placing.strange(self, given)

@@ -18,7 +18,8 @@ fi
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/venv"
-"$folder/venv/bin/pip" install --quiet --disable-pip-version-check "faiss-cpu==1.15.1" "numpy==2.4.6" "threadpoolctl==3.6.0"
+"$folder/venv/bin/pip" install --quiet --disable-pip-version-check \
+  "faiss-cpu==1.15.1" "numpy==2.4.6" "threadpoolctl==3.6.0"
 cd "$folder"
 look() {
   env -u OPENBLAS_CORETYPE -u FAISS_SIMD_LEVEL "$@" venv/bin/python - <<'PYTHON'
@@ -35,9 +36,11 @@ with threadpool_limits(1):
         start = time.process_time()
         faiss.knn(rows, rows, 6)
         seconds.append(time.process_time() - start)
-blas = {"faiss" if "faiss" in one["filepath"] else "numpy": one for one in threadpool_info() if one["internal_api"] == "openblas"}
+found = [one for one in threadpool_info() if one["internal_api"] == "openblas"]
+blas = {"faiss" if "faiss" in one["filepath"] else "numpy": one for one in found}
 theirs = blas["faiss"]
-print(f"faiss's own loops {faiss.SIMDConfig.get_level_name()}, its OpenBLAS {theirs['version']} {theirs['architecture']}, "
+print(f"faiss's own loops {faiss.SIMDConfig.get_level_name()}, "
+      f"its OpenBLAS {theirs['version']} {theirs['architecture']}, "
       f"numpy's {blas['numpy']['architecture']}; {min(seconds):.3f} s")
 PYTHON
 }

@@ -2,11 +2,11 @@
 # A batch search of usearch for more rows than are stored fills its keys up with 0, which is a stored key.
 #
 # Versions:  usearch 2.26.6, numpy 2.4.6
-# Expected:  places that no row fills are marked by a key that cannot be one (faiss: -1), or the array is shorter, as the
-#            answer to a single query is.
+# Expected:  places that no row fills are marked by a key that cannot be one (faiss: -1), or the array is shorter, as
+#            the answer to a single query is.
 # Behaviour: matches.keys of a batch has k columns. Beyond the stored rows it holds 0, the number of the first row, so
-#            code that reads keys alone finds row 0 again and again; only matches.counts says where to stop. A batch of one query
-#            is answered as a single one, without the first axis.
+#            code that reads keys alone finds row 0 again and again; only matches.counts says where to stop. A batch of
+#            one query is answered as a single one, without the first axis.
 # Output seen:
 #   one query:            [10, 11, 12]
 #   a batch of two:       [10, 11, 12, 0, 0], counts [3, 3]

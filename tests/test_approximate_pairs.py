@@ -12,6 +12,7 @@ from vicinal.analysis.near_pairs import NearPairs
 from vicinal.cli import main
 from vicinal.errors import UsageError
 from vicinal.knn import approximate
+from vicinal.knn.approximate_pairs import ApproximatePairs
 from vicinal.knn.kernels.native import has_graphs, isas
 from vicinal.knn.metrics import find
 from vicinal.knn.neighbors import Neighbors
@@ -149,6 +150,32 @@ def test_too_few_pairs_and_dense_rows_are_left_to_the_exact_pass(monkeypatch):
         _, expected, found, pairs = both(rows, radius=radius)
         assert found.recall is not None and found.recall.exact and np.array_equal(pairs, expected)
         assert str(found.recall) == "exact, recall 1: no approximate pass is cheaper here"
+
+
+def test_the_sample_and_the_open_rows_report_their_progress(monkeypatch):
+    """The sample has several rounds of several parts each."""
+    seen: list[tuple[int, int]] = []
+    rounds: list[list[tuple[int, int]]] = []
+    rows, count = near_copies(clump=500), ApproximatePairs._counts
+
+    def counted(self, asked, report):
+        before = len(seen)
+        found = count(self, asked, report)
+        rounds.append(seen[before:])
+        return found
+
+    monkeypatch.setattr(ApproximatePairs, "_counts", counted)
+    monkeypatch.setattr("vicinal.knn.approximate_pairs.SAMPLE", 200)
+    pairs = NearPairs(rows, RADIUS, find("euclidean"), 2, recall=0.95, progress=lambda *done: seen.append(done))
+    assert sum(len(piece.source) for piece in pairs.pieces())
+    assert pairs._found is not None and len(pairs._found.open)
+    assert len(rounds) > 1 and all(len(one) > 1 for one in rounds)
+    m, first = len(pairs.first), [done for one in rounds for done, _ in one]
+    assert all(total == m for one in rounds for _, total in one)
+    assert first == sorted(set(first)) and first[-1] < m
+    end = seen.index((m, m))  # the graph's; after it the open rows are searched
+    assert [done for done, _ in seen[: end + 1]] == sorted(done for done, _ in seen[: end + 1])
+    assert seen[-1] == (len(pairs._found.open),) * 2
 
 
 def test_the_recall_of_pairs_is_the_lower_of_two_shares():

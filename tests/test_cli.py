@@ -1,9 +1,11 @@
 """The command: what it says of every wrong input, with the right exit code, and nothing left behind."""
 
+import argparse
 import json
 import os
 import re
 import resource
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,12 +14,14 @@ import numpy as np
 import pytest
 
 import vicinal
-from vicinal.cli import COMMANDS, configuration, parser
+from vicinal.cli import COMMANDS, configuration, parser, placing
+from vicinal.cli.parsing import Parser
 from vicinal.errors import UsageError
 from vicinal.indexes import exact
 from vicinal.knn import memory
 from workplace import Workplace, agree, true_scores
 
+WHOLE = parser()
 SCORE = ("score", "data.jsonl", "--embeddings", "emb.npy")
 
 
@@ -318,7 +322,65 @@ def test_what_is_no_plain_file_is_not_called_nothing(work: Workplace) -> None:
         ((*SCORE, "--on-invalid", "nul"), "score: --on-invalid: unknown value 'nul'; did you mean null? Choose from"),
         ((*SCORE, "--neighbors", "graph"), "score: --neighbors: not allowed with argument --embeddings"),
         (("neighbors",), "neighbors: the following arguments are required: DATA; vicinal neighbors --help shows"),
-        ((*SCORE, "-k"), "score: -k/--k: expected one argument; vicinal score --help shows what it takes"),
+        (
+            (*SCORE, "-k"),
+            "score: -k/--k: expected a value (K), found nothing; write -k K; vicinal score --help describes it",
+        ),
+        (
+            (*SCORE, "-o", "--json"),
+            "score: -o/--output/--output-path: expected a value (PATH), found the option --json",
+        ),
+        (
+            ("search", "i", "--where", "-a"),
+            "search: --where: expected a value (EXPR), found '-a'; write --where=-a for that",
+        ),
+        (
+            ("dedup", "d", "--text"),
+            "dedup: --text: expected one or several values (FIELD), found nothing; write --text",
+        ),
+        (
+            ("sql", "--tls", "cert", "-f", "s.yql"),
+            "sql: --tls: expected 2 values (CERT KEY), found fewer; write --tls CERT",
+        ),
+        (
+            ("curate", "e.npy", "--experts=a"),
+            "curate: --experts: expected 2 values (FILE:FIELD FILE:FIELD), found fewer;",
+        ),
+        (
+            (*SCORE, "--on-invalid"),
+            "score: --on-invalid: expected one of error, null, skip, found nothing; write --on-inv",
+        ),
+        (
+            ("dedup", "emb.npy", "--config", "--json"),
+            "dedup: --config: expected a value (FILE), found the option --json;",
+        ),
+        ((*SCORE, "--json=3"), "score: --json: takes no value, found '3'; write --json alone"),
+        (("score", ""), "score: DATA: expected a value, found an empty text; vicinal score --help shows what it takes"),
+        (
+            ("dedup", "emb.npy", "--config="),
+            "dedup: --config: expected a value (FILE), found an empty text; write --config",
+        ),
+        (
+            (*SCORE, "--by", "mean", "--by", "lof"),
+            "score: --by: given twice; give it once, with commas between the values",
+        ),
+        (
+            ("dedup", "d", "--text", "a", "--text", "b"),
+            "dedup: --text: given twice; give it once, with all values behind it",
+        ),
+        ((*SCORE, "-k", "3", "--k", "3"), "score: -k and --k are two names of one argument; give it once"),
+        ((*SCORE, "--", "-v"), "score: -v: stands behind --, where no options are; write it before --"),
+        (("--memory", "1G", "--memory", "2G", *SCORE), "--memory: given twice; give it once"),
+        (("--memory", "score"), "--memory: expected a size such as 4G or 500M, got 'score'"),
+        (("version",), "unknown command 'version'; did you mean vicinal --version?"),
+        (("-version",), "unknown option -version; did you mean --version?"),
+        (("--zzz", *SCORE), "score: unknown option --zzz; vicinal score --help lists them"),
+        (("--zzz", "x"), "unknown option --zzz; vicinal --help lists them"),
+        (
+            ("index", "--data", "x", "info", "i"),
+            "index info: unknown option --data; vicinal index info --help lists them",
+        ),
+        (("index", "--memory", "4G", "info", "i"), "index info: unknown option --memory: it goes before the command;"),
         ((*SCORE, "--over"), "score: unknown option --over; did you mean"),
         (("kappa", "a", "b", "c"), "kappa: unexpected 'c'; vicinal kappa --help shows what it takes"),
     ],
@@ -328,6 +390,177 @@ def test_what_the_command_does_not_know_is_named_with_what_was_meant(
     work: Workplace, arguments: tuple, said: str
 ) -> None:
     assert work.refuses(2, *arguments).startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("command", "python"),
+    [
+        (("select", "--strategy", "k-center", "--metric", "cosine", "--keep", "3"), "Selection.take_from"),
+        (("dedup", "--radius", "0.1"), "Deduplicated.take_from"),
+    ],
+    ids=lambda one: one if isinstance(one, str) else one[0],
+)
+def test_rows_of_embeddings_alone_cannot_be_copied_and_the_remedy_works(
+    work: Workplace, command: tuple, python: str
+) -> None:
+    name, *options = command
+    said = work.refuses(2, name, "emb.npy", *options, "-o", "o.jsonl")
+    assert said == (
+        "-o: lines are copied from a data set file, but data is emb.npy; give a data set file, and this one by "
+        f"--embeddings emb.npy (in Python also: leave output out, and take the rows with {python})"
+    )
+    assert work(name, "data.jsonl", "--embeddings", "emb.npy", *options, "-o", "o.jsonl").code == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "remedy"),
+    [
+        (
+            ("filter", "emb.npy", "--where", "a > 1", "-o", "o.jsonl"),
+            "give a data set file (in Python also: leave output",
+        ),
+        (("neighbors", "emb.npy", "-o", "g", "--address", "a:1"), "give --engine ray (in Python: engine='ray'), or"),
+        (
+            ("neighbors", "emb.npy", "-o", "g", "--engine", "ray", "--recall", "0.9"),
+            "or take --engine local (in Python: engine='local')",
+        ),
+        (("outliers", "emb.npy", "--matrix", "emb.npy"), "give --metric mahalanobis (in Python: metric='mahalanobis')"),
+        (("learn", "emb.npy", "-o", "h"), "give one of --labels, --pairs and --joint (in Python: labels=, pairs= and"),
+        (("diversity", "emb.npy", "--subset", "emb.npy"), "add one to --by (in Python: by=) that does: facility"),
+        (("score", "data.jsonl", "--append", "data.jsonl"), "give both --append and --previous (in Python: append="),
+        (
+            ("dedup", "emb.npy", "--radius", "1", "--keep", "all", "-o", "o.jsonl"),
+            "give --against (in Python: against=)",
+        ),
+        (
+            ("dedup", "emb.npy", "--radius", "1", "--against-embeddings", "emb.npy", "-o", "o.jsonl"),
+            "give --against too (in Python: against=)",
+        ),
+        (
+            (*("select", "data.jsonl", "data.jsonl", "--by", "id", "--keep", "3", "-o", "o.jsonl"), "--link", "single"),
+            "give --dedup RADIUS (in Python: dedup=), or leave link out",
+        ),
+        (
+            ("index", "build", "emb.npy", "-o", "i", "--set", "M=8"),
+            "name an index by --type (in Python: type=) to give M",
+        ),
+        (
+            ("score", "emb.npy", "--run", "r", "-o", "o.jsonl"),
+            "give a data set file with --embeddings (in Python: embed",
+        ),
+    ],
+    ids=lambda one: one[0] + one[-2] if isinstance(one, tuple) else "",
+)
+def test_the_remedy_is_one_of_the_command_line(work: Workplace, arguments: tuple, remedy: str) -> None:
+    assert remedy in work.refuses(2, *arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "example"),
+    [
+        (("-v", *SCORE), ("score", "-v", *SCORE[1:])),
+        (
+            ("--metric", "cosine", "neighbors", "emb.npy", "-o", "g"),
+            ("neighbors", "--metric", "cosine", "emb.npy", "-o", "g"),
+        ),
+        (("--metric=l1", "-k3", *SCORE), ("score", "--metric=l1", "-k3", *SCORE[1:])),
+        (("--memory", "4G", "-q", *SCORE), ("--memory", "4G", "score", "-q", *SCORE[1:])),
+        (("-q", "--memory", "4G", *SCORE), ("--memory", "4G", "score", "-q", *SCORE[1:])),
+        (("-o", "score", "neighbors", "emb.npy"), ("neighbors", "-o", "score", "emb.npy")),
+        (
+            ("--text", "text", "dedup", "data.jsonl", "--embeddings", "emb.npy", "--radius", "1", "-o", "o.jsonl"),
+            ("dedup", "data.jsonl", "--embeddings", "emb.npy", "--radius", "1", "-o", "o.jsonl", "--text", "text"),
+        ),
+        (("-o", "a b", "index", "build", "emb.npy"), ("index", "build", "-o", "a b", "emb.npy")),
+        (
+            ("index", "--metric", "l1", "-q", "build", "emb.npy", "-o", "i"),
+            ("index", "-q", "build", "--metric", "l1", "emb.npy", "-o", "i"),
+        ),
+        (("--format", "json", "sql", ":memory:", "SELECT 1"), ("sql", "--format", "json", ":memory:", "SELECT 1")),
+        (("-v", "info"), ("info", "-v")),
+    ],
+    ids=lambda one: " ".join(one),
+)
+def test_the_command_with_its_options_where_they_belong_is_shown_and_works(
+    work: Workplace, arguments: tuple, example: tuple
+) -> None:
+    said = work.refuses(2, *arguments)
+    what = "action" if arguments[0] == "index" else "command"
+    assert f": goes after the {what}; write vicinal {shlex.join(example)}" in said
+    assert said.endswith(shlex.join(example)) and work(*example).code == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (
+            ("--metric", "neighbors", "emb.npy"),
+            "--metric: goes after the command; write vicinal neighbors --metric NAME ...",
+        ),
+        (("-v",), "-v: goes after the command; write vicinal embed -v ..."),
+        (("-v", "score", "x" * 100), "-v: goes after the command; write vicinal score -v ..."),
+        (("--text", "a", "dedup", "x" * 100), "--text: goes after the command; write vicinal dedup ... --text a"),
+        (
+            ("--param", "a=1", "sql", "a.db", "SELECT\n1"),
+            "--param: goes after the command; write vicinal sql --param a=1 ...",
+        ),
+        (("--tls", "a", "sql", "serve", "a.db"), "--tls: goes after the command; write vicinal sql --tls CERT KEY ..."),
+    ],
+    ids=["no value", "no command", "long", "long, several values", "lines", "too few values"],
+)
+def test_what_is_no_whole_command_is_shown_in_part(work: Workplace, arguments: tuple, said: str) -> None:
+    assert work.refuses(2, *arguments) == said
+
+
+def options_of(name: str) -> Iterator[tuple[Parser, list[str], argparse.Action, str]]:
+    """The options of a command and of its actions: parser, path, action, and how it is written."""
+    below: list[tuple[Any, list[str]]] = [(WHOLE[1][name], [name])]
+    for own, path in below:
+        below += [(one, [*path, action]) for action, one in placing.commands(own).items()]
+        for action in own._actions:
+            for word in action.option_strings:
+                if not isinstance(action, argparse._HelpAction):
+                    yield own, path, action, word
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_before_its_command_is_shown_behind_it(name: str) -> None:
+    top = WHOLE[0]
+    for _, path, action, word in options_of(name):
+        values = ["7"] * (0 if action.nargs == 0 else action.nargs if isinstance(action.nargs, int) else 1)
+        for written in ([word, *values], [f"{word}=7"])[: 1 + (len(values) == 1)]:
+            with pytest.raises(UsageError, match="goes after the command; write vicinal ") as caught:
+                top.refuse_misplaced([*written, *path])
+            example = shlex.split(str(caught.value).partition("; write vicinal ")[2])
+            assert example == [*path, *written]
+            if len(path) > 1 and word not in WHOLE[1][name]._option_string_actions:
+                with pytest.raises(UsageError, match=f"goes after the action; write {WHOLE[1][name].prog} "):
+                    WHOLE[1][name].parse_args([*written, *path[1:]])
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_without_a_value_twice_or_with_an_empty_one_is_named_with_the_remedy(name: str) -> None:
+    for own, _, action, word in options_of(name):
+        if action.nargs == 0:
+            with pytest.raises(UsageError, match=f"{word}.*: takes no value, found '3'; write --[a-z-]+ alone"):
+                own.parse_args([f"{word}=3"])
+            continue
+        values = (
+            [str(one) for one in action.choices][:1] if action.choices else ["7", "7"] if action.nargs == 2 else ["7"]
+        )
+        for given in ([word], [word, "-q"]):
+            with pytest.raises(
+                UsageError, match=rf"{word}.*: expected .*, found (nothing|the option -q); write {word} "
+            ) as caught:
+                own.parse_args(given)
+            remedy = shlex.split(str(caught.value).split("; ")[1].removeprefix("write "))
+            assert len(remedy) == 1 + len(values) and (not action.choices or remedy[1] in action.choices)
+        if not isinstance(action, argparse._AppendAction):
+            with pytest.raises(UsageError, match=rf"{word}: given twice; give it once"):
+                own.parse_args([word, *values, word, *values])
+        if action.metavar != "ID":  # an id may be an empty text
+            with pytest.raises(UsageError, match=rf"{word}.*, found an empty text; write {action.option_strings[0]} "):
+                own.parse_args([word, *values[1:], ""])
 
 
 def test_the_commands_are_told_with_their_options(work: Workplace) -> None:

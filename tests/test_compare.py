@@ -125,8 +125,8 @@ def test_the_command_prints_and_writes_what_the_function_finds(work: Workplace) 
     ("options", "said"),
     [
         (["--labels", "kind"], "--labels: is of a comparison; give --compare too, or leave it out"),
-        (["-o", "o.jsonl"], "--keep: missing; say how many rows"),
-        (["--keep", "5"], "-o: missing; say where the rows go"),
+        (["-o", "o.jsonl"], "--keep: missing; say how many rows, as --keep 100 or --keep 10%"),
+        (["--keep", "5"], "-o: missing; say where the rows go, as -o PATH"),
         (["--compare", "random"], "--labels: missing, but strategies are compared by what classifiers learn"),
         (["--compare", "kcenter", "--labels", "kind"], "--compare: unknown name 'kcenter': did you mean 'k-center'?"),
         (["--compare", "d4", "--labels", "kind", "--quota", "kind"], "--quota: is of a selection, and --compare makes"),

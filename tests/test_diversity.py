@@ -285,9 +285,13 @@ ZEROS = np.vstack([np.zeros((1, 4)), np.arange(20).reshape(5, 4) + 1.0])
         (
             UsageError,
             {"by": "vendi", "subset": ZEROS},
-            "subset: vendi do not read it; leave it out, or measure facility",
+            r"subset: vendi do not read it; leave it out, or add one to --by \(in Python: by=\) that does: facility",
         ),
-        (UsageError, {"by": "radius", "similarity": "pearson"}, "similarity: radius do not read it; .* aps or vendi"),
+        (
+            UsageError,
+            {"by": "radius", "similarity": "pearson"},
+            "similarity: radius do not read it; .* that does: aps, vendi",
+        ),
         (UsageError, {"by": "logdet,radius", "neighbors": 9}, "neighbors: logdet, radius do not read it"),
         (UsageError, {"by": "novelsum", "seed": 1}, "seed: novelsum do not read it"),
         (UsageError, {"by": "aps", "sample_pairs": 0}, "sample_pairs: expected a whole number above 0, got 0"),
@@ -339,7 +343,9 @@ def test_a_wrong_key_of_a_set_scorer_is_said_with_its_place(work: Workplace, lin
 def test_set_scorers_stand_only_in_the_nested_form(work: Workplace) -> None:
     work.write("c.yaml", "name: VendiScorer\nembedding_path: emb.npy\n")
     said = work.refuses(2, "score", "data.jsonl", "--config", "c.yaml")
-    assert said.startswith("c.yaml:1:7: name: VendiScorer measures the whole set, not its rows; use vicinal.diversity")
+    assert said.startswith(
+        "c.yaml:1:7: name: VendiScorer measures the whole set, not its rows; use `vicinal diversity` (in"
+    )
     assert "aps measures the whole set" in work.refuses(2, "score", "emb.npy", "--by", "mean,aps")
     nested = "input_path: data.jsonl\noutput_path: out\nscorers: [{name: RadiusScorer, embedding_path: emb.npy}]\n"
     work.write("c.yaml", nested)

@@ -291,7 +291,10 @@ def test_evidence_is_given_once_for_the_scores_of_one_pass(work: Workplace) -> N
             "choose from mean, kth, median, density, lid",
         ),
         (["--reference", "none.npy"], '--reference: expected a file, got "none.npy"'),
-        (["--previous", "run"], "--append: expected new rows together with previous, a kept run; give both or neither"),
+        (
+            ["--previous", "run"],
+            "--append: expected new rows together with previous, a kept run; give both --append and --previous",
+        ),
     ],
 )
 def test_a_wrong_choice_is_named(work: Workplace, arguments: list[str], said: str) -> None:

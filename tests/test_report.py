@@ -23,10 +23,13 @@ import vicinal
 from vicinal import Exact
 from vicinal.cli import main
 from vicinal.errors import UsageError
+from vicinal.knn import approximate
+from vicinal.knn.kernels.native import has_graphs
 from vicinal.knn.metrics import find
 from vicinal.tasks import pictures, report
 from vicinal.tasks.page import fields, packing, regions
 from vicinal.tasks.page.duplicates import groups_of
+from vicinal.tasks.score.runs import Kept
 from workplace import Workplace
 
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
@@ -201,7 +204,7 @@ def test_the_sample_is_whole_and_leads_to_its_neighbours(page: Page, made: tuple
     assert facts["topic"] == "none" and facts["size of it"] == "19.25" and facts["good"] == "false"
     scores = np.load(made[0].parent / "run" / "scores.npy")
     below = 100 * (scores[0] < scores[0][77]).sum() / N
-    assert facts["mean"] == f"{scores[0][77]:.4g}, higher than {below:.1f} % of rows"
+    assert facts["mean"] == f"{scores[0][77]:.4g}, higher than {below:.1f}\N{NO-BREAK SPACE}% of rows"
     for j in range(K):
         distance, text = page.inner_text(f"#neighbours .row >> nth={j}").split("\n", 1)
         assert float(distance) == pytest.approx(float(found.distances[77, j]), rel=1e-3)
@@ -524,6 +527,52 @@ def test_copies_are_counted_whichever_row_stays(metric: str, radius: float) -> N
     vectors = np.array([[1, 0], [1, 0], [1, 0], [0, 1], [0.9, 0.1], [0.9, 0.1]], dtype=np.float32)
     found = groups_of(vectors, np.array([0, 1, 2, 3, 5, 6]), find(metric), radius, np.array([7, 8, 8, 8, 0, 9, 9]))
     assert found.copies.tolist() == [2, 6]  # row 0 stays for both, and has another text
+
+
+@pytest.mark.skipif(not has_graphs(), reason="the extension is not built")
+def test_approximate_neighbours_are_called_so_where_they_are_shown(
+    browser: Browser, work: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"FEWEST": 0, "EXACT_SHARE": 1e9, "LEAF": 128}.items():
+        monkeypatch.setattr(approximate, name, value)
+    vectors = np.random.default_rng(1).normal(size=(400, 8)).astype(np.float32)
+    vectors[:5] = vectors[5:10] + np.float32(1e-3)
+    work.save("v.npy", vectors)
+    work.lines("d.jsonl", rows_of(400))
+    assert (
+        work("score", "d.jsonl", "--embeddings", "v.npy", "--recall", "0.9", "--run", "run", "-o", "s.jsonl").code == 0
+    )
+    assert work("report", "run", "--radius", "0.1", "-o", "r.html").code == 0
+    recall = str(Kept.load(work.folder / "run").passes[0].neighbors.recall)
+    assert recall.startswith("approximate, recall 0.9") or recall.startswith("approximate, recall 1.0")
+    for page in opened(browser, work.folder / "r.html"):
+        about = f"the 5 nearest of each by euclidean distance; {recall}; map: two principal components"
+        assert page.inner_text("#about") == page.get_attribute("#about", "title")
+        assert page.inner_text("#about").startswith(about)
+        page.click("#tab-duplicates")
+        until(page, "document.getElementById('pane').dataset.list === 'duplicates'")
+        words = page.inner_text(".list .hint")
+        assert words.startswith("5 groups of rows within 0.1 (euclidean distance: input units) of the row that stays")
+        assert words.endswith(f" Pairs may be missing: {recall}.")
+        page.click("#tab-radius")
+        until(page, "document.getElementById('pane').dataset.list === 'radius'")
+        assert f"in euclidean distance: input units; {recall}. The groups" in page.inner_text(".list .hint")
+        page.evaluate("vicinal.show(3)")
+        until(page, "document.getElementById('sample').dataset.row === '3'")
+        assert f"euclidean distance: input units; {recall}" in page.inner_text("#sample")
+        for width in (1400, 1060, 1000, 700, 360):
+            page.set_viewport_size({"width": width, "height": 900})
+            assert page.evaluate(
+                "(({ scrollWidth, clientWidth, scrollHeight, clientHeight }) => scrollWidth <= clientWidth && "
+                "scrollHeight <= clientHeight)(document.getElementById('about'))"
+            ), width
+
+
+def test_exact_neighbours_are_not_called_approximate(page: Page) -> None:
+    assert page.inner_text("#about").startswith(f"the {K} nearest of each by euclidean distance; map: ")
+    page.click("#tab-duplicates")
+    until(page, "document.getElementById('pane').dataset.list === 'duplicates'")
+    assert "approximate" not in page.inner_text("body") and page.evaluate("vicinal.head.recall") == ""
 
 
 def test_findings_of_a_diagnosis_are_on_the_same_page(page: Page, made: tuple[Path, np.ndarray]) -> None:

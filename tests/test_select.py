@@ -228,7 +228,7 @@ def test_rows_without_a_score_are_not_chosen(case: Case) -> None:
         assert [one["id"] for one in told if one["decision"] == "dropped"] == ["r4", "r30"]
         assert told[4]["rule"] == "unusable" and told[4]["reason"] == "no score"
     before = case.work.files()
-    answer = case.select("--keep", 59, "-o", "new.jsonl")
+    answer = case.select("--keep", 59, output="new.jsonl")
     assert answer.code == 3 and "59 rows were requested, but only 58 can be used (no score)" in answer.err
     assert case.work.files() == before
 

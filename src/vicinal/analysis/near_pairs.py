@@ -195,7 +195,7 @@ class NearPairs:
         if found is None:
             pairs = index.within(self.radius, progress=self._progress)
             return Piece(np.arange(m), pairs.indptr, pairs.indices, pairs.distances)
-        full = self._searched(index, found.open)
+        full = self._searched(index, found.open, self._progress)
         closed = np.ones(m, dtype=bool)
         closed[found.open] = False
         # The lists of entries near a full one may lack it.
@@ -272,9 +272,9 @@ class NearPairs:
         source, near, distances = (np.concatenate(two) for two in zip(known, others, strict=True))
         return _piece_of(asked, source, near, distances)
 
-    def _searched(self, index: Within, asked: np.ndarray) -> Piece:
+    def _searched(self, index: Within, asked: np.ndarray, progress: Progress | None = None) -> Piece:
         """The pairs of some entries, all of them searched."""
-        pairs = index.within(self.radius, self._rows(asked))
+        pairs = index.within(self.radius, self._rows(asked), progress=progress)
         piece = Piece(asked, pairs.indptr, pairs.indices, pairs.distances)
         return piece.among(piece.source != piece.near)
 

@@ -14,7 +14,7 @@ from importlib import import_module
 from typing import Any
 
 from vicinal import __version__
-from vicinal.cli import configuration, options
+from vicinal.cli import configuration, options, placing
 from vicinal.cli.console import Console
 from vicinal.cli.parsing import Parser
 from vicinal.errors import VicinalError
@@ -71,6 +71,8 @@ def _drop_output() -> None:
 
 
 def _run(arguments: list[str], console: Console) -> int:
+    if arguments and placing.is_option(arguments[0]) and placing.strange(parser(())[0], arguments) is not None:
+        parser()[0].refuse_misplaced(arguments)
     chosen = next((argument for argument in arguments if argument in COMMANDS), None)
     top, commands = parser((chosen,))
     config = configuration.named_in(arguments)
@@ -82,6 +84,7 @@ def _run(arguments: list[str], console: Console) -> int:
     except SystemExit as end:  # argparse has printed the help or the version
         return int(end.code or 0)
     if parsed.command is None:
+        _memory(parsed.memory)  # which may be the command, where the size was left out
         top.print_help(sys.stderr)
         return 2
     for name, value in from_file.items():
@@ -91,9 +94,7 @@ def _run(arguments: list[str], console: Console) -> int:
     before = os.environ.get(MEMORY)
     try:
         if parsed.memory is not None:
-            from vicinal.knn.memory import as_bytes  # loads numpy, which the help must not
-
-            os.environ[MEMORY] = str(as_bytes(parsed.memory, "--memory"))
+            os.environ[MEMORY] = str(_memory(parsed.memory))
         _refuse_inputs(vars(parsed))
         code = int(parsed.function(parsed, console))
         _refuse_shrunk()
@@ -106,6 +107,15 @@ def _run(arguments: list[str], console: Console) -> int:
             os.environ.pop(MEMORY, None)
         else:
             os.environ[MEMORY] = before
+
+
+def _memory(size: str | None) -> int | None:
+    """The bytes of --memory; None where it is not given."""
+    if size is None:
+        return None
+    from vicinal.knn.memory import as_bytes  # loads numpy, which the help must not
+
+    return as_bytes(size, "--memory")
 
 
 def parser(whole: Iterable[str | None] = COMMANDS) -> tuple[Parser, Mapping[str, Parser]]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vicinal.cli import options
+from vicinal.cli.placing import is_option
 from vicinal.errors import UsageError, unknown
 
 EXAMPLES = {
@@ -30,16 +31,18 @@ def add_config(parser: argparse.ArgumentParser) -> None:
 
 
 def named_in(arguments: list[str]) -> str | None:
-    """Return the file of --config in arguments; None where there is none.
+    """Return the file of --config in arguments; None where there is none, or where the parser will refuse it.
 
     >>> named_in(["data.jsonl", "--config", "a.yaml"]), named_in(["--config=b.yaml"]), named_in(["data.jsonl"])
     ('a.yaml', 'b.yaml', None)
+    >>> named_in(["data.jsonl", "--config", "--json"]), named_in(["--config="])
+    (None, None)
     """
     for at, word in enumerate(arguments):
         if word == "--config" and at + 1 < len(arguments):
-            return arguments[at + 1]
+            return arguments[at + 1] if arguments[at + 1] and not is_option(arguments[at + 1]) else None
         if word.startswith("--config="):
-            return word.partition("=")[2]
+            return word.partition("=")[2] or None
     return None
 
 

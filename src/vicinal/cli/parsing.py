@@ -7,15 +7,17 @@ that take several values, and options between the words of `vicinal sql`. rich-a
 import argparse
 import functools
 import re
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
+from vicinal.cli import naming, placing
+from vicinal.cli.placing import is_option
 from vicinal.errors import UsageError, closest
 from vicinal.layout import paragraph
 
 Jobs = Mapping[str, tuple[str, ...]]
-NEGATIVE = re.compile(r"-\.?\d")
 
 
 class Help(argparse.RawDescriptionHelpFormatter):
@@ -88,6 +90,17 @@ def _example(line: str, width: int) -> list[str]:
     return [*(f"{part} \\" for part in parts[:-1]), parts[-1]]
 
 
+class _Store(argparse._StoreAction):
+    """An argument that is given once."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option_string: Any = None
+    ) -> None:
+        if isinstance(parser, Parser) and (option_string or values is not self.default):
+            parser.take(self, option_string or str(self.metavar or self.dest))
+        super().__call__(parser, namespace, values, option_string)
+
+
 class Parser(argparse.ArgumentParser):
     """A parser whose errors are UsageErrors of one line.
 
@@ -103,6 +116,10 @@ class Parser(argparse.ArgumentParser):
         super().__init__(*args, **{"formatter_class": formatter, "allow_abbrev": False, **kwargs})
         self.jobs, self.actions = jobs or {}, actions or {}
         self.top: Parser = self
+        self._given: list[str] = []
+        self._taken: dict[str, str] = {}
+        for name in (None, "store"):
+            self.register("action", name, _Store)
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Parse all arguments."""
@@ -112,13 +129,80 @@ class Parser(argparse.ArgumentParser):
         return found
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Parse; an unknown option is named before one that is missing."""
-        given = list(args or ())
-        if not any(isinstance(one, argparse._SubParsersAction) for one in self._actions):
+        """Parse; an option that is unknown, or stands before its action, is named before one that is missing."""
+        self._given, self._taken = list(args or ()), {}
+        given = self._given
+        if placing.commands(self):
+            if self is not self.top:
+                self.refuse_misplaced(given)
+        else:
             for word in given[: given.index("--")] if "--" in given else given:
                 if word.startswith("--") and " " not in word.partition("=")[0] and not self._knows(word):
                     self.error(self.unknown_option(word))
         return super().parse_known_args(args, namespace)
+
+    def parse_known_intermixed_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse options between the words; where Python does so without `parse_known_args`, too."""
+        self._given, self._taken = list(args or ()), {}
+        return super().parse_known_intermixed_args(args, namespace)
+
+    def refuse_misplaced(self, given: Sequence[str]) -> None:
+        """Raise UsageError where an option stands before the command, or action, that it belongs to."""
+        place = placing.strange(self, given)
+        if place is None:
+            return
+        word, below = given[place], placing.commands(self)
+        example = None if self.top._knows(word) else placing.corrected(self, given, place)
+        if example is not None:
+            what = "command" if self is self.top else "action"
+            self.error(f"{word.partition('=')[0]}: goes after the {what}; write {example}")
+        own = next((below[one] for one in given[place:] if one in below), self)
+        own.error(own.unknown_option(word) if isinstance(own, Parser) else word)
+
+    def take(self, action: argparse.Action, shown: str) -> None:
+        """Raise UsageError where an argument was given before; `shown` is the name that it is given by now."""
+        before = self._taken.get(action.dest)
+        self._taken[action.dest] = shown
+        if before == shown:
+            commas = ", with commas between the values" if "," in str(action.metavar) else ""
+            many = ", with all values behind it" if action.nargs == "+" else commas
+            self.error(f"{shown}: given twice; give it once{many}")
+        if before is not None:
+            self.error(f"{before} and {shown} are two names of one argument; give it once")
+
+    def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> Any:
+        """The value of an argument, which is no empty text; an id may be one."""
+        free = action.metavar == "ID" or action.nargs in ("*", argparse.PARSER)
+        if "" in arg_strings and not free:
+            if not action.option_strings:
+                self.error(f"{naming.named(action)}: expected a value, found an empty text")
+            out = "" if action.required else ", or leave it out"
+            wrong = f"{naming.named(action)}: expected {naming.expected(action)}, found an empty text"
+            self.error(f"{wrong}; write {naming.written(action)}{out}")
+        return super()._get_values(action, arg_strings)
+
+    def _match_argument(self, action: argparse.Action, arg_strings_pattern: str) -> int:
+        """How many words an argument takes; an option without its value is named with what it expects."""
+        try:
+            return super()._match_argument(action, arg_strings_pattern)
+        except argparse.ArgumentError:
+            if not action.option_strings:
+                raise
+        given = self._given
+        places = [at for at, word in enumerate(given) if word in action.option_strings]
+        bare = [at for at in places if at + 1 == len(given) or is_option(given[at + 1])]
+        name = given[(bare or places)[0]] if places else action.option_strings[0]
+        write = f"write {naming.written(action, name)}"
+        if not bare:
+            was = "fewer"
+        elif bare[0] + 1 == len(given):
+            was = "nothing"
+        elif self._knows(given[bare[0] + 1]) or self.top._knows(given[bare[0] + 1]):
+            was = f"the option {given[bare[0] + 1]}"
+        else:
+            was, write = repr(given[bare[0] + 1]), f"write {shlex.quote(f'{name}={given[bare[0] + 1]}')} for that value"
+        wrong = f"{naming.named(action)}: expected {naming.expected(action)}, found {was}"
+        self.error(f"{wrong}; {write}; {self.prog} --help describes it")
 
     def _knows(self, word: str) -> bool:
         return word.partition("=")[0] in self._option_string_actions
@@ -126,13 +210,15 @@ class Parser(argparse.ArgumentParser):
     def unknown_option(self, word: str) -> str:
         """Return the message for an option that the command does not have."""
         name = word.partition("=")[0]
+        if self._knows(word):
+            return f"{name}: stands behind --, where no options are; write it before --"
         if self.top is not self and self.top._knows(word):
             return f"unknown option {name}: it goes before the command; write {self.top.prog} {name} ..."
         near = closest(name, self._option_string_actions)
         return f"unknown option {name}" + (f"; did you mean {near}?" if near else f"; {self.prog} --help lists them")
 
     def _refuse_strange(self, strange: Sequence[str], command: str | None) -> NoReturn:
-        options = [word for word in strange if word.startswith("-") and not NEGATIVE.match(word)]
+        options = [word for word in strange if is_option(word)]
         own = self._command(command)
         if options:
             own.error(own.unknown_option(options[0]))
@@ -161,6 +247,8 @@ class Parser(argparse.ArgumentParser):
             return f"unknown action {value!r}; did you mean {self.top.prog} {value}? Else {listed}"
         if value in self.top.actions and action.dest != "action":
             return f"unknown command {value!r}; did you mean {self.top.prog} {self.top.actions[value]} {value}?"
+        if f"--{value}" in self._option_string_actions:
+            return f"unknown {action.dest} {value!r}; did you mean {self.prog} --{value}?"
         near = closest(str(value), choices)
         remedy = f"did you mean {near}?" if near else f"{self.prog} --help lists them"
         return f"unknown {action.dest} {value!r}; {remedy}"
@@ -170,6 +258,12 @@ class Parser(argparse.ArgumentParser):
         words = self.prog.partition(" ")[2]
         said = re.sub(r"^argument (COMMAND|ACTION): ", "", message)
         said = re.sub(r"^argument ", "", said)
+        said = re.sub(
+            r"^(\S+): ignored explicit argument (.*)$",
+            lambda one: f"{one[1]}: takes no value, found {one[2]}; write {one[1].split('/')[-1]} alone",
+            said,
+            flags=re.DOTALL,
+        )
         if "; " not in said:
             said += f"; {self.prog} --help shows what it takes"
         raise UsageError(f"{words}: {said}" if words else said)

@@ -21,23 +21,10 @@ from vicinal.cli import options
 from vicinal.cli.closing import closing
 from vicinal.cli.console import Console
 from vicinal.cli.screen import stdout
-from vicinal.errors import UsageError
 
 FUNCTION = "vicinal.score"
 UNUSED = ("num_gpu", "num_gpu_per_job", "data_with_id", "resume")
 PRINTED = ("json", *UNUSED)  # the unused options change one line of -v
-
-
-class _Once(argparse.Action):
-    """An argument with two names, of which one may be given."""
-
-    def __call__(
-        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option_string: Any = None
-    ) -> None:
-        if getattr(namespace, self.dest, None) is not None:
-            names = {"data": "DATA and --input-path", "by": "--by and --name"}[self.dest]
-            raise UsageError(f"{names} are two names of one argument; give it once")
-        setattr(namespace, self.dest, values)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -54,12 +41,12 @@ def _add_sources(parser: argparse.ArgumentParser) -> None:
     from vicinal.data.tables import SUFFIXES
 
     help_of_data = f"the data set: {', '.join(SUFFIXES)}; or embeddings alone: {options.PATHS}"
-    parser.add_argument("data", metavar="DATA", nargs="?", default=argparse.SUPPRESS, action=_Once, help=help_of_data)
+    parser.add_argument("data", metavar="DATA", nargs="?", default=argparse.SUPPRESS, help=help_of_data)
     parser.add_argument("--config", metavar="FILE", help="a YAML file, flat (one scorer) or nested (several)")
     parser.add_argument(
         "--skip-unknown", action="store_true", help="leave out scorers of the file that vicinal does not have"
     )
-    parser.add_argument("--input-path", dest="data", metavar="DATA", action=_Once, help="the same as DATA")
+    parser.add_argument("--input-path", dest="data", metavar="DATA", help="the same as DATA")
     source = parser.add_mutually_exclusive_group()
     source.add_argument(
         "--embeddings",
@@ -94,7 +81,6 @@ def _add_scores(parser: argparse.ArgumentParser) -> None:
         "--name",
         dest="by",
         metavar="NAME,...",
-        action=_Once,
         help=f"the scores: {', '.join(score.by for score in SCORES)} (default mean), or "
         f"{', '.join(score.name for score in SCORES)}",
     )

@@ -99,7 +99,8 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             raise UsageError(f"{name}: is of a comparison; give --compare too, or leave it out")
     for name in ("keep", "output"):
         if getattr(arguments, name) is None:
-            raise UsageError(f"{name}: missing; say {'how many rows' if name == 'keep' else 'where the rows go'}")
+            wanted = "how many rows, as --keep 100 or --keep 10%" if name == "keep" else "where the rows go, as -o PATH"
+            raise UsageError(f"{name}: missing; say {wanted}")
     return _select(arguments, console)
 
 

@@ -98,8 +98,8 @@ def choose(metric: Metric | str, matrix: object = None) -> MetricChoice:
         chosen = metrics.find(metric)
         if matrix is not None:
             raise UsageError(
-                f"matrix: it belongs to metric mahalanobis, got metric {chosen.name}; give metric mahalanobis or leave "
-                "the matrix out"
+                f"matrix: it belongs to metric mahalanobis, got metric {chosen.name}; give --metric mahalanobis (in "
+                "Python: metric='mahalanobis') or leave the matrix out"
             )
         return MetricChoice(chosen)
     reading = metrics.find("euclidean")

@@ -193,7 +193,7 @@ def outcome(ray: Any, reference: Any) -> Any:
     reason = str(cause).strip().partition("\n")[0]
     raise UsageError(
         f"the cluster lost a task or its data for good ({type(cause).__name__}: {reason}); see `ray status` and "
-        "`ray logs`, and give smaller blocks (block_rows) where a node has too little memory"
+        "`ray logs`, and add memory to a node that has too little (in Python also: smaller blocks, block_rows=)"
     ) from cause
 
 

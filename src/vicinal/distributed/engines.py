@@ -19,6 +19,10 @@ from vicinal.typing import ArrayLike, PathLike, Progress
 
 ENGINES = ("local", "ray")
 
+NO_RECALL = (
+    "recall: a cluster makes exact passes alone; leave recall out, or take --engine local (in Python: engine='local')"
+)
+
 
 @dataclass(frozen=True)
 class Engine:
@@ -38,11 +42,15 @@ class Engine:
         if self.name not in ENGINES:
             raise UsageError(f"engine: {unknown('engine', self.name, ENGINES)}")
         if self.name == "local" and self.address is not None:
-            raise UsageError("address: names a Ray cluster, and engine is local; give engine 'ray', or leave it out")
+            raise UsageError(
+                "address: names a Ray cluster, and engine is local; give --engine ray (in Python: engine='ray'), or "
+                "leave the address out"
+            )
         if self.name == "ray":
             if devices.chosen() is not None:
                 raise UsageError(
-                    "device: the nodes of a cluster use their processors; leave device or engine 'ray' out"
+                    "device: the nodes of a cluster use their processors; leave out the device or --engine ray (in "
+                    "Python: engine='ray')"
                 )
             need("ray", extra="ray")
 
@@ -82,7 +90,7 @@ def engine_of(name: str, address: str | None, recall: object) -> Engine:
         It is none that can be used, or gives exact passes alone.
     """
     if name == "ray" and recall is not None:
-        raise UsageError("recall: a cluster makes exact passes alone; leave recall out, or take engine 'local'")
+        raise UsageError(NO_RECALL)
     return Engine(name, address)
 
 
@@ -139,7 +147,7 @@ class ClusterExact:
     ) -> Neighbors:
         """Each row's k nearest others."""
         if recall is not None:
-            raise UsageError("recall: a cluster makes exact passes alone; leave recall out, or take engine 'local'")
+            raise UsageError(NO_RECALL)
         found = distributed.neighbors(
             self._rows, k, self.metric, groups=groups, progress=progress, checkpoint=checkpoint, **self._how()
         )

@@ -97,7 +97,10 @@ def index(type: str = "auto", metric: MetricLike = "euclidean", threads: int | N
         raise UsageError(f"type: expected the name of an index, got {type.__class__.__name__}; give rows as data=")
     if type == "auto":
         if parameters:
-            raise UsageError(f"auto chooses the parameters itself; name an index to give {', '.join(parameters)}")
+            raise UsageError(
+                f"auto chooses the parameters itself; name an index by --type (in Python: type=) to give "
+                f"{', '.join(parameters)}"
+            )
         return AutoIndex(metric, threads)
     if type not in BY_NAME:
         raise UsageError(unknown("index", type, ["auto", *BY_NAME]))

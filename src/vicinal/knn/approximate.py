@@ -107,7 +107,7 @@ class ApproximateJoin:
         if len(short) > MOST_SHORT * len(indices) + SAMPLE:
             return None
         if len(short):
-            indices[short], distances[short] = self.exact_of(short, k)
+            indices[short], distances[short] = self.exact_of(short, k, report)
         report.end()
         return indices, distances, recall
 

@@ -88,11 +88,12 @@ class ApproximatePairs:
         n, dim = self._vectors.shape
         if target >= 1 or not can_be_approximate(self._vectors, self._metric):
             return None
-        sample, all_of, of = self._counted_sample(target, seed)
+        report = Report(progress, n)
+        sample, all_of, of = self._counted_sample(target, seed, report)
         k = self._length(all_of)
         if k is None:
             return None
-        report, on_disk = Report(progress, n), codes_on_disk(n, k, dim)
+        on_disk = codes_on_disk(n, k, dim)
         graph = native_graph(self._vectors, self._metric, self._threads, None, width_of(k), seed, report, on_disk)
         for step in ("ppp" if target > ONE_LESS else "pp") + AFTER:
             if step == "p":
@@ -109,22 +110,23 @@ class ApproximatePairs:
                 break
         return None
 
-    def _counted_sample(self, target: float, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _counted_sample(self, target: float, seed: int, report: Report) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Rows, ascending, how many others lie within the radius of each, and how many of these have its label."""
         n = len(self._vectors)
         order = np.random.default_rng(seed).permutation(n)
         most, wanted = max(min(n, SAMPLE), int(n * MOST_SAMPLED)), ENOUGH * target * Z * Z / (1 - target)
         rows = np.sort(order[:SAMPLE])
-        every, own = self._counts(rows)
+        every, own = self._counts(rows, report)
         while (some := int((own > 0).sum())) < wanted and len(rows) < most:
             size = int(min(most, max(2 * len(rows), 1.2 * len(rows) * wanted / (some + 1))))
             more = np.sort(order[len(rows) : size])
-            every, own = (np.concatenate(both) for both in zip((every, own), self._counts(more), strict=True))
+            counts = self._counts(more, report)
+            every, own = (np.concatenate(both) for both in zip((every, own), counts, strict=True))
             rows = np.concatenate([rows, more])
         place = np.argsort(rows)
         return rows[place], every[place], own[place]
 
-    def _counts(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _counts(self, rows: np.ndarray, report: Report) -> tuple[np.ndarray, np.ndarray]:
         """How many others lie within the radius of each row, and how many of its own label.
 
         The stored rows are searched in blocks, so that the kernel's codes of all of them are never in memory at once.
@@ -147,6 +149,7 @@ class ApproximatePairs:
                     wanted &= self._labels[near] == self._labels[asked]
                 own += np.bincount(place[wanted], minlength=len(rows))
                 first += step
+                report(block.start * len(rows) + len(stored) * min(first, len(rows)), len(self._vectors) * len(rows))
                 step = int(np.clip(MOST_PAIRS * min(first, len(rows)) / (every.sum() + 1), FIRST, 64 * FIRST))
         return every, own
 

@@ -108,7 +108,10 @@ def source_of(data: Any, labels: Any, pairs: Any, joint: Any) -> Source:
     named: dict[Source, Any] = {"labels": labels, "pairs": pairs, "joint": joint}
     given = [name for name, value in named.items() if value is not None]
     if len(given) != 1:
-        raise UsageError(f"expected one of labels, pairs and joint, got {' and '.join(given) or 'none'}")
+        raise UsageError(
+            f"expected one of labels, pairs and joint, got {' and '.join(given) or 'none'}; give one of --labels, "
+            "--pairs and --joint (in Python: labels=, pairs= and joint=)"
+        )
     if data is None and given[0] != "joint":
         raise UsageError(f"{given[0]}: needs the embeddings too; give them as data, the first argument")
     if data is not None and given[0] == "joint":

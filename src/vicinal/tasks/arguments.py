@@ -186,7 +186,7 @@ def refuse_one_file(outputs: Mapping[str, PathLike | None]) -> None:
             raise UsageError(f"{name}: found the file {path}, which {first} writes too; name another one")
 
 
-def check_copy(data: object, output: PathLike, instead: str) -> None:
+def check_copy(data: object, output: PathLike, instead: str, of_embeddings: bool = False) -> None:
     """Check that rows of a data set can be copied, as they are, to a file.
 
     Parameters
@@ -196,6 +196,8 @@ def check_copy(data: object, output: PathLike, instead: str) -> None:
     output : path
     instead : str
         What gives the rows of a table in memory, for the message.
+    of_embeddings : bool
+        Whether the data may be embeddings, with a data set beside them.
 
     Raises
     ------
@@ -203,10 +205,15 @@ def check_copy(data: object, output: PathLike, instead: str) -> None:
         `data` is no data set file, or the output is of another kind.
     """
     if not isinstance(data, str | os.PathLike) or not is_data_file(data):
-        shown = os.fspath(data) if isinstance(data, str | os.PathLike) else f"in memory ({type(data).__name__})"
+        wrong, remedy = (
+            "output: lines are copied from a data set file, but data is",
+            "leave output out, and take the rows",
+        )
+        if not isinstance(data, str | os.PathLike):
+            raise UsageError(f"{wrong} in memory ({type(data).__name__}); {remedy} with {instead}")
+        beside = f", and this one by --embeddings {os.fspath(data)}" if of_embeddings else ""
         raise UsageError(
-            f"output: lines are copied from a data set file, but data is {shown}; leave output out, and take the rows "
-            f"with {instead}"
+            f"{wrong} {os.fspath(data)}; give a data set file{beside} (in Python also: {remedy} with {instead})"
         )
     kinds = tables.suffix(split(data)[0]), tables.suffix(Path(output))
     if kinds[0] != kinds[1] and not set(kinds) <= set(tables.LINES):

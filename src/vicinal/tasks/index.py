@@ -228,7 +228,10 @@ def _without_rows(
         wanted += opened.ids.of(opened.rows(where))
     if not wanted:
         problem = "where matches no row" if where is not None else "none were given"
-        raise UsageError(f"ids: expected ids, a file of ids, or a filter that matches rows; {problem}")
+        raise UsageError(
+            f"ids: expected ids, a file of ids, or a filter that matches rows; {problem}; give --id, --ids or --where "
+            "(in Python: ids=, ids_file= or where=)"
+        )
     opened.remove(list(dict.fromkeys(wanted)))
     return _saved(opened, folder, output)
 

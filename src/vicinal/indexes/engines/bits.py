@@ -223,7 +223,8 @@ class Binary(Index):
         super().__init__(metric, threads, structure=structure, **graph, n_lists=n_lists, n_probe=n_probe)
         if structure != "all" and self.metric.name != "hamming":
             raise UsageError(
-                f"structure: {structure!r} supports hamming, got metric {self.metric.name}; use structure='all'"
+                f"structure: {structure!r} supports hamming, got metric {self.metric.name}; use --set structure=all "
+                "(in Python: structure='all')"
             )
 
     def _make_backend(self) -> Backend:

@@ -104,6 +104,6 @@ def over(vectors: np.ndarray, metric: Metric, threads: int, device: str | None =
         return Torch(vectors, metric, threads, name, least=devices.LEAST_WORK if device == devices.AUTO else 0)
     if reason and device != devices.AUTO:
         raise UsageError(
-            f"device: {metric.name} does not run on {device}: {reason}; leave the device out, or give 'auto'"
+            f"device: {metric.name} does not run on {device}: {reason}; leave the device out, or give auto"
         )
     return pick(metric, vectors.dtype)(vectors, metric, threads)

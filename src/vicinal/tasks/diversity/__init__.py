@@ -205,8 +205,11 @@ def _refuse_unread(measures: Mapping[str, Measure], request: Request, given: Map
     names += [name for name in SETTINGS if getattr(request, name) != getattr(plain, name)]
     for name in names:
         if not any(measure.reads(name) for measure in measures.values()):
-            readers = " or ".join(measure.by for measure in MEASURES if measure.reads(name))
-            raise UsageError(f"{name}: {', '.join(measures)} do not read it; leave it out, or measure {readers}")
+            readers = ", ".join(measure.by for measure in MEASURES if measure.reads(name))
+            raise UsageError(
+                f"{name}: {', '.join(measures)} do not read it; leave it out, or add one to --by (in Python: by=) that "
+                f"does: {readers}"
+            )
 
 
 def _is_npy(value: object) -> bool:

@@ -280,11 +280,17 @@ def _check(
     """Refuse arguments that do not go together and outputs of another kind of file."""
     output, removed = outputs["output"], outputs["removed"]
     if against is None and against_embeddings is not None:
-        raise UsageError("against_embeddings: they are the embeddings of against, which is missing; give both")
+        raise UsageError(
+            "against_embeddings: they are the embeddings of against, which is missing; give --against too (in "
+            "Python: against=)"
+        )
     if against is None and rules.keep == "all":
-        raise UsageError("keep: all removes only rows that are close to against, which is missing; give against")
+        raise UsageError(
+            "keep: all removes only rows that are close to against, which is missing; give --against (in "
+            "Python: against=)"
+        )
     if output is not None:
-        arguments.check_copy(data, output, "Deduplicated.take_from")
+        arguments.check_copy(data, output, "Deduplicated.take_from", of_embeddings=True)
     if removed is not None and tables.suffix(removed) not in tables.LINES:
         raise UsageError(f"{removed}: expected a name that ends in .jsonl or .jsonl.gz for the removed rows")
 

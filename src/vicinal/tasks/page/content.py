@@ -11,6 +11,7 @@ import numpy as np
 from vicinal.analysis.scores import local_outlier_factor
 from vicinal.knn.metrics import Metric
 from vicinal.knn.neighbors import Neighbors
+from vicinal.knn.recall import recall_note
 from vicinal.tasks.page.duplicates import Groups, groups_of
 from vicinal.tasks.page.fields import Column, category, columns_of, smallest
 from vicinal.tasks.page.maps import extent, flat_map
@@ -191,7 +192,7 @@ def _about(rows: Rows, places: np.ndarray, kind: str) -> str:
     if rows.neighbors is None:
         said = "the distances are to rows of another set"
     else:
-        recall = f" ({rows.neighbors.recall})" if rows.neighbors.approximate else ""
+        recall = recall_note(rows.neighbors.recall)
         said = f"the {rows.neighbors.k} nearest of each by {rows.metric.name} distance{recall}"
     low, high = extent(places)
     far = int(((places < low) | (places > high)).any(axis=1).sum())

@@ -6,6 +6,7 @@ import numpy as np
 
 from vicinal.knn.metrics import Metric, find
 from vicinal.knn.neighbors import Neighbors
+from vicinal.knn.recall import Recall
 from vicinal.tasks.duplicates.grouping import Rules, distances_between, group_rows
 from vicinal.tasks.duplicates.texts import matches
 from vicinal.tasks.page.fields import Column, smallest
@@ -34,6 +35,8 @@ class Groups:
         STAYS, COPY, SAME_VECTOR or NEAR.
     copies : ndarray of uint32
         The rows whose vector and text an earlier row has, whichever row stays in their group.
+    recall : Recall or None
+        Of the pairs that the groups are made of, where these come from approximate neighbours.
     """
 
     radius: float
@@ -42,6 +45,7 @@ class Groups:
     distances: np.ndarray
     match: np.ndarray
     copies: np.ndarray
+    recall: Recall | None = None
 
     def columns(self, n: int) -> list[Column]:
         """Return how each row is like the one that stays, and the size of its group, as columns of the page."""
@@ -80,7 +84,8 @@ def groups_of(
         none = np.empty(0, dtype=np.uint32)
         return Groups(radius, none, none, none.astype(np.float32), none.astype(np.uint8), none)
     known = None if graph is None else kept.renumbered(graph, valid)
-    stays = group_rows(vectors, Rules(radius, metric, "greedy", "first", None, graph=known))[1]
+    rules = Rules(radius, metric, "greedy", "first", None, graph=known)
+    stays = group_rows(vectors, rules)[1]
     order = np.lexsort((np.arange(len(valid)), stays))
     begins = np.flatnonzero(np.append(True, np.diff(stays[order]) != 0))
     sizes = np.diff(np.append(begins, len(valid)))
@@ -97,6 +102,7 @@ def groups_of(
         distance[chosen].astype(np.float32),
         np.array([MATCH[match[row]] for row in chosen], dtype=np.uint8),
         valid[_copies(vectors, metric, None if texts is None else texts[valid])].astype(np.uint32),
+        rules.found,
     )
 
 

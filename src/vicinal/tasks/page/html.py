@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from vicinal import __version__
+from vicinal.knn.recall import recall_note
 from vicinal.tasks.page.content import NEAREST, REGIONS, SHOWN_NEIGHBOURS, Content
 from vicinal.tasks.page.duplicates import COPY, NEAR, SAME_VECTOR
 from vicinal.tasks.page.fields import Column, columns_of, text_blocks
@@ -125,6 +126,7 @@ def _head(content: Content, columns: list[Column], id_column: int, block: int) -
         "left_out": content.left_out,
         "metric": content.metric.name,
         "unit": content.metric.unit,
+        "recall": recall_note(neighbors.recall) if neighbors is not None and neighbors.approximate else "",
         "k_shown": 0 if neighbors is None else min(neighbors.k, SHOWN_NEIGHBOURS),
         "colour": scores[0] if scores else (first or [-1])[0],
         "regions": [_areas(content, found) for found in content.regions],
@@ -182,6 +184,7 @@ def _duplicates(content: Content) -> dict[str, Any]:
             "same_vector": int(counts[SAME_VECTOR]),
             "near": int(counts[NEAR]),
             "repeated": len(groups.copies),
+            "recall": "" if groups.recall is None or groups.recall.exact else str(groups.recall),
         }
     }
 

@@ -122,8 +122,8 @@ def _flat_plan(top: Settings, held: Settings, given: Settings, where: str | None
     for name in names:
         if name in measures.BY_NAME:
             raise UsageError(
-                f"{by.place}: {name} measures the whole set, not its rows; use vicinal.diversity, or list it below "
-                "'scorers' of a nested file"
+                f"{by.place}: {name} measures the whole set, not its rows; use `vicinal diversity` (in Python: "
+                "vicinal.diversity), or list it below 'scorers' of a nested file"
             )
     plans = [
         _scorer({**settings, "name": replace(by, value=name)}, where, label.text() if label else name, neighbors_given)

@@ -195,7 +195,10 @@ def score(
     given = {"data": data, "by": by, "k": k, "metric": metric, "reference": reference, "groups": groups}
     given["sub_name"] = sub_name
     if (append is None) != (previous is None):
-        raise UsageError("append: expected new rows together with previous, a kept run; give both or neither")
+        raise UsageError(
+            "append: expected new rows together with previous, a kept run; give both --append and --previous (in "
+            "Python: append= and previous=) or neither"
+        )
     if append is not None and previous is not None:
         others = {"ids": ids, "neighbors": neighbors, "config": config, "checkpoint": checkpoint, "add_to": add_to}
         others["recall"] = recall
@@ -344,7 +347,10 @@ def _reference(reference: object, rows: Dataset) -> object:
 def _problem(plan: Plan, rows: Dataset, inputs: Inputs, fields: dict[str, tuple[str, object]], ids: object) -> str:
     """Why a run cannot be kept; empty where it can."""
     if rows.path is None:
-        return f"expected a data set file, got {rows.name}; a kept run names the files that it was made from"
+        return (
+            f"expected a data set file, got {rows.name}: a kept run names the files that it was made from; give a data "
+            "set file with --embeddings (in Python: embeddings=), or leave the run out"
+        )
     for one in (*inputs.vectors.values(), *inputs.references.values()):
         if one.path is None:
             return f"expected vectors in files, got {one.name} in memory; write them with numpy.save"

@@ -172,7 +172,8 @@ def _graph(arguments: Arguments, plan: Plan, rows: Dataset, embeddings: Embeddin
         return plan.graph.of(rows, embeddings, whole=plan.rules is not None)
     if embeddings is None and arguments.metric is not None:
         raise UsageError(
-            f"metric: strategy {plan.strategy.name!r} measures no distances here; leave it out, or give dedup"
+            f"metric: strategy {plan.strategy.name!r} measures no distances here; leave it out, or give --dedup (in "
+            "Python: dedup=)"
         )
     return None
 

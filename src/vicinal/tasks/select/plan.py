@@ -182,7 +182,10 @@ def _rules(arguments: Arguments, metric: Metric, threads: int | None) -> Rules |
         rules = Rules(radius, metric, arguments.link, "first" if arguments.quality is None else "best", threads)
         return with_recall(rules, arguments.recall, arguments.neighbors)
     if arguments.link != "greedy":
-        raise UsageError("link: says how dedup groups rows, but dedup is missing; give a radius, or leave link out")
+        raise UsageError(
+            "link: says how dedup groups rows, but dedup is missing; give --dedup RADIUS (in Python: dedup=), or leave "
+            "link out"
+        )
     return None
 
 
@@ -261,7 +264,7 @@ def _check_arguments(arguments: Arguments, strategy: Strategy) -> None:
 
 def _check_outputs(arguments: Arguments, output: Path | None, decisions: Path | None) -> None:
     if output is not None:
-        check_copy(arguments.data, output, "Selection.take_from")
+        check_copy(arguments.data, output, "Selection.take_from", of_embeddings=True)
     if decisions is not None and tables.suffix(decisions) not in tables.LINES:
         raise UsageError(f"{decisions}: expected a name that ends in .jsonl or .jsonl.gz for the decisions")
     check_outputs({"output": output, "decisions": decisions}, arguments.inputs, arguments.overwrite)

@@ -23,7 +23,7 @@ async function drawCard() {
     if (one.kind !== "text") {
       const value = cells[c], isNumber = one.kind === "number";
       let rank = "";
-      if (one.role === "score" && value !== null) rank = `, higher than ${((100 * await below(c, value)) / n).toFixed(1)} % of rows`;
+      if (one.role === "score" && value !== null) rank = `, higher than ${((100 * await below(c, value)) / n).toFixed(1)}\u00a0% of rows`;
       facts.append(make("dt", { textContent: one.name }),
         make("dd", { textContent: (value === null ? "none" : isNumber ? shown(value) : labelName(value)) + rank, title: one.unit || "" }));
     } else fields.push(make("h4", { textContent: one.name }), make("div", { className: `text${typeof cells[c] === "object" && cells[c] !== null ? " json" : ""}`, dir: "auto", textContent: texts(cells[c]) ?? "(none)" }));
@@ -40,7 +40,7 @@ async function drawCard() {
     ...markButtons(row));
   box.replaceChildren(make("h3", { textContent: `Sample ${id}` }), buttons, facts, ...fields,
     make("h4", { textContent: head.k_shown ? `Its ${count(neighbours.length, "nearest row").replace("rows", "rows")}` : "" }),
-    make("p", { className: "hint", textContent: head.k_shown ? `${head.metric} distance: ${head.unit}` : "" }),
+    make("p", { className: "hint", textContent: head.k_shown ? `${head.metric} distance: ${head.unit}${head.recall}` : "" }),
     make("ol", { id: "neighbours" }, ...items));
   box.scrollTop = 0;
   near = neighbours.map(([other]) => other);

@@ -75,8 +75,8 @@ async function drawDuplicates() {
   }
   const kinds = [[found.copies, "with the same vector and the same text"], [found.same_vector, "with the same vector, but another text"], [found.near, "near"]]
     .filter(([times]) => times).map(([times, what]) => `${count(times, "row")} ${what}`).join(", ");
-  const what = found.radius ? `within ${found.radius} of the row that stays` : "with the same vector";
-  const said = `${count(found.groups, "group")} of rows ${what}${kinds ? `: beside the rows that stay, ${kinds}` : ""}.${shownGroups.length < found.groups ? ` The ${shownGroups.length} largest${state.mask ? " with a selected row" : ""} are listed.` : ""}`;
+  const what = found.radius ? `within ${found.radius} (${head.metric} distance: ${head.unit}) of the row that stays` : "with the same vector";
+  const said = `${count(found.groups, "group")} of rows ${what}${kinds ? `: beside the rows that stay, ${kinds}` : ""}.${found.recall ? ` Pairs may be missing: ${found.recall}.` : ""}${shownGroups.length < found.groups ? ` The ${shownGroups.length} largest${state.mask ? " with a selected row" : ""} are listed.` : ""}`;
   // A copy may stand in a group whose row that stays has another text: all rows that repeat an earlier one could go.
   const copies = found.repeated ? make("div", { className: "buttons" },
     make("button", { type: "button", id: "select-copies", textContent: `Select ${count(found.repeated, "true copy").replace("copys", "copies")}`, title: "Rows whose vector and text an earlier row has", onclick: () => selectCopies(true) }),
@@ -123,7 +123,7 @@ async function drawRadius() {
       make("button", { type: "button", id: "select-near", textContent: "Select the rows so near", onclick: () => setFilter(`c${c}`, { kind: "range", column: c, low: -Infinity, high: own.far }) })),
     await sideBySide(one, other));
   }
-  if (state.tab === turn) twoParts(`How far each row is from its nearest (${head.metric}), to choose --radius by; the groups of this page have ${head.found.duplicates?.radius ?? "none"}.`, items, side);
+  if (state.tab === turn) twoParts(`How far each row is from its nearest, to choose --radius by, in ${head.metric} distance: ${head.unit}${head.recall}. The groups of this page have ${head.found.duplicates?.radius ?? "none"}.`, items, side);
 }
 
 const percent = (share) => `${Math.round(100 * share)} %`;

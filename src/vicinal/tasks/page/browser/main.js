@@ -99,7 +99,7 @@ function startKeys() {
 }
 
 async function start() {
-  $("about").textContent = head.about;
+  $("about").textContent = $("about").title = head.about;
   const options = columns.map((one, c) => [one, c]).filter(([one, c]) => one.kind !== "text" && c !== head.id);
   $("colour").append(make("option", { value: -1, textContent: "how many rows" }), ...["score", "field", "derived"].map((role) => make("optgroup", { label: { score: "scores", field: "fields", derived: "groups" }[role] },
     ...options.filter(([one]) => one.role === role).map(([one, c]) => make("option", { value: c, textContent: one.name })))).filter((group) => group.children.length));

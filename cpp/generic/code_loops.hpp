@@ -400,10 +400,10 @@ void products(const int8_t* rows, const int32_t*, const uint8_t* columns, int64_
 
 // Transposes blocks of 8 x 8 or 4 x 4 groups of four bytes, with zeros after the last group.
 #if defined(__AVX2__)
-constexpr int kBlock = 8;
+constexpr int kSide = 8;
 using Groups = __m256i;
 
-inline void transpose(Groups (&x)[kBlock]) {
+inline void transpose(Groups (&x)[kSide]) {
     Groups twos[8], fours[8];
 #pragma GCC unroll 4
     for (int i = 0; i < 8; i += 2) {
@@ -424,10 +424,10 @@ inline void transpose(Groups (&x)[kBlock]) {
     }
 }
 #else
-constexpr int kBlock = 4;
+constexpr int kSide = 4;
 using Groups = uint32_t __attribute__((vector_size(16)));
 
-inline void transpose(Groups (&x)[kBlock]) {
+inline void transpose(Groups (&x)[kSide]) {
     const Groups low[] = {__builtin_shuffle(x[0], x[1], Groups{0, 4, 1, 5}),
                           __builtin_shuffle(x[2], x[3], Groups{0, 4, 1, 5})};
     const Groups high[] = {__builtin_shuffle(x[0], x[1], Groups{2, 6, 3, 7}),
@@ -442,20 +442,20 @@ inline void transpose(Groups (&x)[kBlock]) {
 void unpack_columns(const uint8_t* panel, int64_t groups, int64_t row_bytes, uint8_t* out) {
     const auto block = [&](int64_t first, int count) {
         // Asks for bytes that are read two blocks later, since the panel is rarely in the cache.
-        const uint8_t* ahead = panel + (first + 2 * kBlock) * kPanel * 4;
-        for (int c = 0; c < kPanel; c += kBlock) {
-            for (int i = 0; i < kBlock * kBlock / 16; ++i) __builtin_prefetch(ahead + kBlock * 4 * c + 64 * i);
-            Groups x[kBlock] = {};
+        const uint8_t* ahead = panel + (first + 2 * kSide) * kPanel * 4;
+        for (int c = 0; c < kPanel; c += kSide) {
+            for (int i = 0; i < kSide * kSide / 16; ++i) __builtin_prefetch(ahead + kSide * 4 * c + 64 * i);
+            Groups x[kSide] = {};
 #pragma GCC unroll 8
             for (int i = 0; i < count; ++i) std::memcpy(&x[i], panel + ((first + i) * kPanel + c) * 4, sizeof x[i]);
             transpose(x);
 #pragma GCC unroll 8
-            for (int j = 0; j < kBlock; ++j) std::memcpy(out + (c + j) * row_bytes + 4 * first, &x[j], sizeof x[j]);
+            for (int j = 0; j < kSide; ++j) std::memcpy(out + (c + j) * row_bytes + 4 * first, &x[j], sizeof x[j]);
         }
     };
-    for (int64_t g = 0; 4 * g < row_bytes; g += kBlock) {
-        if (g + kBlock <= groups) {
-            block(g, kBlock);
+    for (int64_t g = 0; 4 * g < row_bytes; g += kSide) {
+        if (g + kSide <= groups) {
+            block(g, kSide);
         } else {
             block(g, static_cast<int>(std::max<int64_t>(groups - g, 0)));
         }

@@ -78,8 +78,9 @@ void DeferredJoin::run() {
         };
         context_.pool.run(finished, last, context_.callbacks, join, {}, plan_.size());
     };
-    run(plan_.n_near());
-    if (plan_.n_further > 0) move(prepare_sketches(context_, rows_, k_, radii_, nullptr, workers_));
+    // The blocks with themselves, or queries with what is near them: the radii become lower.
+    run(std::min(plan_.n_near(), rows_.blocks()));
+    if (finished < plan_.size()) move(prepare_sketches(context_, rows_, k_, radii_, nullptr, workers_));
     run(plan_.size());
     settle_all();
     context_.stats.seconds_scan = scanning.seconds();

@@ -30,13 +30,12 @@ constexpr int64_t kChunk = 64;                    // rows in a task
 constexpr size_t kBands = 24;                     // of pairs of similar radii
 constexpr double kMostCost = 0.9;                 // of a scan with sketches, of that without
 constexpr double kSizeCost = 0.005;               // of each size, of the cost without sketches
-// Estimated costs, in processor cycles: of a pair in the scan besides its products, and of a pair that passes.
+// Estimated cost, in processor cycles, of a pair in the scan besides its products.
 constexpr double kPairCycles = 0.4;
-constexpr double kPassedCycles = 70;
-// A pair that passes also costs dim divided by the lesser of two rates: so many bytes a cycle, or this share of the
-// products a cycle of the scan.
-constexpr double kPassedBytesACycle = 20;
-constexpr double kPassedAProduct = 0.25;
+// A pair that passes costs as much as so many products of the scan of codes, and so many for each coordinate.
+constexpr double kPassedProducts = 1300;
+constexpr double kPassedEach = 3;
+constexpr double kFinal = 0.96;  // final radii relative to those that are known
 
 double pair_count(const Stored& stored, const JoinRows& rows) {
     const auto n = static_cast<double>(stored.size());
@@ -112,9 +111,8 @@ public:
     Choice choose(int64_t k, const std::vector<int>& sizes) const {
         const std::vector<Band> bands = bands_of(k, sizes);
         const double rate = (coarse() ? *isa_.coarse : stored_.coder().scan(isa_)).products_a_cycle;
-        const double passed_rate =
-            std::min(kPassedBytesACycle, kPassedAProduct * stored_.coder().scan(isa_).products_a_cycle);
-        const double passed = kPassedCycles + static_cast<double>(dim_) / passed_rate;
+        const double passed =
+            (kPassedProducts + kPassedEach * static_cast<double>(dim_)) / stored_.coder().scan(isa_).products_a_cycle;
         const auto projected = static_cast<double>(stored_.size() + (rows_.self() ? 0 : rows_.size()));
         const double making = 4 * static_cast<double>(dim_) / rate * projected / pair_count(stored_, rows_);
         const double without = static_cast<double>(dim_) / rate + kPairCycles;
@@ -197,7 +195,7 @@ private:
         for (size_t a = 0; a < rows.squares.size(); ++a) {
             for (size_t b = 0; b < (rows_.self() ? a : stored.squares.size()); ++b) {
                 const double radius = std::max(radii[a % radii.size()], stored_radii[b % stored_radii.size()]);
-                const double bound = radius + 2 * error;
+                const double bound = kFinal * radius + 2 * error;
                 double square = 0;
                 size_t s = 0;
                 for (size_t j = 0; s < sizes.size(); ++s) {

@@ -12,29 +12,30 @@ Tiles::Tiles(const Layer& layer, const Coder& coder, const Isa& isa, int64_t max
       row_ops_(*isa.rows),
       row_thresholds_(static_cast<int>(padded(std::max<int64_t>(layer.blocks().max_block_size(), max_rows), kRowStep))),
       column_thresholds_(static_cast<int>(padded(layer.blocks().max_block_size(), kPanel))),
+      unpacked_(row_thresholds_.base.size() * layer.row_bytes()),
       survivors_(std::make_unique_for_overwrite<Survivor[]>(row_thresholds_.base.size() * kPanel)) {}
 
 void Tiles::set_rows(const CodedBlock& coded) {
     if (layer_.sketch() != Layer::kCodes) {
         row_stats_ = coded.sketches.sizes[layer_.sketch()].stats;
-        unpacked_.resize(row_thresholds_.base.size() * layer_.row_bytes());
-        layer_.unpack(coded.sketches, unpacked_.data());
-        codes_ = unpacked_.data();
-        return;
+        layer_.unpack(coded.sketches, room());
+        codes_ = room();
+    } else if (layer_.coarse()) {
+        row_stats_ = coded.coarse.stats;
+        const int64_t bytes = padded(row_stats_.size, kRowStep) * layer_.row_bytes();
+        std::copy_n(coded.codes.begin(), bytes, room());
+        halve(room(), bytes);
+        codes_ = room();
+    } else {
+        row_stats_ = coded.stats;
+        codes_ = coded.codes.data();
     }
-    row_stats_ = layer_.coarse() ? coded.coarse.stats : coded.stats;
-    codes_ = coded.codes.data();
-    if (!layer_.coarse()) return;
-    unpacked_.assign(coded.codes.begin(), coded.codes.end());
-    halve(unpacked_.data(), static_cast<int64_t>(unpacked_.size()));
-    codes_ = unpacked_.data();
 }
 
 void Tiles::set_stored_rows(const Layer& layer, int64_t block) {
-    unpacked_.resize(row_thresholds_.base.size() * layer.row_bytes());
-    layer.unpack(block, unpacked_.data());
+    layer.unpack(block, room());
     row_stats_ = layer.stats(block);
-    codes_ = unpacked_.data();
+    codes_ = room();
 }
 
 ScanJob Tiles::job(int first_row, int end, int first_column) const {

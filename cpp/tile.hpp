@@ -74,6 +74,7 @@ public:
     int32_t row_base(int row) const { return row_thresholds_.base[row]; }
 
 private:
+    int8_t* room() const { return reinterpret_cast<int8_t*>(unpacked_.get()); }
     // The rows [first_row, end) and a panel of the current block.
     ScanJob job(int first_row, int end, int first_column) const;
     // Computes the scores of kRowStep rows from first_row on.
@@ -85,10 +86,10 @@ private:
     const RowOps& row_ops_;
     BlockStats row_stats_;
     const int8_t* codes_ = nullptr;
-    std::vector<int8_t> unpacked_;
     int64_t block_ = 0;
     bool has_upper_bounds_ = false;
     Thresholds row_thresholds_, column_thresholds_;
+    Bytes unpacked_;  // room for the codes of the rows
     std::unique_ptr<Survivor[]> survivors_;  // uninitialised beyond the pairs that pass
     std::vector<uint8_t> columns_;
     std::vector<int32_t> products_, scores_;

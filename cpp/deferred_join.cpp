@@ -78,8 +78,7 @@ void DeferredJoin::run() {
         };
         context_.pool.run(finished, last, context_.callbacks, join, {}, plan_.size());
     };
-    // The blocks with themselves, or queries with what is near them: the radii become lower.
-    run(std::min(plan_.n_near(), rows_.blocks()));
+    if (rows_.self()) run(std::min(plan_.n_near(), rows_.blocks()));  // the blocks with themselves, for lower radii
     if (finished < plan_.size()) move(prepare_sketches(context_, rows_, k_, radii_, nullptr, workers_));
     run(plan_.size());
     settle_all();

@@ -89,7 +89,7 @@ private:
     int64_t block_ = 0;
     bool has_upper_bounds_ = false;
     Thresholds row_thresholds_, column_thresholds_;
-    Bytes unpacked_;  // room for the codes of the rows
+    Bytes unpacked_;                         // room for the codes of the rows
     std::unique_ptr<Survivor[]> survivors_;  // uninitialised beyond the pairs that pass
     std::vector<uint8_t> columns_;
     std::vector<int32_t> products_, scores_;

@@ -16,7 +16,7 @@ constexpr int64_t kFewRows = 32768;
 constexpr int64_t kMostK = 4096;           // with a larger k, too many pairs wait
 constexpr int64_t kMostEntries = 1 << 24;  // of all lists
 constexpr int64_t kWaiting = 6;            // pairs that wait at most, times rows and k
-constexpr int64_t kMostWaiting = 1 << 24;  // and all together
+constexpr int64_t kMostWaiting = 1 << 25;  // and all together
 constexpr float kNoBound = std::numeric_limits<float>::infinity();
 
 }  // namespace

@@ -187,6 +187,7 @@ private:
         // The length of the errors of sketches does not depend on their size.
         const double error = (coarse() ? 2 : 1) * kScale * stored_.stats(stored_.blocks() / 2).scale *
                              std::sqrt(static_cast<double>(dim_) / 12);
+        const double lower = radii_.rows ? kFinal : 1;
         struct Pair {
             double radius;
             size_t passes;  // sketches of so many sizes
@@ -195,7 +196,7 @@ private:
         for (size_t a = 0; a < rows.squares.size(); ++a) {
             for (size_t b = 0; b < (rows_.self() ? a : stored.squares.size()); ++b) {
                 const double radius = std::max(radii[a % radii.size()], stored_radii[b % stored_radii.size()]);
-                const double bound = kFinal * radius + 2 * error;
+                const double bound = lower * radius + 2 * error;
                 double square = 0;
                 size_t s = 0;
                 for (size_t j = 0; s < sizes.size(); ++s) {

@@ -55,15 +55,15 @@ void Panels::unpack(int64_t panel, int64_t size, int64_t first_group, int64_t gr
     }
 }
 
-void Panels::arrange(int64_t panel, const std::vector<int32_t>& order) {
+void Panels::arrange(int64_t panel, std::span<const int32_t> order, void* room) {
     const auto size = static_cast<int64_t>(order.size());
-    const int64_t row_bytes = layout_.row_bytes;
-    thread_local std::vector<int8_t> rows, arranged;
-    rows.resize(padded(size, kRowStep) * row_bytes);
-    arranged.assign(coded_rows(size) * row_bytes, 0);
-    unpack(panel, size, 0, groups(), row_bytes, rows.data());
-    for (int64_t i = 0; i < size; ++i) std::memcpy(&arranged[i * row_bytes], &rows[order[i] * row_bytes], row_bytes);
-    pack(panel, arranged.data(), static_cast<int>(size));
+    const int64_t row_bytes = layout_.row_bytes, bytes = coded_rows(size) * row_bytes;
+    auto* rows = static_cast<int8_t*>(room);
+    int8_t* arranged = rows + bytes;
+    unpack(panel, size, 0, groups(), row_bytes, rows);
+    std::memset(arranged, 0, bytes);
+    for (int64_t i = 0; i < size; ++i) std::memcpy(arranged + i * row_bytes, rows + order[i] * row_bytes, row_bytes);
+    pack(panel, arranged, static_cast<int>(size));
 }
 
 static std::vector<int64_t> panels_before(const std::vector<int64_t>& firsts) {
@@ -135,10 +135,10 @@ void Layer::put(int64_t block, const RowStats& coded) {
     block_stats_[block] = stats;
 }
 
-void Layer::arrange(int64_t block, const std::vector<int32_t>& order) {
+void Layer::arrange(int64_t block, std::span<const int32_t> order, void* room) {
     const int64_t first = blocks_->first(block);
     const auto arrange = [&](auto& values) {
-        if (!values.empty()) vicinal::arrange(&values[first], order);
+        if (!values.empty()) vicinal::arrange(&values[first], order, room);
     };
     arrange(squared_norms_);
     arrange(sums_);

@@ -6,6 +6,7 @@
 #include <new>
 #include <numeric>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "coder.hpp"
@@ -32,19 +33,24 @@ private:
     std::unique_ptr<uint8_t, Free> data_;
 };
 
-// Puts values in another order: order[i] is the number of the value that comes to place i.
+// Puts values in another order: order[i] is the number of the value that comes to place i. `room` is for as many
+// values.
 template <class T>
-void arrange(T* values, const std::vector<int32_t>& order) {
-    const std::vector<T> given(values, values + order.size());
+void arrange(T* values, std::span<const int32_t> order, void* room) {
+    auto* given = static_cast<T*>(room);
+    std::copy_n(values, order.size(), given);
     for (size_t i = 0; i < order.size(); ++i) values[i] = given[order[i]];
 }
+template <class T>
+void arrange(T* values, std::span<const int32_t> order) {
+    std::vector<T> room(order.size());
+    arrange(values, order, room.data());
+}
 
-// The order that sorts values.
-inline std::vector<int32_t> order_by(const double* values, int64_t n) {
-    std::vector<int32_t> order(n);
+// Writes the order that sorts values.
+inline void order_by(const double* values, std::span<int32_t> order) {
     std::iota(order.begin(), order.end(), 0);
     std::stable_sort(order.begin(), order.end(), [&](int32_t a, int32_t b) { return values[a] < values[b]; });
-    return order;
 }
 
 // The layout of the codes of a row in a panel.
@@ -76,8 +82,9 @@ public:
     // Unpacks `groups` groups of rows, from the first row of a panel on, into the rows of a ScanJob, row_bytes apart.
     void unpack(int64_t panel, int64_t size, int64_t first_group, int64_t groups, int64_t row_bytes, int8_t* out) const;
     // Puts the rows of a block, whose first panel this is, in another order: order[i] is the number of the row that
-    // comes to place i.
-    void arrange(int64_t panel, const std::vector<int32_t>& order);
+    // comes to place i. `room` has the size that room_to_arrange gives for this number of rows or more.
+    void arrange(int64_t panel, std::span<const int32_t> order, void* room);
+    int64_t room_to_arrange(int64_t rows) const { return 2 * coded_rows(rows) * layout_.row_bytes; }
     // Unpacks the columns of a panel of the dot kernel, without subtracting the offset, with zeros up to row_bytes.
     void unpack_columns(const RowOps& ops, int64_t panel, uint8_t* out) const {
         ops.unpack_columns(at(panel), groups(), layout_.row_bytes, out);
@@ -143,11 +150,10 @@ public:
         panels_->unpack_columns(ops, panel, out);
         return out;
     }
-    bool keeps_columns() const { return kept_.has_value(); }
-    // Keeps the columns of all panels so.
+    // Keeps the columns of all panels so, or, where they are kept, as they are now.
     void keep_columns(const RowOps& ops) {
         const int64_t size = kPanel * row_bytes();
-        kept_.emplace(blocks_->panels() * size);
+        if (!kept_) kept_.emplace(blocks_->panels() * size);
         for (int64_t panel = 0; panel < blocks_->panels(); ++panel) {
             panels_->unpack_columns(ops, panel, kept_->get() + panel * size);
         }
@@ -157,8 +163,9 @@ public:
     // The same from the sketches of other rows.
     void unpack(const Sketches& sketches, int8_t* out) const;
     void put(int64_t block, const RowStats& rows);
+    bool keeps_columns() const { return kept_.has_value(); }
     // As Panels::arrange, of the statistics of the rows.
-    void arrange(int64_t block, const std::vector<int32_t>& order);
+    void arrange(int64_t block, std::span<const int32_t> order, void* room);
 
 private:
     void finish(int64_t rows, int8_t* out) const;

@@ -79,7 +79,7 @@ void QueryBlocks::sketch(int64_t block) {
     stored_.sketch(queries_, &order_[first(block)], size(block), blocks_[block].sketches);
 }
 
-static void arrange_rows(RowStats& rows, const std::vector<int32_t>& order) {
+static void arrange_rows(RowStats& rows, std::span<const int32_t> order) {
     const auto arrange = [&](auto& values) {
         if (!values.empty()) vicinal::arrange(values.data(), order);
     };
@@ -90,7 +90,7 @@ static void arrange_rows(RowStats& rows, const std::vector<int32_t>& order) {
     arrange(rows.shifts);
 }
 
-static void arrange_codes(std::vector<int8_t>& codes, int64_t row_bytes, const std::vector<int32_t>& order) {
+static void arrange_codes(std::vector<int8_t>& codes, int64_t row_bytes, std::span<const int32_t> order) {
     const std::vector<int8_t> given(codes);
     for (size_t i = 0; i < order.size(); ++i) {
         std::copy_n(&given[order[i] * row_bytes], row_bytes, &codes[i * row_bytes]);
@@ -98,10 +98,10 @@ static void arrange_codes(std::vector<int8_t>& codes, int64_t row_bytes, const s
 }
 
 std::vector<int32_t> QueryBlocks::arrange(const std::vector<double>& radii) {
-    std::vector<int32_t> places;
+    std::vector<int32_t> places(order_.size());
     for (int64_t block = 0; block < count(); ++block) {
-        const std::vector<int32_t> order = order_by(&radii[first(block)], size(block));
-        for (const int32_t place : order) places.push_back(static_cast<int32_t>(first(block)) + place);
+        const std::span<int32_t> order(&places[first(block)], size(block));
+        order_by(&radii[first(block)], order);
         vicinal::arrange(&order_[first(block)], order);
         for (int region = 0; region < coder_.regions(); ++region) {
             CodedBlock& coded = blocks_[block * coder_.regions() + region];
@@ -111,6 +111,7 @@ std::vector<int32_t> QueryBlocks::arrange(const std::vector<double>& radii) {
             for (RowStats& size : coded.sketches.sizes) arrange_rows(size, order);
             if (region == 0) arrange_codes(coded.sketches.codes, coded.sketches.row_bytes, order);
         }
+        for (int32_t& place : order) place += static_cast<int32_t>(first(block));
     }
     return places;
 }

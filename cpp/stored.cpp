@@ -2,6 +2,7 @@
 #include "stored.hpp"
 
 #include <algorithm>
+#include <limits>
 
 namespace vicinal {
 namespace {
@@ -9,6 +10,8 @@ namespace {
 constexpr int kBlockStep = 192;             // a multiple of kPanel and kRowStep
 constexpr int64_t kBlockBytes = 320 << 10;  // the codes of a block stay in the second-level cache
 constexpr int kMaxBlock = 768;
+constexpr int64_t kUnknown = 8;  // rows are not sorted by radii while more than one of so many is infinite
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr int64_t kFew = 16384;  // rows whose codes are kept one after the other too, for the pairs that pass a sketch
 
 int choose_block(int64_t size, int64_t row_bytes) {
@@ -139,20 +142,28 @@ void Stored::add_sketches(std::unique_ptr<const Projection> projection, std::vec
 }
 
 std::vector<int32_t> Stored::arrange(const std::vector<double>& radii, Pool& pool) {
-    if (arranged_) return {};
+    const auto unknown = std::ranges::count_if(radii, [](double radius) { return !(radius < kInfinity); });
+    if (arranged_ || unknown > size() / kUnknown) return {};
+    // Memory is taken first: rows of which some were moved and others not would be wrong.
+    int64_t bytes = std::max(panels_.room_to_arrange(max_block_size()), int64_t{sizeof(double)} * max_block_size());
+    if (sketch_panels_) bytes = std::max(bytes, sketch_panels_->room_to_arrange(max_block_size()));
+    std::vector<Bytes> rooms;
+    for (int i = 0; i < pool.threads(); ++i) rooms.emplace_back(bytes);
     std::vector<int32_t> places(size());
     // Without callbacks, which could interrupt it.
-    pool.run(blocks(), {}, [&](int, int64_t block) {
-        const int64_t first = blocks_.first(block), n = blocks_.size(block), panel = blocks_.panel(block);
-        const std::vector<int32_t> order = order_by(&radii[first], n);
-        for (int64_t i = 0; i < n; ++i) places[first + i] = static_cast<int32_t>(first) + order[i];
-        vicinal::arrange(&order_[first], order);
-        if (!class_of_.empty()) vicinal::arrange(&class_of_[first], order);
-        panels_.arrange(panel, order);
-        layer_.arrange(block, order);
-        if (coarse_) coarse_->arrange(block, order);
-        if (sketch_panels_) sketch_panels_->arrange(panel, order);
-        for (Layer& layer : sketches_) layer.arrange(block, order);
+    pool.run(blocks(), {}, [&](int worker, int64_t block) {
+        const int64_t first = blocks_.first(block), panel = blocks_.panel(block);
+        const std::span<int32_t> order(&places[first], blocks_.size(block));
+        void* room = rooms[worker].get();
+        order_by(&radii[first], order);
+        vicinal::arrange(&order_[first], order, room);
+        if (!class_of_.empty()) vicinal::arrange(&class_of_[first], order, room);
+        panels_.arrange(panel, order, room);
+        layer_.arrange(block, order, room);
+        if (coarse_) coarse_->arrange(block, order, room);
+        if (sketch_panels_) sketch_panels_->arrange(panel, order, room);
+        for (Layer& layer : sketches_) layer.arrange(block, order, room);
+        for (int32_t& place : order) place += static_cast<int32_t>(first);
     });
     if (layer_.keeps_columns()) layer_.keep_columns(*ops_);
     arranged_ = true;

@@ -36,9 +36,8 @@ public:
     size_t sketches() const { return sketches_.size(); }
     const Layer& sketch(size_t number) const { return sketches_[number]; }
     double highest_radius(size_t number) const { return highest_radii_[number]; }
-    // Sorts the rows of each block by these radii of their positions, and the radii with them, if it was not done
-    // before. Returns the earlier place of each position, or nothing if it was done before.
-    bool arranged() const { return arranged_; }
+    // Sorts the rows of each block by these radii of their positions, once. Returns the earlier place of each position,
+    // or nothing where no row was moved: it was done before, or many radii are not known yet.
     std::vector<int32_t> arrange(const std::vector<double>& radii, Pool& pool);
     // The coarse codes; null where the coder has none.
     const Layer* coarse() const { return coarse_.get(); }

@@ -11,7 +11,9 @@
 
 #include "generic/code_loops.hpp"
 #include "generic/half.hpp"
+#include "generic/pair_loops.hpp"
 #include "generic/project_loops.hpp"
+#include "generic/transpose_loops.hpp"
 #include "rows.hpp"
 
 namespace vicinal {

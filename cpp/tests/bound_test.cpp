@@ -1,10 +1,12 @@
 // Tests the bounds: the lower bound never exceeds the true distance, and a threshold at the distance of a pair lets the
 // pair pass, for millions of pairs, random and adversarial, on every instruction set.
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <functional>
+#include <limits>
 #include <random>
 #include <stdexcept>
 
@@ -184,7 +186,10 @@ int64_t test(const Coder& coder, const Rows& rows, const Isa& isa) {
         if (!use_sketches(sketched, joined, 1, size, {&radii}, isa, pool, {})) continue;
         CHECK(sketched.sketches() == (size < 32 ? 1 : 2));
         if (size == 96) {
+            const Radii unknown(radii.size(), std::numeric_limits<double>::infinity());
+            CHECK(sketched.arrange(unknown, pool).empty());
             const std::vector<int32_t> places = sketched.arrange(radii, pool);
+            CHECK(places.size() == radii.size() && sketched.arrange(radii, pool).empty());
             arrange(radii.data(), places);
             for (int64_t block = 0; block < sketched.blocks(); ++block) {
                 const auto first = radii.begin() + sketched.first(block);
@@ -204,36 +209,56 @@ int64_t test_dot(const Rows& rows, Metric metric, const Isa& isa) {
     return pairs + (isa.coarse ? test(DotCoder(rows, metric, *isa.rows, true), rows, isa) : 0);
 }
 
-// Sketches whose making is interrupted, one progress call later each time, and made by the next call.
+// The portable loops, of which those that make directions and sketches fail after some calls.
+std::atomic<int> calls_left = 0;
+void fail_at_last() {
+    if (calls_left-- == 0) throw std::runtime_error("stop");
+}
+Isa failing(RowOps& ops) {
+    Isa isa = find_isa("portable");
+    ops = *isa.rows;
+    ops.project_fused = [](const float* x, int64_t n, int64_t stride, int64_t dim, const float* directions, int64_t m,
+                           float* out) {
+        fail_at_last();
+        find_isa("portable").rows->project_fused(x, n, stride, dim, directions, m, out);
+    };
+    ops.project_pairs = [](const int32_t* x, int64_t n, int64_t stride, int64_t pairs, const int32_t* directions,
+                           int64_t m, int32_t* out) {
+        fail_at_last();
+        find_isa("portable").rows->project_pairs(x, n, stride, pairs, directions, m, out);
+    };
+    isa.rows = &ops;
+    return isa;
+}
+
+// Sketches whose making is interrupted, one call later each time, and made by the next call.
 void test_stopped_sketches() {
-    const int n = 4000, dim = 1024;
+    const int n = 1000, dim = 64;
     std::mt19937_64 random(1);
     std::normal_distribution<float> normal;
     std::vector<float> values(static_cast<size_t>(n) * dim);
     for (float& value : values) value = normal(random);
     Rows rows;
     rows.matrix = {values.data(), n, dim, dim * 4, 4, DType::f32};
-    const Isa& isa = find_isa("portable");
-    const DotCoder coder(rows, Metric::euclidean, *isa.rows);
-    Pool pool(1);
+    RowOps ops;
+    const Isa isa = failing(ops);
+    const DotCoder coder(rows, Metric::euclidean, ops);
+    Pool pool(2);
     for (int allowed = 0;; ++allowed) {
+        calls_left = std::numeric_limits<int>::max();
         Stored stored(rows, coder, nullptr, isa, pool, {});
-        Callbacks callbacks;
-        int ticks = 0;
-        callbacks.progress = [&](int64_t, int64_t) {
-            if (ticks++ == allowed) throw std::runtime_error("stop");
-        };
+        const JoinRows joined(stored, nullptr);
+        calls_left = allowed;
         try {
-            use_sketches(stored, JoinRows(stored, nullptr), 1, 128, {}, isa, pool, callbacks);
-            CHECK(stored.projection() && stored.sketch(0).bytes() == 128);
+            use_sketches(stored, joined, 1, 32, {}, isa, pool, {});
+            CHECK(stored.projection() && stored.sketch(0).bytes() == 32);
             return;
         } catch (const std::runtime_error&) {
         }
         CHECK(!stored.projection() && stored.sketches() == 0);
         ++stopped_sketches;
-        if (allowed % 16) continue;
-        CHECK(use_sketches(stored, JoinRows(stored, nullptr), 1, 128, {}, isa, pool, {}) &&
-              stored.sketch(0).bytes() == 128);
+        calls_left = std::numeric_limits<int>::max();
+        CHECK(use_sketches(stored, joined, 1, 32, {}, isa, pool, {}) && stored.sketch(0).bytes() == 32);
     }
 }
 
@@ -308,7 +333,7 @@ int main() {
             if (failures > before) std::printf("  with %s, bits, dim %d\n", name.c_str(), dim);
         }
     }
-    CHECK(sketches > 100 && sizes_apart > 100 && regions_apart > 100);
+    CHECK(sketches > 100 && stopped_sketches > 20 && sizes_apart > 100 && regions_apart > 100);
     std::printf("%lld pairs, %d sketches, %d stopped, %d failures\n", static_cast<long long>(pairs), sketches,
                 stopped_sketches, failures);
     return failures != 0;

@@ -7,26 +7,13 @@
 #include <numeric>
 #include <utility>
 
+#include "columns.hpp"
 #include "panels.hpp"
 
 namespace vicinal {
 namespace {
 
 using Columns = std::vector<double>;  // columns of `dim` values, one after the other
-
-double product(const double* a, const double* b, int64_t n) {
-    double lanes[8] = {};
-    int64_t c = 0;
-    for (; c + 8 <= n; c += 8) {
-        for (int l = 0; l < 8; ++l) lanes[l] += a[c + l] * b[c + l];
-    }
-    for (; c < n; ++c) lanes[0] += a[c] * b[c];
-    return ((lanes[0] + lanes[4]) + (lanes[2] + lanes[6])) + ((lanes[1] + lanes[5]) + (lanes[3] + lanes[7]));
-}
-
-void subtract(double factor, const double* x, double* from, int64_t n) {
-    for (int64_t c = 0; c < n; ++c) from[c] -= factor * x[c];
-}
 
 double frobenius(const Columns& a) { return std::sqrt(product(a.data(), a.data(), static_cast<int64_t>(a.size()))); }
 
@@ -73,41 +60,6 @@ void mix(const std::vector<float>& directions, int64_t dim, int columns, int fir
         }
     }
 }
-
-}  // namespace
-
-// By the Cholesky factor L of the Gram matrix: the columns times the transposed inverse of L are orthonormal.
-void orthonormalise(const RowOps& ops, std::vector<float>& directions, int64_t dim, int columns) {
-    constexpr double kDependent = 1e-6;
-    const int64_t m = columns;
-    std::vector<float> across(m * dim), gram(m * m), factor(m * m), out(directions.size());
-    for (int64_t c = 0; c < dim; ++c) {
-        for (int64_t j = 0; j < m; ++j) across[j * dim + c] = directions[c * m + j];
-    }
-    ops.project_fused(across.data(), m, dim, dim, directions.data(), m, gram.data());
-    Columns lower(m * m), inverse(m * m);
-    for (int64_t j = 0; j < m; ++j) {
-        double* own = &lower[j * m];
-        for (int64_t i = 0; i < j; ++i) {
-            const double diagonal = lower[i * m + i];
-            own[i] = diagonal > 0 ? (gram[j * m + i] - product(own, &lower[i * m], i)) / diagonal : 0;
-        }
-        const double square = gram[j * m + j] - product(own, own, j);
-        if (!(square > kDependent * gram[j * m + j])) {  // the column depends on those before it, and becomes zero
-            std::fill_n(own, j, 0.0);
-            continue;
-        }
-        own[j] = std::sqrt(square);
-        double* row = &inverse[j * m];
-        row[j] = 1;
-        for (int64_t i = 0; i < j; ++i) subtract(own[i], &inverse[i * m], row, i + 1);
-        for (int64_t i = 0; i <= j; ++i) factor[i * m + j] = static_cast<float>(row[i] /= own[j]);
-    }
-    ops.project_fused(directions.data(), dim, m, m, factor.data(), m, out.data());
-    directions.swap(out);
-}
-
-namespace {
 
 // Columns of `dim` values as rows of whole numbers of a byte.
 std::vector<int8_t> rounded(const Columns& columns, int64_t dim, int n) {

@@ -25,9 +25,6 @@
 
 namespace vicinal {
 
-// Makes the columns of directions[coordinate][column] about orthonormal, each of them orthogonal to those before it.
-void orthonormalise(const RowOps& ops, std::vector<float>& directions, int64_t dim, int columns);
-
 class Projection {
 public:
     // The first `columns` of a projection, and an estimate of |B v|, on which results do not depend.

@@ -7,7 +7,7 @@
 #include <mutex>
 #include <optional>
 
-#include "projection.hpp"
+#include "directions.hpp"
 #include "tile.hpp"
 
 namespace vicinal {
@@ -18,18 +18,14 @@ constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr int64_t kSmallest = 16384, kFewestPairs = 128 << 20;
 constexpr int64_t kSmallestWide = 4096;
 constexpr double kFewestProducts = 1LL << 35;
-constexpr double kSlowest = 16;                   // products a cycle; in slower scans products do not dominate the cost
-constexpr int kLargest = 192;                     // coordinates of a sketch
-constexpr int64_t kSample = 2048, kFewer = 1024;  // rows of a sample, and of one of a small set
-constexpr int64_t kTried = 384;                   // rows whose pairs are compared, besides the sample
-constexpr int64_t kMeasured = 96;                 // rows among them whose radius is estimated
-constexpr int kIterations = 3;                    // one less of a small set
-constexpr int64_t kFew = 32768;                   // rows of a small set, in which the time for directions shows
-constexpr double kScale = 0.8;                    // error of sketches relative to that of codes
-constexpr int64_t kChunk = 64;                    // rows in a task
-constexpr size_t kBands = 24;                     // of pairs of similar radii
-constexpr double kMostCost = 0.9;                 // of a scan with sketches, of that without
-constexpr double kSizeCost = 0.005;               // of each size, of the cost without sketches
+constexpr double kSlowest = 16;      // products a cycle; in slower scans products do not dominate the cost
+constexpr int kLargest = 192;        // coordinates of a sketch
+constexpr int64_t kTried = 384;      // rows whose pairs are compared, besides the sample
+constexpr int64_t kMeasured = 96;    // rows among them whose radius is estimated
+constexpr double kScale = 0.8;       // error of sketches relative to that of codes
+constexpr size_t kBands = 24;        // of pairs of similar radii
+constexpr double kMostCost = 0.9;    // of a scan with sketches, of that without
+constexpr double kSizeCost = 0.005;  // of each size, of the cost without sketches
 // Estimated cost, in processor cycles, of a pair in the scan besides its products.
 constexpr double kPairCycles = 0.4;
 // A pair that passes costs as much as so many products of the scan of codes, and so many for each coordinate.
@@ -65,47 +61,20 @@ struct Choice {
     std::vector<double> highest_radii;  // of each size, that of the pairs that it is used for
 };
 
-// Computes the directions and chooses the sizes.
+// Chooses the sizes.
 class Sketcher {
 public:
-    Sketcher(const Stored& stored, const JoinRows& rows, const JoinRadii& radii, const Isa& isa, Pool& pool,
-             const Callbacks& callbacks)
+    // columns: the number of directions.
+    Sketcher(const Stored& stored, const JoinRows& rows, const JoinRadii& radii, int columns, const Isa& isa,
+             Pool& pool, const Callbacks& callbacks)
         : stored_(stored),
           rows_(rows),
           radii_(radii),
-          coder_(*stored.coder().centred_coder()),
-          ops_(*isa.rows),
           isa_(isa),
           pool_(pool),
           callbacks_(callbacks),
           dim_(stored.rows().matrix.dim),
-          stride_(padded(dim_, 8)) {}
-
-    // Computes the directions in which a sample of the rows varies most, in descending order.
-    void find_directions(int columns) {
-        columns_ = columns;
-        const int64_t n = stored_.size();
-        const bool few = n < kFew;
-        sampled_ = few ? std::min(n, kFewer) : std::min(kSample, n / 32);
-        sample_.assign(sampled_ * stride_, 0);
-        each(sampled_,
-             [&](int64_t i) { read_centred(stored_.rows(), stored_.row(i * n / sampled_), &sample_[i * stride_]); });
-        auto& directions = directions_;
-        directions.resize(dim_ * columns);
-        uint64_t state = 1;
-        for (float& value : directions) {
-            state = state * 6364136223846793005u + 1442695040888963407u;
-            value = static_cast<float>(static_cast<int32_t>(state >> 32)) * 0x1p-31f;
-        }
-        std::vector<float> products(sampled_ * columns);
-        for (int i = few; i < kIterations; ++i) {
-            project(sample_, sampled_, stride_, dim_, directions, products);
-            std::vector<float> next(directions.size());
-            project_across(products, next);
-            directions.swap(next);
-            orthonormalise(ops_, directions, dim_, columns);
-        }
-    }
+          directions_(stored, columns, *isa.rows, pool, callbacks) {}
 
     // The sizes of least estimated cost, none where sketches would not help.
     Choice choose(int64_t k, const std::vector<int>& sizes) const {
@@ -154,8 +123,8 @@ public:
         return best;
     }
 
-    // The projection for sketches of these sizes. The last call: it releases the sample.
-    std::unique_ptr<const Projection> projection(const std::vector<int>& sizes) {
+    // The projection for sketches of these sizes.
+    std::unique_ptr<const Projection> projection(const std::vector<int>& sizes) const {
         const Part some = part_of(nullptr);
         const std::vector<double> remainders = remainders_of(some, sizes);
         std::vector<Projection::Size> made;
@@ -163,8 +132,8 @@ public:
         for (size_t i = 0; i < remainders.size(); ++i) {
             made[i % sizes.size()].typical_remainder += remainders[i] / static_cast<double>(some.squares.size());
         }
-        sample_ = {};
-        return std::make_unique<Projection>(directions_, dim_, columns_, std::move(made), stored_.coder().scan(isa_));
+        return std::make_unique<Projection>(directions_.values(), dim_, directions_.columns(), std::move(made),
+                                            stored_.coder().scan(isa_));
     }
 
 private:
@@ -193,6 +162,7 @@ private:
             size_t passes;  // sketches of so many sizes
         };
         std::vector<Pair> pairs;
+        const int columns = directions_.columns();
         for (size_t a = 0; a < rows.squares.size(); ++a) {
             for (size_t b = 0; b < (rows_.self() ? a : stored.squares.size()); ++b) {
                 const double radius = std::max(radii[a % radii.size()], stored_radii[b % stored_radii.size()]);
@@ -201,7 +171,7 @@ private:
                 size_t s = 0;
                 for (size_t j = 0; s < sizes.size(); ++s) {
                     for (; static_cast<int>(j) < sketch_directions(sizes[s]); ++j) {
-                        const double off = rows.products[a * columns_ + j] - stored.products[b * columns_ + j];
+                        const double off = rows.products[a * columns + j] - stored.products[b * columns + j];
                         square += off * off;
                     }
                     const double off = remainders[a * sizes.size() + s] - stored_remainders[b * sizes.size() + s];
@@ -240,28 +210,29 @@ private:
         const int64_t n = rows ? rows->size() : stored_.size(), size = std::min(kTried, n);
         Part out;
         out.squares.resize(size);
-        std::vector<float> moved(size * stride_);
+        const int64_t stride = directions_.stride();
+        std::vector<float> moved(size * stride);
         for (int64_t a = 0; a < size; ++a) {
             const int64_t position = (2 * a + 1) * n / (2 * size);
             out.positions.push_back(position);
             out.rows.push_back(rows ? rows->row(position) : stored_.row(position));
-            float* own = &moved[a * stride_];
-            read_centred(rows ? rows->rows() : stored_.rows(), out.rows.back(), own);
+            float* own = &moved[a * stride];
+            directions_.read(rows ? rows->rows() : stored_.rows(), out.rows.back(), own);
             for (int64_t c = 0; c < dim_; ++c) out.squares[a] += static_cast<double>(own[c]) * own[c];
         }
-        out.products.resize(size * columns_);
-        project(moved, size, stride_, dim_, directions_, out.products);
+        directions_.project(moved, size, out.products);
         return out;
     }
 
     // The length of the component of each row orthogonal to the directions of each size.
     std::vector<double> remainders_of(const Part& part, const std::vector<int>& sizes) const {
         std::vector<double> left(part.squares.size() * sizes.size());
+        const int columns = directions_.columns();
         for (size_t a = 0; a < part.squares.size(); ++a) {
             double square = part.squares[a];
             for (size_t s = 0, j = 0; s < sizes.size(); ++s) {
                 for (; static_cast<int>(j) < sketch_directions(sizes[s]); ++j) {
-                    square -= static_cast<double>(part.products[a * columns_ + j]) * part.products[a * columns_ + j];
+                    square -= static_cast<double>(part.products[a * columns + j]) * part.products[a * columns + j];
                 }
                 left[a * sizes.size() + s] = std::sqrt(std::max(0.0, square));
             }
@@ -270,13 +241,6 @@ private:
     }
 
     bool coarse() const { return stored_.coder().coarse(); }
-
-    void read_centred(const Rows& rows, int64_t row, float* out) const {
-        coder_.centred(rows, row, out);
-        for (int64_t c = 0; c < dim_; ++c) {
-            if (!(std::abs(out[c]) < 1e6f)) out[c] = 0;
-        }
-    }
 
     std::vector<double> some_of(const Radii& radii, const Part& part) const {
         std::vector<double> some;
@@ -339,48 +303,14 @@ private:
         return radii;
     }
 
-    template <class Use>
-    void each(int64_t n, Use&& use) const {
-        pool_.run((n + kChunk - 1) / kChunk, callbacks_, [&](int, int64_t task) {
-            for (int64_t i = task * kChunk; i < std::min(n, (task + 1) * kChunk); ++i) use(i);
-        });
-    }
-
-    void project(const std::vector<float>& x, int64_t n, int64_t stride, int64_t dim,
-                 const std::vector<float>& directions, std::vector<float>& out) const {
-        const int64_t m = columns_;
-        pool_.run((n + kChunk - 1) / kChunk, callbacks_, [&](int, int64_t task) {
-            const int64_t first = task * kChunk;
-            ops_.project_fused(&x[first * stride], std::min(kChunk, n - first), stride, dim, directions.data(), m,
-                               &out[first * m]);
-        });
-    }
-
-    // The product of the transposed sample and `products`: one step of orthogonal iteration.
-    void project_across(const std::vector<float>& products, std::vector<float>& out) const {
-        constexpr int64_t kBatch = 32;  // coordinates
-        const int64_t m = columns_;
-        pool_.run((dim_ + kBatch - 1) / kBatch, callbacks_, [&](int, int64_t task) {
-            const int64_t first = task * kBatch, n = std::min(kBatch, dim_ - first);
-            std::vector<float> across(n * sampled_);
-            for (int64_t i = 0; i < sampled_; ++i) {
-                for (int64_t c = 0; c < n; ++c) across[c * sampled_ + i] = sample_[i * stride_ + first + c];
-            }
-            ops_.project_fused(across.data(), n, sampled_, sampled_, products.data(), m, &out[first * m]);
-        });
-    }
-
     const Stored& stored_;
     const JoinRows& rows_;
     JoinRadii radii_;
-    const CentredCoder& coder_;
-    const RowOps& ops_;
     const Isa& isa_;
     Pool& pool_;
     const Callbacks& callbacks_;
-    int64_t dim_, stride_, sampled_ = 0;
-    std::vector<float> sample_, directions_;  // directions_: dim x columns_
-    int columns_ = 0;
+    int64_t dim_;
+    Directions directions_;
 };
 
 }  // namespace
@@ -401,9 +331,8 @@ bool use_sketches(Stored& stored, const JoinRows& rows, int64_t k, int size, con
                   Pool& pool, const Callbacks& callbacks) {
     if (!sketches_may_help(stored, rows, size, isa)) return false;
     if (stored.projection()) return true;
-    std::optional<Sketcher> sketcher(std::in_place, stored, rows, radii, isa, pool, callbacks);
-    const int largest = largest_size(stored);
-    sketcher->find_directions(size > 0 ? static_cast<int>(padded(size, kProjected)) : largest);
+    const int largest = size > 0 ? static_cast<int>(padded(size, kProjected)) : largest_size(stored);
+    std::optional<Sketcher> sketcher(std::in_place, stored, rows, radii, largest, isa, pool, callbacks);
     Choice choice{0, {size}, {kInfinity}};
     if (size >= 2 * kProjected && radii.rows) {
         // A smaller size for half of the rows.

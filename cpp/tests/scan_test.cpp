@@ -7,79 +7,11 @@
 #include <random>
 #include <tuple>
 
-#include "check.hpp"
-#include "scan.hpp"
+#include "block.hpp"
 
 namespace {
 
 using namespace vicinal;
-
-long compared = 0;
-
-std::mt19937_64 generator(7);
-
-int draw(int low, int high) { return low + static_cast<int>(generator() % static_cast<uint64_t>(high - low + 1)); }
-
-void check(bool equal, const Isa& isa, const char* what, int64_t size) {
-    ++compared;
-    if (equal) return;
-    std::printf("%s: %s of size %ld differs from the portable loop\n", isa.name, what, static_cast<long>(size));
-    fail();
-}
-
-template <class T>
-bool same(const std::vector<T>& a, const std::vector<T>& b) {
-    return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0);
-}
-
-// A block of rows and a panel, as tile.cpp gives them to a scan: beyond the panel, arbitrary bytes meet zeros of rows.
-struct Block {
-    int n_rows, groups, width;
-    int64_t row_bytes;
-    std::vector<int8_t> rows;
-    std::vector<uint8_t> panel;
-    std::vector<int32_t> row_base, row_threshold, column_base, column_threshold;
-
-    ScanJob job() const {
-        return {rows.data(),
-                row_bytes,
-                n_rows,
-                panel.data(),
-                groups,
-                row_base.data(),
-                row_threshold.data(),
-                column_base.data(),
-                column_threshold.data()};
-    }
-};
-
-enum class Codes { random, highest, lowest };
-
-Block block_of(int n_rows, int groups, int width, Codes codes) {
-    Block block{n_rows, groups, width, padded(groups * width, kRowAlign), {}, {}, {}, {}, {}, {}};
-    block.rows.resize(n_rows * block.row_bytes);
-    for (int r = 0; r < n_rows; ++r) {
-        for (int c = 0; c < groups * width; ++c) {
-            const int own = codes == Codes::random ? draw(-127, 127) : codes == Codes::highest ? 127 : -127;
-            block.rows[r * block.row_bytes + c] = static_cast<int8_t>(own);
-        }
-    }
-    block.panel.resize(kPanel * (groups * width + 64));
-    for (uint8_t& byte : block.panel) {
-        // The codes of the dot kernel are within +-127.
-        const int lowest = width == 4 ? 1 : 0;
-        byte = static_cast<uint8_t>(codes == Codes::random    ? draw(lowest, 255)
-                                    : codes == Codes::highest ? 255
-                                                              : lowest);
-    }
-    block.row_base.resize(n_rows);
-    block.row_threshold.resize(n_rows);
-    block.column_base.resize(kPanel);
-    block.column_threshold.resize(kPanel);
-    for (int32_t& base : block.row_base) base = draw(0, 1 << 20);
-    for (int32_t& base : block.column_base) base = draw(0, 1 << 20);
-    return block;
-}
 
 using Scores = std::vector<int32_t>;
 
@@ -237,78 +169,6 @@ void log_bits(const RowOps& ops, const Table& table, Log& log) {
     }
 }
 
-// Pairs of the block's rows and columns: in the order of the rows, each of some columns, or in any order.
-std::vector<Survivor> pairs_of(const Block& block, int n, int longest) {
-    std::vector<Survivor> pairs;
-    for (int row = 0; static_cast<int>(pairs.size()) < n; row = longest ? (row + draw(0, 2)) % block.n_rows : row) {
-        if (longest == 0) row = draw(0, block.n_rows - 1);
-        for (int left = draw(1, std::max(longest, 1)); left > 0 && static_cast<int>(pairs.size()) < n; --left) {
-            pairs.push_back({static_cast<uint16_t>(row), static_cast<uint16_t>(draw(0, kPanel - 1)), -1});
-        }
-    }
-    return pairs;
-}
-
-// Compares the products of pairs, and which of them pass, with plain loops.
-void products(const Isa& isa, int groups, Codes codes) {
-    Block block = block_of(kRowStep, groups, 4, codes);
-    const int64_t bytes = block.row_bytes;
-    std::vector<int32_t> sums(block.n_rows);
-    for (int r = 0; r < block.n_rows; ++r) {
-        for (int64_t c = 0; c < bytes; ++c) sums[r] += block.rows[r * bytes + c];
-    }
-    std::vector<uint8_t> columns(kPanel * bytes + 1, 77), expected_columns(kPanel * bytes + 1);
-    for (int c = 0; c < kPanel; ++c) {
-        for (int g = 0; g < groups; ++g) {
-            std::memcpy(&expected_columns[c * bytes + 4 * g], &block.panel[(g * kPanel + c) * 4], 4);
-        }
-    }
-    expected_columns.back() = 77;
-    isa.rows->unpack_columns(block.panel.data(), groups, bytes, columns.data());
-    check(columns == expected_columns, isa, "unpacked columns", bytes);
-    for (const int longest : {0, 1, 2, 5, 12, 64}) {
-        for (const int n : {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 15, 16, 17, 31, 64, 65, 200, 500}) {
-            std::vector<Survivor> pairs = pairs_of(block, n, longest);
-            std::vector<int32_t> out(n + 1, 77), expected(n + 1, 77);
-            for (int i = 0; i < n; ++i) {
-                expected[i] = 0;
-                for (int64_t c = 0; c < bytes; ++c) {
-                    expected[i] += block.rows[pairs[i].row * bytes + c] * columns[pairs[i].column * bytes + c];
-                }
-            }
-            isa.rows->products(block.rows.data(), sums.data(), columns.data(), bytes, pairs.data(), n, out.data());
-            check(out == expected, isa, "products", bytes);
-            for (const int one_in : {1, 3}) {
-                const auto threshold = [&](int32_t score) { return draw(1, one_in) == 1 ? score : kPassNone; };
-                for (int32_t& least : block.row_threshold) least = kPassNone;
-                for (int32_t& least : block.column_threshold) least = kPassNone;
-                for (int i = 0; i < n; i += 3) {
-                    const Survivor& pair = pairs[i];
-                    const int32_t sum = out[i] + block.column_base[pair.column];
-                    block.row_threshold[pair.row] = threshold(sum);
-                    block.column_threshold[pair.column] = threshold(sum + block.row_base[pair.row]);
-                }
-                const ScanJob job = block.job();
-                Found left, expected_left;
-                for (int i = 0; i < n; ++i) {
-                    const auto [row, column, score] = pairs[i];
-                    const int32_t sum = out[i] + job.column_base[column], whole = sum + job.row_base[row];
-                    if (sum >= job.row_threshold[row] || whole >= job.column_threshold[column]) {
-                        expected_left.emplace_back(row, column, whole);
-                    }
-                }
-                std::vector<Survivor> kept = pairs;
-                kept.push_back({7, 7, 7});
-                const size_t passed = isa.rows->passing(job, out.data(), kept.data(), n);
-                for (size_t i = 0; i < passed; ++i) left.emplace_back(kept[i].row, kept[i].column, kept[i].score);
-                const Survivor& after = kept.back();
-                const bool whole = after.row == 7 && after.column == 7 && after.score == 7;
-                check(left == expected_left && whole, isa, "passing pairs", n);
-            }
-        }
-    }
-}
-
 void log_named_products(const RowOps& ops, const Block& block, Log& log) {
     for (const size_t n : {0, 1, 3, 4, 5, 31}) {
         std::vector<int32_t> named(n), products(n);
@@ -412,10 +272,6 @@ void loops(const Isa& isa, const Isa& portable) {
         log_named_products(*isa.rows, block, own);
         log_named_products(*portable.rows, block, theirs);
         check(same(own.bytes, theirs.bytes), isa, "named products", block.row_bytes);
-        // Rows of 1, 2, ... vectors of 64 bytes; 9 and more are taken in parts.
-        for (const int groups : {1, 16, 31, 48, 50, 80, 96, 109, 128, 129, 171, 177, 192, 288}) {
-            products(isa, groups, codes);
-        }
     }
     std::vector<float> numbers(40000);
     std::normal_distribution<float> normal;
@@ -434,10 +290,7 @@ void loops(const Isa& isa, const Isa& portable) {
 int main() {
     const Isa& portable = find_isa("portable");
     for (const std::string& name : isas()) {
-        if (name == portable.name) {
-            for (const int groups : {1, 31, 48}) products(portable, groups, Codes::random);
-            continue;
-        }
+        if (name == portable.name) continue;
         const Isa& isa = find_isa(name);
         scan(isa, portable);
         loops(isa, portable);
